@@ -1,0 +1,97 @@
+import { provideGpu } from "#provider";
+import { invalid, PushforwardError } from "../errors.ts";
+
+/** How `openGpu` finds its device. */
+export interface GpuOptions {
+  /** Bring your own device; it is never destroyed by the library. */
+  device?: GPUDevice;
+  /** Bring your own adapter; a device is requested from it. */
+  adapter?: GPUAdapter;
+  /** Default `"high-performance"`. */
+  powerPreference?: GPUPowerPreference;
+  /** Whether a software adapter (SwiftShader, lavapipe, WARP) may be used. Default `"allow"`. */
+  software?: "allow" | "forbid" | "require";
+  /** Bytes that one call may hold on the device. Default: from the limits of the adapter. */
+  memoryBudget?: number;
+  /** Whether a lost device is replaced by a new one for the next call. Default true. */
+  recover?: boolean;
+}
+
+/** What is known of the adapter, read once before the device is made. */
+export interface GpuInfo {
+  readonly vendor: string;
+  readonly architecture: string;
+  readonly description: string;
+  readonly software: boolean;
+  readonly features: readonly string[];
+  /** Invocations per subgroup where the adapter has one fixed size, else 0. */
+  readonly subgroupSize: number;
+}
+
+const wantedLimits = [
+  "maxBufferSize",
+  "maxStorageBufferBindingSize",
+  "maxUniformBufferBindingSize",
+  "maxComputeWorkgroupStorageSize",
+  "maxComputeInvocationsPerWorkgroup",
+  "maxComputeWorkgroupSizeX",
+] as const;
+
+const wantedFeatures = ["subgroups", "shader-f16", "timestamp-query"] as const;
+
+function describe(info: GPUAdapterInfo | undefined, features: ReadonlySet<string>): GpuInfo {
+  const text = `${info?.vendor ?? ""} ${info?.architecture ?? ""} ${info?.device ?? ""} ${info?.description ?? ""}`;
+  const fixedSubgroup = info?.subgroupMinSize !== undefined && info.subgroupMinSize === info.subgroupMaxSize;
+  return {
+    vendor: info?.vendor ?? "",
+    architecture: info?.architecture ?? "",
+    description: info?.description ?? "",
+    software:
+      info?.isFallbackAdapter === true || /swiftshader|llvmpipe|lavapipe|softpipe|basic render|software/i.test(text),
+    features: [...features].sort(),
+    subgroupSize: features.has("subgroups") && fixedSubgroup ? info.subgroupMinSize : 0,
+  };
+}
+
+async function findAdapter(options: GpuOptions): Promise<GPUAdapter> {
+  if (options.adapter) return options.adapter;
+  const gpu = await provideGpu();
+  const software = options.software ?? "allow";
+  const powerPreference = options.powerPreference ?? "high-performance";
+  const tries: GPURequestAdapterOptions[] = [];
+  if (software !== "require") tries.push({ powerPreference });
+  if (software !== "forbid") tries.push({ powerPreference, forceFallbackAdapter: true });
+  if (software === "require") tries.push({ powerPreference });
+  for (const request of tries) {
+    const adapter = await gpu.requestAdapter(request);
+    if (!adapter) continue;
+    const isSoftware = describe(adapter.info, adapter.features).software;
+    if (software === "allow" || isSoftware === (software === "require")) return adapter;
+  }
+  const wanted = { allow: "WebGPU", forbid: "hardware WebGPU", require: "software WebGPU" }[software];
+  throw new PushforwardError(
+    "no-adapter",
+    `there is no ${wanted} adapter here: ${
+      software === "forbid"
+        ? 'install the driver of the GPU, or pass software: "allow"'
+        : "install the driver of a GPU, or a software adapter (Mesa's lavapipe 25 or newer, or SwiftShader; `npm run setup` of the checkout gets one)"
+    }`,
+  );
+}
+
+/** Checks the options, finds an adapter and requests a device with the adapter's own limits. */
+export async function requestDevice(options: GpuOptions): Promise<{ device: GPUDevice; info: GpuInfo }> {
+  if (options.device) {
+    const { device } = options;
+    if (typeof device.createBuffer !== "function") throw invalid("device is not a GPUDevice: pass what adapter.requestDevice() resolved to");
+    return { device, info: describe(device.adapterInfo, device.features) };
+  }
+  const adapter = await findAdapter(options);
+  // Read before the device is requested: an adapter may be consumed by the request.
+  const requiredFeatures = wantedFeatures.filter((feature) => adapter.features.has(feature)) as GPUFeatureName[];
+  const info = describe(adapter.info, new Set(requiredFeatures));
+  const requiredLimits: Record<string, number> = {};
+  for (const name of wantedLimits) requiredLimits[name] = adapter.limits[name];
+  const device = await adapter.requestDevice({ requiredFeatures, requiredLimits, label: "pushforward" });
+  return { device, info };
+}

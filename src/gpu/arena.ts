@@ -1,0 +1,143 @@
+import { invalid, PushforwardError } from "../errors.ts";
+import type { Gpu } from "./gpu.ts";
+import type { Dispatch } from "./kernel.ts";
+import type { Pipeline } from "./pipelines.ts";
+
+const paramsStride = 256; // minUniformBufferOffsetAlignment is at most this on every adapter
+
+/**
+ * The buffers of one running call (or of one chunk of it), by name, and the encoding of its dispatches.
+ * `release` returns every buffer that the arena acquired; buffers it was lent are left alone.
+ */
+export class Arena {
+  readonly gpu: Gpu;
+  readonly #buffers = new Map<string, GPUBuffer>();
+  readonly #owned = new Set<GPUBuffer>();
+  readonly #bindGroups = new Map<string, GPUBindGroup>();
+  #params: GPUBuffer | undefined;
+  #released = false;
+
+  constructor(gpu: Gpu) {
+    this.gpu = gpu;
+  }
+
+  /** Lends a buffer to the arena under a name. */
+  lend(name: string, buffer: GPUBuffer): void {
+    this.#buffers.set(name, buffer);
+    this.#bindGroups.clear();
+  }
+
+  /** Acquires a storage buffer under a name, optionally filled from the host. Content is undefined otherwise. */
+  async allocate(name: string, bytes: number, data?: Float32Array | Uint32Array): Promise<GPUBuffer> {
+    const buffer = await this.gpu.buffers.acquire(Math.max(bytes, 16), "storage", name);
+    if (this.#released) {
+      this.gpu.buffers.release(buffer);
+      throw invalid("this call has ended");
+    }
+    this.#owned.add(buffer);
+    this.lend(name, buffer);
+    if (data) this.gpu.device.queue.writeBuffer(buffer, 0, data as GPUAllowSharedBufferSource);
+    return buffer;
+  }
+
+  buffer(name: string): GPUBuffer {
+    const buffer = this.#buffers.get(name);
+    if (!buffer) throw new Error(`the plan names a buffer "${name}" that was never allocated`);
+    return buffer;
+  }
+
+  /** Takes a buffer out of the arena: it is the caller's to release or destroy. */
+  take(name: string): GPUBuffer {
+    const buffer = this.buffer(name);
+    this.#owned.delete(buffer);
+    return this.gpu.buffers.give(buffer);
+  }
+
+  /**
+   * Compiles what the dispatches need and makes room for their params.
+   * Returns true when a kernel runs for the first time (its time is not representative).
+   */
+  async prepare(dispatches: readonly Dispatch[]): Promise<{ pipelines: Pipeline[]; fresh: boolean }> {
+    const bytes = paramsStride * Math.max(1, dispatches.length);
+    if (!this.#params || this.#params.size < bytes) {
+      if (this.#params) {
+        this.gpu.buffers.release(this.#params);
+        this.#owned.delete(this.#params);
+        this.#bindGroups.clear();
+      }
+      this.#params = await this.gpu.buffers.acquire(bytes, "storage", "params");
+      this.#owned.add(this.#params);
+    }
+    const pipelines = await Promise.all(dispatches.map(({ kernel }) => this.gpu.pipelines.get(kernel)));
+    const fresh = pipelines.some((pipeline) => pipeline.fresh);
+    for (const pipeline of pipelines) pipeline.fresh = false;
+    return { pipelines, fresh };
+  }
+
+  /** Encodes prepared dispatches into one compute pass. The params go through the queue, so they are in place before the submit. */
+  encode(encoder: GPUCommandEncoder, dispatches: readonly Dispatch[], pipelines: readonly Pipeline[]): void {
+    const params = this.#params;
+    if (!params) throw new Error("encode before prepare");
+    const bytes = new Uint8Array(paramsStride * dispatches.length);
+    for (const [i, dispatch] of dispatches.entries()) {
+      if (dispatch.params) bytes.set(dispatch.params, i * paramsStride);
+    }
+    if (dispatches.length > 0) this.gpu.device.queue.writeBuffer(params, 0, bytes);
+    const pass = encoder.beginComputePass();
+    for (const [i, dispatch] of dispatches.entries()) {
+      const pipeline = pipelines[i];
+      if (!pipeline) throw new Error("encode with other dispatches than were prepared");
+      pass.setPipeline(pipeline.gpu);
+      const offsets = dispatch.params ? [i * paramsStride] : [];
+      pass.setBindGroup(0, this.#bindGroup(dispatch, pipeline, params), offsets);
+      pass.dispatchWorkgroups(...(dispatch.workgroups as [number, number?, number?]));
+    }
+    pass.end();
+  }
+
+  #bindGroup(dispatch: Dispatch, pipeline: Pipeline, params: GPUBuffer): GPUBindGroup {
+    const key = `${pipeline.id}|${dispatch.buffers.join("|")}`;
+    let group = this.#bindGroups.get(key);
+    if (!group) {
+      let next = 0;
+      const entries = dispatch.kernel.bindings.map((access, binding): GPUBindGroupEntry => {
+        if (access === "params") return { binding, resource: { buffer: params, size: paramsStride } };
+        const buffer = this.buffer(dispatch.buffers[next++] ?? "");
+        const limit = access === "uniform" ? this.gpu.device.limits.maxUniformBufferBindingSize : buffer.size;
+        return { binding, resource: { buffer, size: Math.min(buffer.size, limit) } };
+      });
+      group = this.gpu.device.createBindGroup({ label: dispatch.kernel.label, layout: pipeline.layout, entries });
+      this.#bindGroups.set(key, group);
+    }
+    return group;
+  }
+
+  /** Returns every acquired buffer to the pool. */
+  release(): void {
+    this.#released = true;
+    for (const buffer of this.#owned) this.gpu.buffers.release(buffer);
+    this.#owned.clear();
+    this.#buffers.clear();
+    this.#bindGroups.clear();
+    this.#params = undefined;
+  }
+}
+
+/** Runs `work` inside a validation scope; the returned promise rejects with `shader` if WebGPU found fault with it. */
+export function checked(gpu: Gpu, label: string, work: () => void): Promise<void> {
+  gpu.device.pushErrorScope("validation");
+  try {
+    work();
+  } finally {
+    // popped even when work throws, so that no scope stays behind
+    var scope = gpu.device.popErrorScope();
+  }
+  return scope.then(
+    (error) => {
+      if (error) throw new PushforwardError("shader", `WebGPU rejected "${label}": ${error.message}`);
+    },
+    (cause: unknown) => {
+      throw gpu.isLost ? gpu.lostError(cause) : cause;
+    },
+  );
+}

@@ -1,0 +1,99 @@
+import { invalid, PushforwardError } from "../errors.ts";
+import { type GpuInfo, type GpuOptions, requestDevice } from "./adapter.ts";
+import { BufferPool } from "./buffers.ts";
+import { PipelineCache } from "./pipelines.ts";
+
+const mebibyte = 1 << 20;
+
+/**
+ * A device with what the library keeps on it: compiled pipelines and recycled buffers.
+ * Made by {@link openGpu}; `dispose` frees the buffers and destroys the device, unless it was passed in.
+ */
+export class Gpu {
+  readonly device: GPUDevice;
+  readonly info: GpuInfo;
+  /** Bytes that one call may hold on the device. */
+  readonly memoryBudget: number;
+  /** Resolves when the device is lost, be it by `dispose`. */
+  readonly lost: Promise<GPUDeviceLostInfo>;
+  /** @internal */ readonly buffers: BufferPool;
+  /** @internal */ readonly pipelines: PipelineCache;
+  /** @internal Measured floating-point operations per second, kept up to date by the scheduler. */
+  speed: number;
+  readonly #owned: boolean;
+  #lost: GPUDeviceLostInfo | undefined;
+  #disposed = false;
+
+  /** @internal */
+  constructor(device: GPUDevice, info: GpuInfo, owned: boolean, memoryBudget: number | undefined) {
+    this.device = device;
+    this.info = info;
+    this.#owned = owned;
+    this.memoryBudget =
+      memoryBudget ?? (info.software ? 256 * mebibyte : Math.min(1024 * mebibyte, device.limits.maxBufferSize));
+    this.buffers = new BufferPool(device, this.memoryBudget);
+    this.pipelines = new PipelineCache(device);
+    this.speed = info.software ? 1e9 : 2e11;
+    this.lost = device.lost.then((lost) => {
+      this.#lost = lost;
+      return lost;
+    });
+  }
+
+  /** Buffers in use by running calls and living flows. Back at its old value after every call. */
+  get liveBufferCount(): number {
+    return this.buffers.liveCount;
+  }
+
+  /** Throws `device-lost` or `invalid-argument` when the device can no longer be used. */
+  assertUsable(): void {
+    if (this.#disposed) throw invalid("this Gpu has been disposed: open a new one with openGpu()");
+    if (this.#lost) throw this.lostError();
+  }
+
+  /** @internal */
+  lostError(cause?: unknown): PushforwardError {
+    const why = this.#lost ? ` (${this.#lost.reason}: ${this.#lost.message})` : "";
+    return new PushforwardError("device-lost", `the GPU device was lost${why}: open a new one with openGpu() and load the flow again`, {
+      cause,
+    });
+  }
+
+  get isLost(): boolean {
+    return this.#lost !== undefined;
+  }
+
+  /** Frees all buffers and destroys the device, unless it was passed in. May be called twice. */
+  dispose(): void {
+    if (this.#disposed) return;
+    this.#disposed = true;
+    this.buffers.dispose();
+    if (this.#owned) this.device.destroy();
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+}
+
+/**
+ * Opens a WebGPU device: the browser's or Deno's own, or Dawn in Node.
+ *
+ * @throws PushforwardError `no-adapter` when there is none (the message says what to install), `invalid-argument` for bad options.
+ * @example
+ * import { openGpu } from "pushforward";
+ * const gpu = await openGpu();
+ * console.log(gpu.info.description);
+ * gpu.dispose();
+ */
+export async function openGpu(options: GpuOptions = {}): Promise<Gpu> {
+  const { memoryBudget, software } = options;
+  if (memoryBudget !== undefined && !(Number.isFinite(memoryBudget) && memoryBudget >= mebibyte)) {
+    throw invalid(`memoryBudget is ${memoryBudget}, but it is a number of bytes and at least ${mebibyte}: leave it out for the default`);
+  }
+  if (software !== undefined && !["allow", "forbid", "require"].includes(software)) {
+    throw invalid(`software is "${String(software)}", but it is "allow", "forbid" or "require"`);
+  }
+  const { device, info } = await requestDevice(options);
+  return new Gpu(device, info, options.device === undefined, memoryBudget);
+}

@@ -1,0 +1,67 @@
+import { PushforwardError } from "../errors.ts";
+import type { Access, Kernel } from "./kernel.ts";
+
+/** A compiled kernel. `fresh` is true until its first submit: drivers may really compile only then. */
+export interface Pipeline {
+  readonly gpu: GPUComputePipeline;
+  readonly layout: GPUBindGroupLayout;
+  readonly id: number;
+  fresh: boolean;
+}
+
+const bufferTypes: Record<Access, GPUBufferBindingLayout> = {
+  params: { type: "uniform", hasDynamicOffset: true },
+  uniform: { type: "uniform" },
+  read: { type: "read-only-storage" },
+  write: { type: "storage" },
+};
+
+/** Pipelines of one device, each compiled once per source text. */
+export class PipelineCache {
+  readonly #device: GPUDevice;
+  readonly #pipelines = new Map<string, Promise<Pipeline>>();
+  readonly #ready = new Map<string, Pipeline>();
+
+  constructor(device: GPUDevice) {
+    this.#device = device;
+  }
+
+  get(kernel: Kernel): Promise<Pipeline> {
+    const key = `${kernel.entryPoint}|${kernel.bindings.join()}|${kernel.code}`;
+    let pipeline = this.#pipelines.get(key);
+    if (!pipeline) {
+      pipeline = this.#compile(kernel).then((compiled) => {
+        this.#ready.set(key, compiled);
+        return compiled;
+      });
+      pipeline.catch(() => this.#pipelines.delete(key));
+      this.#pipelines.set(key, pipeline);
+    }
+    return pipeline;
+  }
+
+  async #compile(kernel: Kernel): Promise<Pipeline> {
+    const device = this.#device;
+    device.pushErrorScope("validation");
+    const module = device.createShaderModule({ code: kernel.code, label: kernel.label });
+    const layout = device.createBindGroupLayout({
+      label: kernel.label,
+      entries: kernel.bindings.map((access, binding) => ({ binding, visibility: 4, buffer: bufferTypes[access] })),
+    });
+    const compiling = device.createComputePipelineAsync({
+      label: kernel.label,
+      layout: device.createPipelineLayout({ bindGroupLayouts: [layout] }),
+      compute: { module, entryPoint: kernel.entryPoint },
+    });
+    const scope = device.popErrorScope();
+    const [pipeline, error] = await Promise.allSettled([compiling, scope]);
+    if (pipeline.status === "fulfilled" && (error.status === "rejected" || !error.value)) {
+      return { gpu: pipeline.value, layout, id: this.#ready.size, fresh: true };
+    }
+    const messages = (await module.getCompilationInfo?.())?.messages ?? [];
+    const details = messages.map((m) => `${m.lineNum}:${m.linePos} ${m.message}`).join("\n");
+    const reason = pipeline.status === "rejected" ? String(pipeline.reason?.message ?? pipeline.reason) : "";
+    const validation = error.status === "fulfilled" ? (error.value?.message ?? "") : "";
+    throw new PushforwardError("shader", `the kernel "${kernel.label}" does not compile: ${details || validation || reason}`);
+  }
+}

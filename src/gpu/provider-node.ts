@@ -1,0 +1,30 @@
+import { PushforwardError } from "../errors.ts";
+
+let instance: Promise<GPU> | undefined;
+
+async function load(): Promise<GPU> {
+  let dawn: typeof import("webgpu");
+  try {
+    dawn = await import("webgpu");
+  } catch (cause) {
+    throw new PushforwardError(
+      "no-adapter",
+      "Node has no WebGPU of its own and the optional package `webgpu` (Dawn) cannot be loaded: run `npm install webgpu`",
+      { cause },
+    );
+  }
+  Object.assign(globalThis, dawn.globals);
+  return dawn.create([]);
+}
+
+/** Node: Dawn through the optional peer dependency `webgpu`. The instance must outlive its devices, so it is kept. */
+export function provideGpu(): Promise<GPU> {
+  instance ??= load().catch((error: unknown) => {
+    instance = undefined;
+    throw error;
+  });
+  return instance;
+}
+
+/** The binding polls on the main thread while a promise is pending, which costs a core: sleep before asking. */
+export const waitingSpins = true;

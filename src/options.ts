@@ -1,0 +1,69 @@
+import { invalid } from "./errors.ts";
+
+/** The known word nearest to what was typed, by edit distance; undefined when nothing is near. */
+export function nearest(got: string, known: readonly string[]): string | undefined {
+  let best: string | undefined;
+  let bestDistance = Math.max(2, Math.floor(got.length / 2)) + 1;
+  for (const word of known) {
+    const distance = editDistance(got.toLowerCase(), word.toLowerCase());
+    if (distance < bestDistance) [best, bestDistance] = [word, distance];
+  }
+  return best;
+}
+
+function editDistance(a: string, b: string): number {
+  let row = Array.from({ length: b.length + 1 }, (_, j) => j);
+  for (let i = 1; i <= a.length; i++) {
+    const next = [i];
+    for (let j = 1; j <= b.length; j++) {
+      const substitution = (row[j - 1] ?? 0) + (a[i - 1] === b[j - 1] ? 0 : 1);
+      next.push(Math.min((row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1, substitution));
+    }
+    row = next;
+  }
+  return row[b.length] ?? 0;
+}
+
+/** Throws when `options` is not a plain object or has a key that is not known. */
+export function checkKeys(what: string, options: object, known: readonly string[]): void {
+  if (typeof options !== "object" || options === null || Array.isArray(options)) {
+    throw invalid(`${what} takes an options object, but got ${String(options)}`);
+  }
+  for (const key of Object.keys(options)) {
+    if (known.includes(key)) continue;
+    const near = nearest(key, known);
+    throw invalid(`${what} has no option "${key}"${near ? `: did you mean "${near}"?` : ""} Known: ${known.join(", ")}.`);
+  }
+}
+
+/** Throws unless `value` is one of the known words. */
+export function checkWord<const W extends string>(what: string, value: unknown, known: readonly W[]): W {
+  const found = known.find((word) => word === value);
+  if (found !== undefined) return found;
+  const near = typeof value === "string" ? nearest(value, known) : undefined;
+  throw invalid(`${what} is ${show(value)}, but it is one of ${known.map((w) => `"${w}"`).join(", ")}${near ? `: did you mean "${near}"?` : ""}`);
+}
+
+/** Throws unless `value` is an integer of at least `least` (and at most `most`). */
+export function checkInteger(what: string, value: unknown, least: number, most = Number.MAX_SAFE_INTEGER): number {
+  if (typeof value === "number" && Number.isSafeInteger(value) && value >= least && value <= most) return value;
+  const range = most === Number.MAX_SAFE_INTEGER ? `of at least ${least}` : `from ${least} to ${most}`;
+  throw invalid(`${what} is ${show(value)}, but it is an integer ${range}`);
+}
+
+/** Throws unless `value` is a finite number, within bounds where they are given. */
+export function checkFinite(what: string, value: unknown, least = -Infinity, most = Infinity): number {
+  if (typeof value === "number" && Number.isFinite(value) && value >= least && value <= most) return value;
+  const range =
+    least === -Infinity && most === Infinity ? "" : most === Infinity ? ` of at least ${least}` : ` from ${least} to ${most}`;
+  throw invalid(`${what} is ${show(value)}, but it is a finite number${range}`);
+}
+
+/** How a value reads in an error message. */
+export function show(value: unknown): string {
+  if (typeof value === "string") return `"${value}"`;
+  if (ArrayBuffer.isView(value)) return `a ${value.constructor.name} of ${(value as Float32Array).length}`;
+  if (Array.isArray(value)) return value.length > 8 ? `an array of ${value.length}` : `[${value.map(show).join(", ")}]`;
+  if (typeof value === "object" && value !== null) return "an object";
+  return String(value);
+}
