@@ -1,4 +1,4 @@
-import type { Kernel } from "../src/gpu/kernel.ts";
+import type { Kernel } from "./kernel.ts";
 import { wgsl } from "./wgsl.ts";
 
 /** Rearranges parameters into a kernel's layout: packed[i] = flat[source[i]], or 0 where source[i] is all ones. */

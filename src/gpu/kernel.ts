@@ -1,13 +1,6 @@
-/** How a kernel sees one of its bindings. `params` is a small uniform block that changes with every dispatch. */
-export type Access = "params" | "uniform" | "read" | "write";
+import type { Kernel } from "../../shaders/kernel.ts";
 
-/** One compute shader: its text is the key under which the pipeline is cached. Bindings are group 0, in order. */
-export interface Kernel {
-  readonly label: string;
-  readonly code: string;
-  readonly entryPoint: string;
-  readonly bindings: readonly Access[];
-}
+export type { Access, Kernel } from "../../shaders/kernel.ts";
 
 /** One dispatch of a plan: pure data. Buffers are named; names are resolved by the {@link Arena} that runs the plan. */
 export interface Dispatch {
