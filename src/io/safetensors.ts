@@ -1,0 +1,244 @@
+import { invalid, PushforwardError } from "../errors.ts";
+import { type Dtype, dtypes } from "./dtype.ts";
+import { findHeaderFault } from "./header-scan.ts";
+
+/** A named tensor's row-major values. */
+export interface Tensor {
+  shape: number[];
+  data: Float32Array;
+}
+
+/** What a safetensors file holds; both records have no prototype, so only names of the file are found in them. */
+export interface TensorFile {
+  tensors: Record<string, Tensor>;
+  metadata: Record<string, string>;
+}
+
+/** The reference implementation's limit on the header, in bytes. */
+const largestHeader = 100_000_000;
+const lengthBytes = 8;
+const metadataKey = "__metadata__";
+
+/**
+ * Writes tensors and string metadata as one safetensors file; equal input gives equal bytes.
+ *
+ * The format: the header's byte length as a little-endian u64; a JSON header of dtype, shape and byte range per tensor,
+ * padded with spaces so that the data starts 8-aligned; the tensors' bytes without gaps, here as F32 in order of name.
+ * Throws `invalid-argument` when a shape does not match its data or a name cannot be written.
+ *
+ * @example
+ * import { decodeSafetensors, encodeSafetensors } from "pushforward";
+ * const bytes = encodeSafetensors({ weight: { shape: [1, 2], data: new Float32Array([3, 4]) } }, { made: "by hand" });
+ * console.log(decodeSafetensors(bytes).tensors.weight?.shape); // [ 1, 2 ]
+ */
+export function encodeSafetensors(tensors: Record<string, Tensor>, metadata: Record<string, string> = {}): Uint8Array {
+  const names = Object.keys(tensors).sort();
+  const header: [string, unknown][] = [];
+  if (Object.keys(metadata).length > 0) header.push([metadataKey, checkMetadata(metadata)]);
+  let end = 0;
+  for (const name of names) {
+    const tensor = tensors[name] as Tensor; // A key of the record itself.
+    checkWritable(name, tensor);
+    header.push([name, { dtype: "F32", shape: tensor.shape, data_offsets: [end, end + tensor.data.byteLength] }]);
+    end += tensor.data.byteLength;
+  }
+  const text = new TextEncoder().encode(JSON.stringify(Object.fromEntries(header)));
+  const headerLength = Math.ceil(text.length / 8) * 8;
+  if (headerLength > largestHeader) {
+    throw invalid(`the header takes ${headerLength} bytes, but safetensors allows ${largestHeader}: use less metadata`);
+  }
+
+  const file = new Uint8Array(lengthBytes + headerLength + end);
+  new DataView(file.buffer).setBigUint64(0, BigInt(headerLength), true);
+  file.fill(0x20, lengthBytes, lengthBytes + headerLength);
+  file.set(text, lengthBytes);
+  let position = lengthBytes + headerLength;
+  for (const name of names) {
+    const { data } = tensors[name] as Tensor;
+    file.set(new Uint8Array(data.buffer, data.byteOffset, data.byteLength), position);
+    position += data.byteLength;
+  }
+  return file;
+}
+
+/**
+ * Reads a safetensors file; F64, F16 and BF16 become f32. Nothing in the file is trusted: every length is checked
+ * against the bytes that are there before anything is allocated, and any fault throws code `format`.
+ *
+ * @example
+ * import { readFile } from "node:fs/promises";
+ * import { decodeSafetensors } from "pushforward";
+ * const { tensors, metadata } = decodeSafetensors(await readFile("flow.safetensors"));
+ */
+export function decodeSafetensors(bytes: Uint8Array): TensorFile {
+  if (!(bytes instanceof Uint8Array)) {
+    throw invalid("a safetensors file is read from a Uint8Array: pass the file's bytes");
+  }
+  const header = readHeader(bytes);
+  const dataStart = lengthBytes + header.byteLength;
+  const dataLength = bytes.length - dataStart;
+  const metadata = readMetadata(header.fields.get(metadataKey));
+  header.fields.delete(metadataKey);
+
+  const entries = [...header.fields].map(([name, value]) => readEntry(name, value, dataLength));
+  checkTiling(entries, dataLength);
+  const tensors: Record<string, Tensor> = Object.create(null);
+  for (const { name, shape, dtype, begin, end } of entries) {
+    // A copy, since the data may start at any byte; slice also leaves a Node Buffer's shared pool behind.
+    const block = new Uint8Array(end - begin);
+    block.set(bytes.subarray(dataStart + begin, dataStart + end));
+    tensors[name] = { shape, data: dtype.toFloat32(block) };
+  }
+  return { tensors, metadata };
+}
+
+interface Entry {
+  name: string;
+  shape: number[];
+  dtype: Dtype;
+  begin: number;
+  end: number;
+}
+
+function readHeader(bytes: Uint8Array): { fields: Map<string, unknown>; byteLength: number } {
+  if (bytes.length < lengthBytes) {
+    throw fault(
+      `it is ${bytes.length} bytes long, but the header's length alone takes ${lengthBytes}: is it complete?`,
+    );
+  }
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const length = view.getBigUint64(0, true);
+  const room = bytes.length - lengthBytes;
+  if (length > BigInt(largestHeader)) {
+    throw fault(`its header claims ${length} bytes, but at most ${largestHeader} are allowed: is it another format?`);
+  }
+  if (length > BigInt(room)) throw fault(`its header claims ${length} bytes, but only ${room} follow: is it complete?`);
+  const byteLength = Number(length);
+
+  let text: string;
+  try {
+    text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(
+      bytes.slice(lengthBytes, lengthBytes + byteLength),
+    );
+  } catch (cause) {
+    throw fault("its header is not UTF-8: is it another format?", cause);
+  }
+  const trouble = findHeaderFault(text);
+  if (trouble !== undefined) throw fault(`its header is unsafe: ${trouble}`);
+  let parsed: unknown;
+  try {
+    parsed = JSON.parse(text);
+  } catch (cause) {
+    throw fault(`its header is not JSON (${cause instanceof Error ? cause.message : String(cause)})`, cause);
+  }
+  return { fields: new Map(Object.entries(asObject(parsed, "its header"))), byteLength };
+}
+
+function readMetadata(value: unknown): Record<string, string> {
+  const metadata: Record<string, string> = Object.create(null);
+  if (value === undefined) return metadata;
+  for (const [key, word] of Object.entries(asObject(value, `"${metadataKey}"`))) {
+    if (typeof word !== "string")
+      throw fault(`its metadata ${show(key)} is ${show(word)}, but metadata values are strings`);
+    metadata[key] = word;
+  }
+  return metadata;
+}
+
+function readEntry(name: string, value: unknown, dataLength: number): Entry {
+  const record = asObject(value, `tensor ${show(name)}`);
+  const dtype = typeof record.dtype === "string" ? dtypes.get(record.dtype) : undefined;
+  if (dtype === undefined) {
+    const known = [...dtypes.keys()].join(", ");
+    throw fault(
+      `tensor ${show(name)} has dtype ${show(record.dtype)}, but ${known} are supported: convert it to float32`,
+    );
+  }
+  const shape = asCounts(record.shape, `the shape of tensor ${show(name)}`);
+  const offsets = asCounts(record.data_offsets, `data_offsets of tensor ${show(name)}`);
+  const [begin, end] = offsets;
+  if (begin === undefined || end === undefined || offsets.length !== 2 || begin > end) {
+    throw fault(
+      `data_offsets of tensor ${show(name)} are ${show(offsets)}, but they are [begin, end] with begin ≤ end`,
+    );
+  }
+  if (end > dataLength) {
+    throw fault(
+      `tensor ${show(name)} ends at byte ${end} of the data, but ${dataLength} are there: is the file complete?`,
+    );
+  }
+  let elements = 1;
+  for (const size of shape) {
+    elements *= size;
+    if (!Number.isSafeInteger(elements)) throw fault(`the shape ${show(shape)} of tensor ${show(name)} overflows`);
+  }
+  if (elements * dtype.bytes !== end - begin) {
+    const needed = elements * dtype.bytes;
+    throw fault(`tensor ${show(name)} of shape ${show(shape)} takes ${needed} bytes, but its data has ${end - begin}`);
+  }
+  return { name, shape, dtype, begin, end };
+}
+
+/** The tensors cover the data from first to last byte, once: else bytes are shared by two tensors, or hidden. */
+function checkTiling(entries: readonly Entry[], dataLength: number): void {
+  let covered = 0;
+  for (const { name, begin, end } of [...entries].sort((a, b) => a.begin - b.begin || a.end - b.end)) {
+    if (begin !== covered) {
+      const how = begin < covered ? "overlaps the one before it" : "leaves a gap before it";
+      throw fault(`tensor ${show(name)} begins at byte ${begin} of the data, expected ${covered}: it ${how}`);
+    }
+    covered = end;
+  }
+  if (covered !== dataLength)
+    throw fault(`its tensors take ${covered} bytes, but ${dataLength} bytes of data are there`);
+}
+
+function checkWritable(name: string, tensor: Tensor): void {
+  if (name === metadataKey || name === "__proto__") throw invalid(`a tensor cannot be called "${name}": rename it`);
+  checkText(name);
+  if (!tensor.shape.every((size) => Number.isSafeInteger(size) && size >= 0)) {
+    throw invalid(`the shape of tensor "${name}" is ${show(tensor.shape)}, but sizes are integers of at least 0`);
+  }
+  const elements = tensor.shape.reduce((product, size) => product * size, 1);
+  if (elements !== tensor.data.length) {
+    throw invalid(
+      `tensor "${name}" of shape ${show(tensor.shape)} needs ${elements} values, got ${tensor.data.length}`,
+    );
+  }
+}
+
+function checkMetadata(metadata: Record<string, string>): Record<string, string> {
+  for (const [key, value] of Object.entries(metadata)) {
+    if (key === "__proto__") throw invalid('metadata cannot have the key "__proto__": rename it');
+    if (typeof value !== "string")
+      throw invalid(`metadata "${key}" is ${show(value)}, but metadata values are strings`);
+    checkText(key);
+    checkText(value);
+  }
+  return metadata;
+}
+
+/** Half a surrogate pair has no UTF-8, so other readers would refuse the whole file. */
+function checkText(text: string): void {
+  if (/\p{Surrogate}/u.test(text)) throw invalid(`${show(text)} has half a surrogate pair: write well-formed Unicode`);
+}
+
+function asObject(value: unknown, what: string): Record<string, unknown> {
+  if (typeof value === "object" && value !== null && !Array.isArray(value)) return value as Record<string, unknown>;
+  throw fault(`${what} is ${show(value)}, but it is a JSON object`);
+}
+
+function asCounts(value: unknown, what: string): number[] {
+  if (Array.isArray(value) && value.every((v) => Number.isSafeInteger(v) && v >= 0)) return value;
+  throw fault(`${what} are ${show(value)}, but they are a list of integers of at least 0`);
+}
+
+/** A value as a message shows it: JSON, cut short, since a hostile file may hold megabytes. */
+function show(value: unknown): string {
+  const text = JSON.stringify(value) ?? String(value);
+  return text.length > 60 ? `${text.slice(0, 60)}…` : text;
+}
+
+function fault(message: string, cause?: unknown): PushforwardError {
+  return new PushforwardError("format", `the safetensors file cannot be read: ${message}`, { cause });
+}
