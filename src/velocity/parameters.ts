@@ -2,6 +2,7 @@ import { packKernel } from "../../shaders/pack.ts";
 import { invalid } from "../errors.ts";
 import { Arena } from "../gpu/arena.ts";
 import type { Gpu } from "../gpu/gpu.ts";
+import { gridOf } from "../gpu/grid.ts";
 import { packParams, u32, type Dispatch } from "../gpu/kernel.ts";
 import { readBack } from "../gpu/read.ts";
 import { nearest } from "../options.ts";
@@ -25,11 +26,6 @@ export function packDispatch(count: number, names: { from: string; map: string; 
     workgroups: gridOf(Math.ceil(count / 64)),
     flops: 4 * count,
   };
-}
-
-/** A 2-D grid for more workgroups than one dimension allows; kernels linearise it. */
-export function gridOf(workgroups: number): [number, number] {
-  return workgroups <= 65535 ? [workgroups, 1] : [32768, Math.ceil(workgroups / 32768)];
 }
 
 /**

@@ -1,0 +1,183 @@
+import type { Access } from "./kernel.ts";
+import { movingInputs, type NarrowMlp, narrowMlpDeclarations, narrowMlpText, type Tangents } from "./narrow-mlp.ts";
+import { sinCosTwoPi } from "./random.ts";
+import { components, splat, type Tiling, vectorType } from "./tiling.ts";
+import { f32, lines } from "./wgsl.ts";
+
+/** A velocity field as a fused kernel sees it. */
+export type FusedField =
+  | ({ readonly kind: "mlp" } & NarrowMlp)
+  /** The user's WGSL: `velocity(t, x)` and, where there is one, `divergence(t, x)`. */
+  | { readonly kind: "wgsl"; readonly dim: number; readonly code: string };
+
+/** How the divergence is found: not at all, by `perPass` basis tangents at a time, by `perPass` probes at a time, by the user's function. */
+export type DivergenceText =
+  | { readonly mode: "none" }
+  | { readonly mode: "exact" | "probes"; readonly perPass: number }
+  | { readonly mode: "own" };
+
+/** Numbers the bindings of a kernel in the order in which they are declared. */
+export class Bindings {
+  readonly accesses: Access[] = [];
+  readonly #text: string[] = [];
+
+  /** Declares a binding and returns its number. */
+  next(access: Access): number {
+    this.accesses.push(access);
+    return this.accesses.length - 1;
+  }
+
+  /** Declares a whole binding with its WGSL text. */
+  add(access: Access, name: string, type: string): void {
+    const space = { params: "uniform", uniform: "uniform", read: "storage, read", write: "storage, read_write" }[access];
+    this.#text.push(`@group(0) @binding(${this.next(access)}) var<${space}> ${name}: ${type};`);
+  }
+
+  get text(): string {
+    return this.#text.join("\n");
+  }
+}
+
+/** Module-scope text of a field; adds the bindings that it needs. */
+export function fieldDeclarations(field: FusedField, tiling: Tiling, bindings: Bindings): string {
+  if (field.kind === "wgsl") return `const DIM = ${field.dim};\n${field.code}`;
+  const weights = narrowMlpDeclarations(field, tiling, bindings.next(tiling.space === "uniform" ? "uniform" : "read"));
+  if (field.conditioned) bindings.add("read", "pf_offsets", `array<${vectorType(tiling)}>`);
+  return field.fourier > 0 ? `${sinCosTwoPi}\n${weights}` : weights;
+}
+
+/** Declarations `var name{g}_{i}: V` for every group and dimension. */
+export function declare(tiling: Tiling, dim: number, name: string): string {
+  return lines(tiling.groups, (g) => lines(dim, (i) => `var ${name}${g}_${i}: ${vectorType(tiling)};`));
+}
+
+/** `text(g, i)` for every group and dimension. */
+export function forEach(tiling: Tiling, dim: number, text: (g: number, i: number) => string): string {
+  return lines(tiling.groups, (g) => lines(dim, (i) => text(g, i)));
+}
+
+/** Text that declares tau{g}_{f}, the time inputs, from the particle vectors time{g}. */
+function timeFeatures(field: NarrowMlp, tiling: Tiling): string {
+  if (field.fourier === 0) return lines(tiling.groups, (g) => `let tau${g}_0 = time${g};`);
+  const v = vectorType(tiling);
+  return lines(tiling.groups, (g) =>
+    lines(field.fourier, (j) => {
+      const name = `s${g}_${j}`;
+      const parts = components.slice(0, tiling.lanes);
+      const at = (c: string) => (tiling.lanes === 1 ? `time${g}` : `time${g}.${c}`);
+      const each = parts.map((c) => `let ${name}${c} = sin_cos_two_pi(${f32(j + 1)} * ${at(c)});`).join(" ");
+      return `${each}
+let tau${g}_${2 * j} = ${v}(${parts.map((c) => `${name}${c}.x`).join(", ")});
+let tau${g}_${2 * j + 1} = ${v}(${parts.map((c) => `${name}${c}.y`).join(", ")});`;
+    }),
+  );
+}
+
+/**
+ * Text that evaluates the field. In: y{g}_{i}, time{g}. Out, declared by the caller: u{g}_{i}.
+ * With `tangents`: also v{s}_{g}_{i} in (for `given`), jv{s}_{g}_{i} out.
+ */
+export function velocityText(field: FusedField, tiling: Tiling, tangents?: Tangents): string {
+  if (field.kind === "wgsl") {
+    return lines(tiling.groups, (g) => {
+      const x = Array.from({ length: field.dim }, (_, i) => `y${g}_${i}`).join(", ");
+      return `{
+let pf_u = velocity(time${g}, array<f32, DIM>(${x}));
+${lines(field.dim, (i) => `u${g}_${i} = pf_u[${i}];`)}
+}`;
+    });
+  }
+  const evaluate = narrowMlpText(field, tiling, tangents);
+  if (!field.conditioned) return `{\n${timeFeatures(field, tiling)}\n${evaluate}\n}`;
+  // Guidance: (1 − w) u_null + w u_label. One branch means no mix, so that its bits are those of the plain network.
+  const mixed = [
+    { name: (g: number, i: number) => `u${g}_${i}`, dims: Array.from({ length: field.dim }, (_, i) => i) },
+    ...Array.from({ length: tangents?.count ?? 0 }, (_, s) => ({
+      name: (g: number, i: number) => `jv${s + 1}_${g}_${i}`,
+      dims: tangents?.kind === "basis" ? [s] : Array.from({ length: field.dim }, (_, i) => i),
+    })),
+  ];
+  const each = (text: (name: string, g: number) => string) =>
+    lines(tiling.groups, (g) => mixed.flatMap(({ name, dims }) => dims.map((i) => text(name(g, i), g))).join("\n"));
+  const weight = (name: string) => splat(tiling, `pf_params.${name}`);
+  return `{
+${timeFeatures(field, tiling)}
+${each((name) => `var first_${name} = ${name};`)}
+for (var branch = 0u; branch < pf_params.branches; branch++) {
+let offset_row = branch * ${field.width}u;
+${evaluate}
+if (pf_params.branches > 1u) {
+if (branch == 0u) {
+${each((name) => `first_${name} = ${name} * ${weight("weight_null")};`)}
+} else {
+${each((name) => `${name} = fma(${name}, ${weight("weight_label")}, first_${name});`)}
+}
+}
+}
+}`;
+}
+
+/**
+ * Text that evaluates the field and its divergence. In: y{g}_{i}, time{g}. Out, declared by the caller: u{g}_{i} and,
+ * except for probes, div{g}. For probes `onProbe(g, "probe index", "estimate")` is what happens with each probe's estimate ZᵀJZ.
+ */
+export function velocityAndDivergenceText(
+  field: FusedField,
+  tiling: Tiling,
+  divergence: DivergenceText,
+  onProbe: (g: number, probe: string, estimate: string) => string,
+): string {
+  if (divergence.mode === "none") return velocityText(field, tiling);
+  if (divergence.mode === "own") {
+    const own = lines(tiling.groups, (g) => {
+      const x = Array.from({ length: field.dim }, (_, i) => `y${g}_${i}`).join(", ");
+      return `div${g} = divergence(time${g}, array<f32, DIM>(${x}));`;
+    });
+    return `${velocityText(field, tiling)}\n${own}`;
+  }
+  const v = vectorType(tiling);
+  const { perPass } = divergence;
+  const passes = Math.ceil(field.dim / perPass);
+  const single = divergence.mode === "exact" && passes === 1;
+  const tangents: Tangents = { count: perPass, kind: single ? "basis" : "given" };
+  const eachTangent = (text: (s: number, g: number) => string) =>
+    lines(perPass, (s) => lines(tiling.groups, (g) => text(s + 1, g)));
+  const dot = (s: number, g: number) => {
+    let sum = `v${s}_${g}_0 * jv${s}_${g}_0`;
+    for (let i = 1; i < field.dim; i++) sum = `fma(v${s}_${g}_${i}, jv${s}_${g}_${i}, ${sum})`;
+    return sum;
+  };
+  const outputs = eachTangent((s, g) =>
+    lines(field.dim, (i) => (single && i !== s - 1 ? "" : `var jv${s}_${g}_${i}: ${v};`)),
+  );
+  if (single) {
+    return `{
+${outputs}
+${velocityText(field, tiling, tangents)}
+${lines(tiling.groups, (g) => `div${g} = ${Array.from({ length: perPass }, (_, s) => `jv${s + 1}_${g}_${s}`).join(" + ")};`)}
+}`;
+  }
+  if (divergence.mode === "exact") {
+    return `{
+${lines(tiling.groups, (g) => `div${g} = ${v}(0.0);`)}
+for (var pass_index = 0u; pass_index < ${passes}u; pass_index++) {
+${eachTangent((s, g) => lines(field.dim, (i) => `let v${s}_${g}_${i} = ${v}(select(0.0, 1.0, pass_index * ${perPass}u + ${s - 1}u == ${i}u));`))}
+${outputs}
+${velocityText(field, tiling, tangents)}
+${eachTangent((s, g) => `div${g} += ${dot(s, g)};`)}
+}
+}`;
+  }
+  return `for (var pass_index = 0u; pass_index < pf_params.probes / ${perPass}u; pass_index++) {
+${eachTangent((s, g) =>
+  lines(
+    field.dim,
+    (i) =>
+      `let v${s}_${g}_${i} = pf_probes[((pass_index * ${perPass}u + ${s - 1}u) * ${field.dim}u + ${i}u) * pf_params.stride + at${g}];`,
+  ),
+)}
+${outputs}
+${velocityText(field, tiling, tangents)}
+${eachTangent((s, g) => onProbe(g, `(pass_index * ${perPass}u + ${s - 1}u)`, dot(s, g)))}
+}`;
+}

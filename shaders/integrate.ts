@@ -1,0 +1,184 @@
+import { Bindings, type DivergenceText, declare, type FusedField, fieldDeclarations, forEach, velocityAndDivergenceText, velocityText } from "./field.ts";
+import type { Kernel } from "./kernel.ts";
+import { splat, type Tiling, vectorType } from "./tiling.ts";
+import { lines, wgsl } from "./wgsl.ts";
+
+/** What a fused integrator is made for. The tableau and the times are data that the kernel reads. */
+export interface IntegrateShape {
+  readonly field: FusedField;
+  readonly tiling: Tiling;
+  /** Stages of the Runge–Kutta method, 1 to 4. */
+  readonly stages: number;
+  readonly divergence: DivergenceText;
+  /** Whether some stage has weight 0 in the tableau, so that it needs no divergence (the first of midpoint). */
+  readonly freeStages: boolean;
+}
+
+const paramsText = `struct PfParams {
+  first: u32, slots: u32, stride: u32, first_step: u32,
+  last_step: u32, probes: u32, branches: u32, weight_null: f32,
+  weight_label: f32,
+}`;
+
+/** Text that finds the invocation's particles: at{g} is the index of particle vector g within a row of `stride` vectors. */
+function particlesText(tiling: Tiling): string {
+  return `let pf_index = pf_id.x + pf_id.y * pf_groups.x * ${tiling.workgroupSize}u;
+let is_active = pf_index < pf_params.slots;
+// Surplus invocations repeat the last slot and store nothing, so that subgroups stay whole.
+let slot = pf_params.first + min(pf_index, pf_params.slots - 1u);
+${lines(tiling.groups, (g) => `let at${g} = slot * ${tiling.groups}u + ${g}u;`)}`;
+}
+
+function entry(name: string, tiling: Tiling): string {
+  return `@compute @workgroup_size(${tiling.workgroupSize})
+fn ${name}(
+  @builtin(global_invocation_id) pf_id: vec3u,
+  @builtin(num_workgroups) pf_groups: vec3u,${tiling.gather > 0 ? "\n  @builtin(subgroup_invocation_id) pf_lane: u32," : ""}
+)`;
+}
+
+const enables = (tiling: Tiling) => (tiling.gather > 0 ? "enable subgroups;\n" : "");
+
+/**
+ * Steps of an explicit Runge–Kutta method for a slice of particles: x⁺ = x + Σ h b_i k_i, k_i = u(t + c_i h, x + Σ h a_ij k_j),
+ * and with it I⁺ = I − Σ h b_i div u at the stages' own states (Guide §3; FIELD.md §2.1, §2.4).
+ * Buffers: [weights], [offsets], schedule (a row per step and stage), state [dim][stride], [integral [probes][stride], [probes]].
+ */
+export function integrateKernel(shape: IntegrateShape): Kernel {
+  const { field, tiling, stages, divergence } = shape;
+  const { dim } = field;
+  const v = vectorType(tiling);
+  const bindings = new Bindings();
+  bindings.add("params", "pf_params", "PfParams");
+  const declarations = fieldDeclarations(field, tiling, bindings);
+  bindings.add("read", "pf_schedule", "array<PfStage>");
+  bindings.add("write", "pf_state", `array<${v}>`);
+  const tracks = divergence.mode !== "none";
+  const probes = divergence.mode === "probes";
+  if (tracks) bindings.add("write", "pf_integral", `array<${v}>`);
+  if (probes) bindings.add("read", "pf_probes", `array<${v}>`);
+
+  const plain = velocityText(field, tiling);
+  const minusWeight = splat(tiling, "-row.weight");
+  const withDivergence = velocityAndDivergenceText(field, tiling, divergence, (g, probe, estimate) => {
+    const place = `pf_integral[${probe} * pf_params.stride + at${g}]`;
+    return `if (is_active) { ${place} = fma(${minusWeight}, ${estimate}, ${place}); }`;
+  });
+  const track = probes
+    ? withDivergence
+    : `${withDivergence}\n${lines(tiling.groups, (g) => `integral${g} = fma(${minusWeight}, div${g}, integral${g});`)}`;
+
+  const code = `${enables(tiling)}${paramsText}
+struct PfStage { time: f32, weight: f32, a0: f32, a1: f32, a2: f32, pad0: f32, pad1: f32, pad2: f32 }
+${declarations}
+${bindings.text}
+
+${entry("integrate", tiling)} {
+${particlesText(tiling)}
+${forEach(tiling, dim, (g, i) => `var x${g}_${i} = pf_state[${i}u * pf_params.stride + at${g}];`)}
+${declare(tiling, dim, "y")}
+${declare(tiling, dim, "u")}
+${lines(stages - 1, (s) => declare(tiling, dim, `k${s}_`))}
+${tracks && !probes ? lines(tiling.groups, (g) => `var integral${g} = pf_integral[at${g}];\nvar div${g}: ${v};`) : ""}
+for (var step = pf_params.first_step; step < pf_params.last_step; step++) {
+// d = Σ h b_i k_i is summed before it meets x, which is larger
+${forEach(tiling, dim, (g, i) => `var d${g}_${i} = ${v}(0.0);`)}
+for (var stage = 0u; stage < ${stages}u; stage++) {
+let row = pf_schedule[step * ${stages}u + stage];
+${lines(tiling.groups, (g) => `let time${g} = ${splat(tiling, "row.time")};`)}
+${forEach(tiling, dim, (g, i) => {
+  let y = `x${g}_${i}`;
+  for (let s = 0; s < stages - 1; s++) y = `fma(${splat(tiling, `row.a${s}`)}, k${s}_${g}_${i}, ${y})`;
+  return `y${g}_${i} = ${y};`;
+})}
+${
+  !tracks
+    ? plain
+    : shape.freeStages
+      ? `if (row.weight != 0.0) {\n${track}\n} else {\n${plain}\n}`
+      : track
+}
+${forEach(tiling, dim, (g, i) => `d${g}_${i} = fma(${splat(tiling, "row.weight")}, u${g}_${i}, d${g}_${i});`)}
+${lines(stages - 1, (s) => `if (stage == ${s}u) {\n${forEach(tiling, dim, (g, i) => `k${s}_${g}_${i} = u${g}_${i};`)}\n}`)}
+}
+${forEach(tiling, dim, (g, i) => `x${g}_${i} += d${g}_${i};`)}
+}
+if (is_active) {
+${forEach(tiling, dim, (g, i) => `pf_state[${i}u * pf_params.stride + at${g}] = x${g}_${i};`)}
+${tracks && !probes ? lines(tiling.groups, (g) => `pf_integral[at${g}] = integral${g};`) : ""}
+}
+}
+`;
+  return { label: `integrate ${labelOf(shape)}`, entryPoint: "integrate", bindings: bindings.accesses, code: wgsl`${code}` };
+}
+
+/** What a fused evaluation writes. */
+export type EvaluateOutput = "velocity" | "divergence" | "jvp";
+
+export interface EvaluateShape {
+  readonly field: FusedField;
+  readonly tiling: Tiling;
+  readonly output: EvaluateOutput;
+  readonly divergence: DivergenceText;
+}
+
+/**
+ * The velocity, the divergence (mean over probes where there are any) or J·v at given states and times.
+ * Buffers: [weights], [offsets], state [dim][stride], times [stride], then velocity [dim][stride]; or divergence [stride], [probes];
+ * or velocity, tangent [dim][stride], product [dim][stride].
+ */
+export function evaluateKernel(shape: EvaluateShape): Kernel {
+  const { field, tiling, output, divergence } = shape;
+  const { dim } = field;
+  const v = vectorType(tiling);
+  const bindings = new Bindings();
+  bindings.add("params", "pf_params", "PfParams");
+  const declarations = fieldDeclarations(field, tiling, bindings);
+  bindings.add("read", "pf_state", `array<${v}>`);
+  bindings.add("read", "pf_times", `array<${v}>`);
+  bindings.add("write", output === "divergence" ? "pf_divergence" : "pf_velocity", `array<${v}>`);
+  if (output === "divergence" && divergence.mode === "probes") bindings.add("read", "pf_probes", `array<${v}>`);
+  if (output === "jvp") {
+    bindings.add("read", "pf_tangent", `array<${v}>`);
+    bindings.add("write", "pf_product", `array<${v}>`);
+  }
+  const at = (i: number, g: number) => `[${i}u * pf_params.stride + at${g}]`;
+  const storeVelocity = forEach(tiling, dim, (g, i) => `pf_velocity${at(i, g)} = u${g}_${i};`);
+  const body = {
+    velocity: () => `${velocityText(field, tiling)}\nif (is_active) {\n${storeVelocity}\n}`,
+    divergence: () => `${lines(tiling.groups, (g) => `var div${g} = ${v}(0.0);`)}
+${velocityAndDivergenceText(field, tiling, divergence, (g, _probe, estimate) => `div${g} += ${estimate};`)}
+if (is_active) {
+${lines(tiling.groups, (g) =>
+  divergence.mode === "probes"
+    ? `pf_divergence[at${g}] = div${g} / ${splat(tiling, "f32(pf_params.probes)")};`
+    : `pf_divergence[at${g}] = div${g};`,
+)}
+}`,
+    jvp: () => `${forEach(tiling, dim, (g, i) => `let v1_${g}_${i} = pf_tangent${at(i, g)};\nvar jv1_${g}_${i}: ${v};`)}
+${velocityText(field, tiling, { count: 1, kind: "given" })}
+if (is_active) {
+${storeVelocity}
+${forEach(tiling, dim, (g, i) => `pf_product${at(i, g)} = jv1_${g}_${i};`)}
+}`,
+  }[output]();
+  const code = `${enables(tiling)}${paramsText}
+${declarations}
+${bindings.text}
+
+${entry("evaluate", tiling)} {
+${particlesText(tiling)}
+${forEach(tiling, dim, (g, i) => `let y${g}_${i} = pf_state${at(i, g)};`)}
+${lines(tiling.groups, (g) => `let time${g} = pf_times[at${g}];`)}
+${declare(tiling, dim, "u")}
+${body}
+}
+`;
+  return { label: `evaluate ${output} ${labelOf(shape)}`, entryPoint: "evaluate", bindings: bindings.accesses, code: wgsl`${code}` };
+}
+
+function labelOf({ field, tiling, divergence }: { field: FusedField; tiling: Tiling; divergence: DivergenceText }): string {
+  const network = field.kind === "mlp" ? `mlp ${field.dim}→${field.layers}×${field.width} ${field.activation}` : `wgsl ${field.dim}`;
+  const tiles = `${tiling.lanes * tiling.groups}×${tiling.outputs}${tiling.gather ? " gather" : ""} ${tiling.keep} ${tiling.space}`;
+  return `${network}, divergence ${divergence.mode}, ${tiles}`;
+}

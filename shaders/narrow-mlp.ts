@@ -1,0 +1,226 @@
+import { activationText } from "./activation.ts";
+import { components, splat, type Tiling, vectorType } from "./tiling.ts";
+import { lines } from "./wgsl.ts";
+
+/**
+ * The shape of an MLP whose activations stay in registers: every hidden layer padded to one width.
+ * Padded units have zero weights in and out, so they change nothing.
+ */
+export interface NarrowMlp {
+  readonly dim: number;
+  /** Hidden layers, at least 1. */
+  readonly layers: number;
+  /** Common hidden width, a multiple of 4. */
+  readonly width: number;
+  readonly activation: string;
+  /** 0: the single input t; k: sin 2πjt, cos 2πjt for j = 1 … k. */
+  readonly fourier: number;
+  /** Whether class or context inputs add a per-particle offset to the first layer. */
+  readonly conditioned: boolean;
+}
+
+/** Inputs of the first layer that change along a trajectory: x and time. */
+export function movingInputs(mlp: NarrowMlp): number {
+  return mlp.dim + (mlp.fourier === 0 ? 1 : 2 * mlp.fourier);
+}
+
+/** Sizes, in vec4s, of the packed weights: [block][bias, inputs][outputs] first, then [block][inputs][outputs] and the bias. */
+export function packedSizes(mlp: NarrowMlp, outputs: number) {
+  const firstBlock = Math.ceil(((1 + movingInputs(mlp)) * outputs) / 4);
+  const block = (mlp.width * outputs) / 4 + 1;
+  const blocks = mlp.width / outputs;
+  const lastBlocks = Math.ceil(mlp.dim / outputs);
+  return {
+    firstBlock,
+    block,
+    blocks,
+    lastBlocks,
+    total: firstBlock * blocks + block * (blocks * (mlp.layers - 1) + lastBlocks),
+  };
+}
+
+/** Module-scope text: the structure of the packed weights, their binding `pf_weights`, and the activation. */
+export function narrowMlpDeclarations(mlp: NarrowMlp, tiling: Tiling, binding: number): string {
+  const { firstBlock, block, blocks, lastBlocks } = packedSizes(mlp, tiling.outputs);
+  return `struct PfWeights {
+  first: array<array<vec4f, ${firstBlock}>, ${blocks}>,
+${mlp.layers > 1 ? `  hidden: array<array<vec4f, ${block}>, ${blocks * (mlp.layers - 1)}>,\n` : ""}  last: array<array<vec4f, ${block}>, ${lastBlocks}>,
+}
+@group(0) @binding(${binding}) var<${tiling.space === "uniform" ? "uniform" : "storage, read"}> pf_weights: PfWeights;
+${activationText(mlp.activation, vectorType(tiling))}`;
+}
+
+/** Which tangents go through the network beside the value, and which of their outputs are wanted. */
+export interface Tangents {
+  readonly count: number;
+  /** `basis`: tangent s is the unit vector e_s and only output s of J·e_s is computed. `given`: v{s}_{g}_{i}, all outputs. */
+  readonly kind: "basis" | "given";
+}
+
+const noTangents: Tangents = { count: 0, kind: "given" };
+
+/**
+ * Text that evaluates the network for the particles of one invocation.
+ * In: y{g}_{i} (state), tau{g}_{f} (time features), v{s}_{g}_{i} (tangents, s from 1).
+ * Out, declared by the caller: u{g}_{i}, and jv{s}_{g}_{i} (for `basis` only i = s − 1).
+ * Sums run over the inputs in ascending order whatever the tiling.
+ */
+export function narrowMlpText(mlp: NarrowMlp, tiling: Tiling, tangents: Tangents = noTangents): string {
+  const sets = Array.from({ length: 1 + tangents.count }, (_, s) => s);
+  const groups = Array.from({ length: tiling.groups }, (_, g) => g);
+  const outputs = Array.from({ length: tiling.outputs }, (_, r) => r);
+  const { block, blocks, lastBlocks, firstBlock } = packedSizes(mlp, tiling.outputs);
+  const v = vectorType(tiling);
+  const each = (text: (s: number, g: number) => string) => sets.flatMap((s) => groups.map((g) => text(s, g))).join("\n");
+  const time = movingInputs(mlp) - mlp.dim;
+
+  /** Keeps the activated outputs of block `jb`: tangents are scaled by the slope of the value's activation. */
+  const keep = () =>
+    groups
+      .flatMap((g) =>
+        outputs.flatMap((r) => {
+          const text = [];
+          if (tangents.count > 0) text.push(`let n0_${g}_${r} = activate_with_slope(a0_${g}_${r});`);
+          for (const s of sets) {
+            const value =
+              tangents.count === 0
+                ? `activate(a0_${g}_${r})`
+                : s === 0
+                  ? `n0_${g}_${r}.value`
+                  : `n0_${g}_${r}.slope * a${s}_${g}_${r}`;
+            if (tiling.keep === "array") text.push(`o${s}_${g}[jb * ${tiling.outputs}u + ${r}u] = ${value};`);
+            else text.push(`let q${s}_${g}_${r} = ${value};`);
+          }
+          return text;
+        }),
+      )
+      .join("\n") + (tiling.keep === "rotate" ? `\n${each(rotate)}` : "");
+
+  function rotate(s: number, g: number): string {
+    const moved = lines(mlp.width - tiling.outputs, (k) => `o${s}_${g}_${k} = o${s}_${g}_${k + tiling.outputs};`);
+    return `${moved}\n${lines(tiling.outputs, (r) => `o${s}_${g}_${mlp.width - tiling.outputs + r} = q${s}_${g}_${r};`)}`;
+  }
+
+  const accumulate = (s: number, g: number, r: number, input: string, weight: string) =>
+    `a${s}_${g}_${r} = fma(${input}, ${splat(tiling, weight)}, a${s}_${g}_${r});`;
+
+  /** One block of a layer with `width` inputs held in h{s}_{g}_{k}: straight-line multiply-adds, each weight read once. */
+  function blockText(array: string, index: string, wanted: (s: number, r: number) => boolean): string {
+    const text: string[] = [`let bias = ${array}[${index}][${block - 1}];`];
+    for (const s of sets) {
+      for (const g of groups) {
+        for (const r of outputs) {
+          if (!wanted(s, r)) continue;
+          text.push(`var a${s}_${g}_${r} = ${s === 0 ? splat(tiling, `bias.${components[r]}`) : `${v}(0.0)`};`);
+        }
+      }
+    }
+    for (let vector = 0; vector < block - 1; vector++) {
+      if (tiling.gather > 0) {
+        const lane = vector % tiling.gather;
+        const chunk = vector - lane;
+        if (lane === 0) text.push(`let c${chunk} = ${array}[${index}][${chunk}u + pf_lane];`);
+        text.push(`let w${vector} = subgroupBroadcast(c${chunk}, ${lane}u);`);
+      } else {
+        text.push(`let w${vector} = ${array}[${index}][${vector}];`);
+      }
+      for (let part = 0; part < 4; part++) {
+        const k = Math.floor((4 * vector + part) / tiling.outputs);
+        const r = (4 * vector + part) % tiling.outputs;
+        for (const s of sets) {
+          if (!wanted(s, r)) continue;
+          for (const g of groups) text.push(accumulate(s, g, r, `h${s}_${g}_${k}`, `w${vector}.${components[part]}`));
+        }
+      }
+    }
+    return text.join("\n");
+  }
+
+  function firstLayer(): string {
+    const scalar = (i: number, r: number) => {
+      const at = i * tiling.outputs + r;
+      return `f${Math.floor(at / 4)}.${components[at % 4]}`;
+    };
+    const text: string[] = [lines(firstBlock, (i) => `let f${i} = pf_weights.first[jb][${i}];`)];
+    for (const g of groups) {
+      for (const r of outputs) {
+        const start = mlp.conditioned
+          ? `pf_offsets[(offset_row + jb * ${tiling.outputs}u + ${r}u) * pf_params.stride + at${g}]`
+          : splat(tiling, scalar(0, r));
+        text.push(`var a0_${g}_${r} = ${start};`);
+        for (let i = 0; i < mlp.dim; i++) text.push(accumulate(0, g, r, `y${g}_${i}`, scalar(1 + i, r)));
+        for (let f = 0; f < time; f++) text.push(accumulate(0, g, r, `tau${g}_${f}`, scalar(1 + mlp.dim + f, r)));
+        for (const s of sets.slice(1)) {
+          if (tangents.kind === "basis") {
+            text.push(`let a${s}_${g}_${r} = ${splat(tiling, scalar(s, r))};`);
+            continue;
+          }
+          text.push(`var a${s}_${g}_${r} = v${s}_${g}_0 * ${splat(tiling, scalar(1, r))};`);
+          for (let i = 1; i < mlp.dim; i++) text.push(accumulate(s, g, r, `v${s}_${g}_${i}`, scalar(1 + i, r)));
+        }
+      }
+    }
+    return text.join("\n");
+  }
+
+  const advance = each((s, g) =>
+    lines(mlp.width, (k) =>
+      tiling.keep === "array" ? `h${s}_${g}_${k} = o${s}_${g}[${k}];` : `h${s}_${g}_${k} = o${s}_${g}_${k};`,
+    ),
+  );
+
+  const last = () => {
+    if (lastBlocks === 1) {
+      const wanted = (s: number, r: number) =>
+        r < mlp.dim && (s === 0 || tangents.kind === "given" || r === s - 1);
+      const out = each((s, g) =>
+        outputs
+          .filter((r) => wanted(s, r))
+          .map((r) => `${s === 0 ? `u${g}_${r}` : `jv${s}_${g}_${r}`} = a${s}_${g}_${r};`)
+          .join("\n"),
+      );
+      return `{\n${blockText("pf_weights.last", "0", wanted)}\n${out}\n}`;
+    }
+    const out = each((s, g) =>
+      lines(tiling.outputs, (r) => `z${s}_${g}[ib * ${tiling.outputs}u + ${r}u] = a${s}_${g}_${r};`),
+    );
+    const copy = each((s, g) =>
+      lines(mlp.dim, (i) =>
+        s > 0 && tangents.kind === "basis" && i !== s - 1 ? "" : `${s === 0 ? `u${g}_${i}` : `jv${s}_${g}_${i}`} = z${s}_${g}[${i}];`,
+      ),
+    );
+    return `${each((s, g) => `var z${s}_${g}: array<${v}, ${lastBlocks * tiling.outputs}>;`)}
+for (var ib = 0u; ib < ${lastBlocks}u; ib++) {
+${blockText("pf_weights.last", "ib", () => true)}
+${out}
+}
+${copy}`;
+  };
+
+  return `{
+${each((s, g) =>
+  tiling.keep === "array"
+    ? `var o${s}_${g}: array<${v}, ${mlp.width}>;`
+    : lines(mlp.width, (k) => `var o${s}_${g}_${k}: ${v};`),
+)}
+for (var jb = 0u; jb < ${blocks}u; jb++) {
+${firstLayer()}
+${keep()}
+}
+${each((s, g) => lines(mlp.width, (k) => `var h${s}_${g}_${k}: ${v};`))}
+${advance}
+${
+  mlp.layers > 1
+    ? `for (var layer = 0u; layer < ${mlp.layers - 1}u; layer++) {
+for (var jb = 0u; jb < ${blocks}u; jb++) {
+let b = layer * ${blocks}u + jb;
+${blockText("pf_weights.hidden", "b", () => true)}
+${keep()}
+}
+${advance}
+}`
+    : ""
+}
+${last()}
+}`;
+}

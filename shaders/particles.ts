@@ -1,0 +1,312 @@
+import type { Kernel } from "./kernel.ts";
+import { random } from "./random.ts";
+import { wgsl } from "./wgsl.ts";
+
+/** Invocations per workgroup of every kernel in this file; one invocation per particle. */
+export const particleWorkgroup = 64;
+
+const particle = wgsl`@compute @workgroup_size(${particleWorkgroup})`;
+const signature = "(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u)";
+const index = wgsl`let p = id.x + id.y * groups.x * ${particleWorkgroup}u;`;
+
+/** Rows [n][dim] from outside → state [dim][capacity]; padding particles become zero. With `affine`: (x − mean)/scale, rows mean then scale. */
+export function importKernel({ affine }: { affine: boolean }): Kernel {
+  return {
+    label: affine ? "import normalized particles" : "import particles",
+    entryPoint: "import_particles",
+    bindings: affine ? ["params", "read", "write", "read"] : ["params", "read", "write"],
+    code: wgsl`
+struct Params { count: u32, capacity: u32, dim: u32 }
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> rows: array<f32>;
+@group(0) @binding(2) var<storage, read_write> state: array<f32>;
+#if ${affine}
+@group(0) @binding(3) var<storage, read> affine: array<f32>;
+#endif
+
+${particle}
+fn import_particles${signature} {
+  ${index}
+  if (p >= params.capacity) { return; }
+  for (var i = 0u; i < params.dim; i++) {
+    var value = 0.0;
+    if (p < params.count) { value = rows[p * params.dim + i]; }
+#if ${affine}
+    value = (value - affine[i]) / affine[params.dim + i];
+#endif
+    state[i * params.capacity + p] = value;
+  }
+}
+`,
+  };
+}
+
+/**
+ * State [dim][capacity] → rows [n][dim], starting at row `offset` of the output, and counts particles with a NaN or an infinity.
+ * With `affine`: mean + scale·x.
+ */
+export function exportKernel({ affine }: { affine: boolean }): Kernel {
+  return {
+    label: affine ? "export particles in data units" : "export particles",
+    entryPoint: "export_particles",
+    bindings: affine ? ["params", "read", "write", "write", "read"] : ["params", "read", "write", "write"],
+    code: wgsl`
+struct Params { count: u32, capacity: u32, dim: u32, offset: u32, tally: u32 }
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> state: array<f32>;
+@group(0) @binding(2) var<storage, read_write> rows: array<f32>;
+@group(0) @binding(3) var<storage, read_write> non_finite: array<atomic<u32>>;
+#if ${affine}
+@group(0) @binding(4) var<storage, read> affine: array<f32>;
+#endif
+
+${particle}
+fn export_particles${signature} {
+  ${index}
+  if (p >= params.count) { return; }
+  var bad = false;
+  for (var i = 0u; i < params.dim; i++) {
+    var value = state[i * params.capacity + p];
+    // by the bits: comparisons with NaN may be optimised away
+    bad = bad || (bitcast<u32>(value) & 0x7f800000u) == 0x7f800000u;
+#if ${affine}
+    value = fma(value, affine[params.dim + i], affine[i]);
+#endif
+    rows[(params.offset + p) * params.dim + i] = value;
+  }
+  if (bad && params.tally != 0u) { atomicAdd(&non_finite[0], 1u); }
+}
+`,
+  };
+}
+
+/** The distributions that particles may start from. */
+export type SourceKind = "gaussian" | "uniform";
+
+/**
+ * Draws X_0 for particles first, first + 1, … : mean + std·normal, or low + (high − low)·uniform.
+ * Buffer `source` holds two rows: mean, std or low, high. Value j of a particle is lane j mod 4 of draw j div 4.
+ */
+export function drawSourceKernel({ kind }: { kind: SourceKind }): Kernel {
+  return {
+    label: `draw ${kind} source`,
+    entryPoint: "draw_source",
+    bindings: ["params", "read", "write"],
+    code: wgsl`
+struct Params { capacity: u32, dim: u32, first_low: u32, first_high: u32, key_low: u32, key_high: u32, stream: u32 }
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> source: array<f32>;
+@group(0) @binding(2) var<storage, read_write> state: array<f32>;
+${random}
+
+${particle}
+fn draw_source${signature} {
+  ${index}
+  if (p >= params.capacity) { return; }
+  let low = params.first_low + p;
+  let high = params.first_high + select(0u, 1u, low < p);
+  for (var i = 0u; i < params.dim; i += 4u) {
+    let bits = philox(vec4u(low, high, i / 4u, params.stream), vec2u(params.key_low, params.key_high));
+#if ${kind === "gaussian"}
+    let values = normal4(bits);
+#else
+    let values = vec4f(uniform01(bits.x), uniform01(bits.y), uniform01(bits.z), uniform01(bits.w));
+#endif
+    for (var j = 0u; j < 4u && i + j < params.dim; j++) {
+      let a = source[i + j];
+      let b = source[params.dim + i + j];
+#if ${kind === "gaussian"}
+      state[(i + j) * params.capacity + p] = fma(b, values[j], a);
+#else
+      state[(i + j) * params.capacity + p] = fma(b - a, values[j], a);
+#endif
+    }
+  }
+}
+`,
+  };
+}
+
+/** Probes of Hutchinson's estimate. */
+export type ProbeKind = "rademacher" | "gaussian";
+
+/** Draws Z for every particle and probe into probes [K][dim][capacity]; probe k continues the draws of the particle. */
+export function drawProbesKernel({ kind }: { kind: ProbeKind }): Kernel {
+  return {
+    label: `draw ${kind} probes`,
+    entryPoint: "draw_probes",
+    bindings: ["params", "write"],
+    code: wgsl`
+struct Params { capacity: u32, dim: u32, first_low: u32, first_high: u32, key_low: u32, key_high: u32, stream: u32, probes: u32 }
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read_write> probes: array<f32>;
+${random}
+
+${particle}
+fn draw_probes${signature} {
+  ${index}
+  if (p >= params.capacity) { return; }
+  let low = params.first_low + p;
+  let high = params.first_high + select(0u, 1u, low < p);
+  let key = vec2u(params.key_low, params.key_high);
+#if ${kind === "gaussian"}
+  let per_draw = 4u;
+#else
+  let per_draw = 128u;
+#endif
+  let draws = (params.dim + per_draw - 1u) / per_draw;
+  for (var k = 0u; k < params.probes; k++) {
+    for (var draw = 0u; draw < draws; draw++) {
+      let bits = philox(vec4u(low, high, k * draws + draw, params.stream), key);
+#if ${kind === "gaussian"}
+      let values = normal4(bits);
+#endif
+      for (var j = 0u; j < per_draw && draw * per_draw + j < params.dim; j++) {
+#if ${kind === "gaussian"}
+        let value = values[j];
+#else
+        let value = select(-1.0, 1.0, ((bits[j / 32u] >> (j % 32u)) & 1u) == 1u);
+#endif
+        probes[(k * params.dim + draw * per_draw + j) * params.capacity + p] = value;
+      }
+    }
+  }
+}
+`,
+  };
+}
+
+/** log p_0 of the state: a diagonal Gaussian, or a uniform box (−∞ outside). Buffer `source` as in {@link drawSourceKernel}. */
+export function sourceDensityKernel({ kind }: { kind: SourceKind }): Kernel {
+  return {
+    label: `${kind} source log-density`,
+    entryPoint: "source_density",
+    bindings: ["params", "read", "read", "write"],
+    code: wgsl`
+struct Params { capacity: u32, dim: u32, constant: f32 }
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> source: array<f32>;
+@group(0) @binding(2) var<storage, read> state: array<f32>;
+@group(0) @binding(3) var<storage, read_write> density: array<f32>;
+
+${particle}
+fn source_density${signature} {
+  ${index}
+  if (p >= params.capacity) { return; }
+#if ${kind === "gaussian"}
+  // −½ Σ ((x − mean)/std)² with Kahan's compensation: at dim 784 a plain f32 sum would lose three digits
+  var sum = 0.0;
+  var lost = 0.0;
+  for (var i = 0u; i < params.dim; i++) {
+    let z = (state[i * params.capacity + p] - source[i]) / source[params.dim + i];
+    let term = z * z - lost;
+    let next = sum + term;
+    lost = (next - sum) - term;
+    sum = next;
+  }
+  density[p] = fma(-0.5, sum, params.constant);
+#else
+  var inside = true;
+  for (var i = 0u; i < params.dim; i++) {
+    let x = state[i * params.capacity + p];
+    inside = inside && x >= source[i] && x <= source[params.dim + i];
+  }
+  density[p] = select(bitcast<f32>(0xff800000u | (params.dim & 0u)), params.constant, inside);
+#endif
+}
+`,
+  };
+}
+
+/**
+ * log p at the end of a solve from the one known, base ± mean over probes of the integral I = −∫ div u dt, and
+ * the standard error of that mean (K ≥ 2): √(Σ (I_k − Ī)² / (K − 1) / K).
+ */
+export function finishLogProbKernel({ standardError }: { standardError: boolean }): Kernel {
+  return {
+    label: "finish log-probability",
+    entryPoint: "finish_log_prob",
+    bindings: standardError ? ["params", "read", "read", "write", "write"] : ["params", "read", "read", "write"],
+    code: wgsl`
+struct Params { count: u32, capacity: u32, probes: u32, sign: f32, constant: f32, offset: u32 }
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> base: array<f32>;
+@group(0) @binding(2) var<storage, read> integral: array<f32>;
+@group(0) @binding(3) var<storage, read_write> log_prob: array<f32>;
+#if ${standardError}
+@group(0) @binding(4) var<storage, read_write> standard_error: array<f32>;
+#endif
+
+${particle}
+fn finish_log_prob${signature} {
+  ${index}
+  if (p >= params.count) { return; }
+  var sum = 0.0;
+  for (var k = 0u; k < params.probes; k++) { sum += integral[k * params.capacity + p]; }
+  let mean = sum / f32(params.probes);
+  log_prob[params.offset + p] = base[p] + (params.sign * mean + params.constant);
+#if ${standardError}
+  var squares = 0.0;
+  for (var k = 0u; k < params.probes; k++) {
+    let difference = integral[k * params.capacity + p] - mean;
+    squares = fma(difference, difference, squares);
+  }
+  standard_error[p] = sqrt(squares / (f32(params.probes) - 1.0) / f32(params.probes));
+#endif
+}
+`,
+  };
+}
+
+/**
+ * What class and context add to the first layer, per particle: offsets [branch][width][capacity] =
+ * b_1 + W_1[:, label] + W_1[:, context]·context. Reads the flat parameters; rows beyond the layer's own width are zero.
+ * Branch 0 is the null class when there are two, else the particle's label. A label of all ones is the null class.
+ */
+export function conditionKernel({ labels, context }: { labels: boolean; context: boolean }): Kernel {
+  const at = (present: boolean, binding: number) => (present ? binding : 0);
+  return {
+    label: "condition the first layer",
+    entryPoint: "condition",
+    bindings: ["params", "read", "write", ...(labels ? (["read"] as const) : []), ...(context ? (["read"] as const) : [])],
+    code: wgsl`
+struct Params {
+  count: u32, capacity: u32, width: u32, units: u32, inputs: u32, column: u32, classes: u32, context: u32, branch: u32, null_class: u32,
+}
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> flat_weights: array<f32>;
+@group(0) @binding(2) var<storage, read_write> offsets: array<f32>;
+#if ${labels}
+@group(0) @binding(${at(labels, 3)}) var<storage, read> labels: array<u32>;
+#endif
+#if ${context}
+@group(0) @binding(${at(context, labels ? 4 : 3)}) var<storage, read> context: array<f32>;
+#endif
+
+${particle}
+fn condition${signature} {
+  ${index}
+  if (p >= params.capacity) { return; }
+  let q = min(p, params.count - 1u);
+  var label = 0xffffffffu;
+#if ${labels}
+  if (params.null_class == 0u) { label = labels[q]; }
+#endif
+  for (var j = 0u; j < params.width; j++) {
+    var sum = 0.0;
+    if (j < params.units) {
+      let row = j * params.inputs + params.column;
+      sum = flat_weights[params.units * params.inputs + j];
+      if (label < params.classes) { sum += flat_weights[row + label]; }
+#if ${context}
+      for (var c = 0u; c < params.context; c++) {
+        sum = fma(flat_weights[row + params.classes + c], context[q * params.context + c], sum);
+      }
+#endif
+    }
+    offsets[(params.branch * params.width + j) * params.capacity + p] = sum;
+  }
+}
+`,
+  };
+}

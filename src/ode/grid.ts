@@ -1,0 +1,126 @@
+import { invalid, PushforwardError } from "../errors.ts";
+import { checkFinite, checkInteger, checkKeys, checkWord, nearest, show } from "../options.ts";
+import { type FixedStepMethod, type Tableau, tableaux } from "./tableaux.ts";
+
+/** How an ODE is solved: a method and its time grid. Default `{ method: "midpoint", steps: 50 }`. */
+export type Solver =
+  /** Equal steps over the whole interval. */
+  | { method: FixedStepMethod; steps: number }
+  /** An explicit grid, from the start of the interval to its end. */
+  | { method: FixedStepMethod; times: number[] }
+  | { method: "dopri5"; rtol?: number; atol?: number; maxSteps?: number };
+
+export const defaultSolver: Solver = { method: "midpoint", steps: 50 };
+
+/** A solver bound to an interval: the tableau and the times t_0 … t_N in f64. */
+export interface TimeGrid {
+  readonly tableau: Tableau;
+  readonly times: Float64Array;
+}
+
+const closeness = 1e-6;
+
+/** t_k = from + (to − from)·(k/N) from the integer k; the last one is exactly `to`. */
+export function equalTimes(from: number, to: number, steps: number): Float64Array {
+  return Float64Array.from({ length: steps + 1 }, (_, k) => (k === steps ? to : from + (to - from) * (k / steps)));
+}
+
+/** Checks a solver and lays its grid over [from, to]. */
+export function timeGrid(what: string, solver: Solver, from: number, to: number): TimeGrid {
+  if (typeof solver !== "object" || solver === null) {
+    throw invalid(`${what}: solver is ${show(solver)}, but it is an object such as { method: "midpoint", steps: 50 }`);
+  }
+  const method = checkWord(`${what}: solver.method`, solver.method, [...(Object.keys(tableaux) as FixedStepMethod[]), "dopri5"] as const);
+  if (method === "dopri5") {
+    throw new PushforwardError("unsupported", `${what}: the adaptive solver "dopri5" is not in this version: use "rk4" or "midpoint" with a number of steps`);
+  }
+  const tableau = tableaux[method];
+  checkKeys(`${what}: solver`, solver, ["method", "steps", "times"]);
+  if ("steps" in solver && "times" in solver) {
+    throw invalid(`${what}: solver has both steps and times: pass the number of equal steps or an explicit grid, not both`);
+  }
+  if ("times" in solver) return { tableau, times: explicitTimes(what, solver.times, from, to) };
+  if (!("steps" in solver) || solver.steps === undefined) {
+    throw invalid(`${what}: solver has neither steps nor times: pass for example { method: "${method}", steps: 50 }`);
+  }
+  const steps = checkInteger(`${what}: solver.steps`, solver.steps, 1, 1_000_000);
+  return { tableau, times: from === to ? Float64Array.of(from) : equalTimes(from, to, steps) };
+}
+
+function explicitTimes(what: string, times: unknown, from: number, to: number): Float64Array {
+  const list = Array.isArray(times) || times instanceof Float64Array || times instanceof Float32Array ? Float64Array.from(times) : undefined;
+  if (!list || list.length < 2) throw invalid(`${what}: solver.times is ${show(times)}, but it is a list of at least two times`);
+  for (const [k, time] of list.entries()) {
+    checkFinite(`${what}: solver.times[${k}]`, time);
+    if (k > 0 && Math.sign(time - (list[k - 1] ?? 0)) !== Math.sign(to - from)) {
+      throw invalid(`${what}: solver.times go from ${list[k - 1]} to ${time}, but they must move strictly from ${from} towards ${to}`);
+    }
+  }
+  const tolerance = closeness * Math.abs(to - from);
+  for (const [name, wanted, k] of [["start", from, 0], ["end", to, list.length - 1]] as const) {
+    if (Math.abs((list[k] ?? Number.NaN) - wanted) > tolerance) {
+      throw invalid(`${what}: solver.times ${name} at ${list[k]}, but the interval's ${name} is ${wanted}: make the grid ${name} there, or pass from and to`);
+    }
+    list[k] = wanted;
+  }
+  return list;
+}
+
+/** Indices into the grid of the times to save; an unknown time is an error that names the nearest one and a step count that fits. */
+export function saveIndices(what: string, grid: TimeGrid, saveAt: readonly number[] | "steps" | undefined): number[] | undefined {
+  if (saveAt === undefined) return undefined;
+  const { times } = grid;
+  if (saveAt === "steps") return Array.from(times.keys());
+  if (typeof saveAt === "string" || !(Array.isArray(saveAt) || ArrayBuffer.isView(saveAt))) {
+    const near = typeof saveAt === "string" ? nearest(saveAt, ["steps"]) : undefined;
+    throw invalid(`${what}: saveAt is ${show(saveAt)}, but it is "steps" or a list of times${near ? `: did you mean "${near}"?` : ""}`);
+  }
+  const first = times[0] ?? 0;
+  const last = times[times.length - 1] ?? 0;
+  const span = Math.abs(last - first);
+  let previous = -1;
+  return Array.from(saveAt, (time, i) => {
+    checkFinite(`${what}: saveAt[${i}]`, time);
+    let best = 0;
+    for (const [k, t] of times.entries()) if (Math.abs(t - time) < Math.abs((times[best] ?? 0) - time)) best = k;
+    if (Math.abs((times[best] ?? 0) - time) > closeness * span) {
+      const fit = fittingSteps((time - first) / (last - first));
+      const advice = fit ? `use solver.steps: ${fit}` : "use solver.times with that time in it";
+      throw invalid(`${what}: saveAt[${i}] = ${time} is no time of the grid; the nearest is ${times[best]}: save there, or ${advice}`);
+    }
+    if (best <= previous) throw invalid(`${what}: saveAt goes back at index ${i} (${time}): list the times in the order in which they are reached, each once`);
+    previous = best;
+    return best;
+  });
+}
+
+/** The least number of equal steps (up to 1000) that lands on a fraction of the interval. */
+function fittingSteps(fraction: number): number | undefined {
+  if (!(fraction > 0 && fraction < 1)) return undefined;
+  for (let steps = 2; steps <= 1000; steps++) {
+    if (Math.abs(fraction * steps - Math.round(fraction * steps)) < closeness * steps) return steps;
+  }
+  return undefined;
+}
+
+/** Floats per stage in the kernel's schedule. */
+export const stageFloats = 8;
+
+/** The schedule a kernel reads, a row per step and stage: t + c_i h, h b_i, h a_i0 … h a_i2, padding. f64 rounded once. */
+export function schedule({ tableau, times }: TimeGrid): Float32Array {
+  const stages = tableau.b.length;
+  const steps = times.length - 1;
+  const rows = new Float32Array(Math.max(1, steps * stages) * stageFloats);
+  for (let step = 0; step < steps; step++) {
+    const t = times[step] ?? 0;
+    const h = (times[step + 1] ?? 0) - t;
+    for (let i = 0; i < stages; i++) {
+      const c = tableau.c[i] ?? 0;
+      // c = 1 lands on the next grid time itself, so that rounding never leaves the interval
+      const time = c === 1 ? (times[step + 1] ?? 0) : t + c * h;
+      const a = [0, 1, 2].map((j) => h * (tableau.a[i]?.[j] ?? 0));
+      rows.set([time, h * (tableau.b[i] ?? 0), ...a], (step * stages + i) * stageFloats);
+    }
+  }
+  return rows;
+}
