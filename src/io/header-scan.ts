@@ -12,7 +12,7 @@ export function findHeaderFault(text: string): string | undefined {
         const end = endOfString(text, i);
         const keys = open[open.length - 1];
         if (atKey && keys) {
-          const key = unescape(text.slice(i, end + 1));
+          const key = readKey(text.slice(i, end + 1));
           if (key === "__proto__") return 'the key "__proto__" is not allowed';
           if (keys.has(key)) return `the key "${key.slice(0, 60)}" appears twice`;
           keys.add(key);
@@ -51,7 +51,7 @@ function endOfString(text: string, start: number): number {
 }
 
 /** "a" and its escaped spellings are one key, so keys are compared as `JSON.parse` would read them. */
-function unescape(literal: string): string {
+function readKey(literal: string): string {
   if (!literal.includes("\\")) return literal.slice(1, -1);
   try {
     return String(JSON.parse(literal));
