@@ -1,0 +1,55 @@
+import { scaleLinear, scaleLog, scaleSqrt } from "d3-scale";
+
+export type ScaleKind = "linear" | "sqrt" | "log";
+
+/** How values become positions in [0, 1] on the colour bar, and which of them are marked. */
+export interface ColourScale {
+  readonly kind: ScaleKind;
+  readonly domain: readonly [low: number, high: number];
+  /** 0 for everything at or below the domain, also for 0 on a log scale. */
+  position(value: number): number;
+  readonly ticks: readonly { value: number; text: string }[];
+}
+
+/** Throws RangeError for a domain that is empty, or not positive on a log scale: callers choose it from data. */
+export function colourScale(kind: ScaleKind, low: number, high: number): ColourScale {
+  if (!(high > low) || (kind === "log" && !(low > 0))) throw new RangeError(`no ${kind} scale from ${low} to ${high}`);
+  const make = { linear: scaleLinear, sqrt: scaleSqrt, log: scaleLog }[kind];
+  const scale = make([low, high], [0, 1]).clamp(true);
+  const position = (value: number) => (value > low ? scale(value) : 0);
+  if (kind !== "log") {
+    const format = scale.tickFormat(5);
+    return {
+      kind,
+      domain: [low, high],
+      position,
+      ticks: scale.ticks(5).map((value) => ({ value, text: format(value) })),
+    };
+  }
+  return { kind, domain: [low, high], position, ticks: logTicks(low, high) };
+}
+
+/** Powers of ten where at least two fit, else 1–2–5 steps. */
+function logTicks(low: number, high: number): { value: number; text: string }[] {
+  const first = Math.ceil(Math.log10(low) - 1e-9);
+  const last = Math.floor(Math.log10(high) + 1e-9);
+  const stride = Math.max(1, Math.ceil((last - first) / 7));
+  const ticks: { value: number; text: string }[] = [];
+  if (last - first >= 1) {
+    for (let power = first; power <= last; power += stride) ticks.push({ value: 10 ** power, text: powerText(power) });
+    return ticks;
+  }
+  for (let power = Math.floor(Math.log10(low)); power <= last + 1; power++) {
+    for (const factor of [1, 2, 5]) {
+      const value = factor * 10 ** power;
+      if (value >= low && value <= high) ticks.push({ value, text: String(Number(value.toPrecision(2))) });
+    }
+  }
+  return ticks;
+}
+
+function powerText(power: number): string {
+  if (power >= 0 && power <= 3) return String(10 ** power);
+  const digits = Array.from(String(Math.abs(power)), (d) => "⁰¹²³⁴⁵⁶⁷⁸⁹"[Number(d)]).join("");
+  return `10${power < 0 ? "⁻" : ""}${digits}`;
+}
