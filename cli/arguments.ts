@@ -1,0 +1,83 @@
+import { InvalidArgumentError } from "commander";
+import type { Solver } from "pushforward";
+
+/** Readers of option values; commander turns what they throw into a usage error that names the option. */
+
+export function wholeNumber(least: number): (text: string) => number {
+  return (text) => {
+    const value = /^\d+$/.test(text) ? Number(text) : Number.NaN;
+    if (Number.isSafeInteger(value) && value >= least) return value;
+    throw new InvalidArgumentError(`expected a whole number of at least ${least}.`);
+  };
+}
+
+export function decimalWithin(
+  low: number,
+  high: number,
+  limits: "[]" | "[)" | "(]" | "()" = "[]",
+): (text: string) => number {
+  return (text) => {
+    const value = text.trim() === "" ? Number.NaN : Number(text);
+    const isAbove = limits.startsWith("[") ? value >= low : value > low;
+    const isBelow = limits.endsWith("]") ? value <= high : value < high;
+    if (Number.isFinite(value) && isAbove && isBelow) return value;
+    const upper = high === Number.POSITIVE_INFINITY ? "" : ` and ${limits.endsWith("]") ? "at most" : "below"} ${high}`;
+    throw new InvalidArgumentError(
+      `expected a number ${limits.startsWith("[") ? "of at least" : "above"} ${low}${upper}.`,
+    );
+  };
+}
+
+/** "longitude,latitude" → the names; blanks around them are dropped. */
+export function nameList(text: string): string[] {
+  const names = text.split(",").map((name) => name.trim());
+  if (names.some((name) => name === ""))
+    throw new InvalidArgumentError("expected names with commas between, as in longitude,latitude.");
+  const twice = names.find((name, i) => names.indexOf(name) !== i);
+  if (twice !== undefined) throw new InvalidArgumentError(`"${twice}" is named twice.`);
+  return names;
+}
+
+/** "64,64,64" → widths. */
+export function widthList(text: string): number[] {
+  const widths = text.split(",").map((part) => (/^\s*\d+\s*$/.test(part) ? Number(part) : 0));
+  if (widths.every((width) => width >= 1)) return widths;
+  throw new InvalidArgumentError("expected layer widths with commas between, as in 64,64,64.");
+}
+
+/** "concat" or "fourier:4". */
+export function timeEncoding(text: string): "concat" | { fourier: number } {
+  if (text === "concat") return "concat";
+  const frequencies = Number(/^fourier:(\d+)$/.exec(text)?.[1] ?? 0);
+  if (frequencies >= 1) return { fourier: frequencies };
+  throw new InvalidArgumentError("expected concat, or fourier:K with K frequencies as in fourier:4.");
+}
+
+/** "-10,10,0,5" → x from −10 to 10 and y from 0 to 5. */
+export function rangePair(text: string): { x: [number, number]; y: [number, number] } {
+  const [x0, x1, y0, y1, ...rest] = text.split(",").map((part) => (part.trim() === "" ? Number.NaN : Number(part)));
+  if (
+    x0 !== undefined &&
+    x1 !== undefined &&
+    y0 !== undefined &&
+    y1 !== undefined &&
+    rest.length === 0 &&
+    x0 < x1 &&
+    y0 < y1
+  ) {
+    return { x: [x0, x1], y: [y0, y1] };
+  }
+  throw new InvalidArgumentError("expected four numbers as in -125,-66,24,50: low and high of x, then of y.");
+}
+
+export const methods = ["euler", "midpoint", "heun2", "rk4"] as const;
+
+export interface SolverOptions {
+  method: (typeof methods)[number];
+  steps: number;
+}
+
+/** The solver that `--method` and `--steps` name; `factor` multiplies the steps, to see how much they matter. */
+export function solverOf({ method, steps }: SolverOptions, factor = 1): Solver {
+  return { method, steps: steps * factor };
+}

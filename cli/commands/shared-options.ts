@@ -1,0 +1,17 @@
+import { Option } from "commander";
+import { methods, wholeNumber } from "../arguments.ts";
+
+/** Options that several commands take, under one name and one meaning. */
+export const options = {
+  json: () => new Option("--json", "print the result as one line of JSON on stdout").default(false),
+  software: () =>
+    new Option("--software <choice>", "CPU adapters such as SwiftShader or lavapipe")
+      .choices(["allow", "forbid", "require"])
+      .default("allow"),
+  method: () => new Option("--method <name>", "ODE solver").choices(methods).default("midpoint"),
+  steps: () => new Option("--steps <count>", "solver steps between t = 0 and 1").argParser(wholeNumber(1)).default(50),
+  seed: (what: string) => new Option("--seed <integer>", what).argParser(wholeNumber(0)).default(0),
+  delimiter: () => new Option("--delimiter <text>", "what separates the cells of a line").default(","),
+  noHeader: () => new Option("--no-header", "the first line is data; columns are called 1, 2, …"),
+  skipInvalid: () => new Option("--skip-invalid", "leave out rows with a missing or non-numeric cell").default(false),
+};

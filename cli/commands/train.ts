@@ -1,0 +1,230 @@
+import { Command, Option } from "commander";
+import type { Flow } from "pushforward";
+import { PushforwardError } from "../../src/errors.ts";
+import { decimalWithin, nameList, solverOf, timeEncoding, wholeNumber, widthList } from "../arguments.ts";
+import { type Context, type GpuChoice, Interrupted, printResult, withGpu } from "../context.ts";
+import { readCsv } from "../csv.ts";
+import { cosineWithWarmup } from "../learning-rate.ts";
+import { saveModel } from "../model.ts";
+import { count, duration, startProgress } from "../report.ts";
+import { splitRows } from "../split.ts";
+import { RunningMean } from "../statistics.ts";
+import { options } from "./shared-options.ts";
+
+interface TrainOptions extends GpuChoice {
+  columns?: string[];
+  output: string;
+  hidden: number[];
+  activation: "silu" | "tanh" | "softplus" | "gelu" | "elu" | "relu" | "sin";
+  time: "concat" | { fourier: number };
+  steps: number;
+  batchSize: number;
+  learningRate: number;
+  warmup: number;
+  ema: number;
+  coupling: "independent" | "optimal-transport";
+  holdout: number;
+  evaluationSteps: number;
+  seed: number;
+  delimiter: string;
+  header: boolean;
+  skipInvalid: boolean;
+  json: boolean;
+}
+
+const examples = `
+The rows are shuffled by the seed and split into a training part and a held-out part; mean and scale of each column are
+fitted on the training part. At the end the held-out part's log-likelihood is printed in nats per row, in the units of
+the data, solved with N and with 2N steps: when the two differ by more than their standard error, use more steps.
+Ctrl-C stops at once and saves the flow as trained so far.
+
+Examples:
+  pushforward train places.csv --columns longitude,latitude -o flow.safetensors
+  pushforward train places.csv --columns longitude,latitude -o flow.safetensors \\
+      --hidden 128,128,128 --time fourier:4 --steps 20000 --learning-rate 2e-3
+  pushforward train table.csv -o flow.safetensors --skip-invalid     all columns, incomplete rows left out
+  cat table.csv | pushforward train - -o flow.safetensors --json`;
+
+export function trainCommand(context: Context): Command {
+  return new Command("train")
+    .description("Train a flow on the rows of a CSV file by flow matching.")
+    .argument("<data.csv>", "CSV file, or - for stdin")
+    .requiredOption(
+      "-o, --output <file>",
+      "where the flow is saved (safetensors; PyTorch loads the weights as they are)",
+    )
+    .option("-c, --columns <names>", "columns to learn, with commas between; default: all", nameList)
+    .option("--hidden <widths>", "widths of the hidden layers", widthList, [64, 64, 64])
+    .addOption(
+      new Option("--activation <name>", "between layers")
+        .choices(["silu", "tanh", "softplus", "gelu", "elu", "relu", "sin"])
+        .default("silu"),
+    )
+    .addOption(
+      new Option("--time <encoding>", "how t enters: concat, or fourier:K for K frequencies")
+        .argParser(timeEncoding)
+        .default("concat"),
+    )
+    .option("--steps <count>", "training steps", wholeNumber(1), 5000)
+    .option("--batch-size <rows>", "rows per step", wholeNumber(1), 512)
+    .option(
+      "--learning-rate <rate>",
+      "peak of the learning rate; it decays to 0 along a cosine",
+      decimalWithin(0, 10, "(]"),
+      2e-3,
+    )
+    .option("--warmup <share>", "share of the steps in which the learning rate rises", decimalWithin(0, 1), 0.02)
+    .option(
+      "--ema <decay>",
+      "the saved weights are a moving average with this decay; 0 turns it off",
+      decimalWithin(0, 1, "[)"),
+      0.999,
+    )
+    .addOption(
+      new Option("--coupling <kind>", "how noise and rows are paired in a batch")
+        .choices(["independent", "optimal-transport"])
+        .default("independent"),
+    )
+    .option("--holdout <share>", "share of the rows kept for the final log-likelihood", decimalWithin(0, 1, "[)"), 0.1)
+    .option("--evaluation-steps <count>", "N, the solver steps of the final log-likelihood", wholeNumber(1), 20)
+    .addOption(options.seed("of the split, the initial weights and the batches"))
+    .addOption(options.skipInvalid())
+    .addOption(options.noHeader())
+    .addOption(options.delimiter())
+    .addOption(options.software())
+    .addOption(options.json())
+    .addHelpText("after", examples)
+    .action((source: string, o: TrainOptions) => train(context, source, o));
+}
+
+async function train(context: Context, source: string, o: TrainOptions): Promise<void> {
+  const { signal, stderr } = context;
+  const table = await readCsv(source === "-" ? (context.stdin as never) : source, {
+    ...(o.columns && { columns: o.columns }),
+    delimiter: o.delimiter,
+    header: o.header,
+    skipInvalid: o.skipInvalid,
+    signal,
+  });
+  const dim = table.columns.length;
+  const { kept, held } = splitRows(table.data, dim, o.holdout, o.seed);
+  const rows = kept.length / dim;
+  if (rows < 2) {
+    throw new PushforwardError("invalid-argument", `${source} has ${rows} rows to train on, but at least 2 are needed`);
+  }
+  stderr.write(`${count(table.rows)} rows of ${table.columns.join(", ")}`);
+  stderr.write(table.skipped > 0 ? `, ${count(table.skipped)} incomplete rows left out\n` : "\n");
+
+  await withGpu(o, async (gpu) => {
+    const { Flow, fitNormalization, mlp } = await import("pushforward");
+    const velocity = mlp({ dim, hidden: o.hidden, activation: o.activation, time: o.time });
+    const flow = Flow.create(gpu, { velocity, seed: o.seed, normalization: fitNormalization(kept, dim) });
+    try {
+      stderr.write(`training ${count(flow.parameterCount)} parameters on ${gpu.info.description || gpu.info.vendor}\n`);
+      const training = await runTraining(context, flow, kept, o);
+      await saveModel(flow, o.output, table.columns);
+      if (signal.aborted) {
+        throw new Interrupted(`stopped after ${training.step} of ${o.steps} steps; the flow so far is in ${o.output}`);
+      }
+      const evaluation = await evaluate(context, flow, held, o);
+      const result = {
+        output: o.output,
+        rows: { training: rows, heldOut: held.length / dim, skipped: table.skipped },
+        parameters: flow.parameterCount,
+        ...training,
+        ...(evaluation && { heldOut: evaluation }),
+      };
+      printResult(context, o.json, result, [
+        `saved ${o.output}: loss ${training.loss.toFixed(4)} after ${count(training.step)} steps in ${duration(training.seconds)}`,
+        ...(evaluation ? describe(evaluation) : []),
+      ]);
+    } finally {
+      flow.dispose();
+    }
+  });
+}
+
+interface TrainingSummary {
+  step: number;
+  /** Mean over the last tenth of the logged losses, since one batch's loss is noisy. */
+  loss: number;
+  seconds: number;
+}
+
+async function runTraining(
+  context: Context,
+  flow: Flow,
+  data: Float32Array,
+  o: TrainOptions,
+): Promise<TrainingSummary> {
+  const { trainFlowMatching } = await import("pushforward");
+  const progress = startProgress(context, "training", o.steps);
+  const started = performance.now();
+  const losses: number[] = [];
+  let step = 0;
+  try {
+    for await (const report of trainFlowMatching(flow, data, {
+      steps: o.steps,
+      batchSize: o.batchSize,
+      learningRate: cosineWithWarmup(o.learningRate, o.steps, Math.round(o.warmup * o.steps)),
+      coupling: o.coupling,
+      ...(o.ema > 0 && { ema: o.ema }),
+      seed: o.seed,
+      logEvery: Math.max(1, Math.floor(o.steps / 200)),
+      signal: context.signal,
+    })) {
+      step = report.step;
+      losses.push(report.loss);
+      progress.update(step, `loss ${report.loss.toFixed(4)}`);
+    }
+  } catch (error) {
+    // Ctrl-C: the caller saves what was learned. Everything else is a fault.
+    if (!context.signal.aborted) throw error;
+  } finally {
+    progress.stop();
+  }
+  const last = losses.slice(-Math.ceil(losses.length / 10));
+  return {
+    step,
+    loss: last.reduce((sum, loss) => sum + loss, 0) / last.length,
+    seconds: (performance.now() - started) / 1000,
+  };
+}
+
+interface Evaluation {
+  logLikelihood: number;
+  standardError: number;
+  steps: number;
+  /** Mean log-likelihood with twice the steps minus that with N. */
+  changeWithTwiceTheSteps: number;
+}
+
+async function evaluate(
+  context: Context,
+  flow: Flow,
+  held: Float32Array,
+  o: TrainOptions,
+): Promise<Evaluation | undefined> {
+  if (held.length === 0) return undefined;
+  const means: RunningMean[] = [];
+  for (const factor of [1, 2]) {
+    const solver = solverOf({ method: "midpoint", steps: o.evaluationSteps }, factor);
+    const mean = new RunningMean();
+    mean.add((await flow.logProb(held, { solver, signal: context.signal })).logProb);
+    means.push(mean);
+  }
+  const [single, double] = means as [RunningMean, RunningMean]; // One for each factor.
+  return {
+    logLikelihood: single.mean,
+    standardError: single.standardError,
+    steps: o.evaluationSteps,
+    changeWithTwiceTheSteps: double.mean - single.mean,
+  };
+}
+
+function describe({ logLikelihood, standardError, steps, changeWithTwiceTheSteps: change }: Evaluation): string[] {
+  return [
+    `held-out log-likelihood ${logLikelihood.toFixed(4)} ± ${standardError.toFixed(4)} nats per row (midpoint, ${steps} steps)`,
+    `with ${2 * steps} steps it changes by ${change >= 0 ? "+" : "−"}${Math.abs(change).toFixed(5)}`,
+  ];
+}

@@ -1,0 +1,40 @@
+import { readFile } from "node:fs/promises";
+import type { Flow } from "pushforward";
+import { decodeSafetensors, encodeSafetensors } from "../src/io/safetensors.ts";
+import { writeWhole } from "./files.ts";
+
+const columnsKey = "pushforward.columns";
+
+/** Saves a flow with the names of its columns, so that `sample` and `log-prob` know them. */
+export async function saveModel(flow: Flow, path: string, columns: readonly string[]): Promise<void> {
+  const { tensors, metadata } = decodeSafetensors(await flow.save());
+  metadata[columnsKey] = JSON.stringify(columns);
+  await writeWhole(path, encodeSafetensors(tensors, metadata));
+}
+
+export interface ModelFile {
+  bytes: Uint8Array;
+  /** Undefined for files that were not written by `pushforward train`. */
+  columns: string[] | undefined;
+}
+
+export async function readModel(path: string): Promise<ModelFile> {
+  const bytes = new Uint8Array(await readFile(path));
+  const text = decodeSafetensors(bytes).metadata[columnsKey];
+  return { bytes, columns: text === undefined ? undefined : parseNames(text) };
+}
+
+/** A hand-edited field is ignored rather than trusted. */
+function parseNames(text: string): string[] | undefined {
+  try {
+    const value: unknown = JSON.parse(text);
+    return Array.isArray(value) && value.every((name) => typeof name === "string") ? value : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Names for `dim` columns: the file's own where they fit, else x1, x2, …. */
+export function columnNames(model: ModelFile, dim: number): string[] {
+  return model.columns?.length === dim ? model.columns : Array.from({ length: dim }, (_, i) => `x${i + 1}`);
+}

@@ -1,0 +1,249 @@
+import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { PassThrough, Readable } from "node:stream";
+import { expect, test } from "vitest";
+import { Interrupted } from "../../cli/context.ts";
+import { cosineWithWarmup } from "../../cli/learning-rate.ts";
+import { runCommandLine } from "../../cli/program.ts";
+import { duration, startProgress } from "../../cli/report.ts";
+import { openRows } from "../../cli/row-output.ts";
+import { shuffledIndices, splitRows } from "../../cli/split.ts";
+import { RunningMean } from "../../cli/statistics.ts";
+
+function captured(stdin = "", signal: AbortSignal = new AbortController().signal) {
+  const stdout = new PassThrough();
+  const stderr = new PassThrough();
+  const text = { out: "", err: "" };
+  stdout.on("data", (piece) => {
+    text.out += piece;
+  });
+  stderr.on("data", (piece) => {
+    text.err += piece;
+  });
+  return { context: { stdin: Readable.from([stdin]), stdout, stderr, signal }, text };
+}
+
+async function run(words: string[], stdin = "", signal?: AbortSignal) {
+  const { context, text } = captured(stdin, signal);
+  const code = await runCommandLine(words, context, "1.2.3");
+  return { code, ...text };
+}
+
+async function inFolder(work: (folder: string) => Promise<void>): Promise<void> {
+  const folder = await mkdtemp(join(tmpdir(), "pushforward-cli-"));
+  try {
+    await work(folder);
+  } finally {
+    await rm(folder, { recursive: true });
+  }
+}
+
+test.each([[], ["train"], ["sample"], ["log-prob"], ["plot"], ["info"]])(
+  "help of %j teaches with examples",
+  async (...words) => {
+    const { code, out } = await run([...words, "--help"]);
+    expect(code).toBe(0);
+    expect(out).toContain("Usage: pushforward");
+    expect(out).toMatch(/Examples:|A first tour:/);
+  },
+);
+
+test("every option in the help says its default or is a choice of the user", async () => {
+  const { out } = await run(["train", "--help"]);
+  for (const words of ["(default: 512)", 'default: "silu"', "(default: 0.002)", "nats", "seed"])
+    expect(out).toContain(words);
+});
+
+test("the version is the package's", async () => {
+  expect(await run(["--version"])).toMatchObject({ code: 0, out: "1.2.3\n" });
+});
+
+test.each([
+  [["trian", "x.csv"], "Did you mean train"],
+  [["train", "-o", "f"], "missing required argument"],
+  [["train", "x.csv"], "--output"],
+  [["train", "x.csv", "-o", "f", "--stpes", "3"], "Did you mean --steps"],
+  [["train", "x.csv", "-o", "f", "--steps", "0"], "whole number of at least 1"],
+  [["train", "x.csv", "-o", "f", "--steps", "1.5"], "whole number of at least 1"],
+  [["train", "x.csv", "-o", "f", "--hidden", "64,,64"], "as in 64,64,64"],
+  [["train", "x.csv", "-o", "f", "--time", "fourier"], "fourier:4"],
+  [["train", "x.csv", "-o", "f", "--activation", "swish"], "silu, tanh"],
+  [["train", "x.csv", "-o", "f", "--holdout", "1"], "below 1"],
+  [["train", "x.csv", "-o", "f", "--learning-rate", "0"], "above 0"],
+  [["train", "x.csv", "-o", "f", "--columns", "a,a"], '"a" is named twice'],
+  [["train", "x.csv", "-o", "f", "--columns", "a,,b"], "longitude,latitude"],
+  [["sample", "f", "-o", "x"], "--count"],
+  [["sample", "f", "-o", "x", "-n", "-3"], "whole number"],
+  [["plot", "x.csv", "-o", "x.png", "--range", "1,0,0,1"], "low and high of x"],
+  [["info", "--software", "maybe"], "allow, forbid, require"],
+  [[], "Usage"],
+])("the wrong command line %j exits with 2 and says what is expected", async (words, message) => {
+  const { code, err } = await run(words);
+  expect(code).toBe(2);
+  expect(err).toContain(message);
+});
+
+test("a file that is not there exits with 1 and is named", async () => {
+  const path = join(tmpdir(), "pushforward-no-such-file");
+  const { code, err, out } = await run(["sample", path, "-n", "3", "-o", "x.csv", "--json"]);
+  expect(code).toBe(1);
+  expect(err).toBe(`error: no such file or folder: ${path}\n`);
+  expect(JSON.parse(out)).toEqual({ error: { code: "ENOENT", message: `no such file or folder: ${path}` } });
+});
+
+test("a damaged flow file exits with 1 and code format", () =>
+  inFolder(async (folder) => {
+    const path = join(folder, "flow.safetensors");
+    await writeFile(path, "{}");
+    const { code, out } = await run(["sample", path, "-n", "3", "-o", join(folder, "x.csv"), "--json"]);
+    expect(code).toBe(1);
+    expect(JSON.parse(out).error.code).toBe("format");
+    expect(await readdir(folder)).toEqual(["flow.safetensors"]);
+  }));
+
+test("a missing column exits with 1 and names the nearest, before any device is opened", () =>
+  inFolder(async (folder) => {
+    const path = join(folder, "data.csv");
+    await writeFile(path, "longitude,latitude\n1,2\n");
+    const { code, err } = await run(["train", path, "-o", join(folder, "f"), "-c", "longtude,latitude"]);
+    expect(code).toBe(1);
+    expect(err).toContain('did you mean "longitude"?');
+  }));
+
+test("plot writes a PNG from a file and says what it drew", () =>
+  inFolder(async (folder) => {
+    const path = join(folder, "data.csv");
+    await writeFile(
+      path,
+      `x,y,z\n${Array.from({ length: 101 }, (_, i) => `${i},${(i * i) % 17},0`).join("\n")}\nbad,1,2\n`,
+    );
+    for (const [i, more] of [
+      [],
+      ["--kind", "scatter"],
+      ["--scale", "log", "--aspect", "2"],
+      ["--range", "0,10,0,5"],
+    ].entries()) {
+      const png = join(folder, `${i}.png`);
+      const { code, out } = await run([
+        "plot",
+        path,
+        path,
+        "-o",
+        png,
+        "-c",
+        "x,y",
+        "--skip-invalid",
+        "--json",
+        ...more,
+      ]);
+      expect(code).toBe(0);
+      expect(JSON.parse(out)).toMatchObject({ output: png, rows: 202, skipped: 2 });
+      expect((await readFile(png)).subarray(1, 4).toString()).toBe("PNG");
+    }
+  }));
+
+test("plot reads stdin and takes any two columns", () =>
+  inFolder(async (folder) => {
+    const png = join(folder, "x.png");
+    expect((await run(["plot", "-", "-o", png, "--columns", "b,a"], "a,b\n1,2\n3,4\n")).code).toBe(0);
+    const { code, err } = await run(["plot", "-", "-o", png, "--columns", "a"], "a,b\n1,2\n");
+    expect(code).toBe(1);
+    expect(err).toContain("a plot shows 2");
+  }));
+
+test("a bad cell names line, column and value, and leaves no file", () =>
+  inFolder(async (folder) => {
+    const { code, err } = await run(["plot", "-", "-o", join(folder, "x.png")], "a,b\n1,2\n3,oops\n");
+    expect(code).toBe(1);
+    expect(err).toContain('line 3 of the CSV has "oops" in column "b"');
+    expect(await readdir(folder)).toEqual([]);
+  }));
+
+test("Ctrl-C exits with 130", async () => {
+  const signal = AbortSignal.abort(new Interrupted("stopped"));
+  const { code, err } = await run(["plot", "-", "-o", "x.png"], "a,b\n1,2\n", signal);
+  expect(code).toBe(130);
+  expect(err).toBe("stopped\n");
+});
+
+test("rows interrupted by Ctrl-C are kept beside the file's name, other faults leave nothing", () =>
+  inFolder(async (folder) => {
+    const path = join(folder, "out.csv");
+    const block = [{ data: Float32Array.of(1, 2), width: 2 }];
+    const controller = new AbortController();
+    const { context } = captured("", controller.signal);
+    const failed = await openRows(context, path, ["a", "b"]);
+    await failed.write(block);
+    const fault = new Error("disk full");
+    expect(await failed.abandon(fault)).toBe(fault);
+    expect(await readdir(folder)).toEqual([]);
+
+    const stopped = await openRows(context, path, ["a", "b"]);
+    await stopped.write(block);
+    controller.abort();
+    expect(String(await stopped.abandon(controller.signal.reason))).toContain("1 rows so far are in");
+    expect(await readdir(folder)).toEqual(["out.csv.partial"]);
+    expect(await readFile(`${path}.partial`, "utf8")).toBe("a,b\n1,2\n");
+  }));
+
+test("binary output is row-major f32 with the last block as last column", () =>
+  inFolder(async (folder) => {
+    const path = join(folder, "out.bin");
+    const rows = await openRows(captured().context, path, ["a", "b", "log_prob"]);
+    await rows.write([
+      { data: Float32Array.of(1, 2, 3, 4), width: 2 },
+      { data: Float32Array.of(-1, -2), width: 1 },
+    ]);
+    await rows.finish();
+    const bytes = await readFile(path);
+    expect(Array.from({ length: 6 }, (_, i) => bytes.readFloatLE(4 * i))).toEqual([1, 2, -1, 3, 4, -2]);
+  }));
+
+test("away from a terminal progress is plain lines, and the last one is always there", () => {
+  const { context, text } = captured();
+  const progress = startProgress(context, "training", 1000);
+  for (let i = 1; i <= 1000; i++) progress.update(i, "loss 1");
+  progress.update(1000);
+  progress.stop();
+  expect(text.err).toBe("training 100 % · 1000/1000 · loss 1\n");
+});
+
+test("the learning rate rises, peaks, and ends at nothing", () => {
+  const rate = cosineWithWarmup(2, 100, 10);
+  expect(rate(0)).toBeCloseTo(0.2, 12);
+  expect(rate(9)).toBe(2);
+  expect(rate(55)).toBeCloseTo(1, 12);
+  expect(rate(100)).toBeCloseTo(0, 12);
+  expect(cosineWithWarmup(2, 10, 0)(0)).toBe(2);
+});
+
+test("a split keeps every row once and depends on the seed alone", () => {
+  const data = Float32Array.from({ length: 2 * 101 }, (_, i) => i);
+  const { kept, held } = splitRows(data, 2, 0.1, 7);
+  expect([kept.length, held.length]).toEqual([2 * 91, 2 * 10]);
+  expect([...kept, ...held].sort((a, b) => a - b)).toEqual(Array.from(data));
+  expect(kept[1]).toBe((kept[0] ?? 0) + 1);
+  expect(splitRows(data, 2, 0.1, 7).held).toEqual(held);
+  expect(splitRows(data, 2, 0.1, 8).held).not.toEqual(held);
+});
+
+test("a shuffle visits every place about equally often", () => {
+  const seen = new Uint32Array(5);
+  for (let seed = 0; seed < 5000; seed++) seen[shuffledIndices(5, seed).indexOf(0)]++;
+  // Binomial with mean 1000 and deviation 28: five deviations.
+  for (const times of seen) expect(Math.abs(times - 1000)).toBeLessThan(142);
+});
+
+test("the running mean and its standard error agree with the closed form", () => {
+  const mean = new RunningMean();
+  mean.add(Float32Array.of(1, 2, Number.NaN));
+  mean.add(Float32Array.of(3, 4, Number.NEGATIVE_INFINITY));
+  expect(mean.mean).toBe(2.5);
+  expect(mean.standardError).toBeCloseTo(Math.sqrt(5 / 3 / 4), 12);
+  expect([mean.count, mean.nonFinite]).toEqual([4, 2]);
+});
+
+test("times are written as people say them", () => {
+  expect([duration(4.25), duration(45), duration(125)]).toEqual(["4.3 s", "45 s", "2 min 05 s"]);
+});
