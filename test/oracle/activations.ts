@@ -1,0 +1,54 @@
+import { normalCdf, normalDensity } from "./special.ts";
+
+/** φ with its first two derivatives (FIELD.md §2.10). */
+export interface ActivationFunction {
+  readonly value: (a: number) => number;
+  readonly first: (a: number) => number;
+  readonly second: (a: number) => number;
+}
+
+/** 1/(1 + e^(−a)), by the exponential that cannot overflow. */
+function sigmoid(a: number): number {
+  const e = Math.exp(-Math.abs(a));
+  return a >= 0 ? 1 / (1 + e) : e / (1 + e);
+}
+
+export const activationFunctions = {
+  silu: {
+    value: (a) => a * sigmoid(a),
+    first: (a) => sigmoid(a) * (1 + a * sigmoid(-a)),
+    second: (a) => sigmoid(a) * sigmoid(-a) * (2 + a * (1 - 2 * sigmoid(a))),
+  },
+  tanh: {
+    value: Math.tanh,
+    first: (a) => 1 - Math.tanh(a) ** 2,
+    second: (a) => -2 * Math.tanh(a) * (1 - Math.tanh(a) ** 2),
+  },
+  softplus: {
+    value: (a) => Math.max(a, 0) + Math.log1p(Math.exp(-Math.abs(a))),
+    first: sigmoid,
+    second: (a) => sigmoid(a) * sigmoid(-a),
+  },
+  gelu: {
+    value: (a) => a * normalCdf(a),
+    first: (a) => normalCdf(a) + a * normalDensity(a),
+    second: (a) => normalDensity(a) * (2 - a * a),
+  },
+  elu: {
+    value: (a) => (a > 0 ? a : Math.expm1(a)),
+    first: (a) => (a > 0 ? 1 : Math.exp(a)),
+    second: (a) => (a > 0 ? 0 : Math.exp(a)),
+  },
+  relu: {
+    value: (a) => Math.max(a, 0),
+    first: (a) => (a > 0 ? 1 : 0),
+    second: () => 0,
+  },
+  sin: {
+    value: Math.sin,
+    first: Math.cos,
+    second: (a) => -Math.sin(a),
+  },
+} as const satisfies Record<string, ActivationFunction>;
+
+export type ActivationName = keyof typeof activationFunctions;

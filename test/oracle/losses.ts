@@ -1,0 +1,132 @@
+import {
+  type Condition,
+  type Divergence,
+  divergenceOf,
+  divergenceTangents,
+  type Evaluation,
+  evaluate,
+  type Gradients,
+  type Network,
+  reverse,
+  zeroGradients,
+} from "./mlp.ts";
+import { type Method, stagesOf, standardLogDensity, type Tableau, tableaux } from "./ode.ts";
+import { addScaled, at, row, rowCount, type Vector } from "./vectors.ts";
+
+export interface LossAndGradients {
+  readonly loss: number;
+  readonly gradients: Gradients;
+}
+
+/**
+ * Flow matching with the CondOT path: x_t = t x_1 + (1 − t) x_0, target x_1 − x_0,
+ * loss = mean over n and dims of (u_t(x_t) − target)² (FIELD.md §2.8). x_0 and x_1 are [n, dim], t is [n].
+ */
+export function flowMatching(
+  net: Network,
+  batch: { x0: Vector; x1: Vector; t: Vector; conditionOf?: (i: number) => Condition },
+): LossAndGradients {
+  const { dim } = net.spec;
+  const n = rowCount(batch.x1, dim);
+  const gradients = zeroGradients(net);
+  let loss = 0;
+  for (let i = 0; i < n; i++) {
+    const t = at(batch.t, i);
+    const [x0, x1] = [row(batch.x0, dim, i), row(batch.x1, dim, i)];
+    const xt = x1.map((value, j) => t * value + (1 - t) * at(x0, j));
+    const evaluation = evaluate(net, t, xt, [], batch.conditionOf?.(i));
+    const difference = evaluation.velocity.map((u, j) => u - (at(x1, j) - at(x0, j)));
+    for (const d of difference) loss += d ** 2 / (n * dim);
+    reverse(
+      net,
+      evaluation,
+      difference.map((d) => (2 * d) / (n * dim)),
+      [],
+      gradients,
+    );
+  }
+  return { loss, gradients };
+}
+
+/** log p_0 with its gradient ("score"). */
+export interface Source {
+  logDensity(x: Vector): number;
+  score(x: Vector): Float64Array;
+}
+
+export const standardSource: Source = {
+  logDensity: standardLogDensity,
+  score: (x) => Float64Array.from(x, (value) => -value),
+};
+
+/**
+ * Mean negative log-likelihood in nats of the rows of x under the *discretised* backward solve, and its exact gradient
+ * (FIELD.md §2.11). Reverse over the steps: for i = s … 1, k̄_i = h b_i x̄ + h Σ_{j>i} a_ji ȳ_j,
+ * ȳ_i = rev(y_i; ū = k̄_i, δ̄ = −h b_i ḡ), then x̄ ← x̄ + Σ ȳ_i; ḡ = 1/n is constant.
+ */
+export function likelihood(
+  net: Network,
+  x: Vector,
+  options: {
+    method: Method;
+    /** From 1 down to 0. */
+    times: Vector;
+    divergenceOf?: (i: number) => Divergence;
+    conditionOf?: (i: number) => Condition;
+    source?: Source;
+  },
+): LossAndGradients {
+  const { dim } = net.spec;
+  const tableau: Tableau = tableaux[options.method];
+  const source = options.source ?? standardSource;
+  const n = rowCount(x, dim);
+  const gradients = zeroGradients(net);
+  let loss = 0;
+  for (let particle = 0; particle < n; particle++) {
+    const how = options.divergenceOf?.(particle) ?? "exact";
+    const condition = options.conditionOf?.(particle) ?? {};
+    const tangents = divergenceTangents(dim, how);
+
+    const steps: { h: number; stages: Evaluation[] }[] = [];
+    let f = row(x, dim, particle);
+    let g = 0;
+    for (let k = 0; k + 1 < options.times.length; k++) {
+      const t = at(options.times, k);
+      const h = at(options.times, k + 1) - t;
+      const stages: Evaluation[] = [];
+      const { slopes } = stagesOf(tableau, t, h, f, (time, y, i) => {
+        const evaluation = evaluate(net, time, y, at(tableau.b, i) === 0 ? [] : tangents, condition);
+        stages.push(evaluation);
+        return evaluation.velocity;
+      });
+      f = f.slice();
+      stages.forEach((stage, i) => {
+        const b = at(tableau.b, i);
+        if (b === 0) return;
+        addScaled(f, h * b, slopes[i] ?? []);
+        g -= h * b * divergenceOf(stage, dim, how);
+      });
+      steps.push({ h, stages });
+    }
+    loss += (g - source.logDensity(f)) / n;
+
+    const xBar = source.score(f).map((s) => -s / n);
+    const gBar = 1 / n;
+    for (const { h, stages } of steps.reverse()) {
+      const yBars: Float64Array[] = [];
+      for (let i = stages.length - 1; i >= 0; i--) {
+        const b = at(tableau.b, i);
+        const kBar = xBar.map((value) => h * b * value);
+        for (let j = i + 1; j < stages.length; j++) addScaled(kBar, h * (tableau.a[j]?.[i] ?? 0), yBars[j] ?? []);
+        const stage = stages[i];
+        if (!stage) throw new Error("a step has as many evaluations as stages");
+        const deltaBar = -h * b * gBar;
+        const share = how === "exact" ? deltaBar : deltaBar / tangents.length;
+        const productBars = b === 0 ? [] : tangents.map((v) => Float64Array.from(v, (value) => share * value));
+        yBars[i] = reverse(net, stage, kBar, productBars, gradients);
+      }
+      for (const yBar of yBars) addScaled(xBar, 1, yBar);
+    }
+  }
+  return { loss, gradients };
+}
