@@ -14,6 +14,13 @@ export interface Dispatch {
   readonly flops: number;
 }
 
+/** A device buffer that a plan needs. Its content is undefined unless `data` is given. */
+export interface PlannedBuffer {
+  readonly name: string;
+  readonly bytes: number;
+  readonly data?: Float32Array | Uint32Array;
+}
+
 /** Packs a params block: every field is a u32 or an f32, in the order of the WGSL struct (no vectors, so no gaps). */
 export function packParams(fields: readonly (readonly ["u32" | "f32", number])[]): Uint8Array {
   const bytes = new Uint8Array(Math.ceil(fields.length / 4) * 16);

@@ -1,0 +1,112 @@
+import type { Gpu } from "../gpu/gpu.ts";
+import type { Dispatch, PlannedBuffer } from "../gpu/kernel.ts";
+import { drawProbes, exportParticles, importParticles } from "../kernels/particles.ts";
+import { type Chunk, type Conditions, type Engine, type Evaluation, names } from "../ode/engine.ts";
+import { seedKey, streams } from "../random/philox.ts";
+import type { Job, RunOptions } from "../schedule/job.ts";
+import { runJob } from "../schedule/run.ts";
+import type { DivergencePlan } from "./options.ts";
+import { featureMajor, particleMultiple } from "./trajectory.ts";
+
+/** One evaluation of the field at given states and times. */
+export interface EvaluationRequest {
+  readonly output: Evaluation;
+  readonly engine: Engine;
+  readonly count: number;
+  readonly x: Float32Array;
+  readonly t: number | Float32Array;
+  readonly tangent?: Float32Array | undefined;
+  readonly divergence: DivergencePlan;
+  readonly seed: number;
+  readonly conditions: Conditions;
+}
+
+/** The evaluation as a job. Its outputs are `velocity`, `product` (both [n, dim]) or `divergence` ([n]). */
+export function evaluationJob(request: EvaluationRequest, shared: ReadonlyMap<string, GPUBuffer>, gpu: Gpu): Job {
+  const { engine, output, x, t, tangent, conditions, divergence } = request;
+  const { dim } = engine;
+  const mode = output === "divergence" ? divergence.mode : ({ mode: "none" } as const);
+  const probes = mode.mode === "probes" ? mode.count : 0;
+  const scratch = output === "divergence" ? mode : output;
+  const flops = output === "divergence" ? engine.divergenceFlops(mode) : output === "velocity" ? engine.flops : 3 * engine.flops;
+  const widest = Math.max(dim, probes * dim, engine.scratchFloats(scratch));
+
+  return {
+    what: output,
+    count: request.count,
+    bytesPerParticle: 4 * (6 * dim + 2 + probes * dim + engine.scratchFloats(scratch)),
+    flopsPerParticle: flops,
+    largestChunk: Math.max(1, Math.floor(gpu.device.limits.maxStorageBufferBindingSize / (4 * widest)) - particleMultiple),
+    shared,
+    plan(start, count, maxFlops) {
+      const capacity = Math.ceil(count / particleMultiple) * particleMultiple;
+      const chunk: Chunk = { start, count, capacity, maxFlops };
+      const times = new Float32Array(capacity).fill(typeof t === "number" ? t : 0);
+      if (typeof t !== "number") times.set(t.subarray(start, start + count));
+      const rows = (all: Float32Array) => all.subarray(start * dim, (start + count) * dim);
+      const state = capacity * dim * 4;
+      const buffers: PlannedBuffer[] = [
+        { name: "rows", bytes: count * dim * 4, data: rows(x) },
+        { name: names.state, bytes: state },
+        { name: names.times, bytes: times.byteLength, data: times },
+        { name: "nonFinite", bytes: 4, data: Uint32Array.of(0) },
+        ...engine.buffers(chunk, conditions, scratch),
+      ];
+      const dispatches: Dispatch[] = [importParticles({ count, capacity, dim, rows: "rows", state: names.state })];
+      const results: string[] = [];
+      const bring = (name: string) => {
+        const target = `${name} rows`;
+        buffers.push({ name, bytes: state }, { name: target, bytes: count * dim * 4 });
+        results.push(target);
+        return exportParticles({ count, capacity, dim, state: name, rows: target, nonFinite: "nonFinite", tally: false });
+      };
+      const after: Dispatch[] = [];
+      if (output === "divergence") {
+        buffers.push({ name: names.divergence, bytes: capacity * 4 });
+        if (mode.mode === "probes" && mode.kind === "given") {
+          const data = featureMajor(divergence.vectors ?? new Float32Array(0), request.count, dim, probes, chunk);
+          buffers.push({ name: names.probes, bytes: data.byteLength, data });
+        } else if (mode.mode === "probes") {
+          buffers.push({ name: names.probes, bytes: probes * dim * capacity * 4 });
+          const key = seedKey(request.seed);
+          dispatches.push(drawProbes({ kind: mode.kind === "gaussian" ? "gaussian" : "rademacher", capacity, dim, count: probes, first: start, key, stream: streams.probe, probes: names.probes }));
+        }
+      } else {
+        after.push(bring(names.velocity));
+        if (output !== "velocity") {
+          buffers.push({ name: "tangent rows", bytes: count * dim * 4, data: rows(tangent ?? new Float32Array(0)) });
+          buffers.push({ name: names.tangent, bytes: state });
+          dispatches.push(importParticles({ count, capacity, dim, rows: "tangent rows", state: names.tangent }));
+          after.push(bring(names.product));
+        }
+      }
+      dispatches.push(...engine.begin(chunk, conditions), ...engine.evaluate(chunk, conditions, output, mode), ...after);
+      const outputs = results.map((name) => ({ name, bytes: count * dim * 4 }));
+      return { buffers, dispatches, outputs: output === "divergence" ? [{ name: names.divergence, bytes: count * 4 }] : outputs };
+    },
+  };
+}
+
+/** Runs an evaluation and gathers it; arrays that it does not produce are empty. */
+export async function runEvaluation(gpu: Gpu, job: Job, options: RunOptions) {
+  const parts: Record<"velocity" | "divergence" | "product", Float32Array[]> = { velocity: [], divergence: [], product: [] };
+  for await (const { outputs } of runJob(gpu, job, options)) {
+    for (const [name, bytes] of outputs) {
+      const key = name.replace(" rows", "");
+      if (key === "velocity" || key === "divergence" || key === "product") parts[key].push(new Float32Array(bytes));
+    }
+  }
+  return { velocity: concatenate(parts.velocity), divergence: concatenate(parts.divergence), product: concatenate(parts.product) };
+}
+
+function concatenate(parts: readonly Float32Array[]): Float32Array {
+  const [only] = parts;
+  if (only && parts.length === 1) return only;
+  const all = new Float32Array(parts.reduce((sum, part) => sum + part.length, 0));
+  let at = 0;
+  for (const part of parts) {
+    all.set(part, at);
+    at += part.length;
+  }
+  return all;
+}

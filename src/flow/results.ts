@@ -1,0 +1,136 @@
+import type { Gpu } from "../gpu/gpu.ts";
+import type { RunOptions } from "../schedule/job.ts";
+import { runJob } from "../schedule/run.ts";
+import { checkRunOptions, type Output } from "./options.ts";
+import { functionEvaluations, outputs, type TrajectoryRequest, trajectoryJob } from "./trajectory.ts";
+
+/** Result of a solve. All arrays are row-major; log-probabilities are in nats. */
+export interface Trajectory {
+  /** [n, dim] at `to`. */
+  x: Float32Array;
+  /** log p at `to`, [n]. */
+  logProb?: Float32Array;
+  /** Standard error of each log p, [n], when there are two or more probes. */
+  standardError?: Float32Array;
+  /** The saved times, when `saveAt` was given. */
+  times?: Float64Array;
+  /** [times, n, dim]. */
+  saved?: Float32Array;
+  /** [times, n]. */
+  savedLogProb?: Float32Array;
+  /** Velocity evaluations per particle. */
+  nfe: number;
+  /** Particles that ended with a NaN or an infinity. */
+  nonFinite: number;
+}
+
+export interface Samples extends Trajectory {
+  /** The source particles, [n, dim], in the flow's own space. */
+  x0?: Float32Array;
+  count: number;
+}
+
+export interface LogProb {
+  /** [n], nats, in data units. */
+  logProb: Float32Array;
+  /** Where the particles come from, [n, dim], in the flow's own space. */
+  x0: Float32Array;
+  standardError?: Float32Array;
+  nfe: number;
+  nonFinite: number;
+}
+
+type Resident<T> = { [K in keyof T]: K extends "times" ? T[K] : T[K] extends Float32Array | undefined ? GPUBuffer : T[K] };
+
+/** A result whose arrays stayed on the device, in the same layout. The buffers are the caller's to destroy. */
+export type ResidentTrajectory = Resident<Trajectory>;
+export type ResidentSamples = Resident<Samples>;
+export type ResidentLogProb = Resident<LogProb>;
+
+/** Floats per particle of each output that a request has, and how many rows of n particles it has. */
+function shapes(request: TrajectoryRequest): Map<string, { floats: number; rows: number }> {
+  const { dim } = request.engine;
+  const tracks = request.logProb.kind !== "none";
+  const { mode } = request.divergence;
+  const result = new Map([[outputs.x as string, { floats: dim, rows: 1 }]]);
+  if (request.wantStart) result.set(outputs.start, { floats: dim, rows: 1 });
+  if (tracks) result.set(outputs.logProb, { floats: 1, rows: 1 });
+  if (tracks && mode.mode === "probes" && mode.count > 1) result.set(outputs.standardError, { floats: 1, rows: 1 });
+  if (request.save) {
+    result.set(outputs.saved, { floats: dim, rows: request.save.length });
+    if (tracks) result.set(outputs.savedLogProb, { floats: 1, rows: request.save.length });
+  }
+  return result;
+}
+
+function assemble(request: TrajectoryRequest, arrays: Map<string, Float32Array>, nonFinite: number): Trajectory & { x0?: Float32Array } {
+  const optional = (name: string) => {
+    const array = arrays.get(name);
+    return array && { [name]: array };
+  };
+  return {
+    x: arrays.get(outputs.x) ?? new Float32Array(0),
+    ...optional(outputs.start),
+    ...optional(outputs.logProb),
+    ...optional(outputs.standardError),
+    ...(request.save && { times: Float64Array.from(request.save, (k) => request.grid.times[k] ?? 0) }),
+    ...optional(outputs.saved),
+    ...optional(outputs.savedLogProb),
+    nfe: functionEvaluations(request.grid),
+    nonFinite,
+  };
+}
+
+/** Runs a solve and gathers all of it on the host or, for `output: "gpu"`, on the device. */
+export async function collect(
+  gpu: Gpu,
+  shared: ReadonlyMap<string, GPUBuffer>,
+  request: TrajectoryRequest,
+  options: RunOptions & { output?: Output },
+): Promise<Trajectory & { x0?: Float32Array }> {
+  const layout = shapes(request);
+  const onDevice = options.output === "gpu";
+  const resident = new Map<string, GPUBuffer>();
+  const arrays = new Map<string, Float32Array>();
+  let nonFinite = 0;
+  try {
+    for (const [name, { floats, rows }] of layout) {
+      const length = floats * rows * request.count;
+      if (onDevice) resident.set(name, await gpu.buffers.acquire(Math.max(16, length * 4), "storage", `${request.what}: ${name}`));
+      else arrays.set(name, new Float32Array(length));
+    }
+    const job = trajectoryJob({ ...request, resident }, shared, gpu.device.limits.maxStorageBufferBindingSize);
+    for await (const chunk of runJob(gpu, job, checkRunOptions(request.what, options))) {
+      nonFinite += new Uint32Array(chunk.outputs.get(outputs.nonFinite) ?? new ArrayBuffer(4))[0] ?? 0;
+      for (const [name, array] of arrays) {
+        const { floats, rows } = layout.get(name) ?? { floats: 0, rows: 0 };
+        const part = new Float32Array(chunk.outputs.get(name) ?? new ArrayBuffer(0));
+        const row = floats * chunk.count;
+        for (let k = 0; k < rows; k++) array.set(part.subarray(k * row, (k + 1) * row), (k * request.count + chunk.start) * floats);
+      }
+    }
+  } catch (error) {
+    for (const buffer of resident.values()) gpu.buffers.release(buffer);
+    throw error;
+  }
+  if (!onDevice) return assemble(request, arrays, nonFinite);
+  for (const buffer of resident.values()) gpu.buffers.give(buffer);
+  // The same record with buffers in place of arrays: `Resident` describes it, the overloads of Flow hand it out.
+  return assemble(request, resident as unknown as Map<string, Float32Array>, nonFinite);
+}
+
+/** Runs a solve and yields the result of every chunk, in order. */
+export async function* chunks(
+  gpu: Gpu,
+  shared: ReadonlyMap<string, GPUBuffer>,
+  request: TrajectoryRequest,
+  options: RunOptions,
+): AsyncGenerator<{ start: number; result: Trajectory & { x0?: Float32Array } }> {
+  const job = trajectoryJob(request, shared, gpu.device.limits.maxStorageBufferBindingSize);
+  for await (const chunk of runJob(gpu, job, checkRunOptions(request.what, options))) {
+    const nonFinite = new Uint32Array(chunk.outputs.get(outputs.nonFinite) ?? new ArrayBuffer(4))[0] ?? 0;
+    const arrays = new Map<string, Float32Array>();
+    for (const [name, bytes] of chunk.outputs) if (name !== outputs.nonFinite) arrays.set(name, new Float32Array(bytes));
+    yield { start: chunk.start, result: assemble(request, arrays, nonFinite) };
+  }
+}

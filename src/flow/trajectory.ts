@@ -1,0 +1,217 @@
+import type { Dispatch, PlannedBuffer } from "../gpu/kernel.ts";
+import { drawProbes, drawSource, exportParticles, finishLogProb, importParticles, sourceDensity } from "../kernels/particles.ts";
+import { type Chunk, type Conditions, type Engine, names } from "../ode/engine.ts";
+import { schedule, type TimeGrid } from "../ode/grid.ts";
+import { seedKey, streams } from "../random/philox.ts";
+import type { ChunkOutput, ChunkPlan, Job } from "../schedule/job.ts";
+import type { DivergencePlan } from "./options.ts";
+import type { Normalization, SourceSpec } from "./source.ts";
+
+/** Which log-probability a solve carries. */
+export type LogProbMode =
+  /** None. */
+  | { readonly kind: "none" }
+  /** Known at the start: given per particle, or that of the source. Ends as log p at the end of the solve. */
+  | { readonly kind: "forward"; readonly start: Float32Array | "source" }
+  /** The solve ends at the source: log p at its start = log p_0(end) − integral. */
+  | { readonly kind: "backward" };
+
+/** Everything about one solve of the flow for many particles. */
+export interface TrajectoryRequest {
+  readonly what: string;
+  readonly count: number;
+  readonly engine: Engine;
+  readonly source: SourceSpec;
+  readonly grid: TimeGrid;
+  /** Where the particles come from: rows from the host, or draws from the source. */
+  readonly start: { readonly rows: Float32Array } | { readonly seed: number; readonly first: number };
+  readonly save?: readonly number[] | undefined;
+  readonly logProb: LogProbMode;
+  readonly divergence: DivergencePlan;
+  readonly seed: number;
+  readonly conditions: Conditions;
+  /** Data units on the way in, on the way out. */
+  readonly normalization: Normalization | undefined;
+  readonly unitsIn: "flow" | "data";
+  readonly unitsOut: "flow" | "data";
+  readonly wantStart: boolean;
+  /** Buffers on the device for whole results, by output name; absent outputs go to the host. */
+  readonly resident?: ReadonlyMap<string, GPUBuffer>;
+}
+
+/** Names of the outputs of a solve. */
+export const outputs = {
+  x: "x",
+  start: "x0",
+  logProb: "logProb",
+  standardError: "standardError",
+  saved: "saved",
+  savedLogProb: "savedLogProb",
+  nonFinite: "nonFinite",
+} as const;
+
+/** Particles a chunk is padded to: every tiling divides it. */
+export const particleMultiple = 64;
+
+/** Velocity evaluations per particle of a solve on a fixed grid. */
+export function functionEvaluations({ tableau, times }: TimeGrid): number {
+  return (times.length - 1) * tableau.b.length;
+}
+
+/** Log-density that the change to data units adds: −Σ log scale. */
+export function logScale(normalization: Normalization | undefined): number {
+  return normalization ? -normalization.scale.reduce((sum, s) => sum + Math.log(s), 0) : 0;
+}
+
+/** The solve as a job: how each chunk of particles is uploaded, integrated, and brought back. */
+export function trajectoryJob(request: TrajectoryRequest, shared: ReadonlyMap<string, GPUBuffer>, maxBindingBytes: number): Job {
+  const { engine, grid, save, logProb, divergence, normalization } = request;
+  const { dim } = engine;
+  const tracks = logProb.kind !== "none";
+  const mode = tracks ? divergence.mode : ({ mode: "none" } as const);
+  const probes = mode.mode === "probes" ? mode.count : 1;
+  const saves = save?.length ?? 0;
+  const stages = grid.tableau.b.length;
+  const steps = grid.times.length - 1;
+  const integration = { stages, freeStages: grid.tableau.b.includes(0), schedule: schedule(grid), divergence: mode };
+  const weighted = grid.tableau.b.filter((b) => b !== 0).length;
+  const widestRow = Math.max(dim * Math.max(1, saves), probes * dim, engine.scratchFloats(mode));
+  const affineRows = normalization && Float32Array.of(...normalization.mean, ...normalization.scale);
+  const affine = (units: "flow" | "data") => (normalization && units === "data" ? "affine" : undefined);
+
+  function plan(start: number, count: number, maxFlops: number): ChunkPlan {
+    const capacity = Math.ceil(count / particleMultiple) * particleMultiple;
+    const chunk: Chunk = { start, count, capacity, maxFlops };
+    const buffers: PlannedBuffer[] = [
+      { name: names.state, bytes: capacity * dim * 4 },
+      { name: names.schedule, bytes: integration.schedule.byteLength, data: integration.schedule },
+      { name: "source", bytes: request.source.rows.byteLength, data: request.source.rows },
+      { name: outputs.nonFinite, bytes: 4, data: Uint32Array.of(0) },
+      { name: outputs.x, bytes: count * dim * 4 },
+      ...engine.buffers(chunk, request.conditions, mode),
+    ];
+    const results: ChunkOutput[] = [];
+    const result = (name: string, floats: number, rows = 1) => {
+      const buffer = request.resident?.get(name);
+      const bytes = floats * rows * 4;
+      const piece = floats * 4;
+      const pieces = Array.from({ length: rows }, (_, k) => ({ from: k * piece, to: (k * request.count * (floats / count) + start * (floats / count)) * 4, bytes: piece }));
+      results.push({ name, bytes, ...(buffer && { resident: { buffer, pieces } }) });
+    };
+    const dispatches: Dispatch[] = [];
+    if (affineRows) buffers.push({ name: "affine", bytes: affineRows.byteLength, data: affineRows });
+
+    // Start: rows from the host, or draws from the source.
+    if ("rows" in request.start) {
+      buffers.push({ name: "rows", bytes: count * dim * 4, data: request.start.rows.subarray(start * dim, (start + count) * dim) });
+      dispatches.push(importParticles({ count, capacity, dim, rows: "rows", state: names.state, affine: affine(request.unitsIn) }));
+    } else {
+      const first = request.start.first + start;
+      dispatches.push(
+        drawSource({ kind: request.source.kind, capacity, dim, first, key: seedKey(request.start.seed), stream: streams.source, source: "source", state: names.state }),
+      );
+    }
+    dispatches.push(...engine.begin(chunk, request.conditions));
+
+    const density = () =>
+      sourceDensity({ kind: request.source.kind, capacity, dim, constant: request.source.constant, source: "source", state: names.state, density: "base" });
+    if (tracks) {
+      buffers.push({ name: names.integral, bytes: probes * capacity * 4, data: new Float32Array(probes * capacity) });
+      buffers.push({ name: outputs.logProb, bytes: count * 4 });
+      if (logProb.kind === "forward" && logProb.start !== "source") {
+        const base = new Float32Array(capacity);
+        base.set(logProb.start.subarray(start, start + count));
+        buffers.push({ name: "base", bytes: base.byteLength, data: base });
+      } else {
+        buffers.push({ name: "base", bytes: capacity * 4 });
+        if (logProb.kind === "forward") dispatches.push(density());
+      }
+    }
+    if (mode.mode === "probes") {
+      const bytes = probes * dim * capacity * 4;
+      if (mode.kind === "given") {
+        buffers.push({ name: names.probes, bytes, data: featureMajor(divergence.vectors ?? new Float32Array(0), request.count, dim, probes, chunk) });
+      } else {
+        buffers.push({ name: names.probes, bytes });
+        const first = "first" in request.start ? request.start.first + start : start;
+        dispatches.push(drawProbes({ kind: mode.kind, capacity, dim, count: probes, first, key: seedKey(request.seed), stream: streams.probe, probes: names.probes }));
+      }
+    }
+    const exportTo = (rows: string, units: "flow" | "data", tally: boolean, offset = 0) =>
+      exportParticles({ count, capacity, dim, state: names.state, rows, nonFinite: outputs.nonFinite, offset, tally, affine: affine(units) });
+    if (request.wantStart) {
+      buffers.push({ name: outputs.start, bytes: count * dim * 4 });
+      dispatches.push(exportTo(outputs.start, "flow", false));
+      result(outputs.start, count * dim);
+    }
+
+    // Steps, interrupted where a state is to be saved.
+    const constant = request.unitsOut === "data" || logProb.kind === "backward" ? logScale(normalization) : 0;
+    const finish = (target: string, offset: number, standardError?: string) =>
+      finishLogProb({
+        count,
+        capacity,
+        probes,
+        sign: logProb.kind === "backward" ? -1 : 1,
+        constant,
+        offset,
+        base: "base",
+        integral: names.integral,
+        logProb: target,
+        standardError,
+      });
+    if (save) {
+      buffers.push({ name: outputs.saved, bytes: saves * count * dim * 4 });
+      if (tracks) buffers.push({ name: outputs.savedLogProb, bytes: saves * count * 4 });
+    }
+    let step = 0;
+    for (const [k, at] of (save ?? []).entries()) {
+      if (at > step) dispatches.push(...engine.integrate(chunk, request.conditions, integration, step, at));
+      step = at;
+      dispatches.push(exportTo(outputs.saved, request.unitsOut, false, k * count));
+      if (tracks) dispatches.push(finish(outputs.savedLogProb, k * count));
+    }
+    if (step < steps) dispatches.push(...engine.integrate(chunk, request.conditions, integration, step, steps));
+
+    dispatches.push(exportTo(outputs.x, request.unitsOut, true));
+    result(outputs.x, count * dim);
+    if (tracks) {
+      if (logProb.kind === "backward") dispatches.push(density());
+      const standardError = probes > 1 ? outputs.standardError : undefined;
+      if (standardError) {
+        buffers.push({ name: standardError, bytes: count * 4 });
+        result(standardError, count);
+      }
+      dispatches.push(finish(outputs.logProb, 0, standardError));
+      result(outputs.logProb, count);
+    }
+    if (save) {
+      result(outputs.saved, count * dim, saves);
+      if (tracks) result(outputs.savedLogProb, count, saves);
+    }
+    results.push({ name: outputs.nonFinite, bytes: 4 });
+    return { buffers, dispatches, outputs: results };
+  }
+
+  const floats = dim * 4 + saves * (dim + 1) + probes * (1 + (mode.mode === "probes" ? dim : 0)) + 4 + engine.scratchFloats(mode);
+  return {
+    what: request.what,
+    count: request.count,
+    bytesPerParticle: floats * 4,
+    flopsPerParticle: Math.max(1, steps * (weighted * engine.divergenceFlops(mode) + (stages - weighted) * engine.flops)),
+    largestChunk: Math.max(1, Math.floor(maxBindingBytes / (widestRow * 4)) - particleMultiple),
+    shared,
+    plan,
+  };
+}
+
+/** Probe vectors [probes, n, dim] of a chunk, as the kernels want them: [probes][dim][capacity]. */
+export function featureMajor(vectors: Float32Array, n: number, dim: number, probes: number, { start, count, capacity }: Chunk): Float32Array {
+  const out = new Float32Array(probes * dim * capacity);
+  for (let k = 0; k < probes; k++) {
+    for (let p = 0; p < count; p++) {
+      for (let i = 0; i < dim; i++) out[(k * dim + i) * capacity + p] = vectors[(k * n + start + p) * dim + i] ?? 0;
+    }
+  }
+  return out;
+}

@@ -1,0 +1,40 @@
+import { packedSizes, type NarrowMlp } from "../../shaders/narrow-mlp.ts";
+import type { Tiling } from "../../shaders/tiling.ts";
+import type { GpuInfo } from "../gpu/adapter.ts";
+
+/**
+ * The tiling of the fused kernels on an adapter, from measurements where there are any (bench/, shared PERFORMANCE notes):
+ * SwiftShader wants 8 particles × 2 outputs with an indexed array, lavapipe 4 × 2 with rotated registers, both with weights
+ * gathered by the subgroup; GPUs hold one particle per invocation, whose 4 × 4 independent chains hide the latency.
+ * Tangents are further accumulators, so they halve the particles.
+ */
+export function chooseTiling(info: GpuInfo, maxUniformBytes: number, mlp: NarrowMlp, tangents: number): Tiling {
+  const shape = softwareShape(info, mlp, tangents) ?? ({ lanes: 1, groups: 1, outputs: 4, keep: "array", workgroupSize: 64 } as const);
+  const { total, block } = packedSizes(mlp, shape.outputs);
+  const subgroup = info.software ? info.subgroupSize : 0;
+  return {
+    ...shape,
+    gather: subgroup > 1 && (block - 1) % subgroup === 0 && shape.workgroupSize % subgroup === 0 ? subgroup : 0,
+    space: total * 16 <= maxUniformBytes ? "uniform" : "storage",
+  };
+}
+
+function softwareShape(info: GpuInfo, mlp: NarrowMlp, tangents: number) {
+  if (!info.software) return undefined;
+  const isLavapipe = /llvmpipe|lavapipe/i.test(`${info.architecture} ${info.description} ${info.vendor}`);
+  if (isLavapipe) {
+    return { lanes: tangents > 0 ? 2 : 4, groups: 1, outputs: tangents > 0 ? 4 : 2, keep: "rotate", workgroupSize: 32 } as const;
+  }
+  return { lanes: 4, groups: tangents > 1 || mlp.dim > 4 ? 1 : 2, outputs: 2, keep: "array", workgroupSize: 32 } as const;
+}
+
+/** The user's WGSL takes one particle at a time. */
+export const scalarTiling: Tiling = {
+  lanes: 1,
+  groups: 1,
+  outputs: 4,
+  gather: 0,
+  space: "storage",
+  keep: "array",
+  workgroupSize: 64,
+};

@@ -1,0 +1,68 @@
+import type { Dispatch, PlannedBuffer } from "../gpu/kernel.ts";
+
+/** How a call finds the divergence, checked and with the number of probes. */
+export type DivergenceMode =
+  | { readonly mode: "none" }
+  | { readonly mode: "exact" }
+  | { readonly mode: "probes"; readonly kind: "rademacher" | "gaussian" | "given"; readonly count: number };
+
+/** Class labels, context and guidance of a call; arrays cover all particles of the call. */
+export interface Conditions {
+  readonly labels?: Uint32Array | undefined;
+  readonly context?: Float32Array | undefined;
+  /** (1 − w) u_null + w u_label. */
+  readonly guidance: number;
+}
+
+/** The place of a chunk in its call. `capacity` is `count` rounded up to a multiple of 64. */
+export interface Chunk {
+  readonly start: number;
+  readonly count: number;
+  readonly capacity: number;
+  readonly maxFlops: number;
+}
+
+/** The buffers that every engine's plans share with their caller, all feature-major with `capacity` particles a row. */
+export const names = {
+  state: "state", // [dim][capacity]
+  integral: "integral", // −∫ div u dt, [probes or 1][capacity]
+  probes: "probes", // [probes][dim][capacity]
+  times: "times", // [capacity], for evaluations
+  schedule: "schedule", // a row per step and stage
+  velocity: "velocity", // [dim][capacity]
+  divergence: "divergence", // [capacity]
+  tangent: "tangent", // [dim][capacity]: v of J·v, w of Jᵀ·w
+  product: "product", // [dim][capacity]: J·v, Jᵀ·w
+} as const;
+
+export interface Integration {
+  readonly stages: number;
+  readonly freeStages: boolean;
+  readonly schedule: Float32Array;
+  readonly divergence: DivergenceMode;
+}
+
+export type Evaluation = "velocity" | "divergence" | "jvp" | "vjp";
+
+/**
+ * A velocity field that can plan its own work on the device: fused kernels for narrow networks and WGSL fields,
+ * a kernel per layer for the rest. Plans are data; nothing here touches the device.
+ */
+export interface Engine {
+  readonly dim: number;
+  /** Work of one evaluation for one particle, without and with the divergence. */
+  readonly flops: number;
+  divergenceFlops(mode: DivergenceMode): number;
+  /** Floats of scratch per particle, for sizing chunks. */
+  scratchFloats(mode: DivergenceMode | Evaluation): number;
+  /** Buffers that all chunks share: the packed weights. */
+  shared(): Promise<ReadonlyMap<string, GPUBuffer>>;
+  /** Scratch buffers of one chunk, conditions included. */
+  buffers(chunk: Chunk, conditions: Conditions, mode: DivergenceMode | Evaluation): PlannedBuffer[];
+  /** Dispatches to run once per chunk, before anything else. */
+  begin(chunk: Chunk, conditions: Conditions): Dispatch[];
+  /** Dispatches for steps firstStep … lastStep − 1. */
+  integrate(chunk: Chunk, conditions: Conditions, integration: Integration, firstStep: number, lastStep: number): Dispatch[];
+  /** Dispatches for one evaluation at `state` and `times`. */
+  evaluate(chunk: Chunk, conditions: Conditions, output: Evaluation, divergence: DivergenceMode): Dispatch[];
+}

@@ -1,0 +1,194 @@
+import type { DivergenceText, FusedField } from "../../shaders/field.ts";
+import type { NarrowMlp } from "../../shaders/narrow-mlp.ts";
+import type { Tiling } from "../../shaders/tiling.ts";
+import { PushforwardError } from "../errors.ts";
+import type { Gpu } from "../gpu/gpu.ts";
+import { type Branches, oneBranch, planCondition, planEvaluate, planIntegrate } from "../kernels/fused.ts";
+import { chooseTiling, scalarTiling } from "../kernels/tiling.ts";
+import { layerSizes, type MlpVelocity, multiplyAdds, timeInputs } from "../velocity/mlp.ts";
+import { narrowLayout } from "../velocity/narrow-layout.ts";
+import type { Parameters } from "../velocity/parameters.ts";
+import type { WgslVelocity } from "../velocity/wgsl.ts";
+import { type Chunk, type Conditions, type DivergenceMode, type Engine, names } from "./engine.ts";
+
+/** Which branches of the guided mix are evaluated: a single one when its weight is 1. */
+export function branchesOf(velocity: { classes: number }, { labels, guidance }: Conditions): Branches & { nullFirst: boolean } {
+  if (velocity.classes === 0 || labels === undefined || guidance === 0) return { ...oneBranch, nullFirst: true };
+  if (guidance === 1) return { ...oneBranch, nullFirst: false };
+  return { count: 2, weightNull: 1 - guidance, weightLabel: guidance, nullFirst: true };
+}
+
+/** Tangents that go through the network together with one value. */
+function tangentsPerPass(dim: number, mode: DivergenceMode): number {
+  if (mode.mode === "exact") return dim <= 3 ? dim : 2;
+  return mode.mode === "probes" && mode.count % 2 === 0 ? 2 : 1;
+}
+
+function divergenceText(dim: number, mode: DivergenceMode): DivergenceText {
+  return mode.mode === "none" ? mode : { mode: mode.mode, perPass: tangentsPerPass(dim, mode) };
+}
+
+/** Work of value and tangents: each tangent costs a forward pass, and the value is computed anew in every pass. */
+export function tangentFlops(dim: number, flops: number, mode: DivergenceMode): number {
+  if (mode.mode === "none") return flops;
+  const perPass = tangentsPerPass(dim, mode);
+  const tangents = mode.mode === "exact" ? dim : mode.count;
+  return Math.ceil(tangents / perPass) * (1 + perPass) * flops;
+}
+
+/** A narrow MLP in fused kernels: the activations of a particle never leave its invocation. */
+export function fusedMlpEngine(gpu: Gpu, velocity: MlpVelocity, mlp: NarrowMlp, parameters: Parameters): Engine {
+  const { dim } = velocity;
+  const flops = 2 * multiplyAdds(velocity);
+  const [inputs = 0, units = 0] = layerSizes(velocity);
+  const field: FusedField = { kind: "mlp", ...mlp };
+  const uniformLimit = gpu.device.limits.maxUniformBufferBindingSize;
+  const tiling = (tangents: number): Tiling => chooseTiling(gpu.info, uniformLimit, mlp, tangents);
+  const weightsName = ({ outputs }: Tiling) => `weights ${outputs}`;
+  const slice = (chunk: Chunk, conditions: Conditions, tangents: number, mode: DivergenceMode) => ({
+    field,
+    tiling: tiling(tangents),
+    capacity: chunk.capacity,
+    maxFlops: chunk.maxFlops,
+    probes: mode.mode === "probes" ? mode.count : 1,
+    branches: branchesOf(velocity, conditions),
+    divergence: divergenceText(dim, mode),
+  });
+  const fieldNames = (t: Tiling) => ({ weights: weightsName(t), offsets: mlp.conditioned ? "offsets" : undefined });
+  const tangentsOf = (mode: DivergenceMode) => (mode.mode === "none" ? 0 : tangentsPerPass(dim, mode));
+
+  return {
+    dim,
+    flops,
+    divergenceFlops: (mode) => tangentFlops(dim, flops, mode),
+    scratchFloats: () => (mlp.conditioned ? 2 * mlp.width + 1 + velocity.context : 0),
+    async shared() {
+      const shared = new Map<string, GPUBuffer>();
+      for (const outputs of new Set([tiling(0), tiling(1), tiling(2)].map((t) => t.outputs))) {
+        shared.set(`weights ${outputs}`, await parameters.packed(narrowLayout(velocity, mlp, outputs)));
+      }
+      shared.set("parameters", await parameters.buffer());
+      return shared;
+    },
+    buffers({ start, count, capacity }, conditions) {
+      if (!mlp.conditioned) return [];
+      const { labels, context } = conditions;
+      return [
+        { name: "offsets", bytes: branchesOf(velocity, conditions).count * mlp.width * capacity * 4 },
+        ...(labels ? [{ name: "labels", bytes: count * 4, data: labels.subarray(start, start + count) }] : []),
+        ...(context ? [{ name: "context", bytes: count * velocity.context * 4, data: context.subarray(start * velocity.context, (start + count) * velocity.context) }] : []),
+      ];
+    },
+    begin({ count, capacity }, conditions) {
+      if (!mlp.conditioned) return [];
+      const branches = branchesOf(velocity, conditions);
+      return Array.from({ length: branches.count }, (_, branch) =>
+        planCondition({
+          count,
+          capacity,
+          width: mlp.width,
+          units,
+          inputs,
+          column: dim + timeInputs(velocity),
+          classes: velocity.classes,
+          context: velocity.context,
+          branch,
+          nullClass: branch === 0 && branches.nullFirst,
+          names: {
+            parameters: "parameters",
+            offsets: "offsets",
+            labels: conditions.labels ? "labels" : undefined,
+            context: conditions.context ? "context" : undefined,
+          },
+        }),
+      );
+    },
+    integrate(chunk, conditions, integration, firstStep, lastStep) {
+      const { divergence } = integration;
+      const branches = branchesOf(velocity, conditions).count;
+      const weighted = integration.stages - (integration.freeStages ? 1 : 0);
+      const o = slice(chunk, conditions, tangentsOf(divergence), divergence);
+      return planIntegrate({
+        ...o,
+        stages: integration.stages,
+        freeStages: integration.freeStages,
+        firstStep,
+        lastStep,
+        flopsPerStep: branches * (weighted * tangentFlops(dim, flops, divergence) + (integration.stages - weighted) * flops),
+        names: { ...fieldNames(o.tiling), ...names },
+      });
+    },
+    evaluate(chunk, conditions, output, divergence) {
+      if (output === "vjp") throw new Error("vjp goes through the layered engine");
+      const tangents = output === "jvp" ? 1 : output === "divergence" ? tangentsOf(divergence) : 0;
+      const o = slice(chunk, conditions, tangents, divergence);
+      return planEvaluate({
+        ...o,
+        output,
+        flops: branchesOf(velocity, conditions).count * (output === "jvp" ? 2 * flops : tangentFlops(dim, flops, output === "divergence" ? divergence : { mode: "none" })),
+        names: {
+          ...fieldNames(o.tiling),
+          state: names.state,
+          times: names.times,
+          result: output === "divergence" ? names.divergence : names.velocity,
+          probes: names.probes,
+          ...(output === "jvp" ? { tangent: names.tangent, product: names.product } : {}),
+        },
+      });
+    },
+  };
+}
+
+/** The user's WGSL in the same fused kernels. Its divergence is its own function or nothing. */
+export function wgslEngine(velocity: WgslVelocity): Engine {
+  const { dim } = velocity;
+  const flops = velocity.flops;
+  const field: FusedField = { kind: "wgsl", dim, code: velocity.code };
+  const text = (mode: DivergenceMode): DivergenceText => {
+    if (mode.mode === "none") return mode;
+    if (velocity.hasDivergence) return { mode: "own" };
+    throw new PushforwardError(
+      "unsupported",
+      "this wgslVelocity has no divergence: add fn divergence(t: f32, x: array<f32, DIM>) -> f32 to its code",
+    );
+  };
+  const slice = (chunk: Chunk, mode: DivergenceMode) => ({
+    field,
+    tiling: scalarTiling,
+    capacity: chunk.capacity,
+    maxFlops: chunk.maxFlops,
+    probes: 1,
+    branches: oneBranch,
+    divergence: text(mode),
+  });
+  return {
+    dim,
+    flops,
+    divergenceFlops: (mode) => (mode.mode === "none" ? flops : 2 * flops),
+    scratchFloats: () => 0,
+    shared: async () => new Map(),
+    buffers: () => [],
+    begin: () => [],
+    integrate: (chunk, _conditions, integration, firstStep, lastStep) =>
+      planIntegrate({
+        ...slice(chunk, integration.divergence),
+        stages: integration.stages,
+        freeStages: integration.freeStages,
+        firstStep,
+        lastStep,
+        flopsPerStep: integration.stages * (integration.divergence.mode === "none" ? flops : 2 * flops),
+        names,
+      }),
+    evaluate(chunk, _conditions, output, divergence) {
+      if (output === "jvp" || output === "vjp") {
+        throw new PushforwardError("unsupported", `${output} of a wgslVelocity is not in this version: it needs an mlp`);
+      }
+      return planEvaluate({
+        ...slice(chunk, output === "divergence" ? divergence : { mode: "none" }),
+        output,
+        flops: 2 * flops,
+        names: { state: names.state, times: names.times, result: output === "divergence" ? names.divergence : names.velocity },
+      });
+    },
+  };
+}

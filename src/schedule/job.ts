@@ -1,0 +1,56 @@
+import type { Dispatch, PlannedBuffer } from "../gpu/kernel.ts";
+
+/** What to bring back of a chunk when it is done: to the host, or into places in a buffer that stays on the device. */
+export interface ChunkOutput {
+  readonly name: string;
+  readonly bytes: number;
+  readonly resident?: { readonly buffer: GPUBuffer; readonly pieces: readonly { from: number; to: number; bytes: number }[] };
+}
+
+/** Everything that one chunk needs, as data. */
+export interface ChunkPlan {
+  readonly buffers: readonly PlannedBuffer[];
+  /** In order; each short enough for the limit that the planner was given. */
+  readonly dispatches: readonly Dispatch[];
+  readonly outputs: readonly ChunkOutput[];
+}
+
+/** One call on many particles. */
+export interface Job {
+  /** The name of the call, for messages and labels. */
+  readonly what: string;
+  readonly count: number;
+  /** Device bytes that one particle of a chunk takes. */
+  readonly bytesPerParticle: number;
+  /** Floating-point operations that one particle takes. */
+  readonly flopsPerParticle: number;
+  /** Largest chunk that the planner can handle (binding sizes). */
+  readonly largestChunk: number;
+  /** Buffers that all chunks share, such as packed weights. */
+  readonly shared: ReadonlyMap<string, GPUBuffer>;
+  /** Plans particles start … start + count − 1 with dispatches of at most `maxFlops`. */
+  plan(start: number, count: number, maxFlops: number): ChunkPlan;
+}
+
+/** A finished chunk: its outputs on the host, by name. */
+export interface ChunkResult {
+  readonly start: number;
+  readonly count: number;
+  readonly outputs: ReadonlyMap<string, ArrayBuffer>;
+}
+
+export interface Progress {
+  readonly done: number;
+  readonly total: number;
+  readonly particlesPerSecond: number;
+  readonly secondsLeft: number;
+}
+
+/** Options of every call on many particles that concern its running. */
+export interface RunOptions {
+  /** Particles per chunk; default from memory budget and speed. Results do not depend on it. */
+  chunkSize?: number;
+  /** Stops the call within one dispatch; the call rejects with the signal's reason. */
+  signal?: AbortSignal;
+  onProgress?: (progress: Progress) => void;
+}

@@ -1,0 +1,99 @@
+import { Arena } from "../gpu/arena.ts";
+import type { Gpu } from "../gpu/gpu.ts";
+import { align, mapCopy } from "../gpu/read.ts";
+import type { ChunkResult, Job, RunOptions } from "./job.ts";
+import { flopsPerDispatch, Pacer } from "./pacer.ts";
+
+/** Chunks in flight: one computes while the one before it is read back. */
+const chunksInFlight = 2;
+
+/** A chunk should take about this long: long against a read-back, short against a user's patience. */
+const secondsPerChunk = 0.5;
+
+/** Runs a job chunk after chunk and yields the results in order. Every exit, also an early one, frees all buffers. */
+export async function* runJob(gpu: Gpu, job: Job, options: RunOptions = {}): AsyncGenerator<ChunkResult> {
+  const { signal, onProgress } = options;
+  gpu.assertUsable();
+  signal?.throwIfAborted();
+  const pacer = new Pacer(gpu, signal);
+  const pending: { result: Promise<ChunkResult>; release: () => void }[] = [];
+  const started = performance.now();
+  try {
+    let start = 0;
+    while (start < job.count || pending.length > 0) {
+      if (start < job.count && pending.length < chunksInFlight) {
+        const count = Math.min(job.count - start, chunkSize(gpu, job, options.chunkSize));
+        pending.push(await launch(gpu, pacer, job, start, count));
+        start += count;
+        continue;
+      }
+      const oldest = pending[0];
+      if (!oldest) break;
+      const result = await oldest.result;
+      pacer.check();
+      oldest.release();
+      pending.shift();
+      if (onProgress) {
+        const done = result.start + result.count;
+        const particlesPerSecond = done / Math.max(1e-9, (performance.now() - started) / 1000);
+        onProgress({ done, total: job.count, particlesPerSecond, secondsLeft: (job.count - done) / particlesPerSecond });
+      }
+      yield result;
+    }
+    await pacer.drain();
+  } finally {
+    for (const chunk of pending) chunk.release();
+  }
+}
+
+/** Particles in the next chunk: by memory, by speed, or as asked; a multiple of 64 unless asked otherwise. */
+function chunkSize(gpu: Gpu, job: Job, asked: number | undefined): number {
+  const byMemory = Math.floor(gpu.memoryBudget / chunksInFlight / job.bytesPerParticle);
+  const largest = Math.max(1, Math.min(byMemory, job.largestChunk));
+  if (asked !== undefined) return Math.min(asked, largest);
+  const bySpeed = (gpu.speed * secondsPerChunk) / job.flopsPerParticle;
+  const wanted = Math.max(1024, Math.min(1 << 20, bySpeed));
+  return Math.min(largest, Math.ceil(wanted / 64) * 64);
+}
+
+/** Uploads, computes and starts the read-back of one chunk. */
+async function launch(gpu: Gpu, pacer: Pacer, job: Job, start: number, count: number) {
+  const plan = job.plan(start, count, flopsPerDispatch(gpu));
+  const arena = new Arena(gpu);
+  const staging: { name: string; bytes: number; buffer: GPUBuffer }[] = [];
+  const release = () => {
+    arena.release();
+    for (const { buffer } of staging) gpu.buffers.release(buffer);
+    staging.length = 0;
+  };
+  try {
+    for (const [name, buffer] of job.shared) arena.lend(name, buffer);
+    for (const { name, bytes, data } of plan.buffers) await arena.allocate(name, bytes, data);
+    for (const { name, bytes, resident } of plan.outputs) {
+      if (!resident) staging.push({ name, bytes, buffer: await gpu.buffers.acquire(align(bytes), "staging", `${job.what}: ${name}`) });
+    }
+    await pacer.submit(arena, job.what, plan.dispatches, (encoder) => {
+      for (const { name, resident } of plan.outputs) {
+        for (const { from, to, bytes } of resident?.pieces ?? []) {
+          if (resident) encoder.copyBufferToBuffer(arena.buffer(name), from, resident.buffer, to, bytes);
+        }
+      }
+      for (const { name, bytes, buffer } of staging) encoder.copyBufferToBuffer(arena.buffer(name), 0, buffer, 0, align(bytes));
+    });
+  } catch (error) {
+    release();
+    throw error;
+  }
+  const expectedMs = Math.min(1000, ((job.flopsPerParticle * count) / gpu.speed) * 1000);
+  const copies = Promise.all(staging.map(({ buffer, bytes }) => mapCopy(gpu, buffer, bytes)));
+  const names = staging.map(({ name }) => name);
+  const result = pacer.wait(copies, expectedMs / 4).then(
+    (arrays): ChunkResult => ({
+      start,
+      count,
+      outputs: new Map(names.map((name, i) => [name, arrays[i] ?? new ArrayBuffer(0)])),
+    }),
+  );
+  result.catch(() => undefined);
+  return { result, release };
+}
