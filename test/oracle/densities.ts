@@ -60,15 +60,15 @@ export const eightModes = {
 } as const;
 
 const moonCurves = [
-  ...curve(400, 0, Math.PI, 0.5, (a) => [2 * Math.cos(a) - 1, 2 * Math.sin(a) - 0.2]),
-  ...curve(400, 0, Math.PI, 0.5, (a) => [2 * (1 - Math.cos(a)) - 1, 2 * (0.5 - Math.sin(a)) - 0.2]),
+  ...curve(200, 0, Math.PI, 0.5, (a) => [2 * Math.cos(a) - 1, 2 * Math.sin(a) - 0.2]),
+  ...curve(200, 0, Math.PI, 0.5, (a) => [2 * (1 - Math.cos(a)) - 1, 2 * (0.5 - Math.sin(a)) - 0.2]),
 ];
 
-const rollCurve = curve(1200, 1.5 * Math.PI, 4.5 * Math.PI, 1, (a) => [(a * Math.cos(a)) / 5, (a * Math.sin(a)) / 5]);
+const rollCurve = curve(600, 1.5 * Math.PI, 4.5 * Math.PI, 1, (a) => [(a * Math.cos(a)) / 5, (a * Math.sin(a)) / 5]);
 
 // r = 3π√U: nodes in √U, where the spiral is smooth, with the density 2√U
 const spiral = (() => {
-  const { nodes, weights } = gaussLegendre(1600, 0, 1);
+  const { nodes, weights } = gaussLegendre(800, 0, 1);
   return Array.from(nodes, (root, i) => {
     const r = 3 * Math.PI * root;
     return { x: (-r * Math.cos(r)) / 3, y: (r * Math.sin(r)) / 3, weight: at(weights, i) * 2 * root };
