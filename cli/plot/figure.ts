@@ -4,7 +4,7 @@ import { type Context, fontFamily, loadCanvas } from "./canvas.ts";
 import { drawColourBar } from "./colour-bar.ts";
 import type { ColourScale } from "./colour-scale.ts";
 import type { Grid, Points } from "./grid.ts";
-import { drawGrid, drawPoints } from "./marks.ts";
+import { drawGrid, drawLines, drawPoints } from "./marks.ts";
 import { type AxisStyle, type Box, ink, paleInk } from "./style.ts";
 
 /** One picture of the row: cells of a grid, or dots. */
@@ -14,6 +14,8 @@ export interface Panel {
   /** Blend neighbouring cells: right for a density known at points, wrong for counts. */
   readonly smooth?: boolean;
   readonly points?: Points;
+  /** Lines over it, such as a coast; row-major [n, 2] each. */
+  readonly lines?: readonly Float32Array[];
 }
 
 export interface Figure {
@@ -67,6 +69,7 @@ export async function renderFigure(figure: Figure): Promise<Uint8Array> {
       drawGrid(context, library, panel.grid, figure.colour.scale, scaleX, scaleY, panel.smooth ?? false);
     }
     if (panel.points) drawPoints(context, panel.points, scaleX, scaleY);
+    if (panel.lines) drawLines(context, panel.lines, scaleX, scaleY);
     context.restore();
     drawFrame(context, box);
     drawAxes(context, box, { scale: scaleX, ...x }, { scale: scaleY, ...y }, { isLeftmost: i === 0 });

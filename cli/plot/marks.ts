@@ -56,3 +56,22 @@ export function drawPoints(context: Context, { data, dim, axes = [0, 1] }: Point
   }
   context.globalAlpha = 1;
 }
+
+/** Draws thin grey lines over a panel. */
+export function drawLines(context: Context, lines: readonly Float32Array[], x: Scale, y: Scale): void {
+  context.strokeStyle = "#1d2433";
+  context.globalAlpha = 0.28;
+  context.lineWidth = 0.5;
+  context.lineJoin = "round";
+  context.beginPath();
+  for (const line of lines) {
+    for (let i = 0; i + 1 < line.length; i += 2) {
+      const px = x(line[i] ?? Number.NaN);
+      const py = y(line[i + 1] ?? Number.NaN);
+      if (i === 0) context.moveTo(px, py);
+      else context.lineTo(px, py);
+    }
+  }
+  context.stroke();
+  context.globalAlpha = 1;
+}

@@ -1,0 +1,48 @@
+import { expect, test } from "vitest";
+import { strayShare } from "../../examples/stray.ts";
+import { outlineOf } from "../../examples/us-outline.ts";
+
+test("points farther than the distance from every row are strays, across cell borders and below zero", () => {
+  const data = Float32Array.of(-0.1, -0.1, 10, 10);
+  const points = Float32Array.of(0.3, 0.1, -0.1, -0.7, 10.4, 10.4, 9.9, 10.1, 50, 50);
+  // Distances 0.45, 0.6, 0.57, 0.14 and far.
+  expect(strayShare(points, data, 0.5)).toBeCloseTo(3 / 5, 12);
+});
+
+test("the share of strays agrees with a direct search", () => {
+  const at = (i: number, scale: number) => ((i * 7919) % 1009) / scale;
+  const data = Float32Array.from({ length: 202 }, (_, i) => at(i, 100));
+  const points = Float32Array.from({ length: 606 }, (_, i) => at(i + 5, 90) - 1);
+  let stray = 0;
+  for (let i = 0; i < points.length; i += 2) {
+    let near = false;
+    for (let j = 0; j < data.length; j += 2) {
+      near ||= ((data[j] ?? 0) - (points[i] ?? 0)) ** 2 + ((data[j + 1] ?? 0) - (points[i + 1] ?? 0)) ** 2 <= 0.25;
+    }
+    if (!near) stray++;
+  }
+  expect(strayShare(points, data, 0.5)).toBe(stray / (points.length / 2));
+});
+
+test("no points stray nowhere", () => {
+  expect(strayShare(new Float32Array(0), Float32Array.of(1, 2), 1)).toBe(0);
+});
+
+test("an outline decodes each used arc once, whichever way the states go round it", () => {
+  const lines = outlineOf({
+    transform: { scale: [0.5, 2], translate: [-100, 40] },
+    arcs: [
+      [
+        [2, 1],
+        [2, -1],
+      ],
+      [[0, 0]],
+      [[9, 9]],
+    ],
+    objects: { states: { geometries: [{ arcs: [[0, 1]] }, { arcs: [[[~0]]] }, {}] } },
+  });
+  expect(lines.map((line) => Array.from(line))).toEqual([
+    [-99, 42, -98, 40],
+    [-100, 40],
+  ]);
+});
