@@ -1,0 +1,134 @@
+import { f32 } from "./wgsl.ts";
+
+/** erfc(x)·exp(x²) = t·P(t), t = 1/(1 + 0.3x), for x ≥ 0: our own minimax-like fit of degree 8, relative error 2e-8. */
+const erfcPole = 0.3;
+const erfcCoefficients = [
+  0.16918961466570212, 0.1706919366346823, 0.1484824209798649, 0.21443630545454723, -0.0936312998390003,
+  0.5463951051732273, -0.5112264890440683, 0.48509647058215993, -0.12943408405356413,
+];
+
+/** π/2 in three parts; the first two have so few bits that k times them is exact for |k| < 2¹⁵. */
+const halfPiParts = [1.5703125, 4.83751296997e-4, 7.549789948768648e-8] as const;
+
+/** Horner's scheme over coefficients in ascending order. */
+function polynomial(coefficients: readonly number[], variable: string, v: string): string {
+  const [last = 0, ...rest] = [...coefficients].reverse();
+  return rest.reduce((sum, c) => `(${sum} * ${variable} + ${f32(c)})`, `${v}(${f32(last)})`);
+}
+
+/** What each activation defines: helper functions, then `value` and `slope` from z, sharing what they can. */
+interface ActivationText {
+  readonly helpers: (v: string) => string;
+  /** Statements that both value and slope need. */
+  readonly shared: (v: string) => string;
+  readonly value: (v: string) => string;
+  readonly slope: (v: string) => string;
+}
+
+const texts: Record<string, ActivationText> = {
+  silu: {
+    helpers: () => "",
+    // clamped where exp would overflow; the sigmoid s is 0 or 1 to rounding there. 1 − s = e·s without cancellation.
+    shared: (v) => `let e = exp(-clamp(z, ${v}(-80.0), ${v}(80.0)));
+  let s = 1.0 / (1.0 + e);`,
+    value: () => "z * s",
+    slope: () => "s * (1.0 + z * (e * s))",
+  },
+  tanh: {
+    // (1 − e)/(1 + e), e = exp(−2|z|) never overflows; near 0 its difference would cancel, so a series stands in
+    helpers: (v) => `
+fn safe_tanh(z: ${v}) -> ${v} {
+  let e = exp(-2.0 * min(abs(z), ${v}(40.0)));
+  let q = z * z;
+  let near = z * ${polynomial([1, -1 / 3, 2 / 15, -17 / 315, 62 / 2835], "q", v)};
+  return select(sign(z) * (1.0 - e) / (1.0 + e), near, abs(z) < ${v}(0.25));
+}`,
+    shared: () => "let y = safe_tanh(z);",
+    value: () => "y",
+    slope: () => "1.0 - y * y",
+  },
+  softplus: {
+    helpers: (v) => `
+// log(1 + e) = 2 artanh(e/(2 + e)) for 0 ≤ e ≤ 1, s ≤ 1/3; WGSL's own log promises only 2⁻²¹ there
+fn log_one_plus(e: ${v}) -> ${v} {
+  let s = e / (2.0 + e);
+  let q = s * s;
+  return 2.0 * s * ${polynomial(
+    Array.from({ length: 8 }, (_, i) => 1 / (2 * i + 1)),
+    "q",
+    v,
+  )};
+}`,
+    shared: (v) => `let e = exp(-min(abs(z), ${v}(80.0)));`,
+    value: (v) => `max(z, ${v}(0.0)) + log_one_plus(e)`,
+    slope: (v) => `select(e, ${v}(1.0), z > ${v}(0.0)) / (1.0 + e)`,
+  },
+  gelu: {
+    helpers: (v) => `
+// half of erfc(|z|/√2), with the Gaussian factor given
+fn upper_tail(z: ${v}, gaussian: ${v}) -> ${v} {
+  let t = 1.0 / (1.0 + ${f32(erfcPole * Math.SQRT1_2)} * abs(z));
+  return 0.5 * gaussian * t * ${polynomial(erfcCoefficients, "t", v)};
+}`,
+    shared: (v) => `let gaussian = exp(-0.5 * min(z * z, ${v}(170.0)));
+  let tail = upper_tail(z, gaussian);
+  let phi = select(tail, 1.0 - tail, z > ${v}(0.0));`,
+    value: () => "z * phi",
+    slope: () => `phi + z * gaussian * ${f32(1 / Math.sqrt(2 * Math.PI))}`,
+  },
+  elu: {
+    // e^z − 1 cancels near 0, so a series stands in
+    helpers: (v) => `
+fn exp_minus_one(z: ${v}) -> ${v} {
+  let near = z * ${polynomial([1, 1 / 2, 1 / 6, 1 / 24, 1 / 120, 1 / 720, 1 / 5040], "z", v)};
+  return select(exp(max(z, ${v}(-80.0))) - 1.0, near, z > ${v}(-0.35));
+}`,
+    shared: (v) => `let below = exp_minus_one(min(z, ${v}(0.0)));`,
+    value: (v) => `select(below, z, z > ${v}(0.0))`,
+    slope: (v) => `select(below + 1.0, ${v}(1.0), z > ${v}(0.0))`,
+  },
+  relu: {
+    helpers: () => "",
+    shared: () => "",
+    value: (v) => `max(z, ${v}(0.0))`,
+    slope: (v) => `select(${v}(0.0), ${v}(1.0), z > ${v}(0.0))`,
+  },
+  sin: {
+    // WGSL's own sin is only good to 2⁻¹¹. Cody–Waite reduction to |r| ≤ π/4, Taylor series there, quadrant by k mod 4.
+    helpers: (v) => `
+struct SineCosine { sine: ${v}, cosine: ${v} }
+fn sine_cosine(z: ${v}) -> SineCosine {
+  let k = round(z * ${f32(2 / Math.PI)});
+  let r = ((z - k * ${f32(halfPiParts[0])}) - k * ${f32(halfPiParts[1])}) - k * ${f32(halfPiParts[2])};
+  let q = r * r;
+  let s = r * ${polynomial([1, -1 / 6, 1 / 120, -1 / 5040, 1 / 362880], "q", v)};
+  let c = ${polynomial([1, -1 / 2, 1 / 24, -1 / 720, 1 / 40320, -1 / 3628800], "q", v)};
+  let quadrant = k - 4.0 * floor(k * 0.25);
+  let odd = (quadrant == ${v}(1.0)) | (quadrant == ${v}(3.0));
+  let sine = select(s, c, odd);
+  let cosine = select(c, s, odd);
+  return SineCosine(
+    select(sine, -sine, quadrant >= ${v}(2.0)),
+    select(cosine, -cosine, (quadrant == ${v}(1.0)) | (quadrant == ${v}(2.0))),
+  );
+}`,
+    shared: () => "let y = sine_cosine(z);",
+    value: () => "y.sine",
+    slope: () => "y.cosine",
+  },
+};
+
+/**
+ * WGSL functions `activate(z) -> V` and `activate_with_slope(z) -> Activated { value, slope }` on the type V (f32, vec2f, vec4f).
+ * Safe for any finite z: no exp overflows. Formulas and slopes: FIELD.md §2.10.
+ */
+export function activationText(activation: string, v: string): string {
+  const text = texts[activation];
+  if (!text) throw new Error(`no shader text for the activation "${activation}"`);
+  const shared = text.shared(v);
+  const body = (result: string) => `${shared && `\n  ${shared}`}\n  return ${result};\n`;
+  return `${text.helpers(v)}
+struct Activated { value: ${v}, slope: ${v} }
+fn activate(z: ${v}) -> ${v} {${body(text.value(v))}}
+fn activate_with_slope(z: ${v}) -> Activated {${body(`Activated(${text.value(v)}, ${text.slope(v)})`)}}`;
+}
