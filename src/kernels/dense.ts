@@ -14,19 +14,18 @@ export interface DenseCall {
   readonly names: { readonly weights: string; readonly in: string; readonly out: string; readonly slopes?: string | undefined };
 }
 
-/** The particles that a plan is for; everything is a multiple of four, capacities of 64. */
+/** The particles that a plan is for: all `capacity` of a row, a multiple of 64, padding included (so padding is finite too). */
 export interface ParticleRange {
   readonly capacity: number;
-  readonly count: number;
   readonly maxFlops: number;
 }
 
 /** Dispatches of one dense layer, cut over particles so that each stays within `maxFlops`. */
-export function planDense(call: DenseCall, { capacity, count, maxFlops }: ParticleRange): Dispatch[] {
+export function planDense(call: DenseCall, { capacity, maxFlops }: ParticleRange): Dispatch[] {
   const { layer, inputs, outputs, batch, names } = call;
   const { groups, quads, workgroupSize } = denseTile;
   const stride = capacity / 4;
-  const vectors = Math.ceil(count / 4);
+  const vectors = stride;
   const perVector = 8 * inputs * outputs * (batch?.count ?? 1);
   const step = groups * workgroupSize;
   const most = Math.max(step, Math.floor(maxFlops / perVector / step) * step);
