@@ -80,6 +80,6 @@ function figure(panels: readonly Panel[], scale: ColourScale, rest: Partial<Figu
 
 /** Three decades below the densest places: what is less than a thousandth of them reads as empty. */
 function densityScale(model: Grid): ColourScale {
-  const high = positiveQuantile(model.values, 0.9995) || 1;
+  const high = positiveQuantile(model.values, 0.9999) || 1;
   return colourScale("log", high / 1000, high);
 }
