@@ -49,7 +49,7 @@ export async function* readCsvChunks(source: string | Readable, options: CsvOpti
     trim: true,
   });
   // Streams joined by pipe() do not pass errors on.
-  input.on("error", (error) => parser.destroy(error));
+  input.on("error", (error: Error) => parser.destroy(error));
   input.pipe(parser);
 
   let selection: Selection | undefined;

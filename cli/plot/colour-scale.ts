@@ -14,8 +14,8 @@ export interface ColourScale {
 /** Throws RangeError for a domain that is empty, or not positive on a log scale: callers choose it from data. */
 export function colourScale(kind: ScaleKind, low: number, high: number): ColourScale {
   if (!(high > low) || (kind === "log" && !(low > 0))) throw new RangeError(`no ${kind} scale from ${low} to ${high}`);
-  const make = { linear: scaleLinear, sqrt: scaleSqrt, log: scaleLog }[kind];
-  const scale = make([low, high], [0, 1]).clamp(true);
+  const make = { linear: () => scaleLinear(), sqrt: () => scaleSqrt(), log: () => scaleLog() }[kind];
+  const scale = make().domain([low, high]).range([0, 1]).clamp(true);
   const position = (value: number) => (value > low ? scale(value) : 0);
   if (kind !== "log") {
     const format = scale.tickFormat(5);

@@ -4,8 +4,8 @@ import { findHeaderFault } from "./header-scan.ts";
 
 /** A named tensor's row-major values. */
 export interface Tensor {
-  shape: number[];
-  data: Float32Array;
+  readonly shape: readonly number[];
+  readonly data: Float32Array;
 }
 
 /** What a safetensors file holds; both records have no prototype, so only names of the file are found in them. */
