@@ -1,0 +1,59 @@
+import { basename, dirname, join } from "node:path";
+import { startChrome } from "./browser.mjs";
+import { serve } from "./file-server.mjs";
+import { root } from "./locations.mjs";
+
+const page = `<!doctype html>
+<meta charset="utf-8" />
+<title>pushforward</title>
+<link rel="icon" href="data:," />
+<script type="importmap">{ "imports": { "pushforward": "/dist/pushforward.min.js" } }</script>`;
+
+/**
+ * Runs a program in a page of headless Chrome, on the minified bundle.
+ * @param {import("./run-in-home.mjs").HomeRun} run
+ */
+export async function runInChrome({ bundle, args, onEvent, signal }) {
+  const server = await serve({ dist: join(root, "dist"), program: dirname(bundle) }, { "/": page });
+  const browser = await startChrome();
+  try {
+    const tab = await browser.newPage();
+    const stopped = new Promise((_, reject) => {
+      signal.addEventListener("abort", () => reject(signal.reason), { once: true });
+      browser.once("disconnected", () => reject(new Error("Chrome ended")));
+      tab.once("error", (error) => reject(new Error(`the page crashed: ${error.message}`)));
+    });
+    stopped.catch(() => {});
+    tab.on("console", (message) => console.log(`  | ${message.text()}`));
+    tab.on("pageerror", (error) => console.log(`  | the page threw: ${error instanceof Error ? error.message : error}`));
+    await tab.goto(`${server.origin}/`);
+    await tab.exposeFunction("emitToHost", (json) => onEvent(JSON.parse(json)));
+    const running = tab.evaluate(
+      async (path, programArgs) => {
+        const program = await import(path);
+        let sent = Promise.resolve();
+        await program.main(programArgs, (value) => {
+          // In order, and all through before the page ends.
+          const json = JSON.stringify(value);
+          sent = sent.then(() => globalThis.emitToHost(json));
+        });
+        await sent;
+      },
+      `/program/${basename(bundle)}`,
+      args,
+    );
+    running.catch(() => {});
+    await Promise.race([running, stopped]);
+  } finally {
+    await endBrowser(browser);
+    await server.close();
+  }
+}
+
+/** Closes Chrome; a GPU process that hangs must not hold the tests. */
+async function endBrowser(browser) {
+  const process = browser.process();
+  const timer = setTimeout(() => process?.kill("SIGKILL"), 10_000);
+  await browser.close().catch(() => process?.kill("SIGKILL"));
+  clearTimeout(timer);
+}

@@ -1,0 +1,111 @@
+import { runInHome } from "./run-in-home.mjs";
+import { toSourcePositions } from "./source-positions.mjs";
+
+/** A home says when a test times out; this much later the host ends a home that does not. */
+const graceSeconds = 30;
+/** Opening the device, and what lies between two tests. */
+const idleSeconds = 90;
+
+/**
+ * @typedef {object} HomeResult
+ * @property {string} home
+ * @property {string} adapter
+ * @property {number} passed
+ * @property {{ name: string, failures: { message: string, stack?: string }[] }[]} failed
+ * @property {number} seconds
+ * @property {{ name: string, seconds: number }[]} slowest
+ */
+
+/**
+ * Runs the GPU suite in one home. A test that crashes or hangs the home fails, and the tests after it run in a new one.
+ * @param {"node" | "chrome" | "deno"} home
+ * @param {string} bundle
+ * @param {string} filter
+ * @returns {Promise<HomeResult>}
+ */
+export async function runGpuSuite(home, bundle, filter) {
+  const start = performance.now();
+  /** @type {string[]} */
+  let names = [];
+  let adapter = "";
+  let next = 0;
+  let passed = 0;
+  /** @type {HomeResult["failed"]} */
+  const failed = [];
+  /** @type {HomeResult["slowest"]} */
+  const times = [];
+  let isComplete = false;
+  while (!isComplete) {
+    const watchdog = new Watchdog();
+    let running = -1;
+    const onEvent = (event) => {
+      watchdog.restart(event.type === "started" ? event.timeoutSeconds + graceSeconds : idleSeconds);
+      if (event.type === "tests") names = event.names;
+      else if (event.type === "adapter") adapter = event.description;
+      else if (event.type === "started") running = event.index;
+      else {
+        running = -1;
+        next = event.index + 1;
+        const name = names[event.index];
+        times.push({ name, seconds: event.seconds });
+        if (event.failures.length === 0) passed++;
+        else fail(home, failed, name, event.failures);
+      }
+    };
+    try {
+      await runInHome(home, bundle, { home, filter, firstIndex: next }, { onEvent, signal: watchdog.signal });
+      isComplete = true;
+    } catch (error) {
+      const name = running < 0 ? "outside of a test" : names[running];
+      fail(home, failed, name, [{ message: `the home did not survive: ${error.message}` }]);
+      // Between tests a new home would end the same way.
+      if (running < 0) isComplete = true;
+      next = running + 1;
+    } finally {
+      watchdog.stop();
+    }
+  }
+  const slowest = times.sort((a, b) => b.seconds - a.seconds).slice(0, 5);
+  return { home, adapter, passed, failed, seconds: (performance.now() - start) / 1000, slowest };
+}
+
+class Watchdog {
+  #controller = new AbortController();
+  /** @type {NodeJS.Timeout | undefined} */
+  #timer;
+
+  constructor() {
+    this.restart(idleSeconds);
+  }
+
+  get signal() {
+    return this.#controller.signal;
+  }
+
+  restart(seconds) {
+    clearTimeout(this.#timer);
+    const error = new Error(`nothing was heard of it for ${seconds} s`);
+    this.#timer = setTimeout(() => this.#controller.abort(error), 1000 * seconds);
+  }
+
+  stop() {
+    clearTimeout(this.#timer);
+  }
+}
+
+/** Notes and prints a failure as it comes: a long run is read while it goes on. */
+function fail(home, failed, name, failures) {
+  failed.push({ name, failures });
+  console.log(`✗ ${home} > ${name}`);
+  for (const { message, stack } of failures) {
+    console.log(`    ${message.replaceAll("\n", "\n    ")}`);
+    if (stack) console.log(toSourcePositions(stack));
+  }
+}
+
+/** @param {HomeResult} result */
+export function describeResult({ home, adapter, passed, failed, seconds, slowest }) {
+  const slow = slowest.filter((test) => test.seconds >= 5).map((test) => `${test.name} (${test.seconds.toFixed(1)} s)`);
+  const more = slow.length > 0 ? `\n    slowest: ${slow.join("; ")}` : "";
+  return `${home}: ${passed} passed, ${failed.length} failed in ${seconds.toFixed(1)} s on ${adapter || "no adapter"}${more}`;
+}
