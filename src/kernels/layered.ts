@@ -69,10 +69,10 @@ export function planTangents(o: NetworkRange & { tangents: number; input: string
 }
 
 /**
- * Reverse pass from the cotangent `ubar` [dim][capacity] of u: abar_l = φ'(a_l) ⊙ (W_{l+1}ᵀ abar_{l+1}) for the hidden layers,
+ * Reverse pass from the `cotangent` (`ubar`) [dim][capacity] of u: abar_l = φ'(a_l) ⊙ (W_{l+1}ᵀ abar_{l+1}) for the hidden layers,
  * and `xbar` [dim][capacity] = the x rows of W_1ᵀ abar_1 when asked for.
  */
-export function planBackward(o: NetworkRange & { xbar: boolean }): Dispatch[] {
+export function planBackward(o: NetworkRange & { xbar: boolean; cotangent?: string; output?: string }): Dispatch[] {
   const layers = backwardLayers(o.velocity);
   const dispatches: Dispatch[] = [];
   for (let l = layers.length - 1; l >= (o.xbar ? 0 : 1); l--) {
@@ -89,8 +89,8 @@ export function planBackward(o: NetworkRange & { xbar: boolean }): Dispatch[] {
           activation: o.velocity.activation,
           names: {
             weights: denseWeights.backward,
-            in: l === layers.length - 1 ? "ubar" : `abar${l + 1}`,
-            out: l === 0 ? "xbar" : `abar${l}`,
+            in: l === layers.length - 1 ? (o.cotangent ?? "ubar") : `abar${l + 1}`,
+            out: l === 0 ? (o.output ?? "xbar") : `abar${l}`,
             slopes: l === 0 ? undefined : `g${l}`,
           },
         },

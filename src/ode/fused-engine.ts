@@ -3,20 +3,14 @@ import type { NarrowMlp } from "../../shaders/narrow-mlp.ts";
 import type { Tiling } from "../../shaders/tiling.ts";
 import { PushforwardError } from "../errors.ts";
 import type { Gpu } from "../gpu/gpu.ts";
-import { type Branches, oneBranch, planCondition, planEvaluate, planIntegrate } from "../kernels/fused.ts";
+import { oneBranch, planCondition, planEvaluate, planIntegrate } from "../kernels/fused.ts";
 import { chooseTiling, scalarTiling } from "../kernels/tiling.ts";
 import { layerSizes, type MlpVelocity, multiplyAdds, timeInputs } from "../velocity/mlp.ts";
 import { narrowLayout } from "../velocity/narrow-layout.ts";
 import type { Parameters } from "../velocity/parameters.ts";
 import type { WgslVelocity } from "../velocity/wgsl.ts";
+import { branchesOf } from "./branches.ts";
 import { type Chunk, type Conditions, type DivergenceMode, type Engine, names } from "./engine.ts";
-
-/** Which branches of the guided mix are evaluated: a single one when its weight is 1. */
-export function branchesOf(velocity: { classes: number }, { labels, guidance }: Conditions): Branches & { nullFirst: boolean } {
-  if (velocity.classes === 0 || labels === undefined || guidance === 0) return { ...oneBranch, nullFirst: true };
-  if (guidance === 1) return { ...oneBranch, nullFirst: false };
-  return { count: 2, weightNull: 1 - guidance, weightLabel: guidance, nullFirst: true };
-}
 
 /** Tangents that go through the network together with one value. */
 function tangentsPerPass(dim: number, mode: DivergenceMode): number {

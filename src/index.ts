@@ -1,0 +1,14 @@
+export { fitNormalization } from "./data/normalization.ts";
+export { type ToyName, toyData, toyNames } from "./data/toy.ts";
+export { PushforwardError, type PushforwardErrorCode } from "./errors.ts";
+export { Flow, type FlowOptions, type LogProbOptions, type PushOptions, type SampleOptions } from "./flow/flow.ts";
+export type { CallOptions, Divergence, Output, SolveOptions } from "./flow/options.ts";
+export type { LogProb, ResidentSamples, ResidentTrajectory, Samples, Trajectory } from "./flow/results.ts";
+export type { Normalization, Source } from "./flow/source.ts";
+export type { GpuInfo, GpuOptions } from "./gpu/adapter.ts";
+export { type Gpu, openGpu } from "./gpu/gpu.ts";
+export { decodeSafetensors, encodeSafetensors } from "./io/safetensors.ts";
+export type { Solver } from "./ode/grid.ts";
+export type { Progress, RunOptions } from "./schedule/job.ts";
+export { type Activation, type MlpOptions, type MlpVelocity, mlp } from "./velocity/mlp.ts";
+export { type WgslVelocity, type WgslVelocityOptions, wgslVelocity } from "./velocity/wgsl.ts";
