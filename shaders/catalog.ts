@@ -1,0 +1,140 @@
+import { denseKernel, weightGradientKernel } from "./dense.ts";
+import type { DivergenceText, FusedField } from "./field.ts";
+import { evaluateKernel, integrateKernel } from "./integrate.ts";
+import type { Kernel } from "./kernel.ts";
+import { packKernel } from "./pack.ts";
+import {
+  conditionKernel,
+  drawProbesKernel,
+  drawSourceKernel,
+  exportKernel,
+  finishLogProbKernel,
+  importKernel,
+  sourceDensityKernel,
+} from "./particles.ts";
+import { conditionRowsKernel, finishStepKernel, mixKernel, stageInputKernel, tangentDotKernel, tangentInputKernel } from "./stages.ts";
+import type { Tiling } from "./tiling.ts";
+
+/** One shader that the library can generate, under the name that `npm run shaders -- <name>` prints it by. */
+export interface CatalogEntry {
+  readonly name: string;
+  readonly kernel: () => Kernel;
+}
+
+const activations = ["silu", "tanh", "softplus", "gelu", "elu", "relu", "sin"];
+
+const tilings: Record<string, Tiling> = {
+  gpu: { lanes: 1, groups: 1, outputs: 4, gather: 0, space: "uniform", keep: "array", workgroupSize: 64 },
+  "gpu storage": { lanes: 1, groups: 1, outputs: 4, gather: 0, space: "storage", keep: "array", workgroupSize: 64 },
+  swiftshader: { lanes: 4, groups: 2, outputs: 2, gather: 4, space: "uniform", keep: "array", workgroupSize: 32 },
+  "swiftshader without subgroups": { lanes: 4, groups: 2, outputs: 2, gather: 0, space: "uniform", keep: "array", workgroupSize: 32 },
+  "swiftshader tangents": { lanes: 4, groups: 1, outputs: 2, gather: 4, space: "storage", keep: "array", workgroupSize: 32 },
+  lavapipe: { lanes: 4, groups: 1, outputs: 2, gather: 8, space: "uniform", keep: "rotate", workgroupSize: 32 },
+  "lavapipe tangents": { lanes: 2, groups: 1, outputs: 4, gather: 8, space: "uniform", keep: "rotate", workgroupSize: 32 },
+};
+
+const network: FusedField = { kind: "mlp", dim: 2, layers: 2, width: 32, activation: "silu", fourier: 0, conditioned: false };
+const rotation: FusedField = {
+  kind: "wgsl",
+  dim: 2,
+  code: `fn velocity(t: f32, x: array<f32, DIM>) -> array<f32, DIM> { return array<f32, DIM>(-x[1], x[0]); }
+fn divergence(t: f32, x: array<f32, DIM>) -> f32 { return 0.0; }`,
+};
+const fields: Record<string, FusedField> = {
+  mlp: network,
+  "mlp of one layer": { ...network, layers: 1 },
+  "mlp of dim 5 with fourier time": { ...network, dim: 5, fourier: 3 },
+  "conditional mlp": { ...network, conditioned: true },
+};
+const divergences: Record<string, DivergenceText> = {
+  none: { mode: "none" },
+  exact: { mode: "exact", perPass: 2 },
+  hutchinson: { mode: "probes", perPass: 1 },
+};
+/** Stages and whether one of them has no weight, per method of the same shape. */
+const methods: Record<string, { stages: number; freeStages: boolean }> = {
+  euler: { stages: 1, freeStages: false },
+  midpoint: { stages: 2, freeStages: true },
+  heun2: { stages: 2, freeStages: false },
+  rk4: { stages: 4, freeStages: false },
+};
+
+const gpu = tilings.gpu as Tiling;
+const entries: CatalogEntry[] = [];
+const add = (name: string, kernel: () => Kernel) => entries.push({ name, kernel });
+
+for (const [method, shape] of Object.entries(methods)) {
+  for (const [how, divergence] of Object.entries(divergences)) {
+    add(`${method} step, divergence ${how}`, () => integrateKernel({ field: network, tiling: gpu, ...shape, divergence }));
+  }
+}
+for (const [name, field] of Object.entries(fields)) {
+  for (const [how, divergence] of Object.entries(divergences)) {
+    add(`midpoint step of a ${name}, divergence ${how}`, () =>
+      integrateKernel({ field, tiling: gpu, stages: 2, freeStages: true, divergence }),
+    );
+    if (how !== "none") add(`divergence ${how} of a ${name}`, () => evaluateKernel({ field, tiling: gpu, output: "divergence", divergence }));
+  }
+  add(`velocity of a ${name}`, () => evaluateKernel({ field, tiling: gpu, output: "velocity", divergence: { mode: "none" } }));
+  add(`jvp of a ${name}`, () => evaluateKernel({ field, tiling: gpu, output: "jvp", divergence: { mode: "none" } }));
+}
+for (const [name, tiling] of Object.entries(tilings)) {
+  for (const [how, divergence] of Object.entries(divergences)) {
+    add(`midpoint step tiled for ${name}, divergence ${how}`, () =>
+      integrateKernel({ field: network, tiling, stages: 2, freeStages: true, divergence }),
+    );
+  }
+}
+for (const activation of activations) {
+  const field = { ...network, activation };
+  add(`midpoint step with exact divergence, ${activation}`, () =>
+    integrateKernel({ field, tiling: gpu, stages: 2, freeStages: true, divergence: { mode: "exact", perPass: 2 } }),
+  );
+  add(`dense layer, ${activation}`, () => denseKernel({ epilogue: "activate", bias: true, activation }));
+  add(`dense layer with slope, ${activation}`, () => denseKernel({ epilogue: "activate and keep slope", bias: true, activation }));
+}
+add("dense tangents", () => denseKernel({ epilogue: "scale by slope", bias: false, activation: "" }));
+add("dense output layer", () => denseKernel({ epilogue: "none", bias: true, activation: "" }));
+add("dense output tangents", () => denseKernel({ epilogue: "none", bias: false, activation: "" }));
+add("weight gradient", () => weightGradientKernel);
+
+add("wgsl field, midpoint step", () => integrateKernel({ field: rotation, tiling: gpu, stages: 2, freeStages: true, divergence: { mode: "none" } }));
+add("wgsl field, midpoint step with its own divergence", () =>
+  integrateKernel({ field: rotation, tiling: gpu, stages: 2, freeStages: true, divergence: { mode: "own" } }),
+);
+add("wgsl field, velocity", () => evaluateKernel({ field: rotation, tiling: gpu, output: "velocity", divergence: { mode: "none" } }));
+add("wgsl field, divergence", () => evaluateKernel({ field: rotation, tiling: gpu, output: "divergence", divergence: { mode: "own" } }));
+
+add("pack weights", () => packKernel);
+for (const affine of [false, true]) {
+  add(`import particles${affine ? " in data units" : ""}`, () => importKernel({ affine }));
+  add(`export particles${affine ? " in data units" : ""}`, () => exportKernel({ affine }));
+}
+for (const kind of ["gaussian", "uniform"] as const) {
+  add(`draw ${kind} source`, () => drawSourceKernel({ kind }));
+  add(`${kind} source log-density`, () => sourceDensityKernel({ kind }));
+}
+for (const kind of ["rademacher", "gaussian"] as const) add(`draw ${kind} probes`, () => drawProbesKernel({ kind }));
+for (const standardError of [false, true]) {
+  add(`finish log-probability${standardError ? " with standard error" : ""}`, () => finishLogProbKernel({ standardError }));
+}
+for (const labels of [false, true]) {
+  for (const context of [false, true]) {
+    const what = `${labels ? "labels" : "no labels"}, ${context ? "context" : "no context"}`;
+    add(`condition the first layer, ${what}`, () => conditionKernel({ labels, context }));
+    add(`condition rows, ${what}`, () => conditionRowsKernel({ labels, context }));
+  }
+}
+for (const previous of [0, 1, 2, 3]) {
+  add(`stage input after ${previous}`, () => stageInputKernel({ previous, fourier: 0, times: false }));
+  if (previous !== 2) add(`finish step of ${previous + 1}`, () => finishStepKernel({ stages: previous + 1 }));
+}
+add("stage input with fourier time per particle", () => stageInputKernel({ previous: 0, fourier: 3, times: true }));
+for (const flag of [false, true]) {
+  add(`guidance mix, ${flag ? "add" : "begin"}`, () => mixKernel({ add: flag }));
+  add(`tangent input, ${flag ? "basis" : "probes"}`, () => tangentInputKernel({ basis: flag }));
+  for (const each of [false, true]) add(`tangent dot, ${flag ? "basis" : "probes"}, ${each ? "each" : "sum"}`, () => tangentDotKernel({ basis: flag, each }));
+}
+
+/** Every family and variant of shader that the library generates, at small sizes. Tests compile all of them with Tint and Naga. */
+export const catalog: readonly CatalogEntry[] = entries;
