@@ -15,8 +15,6 @@ export interface CsvOptions {
   header?: boolean;
   /** Rows per chunk of {@link readCsvChunks}; default 65,536. */
   chunkRows?: number;
-  /** Bytes read so far, now and then. */
-  onBytes?: (bytes: number) => void;
   signal?: AbortSignal;
 }
 
@@ -60,7 +58,7 @@ export async function* readCsvChunks(source: string | Readable, options: CsvOpti
   try {
     for await (const { record, info } of parser as AsyncIterable<{
       record: string[];
-      info: { lines: number; bytes: number };
+      info: { lines: number };
     }>) {
       if (signal?.aborted) throw signal.reason;
       if (selection === undefined) {
@@ -74,7 +72,6 @@ export async function* readCsvChunks(source: string | Readable, options: CsvOpti
       else throw cellError(fault, info.lines, selection);
       if (rows === chunkRows) {
         yield { columns: selection.names, data, rows, skipped };
-        options.onBytes?.(info.bytes);
         yielded = true;
         data = new Float32Array(data.length);
         rows = 0;

@@ -63,7 +63,25 @@ function plainLines(output: Output, label: string, total: number): Progress {
   };
 }
 
-/** "12,345" and "1.23 million": numbers as people read them. */
+/** A running count whose end is not known: one line that is rewritten on a terminal, else a line now and then. */
+export function startCounter({ stderr }: Output, label: string): { update(done: number): void; stop(): void } {
+  let last = performance.now();
+  let isShown = false;
+  return {
+    update(done) {
+      const now = performance.now();
+      if (now - last < 1000 * (stderr.isTTY ? 0.2 : secondsBetweenLines)) return;
+      last = now;
+      isShown = true;
+      stderr.write(stderr.isTTY ? `\r${label} ${count(done)}` : `${label} ${count(done)}\n`);
+    },
+    stop() {
+      if (isShown && stderr.isTTY) stderr.write("\n");
+    },
+  };
+}
+
+/** "12,345": numbers as people read them. */
 export function count(value: number): string {
   return Math.round(value).toLocaleString("en-US");
 }

@@ -6,7 +6,7 @@ import { nameList, type SolverOptions, solverOf } from "../arguments.ts";
 import { type Context, type GpuChoice, printResult, withGpu } from "../context.ts";
 import { type CsvChunk, readCsvChunks } from "../csv.ts";
 import { readModel } from "../model.ts";
-import { count, duration } from "../report.ts";
+import { count, duration, startCounter } from "../report.ts";
 import { openRows } from "../row-output.ts";
 import { RunningMean } from "../statistics.ts";
 import { options } from "./shared-options.ts";
@@ -91,6 +91,7 @@ async function score(
 ): Promise<Summary> {
   const mean = new RunningMean();
   const doubled = new RunningMean();
+  const counter = startCounter(context, "rows scored:");
   const started = performance.now();
   let skipped = 0;
   let output: Awaited<ReturnType<typeof openRows>> | undefined;
@@ -109,11 +110,13 @@ async function score(
         { data: logProb, width: 1 },
       ]);
       skipped = chunk.skipped;
-      context.stderr.write(`${count(mean.count + mean.nonFinite)} rows\n`);
+      counter.update(mean.count + mean.nonFinite);
     }
     await output?.finish();
   } catch (error) {
     throw output ? await output.abandon(error) : error;
+  } finally {
+    counter.stop();
   }
   return { mean, doubled, skipped, seconds: (performance.now() - started) / 1000 };
 }

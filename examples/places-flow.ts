@@ -1,0 +1,149 @@
+import { Flow, fitNormalization, type Gpu, mlp, trainFlowMatching } from "pushforward";
+import { cosineWithWarmup } from "../cli/learning-rate.ts";
+import { cellCentres, countPoints, type Grid } from "../cli/plot/grid.ts";
+import { startProgress } from "../cli/report.ts";
+import { seededUniform } from "../cli/split.ts";
+import { type Score, scoreOf } from "./baselines.ts";
+import { mapGrid } from "./places-figures.ts";
+import type { Settings } from "./places-settings.ts";
+
+/** Deviation of the first layer's weights, in periods per deviation of the data times 2π. */
+const firstLayerDeviation = 5;
+
+/**
+ * Three layers of sines. The first layer's weights are drawn wide, so that its units are Fourier features of the map, from
+ * the size of the country down to that of a city (Tancik et al. 2020); with the usual narrow start details come out blurred.
+ */
+export async function createFlow(gpu: Gpu, data: Float32Array, seed: number): Promise<Flow> {
+  const velocity = mlp({ dim: 2, hidden: [64, 64, 64], activation: "sin" });
+  const flow = Flow.create(gpu, { velocity, seed, normalization: fitNormalization(data, 2) });
+  const weights = await flow.weights();
+  const first = weights["net.0.weight"] ?? new Float32Array(0);
+  const phases = weights["net.0.bias"] ?? new Float32Array(0);
+  const inputs = first.length / phases.length;
+  const uniform = seededUniform(seed + 1);
+  const normal = () => Math.sqrt(-2 * Math.log(1 - uniform())) * Math.cos(2 * Math.PI * uniform());
+  for (const unit of phases.keys()) {
+    first[unit * inputs] = firstLayerDeviation * normal();
+    first[unit * inputs + 1] = firstLayerDeviation * normal();
+    phases[unit] = Math.PI * (2 * uniform() - 1);
+  }
+  flow.setWeights(weights);
+  return flow;
+}
+
+export interface Training {
+  /** Mean of the last logged losses. */
+  loss: number;
+  seconds: number;
+  placesPerSecond: number;
+}
+
+/** Flow matching with optimal-transport pairs: straight paths, which a few solver steps follow and which blur less. */
+export async function trainFlow(
+  flow: Flow,
+  data: Float32Array,
+  { steps, batchSize, seed }: Settings,
+): Promise<Training> {
+  const progress = startProgress(process, "training", steps);
+  const begun = performance.now();
+  const losses: number[] = [];
+  for await (const { step, loss } of trainFlowMatching(flow, data, {
+    steps,
+    batchSize,
+    learningRate: cosineWithWarmup(5e-3, steps, Math.round(steps / 50)),
+    coupling: "optimal-transport",
+    ema: 0.999,
+    gradientClip: 1,
+    seed,
+    logEvery: Math.max(1, Math.floor(steps / 200)),
+  })) {
+    losses.push(loss);
+    progress.update(step, `loss ${loss.toFixed(4)}`);
+  }
+  progress.stop();
+  const seconds = (performance.now() - begun) / 1000;
+  const last = losses.slice(-20);
+  const loss = last.reduce((sum, value) => sum + value, 0) / last.length;
+  return { loss, seconds, placesPerSecond: (steps * batchSize) / seconds };
+}
+
+export interface Sampling {
+  /** Counts of all samples, on the map's cells and on smaller ones. */
+  coarse: Grid;
+  fine: Grid;
+  /** The first ones, row-major [n, 2]. */
+  first: Float32Array;
+  nonFinite: number;
+  seconds: number;
+  /** Without the time that counting takes. */
+  particlesPerSecond: number;
+}
+
+/** Pushes particles through the flow and counts them on the map, chunk by chunk, so that any number takes constant memory. */
+export async function drawSamples(
+  flow: Flow,
+  { samples, columns, fineColumns, solverSteps, seed }: Settings,
+): Promise<Sampling> {
+  const coarse = mapGrid(columns);
+  const fine = mapGrid(fineColumns);
+  const first = new Float32Array(2 * Math.min(samples, 50_000));
+  const progress = startProgress(process, "sampling", samples);
+  const begun = performance.now();
+  let counting = 0;
+  let done = 0;
+  let nonFinite = 0;
+  for await (const { x, ...chunk } of flow.sampleStream(samples, {
+    solver: { method: "midpoint", steps: solverSteps },
+    seed,
+  })) {
+    const arrived = performance.now();
+    countPoints(coarse, { data: x, dim: 2 });
+    countPoints(fine, { data: x, dim: 2 });
+    if (2 * done < first.length) first.set(x.subarray(0, first.length - 2 * done), 2 * done);
+    done += x.length / 2;
+    nonFinite += chunk.nonFinite;
+    progress.update(done);
+    counting += performance.now() - arrived;
+  }
+  progress.stop();
+  const total = performance.now() - begun;
+  return {
+    coarse,
+    fine,
+    first,
+    nonFinite,
+    seconds: total / 1000,
+    particlesPerSecond: (1000 * samples) / (total - counting),
+  };
+}
+
+export interface Likelihood extends Score {
+  steps: number;
+  /** Mean with 2N steps minus that with N. */
+  changeWithTwiceTheSteps: number;
+}
+
+/** Held-out log-likelihood in nats per place, of a density per square degree, with N solver steps and with 2N. */
+export async function evaluate(flow: Flow, points: Float32Array, steps: number): Promise<Likelihood> {
+  const scores: Score[] = [];
+  for (const factor of [1, 2]) {
+    const { logProb } = await flow.logProb(points, { solver: { method: "midpoint", steps: factor * steps } });
+    scores.push(scoreOf(logProb));
+  }
+  const [single, double] = scores as [Score, Score]; // One for each factor.
+  return { ...single, steps, changeWithTwiceTheSteps: double.mean - single.mean };
+}
+
+/** The flow's density per square degree at the centre of every cell of the map. */
+export async function densityMap(flow: Flow, { columns, solverSteps }: Settings): Promise<Grid> {
+  const grid = mapGrid(columns);
+  const progress = startProgress(process, "density", grid.values.length);
+  const { logProb } = await flow.logProb(cellCentres(grid), {
+    solver: { method: "midpoint", steps: solverSteps },
+    onProgress: ({ done }) => progress.update(done),
+  });
+  progress.stop();
+  grid.values.set(Float64Array.from(logProb, (value) => Math.exp(value)));
+  return grid;
+}
