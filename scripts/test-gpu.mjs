@@ -2,7 +2,7 @@
 // Runs the GPU suite on the built package, in all homes or in those named.
 import { parseArgs } from "node:util";
 import { bundleSuite } from "../test/homes/bundle.mjs";
-import { describeResult, runGpuSuite } from "../test/homes/gpu-suite.mjs";
+import { describeResult, runSuite } from "../test/homes/run-suite.mjs";
 import { homes } from "../test/homes/locations.mjs";
 
 const { values } = parseArgs({
@@ -19,7 +19,7 @@ if (unknown !== undefined) {
 const bundle = await bundleSuite();
 const results = [];
 for (const home of homes.filter((name) => values.home.includes(name))) {
-  results.push(await runGpuSuite(home, bundle, values.filter));
+  results.push(await runSuite(home, bundle, { filter: values.filter }));
 }
 for (const result of results) console.log(describeResult(result));
 const passed = results.reduce((sum, result) => sum + result.passed, 0);

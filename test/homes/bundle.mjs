@@ -23,9 +23,13 @@ async function installBuiltPackage() {
  * @returns {Promise<string>} the bundle's path
  */
 export async function bundleProgram(name, source) {
+  await installBuiltPackage();
+  return bundle(name, source);
+}
+
+async function bundle(name, source) {
   const outfile = join(workFolder, `${name}.mjs`);
   await mkdir(workFolder, { recursive: true });
-  await installBuiltPackage();
   await build({
     stdin: { contents: source, resolveDir: root, sourcefile: `${name}.ts`, loader: "ts" },
     outfile,
@@ -33,12 +37,17 @@ export async function bundleProgram(name, source) {
     format: "esm",
     platform: "browser",
     target: "es2022",
-    external: ["pushforward"],
+    external: ["pushforward", "webgpu"],
     sourcemap: true,
     keepNames: true,
     logLevel: "warning",
   });
   return outfile;
+}
+
+/** Bundles the compilation of every shader in the catalogue; it needs no built package. */
+export function bundleShaders() {
+  return bundle("shaders", `export { main } from "./test/shaders/compile.ts";`);
 }
 
 /** Bundles the GPU suite: every `*.suite.ts` of test/gpu. */
@@ -54,7 +63,7 @@ export async function bundleSuite() {
     "suite",
     [
       `import { beginFile } from "./test/homes/registry.ts";`,
-      `import { runSuite } from "./test/homes/run-suite.ts";`,
+      `import { runSuite } from "./test/homes/suite-program.ts";`,
       "export async function main(args, emit) {",
       ...imports,
       "  await runSuite(args, emit);",

@@ -31,13 +31,10 @@ export async function runInChrome({ bundle, args, onEvent, signal }) {
     const running = tab.evaluate(
       async (path, programArgs) => {
         const program = await import(path);
-        let sent = Promise.resolve();
-        await program.main(programArgs, (value) => {
-          // In order, and all through before the page ends.
-          const json = JSON.stringify(value);
-          sent = sent.then(() => globalThis.emitToHost(json));
-        });
-        await sent;
+        // Sent at once, so that the host knows which test runs even if that test never lets the page go on.
+        const sent = [];
+        await program.main(programArgs, (value) => sent.push(globalThis.emitToHost(JSON.stringify(value))));
+        await Promise.all(sent);
       },
       `/program/${basename(bundle)}`,
       args,

@@ -8,7 +8,7 @@ const idleSeconds = 90;
 
 /**
  * @typedef {object} HomeResult
- * @property {string} home
+ * @property {string} label
  * @property {string} adapter
  * @property {number} passed
  * @property {{ name: string, failures: { message: string, stack?: string }[] }[]} failed
@@ -17,13 +17,15 @@ const idleSeconds = 90;
  */
 
 /**
- * Runs the GPU suite in one home. A test that crashes or hangs the home fails, and the tests after it run in a new one.
+ * Runs a bundled suite in one home. A test that crashes or hangs the home fails, and the tests after it run in a new one.
  * @param {"node" | "chrome" | "deno"} home
  * @param {string} bundle
- * @param {string} filter
+ * @param {{ filter?: string, label?: string, args?: object }} [options] `filter`: part of the names of the tests to run;
+ *   `label`: what the report calls the run, if not by its home; `args`: more for the program's `main`
  * @returns {Promise<HomeResult>}
  */
-export async function runGpuSuite(home, bundle, filter) {
+export async function runSuite(home, bundle, options = {}) {
+  const { filter = "", label = home, args = {} } = options;
   const start = performance.now();
   /** @type {string[]} */
   let names = [];
@@ -49,15 +51,15 @@ export async function runGpuSuite(home, bundle, filter) {
         const name = names[event.index];
         times.push({ name, seconds: event.seconds });
         if (event.failures.length === 0) passed++;
-        else fail(home, failed, name, event.failures);
+        else fail(label, failed, name, event.failures);
       }
     };
     try {
-      await runInHome(home, bundle, { home, filter, firstIndex: next }, { onEvent, signal: watchdog.signal });
+      await runInHome(home, bundle, { ...args, home, filter, firstIndex: next }, { onEvent, signal: watchdog.signal });
       isComplete = true;
     } catch (error) {
       const name = running < 0 ? "outside of a test" : names[running];
-      fail(home, failed, name, [{ message: `the home did not survive: ${error.message}` }]);
+      fail(label, failed, name, [{ message: `the home did not survive: ${error.message}` }]);
       // Between tests a new home would end the same way.
       if (running < 0) isComplete = true;
       next = running + 1;
@@ -66,7 +68,7 @@ export async function runGpuSuite(home, bundle, filter) {
     }
   }
   const slowest = times.sort((a, b) => b.seconds - a.seconds).slice(0, 5);
-  return { home, adapter, passed, failed, seconds: (performance.now() - start) / 1000, slowest };
+  return { label, adapter, passed, failed, seconds: (performance.now() - start) / 1000, slowest };
 }
 
 class Watchdog {
@@ -94,9 +96,9 @@ class Watchdog {
 }
 
 /** Notes and prints a failure as it comes: a long run is read while it goes on. */
-function fail(home, failed, name, failures) {
+function fail(label, failed, name, failures) {
   failed.push({ name, failures });
-  console.log(`✗ ${home} > ${name}`);
+  console.log(`✗ ${label} > ${name}`);
   for (const { message, stack } of failures) {
     console.log(`    ${message.replaceAll("\n", "\n    ")}`);
     if (stack) console.log(toSourcePositions(stack));
@@ -104,8 +106,8 @@ function fail(home, failed, name, failures) {
 }
 
 /** @param {HomeResult} result */
-export function describeResult({ home, adapter, passed, failed, seconds, slowest }) {
+export function describeResult({ label, adapter, passed, failed, seconds, slowest }) {
   const slow = slowest.filter((test) => test.seconds >= 5).map((test) => `${test.name} (${test.seconds.toFixed(1)} s)`);
   const more = slow.length > 0 ? `\n    slowest: ${slow.join("; ")}` : "";
-  return `${home}: ${passed} passed, ${failed.length} failed in ${seconds.toFixed(1)} s on ${adapter || "no adapter"}${more}`;
+  return `${label}: ${passed} passed, ${failed.length} failed in ${seconds.toFixed(1)} s on ${adapter || "no adapter"}${more}`;
 }

@@ -1,0 +1,101 @@
+import { catalog } from "../../shaders/catalog.ts";
+import type { Kernel } from "../../shaders/kernel.ts";
+import { PipelineCache } from "../../src/gpu/pipelines.ts";
+import type { Failure, SuiteEvent } from "../homes/events.ts";
+
+/** Tint is Dawn's WGSL compiler, here without any adapter; Naga is Deno's, which compiles for the adapter it has. */
+export type Compiler = "tint" | "naga";
+
+export interface CompileArguments {
+  readonly compiler: Compiler;
+  readonly filter: string;
+  readonly firstIndex: number;
+}
+
+/** A variant compiles in seconds even on one core; a compiler that takes longer is stuck. */
+const timeoutSeconds = 60;
+
+/** What a shader says it needs, in WGSL's words and in WebGPU's. */
+const extensions: readonly { readonly enable: RegExp; readonly feature: GPUFeatureName }[] = [
+  { enable: /^\s*enable\b[^;]*\bsubgroups\b/m, feature: "subgroups" },
+  { enable: /^\s*enable\b[^;]*\bf16\b/m, feature: "shader-f16" },
+];
+
+interface CompileTest {
+  readonly name: string;
+  readonly run: () => Promise<void>;
+}
+
+/** Compiles every entry of the catalogue as the library would; a test fails on errors and on warnings. */
+export async function main(args: CompileArguments, emit: (event: SuiteEvent) => void): Promise<void> {
+  const device = await openDevice(args.compiler);
+  const all = catalog.map(({ name, kernel }) => compileTest(args.compiler, device, name, kernel()));
+  const names = new Set(all.map(({ name }) => name));
+  if (names.size !== all.length) throw new Error("two entries of the catalogue have the same name");
+  const tests = all.filter(({ name }) => name.toLowerCase().includes(args.filter.toLowerCase()));
+  emit({ type: "tests", names: tests.map(({ name }) => name) });
+  const { vendor, description } = device.adapterInfo;
+  const where = args.compiler === "tint" ? "Tint, null backend" : `Naga, ${description || vendor}`;
+  emit({ type: "adapter", description: where });
+  for (const [index, test] of tests.entries()) {
+    if (index < args.firstIndex) continue;
+    emit({ type: "started", index, timeoutSeconds });
+    const start = performance.now();
+    const failures = await test.run().then(
+      (): Failure[] => [],
+      (error: unknown): Failure[] => [{ message: error instanceof Error ? error.message : String(error) }],
+    );
+    emit({ type: "finished", index, seconds: (performance.now() - start) / 1000, failures });
+  }
+  device.destroy();
+}
+
+function compileTest(compiler: Compiler, device: GPUDevice, name: string, kernel: Kernel): CompileTest {
+  const missing = extensions.find(({ enable, feature }) => enable.test(kernel.code) && !device.features.has(feature));
+  if (!missing) return { name: `${name} compiles`, run: () => compile(device, kernel) };
+  if (compiler === "tint") {
+    const run = () => Promise.reject(new Error(`Dawn's null backend lacks the feature ${missing.feature}`));
+    return { name: `${name} compiles`, run };
+  }
+  // Left out by name, not in silence: Tint compiles these.
+  return { name: `${name} is left to Tint, as this adapter has no ${missing.feature}`, run: () => Promise.resolve() };
+}
+
+async function compile(device: GPUDevice, kernel: Kernel): Promise<void> {
+  device.pushErrorScope("validation");
+  const module = device.createShaderModule({ code: kernel.code, label: kernel.label });
+  const scope = device.popErrorScope();
+  const { messages } = await module.getCompilationInfo();
+  const complaints = messages.filter(({ type }) => type !== "info");
+  const error = await scope;
+  if (complaints.length > 0) throw new Error(complaints.map((message) => quote(kernel, message)).join("\n"));
+  if (error) throw new Error(error.message);
+  await new PipelineCache(device).get(kernel);
+}
+
+/** The message with the line it is about: generated code has no file to look it up in. */
+function quote({ label, code }: Kernel, { type, lineNum, linePos, message }: GPUCompilationMessage): string {
+  return `${type} in "${label}" at ${lineNum}:${linePos}: ${message}\n  ${(code.split("\n")[lineNum - 1] ?? "").trim()}`;
+}
+
+async function openDevice(compiler: Compiler): Promise<GPUDevice> {
+  const gpu = compiler === "tint" ? await dawnWithoutAdapter() : navigator.gpu;
+  const adapter = await gpu.requestAdapter();
+  if (!adapter) throw new Error(`${compiler} has no adapter`);
+  const features = extensions.map(({ feature }) => feature).filter((feature) => adapter.features.has(feature));
+  const { maxComputeWorkgroupStorageSize, maxComputeInvocationsPerWorkgroup, maxComputeWorkgroupSizeX } = adapter.limits;
+  return adapter.requestDevice({
+    requiredFeatures: features,
+    requiredLimits: { maxComputeWorkgroupStorageSize, maxComputeInvocationsPerWorkgroup, maxComputeWorkgroupSizeX },
+  });
+}
+
+/** Dawn's instance must outlive its devices, so it is kept. */
+let dawn: GPU | undefined;
+
+async function dawnWithoutAdapter(): Promise<GPU> {
+  const { create, globals } = await import("webgpu");
+  Object.assign(globalThis, globals);
+  dawn = create(["backend=null"]);
+  return dawn;
+}
