@@ -8,12 +8,11 @@ import { workFolder } from "./locations.mjs";
 const launcher = fileURLToPath(new URL("./launcher.mjs", import.meta.url));
 const mark = "\u001epushforward ";
 
-/** @param {"node" | "deno"} home */
-function commandOf(home) {
-  if (home === "node") return { file: process.execPath, flags: [] };
+/** How to start Deno: its executable, and flags that come before the script. */
+export function denoCommand() {
   // The npm package's own command starts Deno as a grandchild, which would outlive a kill: ask for the executable.
   const { runInstall } = createRequire(import.meta.url)("deno/install_api.cjs");
-  // The built package lies in a node_modules folder that npm or Deno do not manage: take it as it is.
+  // The package lies in a node_modules folder that Deno did not make: take it as it is.
   return { file: runInstall(), flags: ["run", "--quiet", "--allow-all", "--no-lock", "--node-modules-dir=manual"] };
 }
 
@@ -23,7 +22,7 @@ function commandOf(home) {
  * @param {import("./run-in-home.mjs").HomeRun} run
  */
 export async function runInChild(home, { bundle, args, onEvent, signal }) {
-  const { file, flags } = commandOf(home);
+  const { file, flags } = home === "node" ? { file: process.execPath, flags: [] } : denoCommand();
   const { env } = await adapterEnvironment();
   const child = spawn(file, [...flags, launcher, pathToFileURL(bundle).href, JSON.stringify(args), mark], {
     cwd: workFolder,

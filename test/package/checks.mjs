@@ -1,0 +1,145 @@
+import { strict as assert } from "node:assert";
+import { cp, mkdir, readFile, writeFile } from "node:fs/promises";
+import { createRequire } from "node:module";
+import { join } from "node:path";
+import { build } from "esbuild";
+import { adapterEnvironment } from "../../scripts/adapter.mjs";
+import { startChrome } from "../homes/browser.mjs";
+import { denoCommand } from "../homes/child-home.mjs";
+import { serve } from "../homes/file-server.mjs";
+import { root } from "../homes/locations.mjs";
+import { execFully, link } from "./project.mjs";
+
+/** What the consumer computes where all is well: (cos 1, sin 1) by 20 steps of rk4, to f32. */
+function assertTurned(outcome) {
+  assert.equal(outcome.code, undefined, outcome.message);
+  assert.equal(outcome.nfe, 80);
+  for (const [i, wanted] of [Math.cos(1), Math.sin(1)].entries()) {
+    assert.ok(Math.abs(outcome.x[i] - wanted) < 2e-6, `x[${i}] is ${outcome.x[i]}, wanted ${wanted}`);
+  }
+}
+
+async function runMain(project, file, args) {
+  const { env } = await adapterEnvironment();
+  const output = await execFully(file, [...args, "main.js"], { cwd: project.folder, env: { ...process.env, ...env } });
+  return JSON.parse(output);
+}
+
+/** Opens a page of a folder in Chrome and waits for what it finds. */
+async function inChrome(folder, page, read) {
+  const server = await serve({ site: folder }, {});
+  const browser = await startChrome();
+  try {
+    const tab = await browser.newPage();
+    const thrown = new Promise((_, reject) => tab.once("pageerror", reject));
+    await tab.goto(`${server.origin}/site/${page}`);
+    return await Promise.race([read(tab), thrown]);
+  } finally {
+    await browser.close();
+    await server.close();
+  }
+}
+
+/** Every path that an `exports` or `imports` value leads to. */
+function* targets(value) {
+  if (typeof value === "string") yield value;
+  else for (const inner of Object.values(value ?? {})) yield* targets(inner);
+}
+
+async function typeCheck(project, moduleResolution) {
+  const config = {
+    compilerOptions: {
+      module: moduleResolution === "bundler" ? "esnext" : "node16",
+      moduleResolution,
+      target: "es2022",
+      lib: ["es2022", "esnext.disposable", "dom"],
+      types: ["@webgpu/types"],
+      strict: true,
+      skipLibCheck: false,
+      noEmit: true,
+    },
+    files: ["consumer.ts"],
+  };
+  const path = join(project.folder, `tsconfig.${moduleResolution}.json`);
+  await writeFile(path, JSON.stringify(config));
+  const unlink = await link(project.folder, "@webgpu/types");
+  const tsc = createRequire(import.meta.url).resolve("typescript/bin/tsc");
+  await execFully(process.execPath, [tsc, "-p", path], { cwd: project.folder }).finally(unlink);
+}
+
+/** @type {readonly { name: string, run: (project: Awaited<ReturnType<import("./project.mjs").createProject>>) => Promise<void> }[]} */
+export const checks = [
+  {
+    name: "the tarball has no dependencies and holds the built files only",
+    run: async ({ manifest, files }) => {
+      assert.deepEqual(Object.keys(manifest.dependencies ?? {}), []);
+      const strangers = files.filter((file) => !/^(dist\/|README|LICENSE|CHANGELOG|package\.json)/.test(file));
+      assert.deepEqual(strangers, []);
+      assert.ok(files.includes("README.md") && files.includes("LICENSE"), "README.md and LICENSE belong in the tarball");
+    },
+  },
+  {
+    name: "every file that package.json names is in the tarball",
+    run: async ({ manifest, files }) => {
+      const named = [...targets(manifest.exports), ...targets(manifest.imports), ...targets(manifest.bin)];
+      assert.ok(named.length > 0, "package.json has no exports");
+      const missing = named.map((path) => path.replace(/^\.\//, "")).filter((path) => !path.includes("*") && !files.includes(path));
+      assert.deepEqual(missing, []);
+    },
+  },
+  {
+    name: "Node without the package webgpu is told to install it",
+    run: async (project) => {
+      const outcome = await runMain(project, process.execPath, []);
+      assert.equal(outcome.code, "no-adapter");
+      assert.match(outcome.message, /npm install webgpu/);
+    },
+  },
+  {
+    name: "Node with the package webgpu pushes a particle",
+    run: async (project) => {
+      const unlink = await link(project.folder, "webgpu");
+      assertTurned(await runMain(project, process.execPath, []).finally(unlink));
+    },
+  },
+  {
+    name: "Deno imports the installed package and pushes a particle",
+    run: async (project) => {
+      const { file, flags } = denoCommand();
+      assertTurned(await runMain(project, file, flags));
+    },
+  },
+  {
+    name: "esbuild bundles it for the browser without webgpu or Node's modules, and the bundle runs in Chrome",
+    run: async (project) => {
+      const site = join(project.folder, "bundled");
+      await build({
+        entryPoints: [join(project.folder, "consumer.ts")],
+        outfile: join(site, "consumer.js"),
+        bundle: true,
+        format: "esm",
+        platform: "browser",
+        logLevel: "silent",
+      });
+      assert.doesNotMatch(await readFile(join(site, "consumer.js"), "utf8"), /(from|import|require)\s*\(?\s*["'](webgpu|node:)/);
+      await writeFile(join(site, "index.html"), "<!doctype html><title>bundled</title><link rel='icon' href='data:,'>");
+      assertTurned(await inChrome(site, "index.html", (tab) => tab.evaluate(async () => (await import("./consumer.js")).turn())));
+    },
+  },
+  {
+    name: "dist/pushforward.min.js works in a plain HTML page",
+    run: async (project) => {
+      const site = join(project.folder, "plain");
+      await mkdir(site, { recursive: true });
+      await cp(join(project.folder, "node_modules", "pushforward", "dist", "pushforward.min.js"), join(site, "pushforward.min.js"));
+      await cp(join(root, "test", "package", "page.html"), join(site, "index.html"));
+      const read = async (tab) => {
+        await tab.waitForFunction(() => "outcome" in globalThis, { timeout: 60_000 });
+        return tab.evaluate(() => globalThis.outcome);
+      };
+      assertTurned(await inChrome(site, "index.html", read));
+    },
+  },
+  { name: "types check in a project with moduleResolution node16", run: (project) => typeCheck(project, "node16") },
+  { name: "types check in a project with moduleResolution bundler", run: (project) => typeCheck(project, "bundler") },
+];
