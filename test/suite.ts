@@ -1,5 +1,5 @@
 /** What a GPU suite imports: the same file runs in Node, in headless Chrome and in Deno. */
-import { register, type RegisteredTest, type TestOptions } from "./homes/registry.ts";
+import { type RegisteredTest, register, type TestOptions } from "./homes/registry.ts";
 
 export { expectClose, type Tolerance } from "./homes/expect-close.ts";
 export { expect } from "./homes/matchers.ts";

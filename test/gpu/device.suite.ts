@@ -138,7 +138,11 @@ test("a device lost while a call runs rejects the call with code device-lost", a
   const own = await openGpu({ recover: false });
   const flow = Flow.create(own, { velocity: rotation });
   const call = rejection(
-    flow.push(new Float32Array(2 * 10007), { solver: { method: "rk4", steps: 1000 }, chunkSize: 640, onProgress: () => own.device.destroy() }),
+    flow.push(new Float32Array(2 * 10007), {
+      solver: { method: "rk4", steps: 1000 },
+      chunkSize: 640,
+      onProgress: () => own.device.destroy(),
+    }),
   );
   expect((await call).code).toBe("device-lost");
   own.dispose();

@@ -25,7 +25,9 @@ export async function runInChrome({ bundle, args, onEvent, signal }) {
     });
     stopped.catch(() => {});
     tab.on("console", (message) => console.log(`  | ${message.text()}`));
-    tab.on("pageerror", (error) => console.log(`  | the page threw: ${error instanceof Error ? error.message : error}`));
+    tab.on("pageerror", (error) =>
+      console.log(`  | the page threw: ${error instanceof Error ? error.message : error}`),
+    );
     await tab.goto(`${server.origin}/`);
     await tab.exposeFunction("emitToHost", (json) => onEvent(JSON.parse(json)));
     const running = tab.evaluate(

@@ -28,7 +28,8 @@ export class DeviceErrors {
     const messages: string[] = [];
     for (const [i, result] of (await Promise.allSettled(scopes)).entries()) {
       const filter = filters[filters.length - 1 - i] ?? "";
-      if (result.status === "rejected") messages.push(`an error scope was popped twice or left open (${String(result.reason)})`);
+      if (result.status === "rejected")
+        messages.push(`an error scope was popped twice or left open (${String(result.reason)})`);
       else if (result.value) messages.push(`${filter} error: ${result.value.message}`);
     }
     return [...messages, ...this.#escaped.splice(0)];

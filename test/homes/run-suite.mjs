@@ -109,5 +109,5 @@ function fail(label, failed, name, failures) {
 export function describeResult({ label, adapter, passed, failed, seconds, slowest }) {
   const slow = slowest.filter((test) => test.seconds >= 5).map((test) => `${test.name} (${test.seconds.toFixed(1)} s)`);
   const more = slow.length > 0 ? `\n    slowest: ${slow.join("; ")}` : "";
-  return `${label}: ${passed} passed, ${failed.length} failed in ${seconds.toFixed(1)} s on ${adapter || "no adapter"}${more}`;
+  return `${label}: ${passed} passed, ${failed.length} failed in ${seconds.toFixed(1)} s${adapter ? ` on ${adapter}` : ""}${more}`;
 }

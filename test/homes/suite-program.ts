@@ -69,7 +69,8 @@ async function runTest(
   for (const message of await errors.close()) failures.push({ message: `the device reported an error: ${message}` });
   if (opened.isLost) failures.push({ message: "the shared device was lost: a test that loses a device opens its own" });
   const left = gpu.liveBufferCount - liveBefore;
-  if (left !== 0) failures.push({ message: `liveBufferCount changed by ${left}: dispose every flow that the test makes` });
+  if (left !== 0)
+    failures.push({ message: `liveBufferCount changed by ${left}: dispose every flow that the test makes` });
   return { failures, usable: !opened.isLost && left === 0 };
 }
 

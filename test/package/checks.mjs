@@ -75,7 +75,10 @@ export const checks = [
       assert.deepEqual(Object.keys(manifest.dependencies ?? {}), []);
       const strangers = files.filter((file) => !/^(dist\/|README|LICENSE|CHANGELOG|package\.json)/.test(file));
       assert.deepEqual(strangers, []);
-      assert.ok(files.includes("README.md") && files.includes("LICENSE"), "README.md and LICENSE belong in the tarball");
+      assert.ok(
+        files.includes("README.md") && files.includes("LICENSE"),
+        "README.md and LICENSE belong in the tarball",
+      );
     },
   },
   {
@@ -83,7 +86,9 @@ export const checks = [
     run: async ({ manifest, files }) => {
       const named = [...targets(manifest.exports), ...targets(manifest.imports), ...targets(manifest.bin)];
       assert.ok(named.length > 0, "package.json has no exports");
-      const missing = named.map((path) => path.replace(/^\.\//, "")).filter((path) => !path.includes("*") && !files.includes(path));
+      const missing = named
+        .map((path) => path.replace(/^\.\//, ""))
+        .filter((path) => !path.includes("*") && !files.includes(path));
       assert.deepEqual(missing, []);
     },
   },
@@ -121,9 +126,14 @@ export const checks = [
         platform: "browser",
         logLevel: "silent",
       });
-      assert.doesNotMatch(await readFile(join(site, "consumer.js"), "utf8"), /(from|import|require)\s*\(?\s*["'](webgpu|node:)/);
+      assert.doesNotMatch(
+        await readFile(join(site, "consumer.js"), "utf8"),
+        /(from|import|require)\s*\(?\s*["'](webgpu|node:)/,
+      );
       await writeFile(join(site, "index.html"), "<!doctype html><title>bundled</title><link rel='icon' href='data:,'>");
-      assertTurned(await inChrome(site, "index.html", (tab) => tab.evaluate(async () => (await import("./consumer.js")).turn())));
+      assertTurned(
+        await inChrome(site, "index.html", (tab) => tab.evaluate(async () => (await import("./consumer.js")).turn())),
+      );
     },
   },
   {
@@ -131,7 +141,10 @@ export const checks = [
     run: async (project) => {
       const site = join(project.folder, "plain");
       await mkdir(site, { recursive: true });
-      await cp(join(project.folder, "node_modules", "pushforward", "dist", "pushforward.min.js"), join(site, "pushforward.min.js"));
+      await cp(
+        join(project.folder, "node_modules", "pushforward", "dist", "pushforward.min.js"),
+        join(site, "pushforward.min.js"),
+      );
       await cp(join(root, "test", "package", "page.html"), join(site, "index.html"));
       const read = async (tab) => {
         await tab.waitForFunction(() => "outcome" in globalThis, { timeout: 60_000 });

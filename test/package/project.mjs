@@ -38,7 +38,11 @@ export async function createProject() {
     await npm(["install", "--offline", "--ignore-scripts", "--no-audit", "--no-fund", `./${packed.filename}`], folder);
     const manifest = JSON.parse(await readFile(join(folder, "node_modules", "pushforward", "package.json"), "utf8"));
     await cp(join(root, "test", "package", "consumer.ts"), join(folder, "consumer.ts"));
-    await build({ entryPoints: [join(folder, "consumer.ts")], outfile: join(folder, "consumer.js"), logLevel: "warning" });
+    await build({
+      entryPoints: [join(folder, "consumer.ts")],
+      outfile: join(folder, "consumer.js"),
+      logLevel: "warning",
+    });
     await writeFile(
       join(folder, "main.js"),
       'import { turn } from "./consumer.js";\nconsole.log(JSON.stringify(await turn()));\nprocess.exit(0);\n',

@@ -83,7 +83,8 @@ async function openDevice(compiler: Compiler): Promise<GPUDevice> {
   const adapter = await gpu.requestAdapter();
   if (!adapter) throw new Error(`${compiler} has no adapter`);
   const features = extensions.map(({ feature }) => feature).filter((feature) => adapter.features.has(feature));
-  const { maxComputeWorkgroupStorageSize, maxComputeInvocationsPerWorkgroup, maxComputeWorkgroupSizeX } = adapter.limits;
+  const { maxComputeWorkgroupStorageSize, maxComputeInvocationsPerWorkgroup, maxComputeWorkgroupSizeX } =
+    adapter.limits;
   return adapter.requestDevice({
     requiredFeatures: features,
     requiredLimits: { maxComputeWorkgroupStorageSize, maxComputeInvocationsPerWorkgroup, maxComputeWorkgroupSizeX },
