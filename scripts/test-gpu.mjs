@@ -2,8 +2,8 @@
 // Runs the GPU suite on the built package, in all homes or in those named.
 import { parseArgs } from "node:util";
 import { bundleSuite } from "../test/homes/bundle.mjs";
-import { describeResult, runSuite } from "../test/homes/run-suite.mjs";
 import { homes } from "../test/homes/locations.mjs";
+import { describeResult, runSuite } from "../test/homes/run-suite.mjs";
 
 const { values } = parseArgs({
   options: {
