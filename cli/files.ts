@@ -33,7 +33,12 @@ export class GrowingFile {
   static async create(path: string): Promise<GrowingFile> {
     // A name of its own, so that two programs writing to one place do not mix their bytes.
     const temporary = join(dirname(path), `.${basename(path)}.${randomUUID().slice(0, 8)}.partial`);
-    return new GrowingFile(path, temporary, await open(temporary, "wx"));
+    try {
+      return new GrowingFile(path, temporary, await open(temporary, "wx"));
+    } catch (error) {
+      // What went wrong concerns the file that was asked for, not our name for it.
+      throw Object.assign(error as NodeJS.ErrnoException, { path });
+    }
   }
 
   async write(bytes: Uint8Array | string): Promise<void> {

@@ -16,7 +16,7 @@ interface PlotOptions {
   output: string;
   columns?: string[];
   kind: "density" | "scatter";
-  bins: number;
+  bins?: number;
   scale: ScaleKind;
   range?: { x: Range; y: Range };
   trim: number;
@@ -46,7 +46,7 @@ export function plotCommand(context: Context): Command {
     .requiredOption("-o, --output <file>", "PNG to write")
     .option("-c, --columns <names>", "two columns, x and y, with a comma between; default: the first two", nameList)
     .addOption(new Option("--kind <kind>", "what is drawn").choices(["density", "scatter"]).default("density"))
-    .option("--bins <count>", "cells along x; those along y follow from the panel's shape", wholeNumber(1), 160)
+    .option("--bins <count>", "cells along x; default: more for more rows, 40 to 240", wholeNumber(1))
     .addOption(
       new Option("--scale <kind>", "how density becomes colour").choices(["log", "sqrt", "linear"]).default("sqrt"),
     )
@@ -119,8 +119,11 @@ function compose(tables: readonly Table[], o: PlotOptions): { figure: Figure; ou
     ...(o.aspect && { aspect: o.aspect }),
   };
   const shape = o.aspect ? ((y[1] - y[0]) * o.aspect) / (x[1] - x[0]) : 1;
+  // Cells shrink as the rows' cube root grows, the rate at which a histogram's error is least (Freedman and Diaconis 1981).
+  const fewest = Math.min(...tables.map((table) => table.rows));
+  const bins = o.bins ?? Math.min(240, Math.max(40, Math.round(2.2 * Math.cbrt(fewest))));
   const counted = tables.map((table) => {
-    const grid = emptyGrid(o.bins, Math.max(1, Math.round(o.bins * shape)), x, y);
+    const grid = emptyGrid(bins, Math.max(1, Math.round(bins * shape)), x, y);
     const outside = countPoints(grid, { data: table.data, dim: table.columns.length });
     return { table, outside, grid: toDensity(grid, table.rows) };
   });

@@ -92,6 +92,13 @@ test("a file that is not there exits with 1 and is named", async () => {
   expect(JSON.parse(out)).toEqual({ error: { code: "ENOENT", message: `no such file or folder: ${path}` } });
 });
 
+test("a folder that is not there is told by the name that was asked for", async () => {
+  const path = join(tmpdir(), "pushforward-no-such-folder", "x.png");
+  const { code, err } = await run(["plot", "-", "-o", path], "a,b\n1,2\n");
+  expect(code).toBe(1);
+  expect(err).toBe(`error: no such file or folder: ${path}\n`);
+});
+
 test("a damaged flow file exits with 1 and code format", () =>
   inFolder(async (folder) => {
     const path = join(folder, "flow.safetensors");
