@@ -1,4 +1,4 @@
-import { denseKernel, weightGradientKernel } from "./dense.ts";
+import { type DenseTile, denseKernel, plainGradientTile, plainTile, weightGradientKernel } from "./dense.ts";
 import type { DivergenceText, FusedField } from "./field.ts";
 import { evaluateKernel, integrateKernel } from "./integrate.ts";
 import type { Kernel } from "./kernel.ts";
@@ -90,13 +90,20 @@ for (const activation of activations) {
   add(`midpoint step with exact divergence, ${activation}`, () =>
     integrateKernel({ field, tiling: gpu, stages: 2, freeStages: true, divergence: { mode: "exact", perPass: 2 } }),
   );
-  add(`dense layer, ${activation}`, () => denseKernel({ epilogue: "activate", bias: true, activation }));
-  add(`dense layer with slope, ${activation}`, () => denseKernel({ epilogue: "activate and keep slope", bias: true, activation }));
+  add(`dense layer, ${activation}`, () => denseKernel({ epilogue: "activate", bias: true, activation, tile: plainTile }));
+  add(`dense layer with slope, ${activation}`, () =>
+    denseKernel({ epilogue: "activate and keep slope", bias: true, activation, tile: plainTile }),
+  );
 }
-add("dense tangents", () => denseKernel({ epilogue: "scale by slope", bias: false, activation: "" }));
-add("dense output layer", () => denseKernel({ epilogue: "none", bias: true, activation: "" }));
-add("dense output tangents", () => denseKernel({ epilogue: "none", bias: false, activation: "" }));
-add("weight gradient", () => weightGradientKernel);
+const denseTiles: Record<string, DenseTile> = { plain: plainTile, gathered: { groups: 1, quads: 4, workgroupSize: 16, gather: 4 } };
+for (const [how, tile] of Object.entries(denseTiles)) {
+  add(`dense layer, ${how}`, () => denseKernel({ epilogue: "activate and keep slope", bias: true, activation: "silu", tile }));
+  add(`dense tangents, ${how}`, () => denseKernel({ epilogue: "scale by slope", bias: false, activation: "", tile }));
+  add(`dense output layer, ${how}`, () => denseKernel({ epilogue: "none", bias: true, activation: "", tile }));
+  add(`dense output tangents, ${how}`, () => denseKernel({ epilogue: "none", bias: false, activation: "", tile }));
+}
+add("weight gradient", () => weightGradientKernel(plainGradientTile));
+add("weight gradient, gathered", () => weightGradientKernel({ ...plainGradientTile, gather: 4 }));
 
 add("wgsl field, midpoint step", () => integrateKernel({ field: rotation, tiling: gpu, stages: 2, freeStages: true, divergence: { mode: "none" } }));
 add("wgsl field, midpoint step with its own divergence", () =>

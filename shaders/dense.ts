@@ -4,7 +4,15 @@ import { components } from "./tiling.ts";
 import { lines, wgsl } from "./wgsl.ts";
 
 /** Register tile of the dense kernels: each invocation owns 4·groups particles and 4·quads outputs. */
-export const denseTile = { groups: 2, quads: 1, workgroupSize: 64 } as const;
+export interface DenseTile {
+  readonly groups: number;
+  readonly quads: number;
+  readonly workgroupSize: number;
+  /** Subgroup size, at least `quads`, when its lanes fetch the weights of a tile for each other; else 0. */
+  readonly gather: number;
+}
+
+export const plainTile: DenseTile = { groups: 2, quads: 1, workgroupSize: 64, gather: 0 };
 
 /** What happens to a layer's sums: φ; φ and φ' kept; times a kept φ'; nothing. */
 export type DenseEpilogue = "activate" | "activate and keep slope" | "scale by slope" | "none";
@@ -14,6 +22,7 @@ export interface DenseShape {
   readonly bias: boolean;
   /** Only for the epilogues that activate. */
   readonly activation: string;
+  readonly tile: DenseTile;
 }
 
 /**
@@ -21,8 +30,8 @@ export interface DenseShape {
  * weights [input][outputs padded to 4]. With `z` the batch index (tangents), `in` and `out` advance by whole matrices.
  * Serves forward passes, tangents and, with the other packing of W, the reverse pass.
  */
-export function denseKernel({ epilogue, bias, activation }: DenseShape): Kernel {
-  const { groups, quads, workgroupSize } = denseTile;
+export function denseKernel({ epilogue, bias, activation, tile }: DenseShape): Kernel {
+  const { groups, quads, workgroupSize, gather } = tile;
   const activates = epilogue === "activate" || epilogue === "activate and keep slope";
   const keeps = epilogue === "activate and keep slope";
   const scales = epilogue === "scale by slope";
@@ -40,11 +49,35 @@ export function denseKernel({ epilogue, bias, activation }: DenseShape): Kernel 
     }[epilogue];
     return `if (row + ${4 * qi + r}u < params.outputs && ${gi}u < valid) { ${value} }`;
   });
+  /**
+   * Inputs k, k + 1, … k + count − 1 into all sums, in this order, with one assignment per sum: registers that change in a loop
+   * are costly on software adapters. With `gather`, lane i of a subgroup reads quad i of the tile and all get it by broadcast.
+   */
+  const inputsText = (count: number) => {
+    const u = Array.from({ length: count }, (_, n) => n);
+    const loads = u.map((n) => [
+      ...g.map((gi) => `let h${gi}_${n} = input[in_base + (k + ${n}u) * params.stride + p${gi}];`),
+      ...(gather > 0
+        ? [
+            `let fetched${n} = weights[params.weights + (k + ${n}u) * params.row_vectors + min(quad + lane, params.row_vectors - 1u)];`,
+            ...q.map((qi) => `let w${qi}_${n} = subgroupBroadcast(fetched${n}, ${qi}u);`),
+          ]
+        : q.map((qi) => `let w${qi}_${n} = weights[params.weights + (k + ${n}u) * params.row_vectors + q${qi}];`)),
+    ]);
+    const sums = tiles.map(
+      ({ gi, qi, c, name }) =>
+        `${name} = ${u.reduce((sum, n) => `fma(h${gi}_${n}, vec4f(w${qi}_${n}.${c}), ${sum})`, name)};`,
+    );
+    return [...loads.flat(), ...sums].join("\n    ");
+  };
   return {
     label: `dense layer, ${epilogue}${activates ? ` (${activation})` : ""}`,
     entryPoint: "dense",
     bindings: ["params", "read", "read", "write", ...(keeps ? (["write"] as const) : scales ? (["read"] as const) : [])],
     code: wgsl`
+#if ${gather > 0}
+enable subgroups;
+#endif
 struct Params {
   first: u32, vectors: u32, stride: u32, inputs: u32, outputs: u32,
   weights: u32, row_vectors: u32, bias: u32, in_batch: u32, out_batch: u32,
@@ -61,14 +94,14 @@ struct Params {
 ${activates ? activationText(activation, "vec4f") : ""}
 
 @compute @workgroup_size(${workgroupSize})
-fn dense(@builtin(global_invocation_id) id: vec3u) {
-  let tile = id.x * ${groups}u;
-  if (tile >= params.vectors) { return; }
-  let valid = params.vectors - tile;
+fn dense(@builtin(global_invocation_id) id: vec3u${gather > 0 ? ", @builtin(subgroup_invocation_id) lane: u32" : ""}) {
+  // surplus invocations repeat the last tile and store nothing, so that subgroups stay whole
+  let tile = min(id.x, (params.vectors - 1u) / ${groups}u) * ${groups}u;
+  let valid = select(0u, params.vectors - tile, id.x * ${groups}u < params.vectors);
   let quad = id.y * ${quads}u;
   let row = quad * 4u;
   // surplus vectors of the last tile repeat a valid one and are not stored
-  ${lines(groups, (gi) => `let p${gi} = params.first + tile + min(${gi}u, valid - 1u);`)}
+  ${lines(groups, (gi) => `let p${gi} = params.first + min(tile + ${gi}u, params.vectors - 1u);`)}
   let in_base = id.z * params.in_batch;
   let out_base = id.z * params.out_batch;
   ${lines(quads, (qi) => `let q${qi} = min(quad + ${qi}u, params.row_vectors - 1u);`)}
@@ -78,10 +111,12 @@ fn dense(@builtin(global_invocation_id) id: vec3u) {
 #else
   ${tiles.map(({ name }) => `var ${name} = vec4f(0.0);`).join("\n")}
 #endif
-  for (var k = 0u; k < params.inputs; k++) {
-    ${lines(groups, (gi) => `let h${gi} = input[in_base + k * params.stride + p${gi}];`)}
-    ${lines(quads, (qi) => `let w${qi} = weights[params.weights + k * params.row_vectors + q${qi}];`)}
-    ${tiles.map(({ gi, qi, c, name }) => `${name} = fma(h${gi}, vec4f(w${qi}.${c}), ${name});`).join("\n")}
+  let whole = params.inputs & ~3u;
+  for (var k = 0u; k < whole; k += 4u) {
+    ${inputsText(4)}
+  }
+  for (var k = whole; k < params.inputs; k++) {
+    ${inputsText(1)}
   }
   ${store.join("\n")}
 }
@@ -89,18 +124,47 @@ fn dense(@builtin(global_invocation_id) id: vec3u) {
   };
 }
 
-/** Register tile of the weight gradient: outputs × inputs per invocation. */
-export const gradientTile = 4;
+/** Register tile of the weight gradient: outputs × inputs per invocation; `gather` as in {@link DenseTile}. */
+export interface GradientTile {
+  readonly outputs: number;
+  readonly inputs: number;
+  /** Subgroup size, at least `outputs`, when its lanes fetch the cotangents of a tile for each other; else 0. */
+  readonly gather: number;
+}
+
+export const plainGradientTile: GradientTile = { outputs: 4, inputs: 4, gather: 0 };
+
+/** Invocations along the inputs and along the outputs in a workgroup; a subgroup lies along the inputs. */
+export const gradientWorkgroup = { inputs: 8, outputs: 8 } as const;
 
 /**
  * Partial weight gradients of one layer: ∂W[o][i] = Σ_p ā[o][p] h[i][p] over one segment of the particles, and ∂b[o] as the
  * input of ones. Written in the flat order of the parameters, one copy per segment; segments are added later, in order.
  */
-export const weightGradientKernel: Kernel = {
-  label: "weight gradient",
-  entryPoint: "weight_gradient",
-  bindings: ["params", "read", "read", "write"],
-  code: wgsl`
+export function weightGradientKernel(tile: GradientTile): Kernel {
+  const { gather } = tile;
+  const each = (text: (o: number, i: number) => string) => lines(tile.outputs, (o) => lines(tile.inputs, (i) => text(o, i)));
+  /** Particle vectors p, p + 1, … p + count − 1 into all sums, in this order, with one assignment per sum. */
+  const particlesText = (count: number) => {
+    const u = Array.from({ length: count }, (_, n) => n);
+    const loads = u.map((n) => [
+      lines(tile.inputs, (j) => `let h${j}_${n} = select(inputs[i${j}_row + p + ${n}u], vec4f(1.0), ones${j});`),
+      ...(gather > 0 ? [`let fetched${n} = cotangents[fetched_row + p + ${n}u];`] : []),
+      lines(tile.outputs, (j) =>
+        gather > 0 ? `let c${j}_${n} = subgroupBroadcast(fetched${n}, ${j}u);` : `let c${j}_${n} = cotangents[o${j}_row + p + ${n}u];`,
+      ),
+    ]);
+    const sums = each((o, i) => `s${o}_${i} = ${u.reduce((sum, n) => `fma(c${o}_${n}, h${i}_${n}, ${sum})`, `s${o}_${i}`)};`);
+    return [...loads.flat(), sums].join("\n");
+  };
+  return {
+    label: "weight gradient",
+    entryPoint: "weight_gradient",
+    bindings: ["params", "read", "read", "write"],
+    code: wgsl`
+#if ${gather > 0}
+enable subgroups;
+#endif
 struct Params {
   stride: u32, vectors: u32, segment_vectors: u32, inputs: u32, outputs: u32,
   weight_offset: u32, bias_offset: u32, parameters: u32, swap_x: u32, swap_time: u32, segment: u32,
@@ -117,28 +181,28 @@ fn column(i: u32) -> u32 {
   return i;
 }
 
-@compute @workgroup_size(8, 8)
-fn weight_gradient(@builtin(global_invocation_id) id: vec3u) {
-  let i0 = id.x * ${gradientTile}u;
-  let o0 = id.y * ${gradientTile}u;
-  if (i0 > params.inputs || o0 >= params.outputs) { return; }
-  let segment = id.z + params.segment;
+@compute @workgroup_size(${gradientWorkgroup.inputs}, ${gradientWorkgroup.outputs})
+fn weight_gradient(@builtin(global_invocation_id) id: vec3u, @builtin(workgroup_id) group: vec3u${gather > 0 ? ", @builtin(subgroup_invocation_id) lane: u32" : ""}) {
+  // invocations beyond the matrix compute on clamped rows and store nothing, so that subgroups stay whole
+  let i0 = id.x * ${tile.inputs}u;
+  let o0 = id.y * ${tile.outputs}u;
+  let segment = group.z + params.segment;
   let start = segment * params.segment_vectors;
   let end = min(start + params.segment_vectors, params.vectors);
-  ${lines(gradientTile, (j) => `let i${j}_row = min(i0 + ${j}u, params.inputs - 1u) * params.stride;`)}
-  ${lines(gradientTile, (j) => `let o${j}_row = min(o0 + ${j}u, params.outputs - 1u) * params.stride;`)}
-  ${lines(gradientTile, (j) => `let ones${j} = i0 + ${j}u == params.inputs;`)}
-  ${lines(gradientTile, (o) => lines(gradientTile, (i) => `var s${o}_${i} = vec4f(0.0);`))}
-  for (var p = start; p < end; p++) {
-    ${lines(gradientTile, (j) => `let h${j} = select(inputs[i${j}_row + p], vec4f(1.0), ones${j});`)}
-    ${lines(gradientTile, (j) => `let c${j} = cotangents[o${j}_row + p];`)}
-    ${lines(gradientTile, (o) => lines(gradientTile, (i) => `s${o}_${i} = fma(c${o}, h${i}, s${o}_${i});`))}
+  ${lines(tile.inputs, (j) => `let i${j}_row = min(i0 + ${j}u, params.inputs - 1u) * params.stride;`)}
+  ${gather > 0 ? `let fetched_row = min(o0 + min(lane, ${tile.outputs - 1}u), params.outputs - 1u) * params.stride;` : lines(tile.outputs, (j) => `let o${j}_row = min(o0 + ${j}u, params.outputs - 1u) * params.stride;`)}
+  ${lines(tile.inputs, (j) => `let ones${j} = i0 + ${j}u == params.inputs;`)}
+  ${each((o, i) => `var s${o}_${i} = vec4f(0.0);`)}
+  let whole = start + ((max(end, start) - start) & ~3u);
+  for (var p = start; p < whole; p += 4u) {
+    ${particlesText(4)}
+  }
+  for (var p = whole; p < end; p++) {
+    ${particlesText(1)}
   }
   let base = segment * params.parameters;
-  ${lines(gradientTile, (o) =>
-    lines(
-      gradientTile,
-      (i) => `{
+  ${each(
+    (o, i) => `{
     let total = (s${o}_${i}.x + s${o}_${i}.y) + (s${o}_${i}.z + s${o}_${i}.w);
     if (o0 + ${o}u < params.outputs) {
       if (i0 + ${i}u < params.inputs) {
@@ -148,8 +212,8 @@ fn weight_gradient(@builtin(global_invocation_id) id: vec3u) {
       }
     }
   }`,
-    ),
   )}
 }
 `,
-};
+  };
+}

@@ -1,4 +1,13 @@
-import { type DenseEpilogue, denseKernel, denseTile, gradientTile, weightGradientKernel } from "../../shaders/dense.ts";
+import {
+  type DenseEpilogue,
+  type DenseTile,
+  denseKernel,
+  type GradientTile,
+  gradientWorkgroup,
+  plainGradientTile,
+  plainTile,
+  weightGradientKernel,
+} from "../../shaders/dense.ts";
 import { type Dispatch, packParams, u32 } from "../gpu/kernel.ts";
 
 /** One layer as the planner of the layered path wants it: where its weights are, and what comes after the sums. */
@@ -18,18 +27,35 @@ export interface DenseCall {
 export interface ParticleRange {
   readonly capacity: number;
   readonly maxFlops: number;
+  /** Fixed subgroup size of a software adapter, where fetching weights by subgroup pays; default 0. */
+  readonly subgroup?: number;
+}
+
+/** Measured on SwiftShader (subgroups of 4) and lavapipe (8): loads cost far more than arithmetic there, so tiles are large and shared. */
+function denseTile(subgroup: number): DenseTile {
+  return subgroup >= 4 ? { groups: 2, quads: 4, workgroupSize: 16, gather: subgroup } : plainTile;
+}
+
+function gradientTile(subgroup: number): GradientTile {
+  return subgroup >= 4 && gradientWorkgroup.inputs % subgroup === 0 ? { outputs: 4, inputs: 4, gather: subgroup } : plainGradientTile;
 }
 
 /** Dispatches of one dense layer, cut over particles so that each stays within `maxFlops`. */
-export function planDense(call: DenseCall, { capacity, maxFlops }: ParticleRange): Dispatch[] {
+export function planDense(call: DenseCall, { capacity, maxFlops, subgroup = 0 }: ParticleRange): Dispatch[] {
   const { layer, inputs, outputs, batch, names } = call;
-  const { groups, quads, workgroupSize } = denseTile;
+  const tile = denseTile(subgroup);
+  const { groups, quads, workgroupSize } = tile;
   const stride = capacity / 4;
   const vectors = stride;
   const perVector = 8 * inputs * outputs * (batch?.count ?? 1);
   const step = groups * workgroupSize;
   const most = Math.max(step, Math.floor(maxFlops / perVector / step) * step);
-  const kernel = denseKernel({ epilogue: call.epilogue, bias: call.bias, activation: call.epilogue.startsWith("activate") ? call.activation : "" });
+  const kernel = denseKernel({
+    epilogue: call.epilogue,
+    bias: call.bias,
+    activation: call.epilogue.startsWith("activate") ? call.activation : "",
+    tile,
+  });
   const dispatches: Dispatch[] = [];
   for (let first = 0; first < vectors; first += most) {
     const now = Math.min(most, vectors - first);
@@ -66,8 +92,9 @@ export function planWeightGradient(
     swap?: { x: number; time: number } | undefined;
     names: { cotangents: string; inputs: string; partials: string };
   },
-  { capacity, maxFlops }: ParticleRange,
+  { capacity, maxFlops, subgroup = 0 }: ParticleRange,
 ): Dispatch[] {
+  const tile = gradientTile(subgroup);
   const segments = gradientSegments(capacity, o.parameterCount);
   const vectors = capacity / 4;
   const segmentVectors = Math.ceil(vectors / segments);
@@ -77,14 +104,18 @@ export function planWeightGradient(
   for (let segment = 0; segment < segments; segment += most) {
     const now = Math.min(most, segments - segment);
     dispatches.push({
-      kernel: weightGradientKernel,
+      kernel: weightGradientKernel(tile),
       buffers: [o.names.cotangents, o.names.inputs, o.names.partials],
       params: packParams(
         [vectors, vectors, segmentVectors, o.inputs, o.outputs, o.weightOffset, o.biasOffset, o.parameterCount, o.swap?.x ?? 0, o.swap?.time ?? 0, segment].map(
           (value) => u32(value),
         ),
       ),
-      workgroups: [Math.ceil((o.inputs + 1) / gradientTile / 8), Math.ceil(o.outputs / gradientTile / 8), now],
+      workgroups: [
+        Math.ceil((o.inputs + 1) / tile.inputs / gradientWorkgroup.inputs),
+        Math.ceil(o.outputs / tile.outputs / gradientWorkgroup.outputs),
+        now,
+      ],
       flops: now * perSegment,
     });
   }

@@ -11,12 +11,17 @@ import type { GpuInfo } from "../gpu/adapter.ts";
 export function chooseTiling(info: GpuInfo, maxUniformBytes: number, mlp: NarrowMlp, tangents: number): Tiling {
   const shape = softwareShape(info, mlp, tangents) ?? ({ lanes: 1, groups: 1, outputs: 4, keep: "array", workgroupSize: 64 } as const);
   const { total, block } = packedSizes(mlp, shape.outputs);
-  const subgroup = info.software ? info.subgroupSize : 0;
+  const subgroup = subgroupForWeights(info);
   return {
     ...shape,
     gather: subgroup > 1 && (block - 1) % subgroup === 0 && shape.workgroupSize % subgroup === 0 ? subgroup : 0,
     space: total * 16 <= maxUniformBytes ? "uniform" : "storage",
   };
+}
+
+/** Subgroup size where lanes should fetch weights for each other: on software adapters, whose loads are slow; else 0. */
+export function subgroupForWeights(info: GpuInfo): number {
+  return info.software && info.subgroupSize >= 4 && info.subgroupSize <= 8 ? info.subgroupSize : 0;
 }
 
 function softwareShape(info: GpuInfo, mlp: NarrowMlp, tangents: number) {

@@ -1,6 +1,7 @@
 import type { Gpu } from "../gpu/gpu.ts";
 import type { Dispatch, PlannedBuffer } from "../gpu/kernel.ts";
 import { denseWeights, planBackward, planForward, planTangents } from "../kernels/layered.ts";
+import { subgroupForWeights } from "../kernels/tiling.ts";
 import { planConditionRows, planFinishStep, planMix, planStageInput, planTangentDot, planTangentInput } from "../kernels/stages.ts";
 import { denseBackwardLayout, denseForwardLayout } from "../velocity/dense-layout.ts";
 import { conditionInputs, layerSizes, type MlpVelocity, multiplyAdds, timeInputs } from "../velocity/mlp.ts";
@@ -22,13 +23,14 @@ function demand(dim: number, mode: DivergenceMode | Evaluation): { tangents: num
 }
 
 /** An MLP of any width and dimension: a dense kernel per layer, activations in device memory. */
-export function layeredEngine(_gpu: Gpu, velocity: MlpVelocity, parameters: Parameters): Engine {
+export function layeredEngine(gpu: Gpu, velocity: MlpVelocity, parameters: Parameters): Engine {
   const { dim } = velocity;
   const sizes = layerSizes(velocity);
   const hidden = sizes.slice(1, -1);
   const flops = 2 * multiplyAdds(velocity);
   const fourier = velocity.time === "concat" ? 0 : velocity.time.fourier;
   const conditioned = conditionInputs(velocity) > 0;
+  const subgroup = subgroupForWeights(gpu.info);
   const inputOf = (branch: number) => (branch === 0 ? "h0" : "h0.label");
   const allTangents = (mode: DivergenceMode) => (mode.mode === "exact" ? dim : mode.mode === "probes" ? mode.count : 0);
 
@@ -36,9 +38,9 @@ export function layeredEngine(_gpu: Gpu, velocity: MlpVelocity, parameters: Para
   function evaluateBranches(chunk: Chunk, conditions: Conditions, slopes: boolean, output: string, after: (weight: number, branch: number) => Dispatch[]): Dispatch[] {
     const branches = branchesOf(velocity, conditions);
     const { capacity } = chunk;
-    if (branches.count === 1) return [...planForward({ ...chunk, velocity, slopes, output }), ...after(1, 0)];
+    if (branches.count === 1) return [...planForward({ ...chunk, subgroup, velocity, slopes, output }), ...after(1, 0)];
     return [branches.weightNull, branches.weightLabel].flatMap((weight, branch) => [
-      ...planForward({ ...chunk, velocity, slopes, input: inputOf(branch), output: "u" }),
+      ...planForward({ ...chunk, subgroup, velocity, slopes, input: inputOf(branch), output: "u" }),
       planMix({ capacity, dim, weight, add: branch > 0, value: "u", target: output }),
       ...after(weight, branch),
     ]);
@@ -54,7 +56,7 @@ export function layeredEngine(_gpu: Gpu, velocity: MlpVelocity, parameters: Para
       const common = { capacity: chunk.capacity, dim, first, tangents };
       dispatches.push(
         planTangentInput({ ...common, probes: basis ? undefined : names.probes, input: "dh0" }),
-        ...planTangents({ ...chunk, velocity, tangents, input: "dh0", output: "jv" }),
+        ...planTangents({ ...chunk, subgroup, velocity, tangents, input: "dh0", output: "jv" }),
         planTangentDot({ ...common, weight, each, begin: begin && first === 0, basis, products: "jv", tangentInput: "dh0", sums }),
       );
     }
@@ -159,8 +161,8 @@ export function layeredEngine(_gpu: Gpu, velocity: MlpVelocity, parameters: Para
         ...inputs,
         ...evaluateBranches(chunk, conditions, true, names.velocity, (weight, branch) => [
           ...(output === "jvp"
-            ? planTangents({ ...chunk, velocity, tangents: 1, input: names.tangent, output: mixed ? product : names.product })
-            : planBackward({ ...chunk, velocity, xbar: true, cotangent: names.tangent, output: mixed ? product : names.product })),
+            ? planTangents({ ...chunk, subgroup, velocity, tangents: 1, input: names.tangent, output: mixed ? product : names.product })
+            : planBackward({ ...chunk, subgroup, velocity, xbar: true, cotangent: names.tangent, output: mixed ? product : names.product })),
           ...(mixed ? [planMix({ capacity, dim, weight, add: branch > 0, value: product, target: names.product })] : []),
         ]),
       ];
