@@ -21,9 +21,9 @@ export function denoCommand() {
  * @param {"node" | "deno"} home
  * @param {import("./run-in-home.mjs").HomeRun} run
  */
-export async function runInChild(home, { bundle, args, onEvent, signal }) {
+export async function runInChild(home, { bundle, args, onEvent, signal, needsAdapter }) {
   const { file, flags } = home === "node" ? { file: process.execPath, flags: [] } : denoCommand();
-  const { env } = await adapterEnvironment();
+  const { env } = needsAdapter ? await adapterEnvironment() : { env: {} };
   const child = spawn(file, [...flags, launcher, pathToFileURL(bundle).href, JSON.stringify(args), mark], {
     cwd: workFolder,
     env: { ...process.env, ...env, NO_COLOR: "1" },

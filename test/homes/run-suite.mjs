@@ -20,12 +20,12 @@ const idleSeconds = 90;
  * Runs a bundled suite in one home. A test that crashes or hangs the home fails, and the tests after it run in a new one.
  * @param {"node" | "chrome" | "deno"} home
  * @param {string} bundle
- * @param {{ filter?: string, label?: string, args?: object }} [options] `filter`: part of the names of the tests to run;
+ * @param {{ filter?: string, label?: string, args?: object, needsAdapter?: boolean }} [options] `filter`: part of the names of the tests to run;
  *   `label`: what the report calls the run, if not by its home; `args`: more for the program's `main`
  * @returns {Promise<HomeResult>}
  */
 export async function runSuite(home, bundle, options = {}) {
-  const { filter = "", label = home, args = {} } = options;
+  const { filter = "", label = home, args = {}, needsAdapter = true } = options;
   const start = performance.now();
   /** @type {string[]} */
   let names = [];
@@ -55,7 +55,12 @@ export async function runSuite(home, bundle, options = {}) {
       }
     };
     try {
-      await runInHome(home, bundle, { ...args, home, filter, firstIndex: next }, { onEvent, signal: watchdog.signal });
+      await runInHome(
+        home,
+        bundle,
+        { ...args, home, filter, firstIndex: next },
+        { onEvent, signal: watchdog.signal, needsAdapter },
+      );
       isComplete = true;
     } catch (error) {
       const name = running < 0 ? "outside of a test" : names[running];
