@@ -1,4 +1,4 @@
-import { Flow, openGpu, PushforwardError, wgslVelocity } from "pushforward";
+import { Flow, type Gpu, openGpu, PushforwardError, wgslVelocity } from "pushforward";
 import { expect, expectClose, test } from "../suite.ts";
 
 const rotation = wgslVelocity({
@@ -41,6 +41,22 @@ test("openGpu rejects an unknown word for software and names the known ones", as
   const error = await rejection(openGpu({ software }));
   expect(error.code).toBe("invalid-argument");
   expect(error.message).toMatch(/"never".*"allow".*"forbid".*"require"/);
+});
+
+test("openGpu opens the kind of adapter that software asks for, or says that there is none", async () => {
+  for (const software of ["forbid", "require"] as const) {
+    const outcome = await openGpu({ software }).catch((error: unknown) => error);
+    if (outcome instanceof PushforwardError) {
+      expect(outcome.code).toBe("no-adapter");
+      expect(outcome.message).toContain(
+        software === "forbid" ? "no hardware WebGPU adapter" : "no software WebGPU adapter",
+      );
+      continue;
+    }
+    const own = outcome as Gpu;
+    expect(own.info.software).toBe(software === "require");
+    own.dispose();
+  }
 });
 
 test("openGpu rejects an unknown option and names the nearest known one", async () => {
