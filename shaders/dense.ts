@@ -1,5 +1,5 @@
 import { activationText } from "./activation.ts";
-import type { Kernel } from "./kernel.ts";
+import { type Kernel, oncePerShape } from "./kernel.ts";
 import { components } from "./tiling.ts";
 import { lines, wgsl } from "./wgsl.ts";
 
@@ -30,7 +30,7 @@ export interface DenseShape {
  * weights [input][outputs padded to 4]. With `z` the batch index (tangents), `in` and `out` advance by whole matrices.
  * Serves forward passes, tangents and, with the other packing of W, the reverse pass.
  */
-export function denseKernel({ epilogue, bias, activation, tile }: DenseShape): Kernel {
+export const denseKernel = oncePerShape(({ epilogue, bias, activation, tile }: DenseShape): Kernel => {
   const { groups, quads, workgroupSize, gather } = tile;
   const activates = epilogue === "activate" || epilogue === "activate and keep slope";
   const keeps = epilogue === "activate and keep slope";
@@ -122,7 +122,7 @@ fn dense(@builtin(global_invocation_id) id: vec3u${gather > 0 ? ", @builtin(subg
 }
 `,
   };
-}
+});
 
 /** Register tile of the weight gradient: outputs × inputs per invocation; `gather` as in {@link DenseTile}. */
 export interface GradientTile {
@@ -141,7 +141,7 @@ export const gradientWorkgroup = { inputs: 8, outputs: 8 } as const;
  * Partial weight gradients of one layer: ∂W[o][i] = Σ_p ā[o][p] h[i][p] over one segment of the particles, and ∂b[o] as the
  * input of ones. Written in the flat order of the parameters, one copy per segment; segments are added later, in order.
  */
-export function weightGradientKernel(tile: GradientTile): Kernel {
+export const weightGradientKernel = oncePerShape((tile: GradientTile): Kernel => {
   const { gather } = tile;
   const each = (text: (o: number, i: number) => string) => lines(tile.outputs, (o) => lines(tile.inputs, (i) => text(o, i)));
   /** Particle vectors p, p + 1, … p + count − 1 into all sums, in this order, with one assignment per sum. */
@@ -216,4 +216,4 @@ fn weight_gradient(@builtin(global_invocation_id) id: vec3u, @builtin(workgroup_
 }
 `,
   };
-}
+});

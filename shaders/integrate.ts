@@ -1,5 +1,5 @@
 import { Bindings, type DivergenceText, declare, type FusedField, fieldDeclarations, forEach, velocityAndDivergenceText, velocityText } from "./field.ts";
-import type { Kernel } from "./kernel.ts";
+import { type Kernel, oncePerShape } from "./kernel.ts";
 import { splat, type Tiling, vectorType } from "./tiling.ts";
 import { lines, wgsl } from "./wgsl.ts";
 
@@ -44,7 +44,7 @@ const enables = (tiling: Tiling) => (tiling.gather > 0 ? "enable subgroups;\n" :
  * and with it I⁺ = I − Σ h b_i div u at the stages' own states (Guide §3; FIELD.md §2.1, §2.4).
  * Buffers: [weights], [offsets], schedule (a row per step and stage), state [dim][stride], [integral [probes][stride], [probes]].
  */
-export function integrateKernel(shape: IntegrateShape): Kernel {
+export const integrateKernel = oncePerShape((shape: IntegrateShape): Kernel => {
   const { field, tiling, stages, divergence } = shape;
   const { dim } = field;
   const v = vectorType(tiling);
@@ -110,7 +110,7 @@ ${tracks && !probes ? lines(tiling.groups, (g) => `pf_integral[at${g}] = integra
 }
 `;
   return { label: `integrate ${labelOf(shape)}`, entryPoint: "integrate", bindings: bindings.accesses, code: wgsl`${code}` };
-}
+});
 
 /** What a fused evaluation writes. */
 export type EvaluateOutput = "velocity" | "divergence" | "jvp";
@@ -127,7 +127,7 @@ export interface EvaluateShape {
  * Buffers: [weights], [offsets], state [dim][stride], times [stride], then velocity [dim][stride]; or divergence [stride], [probes];
  * or velocity, tangent [dim][stride], product [dim][stride].
  */
-export function evaluateKernel(shape: EvaluateShape): Kernel {
+export const evaluateKernel = oncePerShape((shape: EvaluateShape): Kernel => {
   const { field, tiling, output, divergence } = shape;
   const { dim } = field;
   const v = vectorType(tiling);
@@ -175,7 +175,7 @@ ${body}
 }
 `;
   return { label: `evaluate ${output} ${labelOf(shape)}`, entryPoint: "evaluate", bindings: bindings.accesses, code: wgsl`${code}` };
-}
+});
 
 function labelOf({ field, tiling, divergence }: { field: FusedField; tiling: Tiling; divergence: DivergenceText }): string {
   const network = field.kind === "mlp" ? `mlp ${field.dim}→${field.layers}×${field.width} ${field.activation}` : `wgsl ${field.dim}`;

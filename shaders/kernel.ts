@@ -8,3 +8,17 @@ export interface Kernel {
   readonly entryPoint: string;
   readonly bindings: readonly Access[];
 }
+
+/** Makes each kernel once per shape: plans ask for the same few shapes again and again. */
+export function oncePerShape<Shape extends object>(make: (shape: Shape) => Kernel): (shape: Shape) => Kernel {
+  const made = new Map<string, Kernel>();
+  return (shape) => {
+    const key = JSON.stringify(shape);
+    let kernel = made.get(key);
+    if (!kernel) {
+      kernel = make(shape);
+      made.set(key, kernel);
+    }
+    return kernel;
+  };
+}

@@ -1,4 +1,4 @@
-import type { Kernel } from "./kernel.ts";
+import { type Kernel, oncePerShape } from "./kernel.ts";
 import { random } from "./random.ts";
 import { wgsl } from "./wgsl.ts";
 
@@ -10,7 +10,7 @@ const signature = "(@builtin(global_invocation_id) id: vec3u, @builtin(num_workg
 const index = wgsl`let p = id.x + id.y * groups.x * ${particleWorkgroup}u;`;
 
 /** Rows [n][dim] from outside → state [dim][capacity]; padding particles become zero. With `affine`: (x − mean)/scale, rows mean then scale. */
-export function importKernel({ affine }: { affine: boolean }): Kernel {
+export const importKernel = oncePerShape(({ affine }: { affine: boolean }): Kernel => {
   return {
     label: affine ? "import normalized particles" : "import particles",
     entryPoint: "import_particles",
@@ -39,13 +39,13 @@ fn import_particles${signature} {
 }
 `,
   };
-}
+});
 
 /**
  * State [dim][capacity] → rows [n][dim], starting at row `offset` of the output, and counts particles with a NaN or an infinity.
  * With `affine`: mean + scale·x.
  */
-export function exportKernel({ affine }: { affine: boolean }): Kernel {
+export const exportKernel = oncePerShape(({ affine }: { affine: boolean }): Kernel => {
   return {
     label: affine ? "export particles in data units" : "export particles",
     entryPoint: "export_particles",
@@ -78,7 +78,7 @@ fn export_particles${signature} {
 }
 `,
   };
-}
+});
 
 /** The distributions that particles may start from. */
 export type SourceKind = "gaussian" | "uniform";
@@ -87,7 +87,7 @@ export type SourceKind = "gaussian" | "uniform";
  * Draws X_0 for particles first, first + 1, … : mean + std·normal, or low + (high − low)·uniform.
  * Buffer `source` holds two rows: mean, std or low, high. Value j of a particle is lane j mod 4 of draw j div 4.
  */
-export function drawSourceKernel({ kind }: { kind: SourceKind }): Kernel {
+export const drawSourceKernel = oncePerShape(({ kind }: { kind: SourceKind }): Kernel => {
   return {
     label: `draw ${kind} source`,
     entryPoint: "draw_source",
@@ -125,13 +125,13 @@ fn draw_source${signature} {
 }
 `,
   };
-}
+});
 
 /** Probes of Hutchinson's estimate. */
 export type ProbeKind = "rademacher" | "gaussian";
 
 /** Draws Z for every particle and probe into probes [K][dim][capacity]; probe k continues the draws of the particle. */
-export function drawProbesKernel({ kind }: { kind: ProbeKind }): Kernel {
+export const drawProbesKernel = oncePerShape(({ kind }: { kind: ProbeKind }): Kernel => {
   return {
     label: `draw ${kind} probes`,
     entryPoint: "draw_probes",
@@ -174,10 +174,10 @@ fn draw_probes${signature} {
 }
 `,
   };
-}
+});
 
 /** log p_0 of the state: a diagonal Gaussian, or a uniform box (−∞ outside). Buffer `source` as in {@link drawSourceKernel}. */
-export function sourceDensityKernel({ kind }: { kind: SourceKind }): Kernel {
+export const sourceDensityKernel = oncePerShape(({ kind }: { kind: SourceKind }): Kernel => {
   return {
     label: `${kind} source log-density`,
     entryPoint: "source_density",
@@ -216,13 +216,13 @@ fn source_density${signature} {
 }
 `,
   };
-}
+});
 
 /**
  * log p at the end of a solve from the one known, base ± mean over probes of the integral I = −∫ div u dt, and
  * the standard error of that mean (K ≥ 2): √(Σ (I_k − Ī)² / (K − 1) / K).
  */
-export function finishLogProbKernel({ standardError }: { standardError: boolean }): Kernel {
+export const finishLogProbKernel = oncePerShape(({ standardError }: { standardError: boolean }): Kernel => {
   return {
     label: "finish log-probability",
     entryPoint: "finish_log_prob",
@@ -256,14 +256,14 @@ fn finish_log_prob${signature} {
 }
 `,
   };
-}
+});
 
 /**
  * What class and context add to the first layer, per particle: offsets [branch][width][capacity] =
  * b_1 + W_1[:, label] + W_1[:, context]·context. Reads the flat parameters; rows beyond the layer's own width are zero.
  * Branch 0 is the null class when there are two, else the particle's label. A label of all ones is the null class.
  */
-export function conditionKernel({ labels, context }: { labels: boolean; context: boolean }): Kernel {
+export const conditionKernel = oncePerShape(({ labels, context }: { labels: boolean; context: boolean }): Kernel => {
   const at = (present: boolean, binding: number) => (present ? binding : 0);
   return {
     label: "condition the first layer",
@@ -309,4 +309,4 @@ fn condition${signature} {
 }
 `,
   };
-}
+});

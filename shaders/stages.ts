@@ -1,4 +1,4 @@
-import type { Kernel } from "./kernel.ts";
+import { type Kernel, oncePerShape } from "./kernel.ts";
 import { sinCosTwoPi } from "./random.ts";
 import { lines, wgsl } from "./wgsl.ts";
 
@@ -15,7 +15,7 @@ const repeated = <T>(count: number, value: T): T[] => Array.from({ length: count
  * Input rows of the network for one Runge–Kutta stage: x + Σ h a_j k_j, then the time rows.
  * With `times` the time is read per particle, else it is the same for all. Rows of class and context are left alone.
  */
-export function stageInputKernel({ previous, fourier, times }: { previous: number; fourier: number; times: boolean }): Kernel {
+export const stageInputKernel = oncePerShape(({ previous, fourier, times }: { previous: number; fourier: number; times: boolean }): Kernel => {
   const stages = Array.from({ length: previous }, (_, j) => j);
   return {
     label: `stage input after ${previous} stages${times ? ", times per particle" : ""}`,
@@ -58,10 +58,10 @@ fn stage_input${signature} {
 }
 `,
   };
-}
+});
 
 /** Input rows that stay the same along a trajectory: one-hot class (all zeros for the null class), then context. */
-export function conditionRowsKernel({ labels, context }: { labels: boolean; context: boolean }): Kernel {
+export const conditionRowsKernel = oncePerShape(({ labels, context }: { labels: boolean; context: boolean }): Kernel => {
   return {
     label: "condition rows",
     entryPoint: "condition_rows",
@@ -96,10 +96,10 @@ fn condition_rows${signature} {
 }
 `,
   };
-}
+});
 
 /** Guidance: target = weight·value, or + weight·value, over all [dim][capacity] elements. */
-export function mixKernel({ add }: { add: boolean }): Kernel {
+export const mixKernel = oncePerShape(({ add }: { add: boolean }): Kernel => {
   return {
     label: add ? "mix: add" : "mix: begin",
     entryPoint: "mix_branch",
@@ -124,10 +124,10 @@ fn mix_branch${signature} {
 }
 `,
   };
-}
+});
 
 /** The end of a step: x⁺ = x + Σ h b_i k_i; the increment is summed before it meets x, which is larger. */
-export function finishStepKernel({ stages }: { stages: number }): Kernel {
+export const finishStepKernel = oncePerShape(({ stages }: { stages: number }): Kernel => {
   return {
     label: `finish step of ${stages} stages`,
     entryPoint: "finish_step",
@@ -150,10 +150,10 @@ fn finish_step${signature} {
 }
 `,
   };
-}
+});
 
 /** Fills [tangents][dim][capacity] with the unit vectors e_first, e_first+1, … or with probes first, first + 1, … */
-export function tangentInputKernel({ basis }: { basis: boolean }): Kernel {
+export const tangentInputKernel = oncePerShape(({ basis }: { basis: boolean }): Kernel => {
   return {
     label: basis ? "basis tangents" : "probe tangents",
     entryPoint: "tangent_input",
@@ -182,13 +182,13 @@ fn tangent_input${signature} {
 }
 `,
   };
-}
+});
 
 /**
  * Adds weight·(v_s · J v_s) of every tangent s to a sum: all into row 0 (`each` false), or tangent s into row first + s.
  * Unit vectors pick one element instead of a dot product.
  */
-export function tangentDotKernel({ basis, each }: { basis: boolean; each: boolean }): Kernel {
+export const tangentDotKernel = oncePerShape(({ basis, each }: { basis: boolean; each: boolean }): Kernel => {
   return {
     label: `divergence from ${basis ? "basis" : "probe"} tangents`,
     entryPoint: "tangent_dot",
@@ -231,4 +231,4 @@ fn tangent_dot${signature} {
 }
 `,
   };
-}
+});

@@ -20,23 +20,27 @@ const bufferTypes: Record<Access, GPUBufferBindingLayout> = {
 export class PipelineCache {
   readonly #device: GPUDevice;
   readonly #pipelines = new Map<string, Promise<Pipeline>>();
-  readonly #ready = new Map<string, Pipeline>();
+  readonly #byKernel = new WeakMap<Kernel, Promise<Pipeline>>();
+  #compiled = 0;
 
   constructor(device: GPUDevice) {
     this.#device = device;
   }
 
   get(kernel: Kernel): Promise<Pipeline> {
+    const known = this.#byKernel.get(kernel);
+    if (known) return known;
     const key = `${kernel.entryPoint}|${kernel.bindings.join()}|${kernel.code}`;
     let pipeline = this.#pipelines.get(key);
     if (!pipeline) {
-      pipeline = this.#compile(kernel).then((compiled) => {
-        this.#ready.set(key, compiled);
-        return compiled;
+      pipeline = this.#compile(kernel);
+      pipeline.catch(() => {
+        this.#pipelines.delete(key);
+        this.#byKernel.delete(kernel);
       });
-      pipeline.catch(() => this.#pipelines.delete(key));
       this.#pipelines.set(key, pipeline);
     }
+    this.#byKernel.set(kernel, pipeline);
     return pipeline;
   }
 
@@ -56,7 +60,7 @@ export class PipelineCache {
     const scope = device.popErrorScope();
     const [pipeline, error] = await Promise.allSettled([compiling, scope]);
     if (pipeline.status === "fulfilled" && (error.status === "rejected" || !error.value)) {
-      return { gpu: pipeline.value, layout, id: this.#ready.size, fresh: true };
+      return { gpu: pipeline.value, layout, id: this.#compiled++, fresh: true };
     }
     const messages = (await module.getCompilationInfo?.())?.messages ?? [];
     const details = messages.map((m) => `${m.lineNum}:${m.linePos} ${m.message}`).join("\n");

@@ -58,7 +58,8 @@ export function planIntegrate(
     names: { weights?: string | undefined; offsets?: string | undefined; schedule: string; state: string; integral?: string | undefined; probes?: string | undefined };
   },
 ): Dispatch[] {
-  const kernel = integrateKernel(o);
+  const { field, tiling, stages, divergence, freeStages } = o;
+  const kernel = integrateKernel({ field, tiling, stages, divergence, freeStages });
   const { names } = o;
   const tracks = o.divergence.mode !== "none";
   const buffers = [names.weights, names.offsets, names.schedule, names.state, tracks ? names.integral : undefined, o.divergence.mode === "probes" ? names.probes : undefined];
@@ -90,7 +91,8 @@ export function planEvaluate(
     names: { weights?: string | undefined; offsets?: string | undefined; state: string; times: string; result: string; probes?: string | undefined; tangent?: string | undefined; product?: string | undefined };
   },
 ): Dispatch[] {
-  const kernel = evaluateKernel(o);
+  const { field, tiling, output, divergence } = o;
+  const kernel = evaluateKernel({ field, tiling, output, divergence });
   const { names } = o;
   const buffers = [names.weights, names.offsets, names.state, names.times, names.result, o.divergence.mode === "probes" ? names.probes : undefined, names.tangent, names.product];
   const slotFlops = o.flops * o.tiling.lanes * o.tiling.groups;

@@ -1,0 +1,170 @@
+import { oncePerShape } from "./kernel.ts";
+import type { SourceKind } from "./particles.ts";
+import { random, sinCosTwoPi } from "./random.ts";
+import { wgsl } from "./wgsl.ts";
+
+/** Invocations per workgroup of every kernel in this file; one invocation per sample of the batch. */
+export const batchWorkgroup = 64;
+
+const signature = "(@builtin(global_invocation_id) id: vec3u)";
+const sample = wgsl`let p = id.x;
+  if (p >= params.capacity) { return; }`;
+
+/** Text that writes x_t = t x_1 + (1 − t) x_0, the target x_1 − x_0 and the time rows; in: time, and per dimension i: start, end. */
+const timeRows = (fourier: number) => wgsl`
+#if ${fourier === 0}
+  inputs[params.dim * params.capacity + p] = time;
+#else
+  for (var j = 0u; j < ${fourier}u; j++) {
+    let wave = sin_cos_two_pi(f32(j + 1u) * time);
+    inputs[(params.dim + 2u * j) * params.capacity + p] = wave.x;
+    inputs[(params.dim + 2u * j + 1u) * params.capacity + p] = wave.y;
+  }
+#endif
+`;
+const pathRow = wgsl`
+    inputs[i * params.capacity + p] = fma(time, end, (1.0 - time) * start);
+    targets[i * params.capacity + p] = end - start;
+`;
+
+export interface BatchShape {
+  readonly source: SourceKind;
+  readonly fourier: number;
+  readonly labels: boolean;
+  readonly context: boolean;
+}
+
+/**
+ * Draws a flow-matching batch: a row x_1 of the data, x_0 from the source and t uniform per sample, all from the sample's number
+ * since the start of training; writes the network's input rows at x_t = t x_1 + (1 − t) x_0 and the target x_1 − x_0
+ * (conditional optimal-transport path; Lipman et al. 2024, §4.6).
+ */
+export const batchKernel = oncePerShape<BatchShape>(({ source, fourier, labels, context }) => ({
+  label: "flow-matching batch",
+  entryPoint: "draw_batch",
+  bindings: ["params", "read", "read", "write", "write", ...(labels ? (["read"] as const) : []), ...(context ? (["read"] as const) : [])],
+  code: wgsl`
+struct Params {
+  capacity: u32, dim: u32, rows: u32, first_low: u32, first_high: u32, key_low: u32, key_high: u32,
+  stream_index: u32, stream_time: u32, stream_source: u32, stream_dropout: u32,
+  row: u32, classes: u32, context: u32, dropout: f32,
+}
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> data: array<f32>;
+// rows of dim: data mean, data scale, and the two rows of the source
+@group(0) @binding(2) var<storage, read> constants: array<f32>;
+@group(0) @binding(3) var<storage, read_write> inputs: array<f32>;
+@group(0) @binding(4) var<storage, read_write> targets: array<f32>;
+#if ${labels}
+@group(0) @binding(5) var<storage, read> labels: array<u32>;
+#endif
+#if ${context}
+@group(0) @binding(${labels ? 6 : 5}) var<storage, read> context: array<f32>;
+#endif
+${random}
+
+@compute @workgroup_size(${batchWorkgroup})
+fn draw_batch${signature} {
+  ${sample}
+  let low = params.first_low + p;
+  let high = params.first_high + select(0u, 1u, low < p);
+  let key = vec2u(params.key_low, params.key_high);
+  let data_row = random_index(philox(vec4u(low, high, 0u, params.stream_index), key).x, params.rows);
+  let time = uniform01(philox(vec4u(low, high, 0u, params.stream_time), key).x);
+  for (var first = 0u; first < params.dim; first += 4u) {
+    let bits = philox(vec4u(low, high, first / 4u, params.stream_source), key);
+#if ${source === "gaussian"}
+    let draws = normal4(bits);
+#else
+    let draws = vec4f(uniform01(bits.x), uniform01(bits.y), uniform01(bits.z), uniform01(bits.w));
+#endif
+    for (var j = 0u; j < 4u && first + j < params.dim; j++) {
+      let i = first + j;
+      let a = constants[2u * params.dim + i];
+      let b = constants[3u * params.dim + i];
+#if ${source === "gaussian"}
+      let start = fma(b, draws[j], a);
+#else
+      let start = fma(b - a, draws[j], a);
+#endif
+      let end = (data[data_row * params.dim + i] - constants[i]) / constants[params.dim + i];
+      ${pathRow}
+    }
+  }
+  ${timeRows(fourier)}
+#if ${labels}
+  var label = labels[data_row];
+  // the label is dropped with the given probability, so that the null class is trained too
+  if (uniform01(philox(vec4u(low, high, 0u, params.stream_dropout), key).x) <= params.dropout) { label = 0xffffffffu; }
+  for (var c = 0u; c < params.classes; c++) {
+    inputs[(params.row + c) * params.capacity + p] = select(0.0, 1.0, c == label);
+  }
+#else
+  for (var c = 0u; c < params.classes; c++) { inputs[(params.row + c) * params.capacity + p] = 0.0; }
+#endif
+#if ${context}
+  for (var c = 0u; c < params.context; c++) {
+    inputs[(params.row + params.classes + c) * params.capacity + p] = context[data_row * params.context + c];
+  }
+#endif
+}
+`,
+}));
+
+/** The same rows from given x_0, x_1 ([n][dim]) and t ([n]); padding repeats the last sample. */
+export const givenBatchKernel = oncePerShape<{ readonly fourier: number }>(({ fourier }) => ({
+  label: "given flow-matching batch",
+  entryPoint: "given_batch",
+  bindings: ["params", "read", "read", "read", "write", "write"],
+  code: wgsl`
+struct Params { capacity: u32, dim: u32, count: u32 }
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> starts: array<f32>;
+@group(0) @binding(2) var<storage, read> ends: array<f32>;
+@group(0) @binding(3) var<storage, read> times: array<f32>;
+@group(0) @binding(4) var<storage, read_write> inputs: array<f32>;
+@group(0) @binding(5) var<storage, read_write> targets: array<f32>;
+${fourier > 0 ? sinCosTwoPi : ""}
+
+@compute @workgroup_size(${batchWorkgroup})
+fn given_batch${signature} {
+  ${sample}
+  let q = min(p, params.count - 1u);
+  let time = times[q];
+  for (var i = 0u; i < params.dim; i++) {
+    let start = starts[q * params.dim + i];
+    let end = ends[q * params.dim + i];
+    ${pathRow}
+  }
+  ${timeRows(fourier)}
+}
+`,
+}));
+
+/** Residual r = u − target: squares [capacity] = Σ_i r_i² and ubar = 2 r/(n dim), the gradient of the mean square. Padding counts nothing. */
+export const residualKernel = oncePerShape<Record<never, never>>(() => ({
+  label: "flow-matching residual",
+  entryPoint: "residual",
+  bindings: ["params", "read", "read", "write", "write"],
+  code: wgsl`
+struct Params { capacity: u32, dim: u32, count: u32, scale: f32 }
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> velocity: array<f32>;
+@group(0) @binding(2) var<storage, read> targets: array<f32>;
+@group(0) @binding(3) var<storage, read_write> cotangent: array<f32>;
+@group(0) @binding(4) var<storage, read_write> squares: array<f32>;
+
+@compute @workgroup_size(${batchWorkgroup})
+fn residual${signature} {
+  ${sample}
+  var sum = 0.0;
+  for (var i = 0u; i < params.dim; i++) {
+    let at = i * params.capacity + p;
+    let r = select(0.0, velocity[at] - targets[at], p < params.count);
+    cotangent[at] = params.scale * r;
+    sum = fma(r, r, sum);
+  }
+  squares[p] = sum;
+}
+`,
+}));

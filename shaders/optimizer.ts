@@ -1,0 +1,130 @@
+import { oncePerShape } from "./kernel.ts";
+import { wgsl } from "./wgsl.ts";
+
+/** Invocations of the single workgroup that finishes a sum; also the elements per workgroup of the first pass. */
+export const sumWorkgroup = 256;
+
+/** Text that adds `mine` of all invocations of a workgroup in a fixed tree, into `tree[0]`. */
+const treeSum = wgsl`
+  tree[local] = mine;
+  workgroupBarrier();
+  for (var half = ${sumWorkgroup / 2}u; half > 0u; half /= 2u) {
+    if (local < half) { tree[local] += tree[local + half]; }
+    workgroupBarrier();
+  }
+`;
+
+/** sum[0] = or += scale · Σ values, in an order that is always the same. One workgroup. */
+export const sumKernel = oncePerShape<{ readonly add: boolean }>(({ add }) => ({
+  label: add ? "add to a sum" : "sum",
+  entryPoint: "sum_values",
+  bindings: ["params", "read", "write"],
+  code: wgsl`
+struct Params { count: u32, scale: f32 }
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> values: array<f32>;
+@group(0) @binding(2) var<storage, read_write> total: array<f32>;
+var<workgroup> tree: array<f32, ${sumWorkgroup}>;
+
+@compute @workgroup_size(${sumWorkgroup})
+fn sum_values(@builtin(local_invocation_index) local: u32) {
+  var mine = 0.0;
+  for (var i = local; i < params.count; i += ${sumWorkgroup}u) { mine += values[i]; }
+  ${treeSum}
+#if ${add}
+  if (local == 0u) { total[0] = fma(params.scale, tree[0], total[0]); }
+#else
+  if (local == 0u) { total[0] = params.scale * tree[0]; }
+#endif
+}
+`,
+}));
+
+/** gradient[i] = Σ partials[segment][i], segments in ascending order; with `norm` also Σ gradient² of each workgroup. */
+export const reduceGradientKernel = oncePerShape<{ readonly norm: boolean }>(({ norm }) => ({
+  label: "reduce gradient",
+  entryPoint: "reduce_gradient",
+  bindings: norm ? ["params", "read", "write", "write"] : ["params", "read", "write"],
+  code: wgsl`
+struct Params { count: u32, segments: u32 }
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> partials: array<f32>;
+@group(0) @binding(2) var<storage, read_write> gradient: array<f32>;
+#if ${norm}
+@group(0) @binding(3) var<storage, read_write> squares: array<f32>;
+var<workgroup> tree: array<f32, ${sumWorkgroup}>;
+#endif
+
+@compute @workgroup_size(${sumWorkgroup})
+fn reduce_gradient(
+  @builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) local: u32,
+) {
+  let workgroup = group.x + group.y * groups.x;
+  let i = workgroup * ${sumWorkgroup}u + local;
+  var sum = 0.0;
+  if (i < params.count) {
+    for (var s = 0u; s < params.segments; s++) { sum += partials[s * params.count + i]; }
+    gradient[i] = sum;
+  }
+#if ${norm}
+  let mine = sum * sum;
+  ${treeSum}
+  if (local == 0u && workgroup * ${sumWorkgroup}u < params.count) { squares[workgroup] = tree[0]; }
+#endif
+}
+`,
+}));
+
+export interface AdamShape {
+  /** Whether the gradient is scaled by min(1, clip/‖g‖), ‖g‖² being in `norm`. */
+  readonly clip: boolean;
+  readonly ema: boolean;
+}
+
+/**
+ * Adam with bias correction (Kingma & Ba 2015), decoupled weight decay (AdamW; Loshchilov & Hutter 2019), ε outside the root,
+ * then the exponential moving average of the parameters. The host gives 1/(1 − βᵏ) from the integer step.
+ */
+export const adamKernel = oncePerShape<AdamShape>(({ clip, ema }) => ({
+  label: "adam",
+  entryPoint: "adam",
+  bindings: ["params", "read", "write", "write", "write", ...(clip ? (["read"] as const) : []), ...(ema ? (["write"] as const) : [])],
+  code: wgsl`
+struct Params {
+  count: u32, learning_rate: f32, beta1: f32, beta2: f32, correction1: f32, correction2: f32, epsilon: f32,
+  decay: f32, ema: f32, clip: f32,
+}
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> gradient: array<f32>;
+@group(0) @binding(2) var<storage, read_write> parameters: array<f32>;
+@group(0) @binding(3) var<storage, read_write> first_moment: array<f32>;
+@group(0) @binding(4) var<storage, read_write> second_moment: array<f32>;
+#if ${clip}
+@group(0) @binding(5) var<storage, read> norm: array<f32>;
+#endif
+#if ${ema}
+@group(0) @binding(${clip ? 6 : 5}) var<storage, read_write> average: array<f32>;
+#endif
+
+@compute @workgroup_size(${sumWorkgroup})
+fn adam(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
+  let i = id.x + id.y * groups.x * ${sumWorkgroup}u;
+  if (i >= params.count) { return; }
+  var g = gradient[i];
+#if ${clip}
+  g *= min(1.0, params.clip / max(sqrt(norm[0]), 1e-30));
+#endif
+  let m = fma(params.beta1, first_moment[i], (1.0 - params.beta1) * g);
+  let v = fma(params.beta2, second_moment[i], (1.0 - params.beta2) * (g * g));
+  first_moment[i] = m;
+  second_moment[i] = v;
+  let decayed = parameters[i] * (1.0 - params.learning_rate * params.decay);
+  let step = params.learning_rate * (m * params.correction1) / (sqrt(v * params.correction2) + params.epsilon);
+  let next = decayed - step;
+  parameters[i] = next;
+#if ${ema}
+  average[i] = fma(params.ema, average[i], (1.0 - params.ema) * next);
+#endif
+}
+`,
+}));
