@@ -12,3 +12,6 @@ export type { Solver } from "./ode/grid.ts";
 export type { Progress, RunOptions } from "./schedule/job.ts";
 export { type Activation, type MlpOptions, type MlpVelocity, mlp } from "./velocity/mlp.ts";
 export { type WgslVelocity, type WgslVelocityOptions, wgslVelocity } from "./velocity/wgsl.ts";
+export { trainFlowMatching, type TrainingStep } from "./train/flow-matching.ts";
+export { type FlowMatchingBatch, flowMatchingGradients } from "./train/gradients.ts";
+export type { FlowMatchingOptions, Optimizer } from "./train/options.ts";

@@ -1,0 +1,131 @@
+import { batchKernel, batchWorkgroup, givenBatchKernel, residualKernel } from "../../shaders/flow-matching.ts";
+import { adamKernel, reduceGradientKernel, sumKernel, sumWorkgroup } from "../../shaders/optimizer.ts";
+import type { SourceKind } from "../../shaders/particles.ts";
+import { gridOf } from "../gpu/grid.ts";
+import { type Dispatch, f32, packParams, u32 } from "../gpu/kernel.ts";
+import { streams } from "../random/philox.ts";
+import { conditionInputs, type MlpVelocity, timeInputs } from "../velocity/mlp.ts";
+
+const fourierOf = (velocity: MlpVelocity) => (velocity.time === "concat" ? 0 : velocity.time.fourier);
+
+/** Draws a batch whose first sample has the number `first` since the start of training. */
+export function planBatch(o: {
+  velocity: MlpVelocity;
+  source: SourceKind;
+  capacity: number;
+  rows: number;
+  first: number;
+  key: readonly [number, number];
+  labelDropout: number;
+  names: { data: string; constants: string; labels?: string | undefined; context?: string | undefined };
+}): Dispatch {
+  const { velocity, names } = o;
+  const labels = names.labels !== undefined;
+  return {
+    kernel: batchKernel({ source: o.source, fourier: fourierOf(velocity), labels, context: names.context !== undefined }),
+    buffers: [names.data, names.constants, "h0", "target", names.labels, names.context].filter((name) => name !== undefined),
+    params: packParams([
+      u32(o.capacity),
+      u32(velocity.dim),
+      u32(o.rows),
+      u32(o.first % 2 ** 32),
+      u32(Math.floor(o.first / 2 ** 32)),
+      u32(o.key[0]),
+      u32(o.key[1]),
+      u32(streams.batchIndex),
+      u32(streams.batchTime),
+      u32(streams.batchSource),
+      u32(streams.labelDropout),
+      u32(velocity.dim + timeInputs(velocity)),
+      u32(velocity.classes),
+      u32(velocity.context),
+      f32(o.labelDropout),
+    ]),
+    workgroups: [Math.ceil(o.capacity / batchWorkgroup)],
+    flops: o.capacity * (60 * velocity.dim + 100 + conditionInputs(velocity)),
+  };
+}
+
+/** Input rows and targets from given x_0, x_1 and t. */
+export function planGivenBatch(o: { velocity: MlpVelocity; capacity: number; count: number; names: { starts: string; ends: string; times: string } }): Dispatch {
+  return {
+    kernel: givenBatchKernel({ fourier: fourierOf(o.velocity) }),
+    buffers: [o.names.starts, o.names.ends, o.names.times, "h0", "target"],
+    params: packParams([u32(o.capacity), u32(o.velocity.dim), u32(o.count)]),
+    workgroups: [Math.ceil(o.capacity / batchWorkgroup)],
+    flops: o.capacity * 6 * o.velocity.dim,
+  };
+}
+
+/** Residuals of "u" against "target" into "ubar" and "squares". */
+export function planResidual(o: { dim: number; capacity: number; count: number }): Dispatch {
+  return {
+    kernel: residualKernel({}),
+    buffers: ["u", "target", "ubar", "squares"],
+    params: packParams([u32(o.capacity), u32(o.dim), u32(o.count), f32(2 / (o.count * o.dim))]),
+    workgroups: [Math.ceil(o.capacity / batchWorkgroup)],
+    flops: o.capacity * 4 * o.dim,
+  };
+}
+
+/** to[0] = (or +=) scale · Σ of the first `count` values. */
+export function planSum(o: { count: number; scale: number; add: boolean; from: string; to: string }): Dispatch {
+  return {
+    kernel: sumKernel({ add: o.add }),
+    buffers: [o.from, o.to],
+    params: packParams([u32(o.count), f32(o.scale)]),
+    workgroups: [1],
+    flops: o.count,
+  };
+}
+
+/** "partials" → "gradient"; with `norm` also "norm.parts", one per workgroup. */
+export function planReduceGradient(o: { count: number; segments: number; norm: boolean }): Dispatch {
+  return {
+    kernel: reduceGradientKernel({ norm: o.norm }),
+    buffers: o.norm ? ["partials", "gradient", "norm.parts"] : ["partials", "gradient"],
+    params: packParams([u32(o.count), u32(o.segments)]),
+    workgroups: gridOf(Math.ceil(o.count / sumWorkgroup)),
+    flops: o.count * o.segments,
+  };
+}
+
+/** Workgroups of the gradient's reduction, each of which leaves a part of ‖g‖². */
+export function normParts(count: number): number {
+  return Math.ceil(count / sumWorkgroup);
+}
+
+export interface AdamSettings {
+  readonly beta1: number;
+  readonly beta2: number;
+  readonly epsilon: number;
+  readonly weightDecay: number;
+  readonly ema: number | undefined;
+  readonly gradientClip: number | undefined;
+}
+
+/** One Adam step, `step` counted from 1. */
+export function planAdam(o: { count: number; step: number; learningRate: number; settings: AdamSettings }): Dispatch {
+  const { settings } = o;
+  const clip = settings.gradientClip !== undefined;
+  const ema = settings.ema !== undefined;
+  return {
+    kernel: adamKernel({ clip, ema }),
+    buffers: ["gradient", "parameters", "adam.m", "adam.v", ...(clip ? ["norm"] : []), ...(ema ? ["average"] : [])],
+    params: packParams([
+      u32(o.count),
+      f32(o.learningRate),
+      f32(settings.beta1),
+      f32(settings.beta2),
+      f32(1 / (1 - settings.beta1 ** o.step)),
+      f32(1 / (1 - settings.beta2 ** o.step)),
+      f32(settings.epsilon),
+      f32(settings.weightDecay),
+      // early averages warm up, so that a short run is not stuck at its initial weights
+      f32(Math.min(settings.ema ?? 0, (1 + o.step) / (10 + o.step))),
+      f32(settings.gradientClip ?? 0),
+    ]),
+    workgroups: gridOf(Math.ceil(o.count / sumWorkgroup)),
+    flops: o.count * 16,
+  };
+}

@@ -1,0 +1,166 @@
+import { PushforwardError } from "../errors.ts";
+import type { Flow } from "../flow/flow.ts";
+import { particleMultiple } from "../flow/trajectory.ts";
+import { Arena } from "../gpu/arena.ts";
+import type { Dispatch } from "../gpu/kernel.ts";
+import { mapCopy } from "../gpu/read.ts";
+import { normParts, planAdam, planBatch, planSum } from "../kernels/flow-matching.ts";
+import { flopsPerDispatch, Pacer } from "../schedule/pacer.ts";
+import { parameterCount } from "../velocity/mlp.ts";
+import { packDispatch } from "../velocity/parameters.ts";
+import { allocateAll, gradientBuffers, packings } from "./buffers.ts";
+import { planGradient } from "./gradients.ts";
+import { type FlowMatchingOptions, type TrainingPlan, trainingPlan } from "./options.ts";
+
+/** What is told of a training run now and then. */
+export interface TrainingStep {
+  /** Optimiser steps done. */
+  step: number;
+  /** Mean of the loss over the steps since the last one told. */
+  loss: number;
+  learningRate: number;
+  samplesPerSecond: number;
+}
+
+/**
+ * Trains a flow by conditional flow matching (Lipman et al. 2023, 2024 §4): least squares of u_t(x_t) against x_1 − x_0 with
+ * x_t = t x_1 + (1 − t) x_0, x_0 from the flow's source, x_1 a random row of `data` [n, dim] (data units), t uniform per sample.
+ * Everything stays on the device; only the logged losses come back.
+ *
+ * The flow holds the trained weights when the iterator ends or is closed early; with `ema`, their moving average. While it runs,
+ * the flow's weights are those of the last step. The same seed gives the same bits on one adapter.
+ *
+ * @throws PushforwardError `invalid-argument` for data or options at the call itself; `unsupported` for what this version lacks;
+ * while running, `invalid-argument` when the loss is no longer finite, and the signal's reason when it aborts.
+ * @example
+ * import { Flow, mlp, openGpu, toyData, trainFlowMatching } from "pushforward";
+ * const gpu = await openGpu();
+ * const flow = Flow.create(gpu, { velocity: mlp({ dim: 2, hidden: [32, 32] }) });
+ * for await (const { step, loss } of trainFlowMatching(flow, toyData("moons", 1000), { steps: 20, logEvery: 10 })) console.log(step, loss);
+ * gpu.dispose();
+ */
+export function trainFlowMatching(flow: Flow, data: Float32Array, options: FlowMatchingOptions): AsyncIterableIterator<TrainingStep> {
+  const plan = trainingPlan(flow, data, options);
+  options.signal?.throwIfAborted();
+  return run(flow, data, options, plan);
+}
+
+async function* run(flow: Flow, data: Float32Array, options: FlowMatchingOptions, plan: TrainingPlan): AsyncGenerator<TrainingStep, undefined> {
+  const { gpu, parameters } = flow;
+  const { velocity, settings, batchSize } = plan;
+  const { dim } = velocity;
+  const count = parameterCount(velocity);
+  const capacity = Math.ceil(batchSize / particleMultiple) * particleMultiple;
+  const zeros = new Float32Array(count);
+  const clips = settings.gradientClip !== undefined;
+  const mean = flow.normalization?.mean ?? new Array<number>(dim).fill(0);
+  const scale = flow.normalization?.scale ?? new Array<number>(dim).fill(1);
+  const constants = Float32Array.of(...mean, ...scale, ...flow.source.rows);
+  const arena = new Arena(gpu);
+  const pacer = new Pacer(gpu, options.signal);
+  let staging: GPUBuffer | undefined;
+  let trained = 0;
+  try {
+    const flat = await parameters.buffer();
+    arena.lend("parameters", flat);
+    await allocateAll(arena, [
+      ...gradientBuffers(velocity, capacity),
+      { name: "data", bytes: data.byteLength, data },
+      { name: "constants", bytes: constants.byteLength, data: constants },
+      { name: "adam.m", bytes: zeros.byteLength, data: zeros },
+      { name: "adam.v", bytes: zeros.byteLength, data: zeros },
+      { name: "loss", bytes: 4, data: Float32Array.of(0) },
+      ...(options.labels ? [{ name: "labels", bytes: options.labels.byteLength, data: options.labels }] : []),
+      ...(options.context ? [{ name: "context", bytes: options.context.byteLength, data: options.context }] : []),
+      ...(clips ? [{ name: "norm", bytes: 4 }, { name: "norm.parts", bytes: normParts(count) * 4 }] : []),
+      ...(settings.ema === undefined ? [] : [{ name: "average", bytes: count * 4, data: await parameters.host() }]),
+      ...packings(velocity).flatMap(({ name, map, source }) => [
+        { name, bytes: source.byteLength },
+        { name: map, bytes: source.byteLength, data: source },
+      ]),
+    ]);
+    staging = await gpu.buffers.acquire(4, "staging", "loss");
+    const packs = packings(velocity).map(({ name, map, source }) => packDispatch(source.length, { from: "parameters", map, to: name }));
+    await pacer.submit(arena, "trainFlowMatching", packs);
+
+    // What is the same in every step is planned once; the batch and the optimiser get new params.
+    let planned = planMiddle(flow, plan, capacity, clips);
+    let plannedAt = gpu.speed;
+    let sinceLog = 0;
+    let logged = performance.now();
+    for (let step = 0; step < plan.steps; step++) {
+      if (gpu.speed > 2 * plannedAt || gpu.speed < plannedAt / 2) {
+        planned = planMiddle(flow, plan, capacity, clips);
+        plannedAt = gpu.speed;
+      }
+      const learningRate = plan.learningRate(step);
+      const done = step + 1;
+      const logs = done % plan.logEvery === 0 || done === plan.steps;
+      sinceLog++;
+      const copyLoss = staging;
+      await pacer.submit(
+        arena,
+        "trainFlowMatching",
+        [
+          planBatch({
+            velocity,
+            source: flow.source.kind,
+            capacity,
+            rows: plan.rows,
+            first: step * batchSize,
+            key: plan.key,
+            labelDropout: plan.labelDropout,
+            names: { data: "data", constants: "constants", labels: options.labels && "labels", context: options.context && "context" },
+          }),
+          ...planned,
+          planAdam({ count, step: done, learningRate, settings }),
+          ...packs,
+        ],
+        logs
+          ? (encoder) => {
+              encoder.copyBufferToBuffer(arena.buffer("loss"), 0, copyLoss, 0, 4);
+              encoder.clearBuffer(arena.buffer("loss"), 0, 4);
+            }
+          : undefined,
+      );
+      trained = done;
+      parameters.changed();
+      if (!logs) continue;
+      const [sum = Number.NaN] = new Float32Array(await pacer.wait(mapCopy(gpu, staging, 4), 0));
+      pacer.check();
+      const loss = sum / sinceLog;
+      if (!Number.isFinite(loss)) {
+        throw new PushforwardError(
+          "invalid-argument",
+          `trainFlowMatching: the loss is ${loss} within the ${sinceLog} steps before step ${done}, so the weights are lost: lower the learning rate (${learningRate}) or set gradientClip`,
+        );
+      }
+      const now = performance.now();
+      const samplesPerSecond = (sinceLog * batchSize) / Math.max(1e-9, (now - logged) / 1000);
+      sinceLog = 0;
+      yield { step: done, loss, learningRate, samplesPerSecond };
+      logged = performance.now();
+    }
+    await pacer.drain();
+  } finally {
+    // Also after an early break or an abort: the flow keeps what was learned.
+    if (settings.ema !== undefined && trained > 0 && !gpu.isLost) {
+      const encoder = gpu.device.createCommandEncoder();
+      encoder.copyBufferToBuffer(arena.buffer("average"), 0, arena.buffer("parameters"), 0, count * 4);
+      gpu.device.queue.submit([encoder.finish()]);
+      parameters.changed();
+    }
+    arena.release();
+    if (staging) gpu.buffers.release(staging);
+  }
+}
+
+/** The part of a training step that never changes: forward, back, gradient, and the running sum of the loss. */
+function planMiddle(flow: Flow, plan: TrainingPlan, capacity: number, clips: boolean): Dispatch[] {
+  const { velocity, batchSize } = plan;
+  return [
+    ...planGradient(flow, capacity, batchSize, flopsPerDispatch(flow.gpu), clips),
+    planSum({ count: capacity, scale: 1 / (batchSize * velocity.dim), add: true, from: "squares", to: "loss" }),
+    ...(clips ? [planSum({ count: normParts(parameterCount(velocity)), scale: 1, add: false, from: "norm.parts", to: "norm" })] : []),
+  ];
+}

@@ -1,0 +1,114 @@
+import { invalid } from "../errors.ts";
+import { checkAllFinite, checkConditions, particleCount } from "../flow/options.ts";
+import type { Flow } from "../flow/flow.ts";
+import { particleMultiple } from "../flow/trajectory.ts";
+import { Arena } from "../gpu/arena.ts";
+import type { Dispatch } from "../gpu/kernel.ts";
+import { readBack } from "../gpu/read.ts";
+import { gradientSegments } from "../kernels/dense.ts";
+import { planGivenBatch, planReduceGradient, planResidual, planSum } from "../kernels/flow-matching.ts";
+import { planBackward, planForward, planWeightGradients } from "../kernels/layered.ts";
+import { planConditionRows } from "../kernels/stages.ts";
+import { subgroupForWeights } from "../kernels/tiling.ts";
+import { checkKeys, show } from "../options.ts";
+import { flopsPerDispatch, Pacer } from "../schedule/pacer.ts";
+import { conditionInputs, parameterCount, timeInputs } from "../velocity/mlp.ts";
+import { packDispatch, unflatten } from "../velocity/parameters.ts";
+import { allocateAll, gradientBuffers, packings } from "./buffers.ts";
+import { trainableVelocity } from "./options.ts";
+
+export interface FlowMatchingBatch {
+  /** Source samples [n, dim], in the flow's own space, like x1. */
+  x0: Float32Array;
+  x1: Float32Array;
+  /** Times [n]. */
+  t: Float32Array;
+  labels?: Uint32Array;
+  context?: Float32Array;
+}
+
+const what = "flowMatchingGradients";
+
+/** Dispatches from the input rows "h0" and "target" to "gradient" and "squares". */
+export function planGradient(flow: Flow, capacity: number, count: number, maxFlops: number, norm: boolean): Dispatch[] {
+  const velocity = trainableVelocity(what, flow);
+  const range = { velocity, capacity, maxFlops, subgroup: subgroupForWeights(flow.gpu.info) };
+  const parameters = parameterCount(velocity);
+  return [
+    ...planForward({ ...range, slopes: true }),
+    planResidual({ dim: velocity.dim, capacity, count }),
+    ...planBackward({ ...range, xbar: false }),
+    ...planWeightGradients(range),
+    planReduceGradient({ count: parameters, segments: gradientSegments(capacity, parameters), norm }),
+  ];
+}
+
+/**
+ * The flow-matching loss of a given batch, mean over n and dim of (u_t(x_t) − (x_1 − x_0))² at x_t = t x_1 + (1 − t) x_0
+ * (Lipman et al. 2024, §4), and its gradient for every weight and bias.
+ *
+ * @throws PushforwardError `invalid-argument` for shapes that do not match, `unsupported` for a wgslVelocity.
+ */
+export async function flowMatchingGradients(flow: Flow, batch: FlowMatchingBatch): Promise<{ loss: number; gradients: Record<string, Float32Array> }> {
+  const velocity = trainableVelocity(what, flow);
+  const { dim } = velocity;
+  checkKeys(what, batch, ["x0", "x1", "t", "labels", "context"]);
+  const count = particleCount(what, "x0", batch.x0, dim);
+  if (count === 0) throw invalid(`${what}: x0 is empty, but a mean needs at least one row`);
+  if (particleCount(what, "x1", batch.x1, dim) !== count) throw invalid(`${what}: x1 has ${batch.x1.length} values, but x0 has ${batch.x0.length}: pass pairs`);
+  if (!(batch.t instanceof Float32Array) || batch.t.length !== count) throw invalid(`${what}: t is ${show(batch.t)}, but ${count} pairs need a Float32Array of ${count} times`);
+  for (const name of ["x0", "x1"] as const) checkAllFinite(what, name, batch[name], dim);
+  checkAllFinite(what, "t", batch.t, 1);
+  const conditions = checkConditions(what, batch, count, velocity);
+
+  const { gpu } = flow;
+  const capacity = Math.ceil(count / particleMultiple) * particleMultiple;
+  const parameters = parameterCount(velocity);
+  const arena = new Arena(gpu);
+  try {
+    arena.lend("parameters", await flow.parameters.buffer());
+    await allocateAll(arena, [
+      ...gradientBuffers(velocity, capacity),
+      { name: "starts", bytes: batch.x0.byteLength, data: batch.x0 },
+      { name: "ends", bytes: batch.x1.byteLength, data: batch.x1 },
+      { name: "times", bytes: batch.t.byteLength, data: batch.t },
+      ...(conditions.labels ? [{ name: "labels", bytes: conditions.labels.byteLength, data: conditions.labels }] : []),
+      ...(conditions.context ? [{ name: "context", bytes: conditions.context.byteLength, data: conditions.context }] : []),
+      { name: "loss", bytes: 4 },
+      ...packings(velocity).flatMap(({ name, map, source }) => [
+        { name, bytes: source.byteLength },
+        { name: map, bytes: source.byteLength, data: source },
+      ]),
+    ]);
+    const dispatches: Dispatch[] = [
+      ...packings(velocity).map(({ name, map, source }) => packDispatch(source.length, { from: "parameters", map, to: name })),
+      planGivenBatch({ velocity, capacity, count, names: { starts: "starts", ends: "ends", times: "times" } }),
+    ];
+    if (conditionInputs(velocity) > 0) {
+      dispatches.push(
+        planConditionRows({
+          capacity,
+          count,
+          row: dim + timeInputs(velocity),
+          classes: velocity.classes,
+          context: velocity.context,
+          input: "h0",
+          labels: conditions.labels && "labels",
+          contextRows: conditions.context && "context",
+        }),
+      );
+    }
+    dispatches.push(
+      ...planGradient(flow, capacity, count, flopsPerDispatch(gpu), false),
+      planSum({ count: capacity, scale: 1 / (count * dim), add: false, from: "squares", to: "loss" }),
+    );
+    const pacer = new Pacer(gpu, undefined);
+    await pacer.submit(arena, what, dispatches);
+    const gradient = new Float32Array(await readBack(gpu, arena.buffer("gradient"), parameters * 4));
+    const [loss = Number.NaN] = new Float32Array(await readBack(gpu, arena.buffer("loss"), 4));
+    await pacer.drain();
+    return { loss, gradients: unflatten(flow.parameters.tensors, gradient) };
+  } finally {
+    arena.release();
+  }
+}
