@@ -103,7 +103,7 @@ for (const [how, tile] of Object.entries(denseTiles)) {
   add(`dense output tangents, ${how}`, () => denseKernel({ epilogue: "none", bias: false, activation: "", tile }));
 }
 add("weight gradient", () => weightGradientKernel(plainGradientTile));
-add("weight gradient, gathered", () => weightGradientKernel({ ...plainGradientTile, gather: 4 }));
+add("weight gradient, gathered", () => weightGradientKernel({ outputs: 16, inputs: 4, gather: 4 }));
 
 add("wgsl field, midpoint step", () => integrateKernel({ field: rotation, tiling: gpu, stages: 2, freeStages: true, divergence: { mode: "none" } }));
 add("wgsl field, midpoint step with its own divergence", () =>

@@ -128,14 +128,14 @@ fn dense(@builtin(global_invocation_id) id: vec3u${gather > 0 ? ", @builtin(subg
 export interface GradientTile {
   readonly outputs: number;
   readonly inputs: number;
-  /** Subgroup size, at least `outputs`, when its lanes fetch the cotangents of a tile for each other; else 0. */
+  /** Subgroup size, a divisor of `outputs`, when its lanes fetch the cotangents of a tile for each other; else 0. */
   readonly gather: number;
 }
 
 export const plainGradientTile: GradientTile = { outputs: 4, inputs: 4, gather: 0 };
 
 /** Invocations along the inputs and along the outputs in a workgroup; a subgroup lies along the inputs. */
-export const gradientWorkgroup = { inputs: 8, outputs: 8 } as const;
+export const gradientWorkgroup = { inputs: 8, outputs: 4 } as const;
 
 /**
  * Partial weight gradients of one layer: ∂W[o][i] = Σ_p ā[o][p] h[i][p] over one segment of the particles, and ∂b[o] as the
@@ -143,15 +143,16 @@ export const gradientWorkgroup = { inputs: 8, outputs: 8 } as const;
  */
 export const weightGradientKernel = oncePerShape((tile: GradientTile): Kernel => {
   const { gather } = tile;
+  const fetches = gather > 0 ? tile.outputs / gather : 0;
   const each = (text: (o: number, i: number) => string) => lines(tile.outputs, (o) => lines(tile.inputs, (i) => text(o, i)));
   /** Particle vectors p, p + 1, … p + count − 1 into all sums, in this order, with one assignment per sum. */
   const particlesText = (count: number) => {
     const u = Array.from({ length: count }, (_, n) => n);
     const loads = u.map((n) => [
       lines(tile.inputs, (j) => `let h${j}_${n} = select(inputs[i${j}_row + p + ${n}u], vec4f(1.0), ones${j});`),
-      ...(gather > 0 ? [`let fetched${n} = cotangents[fetched_row + p + ${n}u];`] : []),
+      lines(fetches, (f) => `let fetched${n}_${f} = cotangents[fetched_row${f} + p + ${n}u];`),
       lines(tile.outputs, (j) =>
-        gather > 0 ? `let c${j}_${n} = subgroupBroadcast(fetched${n}, ${j}u);` : `let c${j}_${n} = cotangents[o${j}_row + p + ${n}u];`,
+        gather > 0 ? `let c${j}_${n} = subgroupBroadcast(fetched${n}_${Math.floor(j / gather)}, ${j % gather}u);` : `let c${j}_${n} = cotangents[o${j}_row + p + ${n}u];`,
       ),
     ]);
     const sums = each((o, i) => `s${o}_${i} = ${u.reduce((sum, n) => `fma(c${o}_${n}, h${i}_${n}, ${sum})`, `s${o}_${i}`)};`);
@@ -190,7 +191,8 @@ fn weight_gradient(@builtin(global_invocation_id) id: vec3u, @builtin(workgroup_
   let start = segment * params.segment_vectors;
   let end = min(start + params.segment_vectors, params.vectors);
   ${lines(tile.inputs, (j) => `let i${j}_row = min(i0 + ${j}u, params.inputs - 1u) * params.stride;`)}
-  ${gather > 0 ? `let fetched_row = min(o0 + min(lane, ${tile.outputs - 1}u), params.outputs - 1u) * params.stride;` : lines(tile.outputs, (j) => `let o${j}_row = min(o0 + ${j}u, params.outputs - 1u) * params.stride;`)}
+  ${lines(fetches, (f) => `let fetched_row${f} = min(o0 + ${f * gather}u + lane, params.outputs - 1u) * params.stride;`)}
+  ${gather > 0 ? "" : lines(tile.outputs, (j) => `let o${j}_row = min(o0 + ${j}u, params.outputs - 1u) * params.stride;`)}
   ${lines(tile.inputs, (j) => `let ones${j} = i0 + ${j}u == params.inputs;`)}
   ${each((o, i) => `var s${o}_${i} = vec4f(0.0);`)}
   let whole = start + ((max(end, start) - start) & ~3u);

@@ -37,7 +37,7 @@ function denseTile(subgroup: number): DenseTile {
 }
 
 function gradientTile(subgroup: number): GradientTile {
-  return subgroup >= 4 && gradientWorkgroup.inputs % subgroup === 0 ? { outputs: 4, inputs: 4, gather: subgroup } : plainGradientTile;
+  return subgroup >= 4 && gradientWorkgroup.inputs % subgroup === 0 ? { outputs: 16, inputs: 4, gather: subgroup } : plainGradientTile;
 }
 
 /** Dispatches of one dense layer, cut over particles so that each stays within `maxFlops`. */
