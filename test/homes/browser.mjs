@@ -1,5 +1,6 @@
 import puppeteer from "puppeteer-core";
 import { chromeExecutable } from "../../scripts/adapter.mjs";
+import { root } from "./locations.mjs";
 
 const flags = [
   // Chrome's sandbox needs privileges that containers do not give; the pages are our own.
@@ -13,17 +14,18 @@ const flags = [
 ];
 
 /**
- * Starts headless Chrome: the one PUPPETEER_EXECUTABLE_PATH names, on its own choice of adapter, else the one from npm on SwiftShader.
+ * Starts headless Chrome. The one from npm computes on the SwiftShader beside it; an installed one, or the one that
+ * PUPPETEER_EXECUTABLE_PATH names, on the adapter of its choice.
  * @returns {Promise<import("puppeteer-core").Browser>}
  */
 export async function startChrome() {
-  const own = process.env.PUPPETEER_EXECUTABLE_PATH;
-  const { path, env } = own ? { path: own, env: {} } : await chromeExecutable();
+  const { path, env } = await chromeExecutable();
+  const isFromNpm = path.startsWith(root);
   return puppeteer.launch({
     executablePath: path,
     env: { ...process.env, ...env },
-    headless: own ? true : "shell",
-    args: own ? flags : [...flags, "--use-webgpu-adapter=swiftshader"],
+    headless: isFromNpm ? "shell" : true,
+    args: isFromNpm ? [...flags, "--use-webgpu-adapter=swiftshader"] : flags,
     protocolTimeout: 0,
     timeout: 60_000,
   });
