@@ -1,16 +1,18 @@
-import { cp, mkdir, readdir, rm } from "node:fs/promises";
+import { cp, mkdir, readdir, rm, writeFile } from "node:fs/promises";
 import { basename, join, relative } from "node:path";
 import { build } from "esbuild";
 import { root, workFolder } from "./locations.mjs";
 
 /**
  * Puts the built package where the bundles of Node and Deno find it by its name, as an installation would:
- * package.json and dist, nothing else of the checkout.
+ * package.json and dist, nothing else of the checkout. The bundles get a package.json of their own, so that the name
+ * does not mean the checkout around them.
  */
 async function installBuiltPackage() {
   const target = join(workFolder, "node_modules", "pushforward");
   await rm(target, { recursive: true, force: true });
   await mkdir(target, { recursive: true });
+  await writeFile(join(workFolder, "package.json"), '{ "private": true, "type": "module" }\n');
   await cp(join(root, "package.json"), join(target, "package.json"));
   await cp(join(root, "dist"), join(target, "dist"), { recursive: true });
 }
