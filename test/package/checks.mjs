@@ -153,6 +153,14 @@ export const checks = [
       assertTurned(await inChrome(site, "index.html", read));
     },
   },
+  {
+    name: "the installed command line says how to use it",
+    run: async (project) => {
+      const file = join(project.folder, "node_modules", "pushforward", project.manifest.bin.pushforward);
+      const help = await execFully(process.execPath, [file, "--help"], { cwd: project.folder });
+      for (const command of ["train", "sample", "log-prob", "plot", "info"]) assert.ok(help.includes(command), help);
+    },
+  },
   { name: "types check in a project with moduleResolution node16", run: (project) => typeCheck(project, "node16") },
   { name: "types check in a project with moduleResolution bundler", run: (project) => typeCheck(project, "bundler") },
 ];
