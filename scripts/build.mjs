@@ -1,7 +1,17 @@
 // Builds dist/: the ESM library, the minified browser bundle, type declarations, the command line and the examples.
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { createRequire } from "node:module";
 import { join, relative } from "node:path";
 import process from "node:process";
@@ -26,8 +36,12 @@ function* filesBelow(folder) {
 /** A hash over names, sizes and contents of everything that the build reads. */
 function sourcesHash() {
   const hash = createHash("sha256");
-  const paths = [...sourceFolders.flatMap((folder) => [...filesBelow(join(root, folder))]), ...sourceFiles.map((file) => join(root, file))];
-  for (const path of paths.filter((file) => existsSync(file)).sort()) hash.update(relative(root, path)).update("\0").update(readFileSync(path));
+  const paths = [
+    ...sourceFolders.flatMap((folder) => [...filesBelow(join(root, folder))]),
+    ...sourceFiles.map((file) => join(root, file)),
+  ];
+  for (const path of paths.filter((file) => existsSync(file)).sort())
+    hash.update(relative(root, path)).update("\0").update(readFileSync(path));
   return hash.digest("hex");
 }
 
@@ -46,13 +60,29 @@ const smallShaders = {
 
 async function bundles(out) {
   const { build } = await import("esbuild");
-  const common = { absWorkingDir: root, bundle: true, format: "esm", target: libraryTarget, sourcemap: true, logLevel: "warning" };
-  const tools = { ...common, platform: "node", external: ["pushforward", "webgpu", "@napi-rs/canvas"], packages: "bundle" };
+  const common = {
+    absWorkingDir: root,
+    bundle: true,
+    format: "esm",
+    target: libraryTarget,
+    sourcemap: true,
+    logLevel: "warning",
+  };
+  const tools = {
+    ...common,
+    platform: "node",
+    external: ["pushforward", "webgpu", "@napi-rs/canvas"],
+    packages: "bundle",
+  };
   const examples = readdirSync(join(root, "examples")).filter((file) => /\.ts$/.test(file));
   // One graph for the library and both providers, so that there is one PushforwardError.
   await build({
     ...common,
-    entryPoints: { index: "src/index.ts", "provider-node": "src/gpu/provider-node.ts", "provider-navigator": "src/gpu/provider-navigator.ts" },
+    entryPoints: {
+      index: "src/index.ts",
+      "provider-node": "src/gpu/provider-node.ts",
+      "provider-navigator": "src/gpu/provider-navigator.ts",
+    },
     outdir: out,
     splitting: true,
     chunkNames: "shared-[hash]",
@@ -69,7 +99,8 @@ async function bundles(out) {
     plugins: [smallShaders],
   });
   // Bundled CommonJS packages may ask for `require`.
-  const requireBanner = 'import { createRequire as createRequireOfModule } from "node:module"; const require = createRequireOfModule(import.meta.url);';
+  const requireBanner =
+    'import { createRequire as createRequireOfModule } from "node:module"; const require = createRequireOfModule(import.meta.url);';
   await build({ ...tools, entryPoints: { cli: "cli/main.ts" }, outdir: out, banner: { js: requireBanner } });
   await build({
     ...tools,
@@ -81,7 +112,10 @@ async function bundles(out) {
 
 function declarations(out) {
   const tsc = createRequire(import.meta.url).resolve("typescript/bin/tsc");
-  const run = spawnSync(process.execPath, [tsc, "-p", "tsconfig.build.json", "--outDir", join(out, "types")], { cwd: root, encoding: "utf8" });
+  const run = spawnSync(process.execPath, [tsc, "-p", "tsconfig.build.json", "--outDir", join(out, "types")], {
+    cwd: root,
+    encoding: "utf8",
+  });
   if (run.status !== 0) throw new Error(`the type declarations cannot be made:\n${run.stdout}${run.stderr}`);
 }
 
@@ -107,7 +141,9 @@ export async function build() {
   const kilobytes = (bytes) => `${(bytes / 1000).toFixed(1)} kB`;
   const minified = readFileSync(join(dist, "pushforward.min.js"));
   const library = statSync(join(dist, "index.js")).size;
-  console.log(`Built dist: index.js ${kilobytes(library)}, pushforward.min.js ${kilobytes(minified.length)} (${kilobytes(gzipSync(minified, { level: 9 }).length)} gzipped)`);
+  console.log(
+    `Built dist: index.js ${kilobytes(library)}, pushforward.min.js ${kilobytes(minified.length)} (${kilobytes(gzipSync(minified, { level: 9 }).length)} gzipped)`,
+  );
 }
 
 if (process.argv[1] && import.meta.url === pathToFileURL(process.argv[1]).href) {

@@ -12,7 +12,9 @@ const { outputFiles } = await build({
   write: false,
   logLevel: "error",
 });
-const { catalog } = await import(`data:text/javascript;base64,${Buffer.from(outputFiles[0].contents).toString("base64")}`);
+const { catalog } = await import(
+  `data:text/javascript;base64,${Buffer.from(outputFiles[0].contents).toString("base64")}`
+);
 const wanted = process.argv.slice(2).join(" ");
 if (wanted === "") {
   for (const { name } of catalog) console.log(name);
@@ -21,7 +23,9 @@ if (wanted === "") {
   if (entry) console.log(entry.kernel().code);
   else {
     const near = catalog.filter(({ name }) => wanted.split(/\s+/).every((word) => name.includes(word)));
-    console.error(`there is no shader "${wanted}"${near.length > 0 ? `: did you mean\n  ${near.map(({ name }) => name).join("\n  ")}` : ": npm run shaders lists them"}`);
+    console.error(
+      `there is no shader "${wanted}"${near.length > 0 ? `: did you mean\n  ${near.map(({ name }) => name).join("\n  ")}` : ": npm run shaders lists them"}`,
+    );
     process.exitCode = 2;
   }
 }

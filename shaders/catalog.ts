@@ -12,7 +12,14 @@ import {
   importKernel,
   sourceDensityKernel,
 } from "./particles.ts";
-import { conditionRowsKernel, finishStepKernel, mixKernel, stageInputKernel, tangentDotKernel, tangentInputKernel } from "./stages.ts";
+import {
+  conditionRowsKernel,
+  finishStepKernel,
+  mixKernel,
+  stageInputKernel,
+  tangentDotKernel,
+  tangentInputKernel,
+} from "./stages.ts";
 import type { Tiling } from "./tiling.ts";
 
 /** One shader that the library can generate, under the name that `npm run shaders -- <name>` prints it by. */
@@ -27,13 +34,45 @@ const tilings: Record<string, Tiling> = {
   gpu: { lanes: 1, groups: 1, outputs: 4, gather: 0, space: "uniform", keep: "array", workgroupSize: 64 },
   "gpu storage": { lanes: 1, groups: 1, outputs: 4, gather: 0, space: "storage", keep: "array", workgroupSize: 64 },
   swiftshader: { lanes: 4, groups: 2, outputs: 2, gather: 4, space: "uniform", keep: "array", workgroupSize: 32 },
-  "swiftshader without subgroups": { lanes: 4, groups: 2, outputs: 2, gather: 0, space: "uniform", keep: "array", workgroupSize: 32 },
-  "swiftshader tangents": { lanes: 4, groups: 1, outputs: 2, gather: 4, space: "storage", keep: "array", workgroupSize: 32 },
+  "swiftshader without subgroups": {
+    lanes: 4,
+    groups: 2,
+    outputs: 2,
+    gather: 0,
+    space: "uniform",
+    keep: "array",
+    workgroupSize: 32,
+  },
+  "swiftshader tangents": {
+    lanes: 4,
+    groups: 1,
+    outputs: 2,
+    gather: 4,
+    space: "storage",
+    keep: "array",
+    workgroupSize: 32,
+  },
   lavapipe: { lanes: 4, groups: 1, outputs: 2, gather: 8, space: "uniform", keep: "rotate", workgroupSize: 32 },
-  "lavapipe tangents": { lanes: 2, groups: 1, outputs: 4, gather: 8, space: "uniform", keep: "rotate", workgroupSize: 32 },
+  "lavapipe tangents": {
+    lanes: 2,
+    groups: 1,
+    outputs: 4,
+    gather: 8,
+    space: "uniform",
+    keep: "rotate",
+    workgroupSize: 32,
+  },
 };
 
-const network: FusedField = { kind: "mlp", dim: 2, layers: 2, width: 32, activation: "silu", fourier: 0, conditioned: false };
+const network: FusedField = {
+  kind: "mlp",
+  dim: 2,
+  layers: 2,
+  width: 32,
+  activation: "silu",
+  fourier: 0,
+  conditioned: false,
+};
 const rotation: FusedField = {
   kind: "wgsl",
   dim: 2,
@@ -65,7 +104,9 @@ const add = (name: string, kernel: () => Kernel) => entries.push({ name, kernel 
 
 for (const [method, shape] of Object.entries(methods)) {
   for (const [how, divergence] of Object.entries(divergences)) {
-    add(`${method} step, divergence ${how}`, () => integrateKernel({ field: network, tiling: gpu, ...shape, divergence }));
+    add(`${method} step, divergence ${how}`, () =>
+      integrateKernel({ field: network, tiling: gpu, ...shape, divergence }),
+    );
   }
 }
 for (const [name, field] of Object.entries(fields)) {
@@ -73,9 +114,14 @@ for (const [name, field] of Object.entries(fields)) {
     add(`midpoint step of a ${name}, divergence ${how}`, () =>
       integrateKernel({ field, tiling: gpu, stages: 2, freeStages: true, divergence }),
     );
-    if (how !== "none") add(`divergence ${how} of a ${name}`, () => evaluateKernel({ field, tiling: gpu, output: "divergence", divergence }));
+    if (how !== "none")
+      add(`divergence ${how} of a ${name}`, () =>
+        evaluateKernel({ field, tiling: gpu, output: "divergence", divergence }),
+      );
   }
-  add(`velocity of a ${name}`, () => evaluateKernel({ field, tiling: gpu, output: "velocity", divergence: { mode: "none" } }));
+  add(`velocity of a ${name}`, () =>
+    evaluateKernel({ field, tiling: gpu, output: "velocity", divergence: { mode: "none" } }),
+  );
   add(`jvp of a ${name}`, () => evaluateKernel({ field, tiling: gpu, output: "jvp", divergence: { mode: "none" } }));
 }
 for (const [name, tiling] of Object.entries(tilings)) {
@@ -90,14 +136,21 @@ for (const activation of activations) {
   add(`midpoint step with exact divergence, ${activation}`, () =>
     integrateKernel({ field, tiling: gpu, stages: 2, freeStages: true, divergence: { mode: "exact", perPass: 2 } }),
   );
-  add(`dense layer, ${activation}`, () => denseKernel({ epilogue: "activate", bias: true, activation, tile: plainTile }));
+  add(`dense layer, ${activation}`, () =>
+    denseKernel({ epilogue: "activate", bias: true, activation, tile: plainTile }),
+  );
   add(`dense layer with slope, ${activation}`, () =>
     denseKernel({ epilogue: "activate and keep slope", bias: true, activation, tile: plainTile }),
   );
 }
-const denseTiles: Record<string, DenseTile> = { plain: plainTile, gathered: { groups: 1, quads: 4, workgroupSize: 16, gather: 4 } };
+const denseTiles: Record<string, DenseTile> = {
+  plain: plainTile,
+  gathered: { groups: 1, quads: 4, workgroupSize: 16, gather: 4 },
+};
 for (const [how, tile] of Object.entries(denseTiles)) {
-  add(`dense layer, ${how}`, () => denseKernel({ epilogue: "activate and keep slope", bias: true, activation: "silu", tile }));
+  add(`dense layer, ${how}`, () =>
+    denseKernel({ epilogue: "activate and keep slope", bias: true, activation: "silu", tile }),
+  );
   add(`dense tangents, ${how}`, () => denseKernel({ epilogue: "scale by slope", bias: false, activation: "", tile }));
   add(`dense output layer, ${how}`, () => denseKernel({ epilogue: "none", bias: true, activation: "", tile }));
   add(`dense output tangents, ${how}`, () => denseKernel({ epilogue: "none", bias: false, activation: "", tile }));
@@ -105,12 +158,18 @@ for (const [how, tile] of Object.entries(denseTiles)) {
 add("weight gradient", () => weightGradientKernel(plainGradientTile));
 add("weight gradient, gathered", () => weightGradientKernel({ outputs: 16, inputs: 4, gather: 4 }));
 
-add("wgsl field, midpoint step", () => integrateKernel({ field: rotation, tiling: gpu, stages: 2, freeStages: true, divergence: { mode: "none" } }));
+add("wgsl field, midpoint step", () =>
+  integrateKernel({ field: rotation, tiling: gpu, stages: 2, freeStages: true, divergence: { mode: "none" } }),
+);
 add("wgsl field, midpoint step with its own divergence", () =>
   integrateKernel({ field: rotation, tiling: gpu, stages: 2, freeStages: true, divergence: { mode: "own" } }),
 );
-add("wgsl field, velocity", () => evaluateKernel({ field: rotation, tiling: gpu, output: "velocity", divergence: { mode: "none" } }));
-add("wgsl field, divergence", () => evaluateKernel({ field: rotation, tiling: gpu, output: "divergence", divergence: { mode: "own" } }));
+add("wgsl field, velocity", () =>
+  evaluateKernel({ field: rotation, tiling: gpu, output: "velocity", divergence: { mode: "none" } }),
+);
+add("wgsl field, divergence", () =>
+  evaluateKernel({ field: rotation, tiling: gpu, output: "divergence", divergence: { mode: "own" } }),
+);
 
 add("pack weights", () => packKernel);
 for (const affine of [false, true]) {
@@ -123,7 +182,9 @@ for (const kind of ["gaussian", "uniform"] as const) {
 }
 for (const kind of ["rademacher", "gaussian"] as const) add(`draw ${kind} probes`, () => drawProbesKernel({ kind }));
 for (const standardError of [false, true]) {
-  add(`finish log-probability${standardError ? " with standard error" : ""}`, () => finishLogProbKernel({ standardError }));
+  add(`finish log-probability${standardError ? " with standard error" : ""}`, () =>
+    finishLogProbKernel({ standardError }),
+  );
 }
 for (const labels of [false, true]) {
   for (const context of [false, true]) {
@@ -140,7 +201,10 @@ add("stage input with fourier time per particle", () => stageInputKernel({ previ
 for (const flag of [false, true]) {
   add(`guidance mix, ${flag ? "add" : "begin"}`, () => mixKernel({ add: flag }));
   add(`tangent input, ${flag ? "basis" : "probes"}`, () => tangentInputKernel({ basis: flag }));
-  for (const each of [false, true]) add(`tangent dot, ${flag ? "basis" : "probes"}, ${each ? "each" : "sum"}`, () => tangentDotKernel({ basis: flag, each }));
+  for (const each of [false, true])
+    add(`tangent dot, ${flag ? "basis" : "probes"}, ${each ? "each" : "sum"}`, () =>
+      tangentDotKernel({ basis: flag, each }),
+    );
 }
 
 /** Every family and variant of shader that the library generates, at small sizes. Tests compile all of them with Tint and Naga. */

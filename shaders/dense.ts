@@ -37,7 +37,9 @@ export const denseKernel = oncePerShape(({ epilogue, bias, activation, tile }: D
   const scales = epilogue === "scale by slope";
   const g = Array.from({ length: groups }, (_, i) => i);
   const q = Array.from({ length: quads }, (_, i) => i);
-  const tiles = g.flatMap((gi) => q.flatMap((qi) => components.map((c, r) => ({ gi, qi, c, r, name: `a${gi}_${4 * qi + r}` }))));
+  const tiles = g.flatMap((gi) =>
+    q.flatMap((qi) => components.map((c, r) => ({ gi, qi, c, r, name: `a${gi}_${4 * qi + r}` }))),
+  );
   const store = tiles.map(({ gi, qi, r, name }) => {
     const row = `(row + ${4 * qi + r}u)`;
     const at = `[${row} * params.stride + p${gi}]`;
@@ -73,7 +75,13 @@ export const denseKernel = oncePerShape(({ epilogue, bias, activation, tile }: D
   return {
     label: `dense layer, ${epilogue}${activates ? ` (${activation})` : ""}`,
     entryPoint: "dense",
-    bindings: ["params", "read", "read", "write", ...(keeps ? (["write"] as const) : scales ? (["read"] as const) : [])],
+    bindings: [
+      "params",
+      "read",
+      "read",
+      "write",
+      ...(keeps ? (["write"] as const) : scales ? (["read"] as const) : []),
+    ],
     code: wgsl`
 #if ${gather > 0}
 enable subgroups;
@@ -144,7 +152,8 @@ export const gradientWorkgroup = { inputs: 8, outputs: 4 } as const;
 export const weightGradientKernel = oncePerShape((tile: GradientTile): Kernel => {
   const { gather } = tile;
   const fetches = gather > 0 ? tile.outputs / gather : 0;
-  const each = (text: (o: number, i: number) => string) => lines(tile.outputs, (o) => lines(tile.inputs, (i) => text(o, i)));
+  const each = (text: (o: number, i: number) => string) =>
+    lines(tile.outputs, (o) => lines(tile.inputs, (i) => text(o, i)));
   /** Particle vectors p, p + 1, … p + count − 1 into all sums, in this order, with one assignment per sum. */
   const particlesText = (count: number) => {
     const u = Array.from({ length: count }, (_, n) => n);
@@ -152,10 +161,14 @@ export const weightGradientKernel = oncePerShape((tile: GradientTile): Kernel =>
       lines(tile.inputs, (j) => `let h${j}_${n} = select(inputs[i${j}_row + p + ${n}u], vec4f(1.0), ones${j});`),
       lines(fetches, (f) => `let fetched${n}_${f} = cotangents[fetched_row${f} + p + ${n}u];`),
       lines(tile.outputs, (j) =>
-        gather > 0 ? `let c${j}_${n} = subgroupBroadcast(fetched${n}_${Math.floor(j / gather)}, ${j % gather}u);` : `let c${j}_${n} = cotangents[o${j}_row + p + ${n}u];`,
+        gather > 0
+          ? `let c${j}_${n} = subgroupBroadcast(fetched${n}_${Math.floor(j / gather)}, ${j % gather}u);`
+          : `let c${j}_${n} = cotangents[o${j}_row + p + ${n}u];`,
       ),
     ]);
-    const sums = each((o, i) => `s${o}_${i} = ${u.reduce((sum, n) => `fma(c${o}_${n}, h${i}_${n}, ${sum})`, `s${o}_${i}`)};`);
+    const sums = each(
+      (o, i) => `s${o}_${i} = ${u.reduce((sum, n) => `fma(c${o}_${n}, h${i}_${n}, ${sum})`, `s${o}_${i}`)};`,
+    );
     return [...loads.flat(), sums].join("\n");
   };
   return {

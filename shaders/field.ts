@@ -29,7 +29,9 @@ export class Bindings {
 
   /** Declares a whole binding with its WGSL text. */
   add(access: Access, name: string, type: string): void {
-    const space = { params: "uniform", uniform: "uniform", read: "storage, read", write: "storage, read_write" }[access];
+    const space = { params: "uniform", uniform: "uniform", read: "storage, read", write: "storage, read_write" }[
+      access
+    ];
     this.#text.push(`@group(0) @binding(${this.next(access)}) var<${space}> ${name}: ${type};`);
   }
 

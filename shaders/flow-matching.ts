@@ -42,7 +42,15 @@ export interface BatchShape {
 export const batchKernel = oncePerShape<BatchShape>(({ source, fourier, labels, context }) => ({
   label: "flow-matching batch",
   entryPoint: "draw_batch",
-  bindings: ["params", "read", "read", "write", "write", ...(labels ? (["read"] as const) : []), ...(context ? (["read"] as const) : [])],
+  bindings: [
+    "params",
+    "read",
+    "read",
+    "write",
+    "write",
+    ...(labels ? (["read"] as const) : []),
+    ...(context ? (["read"] as const) : []),
+  ],
   code: wgsl`
 struct Params {
   capacity: u32, dim: u32, rows: u32, first_low: u32, first_high: u32, key_low: u32, key_high: u32,

@@ -1,4 +1,13 @@
-import { Bindings, type DivergenceText, declare, type FusedField, fieldDeclarations, forEach, velocityAndDivergenceText, velocityText } from "./field.ts";
+import {
+  Bindings,
+  type DivergenceText,
+  declare,
+  type FusedField,
+  fieldDeclarations,
+  forEach,
+  velocityAndDivergenceText,
+  velocityText,
+} from "./field.ts";
 import { type Kernel, oncePerShape } from "./kernel.ts";
 import { splat, type Tiling, vectorType } from "./tiling.ts";
 import { lines, wgsl } from "./wgsl.ts";
@@ -91,13 +100,7 @@ ${forEach(tiling, dim, (g, i) => {
   for (let s = 0; s < stages - 1; s++) y = `fma(${splat(tiling, `row.a${s}`)}, k${s}_${g}_${i}, ${y})`;
   return `y${g}_${i} = ${y};`;
 })}
-${
-  !tracks
-    ? plain
-    : shape.freeStages
-      ? `if (row.weight != 0.0) {\n${track}\n} else {\n${plain}\n}`
-      : track
-}
+${!tracks ? plain : shape.freeStages ? `if (row.weight != 0.0) {\n${track}\n} else {\n${plain}\n}` : track}
 ${forEach(tiling, dim, (g, i) => `d${g}_${i} = fma(${splat(tiling, "row.weight")}, u${g}_${i}, d${g}_${i});`)}
 ${lines(stages - 1, (s) => `if (stage == ${s}u) {\n${forEach(tiling, dim, (g, i) => `k${s}_${g}_${i} = u${g}_${i};`)}\n}`)}
 }
@@ -109,7 +112,12 @@ ${tracks && !probes ? lines(tiling.groups, (g) => `pf_integral[at${g}] = integra
 }
 }
 `;
-  return { label: `integrate ${labelOf(shape)}`, entryPoint: "integrate", bindings: bindings.accesses, code: wgsl`${code}` };
+  return {
+    label: `integrate ${labelOf(shape)}`,
+    entryPoint: "integrate",
+    bindings: bindings.accesses,
+    code: wgsl`${code}`,
+  };
 });
 
 /** What a fused evaluation writes. */
@@ -174,11 +182,25 @@ ${declare(tiling, dim, "u")}
 ${body}
 }
 `;
-  return { label: `evaluate ${output} ${labelOf(shape)}`, entryPoint: "evaluate", bindings: bindings.accesses, code: wgsl`${code}` };
+  return {
+    label: `evaluate ${output} ${labelOf(shape)}`,
+    entryPoint: "evaluate",
+    bindings: bindings.accesses,
+    code: wgsl`${code}`,
+  };
 });
 
-function labelOf({ field, tiling, divergence }: { field: FusedField; tiling: Tiling; divergence: DivergenceText }): string {
-  const network = field.kind === "mlp" ? `mlp ${field.dim}→${field.layers}×${field.width} ${field.activation}` : `wgsl ${field.dim}`;
+function labelOf({
+  field,
+  tiling,
+  divergence,
+}: {
+  field: FusedField;
+  tiling: Tiling;
+  divergence: DivergenceText;
+}): string {
+  const network =
+    field.kind === "mlp" ? `mlp ${field.dim}→${field.layers}×${field.width} ${field.activation}` : `wgsl ${field.dim}`;
   const tiles = `${tiling.lanes * tiling.groups}×${tiling.outputs}${tiling.gather ? " gather" : ""} ${tiling.keep} ${tiling.space}`;
   return `${network}, divergence ${divergence.mode}, ${tiles}`;
 }

@@ -71,7 +71,8 @@ export function narrowMlpText(mlp: NarrowMlp, tiling: Tiling, tangents: Tangents
   const outputs = Array.from({ length: tiling.outputs }, (_, r) => r);
   const { block, blocks, lastBlocks, firstBlock } = packedSizes(mlp, tiling.outputs);
   const v = vectorType(tiling);
-  const each = (text: (s: number, g: number) => string) => sets.flatMap((s) => groups.map((g) => text(s, g))).join("\n");
+  const each = (text: (s: number, g: number) => string) =>
+    sets.flatMap((s) => groups.map((g) => text(s, g))).join("\n");
   const time = movingInputs(mlp) - mlp.dim;
 
   /** Keeps the activated outputs of block `jb`: tangents are scaled by the slope of the value's activation. */
@@ -171,8 +172,7 @@ export function narrowMlpText(mlp: NarrowMlp, tiling: Tiling, tangents: Tangents
 
   const last = () => {
     if (lastBlocks === 1) {
-      const wanted = (s: number, r: number) =>
-        r < mlp.dim && (s === 0 || tangents.kind === "given" || r === s - 1);
+      const wanted = (s: number, r: number) => r < mlp.dim && (s === 0 || tangents.kind === "given" || r === s - 1);
       const out = each((s, g) =>
         outputs
           .filter((r) => wanted(s, r))
@@ -186,7 +186,9 @@ export function narrowMlpText(mlp: NarrowMlp, tiling: Tiling, tangents: Tangents
     );
     const copy = each((s, g) =>
       lines(mlp.dim, (i) =>
-        s > 0 && tangents.kind === "basis" && i !== s - 1 ? "" : `${s === 0 ? `u${g}_${i}` : `jv${s}_${g}_${i}`} = z${s}_${g}[${i}];`,
+        s > 0 && tangents.kind === "basis" && i !== s - 1
+          ? ""
+          : `${s === 0 ? `u${g}_${i}` : `jv${s}_${g}_${i}`} = z${s}_${g}[${i}];`,
       ),
     );
     return `${each((s, g) => `var z${s}_${g}: array<${v}, ${lastBlocks * tiling.outputs}>;`)}

@@ -88,7 +88,15 @@ export interface AdamShape {
 export const adamKernel = oncePerShape<AdamShape>(({ clip, ema }) => ({
   label: "adam",
   entryPoint: "adam",
-  bindings: ["params", "read", "write", "write", "write", ...(clip ? (["read"] as const) : []), ...(ema ? (["write"] as const) : [])],
+  bindings: [
+    "params",
+    "read",
+    "write",
+    "write",
+    "write",
+    ...(clip ? (["read"] as const) : []),
+    ...(ema ? (["write"] as const) : []),
+  ],
   code: wgsl`
 struct Params {
   count: u32, learning_rate: f32, beta1: f32, beta2: f32, correction1: f32, correction2: f32, epsilon: f32,

@@ -268,7 +268,13 @@ export const conditionKernel = oncePerShape(({ labels, context }: { labels: bool
   return {
     label: "condition the first layer",
     entryPoint: "condition",
-    bindings: ["params", "read", "write", ...(labels ? (["read"] as const) : []), ...(context ? (["read"] as const) : [])],
+    bindings: [
+      "params",
+      "read",
+      "write",
+      ...(labels ? (["read"] as const) : []),
+      ...(context ? (["read"] as const) : []),
+    ],
     code: wgsl`
 struct Params {
   count: u32, capacity: u32, width: u32, units: u32, inputs: u32, column: u32, classes: u32, context: u32, branch: u32, null_class: u32,

@@ -15,13 +15,20 @@ const repeated = <T>(count: number, value: T): T[] => Array.from({ length: count
  * Input rows of the network for one Runge–Kutta stage: x + Σ h a_j k_j, then the time rows.
  * With `times` the time is read per particle, else it is the same for all. Rows of class and context are left alone.
  */
-export const stageInputKernel = oncePerShape(({ previous, fourier, times }: { previous: number; fourier: number; times: boolean }): Kernel => {
-  const stages = Array.from({ length: previous }, (_, j) => j);
-  return {
-    label: `stage input after ${previous} stages${times ? ", times per particle" : ""}`,
-    entryPoint: "stage_input",
-    bindings: ["params", "read", "write", ...repeated(previous, "read" as const), ...repeated(times ? 1 : 0, "read" as const)],
-    code: wgsl`
+export const stageInputKernel = oncePerShape(
+  ({ previous, fourier, times }: { previous: number; fourier: number; times: boolean }): Kernel => {
+    const stages = Array.from({ length: previous }, (_, j) => j);
+    return {
+      label: `stage input after ${previous} stages${times ? ", times per particle" : ""}`,
+      entryPoint: "stage_input",
+      bindings: [
+        "params",
+        "read",
+        "write",
+        ...repeated(previous, "read" as const),
+        ...repeated(times ? 1 : 0, "read" as const),
+      ],
+      code: wgsl`
 struct Params { capacity: u32, dim: u32, time: f32, a0: f32, a1: f32, a2: f32 }
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> state: array<f32>;
@@ -57,16 +64,18 @@ fn stage_input${signature} {
 #endif
 }
 `,
-  };
-});
+    };
+  },
+);
 
 /** Input rows that stay the same along a trajectory: one-hot class (all zeros for the null class), then context. */
-export const conditionRowsKernel = oncePerShape(({ labels, context }: { labels: boolean; context: boolean }): Kernel => {
-  return {
-    label: "condition rows",
-    entryPoint: "condition_rows",
-    bindings: ["params", "write", ...repeated(Number(labels) + Number(context), "read" as const)],
-    code: wgsl`
+export const conditionRowsKernel = oncePerShape(
+  ({ labels, context }: { labels: boolean; context: boolean }): Kernel => {
+    return {
+      label: "condition rows",
+      entryPoint: "condition_rows",
+      bindings: ["params", "write", ...repeated(Number(labels) + Number(context), "read" as const)],
+      code: wgsl`
 struct Params { capacity: u32, count: u32, row: u32, classes: u32, context: u32 }
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read_write> inputs: array<f32>;
@@ -95,8 +104,9 @@ fn condition_rows${signature} {
 #endif
 }
 `,
-  };
-});
+    };
+  },
+);
 
 /** Guidance: target = weight·value, or + weight·value, over all [dim][capacity] elements. */
 export const mixKernel = oncePerShape(({ add }: { add: boolean }): Kernel => {

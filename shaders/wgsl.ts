@@ -20,13 +20,17 @@ export function wgsl(strings: TemplateStringsArray, ...values: (string | number 
     const value = values[i];
     const isCondition = /#(if|elif)\s+$/.test(text);
     if (isCondition !== (typeof value === "boolean")) {
-      throw new Error(`#if and #elif take a boolean and nothing else does: got ${String(value)} after "${text.slice(-40)}"`);
+      throw new Error(
+        `#if and #elif take a boolean and nothing else does: got ${String(value)} after "${text.slice(-40)}"`,
+      );
     }
     if (typeof value === "number" && !Number.isFinite(value)) {
       throw new Error(`the number ${value} cannot be printed into a shader after "${text.slice(-40)}"`);
     }
     if (typeof value !== "boolean" && typeof value !== "number" && typeof value !== "string") {
-      throw new Error(`a shader takes strings, finite numbers and booleans: got ${String(value)} after "${text.slice(-40)}"`);
+      throw new Error(
+        `a shader takes strings, finite numbers and booleans: got ${String(value)} after "${text.slice(-40)}"`,
+      );
     }
   }
   return preprocess(strings, ...values)

@@ -32,7 +32,9 @@ export function checkKeys(what: string, options: object, known: readonly string[
   for (const key of Object.keys(options)) {
     if (known.includes(key)) continue;
     const near = nearest(key, known);
-    throw invalid(`${what} has no option "${key}"${near ? `: did you mean "${near}"?` : ""} Known: ${known.join(", ")}.`);
+    throw invalid(
+      `${what} has no option "${key}"${near ? `: did you mean "${near}"?` : ""} Known: ${known.join(", ")}.`,
+    );
   }
 }
 
@@ -41,7 +43,9 @@ export function checkWord<const W extends string>(what: string, value: unknown, 
   const found = known.find((word) => word === value);
   if (found !== undefined) return found;
   const near = typeof value === "string" ? nearest(value, known) : undefined;
-  throw invalid(`${what} is ${show(value)}, but it is one of ${known.map((w) => `"${w}"`).join(", ")}${near ? `: did you mean "${near}"?` : ""}`);
+  throw invalid(
+    `${what} is ${show(value)}, but it is one of ${known.map((w) => `"${w}"`).join(", ")}${near ? `: did you mean "${near}"?` : ""}`,
+  );
 }
 
 /** Throws unless `value` is an integer of at least `least` (and at most `most`). */
@@ -55,7 +59,11 @@ export function checkInteger(what: string, value: unknown, least: number, most =
 export function checkFinite(what: string, value: unknown, least = -Infinity, most = Infinity): number {
   if (typeof value === "number" && Number.isFinite(value) && value >= least && value <= most) return value;
   const range =
-    least === -Infinity && most === Infinity ? "" : most === Infinity ? ` of at least ${least}` : ` from ${least} to ${most}`;
+    least === -Infinity && most === Infinity
+      ? ""
+      : most === Infinity
+        ? ` of at least ${least}`
+        : ` from ${least} to ${most}`;
   throw invalid(`${what} is ${show(value)}, but it is a finite number${range}`);
 }
 

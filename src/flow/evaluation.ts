@@ -28,7 +28,8 @@ export function evaluationJob(request: EvaluationRequest, shared: ReadonlyMap<st
   const mode = output === "divergence" ? divergence.mode : ({ mode: "none" } as const);
   const probes = mode.mode === "probes" ? mode.count : 0;
   const scratch = output === "divergence" ? mode : output;
-  const flops = output === "divergence" ? engine.divergenceFlops(mode) : output === "velocity" ? engine.flops : 3 * engine.flops;
+  const flops =
+    output === "divergence" ? engine.divergenceFlops(mode) : output === "velocity" ? engine.flops : 3 * engine.flops;
   const widest = Math.max(dim, probes * dim, engine.scratchFloats(scratch));
 
   return {
@@ -36,7 +37,10 @@ export function evaluationJob(request: EvaluationRequest, shared: ReadonlyMap<st
     count: request.count,
     bytesPerParticle: 4 * (6 * dim + 2 + probes * dim + engine.scratchFloats(scratch)),
     flopsPerParticle: flops,
-    largestChunk: Math.max(1, Math.floor(gpu.device.limits.maxStorageBufferBindingSize / (4 * widest)) - particleMultiple),
+    largestChunk: Math.max(
+      1,
+      Math.floor(gpu.device.limits.maxStorageBufferBindingSize / (4 * widest)) - particleMultiple,
+    ),
     shared,
     plan(start, count, maxFlops) {
       const capacity = Math.ceil(count / particleMultiple) * particleMultiple;
@@ -58,7 +62,15 @@ export function evaluationJob(request: EvaluationRequest, shared: ReadonlyMap<st
         const target = `${name} rows`;
         buffers.push({ name, bytes: state }, { name: target, bytes: count * dim * 4 });
         results.push(target);
-        return exportParticles({ count, capacity, dim, state: name, rows: target, nonFinite: "nonFinite", tally: false });
+        return exportParticles({
+          count,
+          capacity,
+          dim,
+          state: name,
+          rows: target,
+          nonFinite: "nonFinite",
+          tally: false,
+        });
       };
       const after: Dispatch[] = [];
       if (output === "divergence") {
@@ -69,7 +81,18 @@ export function evaluationJob(request: EvaluationRequest, shared: ReadonlyMap<st
         } else if (mode.mode === "probes") {
           buffers.push({ name: names.probes, bytes: probes * dim * capacity * 4 });
           const key = seedKey(request.seed);
-          dispatches.push(drawProbes({ kind: mode.kind === "gaussian" ? "gaussian" : "rademacher", capacity, dim, count: probes, first: start, key, stream: streams.probe, probes: names.probes }));
+          dispatches.push(
+            drawProbes({
+              kind: mode.kind === "gaussian" ? "gaussian" : "rademacher",
+              capacity,
+              dim,
+              count: probes,
+              first: start,
+              key,
+              stream: streams.probe,
+              probes: names.probes,
+            }),
+          );
         }
       } else {
         after.push(bring(names.velocity));
@@ -80,23 +103,39 @@ export function evaluationJob(request: EvaluationRequest, shared: ReadonlyMap<st
           after.push(bring(names.product));
         }
       }
-      dispatches.push(...engine.begin(chunk, conditions), ...engine.evaluate(chunk, conditions, output, mode), ...after);
+      dispatches.push(
+        ...engine.begin(chunk, conditions),
+        ...engine.evaluate(chunk, conditions, output, mode),
+        ...after,
+      );
       const outputs = results.map((name) => ({ name, bytes: count * dim * 4 }));
-      return { buffers, dispatches, outputs: output === "divergence" ? [{ name: names.divergence, bytes: count * 4 }] : outputs };
+      return {
+        buffers,
+        dispatches,
+        outputs: output === "divergence" ? [{ name: names.divergence, bytes: count * 4 }] : outputs,
+      };
     },
   };
 }
 
 /** Runs an evaluation and gathers it; arrays that it does not produce are empty. */
 export async function runEvaluation(gpu: Gpu, job: Job, options: RunOptions) {
-  const parts: Record<"velocity" | "divergence" | "product", Float32Array[]> = { velocity: [], divergence: [], product: [] };
+  const parts: Record<"velocity" | "divergence" | "product", Float32Array[]> = {
+    velocity: [],
+    divergence: [],
+    product: [],
+  };
   for await (const { outputs } of runJob(gpu, job, options)) {
     for (const [name, bytes] of outputs) {
       const key = name.replace(" rows", "");
       if (key === "velocity" || key === "divergence" || key === "product") parts[key].push(new Float32Array(bytes));
     }
   }
-  return { velocity: concatenate(parts.velocity), divergence: concatenate(parts.divergence), product: concatenate(parts.product) };
+  return {
+    velocity: concatenate(parts.velocity),
+    divergence: concatenate(parts.divergence),
+    product: concatenate(parts.product),
+  };
 }
 
 function concatenate(parts: readonly Float32Array[]): Float32Array {

@@ -45,7 +45,10 @@ export function loadFlow(bytes: Uint8Array, velocity: MlpVelocity | undefined): 
     for (const { name, shape } of parameterTensors(field)) {
       const found = tensors[name]?.shape;
       if (found && found.join() !== shape.join()) {
-        throw new PushforwardError("format", `the tensor "${name}" has the shape [${found.join(", ")}], but this network needs [${shape.join(", ")}]`);
+        throw new PushforwardError(
+          "format",
+          `the tensor "${name}" has the shape [${found.join(", ")}], but this network needs [${shape.join(", ")}]`,
+        );
       }
     }
     return {
@@ -56,18 +59,26 @@ export function loadFlow(bytes: Uint8Array, velocity: MlpVelocity | undefined): 
     };
   } catch (cause) {
     if (cause instanceof PushforwardError && cause.code === "format") throw cause;
-    throw new PushforwardError("format", `the file's metadata does not describe a flow: ${(cause as Error).message}`, { cause });
+    throw new PushforwardError("format", `the file's metadata does not describe a flow: ${(cause as Error).message}`, {
+      cause,
+    });
   }
 }
 
 function parseSpec(text: string): FileSpec {
   const spec: unknown = JSON.parse(text);
   if (typeof spec !== "object" || spec === null || !("velocity" in spec)) {
-    throw new PushforwardError("format", `the metadata field "${metadataKey}" holds no velocity: the file was written by something else`);
+    throw new PushforwardError(
+      "format",
+      `the metadata field "${metadataKey}" holds no velocity: the file was written by something else`,
+    );
   }
   const { version } = spec as { version?: unknown };
   if (version !== 1) {
-    throw new PushforwardError("format", `the file is of version ${String(version)}, but this library reads version 1: update pushforward`);
+    throw new PushforwardError(
+      "format",
+      `the file is of version ${String(version)}, but this library reads version 1: update pushforward`,
+    );
   }
   return spec as FileSpec;
 }

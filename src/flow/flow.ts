@@ -1,17 +1,17 @@
 import { invalid, PushforwardError } from "../errors.ts";
 import { Gpu } from "../gpu/gpu.ts";
-import { checkFinite, checkInteger, checkKeys, checkWord, show } from "../options.ts";
 import type { Engine } from "../ode/engine.ts";
 import { fusedMlpEngine, wgslEngine } from "../ode/fused-engine.ts";
-import { layeredEngine } from "../ode/layered-engine.ts";
 import { defaultSolver, saveIndices, type TimeGrid, timeGrid } from "../ode/grid.ts";
+import { layeredEngine } from "../ode/layered-engine.ts";
+import { checkFinite, checkInteger, checkKeys, checkWord, show } from "../options.ts";
 import { seedKey } from "../random/philox.ts";
 import { initialParameters } from "../velocity/initialisation.ts";
 import { type MlpVelocity, parameterTensors } from "../velocity/mlp.ts";
 import { narrowMlp } from "../velocity/narrow-layout.ts";
 import { flatten, Parameters, unflatten } from "../velocity/parameters.ts";
 import type { WgslVelocity } from "../velocity/wgsl.ts";
-import { evaluationJob, type EvaluationRequest, runEvaluation } from "./evaluation.ts";
+import { type EvaluationRequest, evaluationJob, runEvaluation } from "./evaluation.ts";
 import { loadFlow, saveFlow } from "./file.ts";
 import {
   type CallOptions,
@@ -24,7 +24,16 @@ import {
   type SolveOptions,
   solveKeys,
 } from "./options.ts";
-import { chunks, collect, type LogProb, type ResidentLogProb, type ResidentSamples, type ResidentTrajectory, type Samples, type Trajectory } from "./results.ts";
+import {
+  chunks,
+  collect,
+  type LogProb,
+  type ResidentLogProb,
+  type ResidentSamples,
+  type ResidentTrajectory,
+  type Samples,
+  type Trajectory,
+} from "./results.ts";
 import { checkNormalization, type Normalization, type Source, type SourceSpec, sourceSpec } from "./source.ts";
 import type { LogProbMode, TrajectoryRequest } from "./trajectory.ts";
 
@@ -87,11 +96,15 @@ export class Flow {
     this.source = sourceSpec(o.source, velocity.dim);
     this.normalization = o.normalization && checkNormalization(o.normalization, velocity.dim);
     if (velocity.kind === "wgsl") {
-      if (o.weights !== undefined) throw invalid("Flow.create: weights were given, but a wgslVelocity has none: leave them out");
+      if (o.weights !== undefined)
+        throw invalid("Flow.create: weights were given, but a wgslVelocity has none: leave them out");
       this.#engine = wgslEngine(velocity);
       return;
     }
-    const initial = o.weights === undefined ? initialParameters(velocity, o.seed ?? 0) : flatten(parameterTensors(velocity), o.weights);
+    const initial =
+      o.weights === undefined
+        ? initialParameters(velocity, o.seed ?? 0)
+        : flatten(parameterTensors(velocity), o.weights);
     this.#parameters = new Parameters(gpu, velocity, initial);
     this.#layered = layeredEngine(gpu, velocity, this.#parameters);
     const narrow = narrowMlp(velocity);
@@ -110,7 +123,8 @@ export class Flow {
    * gpu.dispose();
    */
   static create(gpu: Gpu, options: FlowOptions): Flow {
-    if (!(gpu instanceof Gpu)) throw invalid(`Flow.create: the first argument is ${show(gpu)}, but it is what openGpu() resolved to`);
+    if (!(gpu instanceof Gpu))
+      throw invalid(`Flow.create: the first argument is ${show(gpu)}, but it is what openGpu() resolved to`);
     checkKeys("Flow.create", options, ["velocity", "seed", "weights", "source", "normalization"]);
     const { velocity } = options;
     if (velocity?.kind !== "mlp" && velocity?.kind !== "wgsl") {
@@ -168,20 +182,34 @@ export class Flow {
   }
 
   /** div u_t(x) = tr ∂u/∂x, [n]; exact for dim ≤ 16 unless told otherwise, else Hutchinson's estimate with one Rademacher probe. */
-  async divergence(x: Float32Array, t: number | Float32Array, options: CallOptions & { divergence?: Divergence; seed?: number } = {}): Promise<Float32Array> {
+  async divergence(
+    x: Float32Array,
+    t: number | Float32Array,
+    options: CallOptions & { divergence?: Divergence; seed?: number } = {},
+  ): Promise<Float32Array> {
     checkKeys("divergence", options, [...callKeys, "divergence", "seed"]);
     return (await this.#evaluate("divergence", x, t, options)).divergence;
   }
 
   /** Velocity and J·v, J_ij = ∂u_i/∂x_j, for one tangent v per particle, all [n, dim]. */
-  async jvp(x: Float32Array, t: number | Float32Array, tangent: Float32Array, options: CallOptions = {}): Promise<{ velocity: Float32Array; jvp: Float32Array }> {
+  async jvp(
+    x: Float32Array,
+    t: number | Float32Array,
+    tangent: Float32Array,
+    options: CallOptions = {},
+  ): Promise<{ velocity: Float32Array; jvp: Float32Array }> {
     checkKeys("jvp", options, callKeys);
     const { velocity, product } = await this.#evaluate("jvp", x, t, options, tangent);
     return { velocity, jvp: product };
   }
 
   /** Velocity and Jᵀ·w for one cotangent w per particle, all [n, dim]. */
-  async vjp(x: Float32Array, t: number | Float32Array, cotangent: Float32Array, options: CallOptions = {}): Promise<{ velocity: Float32Array; vjp: Float32Array }> {
+  async vjp(
+    x: Float32Array,
+    t: number | Float32Array,
+    cotangent: Float32Array,
+    options: CallOptions = {},
+  ): Promise<{ velocity: Float32Array; vjp: Float32Array }> {
     checkKeys("vjp", options, callKeys);
     const { velocity, product } = await this.#evaluate("vjp", x, t, options, cotangent);
     return { velocity, vjp: product };
@@ -202,11 +230,16 @@ export class Flow {
     const { logProb } = options;
     let mode: LogProbMode = { kind: "none" };
     if (logProb instanceof Float32Array) {
-      if (logProb.length !== n) throw invalid(`push: logProb has ${logProb.length} values, but there are ${n} particles: pass log p at \`from\` for each`);
+      if (logProb.length !== n)
+        throw invalid(
+          `push: logProb has ${logProb.length} values, but there are ${n} particles: pass log p at \`from\` for each`,
+        );
       mode = { kind: "forward", start: logProb };
     } else if (logProb === true) {
       if (from !== 0) {
-        throw invalid(`push: logProb is true, but at from = ${from} only the caller can know log p: pass it as a Float32Array [n] (logProb(x, { at: ${from} }) computes it)`);
+        throw invalid(
+          `push: logProb is true, but at from = ${from} only the caller can know log p: pass it as a Float32Array [n] (logProb(x, { at: ${from} }) computes it)`,
+        );
       }
       mode = { kind: "forward", start: "source" };
     } else if (logProb !== undefined && logProb !== false) {
@@ -230,7 +263,10 @@ export class Flow {
   }
 
   /** {@link Flow.sample} as a stream of chunks, in order; host and device memory are bounded by the chunk. */
-  async *sampleStream(count: number, options: Omit<SampleOptions, "output"> = {}): AsyncIterableIterator<Samples & { start: number }> {
+  async *sampleStream(
+    count: number,
+    options: Omit<SampleOptions, "output"> = {},
+  ): AsyncIterableIterator<Samples & { start: number }> {
     checkKeys("sampleStream", options, [...solveKeys.filter((key) => key !== "output"), "to", "saveAt", "logProb"]);
     const request = this.#sampleRequest("sampleStream", count, options, 0);
     for await (const { start, result } of chunks(this.gpu, await this.#shared(), request, options)) {
@@ -249,7 +285,12 @@ export class Flow {
     const n = particleCount("logProb", "x", x, this.dim);
     const at = this.#time("logProb: at", options.at ?? 1);
     const request = this.#request("logProb", n, options, at, 0, { rows: x }, { kind: "backward" });
-    const result = await collect(this.gpu, await this.#shared(), { ...request, unitsIn: "data" }, { ...options, output: "cpu" });
+    const result = await collect(
+      this.gpu,
+      await this.#shared(),
+      { ...request, unitsIn: "data" },
+      { ...options, output: "cpu" },
+    );
     return {
       logProb: result.logProb ?? new Float32Array(0),
       x0: result.x,
@@ -315,11 +356,21 @@ export class Flow {
     checkKeys(what, options, [...solveKeys, "to", "saveAt", "logProb"]);
     checkInteger(`${what}: count`, count, 0);
     if (options.logProb !== undefined && typeof options.logProb !== "boolean") {
-      throw invalid(`${what}: logProb is ${show(options.logProb)}, but it is true or false: the source's log-density is known`);
+      throw invalid(
+        `${what}: logProb is ${show(options.logProb)}, but it is true or false: the source's log-density is known`,
+      );
     }
     const seed = options.seed ?? 0;
     const mode: LogProbMode = options.logProb === true ? { kind: "forward", start: "source" } : { kind: "none" };
-    const request = this.#request(what, count, options, 0, this.#time(`${what}: to`, options.to ?? 1), { seed, first }, mode);
+    const request = this.#request(
+      what,
+      count,
+      options,
+      0,
+      this.#time(`${what}: to`, options.to ?? 1),
+      { seed, first },
+      mode,
+    );
     return { ...request, unitsOut: "data", wantStart: true };
   }
 
@@ -333,7 +384,10 @@ export class Flow {
     this.#assertAlive();
     const n = particleCount(output, "x", x, this.dim);
     if (t instanceof Float32Array) {
-      if (t.length !== n) throw invalid(`${output}: t has ${t.length} values, but there are ${n} particles: pass one time, or one per particle`);
+      if (t.length !== n)
+        throw invalid(
+          `${output}: t has ${t.length} values, but there are ${n} particles: pass one time, or one per particle`,
+        );
       const bad = t.findIndex((time) => !Number.isFinite(time));
       if (bad >= 0) throw invalid(`${output}: t[${bad}] is ${t[bad]}, but a time is a finite number`);
     } else checkFinite(`${output}: t`, t);
@@ -355,7 +409,11 @@ export class Flow {
       seed: options.seed ?? 0,
       conditions: checkConditions(output, options, n, this.#conditioning),
     };
-    return runEvaluation(this.gpu, evaluationJob(request, await this.#shared(engine), this.gpu), checkRunOptions(output, options));
+    return runEvaluation(
+      this.gpu,
+      evaluationJob(request, await this.#shared(engine), this.gpu),
+      checkRunOptions(output, options),
+    );
   }
 
   /** Frees the flow's GPU memory. May be called twice; any other call after it is an error. */

@@ -1,7 +1,7 @@
 import { invalid } from "../errors.ts";
-import { checkFinite, checkInteger, checkKeys, checkWord, show } from "../options.ts";
 import type { Conditions, DivergenceMode } from "../ode/engine.ts";
 import type { Solver } from "../ode/grid.ts";
+import { checkFinite, checkInteger, checkKeys, checkWord, show } from "../options.ts";
 import type { RunOptions } from "../schedule/job.ts";
 
 /** `"exact"` (default for dim ≤ 16), or Hutchinson's estimate ZᵀJZ with K probes, drawn once per particle and solve, or given as [K, n, dim]. */
@@ -37,22 +37,39 @@ export interface DivergencePlan {
   readonly vectors?: Float32Array | undefined;
 }
 
-export function divergencePlan(what: string, divergence: Divergence | undefined, dim: number, n: number): DivergencePlan {
+export function divergencePlan(
+  what: string,
+  divergence: Divergence | undefined,
+  dim: number,
+  n: number,
+): DivergencePlan {
   const chosen = divergence ?? (dim <= 16 ? "exact" : { probe: "rademacher" as const });
   if (chosen === "exact") return { mode: { mode: "exact" } };
   if (typeof chosen !== "object" || chosen === null) {
-    throw invalid(`${what}: divergence is ${show(chosen)}, but it is "exact" or { probe: "rademacher" | "gaussian", probes? }`);
+    throw invalid(
+      `${what}: divergence is ${show(chosen)}, but it is "exact" or { probe: "rademacher" | "gaussian", probes? }`,
+    );
   }
   checkKeys(`${what}: divergence`, chosen, ["probe", "probes", "vectors"]);
   const kind = checkWord(`${what}: divergence.probe`, chosen.probe, ["rademacher", "gaussian"]);
   const { vectors } = chosen;
   if (vectors === undefined) {
-    return { mode: { mode: "probes", kind, count: checkInteger(`${what}: divergence.probes`, chosen.probes ?? 1, 1, 4096) } };
+    return {
+      mode: { mode: "probes", kind, count: checkInteger(`${what}: divergence.probes`, chosen.probes ?? 1, 1, 4096) },
+    };
   }
-  if (!(vectors instanceof Float32Array)) throw invalid(`${what}: divergence.vectors is ${show(vectors)}, but it is a Float32Array [probes, n, dim]`);
-  const count = checkInteger(`${what}: divergence.probes`, chosen.probes ?? (n === 0 ? 1 : vectors.length / (n * dim)), 1, 4096);
+  if (!(vectors instanceof Float32Array))
+    throw invalid(`${what}: divergence.vectors is ${show(vectors)}, but it is a Float32Array [probes, n, dim]`);
+  const count = checkInteger(
+    `${what}: divergence.probes`,
+    chosen.probes ?? (n === 0 ? 1 : vectors.length / (n * dim)),
+    1,
+    4096,
+  );
   if (vectors.length !== count * n * dim) {
-    throw invalid(`${what}: divergence.vectors has ${vectors.length} values, but ${count} probe(s) for ${n} particles of dim ${dim} need ${count * n * dim}`);
+    throw invalid(
+      `${what}: divergence.vectors has ${vectors.length} values, but ${count} probe(s) for ${n} particles of dim ${dim} need ${count * n * dim}`,
+    );
   }
   return { mode: { mode: "probes", kind: "given", count }, vectors };
 }
@@ -60,34 +77,51 @@ export function divergencePlan(what: string, divergence: Divergence | undefined,
 /** Number of rows in `x`; throws when it is no row-major [n, dim] array. */
 export function particleCount(what: string, name: string, x: unknown, dim: number): number {
   if (!(x instanceof Float32Array)) {
-    throw invalid(`${what}: ${name} is ${show(x)}, but it is a row-major [n, ${dim}] Float32Array: wrap it with Float32Array.from(…)`);
+    throw invalid(
+      `${what}: ${name} is ${show(x)}, but it is a row-major [n, ${dim}] Float32Array: wrap it with Float32Array.from(…)`,
+    );
   }
   if (x.length % dim !== 0) {
-    throw invalid(`${what}: ${name} has ${x.length} values, but a flow of dim ${dim} needs a multiple of ${dim}: pass a row-major [n, ${dim}] Float32Array`);
+    throw invalid(
+      `${what}: ${name} has ${x.length} values, but a flow of dim ${dim} needs a multiple of ${dim}: pass a row-major [n, ${dim}] Float32Array`,
+    );
   }
   return x.length / dim;
 }
 
 /** Checks labels, context and guidance against the field and the number of particles. */
-export function checkConditions(what: string, o: CallOptions, n: number, field: { classes: number; context: number }): Conditions {
+export function checkConditions(
+  what: string,
+  o: CallOptions,
+  n: number,
+  field: { classes: number; context: number },
+): Conditions {
   const { labels, context } = o;
   const guidance = checkFinite(`${what}: guidance`, o.guidance ?? 1);
   if (labels !== undefined) {
-    if (field.classes === 0) throw invalid(`${what}: labels were given, but this velocity has no classes: make it with mlp({ classes: … })`);
+    if (field.classes === 0)
+      throw invalid(`${what}: labels were given, but this velocity has no classes: make it with mlp({ classes: … })`);
     if (!(labels instanceof Uint32Array) || labels.length !== n) {
       throw invalid(`${what}: labels is ${show(labels)}, but ${n} particles need a Uint32Array of ${n}`);
     }
     const bad = labels.findIndex((label) => label >= field.classes && label !== 0xffffffff);
-    if (bad >= 0) throw invalid(`${what}: labels[${bad}] is ${labels[bad]}, but there are ${field.classes} classes, 0 to ${field.classes - 1} (4294967295 is the null class)`);
+    if (bad >= 0)
+      throw invalid(
+        `${what}: labels[${bad}] is ${labels[bad]}, but there are ${field.classes} classes, 0 to ${field.classes - 1} (4294967295 is the null class)`,
+      );
   } else if (o.guidance !== undefined && guidance !== 0) {
     throw invalid(`${what}: guidance is ${guidance}, but there are no labels to guide towards: pass labels too`);
   }
   if (field.context > 0) {
     if (!(context instanceof Float32Array) || context.length !== n * field.context) {
-      throw invalid(`${what}: context is ${show(context)}, but ${n} particles with ${field.context} context inputs need a Float32Array of ${n * field.context}`);
+      throw invalid(
+        `${what}: context is ${show(context)}, but ${n} particles with ${field.context} context inputs need a Float32Array of ${n * field.context}`,
+      );
     }
   } else if (context !== undefined) {
-    throw invalid(`${what}: context was given, but this velocity has no context inputs: make it with mlp({ context: … })`);
+    throw invalid(
+      `${what}: context was given, but this velocity has no context inputs: make it with mlp({ context: … })`,
+    );
   }
   return { labels, context, guidance };
 }
@@ -99,7 +133,9 @@ export function checkRunOptions(what: string, o: RunOptions): RunOptions {
     throw invalid(`${what}: signal is ${show(o.signal)}, but it is an AbortSignal: pass new AbortController().signal`);
   }
   if (o.onProgress !== undefined && typeof o.onProgress !== "function") {
-    throw invalid(`${what}: onProgress is ${show(o.onProgress)}, but it is a function of { done, total, particlesPerSecond, secondsLeft }`);
+    throw invalid(
+      `${what}: onProgress is ${show(o.onProgress)}, but it is a function of { done, total, particlesPerSecond, secondsLeft }`,
+    );
   }
   return {
     ...(o.chunkSize !== undefined && { chunkSize: o.chunkSize }),
@@ -111,5 +147,8 @@ export function checkRunOptions(what: string, o: RunOptions): RunOptions {
 /** NaN and infinities among inputs are errors, not results. */
 export function checkAllFinite(what: string, name: string, values: Float32Array, dim: number): void {
   const bad = values.findIndex((value) => !Number.isFinite(value));
-  if (bad >= 0) throw invalid(`${what}: ${name} holds ${values[bad]} at row ${Math.floor(bad / dim)}, column ${bad % dim}: remove or repair that row`);
+  if (bad >= 0)
+    throw invalid(
+      `${what}: ${name} holds ${values[bad]} at row ${Math.floor(bad / dim)}, column ${bad % dim}: remove or repair that row`,
+    );
 }

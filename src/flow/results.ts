@@ -40,7 +40,9 @@ export interface LogProb {
   nonFinite: number;
 }
 
-type Resident<T> = { [K in keyof T]: K extends "times" ? T[K] : T[K] extends Float32Array | undefined ? GPUBuffer : T[K] };
+type Resident<T> = {
+  [K in keyof T]: K extends "times" ? T[K] : T[K] extends Float32Array | undefined ? GPUBuffer : T[K];
+};
 
 /** A result whose arrays stayed on the device, in the same layout. The buffers are the caller's to destroy. */
 export type ResidentTrajectory = Resident<Trajectory>;
@@ -63,7 +65,11 @@ function shapes(request: TrajectoryRequest): Map<string, { floats: number; rows:
   return result;
 }
 
-function assemble(request: TrajectoryRequest, arrays: Map<string, Float32Array>, nonFinite: number): Trajectory & { x0?: Float32Array } {
+function assemble(
+  request: TrajectoryRequest,
+  arrays: Map<string, Float32Array>,
+  nonFinite: number,
+): Trajectory & { x0?: Float32Array } {
   const optional = (name: string) => {
     const array = arrays.get(name);
     return array && { [name]: array };
@@ -96,7 +102,8 @@ export async function collect(
   try {
     for (const [name, { floats, rows }] of layout) {
       const length = floats * rows * request.count;
-      if (onDevice) resident.set(name, await gpu.buffers.acquire(Math.max(16, length * 4), "storage", `${request.what}: ${name}`));
+      if (onDevice)
+        resident.set(name, await gpu.buffers.acquire(Math.max(16, length * 4), "storage", `${request.what}: ${name}`));
       else arrays.set(name, new Float32Array(length));
     }
     const job = trajectoryJob({ ...request, resident }, shared, gpu.device.limits.maxStorageBufferBindingSize);
@@ -106,7 +113,8 @@ export async function collect(
         const { floats, rows } = layout.get(name) ?? { floats: 0, rows: 0 };
         const part = new Float32Array(chunk.outputs.get(name) ?? new ArrayBuffer(0));
         const row = floats * chunk.count;
-        for (let k = 0; k < rows; k++) array.set(part.subarray(k * row, (k + 1) * row), (k * request.count + chunk.start) * floats);
+        for (let k = 0; k < rows; k++)
+          array.set(part.subarray(k * row, (k + 1) * row), (k * request.count + chunk.start) * floats);
       }
     }
   } catch (error) {
@@ -130,7 +138,8 @@ export async function* chunks(
   for await (const chunk of runJob(gpu, job, checkRunOptions(request.what, options))) {
     const nonFinite = new Uint32Array(chunk.outputs.get(outputs.nonFinite) ?? new ArrayBuffer(4))[0] ?? 0;
     const arrays = new Map<string, Float32Array>();
-    for (const [name, bytes] of chunk.outputs) if (name !== outputs.nonFinite) arrays.set(name, new Float32Array(bytes));
+    for (const [name, bytes] of chunk.outputs)
+      if (name !== outputs.nonFinite) arrays.set(name, new Float32Array(bytes));
     yield { start: chunk.start, result: assemble(request, arrays, nonFinite) };
   }
 }

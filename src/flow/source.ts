@@ -24,7 +24,8 @@ export function sourceSpec(source: Source | undefined, dim: number): SourceSpec 
     checkKeys("source", options, ["distribution", "mean", "std"]);
     const mean = row("source.mean", options.mean ?? new Array(dim).fill(0), dim);
     const std = row("source.std", options.std ?? new Array(dim).fill(1), dim);
-    for (const [i, s] of std.entries()) if (!(s > 0)) throw invalid(`source.std[${i}] is ${s}, but a standard deviation is positive`);
+    for (const [i, s] of std.entries())
+      if (!(s > 0)) throw invalid(`source.std[${i}] is ${s}, but a standard deviation is positive`);
     const constant = -std.reduce((sum, s) => sum + Math.log(s) + Math.log(2 * Math.PI) / 2, 0);
     return { kind, rows: Float32Array.of(...mean, ...std), constant, options: { distribution: "gaussian", mean, std } };
   }
@@ -32,7 +33,8 @@ export function sourceSpec(source: Source | undefined, dim: number): SourceSpec 
   const low = row("source.low", options.low, dim);
   const high = row("source.high", options.high, dim);
   for (const [i, bound] of high.entries()) {
-    if (!(bound > (low[i] ?? 0))) throw invalid(`source.high[${i}] is ${bound}, but it must be above source.low[${i}] = ${low[i]}`);
+    if (!(bound > (low[i] ?? 0)))
+      throw invalid(`source.high[${i}] is ${bound}, but it must be above source.low[${i}] = ${low[i]}`);
   }
   const constant = -high.reduce((sum, bound, i) => sum + Math.log(bound - (low[i] ?? 0)), 0);
   return { kind, rows: Float32Array.of(...low, ...high), constant, options: { distribution: "uniform", low, high } };
@@ -54,6 +56,7 @@ export interface Normalization {
 export function checkNormalization(normalization: Normalization, dim: number): Normalization {
   checkKeys("normalization", normalization, ["mean", "scale"]);
   const scale = row("normalization.scale", normalization.scale, dim);
-  for (const [i, s] of scale.entries()) if (!(s > 0)) throw invalid(`normalization.scale[${i}] is ${s}, but a scale is positive`);
+  for (const [i, s] of scale.entries())
+    if (!(s > 0)) throw invalid(`normalization.scale[${i}] is ${s}, but a scale is positive`);
   return { mean: row("normalization.mean", normalization.mean, dim), scale };
 }

@@ -1,5 +1,12 @@
 import type { Dispatch, PlannedBuffer } from "../gpu/kernel.ts";
-import { drawProbes, drawSource, exportParticles, finishLogProb, importParticles, sourceDensity } from "../kernels/particles.ts";
+import {
+  drawProbes,
+  drawSource,
+  exportParticles,
+  finishLogProb,
+  importParticles,
+  sourceDensity,
+} from "../kernels/particles.ts";
 import { type Chunk, type Conditions, type Engine, names } from "../ode/engine.ts";
 import { schedule, type TimeGrid } from "../ode/grid.ts";
 import { seedKey, streams } from "../random/philox.ts";
@@ -64,7 +71,11 @@ export function logScale(normalization: Normalization | undefined): number {
 }
 
 /** The solve as a job: how each chunk of particles is uploaded, integrated, and brought back. */
-export function trajectoryJob(request: TrajectoryRequest, shared: ReadonlyMap<string, GPUBuffer>, maxBindingBytes: number): Job {
+export function trajectoryJob(
+  request: TrajectoryRequest,
+  shared: ReadonlyMap<string, GPUBuffer>,
+  maxBindingBytes: number,
+): Job {
   const { engine, grid, save, logProb, divergence, normalization } = request;
   const { dim } = engine;
   const tracks = logProb.kind !== "none";
@@ -95,7 +106,11 @@ export function trajectoryJob(request: TrajectoryRequest, shared: ReadonlyMap<st
       const buffer = request.resident?.get(name);
       const bytes = floats * rows * 4;
       const piece = floats * 4;
-      const pieces = Array.from({ length: rows }, (_, k) => ({ from: k * piece, to: (k * request.count * (floats / count) + start * (floats / count)) * 4, bytes: piece }));
+      const pieces = Array.from({ length: rows }, (_, k) => ({
+        from: k * piece,
+        to: (k * request.count * (floats / count) + start * (floats / count)) * 4,
+        bytes: piece,
+      }));
       results.push({ name, bytes, ...(buffer && { resident: { buffer, pieces } }) });
     };
     const dispatches: Dispatch[] = [];
@@ -103,18 +118,41 @@ export function trajectoryJob(request: TrajectoryRequest, shared: ReadonlyMap<st
 
     // Start: rows from the host, or draws from the source.
     if ("rows" in request.start) {
-      buffers.push({ name: "rows", bytes: count * dim * 4, data: request.start.rows.subarray(start * dim, (start + count) * dim) });
-      dispatches.push(importParticles({ count, capacity, dim, rows: "rows", state: names.state, affine: affine(request.unitsIn) }));
+      buffers.push({
+        name: "rows",
+        bytes: count * dim * 4,
+        data: request.start.rows.subarray(start * dim, (start + count) * dim),
+      });
+      dispatches.push(
+        importParticles({ count, capacity, dim, rows: "rows", state: names.state, affine: affine(request.unitsIn) }),
+      );
     } else {
       const first = request.start.first + start;
       dispatches.push(
-        drawSource({ kind: request.source.kind, capacity, dim, first, key: seedKey(request.start.seed), stream: streams.source, source: "source", state: names.state }),
+        drawSource({
+          kind: request.source.kind,
+          capacity,
+          dim,
+          first,
+          key: seedKey(request.start.seed),
+          stream: streams.source,
+          source: "source",
+          state: names.state,
+        }),
       );
     }
     dispatches.push(...engine.begin(chunk, request.conditions));
 
     const density = () =>
-      sourceDensity({ kind: request.source.kind, capacity, dim, constant: request.source.constant, source: "source", state: names.state, density: "base" });
+      sourceDensity({
+        kind: request.source.kind,
+        capacity,
+        dim,
+        constant: request.source.constant,
+        source: "source",
+        state: names.state,
+        density: "base",
+      });
     if (tracks) {
       buffers.push({ name: names.integral, bytes: probes * capacity * 4, data: new Float32Array(probes * capacity) });
       buffers.push({ name: outputs.logProb, bytes: count * 4 });
@@ -130,15 +168,40 @@ export function trajectoryJob(request: TrajectoryRequest, shared: ReadonlyMap<st
     if (mode.mode === "probes") {
       const bytes = probes * dim * capacity * 4;
       if (mode.kind === "given") {
-        buffers.push({ name: names.probes, bytes, data: featureMajor(divergence.vectors ?? new Float32Array(0), request.count, dim, probes, chunk) });
+        buffers.push({
+          name: names.probes,
+          bytes,
+          data: featureMajor(divergence.vectors ?? new Float32Array(0), request.count, dim, probes, chunk),
+        });
       } else {
         buffers.push({ name: names.probes, bytes });
         const first = "first" in request.start ? request.start.first + start : start;
-        dispatches.push(drawProbes({ kind: mode.kind, capacity, dim, count: probes, first, key: seedKey(request.seed), stream: streams.probe, probes: names.probes }));
+        dispatches.push(
+          drawProbes({
+            kind: mode.kind,
+            capacity,
+            dim,
+            count: probes,
+            first,
+            key: seedKey(request.seed),
+            stream: streams.probe,
+            probes: names.probes,
+          }),
+        );
       }
     }
     const exportTo = (rows: string, units: "flow" | "data", tally: boolean, offset = 0) =>
-      exportParticles({ count, capacity, dim, state: names.state, rows, nonFinite: outputs.nonFinite, offset, tally, affine: affine(units) });
+      exportParticles({
+        count,
+        capacity,
+        dim,
+        state: names.state,
+        rows,
+        nonFinite: outputs.nonFinite,
+        offset,
+        tally,
+        affine: affine(units),
+      });
     if (request.wantStart) {
       buffers.push({ name: outputs.start, bytes: count * dim * 4 });
       dispatches.push(exportTo(outputs.start, "flow", false));
@@ -193,12 +256,16 @@ export function trajectoryJob(request: TrajectoryRequest, shared: ReadonlyMap<st
     return { buffers, dispatches, outputs: results };
   }
 
-  const floats = dim * 4 + saves * (dim + 1) + probes * (1 + (mode.mode === "probes" ? dim : 0)) + 4 + engine.scratchFloats(mode);
+  const floats =
+    dim * 4 + saves * (dim + 1) + probes * (1 + (mode.mode === "probes" ? dim : 0)) + 4 + engine.scratchFloats(mode);
   return {
     what: request.what,
     count: request.count,
     bytesPerParticle: floats * 4,
-    flopsPerParticle: Math.max(1, steps * (weighted * engine.divergenceFlops(mode) + (stages - weighted) * engine.flops)),
+    flopsPerParticle: Math.max(
+      1,
+      steps * (weighted * engine.divergenceFlops(mode) + (stages - weighted) * engine.flops),
+    ),
     largestChunk: Math.max(1, Math.floor(maxBindingBytes / (widestRow * 4)) - particleMultiple),
     shared,
     plan,
@@ -206,7 +273,13 @@ export function trajectoryJob(request: TrajectoryRequest, shared: ReadonlyMap<st
 }
 
 /** Probe vectors [probes, n, dim] of a chunk, as the kernels want them: [probes][dim][capacity]. */
-export function featureMajor(vectors: Float32Array, n: number, dim: number, probes: number, { start, count, capacity }: Chunk): Float32Array {
+export function featureMajor(
+  vectors: Float32Array,
+  n: number,
+  dim: number,
+  probes: number,
+  { start, count, capacity }: Chunk,
+): Float32Array {
   const out = new Float32Array(probes * dim * capacity);
   for (let k = 0; k < probes; k++) {
     for (let p = 0; p < count; p++) {

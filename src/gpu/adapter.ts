@@ -83,7 +83,8 @@ async function findAdapter(options: GpuOptions): Promise<GPUAdapter> {
 export async function requestDevice(options: GpuOptions): Promise<{ device: GPUDevice; info: GpuInfo }> {
   if (options.device) {
     const { device } = options;
-    if (typeof device.createBuffer !== "function") throw invalid("device is not a GPUDevice: pass what adapter.requestDevice() resolved to");
+    if (typeof device.createBuffer !== "function")
+      throw invalid("device is not a GPUDevice: pass what adapter.requestDevice() resolved to");
     return { device, info: describe(device.adapterInfo, device.features) };
   }
   const adapter = await findAdapter(options);

@@ -52,7 +52,11 @@ export class BufferPool {
       );
     }
     this.#device.pushErrorScope("out-of-memory");
-    const buffer = this.#device.createBuffer({ size, usage: purpose === "storage" ? storageUsage : stagingUsage, label });
+    const buffer = this.#device.createBuffer({
+      size,
+      usage: purpose === "storage" ? storageUsage : stagingUsage,
+      label,
+    });
     const scope = this.#device.popErrorScope();
     this.#live.add(buffer);
     const error = await scope;

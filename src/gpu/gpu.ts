@@ -54,9 +54,13 @@ export class Gpu {
   /** @internal */
   lostError(cause?: unknown): PushforwardError {
     const why = this.#lost ? ` (${this.#lost.reason}: ${this.#lost.message})` : "";
-    return new PushforwardError("device-lost", `the GPU device was lost${why}: open a new one with openGpu() and load the flow again`, {
-      cause,
-    });
+    return new PushforwardError(
+      "device-lost",
+      `the GPU device was lost${why}: open a new one with openGpu() and load the flow again`,
+      {
+        cause,
+      },
+    );
   }
 
   get isLost(): boolean {
@@ -89,7 +93,9 @@ export class Gpu {
 export async function openGpu(options: GpuOptions = {}): Promise<Gpu> {
   const { memoryBudget, software } = options;
   if (memoryBudget !== undefined && !(Number.isFinite(memoryBudget) && memoryBudget >= mebibyte)) {
-    throw invalid(`memoryBudget is ${memoryBudget}, but it is a number of bytes and at least ${mebibyte}: leave it out for the default`);
+    throw invalid(
+      `memoryBudget is ${memoryBudget}, but it is a number of bytes and at least ${mebibyte}: leave it out for the default`,
+    );
   }
   if (software !== undefined && !["allow", "forbid", "require"].includes(software)) {
     throw invalid(`software is "${String(software)}", but it is "allow", "forbid" or "require"`);

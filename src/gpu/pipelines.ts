@@ -66,6 +66,9 @@ export class PipelineCache {
     const details = messages.map((m) => `${m.lineNum}:${m.linePos} ${m.message}`).join("\n");
     const reason = pipeline.status === "rejected" ? String(pipeline.reason?.message ?? pipeline.reason) : "";
     const validation = error.status === "fulfilled" ? (error.value?.message ?? "") : "";
-    throw new PushforwardError("shader", `the kernel "${kernel.label}" does not compile: ${details || validation || reason}`);
+    throw new PushforwardError(
+      "shader",
+      `the kernel "${kernel.label}" does not compile: ${details || validation || reason}`,
+    );
   }
 }

@@ -20,7 +20,12 @@ export interface DenseCall {
   readonly activation: string;
   /** Matrices in a row (tangents) in `in` and `out`, each of the given number of feature rows. */
   readonly batch?: { readonly count: number; readonly inRows: number; readonly outRows: number };
-  readonly names: { readonly weights: string; readonly in: string; readonly out: string; readonly slopes?: string | undefined };
+  readonly names: {
+    readonly weights: string;
+    readonly in: string;
+    readonly out: string;
+    readonly slopes?: string | undefined;
+  };
 }
 
 /** The particles that a plan is for: all `capacity` of a row, a multiple of 64, padding included (so padding is finite too). */
@@ -37,7 +42,9 @@ function denseTile(subgroup: number): DenseTile {
 }
 
 function gradientTile(subgroup: number): GradientTile {
-  return subgroup >= 4 && gradientWorkgroup.inputs % subgroup === 0 ? { outputs: 16, inputs: 4, gather: subgroup } : plainGradientTile;
+  return subgroup >= 4 && gradientWorkgroup.inputs % subgroup === 0
+    ? { outputs: 16, inputs: 4, gather: subgroup }
+    : plainGradientTile;
 }
 
 /** Dispatches of one dense layer, cut over particles so that each stays within `maxFlops`. */
@@ -63,9 +70,18 @@ export function planDense(call: DenseCall, { capacity, maxFlops, subgroup = 0 }:
       kernel,
       buffers: [names.weights, names.in, names.out, names.slopes].filter((name) => name !== undefined),
       params: packParams(
-        [first, now, stride, inputs, outputs, layer.weights, layer.rowVectors, layer.bias, (batch?.inRows ?? 0) * stride, (batch?.outRows ?? 0) * stride].map(
-          (value) => u32(value),
-        ),
+        [
+          first,
+          now,
+          stride,
+          inputs,
+          outputs,
+          layer.weights,
+          layer.rowVectors,
+          layer.bias,
+          (batch?.inRows ?? 0) * stride,
+          (batch?.outRows ?? 0) * stride,
+        ].map((value) => u32(value)),
       ),
       workgroups: [Math.ceil(now / step), Math.ceil(outputs / (4 * quads)), batch?.count ?? 1],
       flops: now * perVector,
@@ -107,9 +123,19 @@ export function planWeightGradient(
       kernel: weightGradientKernel(tile),
       buffers: [o.names.cotangents, o.names.inputs, o.names.partials],
       params: packParams(
-        [vectors, vectors, segmentVectors, o.inputs, o.outputs, o.weightOffset, o.biasOffset, o.parameterCount, o.swap?.x ?? 0, o.swap?.time ?? 0, segment].map(
-          (value) => u32(value),
-        ),
+        [
+          vectors,
+          vectors,
+          segmentVectors,
+          o.inputs,
+          o.outputs,
+          o.weightOffset,
+          o.biasOffset,
+          o.parameterCount,
+          o.swap?.x ?? 0,
+          o.swap?.time ?? 0,
+          segment,
+        ].map((value) => u32(value)),
       ),
       workgroups: [
         Math.ceil((o.inputs + 1) / tile.inputs / gradientWorkgroup.inputs),

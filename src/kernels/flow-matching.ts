@@ -22,8 +22,15 @@ export function planBatch(o: {
   const { velocity, names } = o;
   const labels = names.labels !== undefined;
   return {
-    kernel: batchKernel({ source: o.source, fourier: fourierOf(velocity), labels, context: names.context !== undefined }),
-    buffers: [names.data, names.constants, "h0", "target", names.labels, names.context].filter((name) => name !== undefined),
+    kernel: batchKernel({
+      source: o.source,
+      fourier: fourierOf(velocity),
+      labels,
+      context: names.context !== undefined,
+    }),
+    buffers: [names.data, names.constants, "h0", "target", names.labels, names.context].filter(
+      (name) => name !== undefined,
+    ),
     params: packParams([
       u32(o.capacity),
       u32(velocity.dim),
@@ -47,7 +54,12 @@ export function planBatch(o: {
 }
 
 /** Input rows and targets from given x_0, x_1 and t. */
-export function planGivenBatch(o: { velocity: MlpVelocity; capacity: number; count: number; names: { starts: string; ends: string; times: string } }): Dispatch {
+export function planGivenBatch(o: {
+  velocity: MlpVelocity;
+  capacity: number;
+  count: number;
+  names: { starts: string; ends: string; times: string };
+}): Dispatch {
   return {
     kernel: givenBatchKernel({ fourier: fourierOf(o.velocity) }),
     buffers: [o.names.starts, o.names.ends, o.names.times, "h0", "target"],

@@ -41,7 +41,10 @@ function fusedParams(slice: Slice, first: number, slots: number, firstStep: numb
 function* slotRanges({ capacity, maxFlops, tiling }: Slice, flops: number): Generator<[first: number, slots: number]> {
   const slots = capacity / (tiling.lanes * tiling.groups);
   // never so few that a device would idle
-  const most = Math.max(4 * tiling.workgroupSize, Math.floor(maxFlops / flops / tiling.workgroupSize) * tiling.workgroupSize);
+  const most = Math.max(
+    4 * tiling.workgroupSize,
+    Math.floor(maxFlops / flops / tiling.workgroupSize) * tiling.workgroupSize,
+  );
   for (let first = 0; first < slots; first += most) yield [first, Math.min(most, slots - first)];
 }
 
@@ -55,14 +58,28 @@ export function planIntegrate(
     firstStep: number;
     lastStep: number;
     flopsPerStep: number;
-    names: { weights?: string | undefined; offsets?: string | undefined; schedule: string; state: string; integral?: string | undefined; probes?: string | undefined };
+    names: {
+      weights?: string | undefined;
+      offsets?: string | undefined;
+      schedule: string;
+      state: string;
+      integral?: string | undefined;
+      probes?: string | undefined;
+    };
   },
 ): Dispatch[] {
   const { field, tiling, stages, divergence, freeStages } = o;
   const kernel = integrateKernel({ field, tiling, stages, divergence, freeStages });
   const { names } = o;
   const tracks = o.divergence.mode !== "none";
-  const buffers = [names.weights, names.offsets, names.schedule, names.state, tracks ? names.integral : undefined, o.divergence.mode === "probes" ? names.probes : undefined];
+  const buffers = [
+    names.weights,
+    names.offsets,
+    names.schedule,
+    names.state,
+    tracks ? names.integral : undefined,
+    o.divergence.mode === "probes" ? names.probes : undefined,
+  ];
   const slotFlops = o.flopsPerStep * o.tiling.lanes * o.tiling.groups;
   const dispatches: Dispatch[] = [];
   for (const [first, slots] of slotRanges(o, slotFlops)) {
@@ -88,13 +105,31 @@ export function planEvaluate(
     output: EvaluateOutput;
     divergence: DivergenceText;
     flops: number;
-    names: { weights?: string | undefined; offsets?: string | undefined; state: string; times: string; result: string; probes?: string | undefined; tangent?: string | undefined; product?: string | undefined };
+    names: {
+      weights?: string | undefined;
+      offsets?: string | undefined;
+      state: string;
+      times: string;
+      result: string;
+      probes?: string | undefined;
+      tangent?: string | undefined;
+      product?: string | undefined;
+    };
   },
 ): Dispatch[] {
   const { field, tiling, output, divergence } = o;
   const kernel = evaluateKernel({ field, tiling, output, divergence });
   const { names } = o;
-  const buffers = [names.weights, names.offsets, names.state, names.times, names.result, o.divergence.mode === "probes" ? names.probes : undefined, names.tangent, names.product];
+  const buffers = [
+    names.weights,
+    names.offsets,
+    names.state,
+    names.times,
+    names.result,
+    o.divergence.mode === "probes" ? names.probes : undefined,
+    names.tangent,
+    names.product,
+  ];
   const slotFlops = o.flops * o.tiling.lanes * o.tiling.groups;
   return Array.from(slotRanges(o, slotFlops), ([first, slots]) => ({
     kernel,
@@ -124,7 +159,18 @@ export function planCondition(o: {
     kernel: conditionKernel({ labels: names.labels !== undefined, context: names.context !== undefined }),
     buffers: [names.parameters, names.offsets, names.labels, names.context].filter((name) => name !== undefined),
     params: packParams(
-      [o.count, o.capacity, o.width, o.units, o.inputs, o.column, o.classes, o.context, o.branch, o.nullClass ? 1 : 0].map((value) => u32(value)),
+      [
+        o.count,
+        o.capacity,
+        o.width,
+        o.units,
+        o.inputs,
+        o.column,
+        o.classes,
+        o.context,
+        o.branch,
+        o.nullClass ? 1 : 0,
+      ].map((value) => u32(value)),
     ),
     workgroups: gridOf(Math.ceil(o.capacity / particleWorkgroup)),
     flops: o.capacity * o.width * (2 + 2 * o.context),

@@ -9,15 +9,22 @@ import {
   type SourceKind,
   sourceDensityKernel,
 } from "../../shaders/particles.ts";
-import { type Dispatch, f32, packParams, u32 } from "../gpu/kernel.ts";
 import { gridOf } from "../gpu/grid.ts";
+import { type Dispatch, f32, packParams, u32 } from "../gpu/kernel.ts";
 
 const perParticle = (particles: number) => gridOf(Math.ceil(particles / particleWorkgroup));
 const low = (value: number) => value % 2 ** 32;
 const high = (value: number) => Math.floor(value / 2 ** 32);
 
 /** Rows [count][dim] in `rows` → `state` [dim][capacity]. With `affine`, from data units into the flow's own space. */
-export function importParticles(o: { count: number; capacity: number; dim: number; rows: string; state: string; affine?: string | undefined }): Dispatch {
+export function importParticles(o: {
+  count: number;
+  capacity: number;
+  dim: number;
+  rows: string;
+  state: string;
+  affine?: string | undefined;
+}): Dispatch {
   return {
     kernel: importKernel({ affine: o.affine !== undefined }),
     buffers: [o.rows, o.state, ...(o.affine === undefined ? [] : [o.affine])],
@@ -49,23 +56,51 @@ export function exportParticles(o: {
 }
 
 /** X_0 of particles `first`, `first + 1`, … into `state`. */
-export function drawSource(o: { kind: SourceKind; capacity: number; dim: number; first: number; key: readonly [number, number]; stream: number; source: string; state: string }): Dispatch {
+export function drawSource(o: {
+  kind: SourceKind;
+  capacity: number;
+  dim: number;
+  first: number;
+  key: readonly [number, number];
+  stream: number;
+  source: string;
+  state: string;
+}): Dispatch {
   return {
     kernel: drawSourceKernel({ kind: o.kind }),
     buffers: [o.source, o.state],
-    params: packParams([u32(o.capacity), u32(o.dim), u32(low(o.first)), u32(high(o.first)), u32(o.key[0]), u32(o.key[1]), u32(o.stream)]),
+    params: packParams([
+      u32(o.capacity),
+      u32(o.dim),
+      u32(low(o.first)),
+      u32(high(o.first)),
+      u32(o.key[0]),
+      u32(o.key[1]),
+      u32(o.stream),
+    ]),
     workgroups: perParticle(o.capacity),
     flops: o.capacity * o.dim * 60,
   };
 }
 
 /** Z of particles `first`, `first + 1`, … into `probes` [K][dim][capacity]. */
-export function drawProbes(o: { kind: ProbeKind; capacity: number; dim: number; count: number; first: number; key: readonly [number, number]; stream: number; probes: string }): Dispatch {
+export function drawProbes(o: {
+  kind: ProbeKind;
+  capacity: number;
+  dim: number;
+  count: number;
+  first: number;
+  key: readonly [number, number];
+  stream: number;
+  probes: string;
+}): Dispatch {
   return {
     kernel: drawProbesKernel({ kind: o.kind }),
     buffers: [o.probes],
     params: packParams([
-      ...[o.capacity, o.dim, low(o.first), high(o.first), o.key[0], o.key[1], o.stream, o.count].map((value) => u32(value)),
+      ...[o.capacity, o.dim, low(o.first), high(o.first), o.key[0], o.key[1], o.stream, o.count].map((value) =>
+        u32(value),
+      ),
     ]),
     workgroups: perParticle(o.capacity),
     flops: o.capacity * o.dim * o.count * 40,
@@ -73,7 +108,15 @@ export function drawProbes(o: { kind: ProbeKind; capacity: number; dim: number; 
 }
 
 /** log p_0 of `state` into `density`; `constant` is the part that does not depend on x. */
-export function sourceDensity(o: { kind: SourceKind; capacity: number; dim: number; constant: number; source: string; state: string; density: string }): Dispatch {
+export function sourceDensity(o: {
+  kind: SourceKind;
+  capacity: number;
+  dim: number;
+  constant: number;
+  source: string;
+  state: string;
+  density: string;
+}): Dispatch {
   return {
     kernel: sourceDensityKernel({ kind: o.kind }),
     buffers: [o.source, o.state, o.density],
@@ -99,7 +142,14 @@ export function finishLogProb(o: {
   return {
     kernel: finishLogProbKernel({ standardError: o.standardError !== undefined }),
     buffers: [o.base, o.integral, o.logProb, ...(o.standardError === undefined ? [] : [o.standardError])],
-    params: packParams([u32(o.count), u32(o.capacity), u32(o.probes), f32(o.sign), f32(o.constant), u32(o.offset ?? 0)]),
+    params: packParams([
+      u32(o.count),
+      u32(o.capacity),
+      u32(o.probes),
+      f32(o.sign),
+      f32(o.constant),
+      u32(o.offset ?? 0),
+    ]),
     workgroups: perParticle(o.count),
     flops: o.count * o.probes * 6,
   };

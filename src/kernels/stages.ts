@@ -12,7 +12,14 @@ import { type Dispatch, f32, type Kernel, packParams, u32 } from "../gpu/kernel.
 
 type Field = readonly ["u32" | "f32", number];
 
-function perParticle(kernel: Kernel, buffers: string[], capacity: number, dim: number, fields: Field[], work: number): Dispatch {
+function perParticle(
+  kernel: Kernel,
+  buffers: string[],
+  capacity: number,
+  dim: number,
+  fields: Field[],
+  work: number,
+): Dispatch {
   return {
     kernel,
     buffers,
@@ -23,7 +30,16 @@ function perParticle(kernel: Kernel, buffers: string[], capacity: number, dim: n
 }
 
 /** Input rows x + Σ h a_j k_j and time; `times` names a buffer of times per particle. */
-export function planStageInput(o: { capacity: number; dim: number; fourier: number; time: number | { times: string }; a: readonly number[]; ks: readonly string[]; state: string; input: string }): Dispatch {
+export function planStageInput(o: {
+  capacity: number;
+  dim: number;
+  fourier: number;
+  time: number | { times: string };
+  a: readonly number[];
+  ks: readonly string[];
+  state: string;
+  input: string;
+}): Dispatch {
   const perParticleTime = typeof o.time === "object";
   return perParticle(
     stageInputKernel({ previous: o.ks.length, fourier: o.fourier, times: perParticleTime }),
@@ -35,7 +51,16 @@ export function planStageInput(o: { capacity: number; dim: number; fourier: numb
   );
 }
 
-export function planConditionRows(o: { capacity: number; count: number; row: number; classes: number; context: number; input: string; labels?: string | undefined; contextRows?: string | undefined }): Dispatch {
+export function planConditionRows(o: {
+  capacity: number;
+  count: number;
+  row: number;
+  classes: number;
+  context: number;
+  input: string;
+  labels?: string | undefined;
+  contextRows?: string | undefined;
+}): Dispatch {
   return perParticle(
     conditionRowsKernel({ labels: o.labels !== undefined, context: o.contextRows !== undefined }),
     [o.input, o.labels, o.contextRows].filter((name) => name !== undefined),
@@ -46,23 +71,69 @@ export function planConditionRows(o: { capacity: number; count: number; row: num
   );
 }
 
-export function planMix(o: { capacity: number; dim: number; weight: number; add: boolean; value: string; target: string }): Dispatch {
+export function planMix(o: {
+  capacity: number;
+  dim: number;
+  weight: number;
+  add: boolean;
+  value: string;
+  target: string;
+}): Dispatch {
   return perParticle(mixKernel({ add: o.add }), [o.value, o.target], o.capacity, o.dim, [f32(o.weight)], 2 * o.dim);
 }
 
-export function planFinishStep(o: { capacity: number; dim: number; b: readonly number[]; ks: readonly string[]; state: string }): Dispatch {
+export function planFinishStep(o: {
+  capacity: number;
+  dim: number;
+  b: readonly number[];
+  ks: readonly string[];
+  state: string;
+}): Dispatch {
   const stages = o.ks.length;
-  return perParticle(finishStepKernel({ stages }), [o.state, ...o.ks], o.capacity, o.dim, [0, 1, 2, 3].map((j) => f32(o.b[j] ?? 0)), 2 * stages * o.dim);
+  return perParticle(
+    finishStepKernel({ stages }),
+    [o.state, ...o.ks],
+    o.capacity,
+    o.dim,
+    [0, 1, 2, 3].map((j) => f32(o.b[j] ?? 0)),
+    2 * stages * o.dim,
+  );
 }
 
-export function planTangentInput(o: { capacity: number; dim: number; first: number; tangents: number; probes?: string | undefined; input: string }): Dispatch {
+export function planTangentInput(o: {
+  capacity: number;
+  dim: number;
+  first: number;
+  tangents: number;
+  probes?: string | undefined;
+  input: string;
+}): Dispatch {
   const basis = o.probes === undefined;
   const buffers = o.probes === undefined ? [o.input] : [o.input, o.probes];
-  return perParticle(tangentInputKernel({ basis }), buffers, o.capacity, o.dim, [u32(o.first), u32(o.tangents)], 2 * o.dim * o.tangents);
+  return perParticle(
+    tangentInputKernel({ basis }),
+    buffers,
+    o.capacity,
+    o.dim,
+    [u32(o.first), u32(o.tangents)],
+    2 * o.dim * o.tangents,
+  );
 }
 
 /** Adds weight·(v·Jv): into row 0 of `sums`, or for `each` tangent into its own row. `begin` starts the sum of row 0 anew. */
-export function planTangentDot(o: { capacity: number; dim: number; first: number; tangents: number; weight: number; each: boolean; begin: boolean; basis: boolean; products: string; tangentInput: string; sums: string }): Dispatch {
+export function planTangentDot(o: {
+  capacity: number;
+  dim: number;
+  first: number;
+  tangents: number;
+  weight: number;
+  each: boolean;
+  begin: boolean;
+  basis: boolean;
+  products: string;
+  tangentInput: string;
+  sums: string;
+}): Dispatch {
   return perParticle(
     tangentDotKernel({ basis: o.basis, each: o.each }),
     [o.products, o.sums, ...(o.basis ? [] : [o.tangentInput])],

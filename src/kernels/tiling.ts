@@ -1,4 +1,4 @@
-import { packedSizes, type NarrowMlp } from "../../shaders/narrow-mlp.ts";
+import { type NarrowMlp, packedSizes } from "../../shaders/narrow-mlp.ts";
 import type { Tiling } from "../../shaders/tiling.ts";
 import type { GpuInfo } from "../gpu/adapter.ts";
 
@@ -9,7 +9,9 @@ import type { GpuInfo } from "../gpu/adapter.ts";
  * Tangents are further accumulators, so they halve the particles.
  */
 export function chooseTiling(info: GpuInfo, maxUniformBytes: number, mlp: NarrowMlp, tangents: number): Tiling {
-  const shape = softwareShape(info, mlp, tangents) ?? ({ lanes: 1, groups: 1, outputs: 4, keep: "array", workgroupSize: 64 } as const);
+  const shape =
+    softwareShape(info, mlp, tangents) ??
+    ({ lanes: 1, groups: 1, outputs: 4, keep: "array", workgroupSize: 64 } as const);
   const { total, block } = packedSizes(mlp, shape.outputs);
   const subgroup = subgroupForWeights(info);
   return {
@@ -28,9 +30,21 @@ function softwareShape(info: GpuInfo, mlp: NarrowMlp, tangents: number) {
   if (!info.software) return undefined;
   const isLavapipe = /llvmpipe|lavapipe/i.test(`${info.architecture} ${info.description} ${info.vendor}`);
   if (isLavapipe) {
-    return { lanes: tangents > 0 ? 2 : 4, groups: 1, outputs: tangents > 0 ? 4 : 2, keep: "rotate", workgroupSize: 32 } as const;
+    return {
+      lanes: tangents > 0 ? 2 : 4,
+      groups: 1,
+      outputs: tangents > 0 ? 4 : 2,
+      keep: "rotate",
+      workgroupSize: 32,
+    } as const;
   }
-  return { lanes: 4, groups: tangents > 1 || mlp.dim > 4 ? 1 : 2, outputs: 2, keep: "array", workgroupSize: 32 } as const;
+  return {
+    lanes: 4,
+    groups: tangents > 1 || mlp.dim > 4 ? 1 : 2,
+    outputs: 2,
+    keep: "array",
+    workgroupSize: 32,
+  } as const;
 }
 
 /** The user's WGSL takes one particle at a time. */

@@ -62,7 +62,13 @@ export interface Engine {
   /** Dispatches to run once per chunk, before anything else. */
   begin(chunk: Chunk, conditions: Conditions): Dispatch[];
   /** Dispatches for steps firstStep … lastStep − 1. */
-  integrate(chunk: Chunk, conditions: Conditions, integration: Integration, firstStep: number, lastStep: number): Dispatch[];
+  integrate(
+    chunk: Chunk,
+    conditions: Conditions,
+    integration: Integration,
+    firstStep: number,
+    lastStep: number,
+  ): Dispatch[];
   /** Dispatches for one evaluation at `state` and `times`. */
   evaluate(chunk: Chunk, conditions: Conditions, output: Evaluation, divergence: DivergenceMode): Dispatch[];
 }

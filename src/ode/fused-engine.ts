@@ -70,7 +70,15 @@ export function fusedMlpEngine(gpu: Gpu, velocity: MlpVelocity, mlp: NarrowMlp, 
       return [
         { name: "offsets", bytes: branchesOf(velocity, conditions).count * mlp.width * capacity * 4 },
         ...(labels ? [{ name: "labels", bytes: count * 4, data: labels.subarray(start, start + count) }] : []),
-        ...(context ? [{ name: "context", bytes: count * velocity.context * 4, data: context.subarray(start * velocity.context, (start + count) * velocity.context) }] : []),
+        ...(context
+          ? [
+              {
+                name: "context",
+                bytes: count * velocity.context * 4,
+                data: context.subarray(start * velocity.context, (start + count) * velocity.context),
+              },
+            ]
+          : []),
       ];
     },
     begin({ count, capacity }, conditions) {
@@ -108,7 +116,8 @@ export function fusedMlpEngine(gpu: Gpu, velocity: MlpVelocity, mlp: NarrowMlp, 
         freeStages: integration.freeStages,
         firstStep,
         lastStep,
-        flopsPerStep: branches * (weighted * tangentFlops(dim, flops, divergence) + (integration.stages - weighted) * flops),
+        flopsPerStep:
+          branches * (weighted * tangentFlops(dim, flops, divergence) + (integration.stages - weighted) * flops),
         names: { ...fieldNames(o.tiling), ...names },
       });
     },
@@ -119,7 +128,11 @@ export function fusedMlpEngine(gpu: Gpu, velocity: MlpVelocity, mlp: NarrowMlp, 
       return planEvaluate({
         ...o,
         output,
-        flops: branchesOf(velocity, conditions).count * (output === "jvp" ? 2 * flops : tangentFlops(dim, flops, output === "divergence" ? divergence : { mode: "none" })),
+        flops:
+          branchesOf(velocity, conditions).count *
+          (output === "jvp"
+            ? 2 * flops
+            : tangentFlops(dim, flops, output === "divergence" ? divergence : { mode: "none" })),
         names: {
           ...fieldNames(o.tiling),
           state: names.state,
@@ -175,13 +188,20 @@ export function wgslEngine(velocity: WgslVelocity): Engine {
       }),
     evaluate(chunk, _conditions, output, divergence) {
       if (output === "jvp" || output === "vjp") {
-        throw new PushforwardError("unsupported", `${output} of a wgslVelocity is not in this version: it needs an mlp`);
+        throw new PushforwardError(
+          "unsupported",
+          `${output} of a wgslVelocity is not in this version: it needs an mlp`,
+        );
       }
       return planEvaluate({
         ...slice(chunk, output === "divergence" ? divergence : { mode: "none" }),
         output,
         flops: 2 * flops,
-        names: { state: names.state, times: names.times, result: output === "divergence" ? names.divergence : names.velocity },
+        names: {
+          state: names.state,
+          times: names.times,
+          result: output === "divergence" ? names.divergence : names.velocity,
+        },
       });
     },
   };

@@ -30,14 +30,22 @@ export function timeGrid(what: string, solver: Solver, from: number, to: number)
   if (typeof solver !== "object" || solver === null) {
     throw invalid(`${what}: solver is ${show(solver)}, but it is an object such as { method: "midpoint", steps: 50 }`);
   }
-  const method = checkWord(`${what}: solver.method`, solver.method, [...(Object.keys(tableaux) as FixedStepMethod[]), "dopri5"] as const);
+  const method = checkWord(`${what}: solver.method`, solver.method, [
+    ...(Object.keys(tableaux) as FixedStepMethod[]),
+    "dopri5",
+  ] as const);
   if (method === "dopri5") {
-    throw new PushforwardError("unsupported", `${what}: the adaptive solver "dopri5" is not in this version: use "rk4" or "midpoint" with a number of steps`);
+    throw new PushforwardError(
+      "unsupported",
+      `${what}: the adaptive solver "dopri5" is not in this version: use "rk4" or "midpoint" with a number of steps`,
+    );
   }
   const tableau = tableaux[method];
   checkKeys(`${what}: solver`, solver, ["method", "steps", "times"]);
   if ("steps" in solver && "times" in solver) {
-    throw invalid(`${what}: solver has both steps and times: pass the number of equal steps or an explicit grid, not both`);
+    throw invalid(
+      `${what}: solver has both steps and times: pass the number of equal steps or an explicit grid, not both`,
+    );
   }
   if ("times" in solver) return { tableau, times: explicitTimes(what, solver.times, from, to) };
   if (!("steps" in solver) || solver.steps === undefined) {
@@ -48,18 +56,29 @@ export function timeGrid(what: string, solver: Solver, from: number, to: number)
 }
 
 function explicitTimes(what: string, times: unknown, from: number, to: number): Float64Array {
-  const list = Array.isArray(times) || times instanceof Float64Array || times instanceof Float32Array ? Float64Array.from(times) : undefined;
-  if (!list || list.length < 2) throw invalid(`${what}: solver.times is ${show(times)}, but it is a list of at least two times`);
+  const list =
+    Array.isArray(times) || times instanceof Float64Array || times instanceof Float32Array
+      ? Float64Array.from(times)
+      : undefined;
+  if (!list || list.length < 2)
+    throw invalid(`${what}: solver.times is ${show(times)}, but it is a list of at least two times`);
   for (const [k, time] of list.entries()) {
     checkFinite(`${what}: solver.times[${k}]`, time);
     if (k > 0 && Math.sign(time - (list[k - 1] ?? 0)) !== Math.sign(to - from)) {
-      throw invalid(`${what}: solver.times go from ${list[k - 1]} to ${time}, but they must move strictly from ${from} towards ${to}`);
+      throw invalid(
+        `${what}: solver.times go from ${list[k - 1]} to ${time}, but they must move strictly from ${from} towards ${to}`,
+      );
     }
   }
   const tolerance = closeness * Math.abs(to - from);
-  for (const [name, wanted, k] of [["start", from, 0], ["end", to, list.length - 1]] as const) {
+  for (const [name, wanted, k] of [
+    ["start", from, 0],
+    ["end", to, list.length - 1],
+  ] as const) {
     if (Math.abs((list[k] ?? Number.NaN) - wanted) > tolerance) {
-      throw invalid(`${what}: solver.times ${name} at ${list[k]}, but the interval's ${name} is ${wanted}: make the grid ${name} there, or pass from and to`);
+      throw invalid(
+        `${what}: solver.times ${name} at ${list[k]}, but the interval's ${name} is ${wanted}: make the grid ${name} there, or pass from and to`,
+      );
     }
     list[k] = wanted;
   }
@@ -67,13 +86,19 @@ function explicitTimes(what: string, times: unknown, from: number, to: number): 
 }
 
 /** Indices into the grid of the times to save; an unknown time is an error that names the nearest one and a step count that fits. */
-export function saveIndices(what: string, grid: TimeGrid, saveAt: readonly number[] | "steps" | undefined): number[] | undefined {
+export function saveIndices(
+  what: string,
+  grid: TimeGrid,
+  saveAt: readonly number[] | "steps" | undefined,
+): number[] | undefined {
   if (saveAt === undefined) return undefined;
   const { times } = grid;
   if (saveAt === "steps") return Array.from(times.keys());
   if (typeof saveAt === "string" || !(Array.isArray(saveAt) || ArrayBuffer.isView(saveAt))) {
     const near = typeof saveAt === "string" ? nearest(saveAt, ["steps"]) : undefined;
-    throw invalid(`${what}: saveAt is ${show(saveAt)}, but it is "steps" or a list of times${near ? `: did you mean "${near}"?` : ""}`);
+    throw invalid(
+      `${what}: saveAt is ${show(saveAt)}, but it is "steps" or a list of times${near ? `: did you mean "${near}"?` : ""}`,
+    );
   }
   const first = times[0] ?? 0;
   const last = times[times.length - 1] ?? 0;
@@ -86,9 +111,14 @@ export function saveIndices(what: string, grid: TimeGrid, saveAt: readonly numbe
     if (Math.abs((times[best] ?? 0) - time) > closeness * span) {
       const fit = fittingSteps((time - first) / (last - first));
       const advice = fit ? `use solver.steps: ${fit}` : "use solver.times with that time in it";
-      throw invalid(`${what}: saveAt[${i}] = ${time} is no time of the grid; the nearest is ${times[best]}: save there, or ${advice}`);
+      throw invalid(
+        `${what}: saveAt[${i}] = ${time} is no time of the grid; the nearest is ${times[best]}: save there, or ${advice}`,
+      );
     }
-    if (best <= previous) throw invalid(`${what}: saveAt goes back at index ${i} (${time}): list the times in the order in which they are reached, each once`);
+    if (best <= previous)
+      throw invalid(
+        `${what}: saveAt goes back at index ${i} (${time}): list the times in the order in which they are reached, each once`,
+      );
     previous = best;
     return best;
   });

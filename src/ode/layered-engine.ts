@@ -1,8 +1,15 @@
 import type { Gpu } from "../gpu/gpu.ts";
 import type { Dispatch, PlannedBuffer } from "../gpu/kernel.ts";
 import { denseWeights, planBackward, planForward, planTangents } from "../kernels/layered.ts";
+import {
+  planConditionRows,
+  planFinishStep,
+  planMix,
+  planStageInput,
+  planTangentDot,
+  planTangentInput,
+} from "../kernels/stages.ts";
 import { subgroupForWeights } from "../kernels/tiling.ts";
-import { planConditionRows, planFinishStep, planMix, planStageInput, planTangentDot, planTangentInput } from "../kernels/stages.ts";
 import { denseBackwardLayout, denseForwardLayout } from "../velocity/dense-layout.ts";
 import { conditionInputs, layerSizes, type MlpVelocity, multiplyAdds, timeInputs } from "../velocity/mlp.ts";
 import type { Parameters } from "../velocity/parameters.ts";
@@ -35,7 +42,13 @@ export function layeredEngine(gpu: Gpu, velocity: MlpVelocity, parameters: Param
   const allTangents = (mode: DivergenceMode) => (mode.mode === "exact" ? dim : mode.mode === "probes" ? mode.count : 0);
 
   /** The network at the input rows of every branch, its outputs mixed into `output`; `after` runs behind each branch's pass. */
-  function evaluateBranches(chunk: Chunk, conditions: Conditions, slopes: boolean, output: string, after: (weight: number, branch: number) => Dispatch[]): Dispatch[] {
+  function evaluateBranches(
+    chunk: Chunk,
+    conditions: Conditions,
+    slopes: boolean,
+    output: string,
+    after: (weight: number, branch: number) => Dispatch[],
+  ): Dispatch[] {
     const branches = branchesOf(velocity, conditions);
     const { capacity } = chunk;
     if (branches.count === 1) return [...planForward({ ...chunk, subgroup, velocity, slopes, output }), ...after(1, 0)];
@@ -47,7 +60,14 @@ export function layeredEngine(gpu: Gpu, velocity: MlpVelocity, parameters: Param
   }
 
   /** Passes of tangents behind a forward pass; every pass adds its part of the divergence, times `weight`, to `sums`. */
-  function divergencePasses(chunk: Chunk, mode: DivergenceMode, weight: number, each: boolean, begin: boolean, sums: string): Dispatch[] {
+  function divergencePasses(
+    chunk: Chunk,
+    mode: DivergenceMode,
+    weight: number,
+    each: boolean,
+    begin: boolean,
+    sums: string,
+  ): Dispatch[] {
     const total = allTangents(mode);
     const basis = mode.mode === "exact";
     const dispatches: Dispatch[] = [];
@@ -57,15 +77,39 @@ export function layeredEngine(gpu: Gpu, velocity: MlpVelocity, parameters: Param
       dispatches.push(
         planTangentInput({ ...common, probes: basis ? undefined : names.probes, input: "dh0" }),
         ...planTangents({ ...chunk, subgroup, velocity, tangents, input: "dh0", output: "jv" }),
-        planTangentDot({ ...common, weight, each, begin: begin && first === 0, basis, products: "jv", tangentInput: "dh0", sums }),
+        planTangentDot({
+          ...common,
+          weight,
+          each,
+          begin: begin && first === 0,
+          basis,
+          products: "jv",
+          tangentInput: "dh0",
+          sums,
+        }),
       );
     }
     return dispatches;
   }
 
-  function stageInputs(chunk: Chunk, conditions: Conditions, time: number | { times: string }, a: readonly number[], ks: readonly string[]): Dispatch[] {
+  function stageInputs(
+    chunk: Chunk,
+    conditions: Conditions,
+    time: number | { times: string },
+    a: readonly number[],
+    ks: readonly string[],
+  ): Dispatch[] {
     return Array.from({ length: branchesOf(velocity, conditions).count }, (_, branch) =>
-      planStageInput({ capacity: chunk.capacity, dim, fourier, time, a, ks, state: names.state, input: inputOf(branch) }),
+      planStageInput({
+        capacity: chunk.capacity,
+        dim,
+        fourier,
+        time,
+        a,
+        ks,
+        state: names.state,
+        input: inputOf(branch),
+      }),
     );
   }
 
@@ -96,11 +140,25 @@ export function layeredEngine(gpu: Gpu, velocity: MlpVelocity, parameters: Param
         rows("u.mixed", dim),
         ...hidden.map((width, l) => rows(`h${l + 1}`, width)),
         ...(slopes ? hidden.map((width, l) => rows(`g${l + 1}`, width)) : []),
-        ...(tangents > 0 ? [rows("dh0", tangents * dim), rows("jv", tangents * dim), ...hidden.map((width, l) => rows(`d${l + 1}`, tangents * width))] : []),
+        ...(tangents > 0
+          ? [
+              rows("dh0", tangents * dim),
+              rows("jv", tangents * dim),
+              ...hidden.map((width, l) => rows(`d${l + 1}`, tangents * width)),
+            ]
+          : []),
         ...(mode === "vjp" ? [...hidden.map((width, l) => rows(`abar${l + 1}`, width)), rows("xbar", dim)] : []),
         ...(isEvaluation(mode) ? [] : Array.from({ length: 4 }, (_, s) => rows(`k${s}`, dim))),
         ...(labels ? [{ name: "labels", bytes: count * 4, data: labels.subarray(start, start + count) }] : []),
-        ...(context ? [{ name: "context", bytes: count * velocity.context * 4, data: context.subarray(start * velocity.context, (start + count) * velocity.context) }] : []),
+        ...(context
+          ? [
+              {
+                name: "context",
+                bytes: count * velocity.context * 4,
+                data: context.subarray(start * velocity.context, (start + count) * velocity.context),
+              },
+            ]
+          : []),
       ];
     },
     begin({ count, capacity }, conditions) {
@@ -133,7 +191,16 @@ export function layeredEngine(gpu: Gpu, velocity: MlpVelocity, parameters: Param
           const needsDivergence = tracks && weight !== 0;
           dispatches.push(
             ...evaluateBranches(chunk, conditions, needsDivergence, `k${stage}`, (branchWeight) =>
-              needsDivergence ? divergencePasses(chunk, divergence, -weight * branchWeight, divergence.mode === "probes", false, names.integral) : [],
+              needsDivergence
+                ? divergencePasses(
+                    chunk,
+                    divergence,
+                    -weight * branchWeight,
+                    divergence.mode === "probes",
+                    false,
+                    names.integral,
+                  )
+                : [],
             ),
           );
         }
@@ -144,7 +211,8 @@ export function layeredEngine(gpu: Gpu, velocity: MlpVelocity, parameters: Param
     evaluate(chunk, conditions, output, divergence) {
       const inputs = stageInputs(chunk, conditions, { times: names.times }, [], []);
       const { capacity } = chunk;
-      if (output === "velocity") return [...inputs, ...evaluateBranches(chunk, conditions, false, names.velocity, () => [])];
+      if (output === "velocity")
+        return [...inputs, ...evaluateBranches(chunk, conditions, false, names.velocity, () => [])];
       if (output === "divergence") {
         const scale = divergence.mode === "probes" ? 1 / divergence.count : 1;
         return [
@@ -161,9 +229,25 @@ export function layeredEngine(gpu: Gpu, velocity: MlpVelocity, parameters: Param
         ...inputs,
         ...evaluateBranches(chunk, conditions, true, names.velocity, (weight, branch) => [
           ...(output === "jvp"
-            ? planTangents({ ...chunk, subgroup, velocity, tangents: 1, input: names.tangent, output: mixed ? product : names.product })
-            : planBackward({ ...chunk, subgroup, velocity, xbar: true, cotangent: names.tangent, output: mixed ? product : names.product })),
-          ...(mixed ? [planMix({ capacity, dim, weight, add: branch > 0, value: product, target: names.product })] : []),
+            ? planTangents({
+                ...chunk,
+                subgroup,
+                velocity,
+                tangents: 1,
+                input: names.tangent,
+                output: mixed ? product : names.product,
+              })
+            : planBackward({
+                ...chunk,
+                subgroup,
+                velocity,
+                xbar: true,
+                cotangent: names.tangent,
+                output: mixed ? product : names.product,
+              })),
+          ...(mixed
+            ? [planMix({ capacity, dim, weight, add: branch > 0, value: product, target: names.product })]
+            : []),
         ]),
       ];
     },

@@ -4,7 +4,10 @@ import type { Dispatch, PlannedBuffer } from "../gpu/kernel.ts";
 export interface ChunkOutput {
   readonly name: string;
   readonly bytes: number;
-  readonly resident?: { readonly buffer: GPUBuffer; readonly pieces: readonly { from: number; to: number; bytes: number }[] };
+  readonly resident?: {
+    readonly buffer: GPUBuffer;
+    readonly pieces: readonly { from: number; to: number; bytes: number }[];
+  };
 }
 
 /** Everything that one chunk needs, as data. */

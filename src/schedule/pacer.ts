@@ -48,7 +48,12 @@ export class Pacer {
   }
 
   /** Encodes and submits the dispatches, cut into submits; `last` adds copies to the last of them. */
-  async submit(arena: Arena, label: string, dispatches: readonly Dispatch[], last?: (encoder: GPUCommandEncoder) => void): Promise<void> {
+  async submit(
+    arena: Arena,
+    label: string,
+    dispatches: readonly Dispatch[],
+    last?: (encoder: GPUCommandEncoder) => void,
+  ): Promise<void> {
     let start = 0;
     while (start < dispatches.length || last) {
       const limit = flopsPerDispatch(this.#gpu);

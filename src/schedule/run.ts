@@ -36,7 +36,12 @@ export async function* runJob(gpu: Gpu, job: Job, options: RunOptions = {}): Asy
       if (onProgress) {
         const done = result.start + result.count;
         const particlesPerSecond = done / Math.max(1e-9, (performance.now() - started) / 1000);
-        onProgress({ done, total: job.count, particlesPerSecond, secondsLeft: (job.count - done) / particlesPerSecond });
+        onProgress({
+          done,
+          total: job.count,
+          particlesPerSecond,
+          secondsLeft: (job.count - done) / particlesPerSecond,
+        });
       }
       yield result;
     }
@@ -70,7 +75,12 @@ async function launch(gpu: Gpu, pacer: Pacer, job: Job, start: number, count: nu
     for (const [name, buffer] of job.shared) arena.lend(name, buffer);
     for (const { name, bytes, data } of plan.buffers) await arena.allocate(name, bytes, data);
     for (const { name, bytes, resident } of plan.outputs) {
-      if (!resident) staging.push({ name, bytes, buffer: await gpu.buffers.acquire(align(bytes), "staging", `${job.what}: ${name}`) });
+      if (!resident)
+        staging.push({
+          name,
+          bytes,
+          buffer: await gpu.buffers.acquire(align(bytes), "staging", `${job.what}: ${name}`),
+        });
     }
     await pacer.submit(arena, job.what, plan.dispatches, (encoder) => {
       for (const { name, resident } of plan.outputs) {
@@ -78,7 +88,8 @@ async function launch(gpu: Gpu, pacer: Pacer, job: Job, start: number, count: nu
           if (resident) encoder.copyBufferToBuffer(arena.buffer(name), from, resident.buffer, to, bytes);
         }
       }
-      for (const { name, bytes, buffer } of staging) encoder.copyBufferToBuffer(arena.buffer(name), 0, buffer, 0, align(bytes));
+      for (const { name, bytes, buffer } of staging)
+        encoder.copyBufferToBuffer(arena.buffer(name), 0, buffer, 0, align(bytes));
     });
   } catch (error) {
     release();

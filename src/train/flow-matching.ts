@@ -39,13 +39,22 @@ export interface TrainingStep {
  * for await (const { step, loss } of trainFlowMatching(flow, toyData("moons", 1000), { steps: 20, logEvery: 10 })) console.log(step, loss);
  * gpu.dispose();
  */
-export function trainFlowMatching(flow: Flow, data: Float32Array, options: FlowMatchingOptions): AsyncIterableIterator<TrainingStep> {
+export function trainFlowMatching(
+  flow: Flow,
+  data: Float32Array,
+  options: FlowMatchingOptions,
+): AsyncIterableIterator<TrainingStep> {
   const plan = trainingPlan(flow, data, options);
   options.signal?.throwIfAborted();
   return run(flow, data, options, plan);
 }
 
-async function* run(flow: Flow, data: Float32Array, options: FlowMatchingOptions, plan: TrainingPlan): AsyncGenerator<TrainingStep, undefined> {
+async function* run(
+  flow: Flow,
+  data: Float32Array,
+  options: FlowMatchingOptions,
+  plan: TrainingPlan,
+): AsyncGenerator<TrainingStep, undefined> {
   const { gpu, parameters } = flow;
   const { velocity, settings, batchSize } = plan;
   const { dim } = velocity;
@@ -72,7 +81,12 @@ async function* run(flow: Flow, data: Float32Array, options: FlowMatchingOptions
       { name: "loss", bytes: 4, data: Float32Array.of(0) },
       ...(options.labels ? [{ name: "labels", bytes: options.labels.byteLength, data: options.labels }] : []),
       ...(options.context ? [{ name: "context", bytes: options.context.byteLength, data: options.context }] : []),
-      ...(clips ? [{ name: "norm", bytes: 4 }, { name: "norm.parts", bytes: normParts(count) * 4 }] : []),
+      ...(clips
+        ? [
+            { name: "norm", bytes: 4 },
+            { name: "norm.parts", bytes: normParts(count) * 4 },
+          ]
+        : []),
       ...(settings.ema === undefined ? [] : [{ name: "average", bytes: count * 4, data: await parameters.host() }]),
       ...packings(velocity).flatMap(({ name, map, source }) => [
         { name, bytes: source.byteLength },
@@ -80,7 +94,9 @@ async function* run(flow: Flow, data: Float32Array, options: FlowMatchingOptions
       ]),
     ]);
     staging = await gpu.buffers.acquire(4, "staging", "loss");
-    const packs = packings(velocity).map(({ name, map, source }) => packDispatch(source.length, { from: "parameters", map, to: name }));
+    const packs = packings(velocity).map(({ name, map, source }) =>
+      packDispatch(source.length, { from: "parameters", map, to: name }),
+    );
     await pacer.submit(arena, "trainFlowMatching", packs);
 
     // What is the same in every step is planned once; the batch and the optimiser get new params.
@@ -110,7 +126,12 @@ async function* run(flow: Flow, data: Float32Array, options: FlowMatchingOptions
             first: step * batchSize,
             key: plan.key,
             labelDropout: plan.labelDropout,
-            names: { data: "data", constants: "constants", labels: options.labels && "labels", context: options.context && "context" },
+            names: {
+              data: "data",
+              constants: "constants",
+              labels: options.labels && "labels",
+              context: options.context && "context",
+            },
           }),
           ...planned,
           planAdam({ count, step: done, learningRate, settings }),
@@ -161,6 +182,8 @@ function planMiddle(flow: Flow, plan: TrainingPlan, capacity: number, clips: boo
   return [
     ...planGradient(flow, capacity, batchSize, flopsPerDispatch(flow.gpu), clips),
     planSum({ count: capacity, scale: 1 / (batchSize * velocity.dim), add: true, from: "squares", to: "loss" }),
-    ...(clips ? [planSum({ count: normParts(parameterCount(velocity)), scale: 1, add: false, from: "norm.parts", to: "norm" })] : []),
+    ...(clips
+      ? [planSum({ count: normParts(parameterCount(velocity)), scale: 1, add: false, from: "norm.parts", to: "norm" })]
+      : []),
   ];
 }

@@ -1,6 +1,6 @@
 import { invalid } from "../errors.ts";
-import { checkAllFinite, checkConditions, particleCount } from "../flow/options.ts";
 import type { Flow } from "../flow/flow.ts";
+import { checkAllFinite, checkConditions, particleCount } from "../flow/options.ts";
 import { particleMultiple } from "../flow/trajectory.ts";
 import { Arena } from "../gpu/arena.ts";
 import type { Dispatch } from "../gpu/kernel.ts";
@@ -49,14 +49,19 @@ export function planGradient(flow: Flow, capacity: number, count: number, maxFlo
  *
  * @throws PushforwardError `invalid-argument` for shapes that do not match, `unsupported` for a wgslVelocity.
  */
-export async function flowMatchingGradients(flow: Flow, batch: FlowMatchingBatch): Promise<{ loss: number; gradients: Record<string, Float32Array> }> {
+export async function flowMatchingGradients(
+  flow: Flow,
+  batch: FlowMatchingBatch,
+): Promise<{ loss: number; gradients: Record<string, Float32Array> }> {
   const velocity = trainableVelocity(what, flow);
   const { dim } = velocity;
   checkKeys(what, batch, ["x0", "x1", "t", "labels", "context"]);
   const count = particleCount(what, "x0", batch.x0, dim);
   if (count === 0) throw invalid(`${what}: x0 is empty, but a mean needs at least one row`);
-  if (particleCount(what, "x1", batch.x1, dim) !== count) throw invalid(`${what}: x1 has ${batch.x1.length} values, but x0 has ${batch.x0.length}: pass pairs`);
-  if (!(batch.t instanceof Float32Array) || batch.t.length !== count) throw invalid(`${what}: t is ${show(batch.t)}, but ${count} pairs need a Float32Array of ${count} times`);
+  if (particleCount(what, "x1", batch.x1, dim) !== count)
+    throw invalid(`${what}: x1 has ${batch.x1.length} values, but x0 has ${batch.x0.length}: pass pairs`);
+  if (!(batch.t instanceof Float32Array) || batch.t.length !== count)
+    throw invalid(`${what}: t is ${show(batch.t)}, but ${count} pairs need a Float32Array of ${count} times`);
   for (const name of ["x0", "x1"] as const) checkAllFinite(what, name, batch[name], dim);
   checkAllFinite(what, "t", batch.t, 1);
   const conditions = checkConditions(what, batch, count, velocity);
@@ -73,7 +78,9 @@ export async function flowMatchingGradients(flow: Flow, batch: FlowMatchingBatch
       { name: "ends", bytes: batch.x1.byteLength, data: batch.x1 },
       { name: "times", bytes: batch.t.byteLength, data: batch.t },
       ...(conditions.labels ? [{ name: "labels", bytes: conditions.labels.byteLength, data: conditions.labels }] : []),
-      ...(conditions.context ? [{ name: "context", bytes: conditions.context.byteLength, data: conditions.context }] : []),
+      ...(conditions.context
+        ? [{ name: "context", bytes: conditions.context.byteLength, data: conditions.context }]
+        : []),
       { name: "loss", bytes: 4 },
       ...packings(velocity).flatMap(({ name, map, source }) => [
         { name, bytes: source.byteLength },
@@ -81,7 +88,9 @@ export async function flowMatchingGradients(flow: Flow, batch: FlowMatchingBatch
       ]),
     ]);
     const dispatches: Dispatch[] = [
-      ...packings(velocity).map(({ name, map, source }) => packDispatch(source.length, { from: "parameters", map, to: name })),
+      ...packings(velocity).map(({ name, map, source }) =>
+        packDispatch(source.length, { from: "parameters", map, to: name }),
+      ),
       planGivenBatch({ velocity, capacity, count, names: { starts: "starts", ends: "ends", times: "times" } }),
     ];
     if (conditionInputs(velocity) > 0) {

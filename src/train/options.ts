@@ -75,7 +75,8 @@ const keys = [
 
 /** The MLP of a flow; other fields have nothing to train. */
 export function trainableVelocity(caller: string, flow: Flow): MlpVelocity {
-  if (flow.velocitySpec.kind !== "mlp") throw new PushforwardError("unsupported", `${caller}: a wgslVelocity has no weights to train: use an mlp`);
+  if (flow.velocitySpec.kind !== "mlp")
+    throw new PushforwardError("unsupported", `${caller}: a wgslVelocity has no weights to train: use an mlp`);
   return flow.velocitySpec;
 }
 
@@ -85,31 +86,53 @@ export function trainingPlan(flow: Flow, data: Float32Array, o: FlowMatchingOpti
   const { dim } = velocity;
   checkKeys(what, o, keys);
   if (!(data instanceof Float32Array) || data.length === 0 || data.length % dim !== 0) {
-    throw invalid(`${what}: data is ${show(data)}, but a flow of dim ${dim} trains on a row-major [n, ${dim}] Float32Array of at least one row`);
+    throw invalid(
+      `${what}: data is ${show(data)}, but a flow of dim ${dim} trains on a row-major [n, ${dim}] Float32Array of at least one row`,
+    );
   }
   const bad = data.findIndex((value) => !Number.isFinite(value));
-  if (bad >= 0) throw invalid(`${what}: data holds ${data[bad]} at row ${Math.floor(bad / dim)}, column ${bad % dim}: remove or repair that row`);
+  if (bad >= 0)
+    throw invalid(
+      `${what}: data holds ${data[bad]} at row ${Math.floor(bad / dim)}, column ${bad % dim}: remove or repair that row`,
+    );
   const rows = data.length / dim;
 
   checkWord(`${what}: path`, o.path ?? "conditional-optimal-transport", ["conditional-optimal-transport"]);
-  if (checkWord(`${what}: coupling`, o.coupling ?? "independent", ["independent", "optimal-transport"]) !== "independent") {
-    throw new PushforwardError("unsupported", `${what}: coupling "optimal-transport" is not in this version: leave it out, which pairs at random`);
+  if (
+    checkWord(`${what}: coupling`, o.coupling ?? "independent", ["independent", "optimal-transport"]) !== "independent"
+  ) {
+    throw new PushforwardError(
+      "unsupported",
+      `${what}: coupling "optimal-transport" is not in this version: leave it out, which pairs at random`,
+    );
   }
-  if ("checkpoint" in o) throw new PushforwardError("unsupported", `${what}: checkpoints are not in this version: keep flow.save() now and then`);
+  if ("checkpoint" in o)
+    throw new PushforwardError(
+      "unsupported",
+      `${what}: checkpoints are not in this version: keep flow.save() now and then`,
+    );
   checkLabels(velocity, rows, o);
-  if (o.signal !== undefined && typeof o.signal.throwIfAborted !== "function") throw invalid(`${what}: signal is ${show(o.signal)}, but it is an AbortSignal`);
+  if (o.signal !== undefined && typeof o.signal.throwIfAborted !== "function")
+    throw invalid(`${what}: signal is ${show(o.signal)}, but it is an AbortSignal`);
   const rate = o.learningRate ?? 1e-3;
   if (typeof rate !== "function") checkFinite(`${what}: learningRate`, rate, 0);
   const ema = o.ema === undefined ? undefined : checkFinite(`${what}: ema`, o.ema, 0, 1);
-  if (ema === 1) throw invalid(`${what}: ema is 1, but an average that never moves keeps the initial weights: pass for example 0.999`);
+  if (ema === 1)
+    throw invalid(
+      `${what}: ema is 1, but an average that never moves keeps the initial weights: pass for example 0.999`,
+    );
   const clip = o.gradientClip === undefined ? undefined : checkFinite(`${what}: gradientClip`, o.gradientClip, 0);
-  if (clip === 0) throw invalid(`${what}: gradientClip is 0, but a positive number is the largest norm of a gradient: leave it out for no clipping`);
+  if (clip === 0)
+    throw invalid(
+      `${what}: gradientClip is 0, but a positive number is the largest norm of a gradient: leave it out for no clipping`,
+    );
   return {
     velocity,
     rows,
     steps: checkInteger(`${what}: steps`, o.steps, 1),
     batchSize: checkInteger(`${what}: batchSize`, o.batchSize ?? 1024, 1, 1 << 22),
-    learningRate: typeof rate === "function" ? (step) => checkFinite(`${what}: learningRate(${step})`, rate(step), 0) : () => rate,
+    learningRate:
+      typeof rate === "function" ? (step) => checkFinite(`${what}: learningRate(${step})`, rate(step), 0) : () => rate,
     settings: { ...optimizerSettings(o.optimizer ?? "adam"), ema, gradientClip: clip },
     labelDropout: checkFinite(`${what}: labelDropout`, o.labelDropout ?? 0, 0, 1),
     key: seedKey(o.seed ?? 0),
@@ -117,25 +140,43 @@ export function trainingPlan(flow: Flow, data: Float32Array, o: FlowMatchingOpti
   };
 }
 
-function checkLabels(velocity: MlpVelocity, rows: number, { labels, labelDropout, context }: FlowMatchingOptions): void {
+function checkLabels(
+  velocity: MlpVelocity,
+  rows: number,
+  { labels, labelDropout, context }: FlowMatchingOptions,
+): void {
   if (labels !== undefined) {
-    if (velocity.classes === 0) throw invalid(`${what}: labels were given, but this velocity has no classes: make it with mlp({ classes: … })`);
-    if (!(labels instanceof Uint32Array) || labels.length !== rows) throw invalid(`${what}: labels is ${show(labels)}, but ${rows} rows need a Uint32Array of ${rows}`);
+    if (velocity.classes === 0)
+      throw invalid(`${what}: labels were given, but this velocity has no classes: make it with mlp({ classes: … })`);
+    if (!(labels instanceof Uint32Array) || labels.length !== rows)
+      throw invalid(`${what}: labels is ${show(labels)}, but ${rows} rows need a Uint32Array of ${rows}`);
     const bad = labels.findIndex((label) => label >= velocity.classes);
-    if (bad >= 0) throw invalid(`${what}: labels[${bad}] is ${labels[bad]}, but there are ${velocity.classes} classes, 0 to ${velocity.classes - 1}`);
-  } else if (labelDropout !== undefined) throw invalid(`${what}: labelDropout was given, but there are no labels to drop: pass labels too`);
+    if (bad >= 0)
+      throw invalid(
+        `${what}: labels[${bad}] is ${labels[bad]}, but there are ${velocity.classes} classes, 0 to ${velocity.classes - 1}`,
+      );
+  } else if (labelDropout !== undefined)
+    throw invalid(`${what}: labelDropout was given, but there are no labels to drop: pass labels too`);
   if (velocity.context > 0) {
     if (!(context instanceof Float32Array) || context.length !== rows * velocity.context) {
-      throw invalid(`${what}: context is ${show(context)}, but ${rows} rows with ${velocity.context} context inputs need a Float32Array of ${rows * velocity.context}`);
+      throw invalid(
+        `${what}: context is ${show(context)}, but ${rows} rows with ${velocity.context} context inputs need a Float32Array of ${rows * velocity.context}`,
+      );
     }
     const bad = context.findIndex((value) => !Number.isFinite(value));
     if (bad >= 0) throw invalid(`${what}: context holds ${context[bad]} at index ${bad}: remove or repair that row`);
-  } else if (context !== undefined) throw invalid(`${what}: context was given, but this velocity has no context inputs: make it with mlp({ context: … })`);
+  } else if (context !== undefined)
+    throw invalid(
+      `${what}: context was given, but this velocity has no context inputs: make it with mlp({ context: … })`,
+    );
 }
 
 function optimizerSettings(optimizer: Optimizer): Omit<AdamSettings, "ema" | "gradientClip"> {
   const o = typeof optimizer === "string" ? { name: optimizer } : optimizer;
-  if (typeof o !== "object" || o === null) throw invalid(`${what}: optimizer is ${show(optimizer)}, but it is "adam", "adamw" or { name, betas, epsilon, weightDecay }`);
+  if (typeof o !== "object" || o === null)
+    throw invalid(
+      `${what}: optimizer is ${show(optimizer)}, but it is "adam", "adamw" or { name, betas, epsilon, weightDecay }`,
+    );
   checkKeys(`${what}: optimizer`, o, ["name", "betas", "epsilon", "weightDecay"]);
   const name = checkWord(`${what}: optimizer.name`, o.name, ["adam", "adamw"]);
   const [beta1, beta2] = o.betas ?? [0.9, 0.999];

@@ -9,7 +9,12 @@ export const narrowLimits = { width: 128, dim: 16, fourier: 8 } as const;
 export function narrowMlp(velocity: MlpVelocity): NarrowMlp | undefined {
   const widest = Math.max(0, ...velocity.hidden);
   const fourier = velocity.time === "concat" ? 0 : velocity.time.fourier;
-  if (widest === 0 || widest > narrowLimits.width || velocity.dim > narrowLimits.dim || fourier > narrowLimits.fourier) {
+  if (
+    widest === 0 ||
+    widest > narrowLimits.width ||
+    velocity.dim > narrowLimits.dim ||
+    fourier > narrowLimits.fourier
+  ) {
     return undefined;
   }
   return {

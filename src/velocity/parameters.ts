@@ -3,7 +3,7 @@ import { invalid } from "../errors.ts";
 import { Arena } from "../gpu/arena.ts";
 import type { Gpu } from "../gpu/gpu.ts";
 import { gridOf } from "../gpu/grid.ts";
-import { packParams, u32, type Dispatch } from "../gpu/kernel.ts";
+import { type Dispatch, packParams, u32 } from "../gpu/kernel.ts";
 import { readBack } from "../gpu/read.ts";
 import { nearest } from "../options.ts";
 import { type MlpVelocity, type ParameterTensor, parameterTensors } from "./mlp.ts";
@@ -145,17 +145,23 @@ export function flatten(tensors: readonly ParameterTensor[], weights: Record<str
   for (const name of Object.keys(weights)) {
     if (names.includes(name)) continue;
     const near = nearest(name, names);
-    throw invalid(`the network has no tensor "${name}"${near ? `: did you mean "${near}"?` : ""} It has ${names.join(", ")}.`);
+    throw invalid(
+      `the network has no tensor "${name}"${near ? `: did you mean "${near}"?` : ""} It has ${names.join(", ")}.`,
+    );
   }
   const flat = new Float32Array(tensors.reduce((sum, tensor) => sum + tensor.size, 0));
   for (const { name, shape, offset, size } of tensors) {
     const values = weights[name];
-    if (!values) throw invalid(`the tensor "${name}" [${shape.join(", ")}] is missing: pass all of ${names.join(", ")}`);
+    if (!values)
+      throw invalid(`the tensor "${name}" [${shape.join(", ")}] is missing: pass all of ${names.join(", ")}`);
     if (values.length !== size) {
-      throw invalid(`the tensor "${name}" has ${values.length} values, but this network needs [${shape.join(", ")}] = ${size}`);
+      throw invalid(
+        `the tensor "${name}" has ${values.length} values, but this network needs [${shape.join(", ")}] = ${size}`,
+      );
     }
     const bad = values.findIndex((value) => !Number.isFinite(value));
-    if (bad >= 0) throw invalid(`the tensor "${name}" holds ${values[bad]} at index ${bad}: weights are finite numbers`);
+    if (bad >= 0)
+      throw invalid(`the tensor "${name}" holds ${values[bad]} at index ${bad}: weights are finite numbers`);
     flat.set(values, offset);
   }
   return flat;

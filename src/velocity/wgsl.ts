@@ -36,7 +36,8 @@ export function wgslVelocity(options: WgslVelocityOptions): WgslVelocity {
   checkKeys("wgslVelocity", options, ["dim", "code"]);
   const dim = checkInteger("wgslVelocity: dim", options.dim, 1, largestDim);
   const { code } = options;
-  if (typeof code !== "string") throw invalid(`wgslVelocity: code is ${show(code)}, but it is WGSL text that defines fn velocity`);
+  if (typeof code !== "string")
+    throw invalid(`wgslVelocity: code is ${show(code)}, but it is WGSL text that defines fn velocity`);
   const plain = code.replace(/\/\/.*$/gm, "").replace(/\/\*[\s\S]*?\*\//g, "");
   if (!/\bfn\s+velocity\s*\(/.test(plain)) {
     throw invalid(
