@@ -1,7 +1,9 @@
 import { type DenseTile, denseKernel, plainGradientTile, plainTile, weightGradientKernel } from "./dense.ts";
 import type { DivergenceText, FusedField } from "./field.ts";
+import { batchKernel, givenBatchKernel, residualKernel } from "./flow-matching.ts";
 import { evaluateKernel, integrateKernel } from "./integrate.ts";
 import type { Kernel } from "./kernel.ts";
+import { adamKernel, reduceGradientKernel, sumKernel } from "./optimizer.ts";
 import { packKernel } from "./pack.ts";
 import {
   conditionKernel,
@@ -205,6 +207,27 @@ for (const flag of [false, true]) {
     add(`tangent dot, ${flag ? "basis" : "probes"}, ${each ? "each" : "sum"}`, () =>
       tangentDotKernel({ basis: flag, each }),
     );
+}
+
+for (const source of ["gaussian", "uniform"] as const) {
+  for (const labels of [false, true]) {
+    add(`flow-matching batch, ${source} source${labels ? ", labels and context" : ""}`, () =>
+      batchKernel({ source, fourier: labels ? 3 : 0, labels, context: labels }),
+    );
+  }
+}
+for (const fourier of [0, 3]) {
+  add(`given flow-matching batch, ${fourier} frequencies`, () => givenBatchKernel({ fourier }));
+}
+add("flow-matching residual", () => residualKernel({}));
+for (const flag of [false, true]) {
+  add(flag ? "add to a sum" : "sum", () => sumKernel({ add: flag }));
+  add(`reduce gradient${flag ? " with its norm" : ""}`, () => reduceGradientKernel({ norm: flag }));
+  for (const ema of [false, true]) {
+    add(`adam${flag ? " with clipping" : ""}${ema ? " and moving average" : ""}`, () =>
+      adamKernel({ clip: flag, ema }),
+    );
+  }
 }
 
 /** Every family and variant of shader that the library generates, at small sizes. Tests compile all of them with Tint and Naga. */

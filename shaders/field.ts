@@ -1,5 +1,5 @@
 import type { Access } from "./kernel.ts";
-import { movingInputs, type NarrowMlp, narrowMlpDeclarations, narrowMlpText, type Tangents } from "./narrow-mlp.ts";
+import { type NarrowMlp, narrowMlpDeclarations, narrowMlpText, type Tangents } from "./narrow-mlp.ts";
 import { sinCosTwoPi } from "./random.ts";
 import { components, splat, type Tiling, vectorType } from "./tiling.ts";
 import { f32, lines } from "./wgsl.ts";

@@ -28,7 +28,6 @@ import {
   chunks,
   collect,
   type LogProb,
-  type ResidentLogProb,
   type ResidentSamples,
   type ResidentTrajectory,
   type Samples,

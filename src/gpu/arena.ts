@@ -126,11 +126,12 @@ export class Arena {
 /** Runs `work` inside a validation scope; the returned promise rejects with `shader` if WebGPU found fault with it. */
 export function checked(gpu: Gpu, label: string, work: () => void): Promise<void> {
   gpu.device.pushErrorScope("validation");
+  let scope: Promise<GPUError | null>;
   try {
     work();
   } finally {
     // popped even when work throws, so that no scope stays behind
-    var scope = gpu.device.popErrorScope();
+    scope = gpu.device.popErrorScope();
   }
   return scope.then(
     (error) => {

@@ -1,6 +1,5 @@
 import type { Gpu } from "../gpu/gpu.ts";
 import type { Dispatch, PlannedBuffer } from "../gpu/kernel.ts";
-import { denseWeights, planBackward, planForward, planTangents } from "../kernels/layered.ts";
 import {
   planConditionRows,
   planFinishStep,
@@ -11,6 +10,7 @@ import {
 } from "../kernels/stages.ts";
 import { subgroupForWeights } from "../kernels/tiling.ts";
 import { denseBackwardLayout, denseForwardLayout } from "../velocity/dense-layout.ts";
+import { denseWeights, planBackward, planForward, planTangents } from "../velocity/layered.ts";
 import { conditionInputs, layerSizes, type MlpVelocity, multiplyAdds, timeInputs } from "../velocity/mlp.ts";
 import type { Parameters } from "../velocity/parameters.ts";
 import { branchesOf } from "./branches.ts";

@@ -1,8 +1,8 @@
 import type { Arena } from "../gpu/arena.ts";
 import type { PlannedBuffer } from "../gpu/kernel.ts";
 import { gradientSegments } from "../kernels/dense.ts";
-import { denseWeights } from "../kernels/layered.ts";
 import { denseBackwardLayout, denseForwardLayout } from "../velocity/dense-layout.ts";
+import { denseWeights } from "../velocity/layered.ts";
 import { layerSizes, type MlpVelocity, parameterCount } from "../velocity/mlp.ts";
 
 /** Buffers of one pass forward and back with the gradient, for a batch padded to `capacity`. */

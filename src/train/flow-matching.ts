@@ -4,11 +4,11 @@ import { particleMultiple } from "../flow/trajectory.ts";
 import { Arena } from "../gpu/arena.ts";
 import type { Dispatch } from "../gpu/kernel.ts";
 import { mapCopy } from "../gpu/read.ts";
-import { normParts, planAdam, planBatch, planSum } from "../kernels/flow-matching.ts";
 import { flopsPerDispatch, Pacer } from "../schedule/pacer.ts";
 import { parameterCount } from "../velocity/mlp.ts";
 import { packDispatch } from "../velocity/parameters.ts";
 import { allocateAll, gradientBuffers, packings } from "./buffers.ts";
+import { normParts, planAdam, planBatch, planSum } from "./dispatches.ts";
 import { planGradient } from "./gradients.ts";
 import { type FlowMatchingOptions, type TrainingPlan, trainingPlan } from "./options.ts";
 

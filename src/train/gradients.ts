@@ -6,15 +6,15 @@ import { Arena } from "../gpu/arena.ts";
 import type { Dispatch } from "../gpu/kernel.ts";
 import { readBack } from "../gpu/read.ts";
 import { gradientSegments } from "../kernels/dense.ts";
-import { planGivenBatch, planReduceGradient, planResidual, planSum } from "../kernels/flow-matching.ts";
-import { planBackward, planForward, planWeightGradients } from "../kernels/layered.ts";
 import { planConditionRows } from "../kernels/stages.ts";
 import { subgroupForWeights } from "../kernels/tiling.ts";
 import { checkKeys, show } from "../options.ts";
 import { flopsPerDispatch, Pacer } from "../schedule/pacer.ts";
+import { planBackward, planForward, planWeightGradients } from "../velocity/layered.ts";
 import { conditionInputs, parameterCount, timeInputs } from "../velocity/mlp.ts";
 import { packDispatch, unflatten } from "../velocity/parameters.ts";
 import { allocateAll, gradientBuffers, packings } from "./buffers.ts";
+import { planGivenBatch, planReduceGradient, planResidual, planSum } from "./dispatches.ts";
 import { trainableVelocity } from "./options.ts";
 
 export interface FlowMatchingBatch {

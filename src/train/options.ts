@@ -1,9 +1,9 @@
 import { invalid, PushforwardError } from "../errors.ts";
 import type { Flow } from "../flow/flow.ts";
-import type { AdamSettings } from "../kernels/flow-matching.ts";
 import { checkFinite, checkInteger, checkKeys, checkWord, show } from "../options.ts";
 import { seedKey } from "../random/philox.ts";
 import type { MlpVelocity } from "../velocity/mlp.ts";
+import type { AdamSettings } from "./dispatches.ts";
 
 /** Adam (Kingma & Ba 2015), or AdamW with decoupled weight decay (default 0.01). Default betas [0.9, 0.999], epsilon 1e-8. */
 export type Optimizer =

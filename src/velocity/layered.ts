@@ -1,7 +1,7 @@
 import type { Dispatch } from "../gpu/kernel.ts";
-import { backwardLayers, forwardLayers } from "../velocity/dense-layout.ts";
-import { type MlpVelocity, parameterCount, parameterTensors, timeInputs } from "../velocity/mlp.ts";
-import { type ParticleRange, planDense, planWeightGradient } from "./dense.ts";
+import { type ParticleRange, planDense, planWeightGradient } from "../kernels/dense.ts";
+import { backwardLayers, forwardLayers } from "./dense-layout.ts";
+import { type MlpVelocity, parameterCount, parameterTensors, timeInputs } from "./mlp.ts";
 
 /** Names of the packed weights on the layered path. */
 export const denseWeights = { forward: "weights.forward", backward: "weights.backward" } as const;
