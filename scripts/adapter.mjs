@@ -6,7 +6,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, statSync,
 import { delimiter, join } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
-import { unpackChromium, unpackSwiftShader, whyNotFromNpm } from "./unpack.mjs";
+import { unpackChromium, unpackLoader, unpackSwiftShader, whyNotFromNpm } from "./unpack.mjs";
 
 /**
  * @typedef {"gpu" | "lavapipe" | "swiftshader" | "warp"} Kind
@@ -18,7 +18,8 @@ import { unpackChromium, unpackSwiftShader, whyNotFromNpm } from "./unpack.mjs";
  * @property {(env: Record<string, string>) => Promise<Probed>} probe asks for an adapter with `env` on top
  * @property {() => string[]} lavapipeDrivers the driver files of lavapipe that are installed
  * @property {() => string} whyNotFromNpm
- * @property {() => { folder: string, icd: string, loader: string }} unpackSwiftShader
+ * @property {() => { folder: string, icd: string }} unpackSwiftShader
+ * @property {() => string} unpackLoader
  */
 
 const root = fileURLToPath(new URL("../", import.meta.url));
@@ -65,6 +66,7 @@ async function lookUp() {
     lavapipeDrivers,
     whyNotFromNpm,
     unpackSwiftShader,
+    unpackLoader,
   };
   const adapter = await pickAdapter(host);
   // A run inside of `run.mjs` has another environment: some verdicts are kept, the newest first.
@@ -145,7 +147,7 @@ async function tryEnvironment(host, env) {
   let result = await host.probe(tried);
   if (result.error.includes("libvulkan.so.1") && host.whyNotFromNpm() === "") {
     // There may be a driver, and only the loader is missing: SwiftShader brings one.
-    tried = { ...env, ...libraryEnvironment({ ...host.environment, ...env }, host.unpackSwiftShader().loader) };
+    tried = { ...env, ...libraryEnvironment({ ...host.environment, ...env }, host.unpackLoader()) };
     result = await host.probe(tried);
   }
   if (result.error !== "") return { reason: result.error };
@@ -279,8 +281,9 @@ export async function chromeExecutable() {
   }
   const why = whyNotFromNpm();
   if (why === "") {
-    const { path, libraries } = unpackChromium();
-    return { path, env: libraryEnvironment(process.env, libraries) };
+    const { path, libraries, fontConfiguration } = unpackChromium();
+    const fonts = existsSync("/etc/fonts/fonts.conf") ? {} : { FONTCONFIG_FILE: fontConfiguration };
+    return { path, env: { ...libraryEnvironment(process.env, libraries), ...fonts } };
   }
   const path = installedChromes().find((file) => existsSync(file));
   if (path) return { path, env: {} };

@@ -11,20 +11,24 @@ import { adapterEnvironment } from "./adapter.mjs";
 const root = fileURLToPath(new URL("../", import.meta.url));
 
 /**
- * Makes the checkout ready: packages, then an adapter.
+ * Makes the checkout ready: packages, then an adapter; prints one line that says what it picked.
  * Rejects when npm fails, with its output, and when no adapter is to be had.
  * @param {{ isQuiet?: boolean }} [options] `isQuiet`: no note on standard error while packages are installed
  * @returns {Promise<{ isInstalled: boolean, adapter: import("./adapter.mjs").Adapter }>} `isInstalled`: whether packages
  *   had to be installed
  * @example const { adapter } = await setup({ isQuiet: true });
  */
-export async function setup({ isQuiet = true } = {}) {
+export async function setup({ isQuiet = !process.stderr.isTTY } = {}) {
   const isInstalled = !matchesLock(join(root, "package-lock.json"), join(root, "node_modules", ".package-lock.json"));
   if (isInstalled) {
     if (!isQuiet) console.error("installing the packages of package-lock.json …");
     await installPackages();
   }
-  return { isInstalled, adapter: await adapterEnvironment() };
+  const adapter = await adapterEnvironment();
+  console.log(
+    `packages ${isInstalled ? "installed" : "up to date"}; adapter: ${adapter.picked} (${adapter.description})`,
+  );
+  return { isInstalled, adapter };
 }
 
 /**
@@ -83,9 +87,7 @@ function installPackages() {
 if (process.argv[1] && realpathSync(process.argv[1]) === fileURLToPath(import.meta.url)) {
   try {
     const { values } = parseArgs({ options: { ci: { type: "boolean", default: false } } });
-    const { isInstalled, adapter } = await setup({ isQuiet: values.ci || !process.stderr.isTTY });
-    const packages = isInstalled ? "packages installed" : "packages up to date";
-    console.log(`${packages}; adapter: ${adapter.picked} (${adapter.description})`);
+    await setup(values.ci ? { isQuiet: true } : {});
   } catch (error) {
     console.error(`setup: ${error.message}`);
     process.exitCode = 1;

@@ -11,7 +11,7 @@ import {
   rmSync,
   writeFileSync,
 } from "node:fs";
-import { basename, dirname, join } from "node:path";
+import { basename, dirname, join, resolve, sep } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { brotliDecompressSync } from "node:zlib";
@@ -30,32 +30,57 @@ export function whyNotFromNpm() {
 
 /**
  * Unpacks SwiftShader, unless that has been done.
- * @returns {{ folder: string, icd: string, loader: string }} the folder of the libraries, the file that names the driver
- *   to the Vulkan loader, and a folder with nothing but the loader, for machines that have a driver and no loader
+ * @returns {{ folder: string, icd: string }} the folder of the libraries, and the file that names the driver to Vulkan
  */
 export function unpackSwiftShader() {
   const folder = makeFolderOnce(cacheFolder("swiftshader"), (draft) => {
     unpackTar(archive("swiftshader.tar.br"), draft);
-    mkdirSync(join(draft, "loader"));
-    copyFileSync(join(draft, "libvulkan.so.1"), join(draft, "loader", "libvulkan.so.1"));
   });
-  return { folder, icd: join(folder, "vk_swiftshader_icd.json"), loader: join(folder, "loader") };
+  return { folder, icd: join(folder, "vk_swiftshader_icd.json") };
 }
 
 /**
- * Unpacks Chromium, unless that has been done: some seconds.
- * @returns {{ path: string, libraries: string }} the executable, and the folder of libraries it links to that a small
- *   system lacks
+ * Unpacks the Vulkan loader alone, for machines that have a driver and no loader: SwiftShader's folder also holds an EGL.
+ * @returns {string} the folder of libvulkan.so.1
+ */
+export function unpackLoader() {
+  return makeFolderOnce(cacheFolder("vulkan-loader"), (draft) => {
+    copyFileSync(join(unpackSwiftShader().folder, "libvulkan.so.1"), join(draft, "libvulkan.so.1"));
+  });
+}
+
+/**
+ * Unpacks Chromium, unless that has been done: about two seconds.
+ * @returns {{ path: string, libraries: string, fontConfiguration: string }} the executable, the folder of libraries that
+ *   it needs and a small system lacks, and a file that leads fontconfig to the fonts unpacked with it
  */
 export function unpackChromium() {
-  const folder = makeFolderOnce(cacheFolder("chromium"), (draft) => {
+  const final = cacheFolder("chromium");
+  const folder = makeFolderOnce(final, (draft) => {
     unpackFile(archive("chromium.br"), join(draft, "chromium"), 0o755);
     // Chromium looks for its graphics libraries beside its executable.
     unpackTar(archive("swiftshader.tar.br"), draft);
-    mkdirSync(join(draft, "libraries"));
-    unpackTar(archive("al2023.tar.br"), join(draft, "libraries"));
+    unpackTar(archive("al2023.tar.br"), draft);
+    unpackTar(archive("fonts.tar.br"), draft);
+    // The archive's own configuration names folders of a cloud service.
+    writeFileSync(join(draft, "fonts.conf"), fontConfiguration(final));
   });
-  return { path: join(folder, "chromium"), libraries: join(folder, "libraries") };
+  return {
+    path: join(folder, "chromium"),
+    libraries: join(folder, "lib"),
+    fontConfiguration: join(folder, "fonts.conf"),
+  };
+}
+
+function fontConfiguration(folder) {
+  const path = folder.replaceAll("&", "&amp;").replaceAll("<", "&lt;");
+  return `<?xml version="1.0"?>
+<!DOCTYPE fontconfig SYSTEM "fonts.dtd">
+<fontconfig>
+  <dir>${path}/fonts</dir>
+  <cachedir>${path}/font-cache</cachedir>
+</fontconfig>
+`;
 }
 
 function cacheFolder(name) {
@@ -127,13 +152,17 @@ function checkSum(header, name) {
 }
 
 /**
- * Unpacks a brotli-compressed tar archive into a folder, flat: the folders of the archive are left out.
+ * Unpacks a brotli-compressed tar archive into a folder. Throws on a name that leads out of the folder.
  * @param {string} file path of the .tar.br
  * @param {string} folder an existing folder
  */
 export function unpackTar(file, folder) {
   for (const { name, mode, content } of readTar(decompress(file))) {
-    const path = join(folder, basename(name));
+    const path = resolve(folder, name);
+    if (!path.startsWith(resolve(folder) + sep)) {
+      throw new Error(`${basename(file)} holds "${name}", which lies outside of the folder it is unpacked to`);
+    }
+    mkdirSync(dirname(path), { recursive: true });
     writeFileSync(path, content);
     chmodSync(path, mode & 0o777);
   }
