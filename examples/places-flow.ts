@@ -52,7 +52,6 @@ export async function trainFlow(
     steps,
     batchSize,
     learningRate: cosineWithWarmup(5e-3, steps, Math.round(steps / 50)),
-    coupling: "optimal-transport",
     ema: 0.999,
     gradientClip: 1,
     seed,
