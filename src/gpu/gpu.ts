@@ -1,4 +1,5 @@
 import { invalid, PushforwardError } from "../errors.ts";
+import { checkKeys } from "../options.ts";
 import { type GpuInfo, type GpuOptions, requestDevice } from "./adapter.ts";
 import { BufferPool } from "./buffers.ts";
 import { PipelineCache } from "./pipelines.ts";
@@ -91,6 +92,7 @@ export class Gpu {
  * gpu.dispose();
  */
 export async function openGpu(options: GpuOptions = {}): Promise<Gpu> {
+  checkKeys("openGpu", options, ["device", "adapter", "powerPreference", "software", "memoryBudget", "recover"]);
   const { memoryBudget, software } = options;
   if (memoryBudget !== undefined && !(Number.isFinite(memoryBudget) && memoryBudget >= mebibyte)) {
     throw invalid(
