@@ -51,8 +51,8 @@ const smallShaders = {
   setup({ onLoad }) {
     onLoad({ filter: /[/\\]shaders[/\\][^/\\]*\.ts$/ }, ({ path }) => {
       const text = readFileSync(path, "utf8");
-      // Only whole lines: what stands beside other text is left alone.
-      const contents = text.replace(/^[ \t]*\/\/.*\n/gm, "").replace(/^[ \t]+/gm, " ");
+      // Only whole lines: what stands beside other text is left alone, and so is a line that ends a template.
+      const contents = text.replace(/^[ \t]*\/\/[^\n`]*\n/gm, "").replace(/^[ \t]+/gm, "");
       return { contents, loader: "ts" };
     });
   },
@@ -66,17 +66,13 @@ async function bundles(out) {
     format: "esm",
     target: libraryTarget,
     sourcemap: true,
+    metafile: true,
     logLevel: "warning",
   };
-  const tools = {
-    ...common,
-    platform: "node",
-    external: ["pushforward", "webgpu", "@napi-rs/canvas"],
-    packages: "bundle",
-  };
-  const examples = readdirSync(join(root, "examples")).filter((file) => /\.ts$/.test(file));
+  // "pushforward" is named although it is a package: tsconfig.json gives that name to the sources.
+  const tools = { ...common, platform: "node", external: ["pushforward", "webgpu", "@napi-rs/canvas"] };
   // One graph for the library and both providers, so that there is one PushforwardError.
-  await build({
+  const library = await build({
     ...common,
     entryPoints: {
       index: "src/index.ts",
@@ -98,16 +94,44 @@ async function bundles(out) {
     alias: { "#provider": "./src/gpu/provider-navigator.ts" },
     plugins: [smallShaders],
   });
-  // Bundled CommonJS packages may ask for `require`.
-  const requireBanner =
-    'import { createRequire as createRequireOfModule } from "node:module"; const require = createRequireOfModule(import.meta.url);';
-  await build({ ...tools, entryPoints: { cli: "cli/main.ts" }, outdir: out, banner: { js: requireBanner } });
-  await build({
+  const cli = await build({
     ...tools,
-    entryPoints: Object.fromEntries(examples.map((file) => [file.replace(/\.ts$/, ""), `examples/${file}`])),
-    outdir: join(out, "examples"),
-    banner: { js: requireBanner },
+    entryPoints: { cli: "cli/main.ts" },
+    outdir: out,
+    // Bundled CommonJS packages may ask for `require`.
+    banner: {
+      js: 'import { createRequire as createRequireOfModule } from "node:module"; const require = createRequireOfModule(import.meta.url);',
+    },
   });
+  // Examples run in the checkout, beside its packages.
+  await build({ ...tools, entryPoints: examplePrograms(), outdir: join(out, "examples"), packages: "external" });
+  writeFileSync(join(out, "third-party-licenses.txt"), licenses([library.metafile, cli.metafile]));
+}
+
+/** The examples that are programs: the others are their parts. */
+function examplePrograms() {
+  const files = readdirSync(join(root, "examples")).filter((file) => file.endsWith(".ts"));
+  const texts = files.map((file) => readFileSync(join(root, "examples", file), "utf8"));
+  return files
+    .filter((file) => !texts.some((text) => text.includes(`"./${file}"`)))
+    .map((file) => join(root, "examples", file));
+}
+
+/** The licences of the packages whose code the bundles hold: most ask to go along with every copy. */
+function licenses(metafiles) {
+  const inputs = metafiles.flatMap(({ inputs }) => Object.keys(inputs));
+  const folders = inputs.map((path) => /^.*node_modules\/(?:@[^/]+\/)?[^/]+/.exec(path)?.[0]).filter(Boolean);
+  const sections = [...new Set([...folders, "node_modules/dejavu-fonts-ttf"])].sort().map((folder) => {
+    const { name, version, license } = JSON.parse(readFileSync(join(root, folder, "package.json"), "utf8"));
+    const file = readdirSync(join(root, folder)).find((entry) => /^licen[cs]e/i.test(entry));
+    if (file === undefined)
+      throw new Error(`${name} ${version} is bundled, but has no licence file: bundle another package`);
+    const text = readFileSync(join(root, folder, file), "utf8")
+      .replaceAll("\r\n", "\n")
+      .trim();
+    return `${name} ${version}${typeof license === "string" ? ` (${license})` : ""}\n\n${text}\n`;
+  });
+  return sections.join(`\n${"-".repeat(80)}\n\n`);
 }
 
 function declarations(out) {
@@ -117,6 +141,11 @@ function declarations(out) {
     encoding: "utf8",
   });
   if (run.status !== 0) throw new Error(`the type declarations cannot be made:\n${run.stdout}${run.stderr}`);
+  // tsc rewrites the imports' extensions in JavaScript only.
+  for (const path of filesBelow(join(out, "types"))) {
+    const text = readFileSync(path, "utf8");
+    writeFileSync(path, text.replace(/((?:from|import\() ?"\.[^"]*)\.ts"/g, '$1.js"'));
+  }
 }
 
 /** Builds what has changed since the last build; quick when nothing has. */
@@ -129,8 +158,9 @@ export async function build() {
   try {
     await bundles(out);
     declarations(out);
-    copyFileSync(join(root, "node_modules", "dejavu-fonts-ttf", "ttf", "DejaVuSans.ttf"), join(out, "DejaVuSans.ttf"));
-    copyFileSync(join(root, "node_modules", "dejavu-fonts-ttf", "LICENSE"), join(out, "DejaVuSans.LICENSE"));
+    const font = join(root, "node_modules", "dejavu-fonts-ttf", "ttf", "DejaVuSans.ttf");
+    mkdirSync(join(out, "fonts"));
+    copyFileSync(font, join(out, "fonts", "DejaVuSans.ttf"));
     writeFileSync(join(out, ".stamp"), hash);
     // Never a half-written dist: the old one goes when the new one is whole.
     rmSync(dist, { recursive: true, force: true });
