@@ -38,7 +38,7 @@ export async function loadCanvas(): Promise<CanvasLibrary> {
 
 /** DejaVuSans.ttf beside the built program, else in the checkout's dev dependency. */
 function findFont(): string | undefined {
-  for (const place of ["./DejaVuSans.ttf", "../DejaVuSans.ttf"]) {
+  for (const place of ["./fonts/DejaVuSans.ttf", "../fonts/DejaVuSans.ttf"]) {
     const path = fileURLToPath(new URL(place, import.meta.url));
     if (existsSync(path)) return path;
   }
