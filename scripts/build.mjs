@@ -146,6 +146,11 @@ function declarations(out) {
     const text = readFileSync(path, "utf8");
     writeFileSync(path, text.replace(/((?:from|import\() ?"\.[^"]*)\.ts"/g, '$1.js"'));
   }
+  // A reference to @webgpu/types would be an error where the DOM library has these types and the package is not installed.
+  const index = join(out, "types", "src", "index.d.ts");
+  const note =
+    '// GPUDevice and the like come from the DOM library where it has them, else from the package @webgpu/types: "types": ["@webgpu/types"] in tsconfig.json.\n';
+  writeFileSync(index, note + readFileSync(index, "utf8"));
 }
 
 /** Builds what has changed since the last build; quick when nothing has. */
