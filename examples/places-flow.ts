@@ -8,14 +8,14 @@ import { mapGrid } from "./places-figures.ts";
 import type { Settings } from "./places-settings.ts";
 
 /** Deviation of the first layer's weights, in periods per deviation of the data times 2π. */
-const firstLayerDeviation = 5;
+const firstLayerDeviation = 3;
 
 /**
  * Three layers of sines. The first layer's weights are drawn wide, so that its units are Fourier features of the map, from
  * the size of the country down to that of a city (Tancik et al. 2020); with the usual narrow start details come out blurred.
  */
 export async function createFlow(gpu: Gpu, data: Float32Array, seed: number): Promise<Flow> {
-  const velocity = mlp({ dim: 2, hidden: [64, 64, 64], activation: "sin" });
+  const velocity = mlp({ dim: 2, hidden: [64, 64, 64], activation: "sin", time: { fourier: 1 } });
   const flow = Flow.create(gpu, { velocity, seed, normalization: fitNormalization(data, 2) });
   const weights = await flow.weights();
   const first = weights["net.0.weight"] ?? new Float32Array(0);
@@ -39,7 +39,7 @@ export interface Training {
   placesPerSecond: number;
 }
 
-/** Flow matching with optimal-transport pairs: straight paths, which a few solver steps follow and which blur less. */
+/** Flow matching; the learning rate rises, then falls along a cosine, and the average of the last weights is kept. */
 export async function trainFlow(
   flow: Flow,
   data: Float32Array,
@@ -51,9 +51,8 @@ export async function trainFlow(
   for await (const { step, loss } of trainFlowMatching(flow, data, {
     steps,
     batchSize,
-    learningRate: cosineWithWarmup(5e-3, steps, Math.round(steps / 50)),
-    ema: 0.999,
-    gradientClip: 1,
+    learningRate: cosineWithWarmup(7e-3, steps, Math.round(steps / 50)),
+    ema: 0.995,
     seed,
     logEvery: Math.max(1, Math.floor(steps / 200)),
   })) {

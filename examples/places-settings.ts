@@ -1,7 +1,7 @@
 import { parseArgs } from "node:util";
 
 export interface Settings {
-  /** Training steps of 256 places each. */
+  /** Training steps, and places in each. */
   steps: number;
   batchSize: number;
   /** Particles drawn at the end. */
@@ -20,10 +20,10 @@ export interface Settings {
 }
 
 const full = {
-  steps: 10_000,
-  batchSize: 256,
+  steps: 3_000,
+  batchSize: 512,
   samples: 200_000,
-  solverSteps: 8,
+  solverSteps: 12,
   columns: 200,
   fineColumns: 500,
   components: [16, 32, 64],
