@@ -1,0 +1,245 @@
+import * as pf from "pushforward";
+import { gradientError } from "../oracle/differences.ts";
+import { flowMatching } from "../oracle/losses.ts";
+import { network } from "../oracle/mlp.ts";
+import { adamState, adamStep } from "../oracle/optimisers.ts";
+import { expect, expectClose, test } from "../suite.ts";
+import { conditionsFor, uniformArray } from "./inputs.ts";
+
+const shapes: [string, pf.MlpOptions, number][] = [
+  ...(["silu", "tanh", "softplus", "gelu", "elu", "relu", "sin"] as const).map(
+    (activation): [string, pf.MlpOptions, number] => [activation, { dim: 2, hidden: [20, 17], activation }, 65],
+  ),
+  ["one sample", { dim: 1, hidden: [16] }, 1],
+  ["63 samples, dim 3, time first", { dim: 3, hidden: [16], inputOrder: "t,x" }, 63],
+  [
+    "64 samples, dim 5, Fourier time, time first",
+    { dim: 5, hidden: [16], time: { fourier: 3 }, inputOrder: "t,x" },
+    64,
+  ],
+  ["1000 samples, dim 16", { dim: 16, hidden: [40] }, 1000],
+  ["classes and context", { dim: 2, hidden: [20], classes: 3, context: 2, inputOrder: "t,x" }, 65],
+  ["no hidden layer", { dim: 2, hidden: [] }, 65],
+];
+
+for (const [name, options, n] of shapes) {
+  test(`flow-matching loss and gradients agree with the f64 oracle: ${name}`, async ({ gpu }) => {
+    const velocity = pf.mlp(options);
+    const flow = pf.Flow.create(gpu, { velocity, seed: 3 });
+    const { dim } = options;
+    const [x0, x1, t] = [uniformArray(n * dim, -2, 2, 1), uniformArray(n * dim, -2, 2, 2), uniformArray(n, 0, 1, 3)];
+    const { options: given, conditionOf } = conditionsFor(velocity, n, 4);
+    const got = await pf.flowMatchingGradients(flow, { x0, x1, t, ...given });
+    const wanted = flowMatching(network(velocity, await flow.weights()), { x0, x1, t, conditionOf });
+    expectClose([got.loss], [wanted.loss], { relative: 1e-5 });
+    // gradients: 1e-4 relative to the whole gradient (FIELD.md §6)
+    expect(gradientError(got.gradients, wanted.gradients)).toBeLessThan(1e-4);
+    flow.dispose();
+  });
+}
+
+test("gradients of two half batches average to the whole batch's", async ({ gpu }) => {
+  const flow = pf.Flow.create(gpu, { velocity: pf.mlp({ dim: 2, hidden: [16] }), seed: 3 });
+  const [x0, x1, t] = [uniformArray(400, -2, 2, 1), uniformArray(400, -2, 2, 2), uniformArray(200, 0, 1, 3)];
+  const part = (from: number, to: number) =>
+    pf.flowMatchingGradients(flow, {
+      x0: x0.slice(2 * from, 2 * to),
+      x1: x1.slice(2 * from, 2 * to),
+      t: t.slice(from, to),
+    });
+  const [whole, first, second] = [await part(0, 200), await part(0, 100), await part(100, 200)];
+  for (const [name, values] of Object.entries(whole.gradients)) {
+    const mean = values.map((_, i) => ((first.gradients[name]?.[i] ?? 0) + (second.gradients[name]?.[i] ?? 0)) / 2);
+    expectClose(mean, values, { relative: 1e-4, absolute: 1e-6 });
+  }
+  flow.dispose();
+});
+
+/** Trains to the end and returns the last step told. */
+async function train(flow: pf.Flow, data: Float32Array, options: pf.FlowMatchingOptions): Promise<pf.TrainingStep> {
+  let last: pf.TrainingStep | undefined;
+  for await (const step of pf.trainFlowMatching(flow, data, options)) last = step;
+  if (!last) throw new Error("training told no step");
+  return last;
+}
+
+test("training on a Gaussian reaches the irreducible loss πs/2 and moves the source to the target", async ({ gpu }) => {
+  const s = 0.5;
+  const flow = pf.Flow.create(gpu, { velocity: pf.mlp({ dim: 1, hidden: [32, 32] }), seed: 1 });
+  const normal = pf.Flow.create(gpu, { velocity: pf.mlp({ dim: 1, hidden: [4] }) });
+  const { x0 = new Float32Array(0) } = await normal.sample(20_000, { seed: 5, solver: { method: "euler", steps: 1 } });
+  const data = x0.map((z) => 1 + s * z);
+  const steps = 500;
+  const learningRate = (step: number) => 4e-3 * (1 - step / steps);
+  const { loss, step } = await train(flow, data, { steps, batchSize: 512, learningRate, logEvery: 250, seed: 2 });
+  expect(step).toBe(steps);
+  // the loss of one draw has a deviation of about its own size, so 250 · 512 of them are good to 0.4 %
+  const least = (Math.PI * s) / 2;
+  expect(loss / least).toBeGreaterThan(0.97);
+  expect(loss / least).toBeLessThan(1.05);
+  const { x } = await flow.sample(10_000, { solver: { method: "midpoint", steps: 10 }, seed: 8 });
+  const mean = x.reduce((sum, value) => sum + value, 0) / x.length;
+  const deviation = Math.sqrt(x.reduce((sum, value) => sum + (value - mean) ** 2, 0) / x.length);
+  expect(Math.abs(mean - 1)).toBeLessThan(0.05);
+  expect(Math.abs(deviation - s)).toBeLessThan(0.05);
+  for (const each of [flow, normal]) each.dispose();
+});
+
+test("the same seed trains to the same bits, another seed to others", async ({ gpu }) => {
+  const velocity = pf.mlp({ dim: 2, hidden: [16] });
+  const data = pf.toyData("moons", 500);
+  const weights: Record<string, Float32Array>[] = [];
+  for (const seed of [1, 1, 2]) {
+    const flow = pf.Flow.create(gpu, { velocity, seed: 1 });
+    await train(flow, data, { steps: 20, batchSize: 65, seed, gradientClip: 1, ema: 0.9 });
+    weights.push(await flow.weights());
+    flow.dispose();
+  }
+  expect(weights[1]).toEqual(weights[0]);
+  expect(weights[2]).not.toEqual(weights[0]);
+});
+
+test("Adam and AdamW take the oracle's first step, with and without clipping", async ({ gpu }) => {
+  const velocity = pf.mlp({ dim: 1, hidden: [] });
+  // one row of data and a source of hardly any width: the batch is known, so the gradient is
+  const source = { distribution: "uniform", low: [0], high: [1e-6] } as const;
+  const cases: [pf.Optimizer, number, number | undefined][] = [
+    ["adam", 0, undefined],
+    [{ name: "adamw", weightDecay: 0.1 }, 0.1, undefined],
+    ["adam", 0, 0.01],
+  ];
+  for (const [optimizer, weightDecay, gradientClip] of cases) {
+    const flow = pf.Flow.create(gpu, { velocity, seed: 1, source: { ...source, low: [0], high: [1e-6] } });
+    const before = await flow.weights();
+    await train(flow, Float32Array.of(2), {
+      steps: 1,
+      batchSize: 64,
+      learningRate: 0.1,
+      optimizer,
+      ...(gradientClip && { gradientClip }),
+    });
+    const after = await flow.weights();
+    // on its first step Adam moves every weight by the learning rate against the sign of its gradient, whatever its size
+    for (const [name, values] of Object.entries(before)) {
+      for (const [i, value] of values.entries()) {
+        const state = adamState(1);
+        const theta = Float64Array.of(value);
+        // u is about 0 and the target 2, so every gradient is negative
+        adamStep(theta, Float64Array.of(-1), state, { learningRate: 0.1, weightDecay });
+        expectClose([after[name]?.[i] ?? 0], theta, { relative: 1e-4, absolute: 1e-5 });
+      }
+    }
+    flow.dispose();
+  }
+});
+
+test("an early break, an abort and a consumer that throws free every buffer and keep what was learned", async ({
+  gpu,
+}) => {
+  const flow = pf.Flow.create(gpu, { velocity: pf.mlp({ dim: 2, hidden: [16] }), seed: 1 });
+  const data = pf.toyData("circles", 300);
+  const before = await flow.weights();
+  const options = { steps: 1000, batchSize: 64, logEvery: 5 };
+  await flow.velocity(data, 0.5);
+  for await (const _ of pf.trainFlowMatching(flow, data, options)) break;
+  const base = gpu.liveBufferCount;
+  expect(await flow.weights()).not.toEqual(before);
+  for await (const { step } of pf.trainFlowMatching(flow, data, { ...options, ema: 0.9 })) if (step > 8) break;
+  expect(gpu.liveBufferCount).toBe(base);
+  const controller = new AbortController();
+  const reason = new Error("enough");
+  const aborted = async () => {
+    for await (const _ of pf.trainFlowMatching(flow, data, { ...options, signal: controller.signal }))
+      controller.abort(reason);
+  };
+  await expect(aborted()).rejects.toBe(reason);
+  expect(gpu.liveBufferCount).toBe(base);
+  const thrown = async () => {
+    for await (const _ of pf.trainFlowMatching(flow, data, options)) throw reason;
+  };
+  await expect(thrown()).rejects.toBe(reason);
+  expect(gpu.liveBufferCount).toBe(base);
+  flow.dispose();
+});
+
+test("with a moving average the flow ends with the averaged weights", async ({ gpu }) => {
+  const velocity = pf.mlp({ dim: 2, hidden: [16] });
+  const data = pf.toyData("moons", 300);
+  const raw: Record<string, Float32Array>[] = [];
+  const flow = pf.Flow.create(gpu, { velocity, seed: 1 });
+  raw.push(await flow.weights());
+  for await (const { step } of pf.trainFlowMatching(flow, data, { steps: 3, batchSize: 64, logEvery: 1, ema: 0.5 })) {
+    if (step < 3) raw.push(await flow.weights());
+  }
+  const averaged = await flow.weights();
+  const plain = pf.Flow.create(gpu, { velocity, seed: 1 });
+  await train(plain, data, { steps: 3, batchSize: 64 });
+  raw.push(await plain.weights());
+  // early averages warm up: the decay of step k is min(0.5, (1 + k)/(10 + k))
+  const name = "net.0.weight";
+  let expected = Float64Array.from(raw[0]?.[name] ?? []);
+  for (let k = 1; k <= 3; k++) {
+    const decay = Math.min(0.5, (1 + k) / (10 + k));
+    expected = expected.map((value, i) => decay * value + (1 - decay) * (raw[k]?.[name]?.[i] ?? 0));
+  }
+  expectClose(averaged[name] ?? [], expected, { relative: 1e-5, absolute: 1e-6 });
+  for (const each of [flow, plain]) each.dispose();
+});
+
+test("labels are learned: a conditional flow goes where its label says", async ({ gpu }) => {
+  const n = 2000;
+  const labels = Uint32Array.from({ length: n }, (_, i) => i % 2);
+  const data = Float32Array.from({ length: n }, (_, i) => (i % 2 === 0 ? -2 : 2));
+  const flow = pf.Flow.create(gpu, { velocity: pf.mlp({ dim: 1, hidden: [32], classes: 2 }), seed: 1 });
+  await train(flow, data, { steps: 300, batchSize: 256, learningRate: 1e-2, labels, labelDropout: 0.2 });
+  const { x } = await flow.sample(100, {
+    labels: Uint32Array.from({ length: 100 }, (_, i) => i % 2),
+    solver: { method: "midpoint", steps: 10 },
+  });
+  for (const [i, value] of x.entries()) expect(Math.abs(value - (i % 2 === 0 ? -2 : 2))).toBeLessThan(0.7);
+  flow.dispose();
+});
+
+// Values that TypeScript would refuse are passed as a JavaScript user could.
+const loose = (value: unknown) => value as never;
+const data = Float32Array.of(0, 1, 2, 3);
+const faults: [string, Float32Array, pf.FlowMatchingOptions, RegExp][] = [
+  ["no data", new Float32Array(0), { steps: 1 }, /at least one row/],
+  ["data of a wrong length", new Float32Array(3), { steps: 1 }, /row-major \[n, 2\]/],
+  ["NaN in the data", Float32Array.of(0, 1, Number.NaN, 3), { steps: 1 }, /holds NaN at row 1, column 0/],
+  ["no steps", data, loose({}), /steps is undefined/],
+  ["a batch of nothing", data, { steps: 1, batchSize: 0 }, /batchSize is 0/],
+  ["an unknown optimizer", data, { steps: 1, optimizer: loose("adan") }, /did you mean "adam"\?/],
+  [
+    "weight decay for plain Adam",
+    data,
+    { steps: 1, optimizer: { name: "adam", weightDecay: 0.1 } },
+    /use \{ name: "adamw"/,
+  ],
+  ["a negative learning rate", data, { steps: 1, learningRate: -1 }, /learningRate is -1/],
+  ["an average that never moves", data, { steps: 1, ema: 1 }, /ema is 1/],
+  ["labels without classes", data, { steps: 1, labels: new Uint32Array(2) }, /no classes/],
+  ["an unknown option", data, loose({ steps: 1, batchsize: 3 }), /did you mean "batchSize"\?/],
+  [
+    "optimal-transport pairs, which are not there yet",
+    data,
+    { steps: 1, coupling: "optimal-transport" },
+    /not in this version/,
+  ],
+];
+
+for (const [name, rows, options, message] of faults) {
+  test(`bad training input is told before anything runs: ${name}`, ({ gpu }) => {
+    const flow = pf.Flow.create(gpu, { velocity: pf.mlp({ dim: 2, hidden: [16] }), seed: 1 });
+    expect(() => pf.trainFlowMatching(flow, rows, options)).toThrow(message);
+    flow.dispose();
+  });
+}
+
+test("a learning rate that blows up ends with an error that says what to do", async ({ gpu }) => {
+  const flow = pf.Flow.create(gpu, { velocity: pf.mlp({ dim: 2, hidden: [16], activation: "relu" }), seed: 1 });
+  await expect(train(flow, data, { steps: 50, batchSize: 64, learningRate: 1e25, logEvery: 10 })).rejects.toThrow(
+    /lower the learning rate/,
+  );
+  flow.dispose();
+});
