@@ -158,7 +158,7 @@ for (const [how, tile] of Object.entries(denseTiles)) {
   add(`dense output tangents, ${how}`, () => denseKernel({ epilogue: "none", bias: false, activation: "", tile }));
 }
 add("weight gradient", () => weightGradientKernel(plainGradientTile));
-add("weight gradient, gathered", () => weightGradientKernel({ outputs: 16, inputs: 4, gather: 4 }));
+add("weight gradient, gathered", () => weightGradientKernel({ outputs: 16, inputs: 4, gather: 4, workgroup: [4, 1] }));
 
 add("wgsl field, midpoint step", () =>
   integrateKernel({ field: rotation, tiling: gpu, stages: 2, freeStages: true, divergence: { mode: "none" } }),

@@ -138,12 +138,11 @@ export interface GradientTile {
   readonly inputs: number;
   /** Subgroup size, a divisor of `outputs`, when its lanes fetch the cotangents of a tile for each other; else 0. */
   readonly gather: number;
+  /** Invocations of a workgroup along the inputs, where a subgroup lies, and along the outputs. */
+  readonly workgroup: readonly [inputs: number, outputs: number];
 }
 
-export const plainGradientTile: GradientTile = { outputs: 4, inputs: 4, gather: 0 };
-
-/** Invocations along the inputs and along the outputs in a workgroup; a subgroup lies along the inputs. */
-export const gradientWorkgroup = { inputs: 8, outputs: 4 } as const;
+export const plainGradientTile: GradientTile = { outputs: 4, inputs: 4, gather: 0, workgroup: [8, 8] };
 
 /**
  * Partial weight gradients of one layer: ∂W[o][i] = Σ_p ā[o][p] h[i][p] over one segment of the particles, and ∂b[o] as the
@@ -195,7 +194,7 @@ fn column(i: u32) -> u32 {
   return i;
 }
 
-@compute @workgroup_size(${gradientWorkgroup.inputs}, ${gradientWorkgroup.outputs})
+@compute @workgroup_size(${tile.workgroup[0]}, ${tile.workgroup[1]})
 fn weight_gradient(@builtin(global_invocation_id) id: vec3u, @builtin(workgroup_id) group: vec3u${gather > 0 ? ", @builtin(subgroup_invocation_id) lane: u32" : ""}) {
   // invocations beyond the matrix compute on clamped rows and store nothing, so that subgroups stay whole
   let i0 = id.x * ${tile.inputs}u;

@@ -3,7 +3,6 @@ import {
   type DenseTile,
   denseKernel,
   type GradientTile,
-  gradientWorkgroup,
   plainGradientTile,
   plainTile,
   weightGradientKernel,
@@ -41,10 +40,11 @@ function denseTile(subgroup: number): DenseTile {
   return subgroup >= 4 ? { groups: 2, quads: 4, workgroupSize: 16, gather: subgroup } : plainTile;
 }
 
-function gradientTile(subgroup: number): GradientTile {
-  return subgroup >= 4 && gradientWorkgroup.inputs % subgroup === 0
-    ? { outputs: 16, inputs: 4, gather: subgroup }
-    : plainGradientTile;
+function gradientTile(subgroup: number, outputs: number): GradientTile {
+  if (subgroup < 4) return plainGradientTile;
+  // a layer of few outputs gets a tile that is no wider than it needs
+  const tile = Math.min(16, Math.ceil(outputs / subgroup) * subgroup);
+  return { outputs: tile, inputs: 4, gather: subgroup, workgroup: [subgroup, 1] };
 }
 
 /** Dispatches of one dense layer, cut over particles so that each stays within `maxFlops`. */
@@ -110,7 +110,7 @@ export function planWeightGradient(
   },
   { capacity, maxFlops, subgroup = 0 }: ParticleRange,
 ): Dispatch[] {
-  const tile = gradientTile(subgroup);
+  const tile = gradientTile(subgroup, o.outputs);
   const segments = gradientSegments(capacity, o.parameterCount);
   const vectors = capacity / 4;
   const segmentVectors = Math.ceil(vectors / segments);
@@ -138,8 +138,8 @@ export function planWeightGradient(
         ].map((value) => u32(value)),
       ),
       workgroups: [
-        Math.ceil((o.inputs + 1) / tile.inputs / gradientWorkgroup.inputs),
-        Math.ceil(o.outputs / tile.outputs / gradientWorkgroup.outputs),
+        Math.ceil((o.inputs + 1) / tile.inputs / tile.workgroup[0]),
+        Math.ceil(o.outputs / tile.outputs / tile.workgroup[1]),
         now,
       ],
       flops: now * perSegment,

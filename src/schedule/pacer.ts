@@ -6,38 +6,53 @@ import type { Dispatch } from "../gpu/kernel.ts";
 /** No dispatch and no submit should take longer than this, so that pages stay responsive and no watchdog fires. */
 const secondsPerSubmit = 0.05;
 
-/** Submits in flight: one runs, one waits. More would only delay an abort. */
-const depth = 2;
+/**
+ * Work that is queued ahead of the device. Where waiting is free, one submit runs and one waits. Where it costs a core (Node),
+ * more is queued and slept over: the device stays busy without anybody asking.
+ */
+const secondsQueued = waitingSpins ? 4 * secondsPerSubmit : 2 * secondsPerSubmit;
+
+/** Dispatches in one submit: encoding more of them takes longer than a device needs to run dry. */
+const dispatchesPerSubmit = 256;
 
 /** The most work that one dispatch should hold at the speed measured so far. */
 export function flopsPerDispatch(gpu: Gpu): number {
   return gpu.speed * secondsPerSubmit;
 }
 
-interface InFlight {
-  readonly done: Promise<void>;
-  readonly expectedMs: number;
+interface Submitted {
+  readonly flops: number;
+  readonly done: Promise<void> | undefined;
 }
 
 /**
- * Submits dispatches in short batches with a bounded number in flight, and measures the device's speed while it does so.
+ * Submits dispatches in short batches with a bounded amount of work in flight, and measures the device's speed while it does so.
  * One per running call.
  */
 export class Pacer {
   readonly #gpu: Gpu;
   readonly #signal: AbortSignal | undefined;
-  readonly #inFlight: InFlight[] = [];
-  readonly #lost: Promise<never>;
-  #lastDone = 0;
+  readonly #inFlight: Submitted[] = [];
+  /** Rejects when the device is lost or the call is aborted. */
+  readonly #stopped: Promise<never>;
+  /** When what is in flight began to run, and whether a kernel among it ran for the first time. */
+  #busySince = 0;
+  #fresh = false;
+  /** When all that was submitted should be done, by the speed measured so far. */
+  #expectedDone = 0;
   #fault: unknown;
 
   constructor(gpu: Gpu, signal: AbortSignal | undefined) {
     this.#gpu = gpu;
     this.#signal = signal;
-    this.#lost = gpu.lost.then(() => {
+    const lost = gpu.lost.then(() => {
       throw gpu.lostError();
     });
-    this.#lost.catch(() => undefined);
+    const aborted = new Promise<never>((_, reject) => {
+      signal?.addEventListener("abort", () => reject(signal.reason), { once: true });
+    });
+    this.#stopped = Promise.race([lost, aborted]);
+    this.#stopped.catch(() => undefined);
   }
 
   /** Throws what has gone wrong so far: the abort, the loss of the device, a validation error. */
@@ -54,76 +69,112 @@ export class Pacer {
     dispatches: readonly Dispatch[],
     last?: (encoder: GPUCommandEncoder) => void,
   ): Promise<void> {
-    let start = 0;
-    while (start < dispatches.length || last) {
+    for (let start = 0, more = dispatches.length > 0 || last !== undefined; more; ) {
       const limit = flopsPerDispatch(this.#gpu);
       let end = start;
       let flops = 0;
-      while (end < dispatches.length && end - start < 256) {
+      while (end < dispatches.length && end - start < dispatchesPerSubmit) {
         const next = dispatches[end]?.flops ?? 0;
         if (end > start && flops + next > limit) break;
         flops += next;
         end++;
       }
       const batch = dispatches.slice(start, end);
-      const finishing = end >= dispatches.length ? last : undefined;
+      more = end < dispatches.length;
       await this.#room();
       this.check();
       const { pipelines, fresh } = await arena.prepare(batch);
       this.check();
       const { device } = this.#gpu;
-      const submitted = performance.now();
       checked(this.#gpu, label, () => {
         const encoder = device.createCommandEncoder({ label });
         arena.encode(encoder, batch, pipelines);
-        finishing?.(encoder);
+        if (!more) last?.(encoder);
         device.queue.submit([encoder.finish()]);
       }).catch((error: unknown) => {
         this.#fault ??= error;
       });
-      this.#follow(submitted, flops, fresh);
+      this.#follow(flops, fresh);
       start = end;
-      if (finishing) return;
-      if (end >= dispatches.length && !last) return;
     }
   }
 
   /** Waits for everything that was submitted. */
   async drain(): Promise<void> {
+    if (waitingSpins) await this.#sync();
     while (this.#inFlight.length > 0) await this.#oldest();
     this.check();
   }
 
-  /** Waits for a promise of the device, or for its loss; in Node it first sleeps half of the expected time, because waiting costs a core there. */
-  async wait<T>(promise: Promise<T>, expectedMs: number): Promise<T> {
-    promise.catch(() => undefined);
-    if (waitingSpins && expectedMs > 4) await new Promise((resolve) => setTimeout(resolve, expectedMs / 2));
-    return Promise.race([promise, this.#lost]);
+  /** Sleeps until what was submitted should be nearly done, where asking the device costs a core. True when it slept. */
+  async rest(): Promise<boolean> {
+    if (!waitingSpins) return false;
+    const milliseconds = this.#expectedDone - performance.now();
+    // timers are no finer than that
+    if (milliseconds < 4) return false;
+    await this.race(new Promise<void>((resolve) => setTimeout(resolve, 0.85 * milliseconds)));
+    return true;
   }
 
-  #follow(submitted: number, flops: number, fresh: boolean): void {
-    const expectedMs = (flops / this.#gpu.speed) * 1000;
+  /** A promise of the device, or the abort or loss that comes before it. */
+  race<T>(promise: Promise<T>): Promise<T> {
+    promise.catch(() => undefined);
+    return Promise.race([promise, this.#stopped]);
+  }
+
+  #follow(flops: number, fresh: boolean): void {
+    const now = performance.now();
+    if (this.#inFlight.length === 0) this.#busySince = now;
+    this.#expectedDone = Math.max(now, this.#expectedDone) + (flops / this.#gpu.speed) * 1000;
+    if (waitingSpins) {
+      this.#fresh ||= fresh;
+      this.#inFlight.push({ flops, done: undefined });
+      return;
+    }
     const done = this.#gpu.device.queue.onSubmittedWorkDone().then(() => {
-      const now = performance.now();
-      const busyFrom = Math.max(submitted, this.#lastDone);
-      this.#lastDone = now;
-      const seconds = (now - busyFrom) / 1000;
-      // The first run of a kernel may hold its compilation, and very short work measures the round trip.
-      if (fresh || flops < 1e6 || seconds < 0.002) return;
-      const measured = flops / seconds;
-      const change = Math.min(4, Math.max(0.5, measured / this.#gpu.speed));
-      this.#gpu.speed *= change ** 0.5;
+      this.#measure(flops, fresh);
+      this.#busySince = performance.now();
     });
     done.catch(() => undefined);
-    this.#inFlight.push({ done, expectedMs });
+    this.#inFlight.push({ flops, done });
   }
 
+  /** Takes note of work that has just ended and ran since `busySince`. */
+  #measure(flops: number, fresh: boolean): void {
+    const seconds = (performance.now() - this.#busySince) / 1000;
+    // The first run of a kernel may hold its compilation, and very short work measures the round trip.
+    if (fresh || flops < 1e6 || seconds < 0.002) return;
+    const change = Math.min(4, Math.max(0.5, flops / seconds / this.#gpu.speed));
+    this.#gpu.speed *= change ** 0.5;
+  }
+
+  /** Waits until there is room for another submit. */
   async #room(): Promise<void> {
-    while (this.#inFlight.length >= depth) await this.#oldest();
+    const queued = () => this.#inFlight.reduce((sum, { flops }) => sum + flops, 0) / this.#gpu.speed;
+    if (waitingSpins) {
+      if (queued() >= secondsQueued) await this.#sync();
+      return;
+    }
+    while (this.#inFlight.length >= 2 && queued() >= secondsQueued - secondsPerSubmit) await this.#oldest();
   }
 
   async #oldest(): Promise<void> {
     const oldest = this.#inFlight.shift();
-    if (oldest) await this.wait(oldest.done, oldest.expectedMs);
+    if (oldest?.done) await this.race(oldest.done);
+  }
+
+  /** Sleeps over all that is in flight, then asks for its end. */
+  async #sync(): Promise<void> {
+    if (this.#inFlight.length === 0) return;
+    const slept = await this.rest();
+    const flops = this.#inFlight.reduce((sum, submitted) => sum + submitted.flops, 0);
+    const asked = performance.now();
+    await this.race(this.#gpu.device.queue.onSubmittedWorkDone());
+    // Done before it was asked for: it slept too long, and its own sleep is all that could be measured.
+    if (slept && performance.now() - asked < 1.5) this.#gpu.speed *= 1.25;
+    else this.#measure(flops, this.#fresh);
+    this.#inFlight.length = 0;
+    this.#fresh = false;
+    this.#expectedDone = performance.now();
   }
 }

@@ -1,3 +1,4 @@
+import { waitingSpins } from "#provider";
 import { Arena } from "../gpu/arena.ts";
 import type { Gpu } from "../gpu/gpu.ts";
 import { align, mapCopy } from "../gpu/read.ts";
@@ -16,7 +17,7 @@ export async function* runJob(gpu: Gpu, job: Job, options: RunOptions = {}): Asy
   gpu.assertUsable();
   signal?.throwIfAborted();
   const pacer = new Pacer(gpu, signal);
-  const pending: { result: Promise<ChunkResult>; release: () => void }[] = [];
+  const pending: Launched[] = [];
   const started = performance.now();
   try {
     let start = 0;
@@ -29,7 +30,7 @@ export async function* runJob(gpu: Gpu, job: Job, options: RunOptions = {}): Asy
       }
       const oldest = pending[0];
       if (!oldest) break;
-      const result = await oldest.result;
+      const result = await oldest.result();
       pacer.check();
       oldest.release();
       pending.shift();
@@ -61,8 +62,13 @@ function chunkSize(gpu: Gpu, job: Job, asked: number | undefined): number {
   return Math.min(largest, Math.ceil(wanted / 64) * 64);
 }
 
-/** Uploads, computes and starts the read-back of one chunk. */
-async function launch(gpu: Gpu, pacer: Pacer, job: Job, start: number, count: number) {
+interface Launched {
+  result(): Promise<ChunkResult>;
+  release(): void;
+}
+
+/** Uploads a chunk and submits all of its work. */
+async function launch(gpu: Gpu, pacer: Pacer, job: Job, start: number, count: number): Promise<Launched> {
   const plan = job.plan(start, count, flopsPerDispatch(gpu));
   const arena = new Arena(gpu);
   const staging: { name: string; bytes: number; buffer: GPUBuffer }[] = [];
@@ -95,16 +101,14 @@ async function launch(gpu: Gpu, pacer: Pacer, job: Job, start: number, count: nu
     release();
     throw error;
   }
-  const expectedMs = Math.min(1000, ((job.flopsPerParticle * count) / gpu.speed) * 1000);
-  const copies = Promise.all(staging.map(({ buffer, bytes }) => mapCopy(gpu, buffer, bytes)));
   const names = staging.map(({ name }) => name);
-  const result = pacer.wait(copies, expectedMs / 4).then(
-    (arrays): ChunkResult => ({
-      start,
-      count,
-      outputs: new Map(names.map((name, i) => [name, arrays[i] ?? new ArrayBuffer(0)])),
-    }),
-  );
-  result.catch(() => undefined);
-  return { result, release };
+  const read = async (): Promise<ChunkResult> => {
+    await pacer.rest();
+    const arrays = await pacer.race(Promise.all(staging.map(({ buffer, bytes }) => mapCopy(gpu, buffer, bytes))));
+    return { start, count, outputs: new Map(names.map((name, i) => [name, arrays[i] ?? new ArrayBuffer(0)])) };
+  };
+  // Where waiting is free the copy is asked for at once, so that it is there when the consumer is.
+  const early = waitingSpins ? undefined : read();
+  early?.catch(() => undefined);
+  return { result: () => early ?? read(), release };
 }

@@ -67,6 +67,10 @@ async function* run(
   const constants = Float32Array.of(...mean, ...scale, ...flow.source.rows);
   const arena = new Arena(gpu);
   const pacer = new Pacer(gpu, options.signal);
+  const readLoss = async (staging: GPUBuffer) => {
+    await pacer.rest();
+    return pacer.race(mapCopy(gpu, staging, 4));
+  };
   let staging: GPUBuffer | undefined;
   let trained = 0;
   try {
@@ -147,7 +151,7 @@ async function* run(
       trained = done;
       parameters.changed();
       if (!logs) continue;
-      const [sum = Number.NaN] = new Float32Array(await pacer.wait(mapCopy(gpu, staging, 4), 0));
+      const [sum = Number.NaN] = new Float32Array(await readLoss(staging));
       pacer.check();
       const loss = sum / sinceLog;
       if (!Number.isFinite(loss)) {
