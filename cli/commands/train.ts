@@ -124,7 +124,9 @@ async function train(context: Context, source: string, o: TrainOptions): Promise
       const training = await runTraining(context, flow, kept, o);
       await saveModel(flow, o.output, table.columns);
       if (signal.aborted) {
-        throw new Interrupted(`stopped after ${training.step} of ${o.steps} steps; the flow so far is in ${o.output}`);
+        throw new Interrupted(
+          `stopped, at least ${count(training.step)} of ${count(o.steps)} steps done; the flow so far is in ${o.output}`,
+        );
       }
       const evaluation = await evaluate(context, flow, held, o);
       const result = {
@@ -170,7 +172,8 @@ async function runTraining(
       coupling: o.coupling,
       ...(o.ema > 0 && { ema: o.ema }),
       seed: o.seed,
-      logEvery: Math.max(1, Math.floor(o.steps / 200)),
+      // Often enough that Ctrl-C can say how far it came.
+      logEvery: Math.min(50, Math.max(1, Math.floor(o.steps / 200))),
       signal: context.signal,
     })) {
       step = report.step;
