@@ -8,14 +8,14 @@ import { mapGrid } from "./places-figures.ts";
 import type { Settings } from "./places-settings.ts";
 
 /** Deviation of the first layer's weights, in periods per deviation of the data times 2π. */
-const firstLayerDeviation = 3;
+const firstLayerDeviation = 5;
 
 /**
  * Three layers of sines. The first layer's weights are drawn wide, so that its units are Fourier features of the map, from
  * the size of the country down to that of a city (Tancik et al. 2020); with the usual narrow start details come out blurred.
  */
 export async function createFlow(gpu: Gpu, data: Float32Array, seed: number): Promise<Flow> {
-  const velocity = mlp({ dim: 2, hidden: [64, 64, 64], activation: "sin", time: { fourier: 1 } });
+  const velocity = mlp({ dim: 2, hidden: [64, 64, 64], activation: "sin" });
   const flow = Flow.create(gpu, { velocity, seed, normalization: fitNormalization(data, 2) });
   const weights = await flow.weights();
   const first = weights["net.0.weight"] ?? new Float32Array(0);
@@ -28,6 +28,11 @@ export async function createFlow(gpu: Gpu, data: Float32Array, seed: number): Pr
     first[unit * inputs + 1] = firstLayerDeviation * normal();
     phases[unit] = Math.PI * (2 * uniform() - 1);
   }
+  // Sines halve the variance of what they are given, so hidden layers start √2 wider than the library's default.
+  for (const name of ["net.2.weight", "net.4.weight"]) {
+    const hidden = weights[name] ?? new Float32Array(0);
+    for (const [i, value] of hidden.entries()) hidden[i] = Math.SQRT2 * value;
+  }
   flow.setWeights(weights);
   return flow;
 }
@@ -39,7 +44,10 @@ export interface Training {
   placesPerSecond: number;
 }
 
-/** Flow matching; the learning rate rises, then falls along a cosine, and the average of the last weights is kept. */
+/**
+ * Flow matching with optimal-transport pairs: straight paths, which few solver steps follow and which blur less. The learning
+ * rate rises, then falls along a cosine, and the average of the last weights is kept.
+ */
 export async function trainFlow(
   flow: Flow,
   data: Float32Array,
@@ -51,8 +59,9 @@ export async function trainFlow(
   for await (const { step, loss } of trainFlowMatching(flow, data, {
     steps,
     batchSize,
-    learningRate: cosineWithWarmup(7e-3, steps, Math.round(steps / 50)),
-    ema: 0.995,
+    learningRate: cosineWithWarmup(5e-3, steps, Math.round(steps / 50)),
+    coupling: "optimal-transport",
+    ema: 0.999,
     seed,
     logEvery: Math.max(1, Math.floor(steps / 200)),
   })) {

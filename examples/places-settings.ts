@@ -20,10 +20,10 @@ export interface Settings {
 }
 
 const full = {
-  steps: 3_000,
+  steps: 3_400,
   batchSize: 512,
   samples: 200_000,
-  solverSteps: 12,
+  solverSteps: 6,
   columns: 200,
   fineColumns: 500,
   components: [16, 32, 64],

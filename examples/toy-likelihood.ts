@@ -47,7 +47,7 @@ for (const name of values.sets.split(",") as ToyName[]) {
   });
   const start = performance.now();
   const learningRate = (step: number) =>
-    4e-3 * Math.min(1, (step + 1) / 100) * (0.02 + 0.98 * Math.cos((Math.PI / 2) * (step / steps)) ** 2);
+    1e-2 * Math.min(1, (step + 1) / 100) * (0.02 + 0.98 * Math.cos((Math.PI / 2) * (step / steps)) ** 2);
   for await (const _ of trainFlowMatching(flow, data, {
     steps,
     batchSize,

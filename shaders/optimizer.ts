@@ -2,7 +2,7 @@ import { oncePerShape } from "./kernel.ts";
 import { wgsl } from "./wgsl.ts";
 
 /** Invocations of the single workgroup that finishes a sum; also the elements per workgroup of the first pass. */
-export const sumWorkgroup = 256;
+export const sumWorkgroup = 64;
 
 /** Text that adds `mine` of all invocations of a workgroup in a fixed tree, into `tree[0]`. */
 const treeSum = wgsl`

@@ -8,7 +8,8 @@ import { flopsPerDispatch, Pacer } from "../schedule/pacer.ts";
 import { parameterCount } from "../velocity/mlp.ts";
 import { packDispatch } from "../velocity/parameters.ts";
 import { allocateAll, gradientBuffers, packings } from "./buffers.ts";
-import { normParts, planAdam, planBatch, planSum } from "./dispatches.ts";
+import { type CouplingOptions, coupledBatch } from "./coupling.ts";
+import { normParts, planAdam, planBatch, planGivenBatch, planSum } from "./dispatches.ts";
 import { planGradient } from "./gradients.ts";
 import { type FlowMatchingOptions, type TrainingPlan, trainingPlan } from "./options.ts";
 
@@ -25,7 +26,8 @@ export interface TrainingStep {
 /**
  * Trains a flow by conditional flow matching (Lipman et al. 2023, 2024 §4): least squares of u_t(x_t) against x_1 − x_0 with
  * x_t = t x_1 + (1 − t) x_0, x_0 from the flow's source, x_1 a random row of `data` [n, dim] (data units), t uniform per sample.
- * Everything stays on the device; only the logged losses come back.
+ * Everything stays on the device; only the logged losses come back. With `coupling: "optimal-transport"` the host draws the same
+ * samples and pairs them in groups of 64 by exact assignment: straighter paths, so fewer solver steps, and a loss of less variance.
  *
  * The flow holds the trained weights when the iterator ends or is closed early; with `ema`, their moving average. While it runs,
  * the flow's weights are those of the last step. The same seed gives the same bits on one adapter.
@@ -80,6 +82,13 @@ async function* run(
       ...gradientBuffers(velocity, capacity),
       { name: "data", bytes: data.byteLength, data },
       { name: "constants", bytes: constants.byteLength, data: constants },
+      ...(plan.coupled
+        ? [
+            { name: "starts", bytes: batchSize * dim * 4 },
+            { name: "ends", bytes: batchSize * dim * 4 },
+            { name: "times", bytes: batchSize * 4 },
+          ]
+        : []),
       { name: "adam.m", bytes: zeros.byteLength, data: zeros },
       { name: "adam.v", bytes: zeros.byteLength, data: zeros },
       { name: "loss", bytes: 4, data: Float32Array.of(0) },
@@ -103,6 +112,44 @@ async function* run(
     );
     await pacer.submit(arena, "trainFlowMatching", packs);
 
+    const pairs: CouplingOptions | undefined = plan.coupled
+      ? {
+          dim,
+          key: plan.key,
+          source: flow.source,
+          data: data.map((value, i) => (value - (mean[i % dim] ?? 0)) / (scale[i % dim] ?? 1)),
+        }
+      : undefined;
+    const batch = (step: number): Dispatch => {
+      if (pairs) {
+        const drawn = coupledBatch(pairs, step * batchSize, batchSize);
+        for (const name of ["starts", "ends", "times"] as const) {
+          gpu.device.queue.writeBuffer(arena.buffer(name), 0, drawn[name] as Float32Array<ArrayBuffer>);
+        }
+        return planGivenBatch({
+          velocity,
+          capacity,
+          count: batchSize,
+          names: { starts: "starts", ends: "ends", times: "times" },
+        });
+      }
+      return planBatch({
+        velocity,
+        source: flow.source.kind,
+        capacity,
+        rows: plan.rows,
+        first: step * batchSize,
+        key: plan.key,
+        labelDropout: plan.labelDropout,
+        names: {
+          data: "data",
+          constants: "constants",
+          labels: options.labels && "labels",
+          context: options.context && "context",
+        },
+      });
+    };
+
     // What is the same in every step is planned once; the batch and the optimiser get new params.
     let planned = planMiddle(flow, plan, capacity, clips);
     let plannedAt = gpu.speed;
@@ -121,26 +168,7 @@ async function* run(
       await pacer.submit(
         arena,
         "trainFlowMatching",
-        [
-          planBatch({
-            velocity,
-            source: flow.source.kind,
-            capacity,
-            rows: plan.rows,
-            first: step * batchSize,
-            key: plan.key,
-            labelDropout: plan.labelDropout,
-            names: {
-              data: "data",
-              constants: "constants",
-              labels: options.labels && "labels",
-              context: options.context && "context",
-            },
-          }),
-          ...planned,
-          planAdam({ count, step: done, learningRate, settings }),
-          ...packs,
-        ],
+        [batch(step), ...planned, planAdam({ count, step: done, learningRate, settings }), ...packs],
         logs
           ? (encoder) => {
               encoder.copyBufferToBuffer(arena.buffer("loss"), 0, copyLoss, 0, 4);

@@ -22,7 +22,7 @@ export interface FlowMatchingOptions {
   optimizer?: Optimizer;
   /** Default `"conditional-optimal-transport"`: x_t = t x_1 + (1 − t) x_0. */
   path?: "conditional-optimal-transport";
-  /** Default `"independent"`. */
+  /** Default `"independent"`; `"optimal-transport"` pairs noise and data within groups of 64 samples. */
   coupling?: "independent" | "optimal-transport";
   /** Class of each row of the data, [n]. */
   labels?: Uint32Array;
@@ -50,6 +50,8 @@ export interface TrainingPlan {
   readonly learningRate: (step: number) => number;
   readonly settings: AdamSettings;
   readonly labelDropout: number;
+  /** Whether samples are paired by optimal transport. */
+  readonly coupled: boolean;
   readonly key: readonly [number, number];
   readonly logEvery: number;
 }
@@ -98,12 +100,12 @@ export function trainingPlan(flow: Flow, data: Float32Array, o: FlowMatchingOpti
   const rows = data.length / dim;
 
   checkWord(`${what}: path`, o.path ?? "conditional-optimal-transport", ["conditional-optimal-transport"]);
-  if (
-    checkWord(`${what}: coupling`, o.coupling ?? "independent", ["independent", "optimal-transport"]) !== "independent"
-  ) {
+  const coupled =
+    checkWord(`${what}: coupling`, o.coupling ?? "independent", ["independent", "optimal-transport"]) !== "independent";
+  if (coupled && velocity.classes + velocity.context > 0) {
     throw new PushforwardError(
       "unsupported",
-      `${what}: coupling "optimal-transport" is not in this version: leave it out, which pairs at random`,
+      `${what}: coupling "optimal-transport" pairs without regard to labels and context, which is not in this version: leave it out`,
     );
   }
   if ("checkpoint" in o)
@@ -129,6 +131,7 @@ export function trainingPlan(flow: Flow, data: Float32Array, o: FlowMatchingOpti
   return {
     velocity,
     rows,
+    coupled,
     steps: checkInteger(`${what}: steps`, o.steps, 1),
     batchSize: checkInteger(`${what}: batchSize`, o.batchSize ?? 1024, 1, 1 << 22),
     learningRate:
