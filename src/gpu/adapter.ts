@@ -13,7 +13,7 @@ export interface GpuOptions {
   software?: "allow" | "forbid" | "require";
   /** Bytes that one call may hold on the device. Default: from the limits of the adapter. */
   memoryBudget?: number;
-  /** Whether a lost device is replaced by a new one for the next call. Default true. */
+  /** Reserved: this version does not reopen a lost device yet; calls after a loss reject with `device-lost` either way. */
   recover?: boolean;
 }
 
