@@ -1,41 +1,10 @@
-import { Flow, fitNormalization, type Gpu, mlp, trainFlowMatching } from "pushforward";
+import { type Flow, trainFlowMatching } from "pushforward";
 import { cosineWithWarmup } from "../cli/learning-rate.ts";
 import { cellCentres, countPoints, type Grid } from "../cli/plot/grid.ts";
 import { startProgress } from "../cli/report.ts";
-import { seededUniform } from "../cli/split.ts";
 import { type Score, scoreOf } from "./baselines.ts";
 import { mapGrid } from "./places-figures.ts";
 import type { Settings } from "./places-settings.ts";
-
-/** Deviation of the first layer's weights, in periods per deviation of the data times 2π. */
-const firstLayerDeviation = 5;
-
-/**
- * Three layers of sines. The first layer's weights are drawn wide, so that its units are Fourier features of the map, from
- * the size of the country down to that of a city (Tancik et al. 2020); with the usual narrow start details come out blurred.
- */
-export async function createFlow(gpu: Gpu, data: Float32Array, seed: number): Promise<Flow> {
-  const velocity = mlp({ dim: 2, hidden: [64, 64, 64], activation: "sin" });
-  const flow = Flow.create(gpu, { velocity, seed, normalization: fitNormalization(data, 2) });
-  const weights = await flow.weights();
-  const first = weights["net.0.weight"] ?? new Float32Array(0);
-  const phases = weights["net.0.bias"] ?? new Float32Array(0);
-  const inputs = first.length / phases.length;
-  const uniform = seededUniform(seed + 1);
-  const normal = () => Math.sqrt(-2 * Math.log(1 - uniform())) * Math.cos(2 * Math.PI * uniform());
-  for (const unit of phases.keys()) {
-    first[unit * inputs] = firstLayerDeviation * normal();
-    first[unit * inputs + 1] = firstLayerDeviation * normal();
-    phases[unit] = Math.PI * (2 * uniform() - 1);
-  }
-  // Sines halve the variance of what they are given, so hidden layers start √2 wider than the library's default.
-  for (const name of ["net.2.weight", "net.4.weight"]) {
-    const hidden = weights[name] ?? new Float32Array(0);
-    for (const [i, value] of hidden.entries()) hidden[i] = Math.SQRT2 * value;
-  }
-  flow.setWeights(weights);
-  return flow;
-}
 
 export interface Training {
   /** Mean of the last logged losses. */

@@ -15,8 +15,9 @@ import { count, duration } from "../cli/report.ts";
 import { chooseByValidation, fitGaussian, fitMixture, kernelDensity, scoreOf } from "./baselines.ts";
 import { loadPlaces, type Places } from "./places-data.ts";
 import { drawPlaces, mapGrid } from "./places-figures.ts";
-import { createFlow, densityMap, drawSamples, evaluate, trainFlow } from "./places-flow.ts";
+import { densityMap, drawSamples, evaluate, trainFlow } from "./places-flow.ts";
 import { readSettings } from "./places-settings.ts";
+import { sineFlow } from "./sine-flow.ts";
 import { strayShare } from "./stray.ts";
 import { loadOutline } from "./us-outline.ts";
 
@@ -39,7 +40,7 @@ const { info } = gpu;
 say(
   `adapter: ${info.description || info.architecture || info.vendor}${info.software ? " (software: runs on the CPU)" : ""}`,
 );
-const flow = await createFlow(gpu, train, settings.seed);
+const flow = await sineFlow(gpu, train, settings.seed, 5);
 const training = await trainFlow(flow, train, settings);
 say(
   `trained ${count(flow.parameterCount)} parameters for ${count(settings.steps)} steps in ${duration(training.seconds)}: loss ${training.loss.toFixed(4)}`,
