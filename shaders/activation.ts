@@ -28,11 +28,12 @@ interface ActivationText {
 const texts: Record<string, ActivationText> = {
   silu: {
     helpers: () => "",
-    // clamped where exp would overflow; the sigmoid s is 0 or 1 to rounding there. 1 − s = e·s without cancellation.
-    shared: (v) => `let e = exp(-clamp(z, ${v}(-80.0), ${v}(80.0)));
+    // clamped where exp would overflow, which is where both value and slope are 0 to rounding. 1 − s = e·s without cancellation.
+    shared: (v) => `let c = max(z, ${v}(-80.0));
+  let e = exp(-c);
   let s = 1.0 / (1.0 + e);`,
-    value: () => "z * s",
-    slope: () => "s * (1.0 + z * (e * s))",
+    value: () => "c * s",
+    slope: () => "s * (1.0 + c * (e * s))",
   },
   tanh: {
     // (1 − e)/(1 + e), e = exp(−2|z|) never overflows; near 0 its difference would cancel, so a series stands in
@@ -70,7 +71,8 @@ fn upper_tail(z: ${v}, gaussian: ${v}) -> ${v} {
   let t = 1.0 / (1.0 + ${f32(erfcPole * Math.SQRT1_2)} * abs(z));
   return 0.5 * gaussian * t * ${polynomial(erfcCoefficients, "t", v)};
 }`,
-    shared: (v) => `let gaussian = exp(-0.5 * min(z * z, ${v}(170.0)));
+    // exp(−110) is 0 in f32, so that z times it is 0 for any z
+    shared: (v) => `let gaussian = exp(-0.5 * min(z * z, ${v}(220.0)));
   let tail = upper_tail(z, gaussian);
   let phi = select(tail, 1.0 - tail, z > ${v}(0.0));`,
     value: () => "z * phi",
@@ -79,13 +81,14 @@ fn upper_tail(z: ${v}, gaussian: ${v}) -> ${v} {
   elu: {
     // e^z − 1 cancels near 0, so a series stands in
     helpers: (v) => `
-fn exp_minus_one(z: ${v}) -> ${v} {
+fn minus_one(e: ${v}, z: ${v}) -> ${v} {
   let near = z * ${polynomial([1, 1 / 2, 1 / 6, 1 / 24, 1 / 120, 1 / 720, 1 / 5040], "z", v)};
-  return select(exp(max(z, ${v}(-80.0))) - 1.0, near, z > ${v}(-0.35));
+  return select(e - 1.0, near, z > ${v}(-0.35));
 }`,
-    shared: (v) => `let below = exp_minus_one(min(z, ${v}(0.0)));`,
-    value: (v) => `select(below, z, z > ${v}(0.0))`,
-    slope: (v) => `select(below + 1.0, ${v}(1.0), z > ${v}(0.0))`,
+    shared: (v) => `let below = min(z, ${v}(0.0));
+  let e = exp(max(below, ${v}(-80.0)));`,
+    value: (v) => `select(minus_one(e, below), z, z > ${v}(0.0))`,
+    slope: () => "e",
   },
   relu: {
     helpers: () => "",
@@ -99,7 +102,9 @@ fn exp_minus_one(z: ${v}) -> ${v} {
 struct SineCosine { sine: ${v}, cosine: ${v} }
 fn sine_cosine(z: ${v}) -> SineCosine {
   let k = round(z * ${f32(2 / Math.PI)});
-  let r = ((z - k * ${f32(halfPiParts[0])}) - k * ${f32(halfPiParts[1])}) - k * ${f32(halfPiParts[2])};
+  let reduced = ((z - k * ${f32(halfPiParts[0])}) - k * ${f32(halfPiParts[1])}) - k * ${f32(halfPiParts[2])};
+  // beyond |z| of about 5·10⁴ the phase is rounding, but the value stays within ±1
+  let r = clamp(reduced, ${v}(-0.7855), ${v}(0.7855));
   let q = r * r;
   let s = r * ${polynomial([1, -1 / 6, 1 / 120, -1 / 5040, 1 / 362880], "q", v)};
   let c = ${polynomial([1, -1 / 2, 1 / 24, -1 / 720, 1 / 40320, -1 / 3628800], "q", v)};
