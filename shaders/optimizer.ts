@@ -83,7 +83,8 @@ export interface AdamShape {
 
 /**
  * Adam with bias correction (Kingma & Ba 2015), decoupled weight decay (AdamW; Loshchilov & Hutter 2019), ε outside the root,
- * then the exponential moving average of the parameters. The host gives 1/(1 − βᵏ) from the integer step.
+ * then the exponential moving average of the parameters. The host gives 1/(1 − βᵏ) from the integer step, and each
+ * 1 − β (`rest`), which f32 would cancel.
  */
 export const adamKernel = oncePerShape<AdamShape>(({ clip, ema }) => ({
   label: "adam",
@@ -99,8 +100,8 @@ export const adamKernel = oncePerShape<AdamShape>(({ clip, ema }) => ({
   ],
   code: wgsl`
 struct Params {
-  count: u32, learning_rate: f32, beta1: f32, beta2: f32, correction1: f32, correction2: f32, epsilon: f32,
-  decay: f32, ema: f32, clip: f32,
+  count: u32, learning_rate: f32, beta1: f32, beta2: f32, rest1: f32, rest2: f32, correction1: f32, correction2: f32,
+  epsilon: f32, decay: f32, ema: f32, rest: f32, clip: f32,
 }
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> gradient: array<f32>;
@@ -122,8 +123,8 @@ fn adam(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
 #if ${clip}
   g *= min(1.0, params.clip / max(sqrt(norm[0]), 1e-30));
 #endif
-  let m = fma(params.beta1, first_moment[i], (1.0 - params.beta1) * g);
-  let v = fma(params.beta2, second_moment[i], (1.0 - params.beta2) * (g * g));
+  let m = fma(params.beta1, first_moment[i], params.rest1 * g);
+  let v = fma(params.beta2, second_moment[i], params.rest2 * (g * g));
   first_moment[i] = m;
   second_moment[i] = v;
   let decayed = parameters[i] * (1.0 - params.learning_rate * params.decay);
@@ -131,7 +132,7 @@ fn adam(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
   let next = decayed - step;
   parameters[i] = next;
 #if ${ema}
-  average[i] = fma(params.ema, average[i], (1.0 - params.ema) * next);
+  average[i] = fma(params.ema, average[i], params.rest * next);
 #endif
 }
 `,

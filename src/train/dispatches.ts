@@ -121,6 +121,8 @@ export function planAdam(o: { count: number; step: number; learningRate: number;
   const { settings } = o;
   const clip = settings.gradientClip !== undefined;
   const ema = settings.ema !== undefined;
+  // early averages warm up, so that a short run is not stuck at its initial weights
+  const decay = Math.min(settings.ema ?? 0, (1 + o.step) / (10 + o.step));
   return {
     kernel: adamKernel({ clip, ema }),
     buffers: ["gradient", "parameters", "adam.m", "adam.v", ...(clip ? ["norm"] : []), ...(ema ? ["average"] : [])],
@@ -129,12 +131,14 @@ export function planAdam(o: { count: number; step: number; learningRate: number;
       f32(o.learningRate),
       f32(settings.beta1),
       f32(settings.beta2),
+      f32(1 - settings.beta1),
+      f32(1 - settings.beta2),
       f32(1 / (1 - settings.beta1 ** o.step)),
       f32(1 / (1 - settings.beta2 ** o.step)),
       f32(settings.epsilon),
       f32(settings.weightDecay),
-      // early averages warm up, so that a short run is not stuck at its initial weights
-      f32(Math.min(settings.ema ?? 0, (1 + o.step) / (10 + o.step))),
+      f32(decay),
+      f32(1 - decay),
       f32(settings.gradientClip ?? 0),
     ]),
     workgroups: gridOf(Math.ceil(o.count / sumWorkgroup)),

@@ -1,0 +1,94 @@
+import type * as pf from "pushforward";
+import { Arena } from "../../src/gpu/arena.ts";
+import type { Dispatch } from "../../src/gpu/kernel.ts";
+import { readBack } from "../../src/gpu/read.ts";
+import { normParts, planAdam, planReduceGradient, planSum } from "../../src/train/dispatches.ts";
+import { adamState, adamStep, clipFactor, emaStep } from "../oracle/optimisers.ts";
+import { expectClose, test } from "../suite.ts";
+import { uniformArray } from "./inputs.ts";
+
+const defaults = { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0, ema: undefined, gradientClip: undefined };
+
+async function submit(gpu: pf.Gpu, arena: Arena, dispatches: readonly Dispatch[]): Promise<void> {
+  const { pipelines } = await arena.prepare(dispatches);
+  const encoder = gpu.device.createCommandEncoder();
+  arena.encode(encoder, dispatches, pipelines);
+  gpu.device.queue.submit([encoder.finish()]);
+}
+
+const floats = async (gpu: pf.Gpu, arena: Arena, name: string, count: number) =>
+  new Float32Array(await readBack(gpu, arena.buffer(name), count * 4));
+
+for (const [name, weightDecay, digits] of [
+  ["Adam", 0, [0.9000000005, 0.8004122287, 0.7015862729, 0.6039390606]],
+  ["AdamW", 0.01, [0.8990000005, 0.7985190272, 0.6989111832, 0.6005985742]],
+] as const) {
+  test(`four steps of ${name} on θ² have FIELD.md's digits`, async ({ gpu }) => {
+    const arena = new Arena(gpu);
+    try {
+      for (const buffer of ["gradient", "adam.m", "adam.v"]) await arena.allocate(buffer, 16, new Float32Array(4));
+      await arena.allocate("parameters", 16, Float32Array.of(1, 0, 0, 0));
+      let theta = 1;
+      for (const [k, wanted] of digits.entries()) {
+        gpu.device.queue.writeBuffer(arena.buffer("gradient"), 0, Float32Array.of(2 * theta));
+        const settings = { ...defaults, weightDecay };
+        await submit(gpu, arena, [planAdam({ count: 1, step: k + 1, learningRate: 0.1, settings })]);
+        theta = (await floats(gpu, arena, "parameters", 1))[0] ?? Number.NaN;
+        // a few roundings of f32 per step
+        expectClose([theta], [wanted], { relative: 5e-7 });
+      }
+    } finally {
+      arena.release();
+    }
+  });
+}
+
+test("partial gradients are added, clipped by the norm over all tensors, and stepped as the oracle does", async ({
+  gpu,
+}) => {
+  const count = 1003;
+  const segments = 3;
+  const learningRate = 0.1;
+  const gradientClip = 2;
+  const ema = 0.99;
+  // a large epsilon and a β₂ whose 1 − β₂ is far below f32's rounding of 1: both show up in the size of the step
+  const options = { beta1: 0.8, beta2: 0.99999, epsilon: 0.05, weightDecay: 0.1 };
+  const arena = new Arena(gpu);
+  try {
+    const initial = uniformArray(count, -1, 1, 1);
+    const theta = Float64Array.from(initial);
+    const average = Float64Array.from(initial);
+    const state = adamState(count);
+    await arena.allocate("partials", segments * count * 4);
+    for (const name of ["gradient", "adam.m", "adam.v"]) await arena.allocate(name, count * 4, new Float32Array(count));
+    for (const name of ["parameters", "average"]) await arena.allocate(name, count * 4, initial);
+    await arena.allocate("norm", 4);
+    await arena.allocate("norm.parts", normParts(count) * 4);
+    // the last gradient is short enough to be left alone
+    for (const [k, size] of [1, 10, 0.01].entries()) {
+      const partials = uniformArray(segments * count, -size, size, 2 + k);
+      gpu.device.queue.writeBuffer(arena.buffer("partials"), 0, partials as Float32Array<ArrayBuffer>);
+      await submit(gpu, arena, [
+        planReduceGradient({ count, segments, norm: true }),
+        planSum({ count: normParts(count), scale: 1, add: false, from: "norm.parts", to: "norm" }),
+        planAdam({ count, step: k + 1, learningRate, settings: { ...options, ema, gradientClip } }),
+      ]);
+      const gradient = Float64Array.from({ length: count }, (_, i) =>
+        [0, 1, 2].reduce((sum, s) => sum + (partials[s * count + i] ?? 0), 0),
+      );
+      expectClose(await floats(gpu, arena, "gradient", count), gradient, { relative: 1e-6, absolute: 1e-6 * size });
+      const factor = clipFactor({ all: gradient }, gradientClip);
+      adamStep(
+        theta,
+        gradient.map((g) => factor * g),
+        state,
+        { learningRate, ...options },
+      );
+      emaStep(average, theta, Math.min(ema, (2 + k) / (11 + k)));
+    }
+    expectClose(await floats(gpu, arena, "parameters", count), theta, { absolute: 1e-6 });
+    expectClose(await floats(gpu, arena, "average", count), average, { absolute: 1e-6 });
+  } finally {
+    arena.release();
+  }
+});
