@@ -1,6 +1,7 @@
 import { oncePerShape } from "./kernel.ts";
 import type { SourceKind } from "./particles.ts";
 import { random, sinCosTwoPi } from "./random.ts";
+import { timeRows } from "./time-rows.ts";
 import { wgsl } from "./wgsl.ts";
 
 /** Invocations per workgroup of every kernel in this file; one invocation per sample of the batch. */
@@ -10,18 +11,7 @@ const signature = "(@builtin(global_invocation_id) id: vec3u)";
 const sample = wgsl`let p = id.x;
   if (p >= params.capacity) { return; }`;
 
-/** Text that writes x_t = t x_1 + (1 − t) x_0, the target x_1 − x_0 and the time rows; in: time, and per dimension i: start, end. */
-const timeRows = (fourier: number) => wgsl`
-#if ${fourier === 0}
-  inputs[params.dim * params.capacity + p] = time;
-#else
-  for (var j = 0u; j < ${fourier}u; j++) {
-    let wave = sin_cos_two_pi(f32(j + 1u) * time);
-    inputs[(params.dim + 2u * j) * params.capacity + p] = wave.x;
-    inputs[(params.dim + 2u * j + 1u) * params.capacity + p] = wave.y;
-  }
-#endif
-`;
+/** Text that writes x_t = t x_1 + (1 − t) x_0 and the target x_1 − x_0 of dimension i; in: time, start, end. */
 const pathRow = wgsl`
     inputs[i * params.capacity + p] = fma(time, end, (1.0 - time) * start);
     targets[i * params.capacity + p] = end - start;

@@ -1,5 +1,6 @@
 import { type Kernel, oncePerShape } from "./kernel.ts";
 import { sinCosTwoPi } from "./random.ts";
+import { timeRows } from "./time-rows.ts";
 import { lines, wgsl } from "./wgsl.ts";
 
 /** Invocations per workgroup of every kernel in this file; one invocation per particle. */
@@ -53,15 +54,7 @@ fn stage_input${signature} {
 #else
   let time = params.time;
 #endif
-#if ${fourier === 0}
-  inputs[params.dim * params.capacity + p] = time;
-#else
-  for (var j = 0u; j < ${fourier}u; j++) {
-    let wave = sin_cos_two_pi(f32(j + 1u) * time);
-    inputs[(params.dim + 2u * j) * params.capacity + p] = wave.x;
-    inputs[(params.dim + 2u * j + 1u) * params.capacity + p] = wave.y;
-  }
-#endif
+  ${timeRows(fourier)}
 }
 `,
     };

@@ -1,5 +1,6 @@
+import type { PlannedBuffer } from "../gpu/kernel.ts";
 import { type Branches, oneBranch } from "../kernels/fused.ts";
-import type { Conditions } from "./engine.ts";
+import type { Chunk, Conditions } from "./engine.ts";
 
 /** Which branches of the guided mix are evaluated: a single one when its weight is 1. */
 export function branchesOf(
@@ -9,4 +10,19 @@ export function branchesOf(
   if (velocity.classes === 0 || labels === undefined || guidance === 0) return { ...oneBranch, nullFirst: true };
   if (guidance === 1) return { ...oneBranch, nullFirst: false };
   return { count: 2, weightNull: 1 - guidance, weightLabel: guidance, nullFirst: true };
+}
+
+/** The labels and the context of a chunk's particles, as far as a call has them. */
+export function conditionBuffers(
+  { start, count }: Chunk,
+  { labels, context }: Conditions,
+  contextWidth: number,
+): PlannedBuffer[] {
+  const buffers: PlannedBuffer[] = [];
+  if (labels) buffers.push({ name: "labels", bytes: count * 4, data: labels.subarray(start, start + count) });
+  if (context) {
+    const data = context.subarray(start * contextWidth, (start + count) * contextWidth);
+    buffers.push({ name: "context", bytes: data.byteLength, data });
+  }
+  return buffers;
 }

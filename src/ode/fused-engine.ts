@@ -9,7 +9,7 @@ import { layerSizes, type MlpVelocity, multiplyAdds, timeInputs } from "../veloc
 import { narrowLayout } from "../velocity/narrow-layout.ts";
 import type { Parameters } from "../velocity/parameters.ts";
 import type { WgslVelocity } from "../velocity/wgsl.ts";
-import { branchesOf } from "./branches.ts";
+import { branchesOf, conditionBuffers } from "./branches.ts";
 import { type Chunk, type Conditions, type DivergenceMode, type Engine, names } from "./engine.ts";
 
 /** Tangents that go through the network together with one value. */
@@ -64,21 +64,11 @@ export function fusedMlpEngine(gpu: Gpu, velocity: MlpVelocity, mlp: NarrowMlp, 
       shared.set("parameters", await parameters.buffer());
       return shared;
     },
-    buffers({ start, count, capacity }, conditions) {
+    buffers(chunk, conditions) {
       if (!mlp.conditioned) return [];
-      const { labels, context } = conditions;
       return [
-        { name: "offsets", bytes: branchesOf(velocity, conditions).count * mlp.width * capacity * 4 },
-        ...(labels ? [{ name: "labels", bytes: count * 4, data: labels.subarray(start, start + count) }] : []),
-        ...(context
-          ? [
-              {
-                name: "context",
-                bytes: count * velocity.context * 4,
-                data: context.subarray(start * velocity.context, (start + count) * velocity.context),
-              },
-            ]
-          : []),
+        { name: "offsets", bytes: branchesOf(velocity, conditions).count * mlp.width * chunk.capacity * 4 },
+        ...conditionBuffers(chunk, conditions, velocity.context),
       ];
     },
     begin({ count, capacity }, conditions) {

@@ -13,7 +13,7 @@ import { denseBackwardLayout, denseForwardLayout } from "../velocity/dense-layou
 import { denseWeights, planBackward, planForward, planTangents } from "../velocity/layered.ts";
 import { conditionInputs, layerSizes, type MlpVelocity, multiplyAdds, timeInputs } from "../velocity/mlp.ts";
 import type { Parameters } from "../velocity/parameters.ts";
-import { branchesOf } from "./branches.ts";
+import { branchesOf, conditionBuffers } from "./branches.ts";
 import { type Chunk, type Conditions, type DivergenceMode, type Engine, type Evaluation, names } from "./engine.ts";
 import { stageFloats } from "./grid.ts";
 
@@ -129,10 +129,9 @@ export function layeredEngine(gpu: Gpu, velocity: MlpVelocity, parameters: Param
         [denseWeights.backward, await parameters.packed(denseBackwardLayout(velocity))],
       ]);
     },
-    buffers({ start, count, capacity }, conditions, mode) {
+    buffers(chunk, conditions, mode) {
       const { tangents, slopes } = demand(dim, mode);
-      const rows = (name: string, features: number): PlannedBuffer => ({ name, bytes: features * capacity * 4 });
-      const { labels, context } = conditions;
+      const rows = (name: string, features: number): PlannedBuffer => ({ name, bytes: features * chunk.capacity * 4 });
       const branches = branchesOf(velocity, conditions).count;
       return [
         ...Array.from({ length: branches }, (_, branch) => rows(inputOf(branch), sizes[0] ?? 0)),
@@ -149,16 +148,7 @@ export function layeredEngine(gpu: Gpu, velocity: MlpVelocity, parameters: Param
           : []),
         ...(mode === "vjp" ? [...hidden.map((width, l) => rows(`abar${l + 1}`, width)), rows("xbar", dim)] : []),
         ...(isEvaluation(mode) ? [] : Array.from({ length: 4 }, (_, s) => rows(`k${s}`, dim))),
-        ...(labels ? [{ name: "labels", bytes: count * 4, data: labels.subarray(start, start + count) }] : []),
-        ...(context
-          ? [
-              {
-                name: "context",
-                bytes: count * velocity.context * 4,
-                data: context.subarray(start * velocity.context, (start + count) * velocity.context),
-              },
-            ]
-          : []),
+        ...conditionBuffers(chunk, conditions, velocity.context),
       ];
     },
     begin({ count, capacity }, conditions) {
