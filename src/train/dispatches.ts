@@ -8,6 +8,9 @@ import { conditionInputs, type MlpVelocity, timeInputs } from "../velocity/mlp.t
 
 const fourierOf = (velocity: MlpVelocity) => (velocity.time === "concat" ? 0 : velocity.time.fourier);
 
+/** The most samples of a batch: its kernels take one row of workgroups, and WebGPU promises 65,535 of them. */
+export const largestBatch = 65_535 * batchWorkgroup;
+
 /** Draws a batch whose first sample has the number `first` since the start of training. */
 export function planBatch(o: {
   velocity: MlpVelocity;

@@ -33,7 +33,7 @@ export interface TrainingStep {
  * the flow's weights are those of the last step. The same seed gives the same bits on one adapter.
  *
  * @throws PushforwardError `invalid-argument` for data or options at the call itself; `unsupported` for what this version lacks;
- * while running, `invalid-argument` when the loss is no longer finite, and the signal's reason when it aborts.
+ * while running, `invalid-argument` when the loss is no longer finite or the flow is disposed, and the signal's reason when it aborts.
  * @example
  * import { Flow, mlp, openGpu, toyData, trainFlowMatching } from "pushforward";
  * const gpu = await openGpu();
@@ -160,6 +160,8 @@ async function* run(
         planned = planMiddle(flow, plan, capacity, clips);
         plannedAt = gpu.speed;
       }
+      // throws when the flow has been disposed meanwhile: its buffer may be another call's by now
+      await parameters.buffer();
       const learningRate = plan.learningRate(step);
       const done = step + 1;
       const logs = done % plan.logEvery === 0 || done === plan.steps;
@@ -197,9 +199,10 @@ async function* run(
     await pacer.drain();
   } finally {
     // Also after an early break or an abort: the flow keeps what was learned.
-    if (settings.ema !== undefined && trained > 0 && !gpu.isLost) {
+    const kept = await parameters.buffer().catch(() => undefined);
+    if (settings.ema !== undefined && trained > 0 && kept && !gpu.isLost) {
       const encoder = gpu.device.createCommandEncoder();
-      encoder.copyBufferToBuffer(arena.buffer("average"), 0, arena.buffer("parameters"), 0, count * 4);
+      encoder.copyBufferToBuffer(arena.buffer("average"), 0, kept, 0, count * 4);
       gpu.device.queue.submit([encoder.finish()]);
       parameters.changed();
     }

@@ -14,7 +14,7 @@ import { planBackward, planForward, planWeightGradients } from "../velocity/laye
 import { conditionInputs, parameterCount, timeInputs } from "../velocity/mlp.ts";
 import { packDispatch, unflatten } from "../velocity/parameters.ts";
 import { allocateAll, gradientBuffers, packings } from "./buffers.ts";
-import { planGivenBatch, planReduceGradient, planResidual, planSum } from "./dispatches.ts";
+import { largestBatch, planGivenBatch, planReduceGradient, planResidual, planSum } from "./dispatches.ts";
 import { trainableVelocity } from "./options.ts";
 
 export interface FlowMatchingBatch {
@@ -58,6 +58,10 @@ export async function flowMatchingGradients(
   checkKeys(what, batch, ["x0", "x1", "t", "labels", "context"]);
   const count = particleCount(what, "x0", batch.x0, dim);
   if (count === 0) throw invalid(`${what}: x0 is empty, but a mean needs at least one row`);
+  if (count > largestBatch)
+    throw invalid(
+      `${what}: x0 has ${count} rows, but a batch has at most ${largestBatch}: average the gradients of smaller ones`,
+    );
   if (particleCount(what, "x1", batch.x1, dim) !== count)
     throw invalid(`${what}: x1 has ${batch.x1.length} values, but x0 has ${batch.x0.length}: pass pairs`);
   if (!(batch.t instanceof Float32Array) || batch.t.length !== count)

@@ -3,7 +3,7 @@ import type { Flow } from "../flow/flow.ts";
 import { checkFinite, checkInteger, checkKeys, checkWord, show } from "../options.ts";
 import { seedKey } from "../random/philox.ts";
 import type { MlpVelocity } from "../velocity/mlp.ts";
-import type { AdamSettings } from "./dispatches.ts";
+import { type AdamSettings, largestBatch } from "./dispatches.ts";
 
 /** Adam (Kingma & Ba 2015), or AdamW with decoupled weight decay (default 0.01). Default betas [0.9, 0.999], epsilon 1e-8. */
 export type Optimizer =
@@ -133,7 +133,7 @@ export function trainingPlan(flow: Flow, data: Float32Array, o: FlowMatchingOpti
     rows,
     coupled,
     steps: checkInteger(`${what}: steps`, o.steps, 1),
-    batchSize: checkInteger(`${what}: batchSize`, o.batchSize ?? 1024, 1, 1 << 22),
+    batchSize: checkInteger(`${what}: batchSize`, o.batchSize ?? 1024, 1, largestBatch),
     learningRate:
       typeof rate === "function" ? (step) => checkFinite(`${what}: learningRate(${step})`, rate(step), 0) : () => rate,
     settings: { ...optimizerSettings(o.optimizer ?? "adam"), ema, gradientClip: clip },
@@ -182,14 +182,21 @@ function optimizerSettings(optimizer: Optimizer): Omit<AdamSettings, "ema" | "gr
     );
   checkKeys(`${what}: optimizer`, o, ["name", "betas", "epsilon", "weightDecay"]);
   const name = checkWord(`${what}: optimizer.name`, o.name, ["adam", "adamw"]);
-  const [beta1, beta2] = o.betas ?? [0.9, 0.999];
+  const betas = o.betas ?? [0.9, 0.999];
+  if (!Array.isArray(betas) || betas.length !== 2)
+    throw invalid(`${what}: optimizer.betas is ${show(betas)}, but it is a pair: pass for example [0.9, 0.999]`);
+  const [beta1, beta2] = betas;
   if (name === "adam" && o.weightDecay !== undefined) {
     throw invalid(`${what}: optimizer "adam" has no weightDecay: use { name: "adamw", weightDecay: … }`);
   }
+  const epsilon = checkFinite(`${what}: optimizer.epsilon`, o.epsilon ?? 1e-8, 0);
+  // f32 flushes what is smaller to 0, and 0/0 is the step of a weight that has no gradient
+  if (epsilon < 1e-30)
+    throw invalid(`${what}: optimizer.epsilon is ${epsilon}, but it keeps 0/0 out: pass at least 1e-30`);
   return {
     beta1: checkFinite(`${what}: optimizer.betas[0]`, beta1, 0, 0.999999),
     beta2: checkFinite(`${what}: optimizer.betas[1]`, beta2, 0, 0.9999999),
-    epsilon: checkFinite(`${what}: optimizer.epsilon`, o.epsilon ?? 1e-8, 0),
+    epsilon,
     weightDecay: name === "adamw" ? checkFinite(`${what}: optimizer.weightDecay`, o.weightDecay ?? 0.01, 0) : 0,
   };
 }

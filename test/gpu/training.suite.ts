@@ -162,6 +162,28 @@ test("an early break, an abort and a consumer that throws free every buffer and 
   flow.dispose();
 });
 
+test("training stops when its flow is disposed, and leaves the next owner of its memory alone", async ({ gpu }) => {
+  const velocity = pf.mlp({ dim: 2, hidden: [16] });
+  const data = pf.toyData("circles", 300);
+  const flow = pf.Flow.create(gpu, { velocity, seed: 1 });
+  let next: pf.Flow | undefined;
+  const trained = async () => {
+    for await (const _ of pf.trainFlowMatching(flow, data, { steps: 100, batchSize: 64, logEvery: 5, ema: 0.9 })) {
+      flow.dispose();
+      next = pf.Flow.create(gpu, { velocity, seed: 2 });
+      await next.velocity(data, 0.5);
+    }
+  };
+  await expect(trained()).rejects.toThrow(/has been disposed/);
+  const untouched = pf.Flow.create(gpu, { velocity, seed: 2 });
+  // a step of size zero packs the weights on the device anew
+  for (const each of [next, untouched]) {
+    if (each) await train(each, data, { steps: 1, batchSize: 64, learningRate: 0 });
+  }
+  expect(await next?.weights()).toEqual(await untouched.weights());
+  for (const each of [next, untouched]) each?.dispose();
+});
+
 test("with a moving average the flow ends with the averaged weights", async ({ gpu }) => {
   const velocity = pf.mlp({ dim: 2, hidden: [16] });
   const data = pf.toyData("moons", 300);
