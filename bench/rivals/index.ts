@@ -1,0 +1,7 @@
+import type { ContenderModule } from "../contender.ts";
+
+/** Every rival by its name on the command line; a module is loaded only when it takes part. */
+export const rivals: Record<string, () => Promise<ContenderModule>> = {
+  cpu: () => import("./cpu.ts").then(({ contender }) => contender),
+  "jax-js": () => import("./jax-js.ts").then(({ contender }) => contender),
+};
