@@ -23,6 +23,8 @@ interface ActivationText {
   readonly shared: (v: string) => string;
   readonly value: (v: string) => string;
   readonly slope: (v: string) => string;
+  /** φ″, which the gradient of the divergence needs. */
+  readonly curvature: (v: string) => string;
 }
 
 const texts: Record<string, ActivationText> = {
@@ -34,6 +36,7 @@ const texts: Record<string, ActivationText> = {
   let s = 1.0 / (1.0 + e);`,
     value: () => "c * s",
     slope: () => "s * (1.0 + c * (e * s))",
+    curvature: () => "(s * (e * s)) * (2.0 + c * ((e - 1.0) * s))",
   },
   tanh: {
     // (1 − e)/(1 + e), e = exp(−2|z|) never overflows; near 0 its difference would cancel, so a series stands in
@@ -47,6 +50,7 @@ fn safe_tanh(z: ${v}) -> ${v} {
     shared: () => "let y = safe_tanh(z);",
     value: () => "y",
     slope: () => "1.0 - y * y",
+    curvature: () => "-2.0 * y * (1.0 - y * y)",
   },
   softplus: {
     helpers: (v) => `
@@ -63,6 +67,7 @@ fn log_one_plus(e: ${v}) -> ${v} {
     shared: (v) => `let e = exp(-min(abs(z), ${v}(80.0)));`,
     value: (v) => `max(z, ${v}(0.0)) + log_one_plus(e)`,
     slope: (v) => `select(e, ${v}(1.0), z > ${v}(0.0)) / (1.0 + e)`,
+    curvature: () => "e / ((1.0 + e) * (1.0 + e))",
   },
   gelu: {
     helpers: (v) => `
@@ -77,6 +82,7 @@ fn upper_tail(z: ${v}, gaussian: ${v}) -> ${v} {
   let phi = select(tail, 1.0 - tail, z > ${v}(0.0));`,
     value: () => "z * phi",
     slope: () => `phi + z * gaussian * ${f32(1 / Math.sqrt(2 * Math.PI))}`,
+    curvature: (v) => `gaussian * ${f32(1 / Math.sqrt(2 * Math.PI))} * (2.0 - min(z * z, ${v}(220.0)))`,
   },
   elu: {
     // e^z − 1 cancels near 0, so a series stands in
@@ -89,12 +95,14 @@ fn minus_one(e: ${v}, z: ${v}) -> ${v} {
   let e = exp(max(below, ${v}(-80.0)));`,
     value: (v) => `select(minus_one(e, below), z, z > ${v}(0.0))`,
     slope: () => "e",
+    curvature: (v) => `select(e, ${v}(0.0), z > ${v}(0.0))`,
   },
   relu: {
     helpers: () => "",
     shared: () => "",
     value: (v) => `max(z, ${v}(0.0))`,
     slope: (v) => `select(${v}(0.0), ${v}(1.0), z > ${v}(0.0))`,
+    curvature: (v) => `${v}(0.0)`,
   },
   sin: {
     // WGSL's own sin is only good to 2⁻¹¹. Cody–Waite reduction to |r| ≤ π/4, Taylor series there, quadrant by k mod 4.
@@ -120,14 +128,16 @@ fn sine_cosine(z: ${v}) -> SineCosine {
     shared: () => "let y = sine_cosine(z);",
     value: () => "y.sine",
     slope: () => "y.cosine",
+    curvature: () => "-y.sine",
   },
 };
 
 /**
- * WGSL functions `activate(z) -> V` and `activate_with_slope(z) -> Activated { value, slope }` on the type V (f32, vec2f, vec4f).
+ * WGSL functions `activate(z) -> V` and `activate_with_slope(z) -> Activated { value, slope }` on the type V (f32, vec2f, vec4f);
+ * with `curvature` also `activate_with_curvature(z) -> Bent { value, slope, curvature }`, curvature being φ″.
  * Safe for any finite z: no exp overflows. Formulas and slopes: FIELD.md §2.10.
  */
-export function activationText(activation: string, v: string): string {
+export function activationText(activation: string, v: string, curvature = false): string {
   const text = texts[activation];
   if (!text) throw new Error(`no shader text for the activation "${activation}"`);
   const shared = text.shared(v);
@@ -135,5 +145,11 @@ export function activationText(activation: string, v: string): string {
   return `${text.helpers(v)}
 struct Activated { value: ${v}, slope: ${v} }
 fn activate(z: ${v}) -> ${v} {${body(text.value(v))}}
-fn activate_with_slope(z: ${v}) -> Activated {${body(`Activated(${text.value(v)}, ${text.slope(v)})`)}}`;
+fn activate_with_slope(z: ${v}) -> Activated {${body(`Activated(${text.value(v)}, ${text.slope(v)})`)}}${
+    curvature
+      ? `
+struct Bent { value: ${v}, slope: ${v}, curvature: ${v} }
+fn activate_with_curvature(z: ${v}) -> Bent {${body(`Bent(${text.value(v)}, ${text.slope(v)}, ${text.curvature(v)})`)}}`
+      : ""
+  }`;
 }

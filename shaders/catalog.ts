@@ -1,8 +1,10 @@
+import { bendKernel, coupleKernel, scaleTangentsKernel, tangentEndsKernel } from "./bend.ts";
 import { type DenseTile, denseKernel, plainGradientTile, plainTile, weightGradientKernel } from "./dense.ts";
 import type { DivergenceText, FusedField } from "./field.ts";
 import { batchKernel, givenBatchKernel, residualKernel } from "./flow-matching.ts";
 import { evaluateKernel, integrateKernel } from "./integrate.ts";
 import type { Kernel } from "./kernel.ts";
+import { type GradientTiling, narrowGradientKernel } from "./narrow-gradient.ts";
 import { adamKernel, reduceGradientKernel, sumKernel } from "./optimizer.ts";
 import { packKernel } from "./pack.ts";
 import {
@@ -14,6 +16,7 @@ import {
   importKernel,
   sourceDensityKernel,
 } from "./particles.ts";
+import { residentGradientKernel } from "./resident-gradient.ts";
 import {
   conditionRowsKernel,
   finishStepKernel,
@@ -158,7 +161,57 @@ for (const [how, tile] of Object.entries(denseTiles)) {
   add(`dense output tangents, ${how}`, () => denseKernel({ epilogue: "none", bias: false, activation: "", tile }));
 }
 add("weight gradient", () => weightGradientKernel(plainGradientTile));
-add("weight gradient, gathered", () => weightGradientKernel({ outputs: 16, inputs: 4, gather: 4, workgroup: [4, 1] }));
+for (const subgroup of [0, 4, 8]) {
+  for (const [how, tile] of Object.entries({
+    whole: { inputs: 16, whole: true, accumulate: false },
+    "whole, added": { inputs: 16, whole: true, accumulate: true },
+    ends: { inputs: 4, whole: false, accumulate: false },
+  })) {
+    add(`resident weight gradient, ${how}, subgroups of ${subgroup}`, () =>
+      residentGradientKernel({ vectors: subgroup > 0 ? 4 : 8, subgroup, ...tile }),
+    );
+  }
+}
+
+const gradientNetwork = { inputs: 4, dim: 3, layers: 3, width: 32, activation: "silu" };
+const gradientTilings: Record<string, GradientTiling> = {
+  gpu: { lanes: 1, groups: 1, outputs: 4, gather: 0, space: "storage", workgroupSize: 64 },
+  "software without subgroups": { lanes: 4, groups: 2, outputs: 2, gather: 0, space: "uniform", workgroupSize: 32 },
+  swiftshader: { lanes: 4, groups: 2, outputs: 2, gather: 4, space: "uniform", workgroupSize: 32 },
+  lavapipe: { lanes: 4, groups: 1, outputs: 2, gather: 8, space: "uniform", workgroupSize: 32 },
+};
+for (const [name, tiling] of Object.entries(gradientTilings)) {
+  const shape = { network: gradientNetwork, tiling };
+  add(`flow-matching gradient tiled for ${name}`, () =>
+    narrowGradientKernel({ ...shape, task: "residual", tangents: 0, kind: "basis" }),
+  );
+  add(`velocity of a batch tiled for ${name}`, () =>
+    narrowGradientKernel({ ...shape, task: "forward", tangents: 0, kind: "basis" }),
+  );
+  for (const kind of ["basis", "given"] as const)
+    for (const tangents of [0, 1, 2])
+      add(`likelihood gradient, ${tangents} ${kind} tangents, tiled for ${name}`, () =>
+        narrowGradientKernel({ ...shape, task: "cotangent", tangents, kind }),
+      );
+}
+for (const activation of activations) {
+  add(`likelihood gradient, ${activation}`, () =>
+    narrowGradientKernel({
+      network: { ...gradientNetwork, activation },
+      tiling: { lanes: 1, groups: 1, outputs: 4, gather: 0, space: "storage", workgroupSize: 64 },
+      task: "cotangent",
+      tangents: 2,
+      kind: "basis",
+    }),
+  );
+  add(`bend, ${activation}`, () => bendKernel({ activation }));
+}
+for (const tangents of [1, 2, 3, 4]) {
+  add(`scale ${tangents} tangents`, () => scaleTangentsKernel({ tangents }));
+  add(`couple ${tangents} tangents`, () => coupleKernel({ tangents }));
+}
+for (const basis of [true, false])
+  add(`ends of ${basis ? "basis" : "probe"} tangents`, () => tangentEndsKernel({ basis }));
 
 add("wgsl field, midpoint step", () =>
   integrateKernel({ field: rotation, tiling: gpu, stages: 2, freeStages: true, divergence: { mode: "none" } }),

@@ -1,12 +1,4 @@
-import {
-  type DenseEpilogue,
-  type DenseTile,
-  denseKernel,
-  type GradientTile,
-  plainGradientTile,
-  plainTile,
-  weightGradientKernel,
-} from "../../shaders/dense.ts";
+import { type DenseEpilogue, type DenseTile, denseKernel, plainTile } from "../../shaders/dense.ts";
 import { type Dispatch, packParams, u32 } from "../gpu/kernel.ts";
 
 /** One layer as the planner of the layered path wants it: where its weights are, and what comes after the sums. */
@@ -38,13 +30,6 @@ export interface ParticleRange {
 /** Measured on SwiftShader (subgroups of 4) and lavapipe (8): loads cost far more than arithmetic there, so tiles are large and shared. */
 function denseTile(subgroup: number): DenseTile {
   return subgroup >= 4 ? { groups: 2, quads: 4, workgroupSize: 16, gather: subgroup } : plainTile;
-}
-
-function gradientTile(subgroup: number, outputs: number): GradientTile {
-  if (subgroup < 4) return plainGradientTile;
-  // a layer of few outputs gets a tile that is no wider than it needs
-  const tile = Math.min(16, Math.ceil(outputs / subgroup) * subgroup);
-  return { outputs: tile, inputs: 4, gather: subgroup, workgroup: [subgroup, 1] };
 }
 
 /** Dispatches of one dense layer, cut over particles so that each stays within `maxFlops`. */
@@ -85,64 +70,6 @@ export function planDense(call: DenseCall, { capacity, maxFlops, subgroup = 0 }:
       ),
       workgroups: [Math.ceil(now / step), Math.ceil(outputs / (4 * quads)), batch?.count ?? 1],
       flops: now * perVector,
-    });
-  }
-  return dispatches;
-}
-
-/** Particles per partial sum of a weight gradient; grows for large networks, so that the partial sums stay below 64 MiB. */
-export function gradientSegments(capacity: number, parameterCount: number): number {
-  const most = Math.max(1, Math.floor((64 << 20) / 4 / parameterCount));
-  return Math.min(most, Math.ceil(capacity / 128));
-}
-
-/** Dispatches of one layer's weight and bias gradient into `partials`, one copy per segment. */
-export function planWeightGradient(
-  o: {
-    inputs: number;
-    outputs: number;
-    weightOffset: number;
-    biasOffset: number;
-    parameterCount: number;
-    /** Sizes of the x and time inputs when the network's own columns have time first. */
-    swap?: { x: number; time: number } | undefined;
-    names: { cotangents: string; inputs: string; partials: string };
-  },
-  { capacity, maxFlops, subgroup = 0 }: ParticleRange,
-): Dispatch[] {
-  const tile = gradientTile(subgroup, o.outputs);
-  const segments = gradientSegments(capacity, o.parameterCount);
-  const vectors = capacity / 4;
-  const segmentVectors = Math.ceil(vectors / segments);
-  const perSegment = 8 * (o.inputs + 1) * o.outputs * segmentVectors;
-  const most = Math.max(1, Math.floor(maxFlops / perSegment));
-  const dispatches: Dispatch[] = [];
-  for (let segment = 0; segment < segments; segment += most) {
-    const now = Math.min(most, segments - segment);
-    dispatches.push({
-      kernel: weightGradientKernel(tile),
-      buffers: [o.names.cotangents, o.names.inputs, o.names.partials],
-      params: packParams(
-        [
-          vectors,
-          vectors,
-          segmentVectors,
-          o.inputs,
-          o.outputs,
-          o.weightOffset,
-          o.biasOffset,
-          o.parameterCount,
-          o.swap?.x ?? 0,
-          o.swap?.time ?? 0,
-          segment,
-        ].map((value) => u32(value)),
-      ),
-      workgroups: [
-        Math.ceil((o.inputs + 1) / tile.inputs / tile.workgroup[0]),
-        Math.ceil(o.outputs / tile.outputs / tile.workgroup[1]),
-        now,
-      ],
-      flops: now * perSegment,
     });
   }
   return dispatches;

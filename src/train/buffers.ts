@@ -1,31 +1,44 @@
 import type { Arena } from "../gpu/arena.ts";
-import type { PlannedBuffer } from "../gpu/kernel.ts";
-import { gradientSegments } from "../kernels/dense.ts";
-import { denseBackwardLayout, denseForwardLayout } from "../velocity/dense-layout.ts";
-import { denseWeights } from "../velocity/layered.ts";
+import type { Dispatch, PlannedBuffer } from "../gpu/kernel.ts";
 import { layerSizes, type MlpVelocity, parameterCount } from "../velocity/mlp.ts";
+import { packDispatch } from "../velocity/parameters.ts";
+import type { Backward } from "./backward.ts";
 
-/** Buffers of one pass forward and back with the gradient, for a batch padded to `capacity`. */
-export function gradientBuffers(velocity: MlpVelocity, capacity: number): PlannedBuffer[] {
-  const sizes = layerSizes(velocity);
-  const hidden = sizes.slice(1, -1);
+/** Buffers of passes with up to `tangents` tangents over a batch padded to `capacity`: input rows, scratch, gradient, packed weights. */
+export function gradientBuffers(
+  backward: Backward,
+  velocity: MlpVelocity,
+  capacity: number,
+  tangents = 0,
+): PlannedBuffer[] {
+  const [inputs = 0] = layerSizes(velocity);
   const count = parameterCount(velocity);
-  const rows = (name: string, features: number): PlannedBuffer => ({ name, bytes: features * capacity * 4 });
   return [
-    rows("h0", sizes[0] ?? 0),
-    ...hidden.flatMap((width, l) => [rows(`h${l + 1}`, width), rows(`g${l + 1}`, width), rows(`abar${l + 1}`, width)]),
-    ...["u", "target", "ubar"].map((name) => rows(name, velocity.dim)),
-    rows("squares", 1),
-    { name: "partials", bytes: gradientSegments(capacity, count) * count * 4 },
+    { name: "h0", bytes: inputs * capacity * 4 },
+    ...backward.buffers(capacity, tangents),
+    { name: "partials", bytes: backward.copies(capacity) * count * 4 },
     { name: "gradient", bytes: count * 4 },
+    ...backward.packings.flatMap(({ name, layout: { source } }) => [
+      { name, bytes: source.byteLength },
+      { name: mapOf(name), bytes: source.byteLength, data: source },
+    ]),
   ];
 }
 
-/** The packings of the weights for both directions, with their maps: filled from the parameters by `packDispatch`. */
-export function packings(velocity: MlpVelocity): { name: string; map: string; source: Uint32Array }[] {
+const mapOf = (name: string) => `${name} map`;
+
+/** Fills the packed weights from "parameters". */
+export function planPackings(backward: Backward): Dispatch[] {
+  return backward.packings.map(({ name, layout }) =>
+    packDispatch(layout.source.length, { from: "parameters", map: mapOf(name), to: name }),
+  );
+}
+
+/** What flow matching needs beside. */
+export function residualBuffers(velocity: MlpVelocity, capacity: number): PlannedBuffer[] {
   return [
-    { name: denseWeights.forward, map: "map.forward", source: denseForwardLayout(velocity).source },
-    { name: denseWeights.backward, map: "map.backward", source: denseBackwardLayout(velocity).source },
+    { name: "target", bytes: velocity.dim * capacity * 4 },
+    { name: "squares", bytes: capacity * 4 },
   ];
 }
 

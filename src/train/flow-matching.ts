@@ -6,8 +6,8 @@ import type { Dispatch } from "../gpu/kernel.ts";
 import { mapCopy } from "../gpu/read.ts";
 import { flopsPerDispatch, Pacer } from "../schedule/pacer.ts";
 import { parameterCount } from "../velocity/mlp.ts";
-import { packDispatch } from "../velocity/parameters.ts";
-import { allocateAll, gradientBuffers, packings } from "./buffers.ts";
+import { type Backward, backwardOf } from "./backward.ts";
+import { allocateAll, gradientBuffers, planPackings, residualBuffers } from "./buffers.ts";
 import { type CouplingOptions, coupledBatch } from "./coupling.ts";
 import { normParts, planAdam, planBatch, planGivenBatch, planSum } from "./dispatches.ts";
 import { planGradient } from "./gradients.ts";
@@ -67,6 +67,7 @@ async function* run(
   const mean = flow.normalization?.mean ?? new Array<number>(dim).fill(0);
   const scale = flow.normalization?.scale ?? new Array<number>(dim).fill(1);
   const constants = Float32Array.of(...mean, ...scale, ...flow.source.rows);
+  const backward = backwardOf(flow, velocity);
   const arena = new Arena(gpu);
   const pacer = new Pacer(gpu, options.signal);
   const readLoss = async (staging: GPUBuffer) => {
@@ -79,7 +80,8 @@ async function* run(
     const flat = await parameters.buffer();
     arena.lend("parameters", flat);
     await allocateAll(arena, [
-      ...gradientBuffers(velocity, capacity),
+      ...gradientBuffers(backward, velocity, capacity),
+      ...residualBuffers(velocity, capacity),
       { name: "data", bytes: data.byteLength, data },
       { name: "constants", bytes: constants.byteLength, data: constants },
       ...(plan.coupled
@@ -101,15 +103,9 @@ async function* run(
           ]
         : []),
       ...(settings.ema === undefined ? [] : [{ name: "average", bytes: count * 4, data: await parameters.host() }]),
-      ...packings(velocity).flatMap(({ name, map, source }) => [
-        { name, bytes: source.byteLength },
-        { name: map, bytes: source.byteLength, data: source },
-      ]),
     ]);
     staging = await gpu.buffers.acquire(4, "staging", "loss");
-    const packs = packings(velocity).map(({ name, map, source }) =>
-      packDispatch(source.length, { from: "parameters", map, to: name }),
-    );
+    const packs = planPackings(backward);
     await pacer.submit(arena, "trainFlowMatching", packs);
 
     const pairs: CouplingOptions | undefined = plan.coupled
@@ -151,13 +147,13 @@ async function* run(
     };
 
     // What is the same in every step is planned once; the batch and the optimiser get new params.
-    let planned = planMiddle(flow, plan, capacity, clips);
+    let planned = planMiddle(flow, backward, plan, capacity, clips);
     let plannedAt = gpu.speed;
     let sinceLog = 0;
     let logged = performance.now();
     for (let step = 0; step < plan.steps; step++) {
       if (gpu.speed > 2 * plannedAt || gpu.speed < plannedAt / 2) {
-        planned = planMiddle(flow, plan, capacity, clips);
+        planned = planMiddle(flow, backward, plan, capacity, clips);
         plannedAt = gpu.speed;
       }
       // throws when the flow has been disposed meanwhile: its buffer may be another call's by now
@@ -212,10 +208,10 @@ async function* run(
 }
 
 /** The part of a training step that never changes: forward, back, gradient, and the running sum of the loss. */
-function planMiddle(flow: Flow, plan: TrainingPlan, capacity: number, clips: boolean): Dispatch[] {
+function planMiddle(flow: Flow, backward: Backward, plan: TrainingPlan, capacity: number, clips: boolean): Dispatch[] {
   const { velocity, batchSize } = plan;
   return [
-    ...planGradient(flow, capacity, batchSize, flopsPerDispatch(flow.gpu), clips),
+    ...planGradient(backward, velocity, { capacity, count: batchSize, maxFlops: flopsPerDispatch(flow.gpu) }, clips),
     planSum({ count: capacity, scale: 1 / (batchSize * velocity.dim), add: true, from: "squares", to: "loss" }),
     ...(clips
       ? [planSum({ count: normParts(parameterCount(velocity)), scale: 1, add: false, from: "norm.parts", to: "norm" })]

@@ -5,16 +5,14 @@ import { particleMultiple } from "../flow/trajectory.ts";
 import { Arena } from "../gpu/arena.ts";
 import type { Dispatch } from "../gpu/kernel.ts";
 import { readBack } from "../gpu/read.ts";
-import { gradientSegments } from "../kernels/dense.ts";
 import { planConditionRows } from "../kernels/stages.ts";
-import { subgroupForWeights } from "../kernels/tiling.ts";
 import { checkKeys, show } from "../options.ts";
 import { flopsPerDispatch, Pacer } from "../schedule/pacer.ts";
-import { planBackward, planForward, planWeightGradients } from "../velocity/layered.ts";
-import { conditionInputs, parameterCount, timeInputs } from "../velocity/mlp.ts";
-import { packDispatch, unflatten } from "../velocity/parameters.ts";
-import { allocateAll, gradientBuffers, packings } from "./buffers.ts";
-import { largestBatch, planGivenBatch, planReduceGradient, planResidual, planSum } from "./dispatches.ts";
+import { conditionInputs, type MlpVelocity, parameterCount, timeInputs } from "../velocity/mlp.ts";
+import { unflatten } from "../velocity/parameters.ts";
+import { type Backward, type Batch, backwardOf } from "./backward.ts";
+import { allocateAll, gradientBuffers, planPackings, residualBuffers } from "./buffers.ts";
+import { largestBatch, planGivenBatch, planReduceGradient, planSum } from "./dispatches.ts";
 import { trainableVelocity } from "./options.ts";
 
 export interface FlowMatchingBatch {
@@ -29,18 +27,14 @@ export interface FlowMatchingBatch {
 
 const what = "flowMatchingGradients";
 
+/** Adds the copies in "partials" in order, into "gradient". */
+export function planReduce(backward: Backward, velocity: MlpVelocity, capacity: number, norm: boolean): Dispatch {
+  return planReduceGradient({ count: parameterCount(velocity), segments: backward.copies(capacity), norm });
+}
+
 /** Dispatches from the input rows "h0" and "target" to "gradient" and "squares". */
-export function planGradient(flow: Flow, capacity: number, count: number, maxFlops: number, norm: boolean): Dispatch[] {
-  const velocity = trainableVelocity(what, flow);
-  const range = { velocity, capacity, maxFlops, subgroup: subgroupForWeights(flow.gpu.info) };
-  const parameters = parameterCount(velocity);
-  return [
-    ...planForward({ ...range, slopes: true }),
-    planResidual({ dim: velocity.dim, capacity, count }),
-    ...planBackward({ ...range, xbar: false }),
-    ...planWeightGradients(range),
-    planReduceGradient({ count: parameters, segments: gradientSegments(capacity, parameters), norm }),
-  ];
+export function planGradient(backward: Backward, velocity: MlpVelocity, batch: Batch, norm: boolean): Dispatch[] {
+  return [...backward.residual(batch), planReduce(backward, velocity, batch.capacity, norm)];
 }
 
 /**
@@ -73,11 +67,13 @@ export async function flowMatchingGradients(
   const { gpu } = flow;
   const capacity = Math.ceil(count / particleMultiple) * particleMultiple;
   const parameters = parameterCount(velocity);
+  const backward = backwardOf(flow, velocity);
   const arena = new Arena(gpu);
   try {
     arena.lend("parameters", await flow.parameters.buffer());
     await allocateAll(arena, [
-      ...gradientBuffers(velocity, capacity),
+      ...gradientBuffers(backward, velocity, capacity),
+      ...residualBuffers(velocity, capacity),
       { name: "starts", bytes: batch.x0.byteLength, data: batch.x0 },
       { name: "ends", bytes: batch.x1.byteLength, data: batch.x1 },
       { name: "times", bytes: batch.t.byteLength, data: batch.t },
@@ -86,15 +82,9 @@ export async function flowMatchingGradients(
         ? [{ name: "context", bytes: conditions.context.byteLength, data: conditions.context }]
         : []),
       { name: "loss", bytes: 4 },
-      ...packings(velocity).flatMap(({ name, map, source }) => [
-        { name, bytes: source.byteLength },
-        { name: map, bytes: source.byteLength, data: source },
-      ]),
     ]);
     const dispatches: Dispatch[] = [
-      ...packings(velocity).map(({ name, map, source }) =>
-        packDispatch(source.length, { from: "parameters", map, to: name }),
-      ),
+      ...planPackings(backward),
       planGivenBatch({ velocity, capacity, count, names: { starts: "starts", ends: "ends", times: "times" } }),
     ];
     if (conditionInputs(velocity) > 0) {
@@ -112,7 +102,7 @@ export async function flowMatchingGradients(
       );
     }
     dispatches.push(
-      ...planGradient(flow, capacity, count, flopsPerDispatch(gpu), false),
+      ...planGradient(backward, velocity, { capacity, count, maxFlops: flopsPerDispatch(gpu) }, false),
       planSum({ count: capacity, scale: 1 / (count * dim), add: false, from: "squares", to: "loss" }),
     );
     const pacer = new Pacer(gpu, undefined);

@@ -1,7 +1,7 @@
 import type { Dispatch } from "../gpu/kernel.ts";
-import { type ParticleRange, planDense, planWeightGradient } from "../kernels/dense.ts";
+import { type ParticleRange, planDense } from "../kernels/dense.ts";
 import { backwardLayers, forwardLayers } from "./dense-layout.ts";
-import { type MlpVelocity, parameterCount, parameterTensors, timeInputs } from "./mlp.ts";
+import type { MlpVelocity } from "./mlp.ts";
 
 /** Names of the packed weights on the layered path. */
 export const denseWeights = { forward: "weights.forward", backward: "weights.backward" } as const;
@@ -99,26 +99,4 @@ export function planBackward(o: NetworkRange & { xbar: boolean; cotangent?: stri
     );
   }
   return dispatches;
-}
-
-/** Weight and bias gradients of all layers into `partials` [segments][parameters], in the flat order of the parameters. */
-export function planWeightGradients(o: NetworkRange): Dispatch[] {
-  const layers = forwardLayers(o.velocity);
-  const tensors = parameterTensors(o.velocity);
-  const count = parameterCount(o.velocity);
-  const swap = o.velocity.inputOrder === "t,x" ? { x: o.velocity.dim, time: timeInputs(o.velocity) } : undefined;
-  return layers.flatMap((layer, l) =>
-    planWeightGradient(
-      {
-        inputs: layer.inputs,
-        outputs: layer.outputs,
-        weightOffset: tensors[2 * l]?.offset ?? 0,
-        biasOffset: tensors[2 * l + 1]?.offset ?? 0,
-        parameterCount: count,
-        swap: l === 0 ? swap : undefined,
-        names: { cotangents: l === layers.length - 1 ? "ubar" : `abar${l + 1}`, inputs: `h${l}`, partials: "partials" },
-      },
-      o,
-    ),
-  );
 }

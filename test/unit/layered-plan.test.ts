@@ -1,6 +1,7 @@
 import { expect, test } from "vitest";
 import type { Dispatch } from "../../src/gpu/kernel.ts";
-import { gradientSegments, planDense, planWeightGradient } from "../../src/kernels/dense.ts";
+import { planDense } from "../../src/kernels/dense.ts";
+import { gradientCopies, planWeightGradient } from "../../src/kernels/weight-gradient.ts";
 import {
   backwardLayers,
   denseBackwardLayout,
@@ -104,9 +105,11 @@ for (const subgroup of [0, 4, 8]) {
     expect(next).toBe(capacity / 4);
   });
 
-  test(`a weight gradient's segments do not depend on how it is cut: subgroups of ${subgroup}`, () => {
+  test(`a weight gradient’s segments do not depend on how it is cut, subgroups of ${subgroup}`, () => {
     const capacity = 64 * 163;
     const parameterCount = 66 * 33;
+    const gpu = { software: false, subgroupSize: 32 };
+    const copies = gradientCopies(gpu, capacity, parameterCount);
     const plan = (maxFlops: number) =>
       planWeightGradient(
         {
@@ -115,11 +118,17 @@ for (const subgroup of [0, 4, 8]) {
           weightOffset: 0,
           biasOffset: 65 * 33,
           parameterCount,
-          names: { cotangents: "abar1", inputs: "h0", partials: "partials" },
+          vectors: capacity / 4,
+          values: capacity / 4,
+          copies,
+          accumulate: false,
+          cotangents: { name: "abar1", row: 0 },
+          activations: { name: "h0", row: 0 },
         },
-        { capacity, maxFlops, subgroup },
+        gpu,
+        maxFlops,
       );
-    const segments = gradientSegments(capacity, parameterCount);
+    const segments = copies;
     for (const maxFlops of [1, 3_000_000, 1e12]) {
       let next = 0;
       for (const dispatch of plan(maxFlops)) {
@@ -138,8 +147,14 @@ for (const subgroup of [0, 4, 8]) {
 
 test("partial sums of a weight gradient stay within 64 MiB, whatever the network", () => {
   for (const count of [1, 9_000, 1_000_000, 16_777_216, 40_000_000]) {
-    const segments = gradientSegments(1 << 20, count);
-    expect(segments).toBeGreaterThanOrEqual(1);
-    expect(segments === 1 || segments * count * 4 <= 64 << 20).toBe(true);
+    for (const device of [
+      { software: false, subgroupSize: 32 },
+      { software: true, subgroupSize: 4 },
+      { software: true, subgroupSize: 0 },
+    ]) {
+      const copies = gradientCopies(device, 1 << 20, count);
+      expect(copies).toBeGreaterThanOrEqual(1);
+      expect(copies === 1 || copies * count * 4 <= 64 << 20).toBe(true);
+    }
   }
 });

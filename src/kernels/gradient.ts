@@ -1,0 +1,109 @@
+import {
+  type GradientNetwork,
+  type GradientShape,
+  type GradientTiling,
+  gradientSizes,
+  narrowGradientKernel,
+} from "../../shaders/narrow-gradient.ts";
+import type { GpuInfo } from "../gpu/adapter.ts";
+import { gridOf } from "../gpu/grid.ts";
+import { type Dispatch, f32, packParams, u32 } from "../gpu/kernel.ts";
+import { subgroupForWeights } from "./tiling.ts";
+
+/** The tiling of the fused gradient kernel on an adapter. Tangents are further accumulators, so they halve the particles. */
+export function gradientTiling(
+  info: GpuInfo,
+  maxUniformBytes: number,
+  network: GradientNetwork,
+  tangents: number,
+): GradientTiling {
+  const subgroup = subgroupForWeights(info);
+  const outputs = info.software ? 2 : 4;
+  const { forward, reverse, inner } = gradientSizes(network, outputs);
+  return {
+    lanes: info.software ? 4 : 1,
+    groups: info.software && subgroup <= 4 && tangents === 0 ? 2 : 1,
+    outputs,
+    gather: subgroup > 1 && inner % subgroup === 0 ? subgroup : 0,
+    space: Math.max(forward, reverse) * 16 <= maxUniformBytes ? "uniform" : "storage",
+    workgroupSize: info.software ? 32 : 64,
+  };
+}
+
+/** Names of the fused gradient kernel's own buffers. */
+export const gradientNames = {
+  forward: "weights.up",
+  reverse: "weights.down",
+  activations: "activations",
+  cotangents: "cotangents",
+} as const;
+
+/** FLOPs of one particle: 2F a set forward, as much in reverse. */
+function gradientFlops({ inputs, dim, layers, width }: GradientNetwork, sets: number, reverse: boolean): number {
+  const multiplyAdds = inputs * width + (layers - 1) * width * width + width * dim;
+  return 2 * multiplyAdds * sets * (reverse ? 2 : 1);
+}
+
+/**
+ * One pass of the fused gradient kernel over a batch. See {@link narrowGradientKernel} for the buffers.
+ */
+export function planNarrowGradient(
+  o: GradientShape & {
+    capacity: number;
+    count: number;
+    maxFlops: number;
+    firstTangent?: number;
+    /** residual: 2/(n·dim); cotangent: the weight of the tangents. */
+    scale: number;
+    names: {
+      inputs: string;
+      velocity?: string;
+      target?: string;
+      cotangent?: string;
+      squares?: string;
+      xbar?: string;
+      probes?: string;
+    };
+  },
+): Dispatch[] {
+  const { network, tiling, task, tangents, kind, names } = o;
+  const kernel = narrowGradientKernel({ network, tiling, task, tangents, kind });
+  const own = gradientNames;
+  const buffers = {
+    forward: [own.forward, names.inputs, names.velocity],
+    residual: [own.forward, own.reverse, names.inputs, own.activations, own.cotangents, names.target, names.squares],
+    cotangent: [
+      own.forward,
+      own.reverse,
+      names.inputs,
+      own.activations,
+      own.cotangents,
+      names.cotangent,
+      names.xbar,
+      tangents > 0 && kind === "given" ? names.probes : undefined,
+    ],
+  }[task].filter((name) => name !== undefined);
+  const perSlot = tiling.lanes * tiling.groups;
+  const slots = o.capacity / perSlot;
+  const flops = perSlot * gradientFlops(network, 1 + tangents, task !== "forward");
+  const most = Math.max(4, Math.floor(o.maxFlops / flops / tiling.workgroupSize)) * tiling.workgroupSize;
+  const dispatches: Dispatch[] = [];
+  for (let first = 0; first < slots; first += most) {
+    const now = Math.min(most, slots - first);
+    dispatches.push({
+      kernel,
+      buffers,
+      params: packParams([
+        u32(first),
+        u32(now),
+        u32(o.capacity / tiling.lanes),
+        u32(o.count),
+        u32(o.firstTangent ?? 0),
+        f32(o.scale),
+      ]),
+      workgroups: gridOf(Math.ceil(now / tiling.workgroupSize)),
+      flops: now * flops,
+    });
+  }
+  return dispatches;
+}

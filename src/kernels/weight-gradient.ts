@@ -1,0 +1,134 @@
+import { plainGradientTile, weightGradientKernel } from "../../shaders/dense.ts";
+import { type ResidentTile, residentGradientKernel, residentWorkgroup } from "../../shaders/resident-gradient.ts";
+import type { GpuInfo } from "../gpu/adapter.ts";
+import { type Dispatch, packParams, u32 } from "../gpu/kernel.ts";
+import { subgroupForWeights } from "./tiling.ts";
+
+/** Copies of the gradient that the invocations leave in "partials", to be added in order: few enough to add, many enough to fill a device. */
+const mostCopies = 128;
+
+/** Their bytes. */
+const mostBytes = 64 << 20;
+
+/** What the planner must know of the adapter. */
+export type GradientDevice = Pick<GpuInfo, "software" | "subgroupSize">;
+
+function residentTile(device: GradientDevice, inputs: number): Omit<ResidentTile, "whole" | "accumulate"> {
+  const subgroup = subgroupForWeights(device as GpuInfo);
+  return { vectors: subgroup > 0 ? 4 : 8, inputs: Math.min(16, Math.ceil(inputs / 4) * 4), subgroup };
+}
+
+/** Copies of the gradient for a batch of `capacity` particles, however many tangents go with it. */
+export function gradientCopies(device: GradientDevice, capacity: number, parameterCount: number): number {
+  const { vectors, subgroup } = residentTile(device, 16);
+  const particles = device.software ? 4 * vectors * Math.max(1, subgroup) : 128;
+  const fitting = Math.max(1, Math.floor(mostBytes / 4 / parameterCount));
+  return Math.min(mostCopies, fitting, Math.ceil(capacity / particles));
+}
+
+/** One layer's gradient, and where its cotangents and inputs lie: rows of `vectors`, of which the first `values` are no tangents. */
+export interface WeightGradientCall {
+  readonly inputs: number;
+  readonly outputs: number;
+  readonly weightOffset: number;
+  readonly biasOffset: number;
+  readonly parameterCount: number;
+  /** Sizes of the x and time inputs when the network's own columns have time first. */
+  readonly swap?: { readonly x: number; readonly time: number } | undefined;
+  readonly vectors: number;
+  readonly values: number;
+  readonly copies: number;
+  /** Whether the copies in `partials` are added to. */
+  readonly accumulate: boolean;
+  readonly cotangents: { readonly name: string; readonly row: number };
+  readonly activations: { readonly name: string; readonly row: number };
+}
+
+/** Dispatches of one layer's weight and bias gradient into "partials": ∂W = Σ_p c_p h_pᵀ, ∂b = Σ_p c_p. */
+export function planWeightGradient(call: WeightGradientCall, device: GradientDevice, maxFlops: number): Dispatch[] {
+  return device.software ? resident(call, device) : tiled(call, maxFlops);
+}
+
+const partials = "partials";
+
+/** Software adapters: inputs stay in registers, cotangents stream past. More particles than the copies take are added in rounds. */
+function resident(o: WeightGradientCall, device: GradientDevice): Dispatch[] {
+  const tile = residentTile(device, o.inputs);
+  const perCopy = tile.vectors * Math.max(1, tile.subgroup);
+  const dispatches: Dispatch[] = [];
+  for (let first = 0; first < o.vectors; first += o.copies * perCopy) {
+    dispatches.push({
+      kernel: residentGradientKernel({
+        ...tile,
+        whole: o.inputs % tile.inputs === 0 && o.swap === undefined,
+        accumulate: o.accumulate || first > 0,
+      }),
+      buffers: [o.cotangents.name, o.activations.name, partials],
+      params: packParams(
+        [
+          first,
+          o.vectors,
+          o.values,
+          o.copies,
+          o.cotangents.row,
+          o.activations.row,
+          o.inputs,
+          o.outputs,
+          o.weightOffset,
+          o.biasOffset,
+          o.parameterCount,
+          o.swap?.x ?? 0,
+          o.swap?.time ?? 0,
+        ].map((value) => u32(value)),
+      ),
+      workgroups: [
+        Math.ceil((o.copies * Math.max(1, tile.subgroup)) / residentWorkgroup),
+        Math.ceil(o.inputs / tile.inputs),
+      ],
+      flops: 8 * o.inputs * o.outputs * Math.min(o.copies * perCopy, o.vectors - first),
+    });
+  }
+  return dispatches;
+}
+
+/** GPUs: a register tile of outputs × inputs per invocation. */
+function tiled(o: WeightGradientCall, maxFlops: number): Dispatch[] {
+  const tile = plainGradientTile;
+  const segmentVectors = Math.ceil(o.vectors / o.copies);
+  const perSegment = 8 * (o.inputs + 1) * o.outputs * segmentVectors;
+  const most = Math.max(1, Math.floor(maxFlops / perSegment));
+  const dispatches: Dispatch[] = [];
+  for (let segment = 0; segment < o.copies; segment += most) {
+    const now = Math.min(most, o.copies - segment);
+    dispatches.push({
+      kernel: weightGradientKernel(tile),
+      buffers: [o.cotangents.name, o.activations.name, partials],
+      params: packParams(
+        [
+          o.vectors,
+          o.vectors,
+          segmentVectors,
+          o.inputs,
+          o.outputs,
+          o.weightOffset,
+          o.biasOffset,
+          o.parameterCount,
+          o.swap?.x ?? 0,
+          o.swap?.time ?? 0,
+          segment,
+          o.values,
+          o.cotangents.row,
+          o.activations.row,
+          o.accumulate ? 1 : 0,
+        ].map((value) => u32(value)),
+      ),
+      workgroups: [
+        Math.ceil((o.inputs + 1) / tile.inputs / tile.workgroup[0]),
+        Math.ceil(o.outputs / tile.outputs / tile.workgroup[1]),
+        now,
+      ],
+      flops: now * perSegment,
+    });
+  }
+  return dispatches;
+}
