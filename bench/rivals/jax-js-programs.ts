@@ -1,4 +1,4 @@
-import { type Array as JaxArray, jit, jvp, nn, numpy as np, random, tree, vmap } from "@jax-js/jax";
+import { type Array as JaxArray, jit, linearize, nn, numpy as np, random, tree, vmap } from "@jax-js/jax";
 import type { Network, Work } from "../contender.ts";
 import type { Program } from "./jax-js.ts";
 import { splitLayers } from "./layers.ts";
@@ -10,13 +10,13 @@ export function uploadNetwork(network: Network): Parameters {
   const { layers, timeWeight } = splitLayers(network);
   return {
     weights: layers.map(({ weight, inputs, outputs }) => matrix(weight, inputs, outputs)),
-    biases: layers.map(({ bias }) => np.array(bias.slice())),
-    timeWeight: np.array(timeWeight),
+    biases: layers.map(({ bias }) => np.array(new Float32Array(bias))),
+    timeWeight: np.array(new Float32Array(timeWeight)),
   };
 }
 
 export function matrix(values: Float32Array, rows: number, columns: number): JaxArray {
-  return np.array(values.slice()).reshape([rows, columns]);
+  return np.array(new Float32Array(values)).reshape([rows, columns]);
 }
 
 const activations = { silu: nn.silu, relu: nn.relu, tanh: np.tanh };
@@ -108,10 +108,9 @@ export function likelihoodProgram(work: Extract<Work, { kind: "likelihood" }>): 
     let g = np.zeros([n]);
     for (const t of ts) {
       const { y, time } = method === "euler" ? { y: x.ref, time: t } : halfWay(network, p, x.ref, t, h);
-      const field = (state: JaxArray) => velocity(network, p, state, time.ref);
-      const u = field(y.ref);
-      const products = vmap((v: JaxArray) => jvp(field, [y.ref], [v])[1])(tangents.ref);
-      y.dispose();
+      const [u, jacobian] = linearize((state: JaxArray) => velocity(network, p, state, time.ref), [y]);
+      const products = vmap(jacobian)(tangents.ref);
+      jacobian.dispose();
       time.dispose();
       const contributions = products.mul(tangents.ref).sum([0, 2]);
       g = g.sub((divergence === "exact" ? contributions : contributions.div(divergence.probes)).mul(h));
@@ -150,7 +149,7 @@ export function likelihoodProgram(work: Extract<Work, { kind: "likelihood" }>): 
 }
 
 /** e_k in every row of block k: `[dim, n, dim]`. */
-function unitVectors(dim: number, n: number): Float32Array {
+function unitVectors(dim: number, n: number): Float32Array<ArrayBuffer> {
   const values = new Float32Array(dim * n * dim);
   for (let k = 0; k < dim; k++) for (let i = 0; i < n; i++) values[(k * n + i) * dim + k] = 1;
   return values;

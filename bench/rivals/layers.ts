@@ -47,3 +47,11 @@ export function splitLayers(network: Network): SplitLayers {
   });
   return { layers, timeWeight };
 }
+
+/** The layers with the time as the last input of the first one, for batches in which every row has its own time. */
+export function joinedLayers(network: Network): readonly Layer[] {
+  const { layers, timeWeight } = splitLayers(network);
+  return layers.map((layer, l) =>
+    l === 0 ? { ...layer, inputs: layer.inputs + 1, weight: Float32Array.of(...layer.weight, ...timeWeight) } : layer,
+  );
+}
