@@ -11,7 +11,7 @@ import { allocateAll, gradientBuffers, planPackings, residualBuffers } from "./b
 import { type CouplingOptions, coupledBatch } from "./coupling.ts";
 import { normParts, planAdam, planBatch, planGivenBatch, planSum } from "./dispatches.ts";
 import { planGradient } from "./gradients.ts";
-import { type FlowMatchingOptions, type TrainingPlan, trainingPlan } from "./options.ts";
+import type { FlowMatchingOptions, TrainingPlan } from "./options.ts";
 
 /** What is told of a training run now and then. */
 export interface TrainingStep {
@@ -23,35 +23,8 @@ export interface TrainingStep {
   samplesPerSecond: number;
 }
 
-/**
- * Trains a flow by conditional flow matching (Lipman et al. 2023, 2024 §4): least squares of u_t(x_t) against x_1 − x_0 with
- * x_t = t x_1 + (1 − t) x_0, x_0 from the flow's source, x_1 a random row of `data` [n, dim] (data units), t uniform per sample.
- * Everything stays on the device; only the logged losses come back. With `coupling: "optimal-transport"` the host draws the same
- * samples and pairs them in groups of 64 by exact assignment: straighter paths, so fewer solver steps, and a loss of less variance.
- *
- * The flow holds the trained weights when the iterator ends or is closed early; with `ema`, their moving average. While it runs,
- * the flow's weights are those of the last step. The same seed gives the same bits on one adapter.
- *
- * @throws PushforwardError `invalid-argument` for data or options at the call itself; `unsupported` for what this version lacks;
- * while running, `invalid-argument` when the loss is no longer finite or the flow is disposed, and the signal's reason when it aborts.
- * @example
- * import { Flow, mlp, openGpu, toyData, trainFlowMatching } from "pushforward";
- * const gpu = await openGpu();
- * const flow = Flow.create(gpu, { velocity: mlp({ dim: 2, hidden: [32, 32] }) });
- * for await (const { step, loss } of trainFlowMatching(flow, toyData("moons", 1000), { steps: 20, logEvery: 10 })) console.log(step, loss);
- * gpu.dispose();
- */
-export function trainFlowMatching(
-  flow: Flow,
-  data: Float32Array,
-  options: FlowMatchingOptions,
-): AsyncIterableIterator<TrainingStep> {
-  const plan = trainingPlan(flow, data, options);
-  options.signal?.throwIfAborted();
-  return run(flow, data, options, plan);
-}
-
-async function* run(
+/** The steps of a training run whose options have been checked. */
+export async function* runFlowMatching(
   flow: Flow,
   data: Float32Array,
   options: FlowMatchingOptions,

@@ -37,13 +37,8 @@ export function planGradient(backward: Backward, velocity: MlpVelocity, batch: B
   return [...backward.residual(batch), planReduce(backward, velocity, batch.capacity, norm)];
 }
 
-/**
- * The flow-matching loss of a given batch, mean over n and dim of (u_t(x_t) − (x_1 − x_0))² at x_t = t x_1 + (1 − t) x_0
- * (Lipman et al. 2024, §4), and its gradient for every weight and bias.
- *
- * @throws PushforwardError `invalid-argument` for shapes that do not match, `unsupported` for a wgslVelocity.
- */
-export async function flowMatchingGradients(
+/** What `flowMatchingGradients` does, checks of its arguments included. */
+export async function givenBatchGradients(
   flow: Flow,
   batch: FlowMatchingBatch,
 ): Promise<{ loss: number; gradients: Record<string, Float32Array> }> {

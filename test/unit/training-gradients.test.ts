@@ -1,7 +1,8 @@
 import { expect, test } from "vitest";
 import type { Flow } from "../../src/flow/flow.ts";
 import { largestBatch } from "../../src/train/dispatches.ts";
-import { type FlowMatchingBatch, flowMatchingGradients } from "../../src/train/gradients.ts";
+import { flowMatchingGradients } from "../../src/train/entry.ts";
+import type { FlowMatchingBatch } from "../../src/train/gradients.ts";
 import { type MlpOptions, mlp } from "../../src/velocity/mlp.ts";
 
 const plain: MlpOptions = { dim: 2, hidden: [8] };

@@ -1,0 +1,3 @@
+// What a browser loads at the first training: see entry.ts.
+export { runFlowMatching } from "./flow-matching.ts";
+export { givenBatchGradients } from "./gradients.ts";
