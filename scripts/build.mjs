@@ -17,12 +17,21 @@ import { join, relative } from "node:path";
 import process from "node:process";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { gzipSync } from "node:zlib";
+import { browserBundle } from "./browser-bundle.mjs";
 
 const root = fileURLToPath(new URL("../", import.meta.url));
 const dist = join(root, "dist");
 const stampPath = join(dist, ".stamp");
 const sourceFolders = ["src", "shaders", "cli", "examples"];
-const sourceFiles = ["package.json", "package-lock.json", "tsconfig.json", "tsconfig.build.json", "scripts/build.mjs"];
+const sourceFiles = [
+  "package.json",
+  "package-lock.json",
+  "tsconfig.json",
+  "tsconfig.build.json",
+  "scripts/build.mjs",
+  "scripts/browser-bundle.mjs",
+  "scripts/small-shader.mjs",
+];
 const libraryTarget = "es2022";
 
 function* filesBelow(folder) {
@@ -44,19 +53,6 @@ function sourcesHash() {
     hash.update(relative(root, path)).update("\0").update(readFileSync(path));
   return hash.digest("hex");
 }
-
-/** Shaders without comments and indentation for the browser bundle: WGSL needs neither. */
-const smallShaders = {
-  name: "small shaders",
-  setup({ onLoad }) {
-    onLoad({ filter: /[/\\]shaders[/\\][^/\\]*\.ts$/ }, ({ path }) => {
-      const text = readFileSync(path, "utf8");
-      // Only whole lines: what stands beside other text is left alone, and so is a line that ends a template.
-      const contents = text.replace(/^[ \t]*\/\/[^\n`]*\n/gm, "").replace(/^[ \t]+/gm, "");
-      return { contents, loader: "ts" };
-    });
-  },
-};
 
 async function bundles(out) {
   const { build } = await import("esbuild");
@@ -85,15 +81,7 @@ async function bundles(out) {
     platform: "neutral",
     external: ["#provider", "webgpu"],
   });
-  await build({
-    ...common,
-    entryPoints: { "pushforward.min": "src/index.ts" },
-    outdir: out,
-    platform: "browser",
-    minify: true,
-    alias: { "#provider": "./src/gpu/provider-navigator.ts" },
-    plugins: [smallShaders],
-  });
+  await browserBundle(out, common);
   const cli = await build({
     ...tools,
     entryPoints: { cli: "cli/main.ts" },
@@ -174,11 +162,11 @@ export async function build() {
     rmSync(out, { recursive: true, force: true });
   }
   const kilobytes = (bytes) => `${(bytes / 1000).toFixed(1)} kB`;
-  const minified = readFileSync(join(dist, "pushforward.min.js"));
-  const library = statSync(join(dist, "index.js")).size;
-  console.log(
-    `Built dist: index.js ${kilobytes(library)}, pushforward.min.js ${kilobytes(minified.length)} (${kilobytes(gzipSync(minified, { level: 9 }).length)} gzipped)`,
-  );
+  const sizes = ["pushforward.min.js", "pushforward-training.min.js"].map((name) => {
+    const text = readFileSync(join(dist, name));
+    return `${name} ${kilobytes(text.length)} (${kilobytes(gzipSync(text, { level: 9 }).length)} gzipped)`;
+  });
+  console.log(`Built dist: index.js ${kilobytes(statSync(join(dist, "index.js")).size)}, ${sizes.join(", ")}`);
 }
 
 if (process.argv[1] && import.meta.url === pathToFileURL(process.argv[1]).href) {

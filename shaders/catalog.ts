@@ -1,5 +1,5 @@
 import { bendKernel, coupleKernel, scaleTangentsKernel, tangentEndsKernel } from "./bend.ts";
-import { type DenseTile, denseKernel, plainGradientTile, plainTile, weightGradientKernel } from "./dense.ts";
+import { type DenseTile, denseKernel, plainTile } from "./dense.ts";
 import type { DivergenceText, FusedField } from "./field.ts";
 import { batchKernel, givenBatchKernel, residualKernel } from "./flow-matching.ts";
 import { evaluateKernel, integrateKernel } from "./integrate.ts";
@@ -26,6 +26,7 @@ import {
   tangentInputKernel,
 } from "./stages.ts";
 import type { Tiling } from "./tiling.ts";
+import { plainGradientTile, weightGradientKernel } from "./weight-gradient.ts";
 
 /** One shader that the library can generate, under the name that `npm run shaders -- <name>` prints it by. */
 export interface CatalogEntry {

@@ -1,11 +1,9 @@
+import { batchWorkgroup } from "./batch-workgroup.ts";
 import { oncePerShape } from "./kernel.ts";
 import type { SourceKind } from "./particles.ts";
 import { random, sinCosTwoPi } from "./random.ts";
 import { timeRows } from "./time-rows.ts";
 import { wgsl } from "./wgsl.ts";
-
-/** Invocations per workgroup of every kernel in this file; one invocation per sample of the batch. */
-export const batchWorkgroup = 64;
 
 const signature = "(@builtin(global_invocation_id) id: vec3u)";
 const sample = wgsl`let p = id.x;

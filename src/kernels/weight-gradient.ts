@@ -1,4 +1,4 @@
-import { plainGradientTile, weightGradientKernel } from "../../shaders/dense.ts";
+import { plainGradientTile, weightGradientKernel } from "../../shaders/weight-gradient.ts";
 import { type ResidentTile, residentGradientKernel, residentWorkgroup } from "../../shaders/resident-gradient.ts";
 import type { GpuInfo } from "../gpu/adapter.ts";
 import { type Dispatch, packParams, u32 } from "../gpu/kernel.ts";

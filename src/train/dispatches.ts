@@ -1,4 +1,5 @@
-import { batchKernel, batchWorkgroup, givenBatchKernel, residualKernel } from "../../shaders/flow-matching.ts";
+import { batchWorkgroup } from "../../shaders/batch-workgroup.ts";
+import { batchKernel, givenBatchKernel, residualKernel } from "../../shaders/flow-matching.ts";
 import { adamKernel, reduceGradientKernel, sumKernel, sumWorkgroup } from "../../shaders/optimizer.ts";
 import type { SourceKind } from "../../shaders/particles.ts";
 import { gridOf } from "../gpu/grid.ts";
@@ -6,10 +7,9 @@ import { type Dispatch, f32, packParams, u32 } from "../gpu/kernel.ts";
 import { streams } from "../random/philox.ts";
 import { conditionInputs, type MlpVelocity, timeInputs } from "../velocity/mlp.ts";
 
-const fourierOf = (velocity: MlpVelocity) => (velocity.time === "concat" ? 0 : velocity.time.fourier);
+export { largestBatch } from "./largest-batch.ts";
 
-/** The most samples of a batch: its kernels take one row of workgroups, and WebGPU promises 65,535 of them. */
-export const largestBatch = 65_535 * batchWorkgroup;
+const fourierOf = (velocity: MlpVelocity) => (velocity.time === "concat" ? 0 : velocity.time.fourier);
 
 /** Draws a batch whose first sample has the number `first` since the start of training. */
 export function planBatch(o: {

@@ -2,6 +2,7 @@ import { strict as assert } from "node:assert";
 import { cp, mkdir, readFile, writeFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { join } from "node:path";
+import { gzipSync } from "node:zlib";
 import { build } from "esbuild";
 import { adapterEnvironment } from "../../scripts/adapter.mjs";
 import { startChrome } from "../homes/browser.mjs";
@@ -134,6 +135,19 @@ export const checks = [
       assertTurned(
         await inChrome(site, "index.html", (tab) => tab.evaluate(async () => (await import("./consumer.js")).turn())),
       );
+    },
+  },
+  {
+    name: "importing dist/pushforward.min.js downloads one file of at most 40 kB gzipped",
+    run: async (project) => {
+      const dist = join(project.folder, "node_modules", "pushforward", "dist");
+      const text = await readFile(join(dist, "pushforward.min.js"));
+      const size = gzipSync(text, { level: 9 }).length;
+      assert.ok(size <= 40_000, `the browser bundle is ${size} bytes gzipped: see what grew with esbuild's metafile`);
+      assert.ok(!/\bfrom\s*"\.|\bimport\s*"/.test(text), "the browser bundle waits for another file");
+      const loaded = [...text.toString().matchAll(/\bimport\s*\("\.\/([^"]*)"\)/g)].map(([, name]) => name);
+      assert.deepEqual(loaded, ["pushforward-training.min.js"]);
+      for (const name of loaded) await readFile(join(dist, name));
     },
   },
   {

@@ -1,8 +1,9 @@
 import { expect, test } from "vitest";
 import { PushforwardError } from "../../src/errors.ts";
 import type { Flow } from "../../src/flow/flow.ts";
-import { largestBatch, planAdam, planBatch } from "../../src/train/dispatches.ts";
-import { type FlowMatchingOptions, trainingPlan } from "../../src/train/options.ts";
+import { planAdam, planBatch } from "../../src/train/dispatches.ts";
+import { largestBatch } from "../../src/train/largest-batch.ts";
+import { type FlowMatchingOptions, flowMatchingPlan } from "../../src/train/options.ts";
 import { type MlpOptions, mlp } from "../../src/velocity/mlp.ts";
 import { wgslVelocity } from "../../src/velocity/wgsl.ts";
 
@@ -50,7 +51,7 @@ const faults: [string, MlpOptions, Partial<FlowMatchingOptions>, RegExp][] = [
 
 for (const [name, velocity, options, message] of faults) {
   test(`training refuses ${name}`, () => {
-    const check = () => trainingPlan(flowOf(mlp(velocity)), rows, { steps: 1, ...options });
+    const check = () => flowMatchingPlan(flowOf(mlp(velocity)), rows, { steps: 1, ...options });
     expect(check).toThrow(message);
     expect(check).toThrow(expect.objectContaining({ name: PushforwardError.name, code: "invalid-argument" }));
   });
@@ -74,14 +75,14 @@ const missing: [string, Flow["velocitySpec"], Partial<FlowMatchingOptions>, RegE
 
 for (const [name, velocity, options, message] of missing) {
   test(`training says that it does not do ${name}`, () => {
-    const check = () => trainingPlan(flowOf(velocity), rows, { steps: 1, ...options });
+    const check = () => flowMatchingPlan(flowOf(velocity), rows, { steps: 1, ...options });
     expect(check).toThrow(message);
     expect(check).toThrow(expect.objectContaining({ code: "unsupported" }));
   });
 }
 
 test("a learning rate that turns bad is told with its step", () => {
-  const plan = trainingPlan(flowOf(mlp(plain)), rows, {
+  const plan = flowMatchingPlan(flowOf(mlp(plain)), rows, {
     steps: 5,
     learningRate: (step) => (step === 3 ? Number.NaN : 0.1),
   });
@@ -90,7 +91,7 @@ test("a learning rate that turns bad is told with its step", () => {
 });
 
 test("options that are left out have the documented defaults", () => {
-  const plan = trainingPlan(flowOf(mlp(plain)), rows, { steps: 7 });
+  const plan = flowMatchingPlan(flowOf(mlp(plain)), rows, { steps: 7 });
   expect(plan).toMatchObject({ rows: 2, steps: 7, batchSize: 1024, logEvery: 100, labelDropout: 0, coupled: false });
   expect(plan.key).toEqual([0, 0]);
   expect(plan.learningRate(0)).toBe(1e-3);
@@ -102,7 +103,7 @@ test("options that are left out have the documented defaults", () => {
     ema: undefined,
     gradientClip: undefined,
   });
-  const { settings } = trainingPlan(flowOf(mlp(plain)), rows, { steps: 7, optimizer: "adamw" });
+  const { settings } = flowMatchingPlan(flowOf(mlp(plain)), rows, { steps: 7, optimizer: "adamw" });
   expect(settings.weightDecay).toBe(0.01);
 });
 
