@@ -6,4 +6,5 @@ export const rivals: Record<string, () => Promise<ContenderModule>> = {
   cpu: () => import("./cpu.ts").then(({ contender }) => contender),
   "jax-js": () => import("./jax-js.ts").then(({ contender }) => contender),
   tfjs: () => loadAsInBrowser(() => import("./tfjs.ts")).then(({ contender }) => contender),
+  "onnxruntime-web": () => import("./ort.ts").then(({ contender }) => contender),
 };
