@@ -10,9 +10,15 @@ export { type Gpu, openGpu } from "./gpu/gpu.ts";
 export { decodeSafetensors, encodeSafetensors } from "./io/safetensors.ts";
 export type { Solver } from "./ode/grid.ts";
 export type { Progress, RunOptions } from "./schedule/job.ts";
-export { flowMatchingGradients, trainFlowMatching } from "./train/entry.ts";
-export type { TrainingStep } from "./train/flow-matching.ts";
+export {
+  flowMatchingGradients,
+  likelihoodGradients,
+  trainFlowMatching,
+  trainMaximumLikelihood,
+} from "./train/entry.ts";
 export type { FlowMatchingBatch } from "./train/gradients.ts";
-export type { FlowMatchingOptions, Optimizer } from "./train/options.ts";
+export type { LikelihoodGradientOptions, MaximumLikelihoodOptions } from "./train/likelihood-options.ts";
+export type { TrainingStep } from "./train/loop.ts";
+export type { FlowMatchingOptions, Optimizer, TrainingOptions } from "./train/options.ts";
 export { type Activation, type MlpOptions, type MlpVelocity, mlp } from "./velocity/mlp.ts";
 export { type WgslVelocity, type WgslVelocityOptions, wgslVelocity } from "./velocity/wgsl.ts";

@@ -163,6 +163,12 @@ export class Flow {
     return this.#parameters;
   }
 
+  /** @internal How this flow's field is planned on the device. */
+  get engine(): Engine {
+    this.#assertAlive();
+    return this.#engine;
+  }
+
   /** Copies of all weights: "net.0.weight" [out, in], "net.0.bias" [out], "net.2.weight", … */
   async weights(): Promise<Record<string, Float32Array>> {
     const parameters = this.parameters;

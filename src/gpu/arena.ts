@@ -40,6 +40,10 @@ export class Arena {
     return buffer;
   }
 
+  has(name: string): boolean {
+    return this.#buffers.has(name);
+  }
+
   buffer(name: string): GPUBuffer {
     const buffer = this.#buffers.get(name);
     if (!buffer) throw new Error(`the plan names a buffer "${name}" that was never allocated`);

@@ -42,6 +42,18 @@ export function residualBuffers(velocity: MlpVelocity, capacity: number): Planne
   ];
 }
 
+/** One buffer per name, as large as the largest of that name: scratch that two plans use one after the other. */
+export function mergeBuffers(buffers: readonly PlannedBuffer[]): PlannedBuffer[] {
+  const byName = new Map<string, PlannedBuffer>();
+  for (const buffer of buffers) {
+    const known = byName.get(buffer.name);
+    const data = buffer.data ?? known?.data;
+    const bytes = Math.max(buffer.bytes, known?.bytes ?? 0);
+    byName.set(buffer.name, { name: buffer.name, bytes, ...(data ? { data } : {}) });
+  }
+  return [...byName.values()];
+}
+
 export async function allocateAll(arena: Arena, buffers: readonly PlannedBuffer[]): Promise<void> {
   for (const { name, bytes, data } of buffers) await arena.allocate(name, bytes, data);
 }

@@ -8,11 +8,12 @@ import { readBack } from "../gpu/read.ts";
 import { planConditionRows } from "../kernels/stages.ts";
 import { checkKeys, show } from "../options.ts";
 import { flopsPerDispatch, Pacer } from "../schedule/pacer.ts";
-import { conditionInputs, type MlpVelocity, parameterCount, timeInputs } from "../velocity/mlp.ts";
+import { conditionInputs, parameterCount, timeInputs } from "../velocity/mlp.ts";
 import { unflatten } from "../velocity/parameters.ts";
-import { type Backward, type Batch, backwardOf } from "./backward.ts";
+import { backwardOf } from "./backward.ts";
 import { allocateAll, gradientBuffers, planPackings, residualBuffers } from "./buffers.ts";
-import { largestBatch, planGivenBatch, planReduceGradient, planSum } from "./dispatches.ts";
+import { planGivenBatch, planReduceGradient, planSum } from "./dispatches.ts";
+import { largestBatch } from "./largest-batch.ts";
 import { trainableVelocity } from "./options.ts";
 
 export interface FlowMatchingBatch {
@@ -26,16 +27,6 @@ export interface FlowMatchingBatch {
 }
 
 const what = "flowMatchingGradients";
-
-/** Adds the copies in "partials" in order, into "gradient". */
-export function planReduce(backward: Backward, velocity: MlpVelocity, capacity: number, norm: boolean): Dispatch {
-  return planReduceGradient({ count: parameterCount(velocity), segments: backward.copies(capacity), norm });
-}
-
-/** Dispatches from the input rows "h0" and "target" to "gradient" and "squares". */
-export function planGradient(backward: Backward, velocity: MlpVelocity, batch: Batch, norm: boolean): Dispatch[] {
-  return [...backward.residual(batch), planReduce(backward, velocity, batch.capacity, norm)];
-}
 
 /** What `flowMatchingGradients` does, checks of its arguments included. */
 export async function givenBatchGradients(
@@ -97,7 +88,8 @@ export async function givenBatchGradients(
       );
     }
     dispatches.push(
-      ...planGradient(backward, velocity, { capacity, count, maxFlops: flopsPerDispatch(gpu) }, false),
+      ...backward.residual({ capacity, count, maxFlops: flopsPerDispatch(gpu) }),
+      planReduceGradient({ count: parameters, segments: backward.copies(capacity), norm: false }),
       planSum({ count: capacity, scale: 1 / (count * dim), add: false, from: "squares", to: "loss" }),
     );
     const pacer = new Pacer(gpu, undefined);

@@ -1,3 +1,4 @@
 // What a browser loads at the first training: see entry.ts.
 export { runFlowMatching } from "./flow-matching.ts";
 export { givenBatchGradients } from "./gradients.ts";
+export { givenLikelihoodGradients, runMaximumLikelihood } from "./likelihood.ts";

@@ -3,7 +3,8 @@ import type { Flow } from "../flow/flow.ts";
 import { checkFinite, checkInteger, checkKeys, checkWord, show } from "../options.ts";
 import { seedKey } from "../random/philox.ts";
 import type { MlpVelocity } from "../velocity/mlp.ts";
-import { type AdamSettings, largestBatch } from "./dispatches.ts";
+import type { AdamSettings } from "./dispatches.ts";
+import { largestBatch } from "./largest-batch.ts";
 
 /** Adam (Kingma & Ba 2015), or AdamW with decoupled weight decay (default 0.01). Default betas [0.9, 0.999], epsilon 1e-8. */
 export type Optimizer =
@@ -11,7 +12,8 @@ export type Optimizer =
   | "adamw"
   | { name: "adam" | "adamw"; betas?: [number, number]; epsilon?: number; weightDecay?: number };
 
-export interface FlowMatchingOptions {
+/** Options of every kind of training. */
+export interface TrainingOptions {
   /** Optimiser steps. */
   steps: number;
   /** Samples per step. Default 1024. */
@@ -20,25 +22,28 @@ export interface FlowMatchingOptions {
   learningRate?: number | ((step: number) => number);
   /** Default `"adam"`. */
   optimizer?: Optimizer;
-  /** Default `"conditional-optimal-transport"`: x_t = t x_1 + (1 − t) x_0. */
-  path?: "conditional-optimal-transport";
-  /** Default `"independent"`; `"optimal-transport"` pairs noise and data within groups of 64 samples. */
-  coupling?: "independent" | "optimal-transport";
   /** Class of each row of the data, [n]. */
   labels?: Uint32Array;
-  /** Probability with which a sample loses its label, so that the null class is trained for guidance. Default 0. */
-  labelDropout?: number;
   /** Context of each row of the data, [n, context]. */
   context?: Float32Array;
   /** Decay of the exponential moving average of the weights, which the flow gets in the end. Default: none. */
   ema?: number;
   /** Largest norm of the whole gradient. Default: none. */
   gradientClip?: number;
-  /** Seed of batches, times and source samples. Default 0. */
+  /** Seed of all that is drawn: batches, times, source samples, probes. Default 0. */
   seed?: number;
   /** A {@link TrainingStep} is yielded every so many steps, and at the last one. Default 100. */
   logEvery?: number;
   signal?: AbortSignal;
+}
+
+export interface FlowMatchingOptions extends TrainingOptions {
+  /** Default `"conditional-optimal-transport"`: x_t = t x_1 + (1 − t) x_0. */
+  path?: "conditional-optimal-transport";
+  /** Default `"independent"`; `"optimal-transport"` pairs noise and data within groups of 64 samples. */
+  coupling?: "independent" | "optimal-transport";
+  /** Probability with which a sample loses its label, so that the null class is trained for guidance. Default 0. */
+  labelDropout?: number;
 }
 
 /** Checked options of a training run. */
@@ -49,23 +54,22 @@ export interface TrainingPlan {
   readonly batchSize: number;
   readonly learningRate: (step: number) => number;
   readonly settings: AdamSettings;
-  readonly labelDropout: number;
-  /** Whether samples are paired by optimal transport. */
-  readonly coupled: boolean;
   readonly key: readonly [number, number];
   readonly logEvery: number;
 }
 
-const what = "trainFlowMatching";
+export interface FlowMatchingPlan extends TrainingPlan {
+  readonly labelDropout: number;
+  /** Whether samples are paired by optimal transport. */
+  readonly coupled: boolean;
+}
+
 const keys = [
   "steps",
   "batchSize",
   "learningRate",
   "optimizer",
-  "path",
-  "coupling",
   "labels",
-  "labelDropout",
   "context",
   "ema",
   "gradientClip",
@@ -82,11 +86,17 @@ export function trainableVelocity(caller: string, flow: Flow): MlpVelocity {
   return flow.velocitySpec;
 }
 
-/** Checks data and options; every fault is told before anything runs. */
-export function trainingPlan(flow: Flow, data: Float32Array, o: FlowMatchingOptions): TrainingPlan {
+/** Checks the data and the options of any training, `more` being keys of its own; every fault is told before anything runs. */
+export function trainingPlan(
+  what: string,
+  flow: Flow,
+  data: Float32Array,
+  o: TrainingOptions,
+  more: readonly string[],
+): TrainingPlan {
   const velocity = trainableVelocity(what, flow);
   const { dim } = velocity;
-  checkKeys(what, o, keys);
+  checkKeys(what, o, [...keys, ...more]);
   if (!(data instanceof Float32Array) || data.length === 0 || data.length % dim !== 0) {
     throw invalid(
       `${what}: data is ${show(data)}, but a flow of dim ${dim} trains on a row-major [n, ${dim}] Float32Array of at least one row`,
@@ -98,22 +108,12 @@ export function trainingPlan(flow: Flow, data: Float32Array, o: FlowMatchingOpti
       `${what}: data holds ${data[bad]} at row ${Math.floor(bad / dim)}, column ${bad % dim}: remove or repair that row`,
     );
   const rows = data.length / dim;
-
-  checkWord(`${what}: path`, o.path ?? "conditional-optimal-transport", ["conditional-optimal-transport"]);
-  const coupled =
-    checkWord(`${what}: coupling`, o.coupling ?? "independent", ["independent", "optimal-transport"]) !== "independent";
-  if (coupled && velocity.classes + velocity.context > 0) {
-    throw new PushforwardError(
-      "unsupported",
-      `${what}: coupling "optimal-transport" pairs without regard to labels and context, which is not in this version: leave it out`,
-    );
-  }
   if ("checkpoint" in o)
     throw new PushforwardError(
       "unsupported",
       `${what}: checkpoints are not in this version: keep flow.save() now and then`,
     );
-  checkLabels(velocity, rows, o);
+  checkLabels(what, velocity, rows, o);
   if (o.signal !== undefined && typeof o.signal.throwIfAborted !== "function")
     throw invalid(`${what}: signal is ${show(o.signal)}, but it is an AbortSignal`);
   const rate = o.learningRate ?? 1e-3;
@@ -131,23 +131,36 @@ export function trainingPlan(flow: Flow, data: Float32Array, o: FlowMatchingOpti
   return {
     velocity,
     rows,
-    coupled,
     steps: checkInteger(`${what}: steps`, o.steps, 1),
     batchSize: checkInteger(`${what}: batchSize`, o.batchSize ?? 1024, 1, largestBatch),
     learningRate:
       typeof rate === "function" ? (step) => checkFinite(`${what}: learningRate(${step})`, rate(step), 0) : () => rate,
-    settings: { ...optimizerSettings(o.optimizer ?? "adam"), ema, gradientClip: clip },
-    labelDropout: checkFinite(`${what}: labelDropout`, o.labelDropout ?? 0, 0, 1),
+    settings: { ...optimizerSettings(what, o.optimizer ?? "adam"), ema, gradientClip: clip },
     key: seedKey(o.seed ?? 0),
     logEvery: checkInteger(`${what}: logEvery`, o.logEvery ?? 100, 1),
   };
 }
 
-function checkLabels(
-  velocity: MlpVelocity,
-  rows: number,
-  { labels, labelDropout, context }: FlowMatchingOptions,
-): void {
+/** The options of flow matching, checked. */
+export function flowMatchingPlan(flow: Flow, data: Float32Array, o: FlowMatchingOptions): FlowMatchingPlan {
+  const what = "trainFlowMatching";
+  const plan = trainingPlan(what, flow, data, o, ["path", "coupling", "labelDropout"]);
+  const { velocity } = plan;
+  checkWord(`${what}: path`, o.path ?? "conditional-optimal-transport", ["conditional-optimal-transport"]);
+  const coupled =
+    checkWord(`${what}: coupling`, o.coupling ?? "independent", ["independent", "optimal-transport"]) !== "independent";
+  if (coupled && velocity.classes + velocity.context > 0) {
+    throw new PushforwardError(
+      "unsupported",
+      `${what}: coupling "optimal-transport" pairs without regard to labels and context, which is not in this version: leave it out`,
+    );
+  }
+  if (o.labelDropout !== undefined && o.labels === undefined)
+    throw invalid(`${what}: labelDropout was given, but there are no labels to drop: pass labels too`);
+  return { ...plan, coupled, labelDropout: checkFinite(`${what}: labelDropout`, o.labelDropout ?? 0, 0, 1) };
+}
+
+function checkLabels(what: string, velocity: MlpVelocity, rows: number, { labels, context }: TrainingOptions): void {
   if (labels !== undefined) {
     if (velocity.classes === 0)
       throw invalid(`${what}: labels were given, but this velocity has no classes: make it with mlp({ classes: … })`);
@@ -158,8 +171,7 @@ function checkLabels(
       throw invalid(
         `${what}: labels[${bad}] is ${labels[bad]}, but there are ${velocity.classes} classes, 0 to ${velocity.classes - 1}`,
       );
-  } else if (labelDropout !== undefined)
-    throw invalid(`${what}: labelDropout was given, but there are no labels to drop: pass labels too`);
+  }
   if (velocity.context > 0) {
     if (!(context instanceof Float32Array) || context.length !== rows * velocity.context) {
       throw invalid(
@@ -174,7 +186,7 @@ function checkLabels(
     );
 }
 
-function optimizerSettings(optimizer: Optimizer): Omit<AdamSettings, "ema" | "gradientClip"> {
+function optimizerSettings(what: string, optimizer: Optimizer): Omit<AdamSettings, "ema" | "gradientClip"> {
   const o = typeof optimizer === "string" ? { name: optimizer } : optimizer;
   if (typeof o !== "object" || o === null)
     throw invalid(

@@ -1,0 +1,225 @@
+import type { DivergencePlan } from "../flow/options.ts";
+import type { SourceSpec } from "../flow/source.ts";
+import type { Dispatch, PlannedBuffer } from "../gpu/kernel.ts";
+import { planCombine, planSourceScore } from "../kernels/likelihood-training.ts";
+import { finishLogProb, sourceDensity } from "../kernels/particles.ts";
+import { planConditionRows, planFinishStep, planMix, planStageInput } from "../kernels/stages.ts";
+import { type Chunk, type Conditions, type Engine, names } from "../ode/engine.ts";
+import { schedule, stageFloats, type TimeGrid } from "../ode/grid.ts";
+import { conditionInputs, type MlpVelocity, timeInputs } from "../velocity/mlp.ts";
+import type { Backward, Batch } from "./backward.ts";
+import { planSum } from "./dispatches.ts";
+
+/** What a likelihood gradient is planned for. */
+export interface LikelihoodWork {
+  readonly velocity: MlpVelocity;
+  readonly engine: Engine;
+  readonly backward: Backward;
+  readonly source: SourceSpec;
+  /** From 1 to 0. */
+  readonly grid: TimeGrid;
+  readonly divergence: DivergencePlan["mode"];
+  readonly conditions: Conditions;
+  /** What the change to data units adds to log p. */
+  readonly constant: number;
+}
+
+/** Tangents of a pass that needs the divergence: all of them, in groups. */
+function tangentTotal({ velocity, divergence }: LikelihoodWork): number {
+  return divergence.mode === "exact" ? velocity.dim : divergence.mode === "probes" ? divergence.count : 0;
+}
+
+/** Tangents of the largest pass. */
+export function likelihoodTangents(work: LikelihoodWork): number {
+  return Math.min(work.backward.mostTangents, tangentTotal(work));
+}
+
+/**
+ * Buffers beside those of {@link gradientBuffers}: the states at every grid time (steps·n·dim; activations are recomputed),
+ * stage velocities and adjoints, and what the forward solve needs.
+ */
+export function likelihoodBuffers(work: LikelihoodWork, chunk: Chunk): PlannedBuffer[] {
+  const { velocity, engine, grid, divergence, conditions, source } = work;
+  const { capacity, count } = chunk;
+  const rows = (name: string, features: number): PlannedBuffer => ({ name, bytes: features * capacity * 4 });
+  const stages = grid.tableau.b.length;
+  const steps = grid.times.length - 1;
+  const table = schedule(grid);
+  const probes = divergence.mode === "probes" ? divergence.count : 1;
+  return [
+    ...engine.buffers(chunk, conditions, divergence),
+    rows(names.state, velocity.dim),
+    { name: names.schedule, bytes: table.byteLength, data: table },
+    { name: "source", bytes: source.rows.byteLength, data: source.rows },
+    rows(names.integral, probes),
+    rows("base", 1),
+    { name: "logProb", bytes: count * 4 },
+    ...(divergence.mode === "probes" ? [rows(names.probes, probes * velocity.dim)] : []),
+    ...Array.from({ length: steps }, (_, k) => rows(`state ${k}`, velocity.dim)),
+    ...Array.from({ length: stages }, (_, i) => rows(`stage ${i}`, velocity.dim)),
+    ...Array.from({ length: stages }, (_, i) => rows(`eta ${i}`, velocity.dim)),
+    ...["adjoint", "kappa", "nothing", "eta part"].map((name) => rows(name, velocity.dim)),
+  ];
+}
+
+/** The forward solve: "state" at t = 1 is carried to the source, every state is kept, −mean log p is added to "loss". */
+function planForward(work: LikelihoodWork, chunk: Chunk): Dispatch[] {
+  const { velocity, engine, grid, divergence, conditions, source } = work;
+  const { capacity, count } = chunk;
+  const { dim } = velocity;
+  const integration = {
+    stages: grid.tableau.b.length,
+    freeStages: grid.tableau.b.includes(0),
+    schedule: schedule(grid),
+    divergence,
+  };
+  const probes = divergence.mode === "probes" ? divergence.count : 1;
+  const steps = grid.times.length - 1;
+  return [
+    planCombine({ capacity, dim: probes, target: names.integral, terms: [] }),
+    ...engine.begin(chunk, conditions),
+    ...Array.from({ length: steps }, (_, step) => [
+      planMix({ capacity, dim, weight: 1, add: false, value: names.state, target: `state ${step}` }),
+      ...engine.integrate(chunk, conditions, integration, step, step + 1),
+    ]).flat(),
+    sourceDensity({
+      kind: source.kind,
+      capacity,
+      dim,
+      constant: source.constant,
+      source: "source",
+      state: names.state,
+      density: "base",
+    }),
+    finishLogProb({
+      count,
+      capacity,
+      probes,
+      sign: -1,
+      constant: work.constant,
+      base: "base",
+      integral: names.integral,
+      logProb: "logProb",
+    }),
+    planSum({ count, scale: -1 / count, add: true, from: "logProb", to: "loss" }),
+  ];
+}
+
+/**
+ * One step in reverse: with λ the adjoint behind it, every stage gets κ_i = h b_i λ + Σ_{j>i} h a_ji η_j and δ_i = −h b_i/n, its
+ * pass gives η_i = ∂/∂y (κ_i·u + δ_i div u), and λ grows by Σ η_i. This is the derivative of the discrete step itself
+ * (discretise-then-optimise), with the stages' inputs recomputed from the kept state.
+ */
+function planReverseStep(
+  work: LikelihoodWork,
+  batch: Batch,
+  table: Float32Array,
+  step: number,
+  begin: boolean,
+): Dispatch[] {
+  const { velocity, backward, grid, divergence } = work;
+  const { capacity, count } = batch;
+  const { dim } = velocity;
+  const fourier = velocity.time === "concat" ? 0 : velocity.time.fourier;
+  const stages = grid.tableau.b.length;
+  const row = (i: number) => {
+    const at = (step * stages + i) * stageFloats;
+    const [time = 0, weight = 0, ...a] = table.subarray(at, at + 5);
+    return { time, weight, a };
+  };
+  const total = tangentTotal(work);
+  const worth = -1 / (count * (divergence.mode === "probes" ? divergence.count : 1));
+  const input = (i: number) =>
+    planStageInput({
+      capacity,
+      dim,
+      fourier,
+      time: row(i).time,
+      a: row(i).a,
+      ks: Array.from({ length: i }, (_, j) => `stage ${j}`),
+      state: `state ${step}`,
+      input: "h0",
+    });
+  const dispatches: Dispatch[] = [];
+  for (let i = 0; i + 1 < stages; i++) dispatches.push(input(i), ...backward.velocity(batch, `stage ${i}`));
+  let first = begin;
+  for (let i = stages - 1; i >= 0; i--) {
+    const { weight } = row(i);
+    const terms = [{ weight, rows: "adjoint" }];
+    for (let j = i + 1; j < stages; j++) terms.push({ weight: row(j).a[i] ?? 0, rows: `eta ${j}` });
+    dispatches.push(
+      input(i),
+      planCombine({ capacity, dim, target: "kappa", terms: terms.filter((term) => term.weight !== 0) }),
+    );
+    // the divergence's gradient is linear in its tangents: the first group goes with κ, each further one alone
+    const groups = weight === 0 ? 1 : Math.max(1, Math.ceil(total / backward.mostTangents));
+    for (let group = 0; group < groups; group++) {
+      const from = group * backward.mostTangents;
+      dispatches.push(
+        ...backward.pass(batch, {
+          cotangent: group === 0 ? "kappa" : "nothing",
+          xbar: group === 0 ? `eta ${i}` : "eta part",
+          tangents: {
+            count: weight === 0 ? 0 : Math.min(backward.mostTangents, total - from),
+            first: from,
+            weight: weight * worth,
+            ...(divergence.mode === "probes" ? { probes: names.probes } : {}),
+          },
+          begin: first,
+        }),
+        ...(group === 0
+          ? []
+          : [planMix({ capacity, dim, weight: 1, add: true, value: "eta part", target: `eta ${i}` })]),
+      );
+      first = false;
+    }
+  }
+  dispatches.push(
+    planFinishStep({
+      capacity,
+      dim,
+      b: Array.from({ length: stages }, () => 1),
+      ks: Array.from({ length: stages }, (_, i) => `eta ${i}`),
+      state: "adjoint",
+    }),
+  );
+  return dispatches;
+}
+
+/** Dispatches from "state" (data in the flow's own space) to "loss" (added) and "partials": −mean log p and its gradient. */
+export function planLikelihoodGradient(work: LikelihoodWork, chunk: Chunk): Dispatch[] {
+  const { velocity, grid, conditions, source } = work;
+  const { capacity, count } = chunk;
+  const { dim } = velocity;
+  const table = schedule(grid);
+  const steps = grid.times.length - 1;
+  return [
+    ...planForward(work, chunk),
+    planSourceScore({
+      kind: source.kind,
+      capacity,
+      dim,
+      count,
+      scale: 1 / count,
+      names: { source: "source", state: names.state, adjoint: "adjoint" },
+    }),
+    planCombine({ capacity, dim, target: "nothing", terms: [] }),
+    ...(conditionInputs(velocity) > 0
+      ? [
+          planConditionRows({
+            capacity,
+            count,
+            row: dim + timeInputs(velocity),
+            classes: velocity.classes,
+            context: velocity.context,
+            input: "h0",
+            labels: conditions.labels && "labels",
+            contextRows: conditions.context && "context",
+          }),
+        ]
+      : []),
+    ...Array.from({ length: steps }, (_, back) =>
+      planReverseStep(work, chunk, table, steps - 1 - back, back === 0),
+    ).flat(),
+  ];
+}

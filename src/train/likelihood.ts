@@ -1,0 +1,217 @@
+import { invalid } from "../errors.ts";
+import type { Flow } from "../flow/flow.ts";
+import { checkAllFinite, checkConditions, particleCount } from "../flow/options.ts";
+import { featureMajor, logScale, particleMultiple } from "../flow/trajectory.ts";
+import { Arena } from "../gpu/arena.ts";
+import { readBack } from "../gpu/read.ts";
+import { planDrawRows } from "../kernels/likelihood-training.ts";
+import { drawProbes, importParticles } from "../kernels/particles.ts";
+import { type Chunk, type Conditions, names } from "../ode/engine.ts";
+import { checkKeys } from "../options.ts";
+import { seedKey, streams } from "../random/philox.ts";
+import { flopsPerDispatch, Pacer } from "../schedule/pacer.ts";
+import { type MlpVelocity, parameterCount } from "../velocity/mlp.ts";
+import { unflatten } from "../velocity/parameters.ts";
+import { backwardOf } from "./backward.ts";
+import { allocateAll, gradientBuffers, mergeBuffers, planPackings } from "./buffers.ts";
+import { planReduceGradient } from "./dispatches.ts";
+import { largestBatch } from "./largest-batch.ts";
+import {
+  type LikelihoodGradientOptions,
+  type LikelihoodSolve,
+  likelihoodSolve,
+  likelihoodTraining,
+  type MaximumLikelihoodOptions,
+} from "./likelihood-options.ts";
+import {
+  type LikelihoodWork,
+  likelihoodBuffers,
+  likelihoodTangents,
+  planLikelihoodGradient,
+} from "./likelihood-plan.ts";
+import { affineRows, type TrainingStep, type TrainingTask, trainingLoop } from "./loop.ts";
+import { type TrainingPlan, trainableVelocity } from "./options.ts";
+
+function workOf(flow: Flow, velocity: MlpVelocity, solve: LikelihoodSolve, conditions: Conditions): LikelihoodWork {
+  return {
+    velocity,
+    engine: flow.engine,
+    backward: backwardOf(flow, velocity),
+    source: flow.source,
+    grid: solve.grid,
+    divergence: solve.divergence.mode,
+    conditions,
+    constant: logScale(flow.normalization),
+  };
+}
+
+const capacityOf = (count: number) => Math.ceil(count / particleMultiple) * particleMultiple;
+
+/** The steps of a training run whose options have been checked. */
+export function runMaximumLikelihood(
+  flow: Flow,
+  data: Float32Array,
+  options: MaximumLikelihoodOptions,
+  plan: TrainingPlan,
+): AsyncGenerator<TrainingStep, undefined> {
+  const { velocity, batchSize } = plan;
+  const conditions: Conditions = {
+    // a batch's labels and context are drawn on the device, into buffers that are filled with these at first
+    labels: options.labels && new Uint32Array(batchSize),
+    context: options.context && new Float32Array(batchSize * velocity.context),
+    guidance: 1,
+  };
+  const solve = likelihoodSolve(likelihoodTraining, options, velocity.dim, batchSize);
+  const work = workOf(flow, velocity, solve, conditions);
+  return trainingLoop(flow, options, plan, likelihoodTask(likelihoodTraining, flow, data, options, plan, work));
+}
+
+function likelihoodTask(
+  what: string,
+  flow: Flow,
+  data: Float32Array,
+  { labels, context }: MaximumLikelihoodOptions,
+  plan: TrainingPlan,
+  work: LikelihoodWork,
+): TrainingTask {
+  const { velocity, batchSize } = plan;
+  const { dim } = velocity;
+  const { backward, divergence } = work;
+  const capacity = capacityOf(batchSize);
+  const chunk: Chunk = { start: 0, count: batchSize, capacity, maxFlops: flopsPerDispatch(flow.gpu) };
+  const { mean, scale } = affineRows(flow);
+  const affine = Float32Array.of(...mean, ...scale);
+  return {
+    what,
+    backward,
+    capacity,
+    buffers: mergeBuffers([
+      ...likelihoodBuffers(work, chunk),
+      ...gradientBuffers(backward, velocity, capacity, likelihoodTangents(work)),
+      { name: "data", bytes: data.byteLength, data },
+      { name: "affine", bytes: affine.byteLength, data: affine },
+      ...(labels ? [{ name: "all labels", bytes: labels.byteLength, data: labels }] : []),
+      ...(context ? [{ name: "all context", bytes: context.byteLength, data: context }] : []),
+    ]),
+    async batch(step, arena) {
+      // the engine packs the weights for its own kernels when they have changed
+      for (const [name, buffer] of await work.engine.shared()) if (!arena.has(name)) arena.lend(name, buffer);
+      const first = step * batchSize;
+      return [
+        planDrawRows({
+          capacity,
+          dim,
+          count: batchSize,
+          rows: plan.rows,
+          first,
+          key: plan.key,
+          stream: streams.batchIndex,
+          context: velocity.context,
+          names: {
+            data: "data",
+            affine: "affine",
+            state: names.state,
+            ...(labels ? { labels: ["all labels", "labels"] as [string, string] } : {}),
+            ...(context ? { context: ["all context", "context"] as [string, string] } : {}),
+          },
+        }),
+        ...(divergence.mode === "probes" && divergence.kind !== "given"
+          ? [
+              drawProbes({
+                kind: divergence.kind,
+                capacity,
+                dim,
+                count: divergence.count,
+                first,
+                key: plan.key,
+                stream: streams.probe,
+                probes: names.probes,
+              }),
+            ]
+          : []),
+      ];
+    },
+    gradient: (maxFlops) => planLikelihoodGradient(work, { ...chunk, maxFlops }),
+  };
+}
+
+/** What `likelihoodGradients` does, checks of its arguments included. */
+export async function givenLikelihoodGradients(
+  flow: Flow,
+  x: Float32Array,
+  options: LikelihoodGradientOptions,
+): Promise<{ loss: number; gradients: Record<string, Float32Array> }> {
+  const what = "likelihoodGradients";
+  const velocity = trainableVelocity(what, flow);
+  const { dim } = velocity;
+  checkKeys(what, options, ["solver", "divergence", "seed", "labels", "context"]);
+  const count = particleCount(what, "x", x, dim);
+  if (count === 0) throw invalid(`${what}: x is empty, but a mean needs at least one row`);
+  if (count > largestBatch)
+    throw invalid(
+      `${what}: x has ${count} rows, but a batch has at most ${largestBatch}: average the gradients of smaller ones`,
+    );
+  checkAllFinite(what, "x", x, dim);
+  const solve = likelihoodSolve(what, options, dim, count);
+  const work = workOf(flow, velocity, solve, checkConditions(what, options, count, velocity));
+  const { vectors } = solve.divergence;
+  const { gpu } = flow;
+  const { backward, divergence } = work;
+  const key = seedKey(options.seed ?? 0);
+  const parameters = parameterCount(velocity);
+  const capacity = capacityOf(count);
+  const chunk: Chunk = { start: 0, count, capacity, maxFlops: flopsPerDispatch(gpu) };
+  const { mean, scale } = affineRows(flow);
+  const affine = Float32Array.of(...mean, ...scale);
+  const arena = new Arena(gpu);
+  try {
+    arena.lend("parameters", await flow.parameters.buffer());
+    await allocateAll(
+      arena,
+      mergeBuffers([
+        ...likelihoodBuffers(work, chunk),
+        ...gradientBuffers(backward, velocity, capacity, likelihoodTangents(work)),
+        { name: "rows", bytes: x.byteLength, data: x },
+        { name: "affine", bytes: affine.byteLength, data: affine },
+        { name: "loss", bytes: 4, data: Float32Array.of(0) },
+        ...(vectors
+          ? [
+              {
+                name: names.probes,
+                bytes: vectors.byteLength,
+                data: featureMajor(vectors, count, dim, vectors.length / (count * dim), chunk),
+              },
+            ]
+          : []),
+      ]),
+    );
+    for (const [name, buffer] of await work.engine.shared()) if (!arena.has(name)) arena.lend(name, buffer);
+    const pacer = new Pacer(gpu, undefined);
+    await pacer.submit(arena, what, [
+      ...planPackings(backward),
+      importParticles({ count, capacity, dim, rows: "rows", state: names.state, affine: "affine" }),
+      ...(divergence.mode === "probes" && divergence.kind !== "given"
+        ? [
+            drawProbes({
+              kind: divergence.kind,
+              capacity,
+              dim,
+              count: divergence.count,
+              first: 0,
+              key,
+              stream: streams.probe,
+              probes: names.probes,
+            }),
+          ]
+        : []),
+      ...planLikelihoodGradient(work, chunk),
+      planReduceGradient({ count: parameters, segments: backward.copies(capacity), norm: false }),
+    ]);
+    const gradient = new Float32Array(await readBack(gpu, arena.buffer("gradient"), parameters * 4));
+    const [loss = Number.NaN] = new Float32Array(await readBack(gpu, arena.buffer("loss"), 4));
+    await pacer.drain();
+    return { loss, gradients: unflatten(flow.parameters.tensors, gradient) };
+  } finally {
+    arena.release();
+  }
+}

@@ -1,0 +1,157 @@
+import { PushforwardError } from "../errors.ts";
+import type { Flow } from "../flow/flow.ts";
+import { Arena } from "../gpu/arena.ts";
+import type { Dispatch, PlannedBuffer } from "../gpu/kernel.ts";
+import { mapCopy } from "../gpu/read.ts";
+import { flopsPerDispatch, Pacer } from "../schedule/pacer.ts";
+import { parameterCount } from "../velocity/mlp.ts";
+import type { Backward } from "./backward.ts";
+import { allocateAll, planPackings } from "./buffers.ts";
+import { normParts, planAdam, planReduceGradient, planSum } from "./dispatches.ts";
+import type { TrainingOptions, TrainingPlan } from "./options.ts";
+
+/** What is told of a training run now and then. */
+export interface TrainingStep {
+  /** Optimiser steps done. */
+  step: number;
+  /** Mean of the loss over the steps since the last one told. */
+  loss: number;
+  learningRate: number;
+  samplesPerSecond: number;
+}
+
+/** The part of a training that is its own: how a step's loss and gradient are found. */
+export interface TrainingTask {
+  readonly what: string;
+  readonly backward: Backward;
+  readonly capacity: number;
+  /** Buffers of the whole run, {@link gradientBuffers} included. */
+  readonly buffers: readonly PlannedBuffer[];
+  /** Makes the batch of a step ready: what must be uploaded or drawn for it. */
+  batch(step: number, arena: Arena): Dispatch[] | Promise<Dispatch[]>;
+  /** From the batch to "partials", and the batch's loss added to "loss". The same in every step. */
+  gradient(maxFlops: number): Dispatch[];
+}
+
+/**
+ * Runs a training: batch, gradient, Adam, moving average, step after step on the device; only the logged losses come back.
+ * The flow holds the trained weights when the iterator ends or is closed early; with `ema`, their moving average.
+ */
+export async function* trainingLoop(
+  flow: Flow,
+  options: TrainingOptions,
+  plan: TrainingPlan,
+  task: TrainingTask,
+): AsyncGenerator<TrainingStep, undefined> {
+  const { gpu, parameters } = flow;
+  const { velocity, settings, batchSize } = plan;
+  const { what, backward, capacity } = task;
+  const count = parameterCount(velocity);
+  const zeros = new Float32Array(count);
+  const clips = settings.gradientClip !== undefined;
+  const arena = new Arena(gpu);
+  const pacer = new Pacer(gpu, options.signal);
+  const readLoss = async (staging: GPUBuffer) => {
+    await pacer.rest();
+    return pacer.race(mapCopy(gpu, staging, 4));
+  };
+  /** What is the same in every step, planned once and again when the device turns out faster or slower. */
+  const planMiddle = (): Dispatch[] => [
+    ...task.gradient(flopsPerDispatch(gpu)),
+    planReduceGradient({ count, segments: backward.copies(capacity), norm: clips }),
+    ...(clips ? [planSum({ count: normParts(count), scale: 1, add: false, from: "norm.parts", to: "norm" })] : []),
+  ];
+  let staging: GPUBuffer | undefined;
+  let trained = 0;
+  try {
+    arena.lend("parameters", await parameters.buffer());
+    await allocateAll(arena, [
+      ...task.buffers,
+      { name: "adam.m", bytes: zeros.byteLength, data: zeros },
+      { name: "adam.v", bytes: zeros.byteLength, data: zeros },
+      { name: "loss", bytes: 4, data: Float32Array.of(0) },
+      ...(clips
+        ? [
+            { name: "norm", bytes: 4 },
+            { name: "norm.parts", bytes: normParts(count) * 4 },
+          ]
+        : []),
+      ...(settings.ema === undefined ? [] : [{ name: "average", bytes: count * 4, data: await parameters.host() }]),
+    ]);
+    staging = await gpu.buffers.acquire(4, "staging", "loss");
+    const packs = planPackings(backward);
+    await pacer.submit(arena, what, packs);
+
+    let planned = planMiddle();
+    let plannedAt = gpu.speed;
+    let sinceLog = 0;
+    let logged = performance.now();
+    for (let step = 0; step < plan.steps; step++) {
+      if (gpu.speed > 2 * plannedAt || gpu.speed < plannedAt / 2) {
+        planned = planMiddle();
+        plannedAt = gpu.speed;
+      }
+      // throws when the flow has been disposed meanwhile: its buffer may be another call's by now
+      await parameters.buffer();
+      const learningRate = plan.learningRate(step);
+      const done = step + 1;
+      const logs = done % plan.logEvery === 0 || done === plan.steps;
+      sinceLog++;
+      const copyLoss = staging;
+      await pacer.submit(
+        arena,
+        what,
+        [
+          ...(await task.batch(step, arena)),
+          ...planned,
+          planAdam({ count, step: done, learningRate, settings }),
+          ...packs,
+        ],
+        logs
+          ? (encoder) => {
+              encoder.copyBufferToBuffer(arena.buffer("loss"), 0, copyLoss, 0, 4);
+              encoder.clearBuffer(arena.buffer("loss"), 0, 4);
+            }
+          : undefined,
+      );
+      trained = done;
+      parameters.changed();
+      if (!logs) continue;
+      const [sum = Number.NaN] = new Float32Array(await readLoss(staging));
+      pacer.check();
+      const loss = sum / sinceLog;
+      if (!Number.isFinite(loss)) {
+        throw new PushforwardError(
+          "invalid-argument",
+          `${what}: the loss is ${loss} within the ${sinceLog} steps before step ${done}, so the weights are lost: lower the learning rate (${learningRate}) or set gradientClip`,
+        );
+      }
+      const now = performance.now();
+      const samplesPerSecond = (sinceLog * batchSize) / Math.max(1e-9, (now - logged) / 1000);
+      sinceLog = 0;
+      yield { step: done, loss, learningRate, samplesPerSecond };
+      logged = performance.now();
+    }
+    await pacer.drain();
+  } finally {
+    // Also after an early break or an abort: the flow keeps what was learned.
+    const kept = await parameters.buffer().catch(() => undefined);
+    if (settings.ema !== undefined && trained > 0 && kept && !gpu.isLost) {
+      const encoder = gpu.device.createCommandEncoder();
+      encoder.copyBufferToBuffer(arena.buffer("average"), 0, kept, 0, count * 4);
+      gpu.device.queue.submit([encoder.finish()]);
+      parameters.changed();
+    }
+    arena.release();
+    if (staging) gpu.buffers.release(staging);
+  }
+}
+
+/** mean, scale of the flow's change to data units: [2][dim]. */
+export function affineRows(flow: Flow): { mean: readonly number[]; scale: readonly number[] } {
+  const { normalization, dim } = flow;
+  return {
+    mean: normalization?.mean ?? new Array<number>(dim).fill(0),
+    scale: normalization?.scale ?? new Array<number>(dim).fill(1),
+  };
+}

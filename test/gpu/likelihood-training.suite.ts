@@ -1,0 +1,186 @@
+import * as pf from "pushforward";
+import { gradientError } from "../oracle/differences.ts";
+import { likelihood } from "../oracle/losses.ts";
+import { network } from "../oracle/mlp.ts";
+import { timesOf } from "../oracle/ode.ts";
+import { expect, expectClose, test } from "../suite.ts";
+import { conditionsFor, rowOf, uniformArray } from "./inputs.ts";
+
+interface Case {
+  velocity: pf.MlpOptions;
+  n: number;
+  method?: "euler" | "midpoint" | "heun2" | "rk4";
+  steps?: number;
+  probes?: number;
+  source?: { mean: number[]; std: number[] };
+}
+
+const activations = ["silu", "tanh", "softplus", "gelu", "elu", "relu", "sin"] as const;
+const cases: Record<string, Case> = {
+  ...Object.fromEntries(
+    activations.map((activation) => [activation, { velocity: { dim: 2, hidden: [16, 13], activation }, n: 37 }]),
+  ),
+  ...Object.fromEntries(
+    activations.map((activation) => [
+      `${activation}, wider than one kernel holds`,
+      { velocity: { dim: 2, hidden: [130], activation }, n: 5, steps: 1 },
+    ]),
+  ),
+  "one dimension, euler": { velocity: { dim: 1, hidden: [16] }, n: 65, method: "euler", steps: 3 },
+  "three dimensions, heun2, time first": {
+    velocity: { dim: 3, hidden: [16, 16, 16], inputOrder: "t,x" },
+    n: 64,
+    method: "heun2",
+  },
+  "eight dimensions, rk4": { velocity: { dim: 8, hidden: [20], activation: "tanh" }, n: 21, method: "rk4" },
+  "eight dimensions, layer by layer": { velocity: { dim: 8, hidden: [131, 9] }, n: 9, method: "rk4", steps: 1 },
+  "one probe": { velocity: { dim: 3, hidden: [16] }, n: 33, probes: 1 },
+  "three probes": { velocity: { dim: 3, hidden: [16] }, n: 33, probes: 3 },
+  "five probes, layer by layer": { velocity: { dim: 17, hidden: [18] }, n: 6, probes: 5 },
+  "Fourier time, classes and context": {
+    velocity: { dim: 2, hidden: [20], time: { fourier: 2 }, classes: 3, context: 2 },
+    n: 19,
+  },
+  "classes and context, layer by layer": {
+    velocity: { dim: 2, hidden: [129], classes: 3, context: 2 },
+    n: 19,
+    steps: 1,
+  },
+  "another source": { velocity: { dim: 2, hidden: [16] }, n: 9, source: { mean: [0.3, -1], std: [0.7, 2] } },
+  "no hidden layer": { velocity: { dim: 2, hidden: [] }, n: 9 },
+};
+
+for (const [name, { velocity: options, n, method = "midpoint", steps = 2, probes, source }] of Object.entries(cases)) {
+  test(`likelihood loss and gradients agree with the f64 oracle: ${name}`, async ({ gpu }) => {
+    const velocity = pf.mlp(options);
+    const { dim } = options;
+    const flow = pf.Flow.create(gpu, {
+      velocity,
+      seed: 3,
+      ...(source && { source: { distribution: "gaussian", ...source } }),
+    });
+    // larger weights than initial ones, so that the second derivatives matter
+    const weights = Object.fromEntries(
+      Object.entries(await flow.weights()).map(([key, values]) => [
+        key,
+        values.map((w, i) => 1.5 * w + 0.1 * Math.sin(i)),
+      ]),
+    );
+    flow.setWeights(weights);
+    const x = uniformArray(n * dim, -1.5, 1.5, 1);
+    const vectors = probes === undefined ? undefined : uniformArray(probes * n * dim, -1.2, 1.2, 7);
+    const conditions = conditionsFor(velocity, n, 4);
+    const got = await pf.likelihoodGradients(flow, x, {
+      solver: { method, steps },
+      ...(vectors && { divergence: { probe: "gaussian", probes: probes ?? 1, vectors } }),
+      ...conditions.options,
+    });
+    const wanted = likelihood(network(velocity, weights), x, {
+      method,
+      times: timesOf(1, 0, steps),
+      conditionOf: conditions.conditionOf,
+      ...(vectors && {
+        divergenceOf: (i: number) =>
+          Array.from({ length: probes ?? 1 }, (_, k) => rowOf(vectors.subarray(k * n * dim), dim, i)),
+      }),
+      ...(source && {
+        source: {
+          logDensity: (y: ArrayLike<number>) =>
+            Array.from(y).reduce((sum, value, i) => {
+              const std = source.std[i] ?? 1;
+              return sum - ((value - (source.mean[i] ?? 0)) / std) ** 2 / 2 - Math.log(std * Math.sqrt(2 * Math.PI));
+            }, 0),
+          score: (y: ArrayLike<number>) =>
+            Float64Array.from(y, (value, i) => -(value - (source.mean[i] ?? 0)) / (source.std[i] ?? 1) ** 2),
+        },
+      }),
+    });
+    expectClose([got.loss], [wanted.loss], { relative: 1e-5 });
+    // gradients: 1e-4 relative to the whole gradient (FIELD.md §6)
+    expect(gradientError(got.gradients, wanted.gradients)).toBeLessThan(1e-4);
+    flow.dispose();
+  });
+}
+
+test("the likelihood gradient's loss is that of logProb, normalization included", async ({ gpu }) => {
+  const flow = pf.Flow.create(gpu, {
+    velocity: pf.mlp({ dim: 2, hidden: [16] }),
+    seed: 2,
+    normalization: { mean: [1, -2], scale: [3, 0.5] },
+  });
+  const x = uniformArray(2 * 77, -3, 3, 5);
+  const solver = { method: "midpoint", steps: 3 } as const;
+  for (const divergence of ["exact", { probe: "rademacher", probes: 2 }] as const) {
+    const { loss } = await pf.likelihoodGradients(flow, x, { solver, divergence, seed: 9 });
+    const { logProb } = await flow.logProb(x, { solver, divergence, seed: 9 });
+    expectClose([loss], [-logProb.reduce((sum, value) => sum + value, 0) / 77], { relative: 1e-6 });
+  }
+  flow.dispose();
+});
+
+test("maximum likelihood reaches the entropy of a Gaussian", async ({ gpu }) => {
+  const s = 0.5;
+  const data = uniformArray(4000, -1, 1, 3).map((_, i, u) => {
+    // Box–Muller on pairs of uniforms
+    const [a, b] = [(u[i - (i % 2)] ?? 0) / 2 + 0.5, (u[i - (i % 2) + 1] ?? 0) / 2 + 0.5];
+    const angle = 2 * Math.PI * b;
+    return 1 + s * Math.sqrt(-2 * Math.log(Math.max(a, 1e-9))) * (i % 2 ? Math.sin(angle) : Math.cos(angle));
+  });
+  const mean = data.reduce((sum, value) => sum + value, 0) / data.length;
+  const variance = data.reduce((sum, value) => sum + (value - mean) ** 2, 0) / data.length;
+  const flow = pf.Flow.create(gpu, { velocity: pf.mlp({ dim: 1, hidden: [16], activation: "tanh" }), seed: 1 });
+  let last: pf.TrainingStep | undefined;
+  const steps = 250;
+  for await (const step of pf.trainMaximumLikelihood(flow, data, {
+    steps,
+    batchSize: 256,
+    solver: { method: "midpoint", steps: 4 },
+    learningRate: (k) => 2e-2 * (1 - k / steps),
+    logEvery: 125,
+  }))
+    last = step;
+  // the samples' own Gaussian is the best that a Gaussian can do: its mean negative log-likelihood is its entropy
+  const entropy = 0.5 * Math.log(2 * Math.PI * Math.E * variance);
+  expect(last?.step).toBe(steps);
+  expect(Math.abs((last?.loss ?? Number.NaN) - entropy)).toBeLessThan(0.03);
+  flow.dispose();
+});
+
+test("maximum likelihood with probes, labels and a moving average trains to the same bits twice", async ({ gpu }) => {
+  const velocity = pf.mlp({ dim: 2, hidden: [16], classes: 2, context: 1 });
+  const data = pf.toyData("moons", 500);
+  const labels = Uint32Array.from({ length: 500 }, (_, i) => i % 2);
+  const context = Float32Array.from({ length: 500 }, (_, i) => i / 500);
+  const results: Record<string, Float32Array>[] = [];
+  for (const seed of [1, 1, 2]) {
+    const flow = pf.Flow.create(gpu, { velocity, seed: 1 });
+    const training = pf.trainMaximumLikelihood(flow, data, {
+      steps: 6,
+      batchSize: 65,
+      seed,
+      labels,
+      context,
+      ema: 0.9,
+      gradientClip: 1,
+      solver: { method: "heun2", steps: 2 },
+      divergence: { probe: "rademacher" },
+    });
+    for await (const { loss } of training) expect(Number.isFinite(loss)).toBe(true);
+    results.push(await flow.weights());
+    flow.dispose();
+  }
+  expect(results[1]).toEqual(results[0]);
+  expect(results[2]).not.toEqual(results[0]);
+});
+
+test("what maximum likelihood cannot do is told at the call", async ({ gpu }) => {
+  const flow = pf.Flow.create(gpu, { velocity: pf.mlp({ dim: 2, hidden: [16] }) });
+  const data = new Float32Array(20);
+  const start = (options: object) => () => pf.trainMaximumLikelihood(flow, data, { steps: 1, ...options });
+  expect(start({ divergence: { probe: "gaussian", vectors: new Float32Array(20) } })).toThrow("draws its own probes");
+  expect(start({ solver: { method: "dopri5" } })).toThrow("dopri5");
+  expect(start({ coupling: "optimal-transport" })).toThrow("coupling");
+  await expect(pf.likelihoodGradients(flow, new Float32Array(0))).rejects.toThrow("empty");
+  await expect(pf.likelihoodGradients(flow, new Float32Array(3))).rejects.toThrow("multiple of 2");
+  flow.dispose();
+});
