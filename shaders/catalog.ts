@@ -151,7 +151,7 @@ for (const activation of activations) {
 }
 const denseTiles: Record<string, DenseTile> = {
   plain: plainTile,
-  gathered: { groups: 1, quads: 4, workgroupSize: 16, gather: 4 },
+  gathered: { groups: 1, quads: 4, unroll: 2, workgroupSize: 16, gather: 4 },
 };
 for (const [how, tile] of Object.entries(denseTiles)) {
   add(`dense layer, ${how}`, () =>

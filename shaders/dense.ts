@@ -7,12 +7,14 @@ import { lines, wgsl } from "./wgsl.ts";
 export interface DenseTile {
   readonly groups: number;
   readonly quads: number;
+  /** Inputs that are added with one assignment per sum: registers that change in a loop are costly on software adapters. */
+  readonly unroll: number;
   readonly workgroupSize: number;
   /** Subgroup size, at least `quads`, when its lanes fetch the weights of a tile for each other; else 0. */
   readonly gather: number;
 }
 
-export const plainTile: DenseTile = { groups: 2, quads: 1, workgroupSize: 64, gather: 0 };
+export const plainTile: DenseTile = { groups: 2, quads: 1, unroll: 4, workgroupSize: 64, gather: 0 };
 
 /** What happens to a layer's sums: φ; φ and φ' kept; times a kept φ'; nothing. */
 export type DenseEpilogue = "activate" | "activate and keep slope" | "scale by slope" | "none";
@@ -31,7 +33,7 @@ export interface DenseShape {
  * Serves forward passes, tangents and, with the other packing of W, the reverse pass.
  */
 export const denseKernel = oncePerShape(({ epilogue, bias, activation, tile }: DenseShape): Kernel => {
-  const { groups, quads, workgroupSize, gather } = tile;
+  const { groups, quads, unroll, workgroupSize, gather } = tile;
   const activates = epilogue === "activate" || epilogue === "activate and keep slope";
   const keeps = epilogue === "activate and keep slope";
   const scales = epilogue === "scale by slope";
@@ -52,8 +54,8 @@ export const denseKernel = oncePerShape(({ epilogue, bias, activation, tile }: D
     return `if (row + ${4 * qi + r}u < params.outputs && ${gi}u < valid) { ${value} }`;
   });
   /**
-   * Inputs k, k + 1, … k + count − 1 into all sums, in this order, with one assignment per sum: registers that change in a loop
-   * are costly on software adapters. With `gather`, lane i of a subgroup reads quad i of the tile and all get it by broadcast.
+   * Inputs k, k + 1, … k + count − 1 into all sums, in this order. With `gather`, lane i of a subgroup reads quad i of the tile
+   * and all get it by broadcast.
    */
   const inputsText = (count: number) => {
     const u = Array.from({ length: count }, (_, n) => n);
@@ -88,7 +90,7 @@ enable subgroups;
 #endif
 struct Params {
   first: u32, vectors: u32, stride: u32, inputs: u32, outputs: u32,
-  weights: u32, row_vectors: u32, bias: u32, in_batch: u32, out_batch: u32,
+  weights: u32, row_vectors: u32, bias: u32, in_batch: u32, out_batch: u32, first_quad: u32,
 }
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> weights: array<vec4f>;
@@ -106,7 +108,7 @@ fn dense(@builtin(global_invocation_id) id: vec3u${gather > 0 ? ", @builtin(subg
   // surplus invocations repeat the last tile and store nothing, so that subgroups stay whole
   let tile = min(id.x, (params.vectors - 1u) / ${groups}u) * ${groups}u;
   let valid = select(0u, params.vectors - tile, id.x * ${groups}u < params.vectors);
-  let quad = id.y * ${quads}u;
+  let quad = params.first_quad + id.y * ${quads}u;
   let row = quad * 4u;
   // surplus vectors of the last tile repeat a valid one and are not stored
   ${lines(groups, (gi) => `let p${gi} = params.first + min(tile + ${gi}u, params.vectors - 1u);`)}
@@ -119,9 +121,9 @@ fn dense(@builtin(global_invocation_id) id: vec3u${gather > 0 ? ", @builtin(subg
 #else
   ${tiles.map(({ name }) => `var ${name} = vec4f(0.0);`).join("\n")}
 #endif
-  let whole = params.inputs & ~3u;
-  for (var k = 0u; k < whole; k += 4u) {
-    ${inputsText(4)}
+  let whole = params.inputs - params.inputs % ${unroll}u;
+  for (var k = 0u; k < whole; k += ${unroll}u) {
+    ${inputsText(unroll)}
   }
   for (var k = whole; k < params.inputs; k++) {
     ${inputsText(1)}

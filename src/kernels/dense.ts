@@ -27,21 +27,30 @@ export interface ParticleRange {
   readonly subgroup?: number;
 }
 
-/** Measured on SwiftShader (subgroups of 4) and lavapipe (8): loads cost far more than arithmetic there, so tiles are large and shared. */
-function denseTile(subgroup: number): DenseTile {
-  return subgroup >= 4 ? { groups: 2, quads: 4, workgroupSize: 16, gather: subgroup } : plainTile;
+/**
+ * Measured on SwiftShader (subgroups of 4) and lavapipe (8), where a load costs far more than arithmetic. What an invocation
+ * loads for an input are its particles and, by its subgroup, one quad of weights a lane: so as many quads as there are lanes.
+ */
+function denseTile(subgroup: number, outputs: number): DenseTile {
+  if (subgroup < 4) return plainTile;
+  let quads = subgroup;
+  while (quads > 1 && 2 * outputs <= 4 * quads) quads /= 2;
+  return { groups: quads < 8 ? 2 : 1, quads, unroll: subgroup < 8 ? 4 : 2, workgroupSize: 16, gather: subgroup };
 }
 
-/** Dispatches of one dense layer, cut over particles so that each stays within `maxFlops`. */
+/** Dispatches of one dense layer, cut over particles, and over outputs where that is not enough, to stay within `maxFlops`. */
 export function planDense(call: DenseCall, { capacity, maxFlops, subgroup = 0 }: ParticleRange): Dispatch[] {
   const { layer, inputs, outputs, batch, names } = call;
-  const tile = denseTile(subgroup);
+  const tile = denseTile(subgroup, outputs);
   const { groups, quads, workgroupSize } = tile;
   const stride = capacity / 4;
   const vectors = stride;
-  const perVector = 8 * inputs * outputs * (batch?.count ?? 1);
+  const tiles = Math.ceil(outputs / (4 * quads));
+  /** Of one tile of outputs, of four particles. */
+  const perVector = 8 * inputs * (outputs / tiles) * (batch?.count ?? 1);
   const step = groups * workgroupSize;
-  const most = Math.max(step, Math.floor(maxFlops / perVector / step) * step);
+  const mostVectors = Math.max(step, Math.floor(maxFlops / (perVector * tiles) / step) * step);
+  const mostTiles = Math.max(1, Math.floor(maxFlops / (perVector * Math.min(vectors, mostVectors))));
   const kernel = denseKernel({
     epilogue: call.epilogue,
     bias: call.bias,
@@ -49,28 +58,32 @@ export function planDense(call: DenseCall, { capacity, maxFlops, subgroup = 0 }:
     tile,
   });
   const dispatches: Dispatch[] = [];
-  for (let first = 0; first < vectors; first += most) {
-    const now = Math.min(most, vectors - first);
-    dispatches.push({
-      kernel,
-      buffers: [names.weights, names.in, names.out, names.slopes].filter((name) => name !== undefined),
-      params: packParams(
-        [
-          first,
-          now,
-          stride,
-          inputs,
-          outputs,
-          layer.weights,
-          layer.rowVectors,
-          layer.bias,
-          (batch?.inRows ?? 0) * stride,
-          (batch?.outRows ?? 0) * stride,
-        ].map((value) => u32(value)),
-      ),
-      workgroups: [Math.ceil(now / step), Math.ceil(outputs / (4 * quads)), batch?.count ?? 1],
-      flops: now * perVector,
-    });
+  for (let first = 0; first < vectors; first += mostVectors) {
+    const now = Math.min(mostVectors, vectors - first);
+    for (let firstTile = 0; firstTile < tiles; firstTile += mostTiles) {
+      const nowTiles = Math.min(mostTiles, tiles - firstTile);
+      dispatches.push({
+        kernel,
+        buffers: [names.weights, names.in, names.out, names.slopes].filter((name) => name !== undefined),
+        params: packParams(
+          [
+            first,
+            now,
+            stride,
+            inputs,
+            outputs,
+            layer.weights,
+            layer.rowVectors,
+            layer.bias,
+            (batch?.inRows ?? 0) * stride,
+            (batch?.outRows ?? 0) * stride,
+            firstTile * quads,
+          ].map((value) => u32(value)),
+        ),
+        workgroups: [Math.ceil(now / step), nowTiles, batch?.count ?? 1],
+        flops: now * perVector * nowTiles,
+      });
+    }
   }
   return dispatches;
 }

@@ -105,6 +105,41 @@ for (const subgroup of [0, 4, 8]) {
     expect(next).toBe(capacity / 4);
   });
 
+  test(`a dense layer too large for one dispatch is cut over outputs too: subgroups of ${subgroup}`, () => {
+    const capacity = 64 * 3;
+    const [inputs, outputs] = [65, 333];
+    const maxFlops = 8 * inputs * 32 * 16;
+    const dispatches = planDense(
+      {
+        layer: { weights: 0, rowVectors: 84, bias: 65 * 84 },
+        inputs,
+        outputs,
+        epilogue: "scale by slope",
+        bias: false,
+        activation: "silu",
+        names: { weights: "weights", in: "d0", out: "d1", slopes: "g1" },
+      },
+      { capacity, maxFlops, subgroup },
+    );
+    const rows = new Map<number, [quad: number, tiles: number][]>();
+    for (const dispatch of dispatches) {
+      expect(dispatch.flops).toBeLessThanOrEqual(2 * maxFlops);
+      const first = word(dispatch, 0);
+      rows.set(first, [...(rows.get(first) ?? []), [word(dispatch, 10), dispatch.workgroups[1] ?? 1]]);
+    }
+    const quads = subgroup || 1;
+    for (const parts of rows.values()) {
+      expect(parts.length).toBeGreaterThan(1);
+      let next = 0;
+      for (const [quad, tiles] of parts) {
+        expect(quad).toBe(next);
+        next += quads * tiles;
+      }
+      expect(next).toBe(quads * Math.ceil(84 / quads));
+    }
+    expect(dispatches.reduce((sum, { flops }) => sum + flops, 0)).toBeCloseTo(2 * inputs * outputs * capacity, -2);
+  });
+
   test(`a weight gradient’s segments do not depend on how it is cut, subgroups of ${subgroup}`, () => {
     const capacity = 64 * 163;
     const parameterCount = 66 * 33;
