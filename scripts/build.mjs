@@ -67,19 +67,20 @@ async function bundles(out) {
   };
   // "pushforward" is named although it is a package: tsconfig.json gives that name to the sources.
   const tools = { ...common, platform: "node", external: ["pushforward", "webgpu", "@napi-rs/canvas"] };
-  // One graph for the library and both providers, so that there is one PushforwardError.
+  // One graph for the library and its providers, so that there is one PushforwardError.
   const library = await build({
     ...common,
     entryPoints: {
       index: "src/index.ts",
       "provider-node": "src/gpu/provider-node.ts",
+      "provider-deno": "src/gpu/provider-deno.ts",
       "provider-navigator": "src/gpu/provider-navigator.ts",
     },
     outdir: out,
     splitting: true,
     chunkNames: "shared-[hash]",
     platform: "neutral",
-    external: ["#provider", "webgpu"],
+    external: ["#provider", "webgpu", "node:*"],
   });
   await browserBundle(out, common);
   const cli = await build({
@@ -162,7 +163,7 @@ export async function build() {
     rmSync(out, { recursive: true, force: true });
   }
   const kilobytes = (bytes) => `${(bytes / 1000).toFixed(1)} kB`;
-  const sizes = ["pushforward.min.js", "pushforward-training.min.js"].map((name) => {
+  const sizes = ["pushforward.min.js", "pushforward-training.min.js", "pushforward-tuning.min.js"].map((name) => {
     const text = readFileSync(join(dist, name));
     return `${name} ${kilobytes(text.length)} (${kilobytes(gzipSync(text, { level: 9 }).length)} gzipped)`;
   });

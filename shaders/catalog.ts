@@ -25,6 +25,7 @@ import {
   tangentDotKernel,
   tangentInputKernel,
 } from "./stages.ts";
+import { integrateTileKernel } from "./tile.ts";
 import type { Tiling } from "./tiling.ts";
 import { plainGradientTile, weightGradientKernel } from "./weight-gradient.ts";
 
@@ -134,6 +135,43 @@ for (const [name, tiling] of Object.entries(tilings)) {
   for (const [how, divergence] of Object.entries(divergences)) {
     add(`midpoint step tiled for ${name}, divergence ${how}`, () =>
       integrateKernel({ field: network, tiling, stages: 2, freeStages: true, divergence }),
+    );
+  }
+}
+add("midpoint step in rotated registers", () =>
+  integrateKernel({
+    field: network,
+    tiling: { ...gpu, lanes: 2, keep: "rotate" },
+    stages: 2,
+    freeStages: true,
+    divergence: { mode: "none" },
+  }),
+);
+add("midpoint step with unrolled layers", () =>
+  integrateKernel({
+    field: { ...network, width: 16 },
+    tiling: { ...gpu, keep: "names" },
+    stages: 2,
+    freeStages: true,
+    divergence: { mode: "exact", perPass: 2 },
+  }),
+);
+const tile: Tiling = {
+  lanes: 4,
+  groups: 1,
+  outputs: 4,
+  gather: 0,
+  space: "uniform",
+  keep: "array",
+  workgroupSize: 64,
+  tile: 32,
+};
+const wideTile: Tiling = { ...tile, groups: 2, tile: 64, space: "storage" };
+const tiledFields = Object.entries(fields).filter(([name]) => !name.startsWith("conditional"));
+for (const [name, field] of tiledFields) {
+  for (const [how, divergence] of Object.entries(divergences)) {
+    add(`tiled midpoint step of a ${name}, divergence ${how}`, () =>
+      integrateTileKernel({ field, tiling: how === "none" ? wideTile : tile, stages: 2, freeStages: true, divergence }),
     );
   }
 }

@@ -59,7 +59,7 @@ export function forEach(tiling: Tiling, dim: number, text: (g: number, i: number
 }
 
 /** Text that declares tau{g}_{f}, the time inputs, from the particle vectors time{g}. */
-function timeFeatures(field: NarrowMlp, tiling: Tiling): string {
+export function timeFeatures(field: NarrowMlp, tiling: Tiling): string {
   if (field.fourier === 0) return lines(tiling.groups, (g) => `let tau${g}_0 = time${g};`);
   const v = vectorType(tiling);
   return lines(tiling.groups, (g) =>

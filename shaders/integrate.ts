@@ -23,7 +23,8 @@ export interface IntegrateShape {
   readonly freeStages: boolean;
 }
 
-const paramsText = `struct PfParams {
+/** The params block of the fused kernels; `slots` and `first` count groups of particles that share an index. */
+export const paramsText = `struct PfParams {
   first: u32, slots: u32, stride: u32, first_step: u32,
   last_step: u32, probes: u32, branches: u32, weight_null: f32,
   weight_label: f32,
@@ -190,7 +191,8 @@ ${body}
   };
 });
 
-function labelOf({
+/** What a fused kernel is, for messages. */
+export function labelOf({
   field,
   tiling,
   divergence,

@@ -76,7 +76,7 @@ export function narrowMlpText(mlp: NarrowMlp, tiling: Tiling, tangents: Tangents
   const time = movingInputs(mlp) - mlp.dim;
 
   /** Keeps the activated outputs of block `jb`: tangents are scaled by the slope of the value's activation. */
-  const keep = () =>
+  const keep = (jb?: number) =>
     groups
       .flatMap((g) =>
         outputs.flatMap((r) => {
@@ -90,6 +90,7 @@ export function narrowMlpText(mlp: NarrowMlp, tiling: Tiling, tangents: Tangents
                   ? `n0_${g}_${r}.value`
                   : `n0_${g}_${r}.slope * a${s}_${g}_${r}`;
             if (tiling.keep === "array") text.push(`o${s}_${g}[jb * ${tiling.outputs}u + ${r}u] = ${value};`);
+            else if (jb !== undefined) text.push(`o${s}_${g}_${jb * tiling.outputs + r} = ${value};`);
             else text.push(`let q${s}_${g}_${r} = ${value};`);
           }
           return text;
@@ -137,16 +138,22 @@ export function narrowMlpText(mlp: NarrowMlp, tiling: Tiling, tangents: Tangents
     return text.join("\n");
   }
 
-  function firstLayer(): string {
+  /** All blocks of a layer: a loop over `jb`, or a text for each where outputs have names. */
+  function blocksText(text: (jb: string) => string): string {
+    if (tiling.keep === "names") return lines(blocks, (jb) => `{\n${text(`${jb}u`)}\n${keep(jb)}\n}`);
+    return `for (var jb = 0u; jb < ${blocks}u; jb++) {\n${text("jb")}\n${keep()}\n}`;
+  }
+
+  function firstLayer(jb: string): string {
     const scalar = (i: number, r: number) => {
       const at = i * tiling.outputs + r;
       return `f${Math.floor(at / 4)}.${components[at % 4]}`;
     };
-    const text: string[] = [lines(firstBlock, (i) => `let f${i} = pf_weights.first[jb][${i}];`)];
+    const text: string[] = [lines(firstBlock, (i) => `let f${i} = pf_weights.first[${jb}][${i}];`)];
     for (const g of groups) {
       for (const r of outputs) {
         const start = mlp.conditioned
-          ? `pf_offsets[(offset_row + jb * ${tiling.outputs}u + ${r}u) * pf_params.stride + at${g}]`
+          ? `pf_offsets[(offset_row + ${jb} * ${tiling.outputs}u + ${r}u) * pf_params.stride + at${g}]`
           : splat(tiling, scalar(0, r));
         text.push(`var a0_${g}_${r} = ${start};`);
         for (let i = 0; i < mlp.dim; i++) text.push(accumulate(0, g, r, `y${g}_${i}`, scalar(1 + i, r)));
@@ -205,20 +212,13 @@ ${each((s, g) =>
     ? `var o${s}_${g}: array<${v}, ${mlp.width}>;`
     : lines(mlp.width, (k) => `var o${s}_${g}_${k}: ${v};`),
 )}
-for (var jb = 0u; jb < ${blocks}u; jb++) {
-${firstLayer()}
-${keep()}
-}
+${blocksText(firstLayer)}
 ${each((s, g) => lines(mlp.width, (k) => `var h${s}_${g}_${k}: ${v};`))}
 ${advance}
 ${
   mlp.layers > 1
     ? `for (var layer = 0u; layer < ${mlp.layers - 1}u; layer++) {
-for (var jb = 0u; jb < ${blocks}u; jb++) {
-let b = layer * ${blocks}u + jb;
-${blockText("pf_weights.hidden", "b", () => true)}
-${keep()}
-}
+${blocksText((jb) => `let b = layer * ${blocks}u + ${jb};\n${blockText("pf_weights.hidden", "b", () => true)}`)}
 ${advance}
 }`
     : ""

@@ -13,9 +13,27 @@ export interface Tiling {
   readonly gather: number;
   /** Where the packed weights live. */
   readonly space: "uniform" | "storage";
-  /** How a layer's outputs are kept until the layer is done: an indexed private array, or a rotation of registers. */
-  readonly keep: "array" | "rotate";
+  /**
+   * How a layer's outputs are kept until the layer is done: an indexed private array, a rotation of registers,
+   * or one name each, for which every block of the layer has its own text.
+   */
+  readonly keep: "array" | "rotate" | "names";
   readonly workgroupSize: number;
+  /**
+   * Particles per workgroup when their activations live in workgroup memory and the workgroup shares the outputs among its
+   * invocations (shaders/tile.ts); `lanes` is 4, `outputs` 4, and an invocation computes for `groups` vectors.
+   */
+  readonly tile?: number;
+}
+
+/** Slots (the particles that share one index, `lanes × groups` or a tile's `lanes`) that a workgroup takes. */
+export function slotsPerWorkgroup({ tile, lanes, workgroupSize }: Tiling): number {
+  return tile === undefined ? workgroupSize : tile / lanes;
+}
+
+/** Particles in one slot. */
+export function particlesPerSlot({ tile, lanes, groups }: Tiling): number {
+  return tile === undefined ? lanes * groups : lanes;
 }
 
 /** The particle vector type. */

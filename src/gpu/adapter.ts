@@ -1,5 +1,6 @@
 import { provideGpu } from "#provider";
 import { invalid, PushforwardError } from "../errors.ts";
+import type { TextStore } from "./store.ts";
 
 /** How `openGpu` finds its device. */
 export interface GpuOptions {
@@ -15,6 +16,13 @@ export interface GpuOptions {
   memoryBudget?: number;
   /** Reserved: this version does not reopen a lost device yet; calls after a loss reject with `device-lost` either way. */
   recover?: boolean;
+  /**
+   * Whether the fastest tiling of the fused kernels is found by timing a few on this adapter, in the background of the first
+   * calls and for at most a tenth of their time, and kept across runs (the user's cache folder, IndexedDB, or your store).
+   * Only tilings whose results have the very bits of the fixed choice are taken, so results do not depend on it.
+   * Default: true on GPUs; on software adapters, which are measured, only what was kept is used. `false`: the fixed choice.
+   */
+  tune?: boolean | { store: TextStore };
 }
 
 /** What is known of the adapter, read once before the device is made. */

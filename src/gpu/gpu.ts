@@ -1,10 +1,22 @@
+import { defaultStore } from "#provider";
 import { invalid, PushforwardError } from "../errors.ts";
 import { checkKeys } from "../options.ts";
 import { type GpuInfo, type GpuOptions, requestDevice } from "./adapter.ts";
 import { BufferPool } from "./buffers.ts";
 import { PipelineCache } from "./pipelines.ts";
+import type { TextStore } from "./store.ts";
 
 const mebibyte = 1 << 20;
+
+/** How a device finds the tilings of its fused kernels. */
+export interface Tuning {
+  /** Whether tilings are timed on the device. */
+  readonly measure: boolean;
+  /** Whether kept choices are looked up and new ones kept. */
+  readonly store: TextStore | undefined;
+}
+
+const noTuning: Tuning = { measure: false, store: undefined };
 
 /**
  * A device with what the library keeps on it: compiled pipelines and recycled buffers.
@@ -19,6 +31,7 @@ export class Gpu {
   readonly lost: Promise<GPUDeviceLostInfo>;
   /** @internal */ readonly buffers: BufferPool;
   /** @internal */ readonly pipelines: PipelineCache;
+  /** @internal */ readonly tuning: Tuning;
   /** @internal Measured floating-point operations per second, kept up to date by the scheduler. */
   speed: number;
   readonly #owned: boolean;
@@ -26,7 +39,7 @@ export class Gpu {
   #disposed = false;
 
   /** @internal */
-  constructor(device: GPUDevice, info: GpuInfo, owned: boolean, memoryBudget: number | undefined) {
+  constructor(device: GPUDevice, info: GpuInfo, owned: boolean, memoryBudget: number | undefined, tuning = noTuning) {
     this.device = device;
     this.info = info;
     this.#owned = owned;
@@ -34,6 +47,7 @@ export class Gpu {
       memoryBudget ?? (info.software ? 256 * mebibyte : Math.min(1024 * mebibyte, device.limits.maxBufferSize));
     this.buffers = new BufferPool(device, this.memoryBudget);
     this.pipelines = new PipelineCache(device);
+    this.tuning = tuning;
     this.speed = info.software ? 1e9 : 2e11;
     this.lost = device.lost.then((lost) => {
       this.#lost = lost;
@@ -64,6 +78,11 @@ export class Gpu {
     );
   }
 
+  /** @internal Neither disposed nor lost. */
+  get isUsable(): boolean {
+    return !this.#disposed && !this.#lost;
+  }
+
   get isLost(): boolean {
     return this.#lost !== undefined;
   }
@@ -81,6 +100,15 @@ export class Gpu {
   }
 }
 
+/** The platform's store, or none where it cannot be had (no home folder, no permission). */
+function keptChoices(): TextStore | undefined {
+  try {
+    return defaultStore();
+  } catch {
+    return undefined;
+  }
+}
+
 /**
  * Opens a WebGPU device: the browser's or Deno's own, or Dawn in Node.
  *
@@ -92,7 +120,15 @@ export class Gpu {
  * gpu.dispose();
  */
 export async function openGpu(options: GpuOptions = {}): Promise<Gpu> {
-  checkKeys("openGpu", options, ["device", "adapter", "powerPreference", "software", "memoryBudget", "recover"]);
+  checkKeys("openGpu", options, [
+    "device",
+    "adapter",
+    "powerPreference",
+    "software",
+    "memoryBudget",
+    "recover",
+    "tune",
+  ]);
   const { memoryBudget, software } = options;
   if (memoryBudget !== undefined && !(Number.isFinite(memoryBudget) && memoryBudget >= mebibyte)) {
     throw invalid(
@@ -102,6 +138,20 @@ export async function openGpu(options: GpuOptions = {}): Promise<Gpu> {
   if (software !== undefined && !["allow", "forbid", "require"].includes(software)) {
     throw invalid(`software is "${String(software)}", but it is "allow", "forbid" or "require"`);
   }
+  const { tune } = options;
+  const ownStore = typeof tune === "object" && tune !== null ? tune.store : undefined;
+  if (typeof tune === "object" && (typeof ownStore?.get !== "function" || typeof ownStore.set !== "function")) {
+    throw invalid(
+      "tune is an object without a store: pass { store: { get(key), set(key, value) } } whose methods return promises, true or false",
+    );
+  }
+  if (tune !== undefined && typeof tune !== "object" && typeof tune !== "boolean") {
+    throw invalid(`tune is ${String(tune)}, but it is true, false or { store }`);
+  }
   const { device, info } = await requestDevice(options);
-  return new Gpu(device, info, options.device === undefined, memoryBudget);
+  const tuning: Tuning =
+    tune === false
+      ? noTuning
+      : { measure: tune === undefined ? !info.software : true, store: ownStore ?? keptChoices() };
+  return new Gpu(device, info, options.device === undefined, memoryBudget, tuning);
 }

@@ -1,13 +1,6 @@
-import { PushforwardError } from "../errors.ts";
+import { indexedDbStore } from "./indexed-db.ts";
 
-/** Browsers and Deno: the platform's own WebGPU. */
-export async function provideGpu(): Promise<GPU> {
-  if (globalThis.navigator?.gpu) return navigator.gpu;
-  throw new PushforwardError(
-    "no-adapter",
-    "this page or runtime has no navigator.gpu: use a browser with WebGPU on a secure (https or localhost) page, or a Deno with WebGPU enabled",
-  );
-}
+export { pause, provideGpu, waitingSpins } from "./navigator.ts";
 
-/** Promises of the platform wake up by themselves: nothing is gained by sleeping before them. */
-export const waitingSpins = false;
+/** Tuned choices are kept in the page's IndexedDB, where it has one. */
+export const defaultStore = indexedDbStore;

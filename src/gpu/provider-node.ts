@@ -1,4 +1,8 @@
+// biome-ignore lint/correctness/noNodejsModules: only Node loads this file
+import process from "node:process";
 import { PushforwardError } from "../errors.ts";
+import { userStore } from "./cache-folder.ts";
+import type { TextStore } from "./store.ts";
 
 let instance: Promise<GPU> | undefined;
 
@@ -28,3 +32,15 @@ export function provideGpu(): Promise<GPU> {
 
 /** The binding polls on the main thread while a promise is pending, which costs a core: sleep before asking. */
 export const waitingSpins = true;
+
+/** Tuned choices are kept in the user's cache folder. */
+export function defaultStore(): TextStore {
+  return userStore({ platform: process.platform, environment: process.env });
+}
+
+/** Resolves after a while; a program that has nothing else to do ends meanwhile. */
+export function pause(milliseconds: number): Promise<void> {
+  return new Promise((resolve) => {
+    setTimeout(resolve, milliseconds).unref();
+  });
+}

@@ -1,9 +1,13 @@
 import type { DivergenceText, FusedField } from "../../shaders/field.ts";
-import { type EvaluateOutput, evaluateKernel, integrateKernel } from "../../shaders/integrate.ts";
+import { type EvaluateOutput, evaluateKernel, type IntegrateShape } from "../../shaders/integrate.ts";
+import type { Kernel } from "../../shaders/kernel.ts";
 import { conditionKernel, particleWorkgroup } from "../../shaders/particles.ts";
-import type { Tiling } from "../../shaders/tiling.ts";
+import { particlesPerSlot, slotsPerWorkgroup, type Tiling } from "../../shaders/tiling.ts";
 import { gridOf } from "../gpu/grid.ts";
 import { type Dispatch, f32, packParams, u32 } from "../gpu/kernel.ts";
+
+/** A family of integrators: a kernel from its shape. */
+export type Integrator = (shape: IntegrateShape) => Kernel;
 
 /** Guidance: (1 − w) u_null + w u_label; one branch when nothing is mixed. */
 export interface Branches {
@@ -37,14 +41,12 @@ function fusedParams(slice: Slice, first: number, slots: number, firstStep: numb
   ]);
 }
 
-/** Ranges of slots (groups of particles that one invocation owns), each within `maxFlops` where `flops` is the work of one slot. */
+/** Ranges of slots (groups of particles that share an index), each within `maxFlops` where `flops` is the work of one slot. */
 function* slotRanges({ capacity, maxFlops, tiling }: Slice, flops: number): Generator<[first: number, slots: number]> {
-  const slots = capacity / (tiling.lanes * tiling.groups);
+  const slots = capacity / particlesPerSlot(tiling);
+  const whole = slotsPerWorkgroup(tiling);
   // never so few that a device would idle
-  const most = Math.max(
-    4 * tiling.workgroupSize,
-    Math.floor(maxFlops / flops / tiling.workgroupSize) * tiling.workgroupSize,
-  );
+  const most = Math.max(4 * tiling.workgroupSize, Math.floor(maxFlops / flops / whole) * whole);
   for (let first = 0; first < slots; first += most) yield [first, Math.min(most, slots - first)];
 }
 
@@ -52,6 +54,7 @@ function* slotRanges({ capacity, maxFlops, tiling }: Slice, flops: number): Gene
 export function planIntegrate(
   o: Slice & {
     field: FusedField;
+    integrator: Integrator;
     stages: number;
     freeStages: boolean;
     divergence: DivergenceText;
@@ -69,7 +72,7 @@ export function planIntegrate(
   },
 ): Dispatch[] {
   const { field, tiling, stages, divergence, freeStages } = o;
-  const kernel = integrateKernel({ field, tiling, stages, divergence, freeStages });
+  const kernel = o.integrator({ field, tiling, stages, divergence, freeStages });
   const { names } = o;
   const tracks = o.divergence.mode !== "none";
   const buffers = [
@@ -80,7 +83,7 @@ export function planIntegrate(
     tracks ? names.integral : undefined,
     o.divergence.mode === "probes" ? names.probes : undefined,
   ];
-  const slotFlops = o.flopsPerStep * o.tiling.lanes * o.tiling.groups;
+  const slotFlops = o.flopsPerStep * particlesPerSlot(tiling);
   const dispatches: Dispatch[] = [];
   for (const [first, slots] of slotRanges(o, slotFlops)) {
     const stepsAtOnce = Math.max(1, Math.floor(o.maxFlops / (slots * slotFlops)));
@@ -90,7 +93,7 @@ export function planIntegrate(
         kernel,
         buffers: buffers.filter((name) => name !== undefined),
         params: fusedParams(o, first, slots, step, end),
-        workgroups: gridOf(Math.ceil(slots / o.tiling.workgroupSize)),
+        workgroups: gridOf(Math.ceil(slots / slotsPerWorkgroup(tiling))),
         flops: slots * slotFlops * (end - step),
       });
     }
@@ -130,12 +133,12 @@ export function planEvaluate(
     names.tangent,
     names.product,
   ];
-  const slotFlops = o.flops * o.tiling.lanes * o.tiling.groups;
+  const slotFlops = o.flops * particlesPerSlot(tiling);
   return Array.from(slotRanges(o, slotFlops), ([first, slots]) => ({
     kernel,
     buffers: buffers.filter((name) => name !== undefined),
     params: fusedParams(o, first, slots, 0, 0),
-    workgroups: gridOf(Math.ceil(slots / o.tiling.workgroupSize)),
+    workgroups: gridOf(Math.ceil(slots / slotsPerWorkgroup(tiling))),
     flops: slots * slotFlops,
   }));
 }

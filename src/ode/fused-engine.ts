@@ -1,10 +1,12 @@
 import type { DivergenceText, FusedField } from "../../shaders/field.ts";
+import { integrateKernel } from "../../shaders/integrate.ts";
 import type { NarrowMlp } from "../../shaders/narrow-mlp.ts";
 import type { Tiling } from "../../shaders/tiling.ts";
 import { PushforwardError } from "../errors.ts";
 import type { Gpu } from "../gpu/gpu.ts";
 import { oneBranch, planCondition, planEvaluate, planIntegrate } from "../kernels/fused.ts";
 import { chooseTiling, scalarTiling } from "../kernels/tiling.ts";
+import { tilingsOf } from "../tune/tilings.ts";
 import { layerSizes, type MlpVelocity, multiplyAdds, timeInputs } from "../velocity/mlp.ts";
 import { narrowLayout } from "../velocity/narrow-layout.ts";
 import type { Parameters } from "../velocity/parameters.ts";
@@ -35,13 +37,13 @@ export function fusedMlpEngine(gpu: Gpu, velocity: MlpVelocity, mlp: NarrowMlp, 
   const { dim } = velocity;
   const flops = 2 * multiplyAdds(velocity);
   const [inputs = 0, units = 0] = layerSizes(velocity);
-  const field: FusedField = { kind: "mlp", ...mlp };
+  const field = { kind: "mlp", ...mlp } as const;
   const uniformLimit = gpu.device.limits.maxUniformBufferBindingSize;
-  const tiling = (tangents: number): Tiling => chooseTiling(gpu.info, uniformLimit, mlp, tangents);
+  const fixedTiling = (tangents: number): Tiling => chooseTiling(gpu.info, uniformLimit, mlp, tangents);
   const weightsName = ({ outputs }: Tiling) => `weights ${outputs}`;
-  const slice = (chunk: Chunk, conditions: Conditions, tangents: number, mode: DivergenceMode) => ({
+  const slice = (chunk: Chunk, conditions: Conditions, tiling: Tiling, mode: DivergenceMode) => ({
     field,
-    tiling: tiling(tangents),
+    tiling,
     capacity: chunk.capacity,
     maxFlops: chunk.maxFlops,
     probes: mode.mode === "probes" ? mode.count : 1,
@@ -51,6 +53,14 @@ export function fusedMlpEngine(gpu: Gpu, velocity: MlpVelocity, mlp: NarrowMlp, 
   const fieldNames = (t: Tiling) => ({ weights: weightsName(t), offsets: mlp.conditioned ? "offsets" : undefined });
   const tangentsOf = (mode: DivergenceMode) => (mode.mode === "none" ? 0 : tangentsPerPass(dim, mode));
 
+  const tilings = tilingsOf(gpu);
+
+  /** Work of one step for one particle and one branch; only stages with a weight need the divergence. */
+  function stepFlops(stages: number, freeStages: boolean, divergence: DivergenceMode): number {
+    const weighted = stages - (freeStages ? 1 : 0);
+    return weighted * tangentFlops(dim, flops, divergence) + (stages - weighted) * flops;
+  }
+
   return {
     dim,
     flops,
@@ -58,7 +68,12 @@ export function fusedMlpEngine(gpu: Gpu, velocity: MlpVelocity, mlp: NarrowMlp, 
     scratchFloats: () => (mlp.conditioned ? 2 * mlp.width + 1 + velocity.context : 0),
     async shared() {
       const shared = new Map<string, GPUBuffer>();
-      for (const outputs of new Set([tiling(0), tiling(1), tiling(2)].map((t) => t.outputs))) {
+      await tilings.ready(field);
+      // A tuned choice may come while the call runs: then the weights lie ready in every layout that it can ask for.
+      const used = tilings.isActive
+        ? ([2, 4] as const)
+        : [fixedTiling(0), fixedTiling(1), fixedTiling(2)].map((t) => t.outputs);
+      for (const outputs of new Set(used)) {
         shared.set(`weights ${outputs}`, await parameters.packed(narrowLayout(velocity, mlp, outputs)));
       }
       shared.set("parameters", await parameters.buffer());
@@ -96,25 +111,33 @@ export function fusedMlpEngine(gpu: Gpu, velocity: MlpVelocity, mlp: NarrowMlp, 
       );
     },
     integrate(chunk, conditions, integration, firstStep, lastStep) {
-      const { divergence } = integration;
-      const branches = branchesOf(velocity, conditions).count;
-      const weighted = integration.stages - (integration.freeStages ? 1 : 0);
-      const o = slice(chunk, conditions, tangentsOf(divergence), divergence);
+      const { divergence, stages, freeStages } = integration;
+      const { tiling, integrator } = tilings.choose({
+        velocity,
+        field,
+        divergence: divergenceText(dim, divergence),
+        stages,
+        freeStages,
+        schedule: integration.schedule,
+        flopsPerStep: stepFlops(stages, freeStages, divergence),
+        fixed: fixedTiling(tangentsOf(divergence)),
+      });
+      const o = slice(chunk, conditions, tiling, divergence);
       return planIntegrate({
         ...o,
-        stages: integration.stages,
-        freeStages: integration.freeStages,
+        integrator,
+        stages,
+        freeStages,
         firstStep,
         lastStep,
-        flopsPerStep:
-          branches * (weighted * tangentFlops(dim, flops, divergence) + (integration.stages - weighted) * flops),
+        flopsPerStep: branchesOf(velocity, conditions).count * stepFlops(stages, freeStages, divergence),
         names: { ...fieldNames(o.tiling), ...names },
       });
     },
     evaluate(chunk, conditions, output, divergence) {
       if (output === "vjp") throw new Error("vjp goes through the layered engine");
       const tangents = output === "jvp" ? 1 : output === "divergence" ? tangentsOf(divergence) : 0;
-      const o = slice(chunk, conditions, tangents, divergence);
+      const o = slice(chunk, conditions, fixedTiling(tangents), divergence);
       return planEvaluate({
         ...o,
         output,
@@ -169,6 +192,7 @@ export function wgslEngine(velocity: WgslVelocity): Engine {
     integrate: (chunk, _conditions, integration, firstStep, lastStep) =>
       planIntegrate({
         ...slice(chunk, integration.divergence),
+        integrator: integrateKernel,
         stages: integration.stages,
         freeStages: integration.freeStages,
         firstStep,

@@ -1,0 +1,109 @@
+import type { DivergenceText } from "../../shaders/field.ts";
+import { type NarrowMlp, packedSizes } from "../../shaders/narrow-mlp.ts";
+import { tileDemand } from "../../shaders/tile.ts";
+import type { Tiling } from "../../shaders/tiling.ts";
+import type { GpuInfo } from "../gpu/adapter.ts";
+
+/** What of a device decides which tilings it can run. */
+export interface TilingLimits {
+  readonly maxUniformBufferBindingSize: number;
+  readonly maxComputeInvocationsPerWorkgroup: number;
+  readonly maxComputeWorkgroupStorageSize: number;
+}
+
+/** Accumulators of an invocation, in numbers: more of them spill (PERFORMANCE.md §6). */
+const mostAccumulators = 16;
+
+/** Multiply-adds in the longest straight-line text that compilers take well. */
+const longestText = 5_000;
+
+type Shape = Pick<Tiling, "lanes" | "groups" | "outputs" | "keep">;
+
+const shape = (lanes: 1 | 2 | 4, groups: 1 | 2, outputs: 2 | 4, keep: Tiling["keep"]): Shape => ({
+  lanes,
+  groups,
+  outputs,
+  keep,
+});
+
+/**
+ * Tilings worth timing for a network and a divergence: the fixed choice first, then others by the length of their text,
+ * which is what compilers are slow at. All of them sum in the same order.
+ */
+export function candidateTilings(
+  info: GpuInfo,
+  limits: TilingLimits,
+  mlp: NarrowMlp,
+  divergence: DivergenceText,
+  fixed: Tiling,
+): Tiling[] {
+  const tangents = divergence.mode === "exact" || divergence.mode === "probes" ? divergence.perPass : 0;
+  const sets = 1 + tangents;
+  const spaceOf = (outputs: number) =>
+    packedSizes(mlp, outputs).total * 16 <= limits.maxUniformBufferBindingSize ? "uniform" : "storage";
+  const gatherOf = (outputs: number, workgroupSize: number) => {
+    const subgroup = info.subgroupSize;
+    const isWhole = (packedSizes(mlp, outputs).block - 1) % subgroup === 0 && workgroupSize % subgroup === 0;
+    return subgroup > 1 && isWhole ? subgroup : 0;
+  };
+  const direct = (base: Shape, workgroupSize: number, gather: number): Tiling => ({
+    ...base,
+    gather,
+    space: spaceOf(base.outputs),
+    workgroupSize,
+  });
+
+  const found: Tiling[] = [fixed];
+  const add = (tiling: Tiling) => {
+    const { lanes, groups, outputs, workgroupSize } = tiling;
+    const plain = tiling.tile === undefined;
+    if (plain && lanes * groups * outputs * sets > mostAccumulators) return;
+    if (workgroupSize > limits.maxComputeInvocationsPerWorkgroup) return;
+    if (!found.some((other) => sameTiling(other, tiling))) found.push(tiling);
+  };
+
+  if (info.software) {
+    const shapes = [
+      shape(4, 1, 2, "array"),
+      shape(4, 1, 2, "rotate"),
+      shape(2, 1, 4, "rotate"),
+      shape(2, 1, 4, "array"),
+      shape(4, 2, 2, "array"),
+      shape(4, 1, 4, "array"),
+      shape(4, 1, 4, "rotate"),
+    ];
+    for (const base of shapes) add(direct(base, 32, gatherOf(base.outputs, 32)));
+    return found;
+  }
+
+  for (const base of [shape(1, 1, 4, "array"), shape(1, 1, 4, "rotate")])
+    for (const workgroupSize of [64, 128, 256]) add(direct(base, workgroupSize, 0));
+  add({ ...direct(shape(1, 1, 4, "array"), 64, 0), space: "storage" });
+  for (const base of [shape(1, 1, 4, "array"), shape(1, 1, 4, "rotate"), shape(2, 1, 4, "rotate")])
+    add(direct(base, 64, gatherOf(base.outputs, 64)));
+  for (const base of [shape(2, 1, 4, "array"), shape(2, 1, 4, "rotate"), shape(4, 1, 2, "array")])
+    add(direct(base, 64, 0));
+  if (mlp.width * mlp.width * sets <= longestText) add(direct(shape(1, 1, 4, "names"), 64, 0));
+  if (!mlp.conditioned) for (const tiling of tiles(mlp, sets, limits, spaceOf(4))) add(tiling);
+  return found;
+}
+
+/** Workgroup tiles that fit the device, fewer particles where tangents share the memory. */
+function* tiles(mlp: NarrowMlp, sets: number, limits: TilingLimits, space: Tiling["space"]): Generator<Tiling> {
+  for (const tile of [64, 32, 16]) {
+    for (const groups of [2, 1] as const) {
+      if (groups * sets > 3) continue;
+      const { invocations, bytes } = tileDemand(mlp, { tile, groups }, sets);
+      if (bytes > limits.maxComputeWorkgroupStorageSize || invocations > limits.maxComputeInvocationsPerWorkgroup)
+        continue;
+      if (invocations < 32) continue;
+      yield { lanes: 4, groups, outputs: 4, gather: 0, space, keep: "array", workgroupSize: invocations, tile };
+    }
+  }
+}
+
+/** Whether two tilings give the same kernel. */
+export function sameTiling(a: Tiling, b: Tiling): boolean {
+  const keys = ["lanes", "groups", "outputs", "gather", "space", "keep", "workgroupSize", "tile"] as const;
+  return keys.every((key) => a[key] === b[key]);
+}

@@ -1,0 +1,92 @@
+import { pause } from "#provider";
+import type { DivergenceText, FusedField } from "../../shaders/field.ts";
+import { integrateKernel } from "../../shaders/integrate.ts";
+import type { Tiling } from "../../shaders/tiling.ts";
+import type { Gpu } from "../gpu/gpu.ts";
+import type { Integrator } from "../kernels/fused.ts";
+import type { MlpVelocity } from "../velocity/mlp.ts";
+
+/** A tiling with the family of kernels that it belongs to. */
+export interface Tuned {
+  readonly tiling: Tiling;
+  readonly integrator: Integrator;
+}
+
+/** One kernel whose tiling is to be chosen. */
+export interface Question {
+  readonly velocity: MlpVelocity;
+  readonly field: Extract<FusedField, { kind: "mlp" }>;
+  readonly divergence: DivergenceText;
+  readonly stages: number;
+  readonly freeStages: boolean;
+  /** A schedule of such a solve; the time of its first step is what kernels are timed at. */
+  readonly schedule: Float32Array;
+  readonly flopsPerStep: number;
+  /** The choice from the table. */
+  readonly fixed: Tiling;
+}
+
+/** What is loaded when there is something to tune (on-demand.ts). */
+export interface LoadedTuner {
+  /** Looks up what is kept for a network. */
+  ready(field: Question["field"]): Promise<unknown>;
+  choose(question: Question): Tuned;
+}
+
+/** No call waits longer than this for what was kept: the fixed choice does as well, and gives the same bits. */
+const lookupMilliseconds = 20;
+
+/** The tilings of a device's fused kernels: the fixed choices, until something faster is known. */
+export class Tilings {
+  readonly #gpu: Gpu;
+  #loading: Promise<LoadedTuner | undefined> | undefined;
+  #tuner: LoadedTuner | undefined;
+
+  constructor(gpu: Gpu) {
+    this.#gpu = gpu;
+  }
+
+  /** Whether anything but the fixed choices can come out. */
+  get isActive(): boolean {
+    const { measure, store } = this.#gpu.tuning;
+    return measure || store !== undefined;
+  }
+
+  /** Gives what is kept for a network a short while to be found. */
+  async ready(field: Question["field"]): Promise<void> {
+    if (!this.isActive || this.#tuner) return;
+    const found = this.#load().then((tuner) => tuner?.ready(field));
+    await Promise.race([found, pause(lookupMilliseconds)]);
+  }
+
+  /** The tiling to use now. It may change between calls or chunks, never what they compute. */
+  choose(question: Question): Tuned {
+    if (this.#tuner) return this.#tuner.choose(question);
+    if (this.isActive) void this.#load().then((tuner) => tuner?.choose(question));
+    return { tiling: question.fixed, integrator: integrateKernel };
+  }
+
+  /** A tuner that cannot be loaded, such as from a page that has the main file alone, is done without. */
+  #load(): Promise<LoadedTuner | undefined> {
+    this.#loading ??= import("./on-demand.ts").then(
+      ({ makeTuner }) => {
+        this.#tuner = makeTuner(this.#gpu);
+        return this.#tuner;
+      },
+      () => undefined,
+    );
+    return this.#loading;
+  }
+}
+
+const ofDevices = new WeakMap<Gpu, Tilings>();
+
+/** The tilings of a device: one for all of its flows, so that searches come one after the other. */
+export function tilingsOf(gpu: Gpu): Tilings {
+  let tilings = ofDevices.get(gpu);
+  if (!tilings) {
+    tilings = new Tilings(gpu);
+    ofDevices.set(gpu, tilings);
+  }
+  return tilings;
+}
