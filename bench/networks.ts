@@ -1,0 +1,80 @@
+import type { Network, Work } from "./contender.ts";
+
+/** A small linear congruential generator: every contender gets the same numbers in every home. */
+function generator(seed: number): () => number {
+  let state = (seed * 7919 + 12345) % 2147483647;
+  return () => {
+    state = (state * 16807) % 2147483647;
+    return state / 2147483647;
+  };
+}
+
+/** `length` numbers, uniform in [−limit, limit). */
+export function uniform(length: number, limit: number, seed: number): Float32Array {
+  const next = generator(seed);
+  return Float32Array.from({ length }, () => limit * (2 * next() - 1));
+}
+
+/** An MLP with weights uniform in ±√(3/inputs): activations keep their size through the layers. */
+export function makeNetwork(
+  dim: number,
+  hidden: readonly number[],
+  activation: Network["activation"] = "silu",
+): Network {
+  const sizes = [dim + 1, ...hidden, dim];
+  const weights: Record<string, Float32Array> = {};
+  for (let l = 0; l + 1 < sizes.length; l++) {
+    const [inputs = 0, outputs = 0] = [sizes[l], sizes[l + 1]];
+    weights[`net.${2 * l}.weight`] = uniform(outputs * inputs, Math.sqrt(3 / inputs), 10 + l);
+    weights[`net.${2 * l}.bias`] = uniform(outputs, 0.1, 50 + l);
+  }
+  return { dim, hidden, activation, weights };
+}
+
+/** The reference network of every report: 3→64→64→64→2, silu. */
+export const reference = (): Network => makeNetwork(2, [64, 64, 64]);
+
+/** "3→64→64→64→2 silu" */
+export function shapeOf({ dim, hidden, activation }: Network): string {
+  return `${[dim + 1, ...hidden, dim].join("→")} ${activation}`;
+}
+
+/** The works of the suites, with particles drawn from ±1.5. */
+export const works = {
+  velocity: (network: Network, n: number): Work => ({
+    kind: "velocity",
+    network,
+    n,
+    t: 0.4,
+    x: uniform(n * network.dim, 1.5, 3),
+  }),
+  sample: (network: Network, n: number, method: "euler" | "midpoint" = "midpoint", steps = 10): Work => ({
+    kind: "sample",
+    network,
+    n,
+    method,
+    steps,
+    x: uniform(n * network.dim, 1.5, 3),
+  }),
+  likelihood: (
+    network: Network,
+    n: number,
+    divergence: Extract<Work, { kind: "likelihood" }>["divergence"],
+    steps = 10,
+  ): Work => ({
+    kind: "likelihood",
+    network,
+    n,
+    method: "midpoint",
+    steps,
+    divergence,
+    x: uniform(n * network.dim, 1.5, 3),
+  }),
+  train: (network: Network, batch: number, stepsPerRun: number): Work => ({
+    kind: "train",
+    network,
+    batch,
+    stepsPerRun,
+    data: uniform(20_000 * network.dim, 1.5, 4),
+  }),
+};

@@ -1,0 +1,97 @@
+import { Flow, wgslVelocity } from "pushforward";
+import { reference, shapeOf } from "../networks.ts";
+import { flowOf } from "../ours.ts";
+import type { Bench } from "../rounds.ts";
+import { spread } from "../statistics.ts";
+
+const rotation = `fn velocity(t: f32, x: array<f32, DIM>) -> array<f32, DIM> { return array<f32, DIM>(-x[1], x[0]); }`;
+
+/** Bytes of this process, or of the page's scripts; undefined where nobody says. */
+function hostBytes(): number | undefined {
+  const page = performance as Performance & { memory?: { usedJSHeapSize: number } };
+  const scope = globalThis as {
+    process?: { memoryUsage?: () => { rss: number } };
+    Deno?: { memoryUsage?: () => { rss: number } };
+  };
+  return scope.Deno?.memoryUsage?.().rss ?? scope.process?.memoryUsage?.().rss ?? page.memory?.usedJSHeapSize;
+}
+
+/** Millions of particles through `sampleStream`: steady rate after the first fifth, against the kernels alone, and memory. */
+export async function stream(bench: Bench): Promise<void> {
+  const network = reference();
+  const cases = [
+    {
+      name: `${shapeOf(network)}, midpoint 10`,
+      flow: flowOf(bench.gpu, network),
+      count: bench.quick ? 40_000 : 1_000_000,
+      solver: { method: "midpoint", steps: 10 } as const,
+    },
+    {
+      name: "rotation in WGSL, midpoint 10",
+      flow: Flow.create(bench.gpu, { velocity: wgslVelocity({ dim: 2, code: rotation }) }),
+      count: bench.quick ? 1_000_000 : 10_000_000,
+      solver: { method: "midpoint", steps: 10 } as const,
+    },
+  ];
+  for (const { name, flow, count, solver } of cases) {
+    const work = `${name}, ${count} particles`;
+    bench.emit({ type: "progress", text: `stream: ${work}` });
+    const kernelOnly: number[] = [];
+    const resident = Math.min(count, 1 << 18);
+    for (let round = 0; round <= bench.rounds; round++) {
+      const start = performance.now();
+      const { x, x0 } = await flow.sample(resident, { solver, output: "gpu", seed: round });
+      if (round > 0) kernelOnly.push(resident / ((performance.now() - start) / 1000));
+      x.destroy();
+      x0?.destroy();
+    }
+    const before = hostBytes() ?? 0;
+    let most = before;
+    let done = 0;
+    let steadyFrom = 0;
+    let steadyStart = 0;
+    for await (const chunk of flow.sampleStream(count, { solver, seed: 1 })) {
+      done = chunk.start + chunk.count;
+      if (steadyStart === 0 && done >= count / 5) {
+        steadyStart = performance.now();
+        steadyFrom = done;
+      }
+      most = Math.max(most, hostBytes() ?? 0);
+    }
+    const rate = (done - steadyFrom) / ((performance.now() - steadyStart) / 1000);
+    flow.dispose();
+    const kernels = spread(kernelOnly);
+    const figure = { suite: "stream", contender: "pushforward" };
+    bench.emit({
+      type: "figure",
+      figure: {
+        ...figure,
+        work,
+        unit: "particles/s",
+        n: count,
+        median: rate,
+        low: rate,
+        high: rate,
+        rounds: 1,
+        remark: `host memory grew by ${((most - before) / 2 ** 20).toFixed(0)} MiB`,
+      },
+    });
+    bench.emit({
+      type: "figure",
+      figure: { ...figure, work: `${work}: output on the device`, unit: "particles/s", ...kernels },
+    });
+    const share = rate / kernels.median;
+    bench.emit({
+      type: "figure",
+      figure: {
+        ...figure,
+        work: `${work}: stream`,
+        unit: "× output on the device",
+        median: share,
+        low: share,
+        high: share,
+        rounds: 1,
+      },
+    });
+  }
+}
