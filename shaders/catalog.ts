@@ -1,5 +1,5 @@
 import { bendKernel, coupleKernel, scaleTangentsKernel, tangentEndsKernel } from "./bend.ts";
-import { type DenseTile, denseKernel, plainTile } from "./dense.ts";
+import { type DenseTile, denseKernel, plainTile, stagedTile } from "./dense.ts";
 import type { DivergenceText, FusedField } from "./field.ts";
 import { batchKernel, givenBatchKernel, residualKernel } from "./flow-matching.ts";
 import { evaluateKernel, integrateKernel } from "./integrate.ts";
@@ -190,6 +190,7 @@ for (const activation of activations) {
 const denseTiles: Record<string, DenseTile> = {
   plain: plainTile,
   gathered: { groups: 1, quads: 4, unroll: 2, workgroupSize: 16, gather: 4 },
+  staged: stagedTile,
 };
 for (const [how, tile] of Object.entries(denseTiles)) {
   add(`dense layer, ${how}`, () =>

@@ -1,4 +1,11 @@
-import { type DenseEpilogue, type DenseTile, denseKernel, plainTile } from "../../shaders/dense.ts";
+import {
+  type DenseEpilogue,
+  type DenseTile,
+  denseKernel,
+  plainTile,
+  stagedTile,
+  workgroupTile,
+} from "../../shaders/dense.ts";
 import { type Dispatch, packParams, u32 } from "../gpu/kernel.ts";
 
 /** One layer as the planner of the layered path wants it: where its weights are, and what comes after the sums. */
@@ -25,13 +32,20 @@ export interface ParticleRange {
   readonly maxFlops: number;
   /** Fixed subgroup size of a software adapter, where fetching weights by subgroup pays; default 0. */
   readonly subgroup?: number;
+  /** Whether workgroup memory is fast, as it is on GPUs; default false. */
+  readonly staged?: boolean;
+  /** Instead of the tile that is chosen for the adapter. */
+  readonly tile?: DenseTile;
 }
 
 /**
  * Measured on SwiftShader (subgroups of 4) and lavapipe (8), where a load costs far more than arithmetic. What an invocation
  * loads for an input are its particles and, by its subgroup, one quad of weights a lane: so as many quads as there are lanes.
  */
-function denseTile(subgroup: number, outputs: number): DenseTile {
+function denseTile({ subgroup = 0, staged = false, tile }: ParticleRange, outputs: number): DenseTile {
+  if (tile) return tile;
+  // half a tile of idle rows costs more than reading the weights anew
+  if (staged) return outputs > 2 * workgroupTile(stagedTile).quads ? stagedTile : plainTile;
   if (subgroup < 4) return plainTile;
   let quads = subgroup;
   while (quads > 1 && 2 * outputs <= 4 * quads) quads /= 2;
@@ -39,16 +53,16 @@ function denseTile(subgroup: number, outputs: number): DenseTile {
 }
 
 /** Dispatches of one dense layer, cut over particles, and over outputs where that is not enough, to stay within `maxFlops`. */
-export function planDense(call: DenseCall, { capacity, maxFlops, subgroup = 0 }: ParticleRange): Dispatch[] {
+export function planDense(call: DenseCall, range: ParticleRange): Dispatch[] {
   const { layer, inputs, outputs, batch, names } = call;
-  const tile = denseTile(subgroup, outputs);
-  const { groups, quads, workgroupSize } = tile;
+  const { capacity, maxFlops } = range;
+  const tile = denseTile(range, outputs);
+  const { vectors: step, quads } = workgroupTile(tile);
   const stride = capacity / 4;
   const vectors = stride;
   const tiles = Math.ceil(outputs / (4 * quads));
   /** Of one tile of outputs, of four particles. */
   const perVector = 8 * inputs * (outputs / tiles) * (batch?.count ?? 1);
-  const step = groups * workgroupSize;
   const mostVectors = Math.max(step, Math.floor(maxFlops / (perVector * tiles) / step) * step);
   const mostTiles = Math.max(1, Math.floor(maxFlops / (perVector * Math.min(vectors, mostVectors))));
   const kernel = denseKernel({

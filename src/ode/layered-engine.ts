@@ -37,7 +37,7 @@ export function layeredEngine(gpu: Gpu, velocity: MlpVelocity, parameters: Param
   const flops = 2 * multiplyAdds(velocity);
   const fourier = velocity.time === "concat" ? 0 : velocity.time.fourier;
   const conditioned = conditionInputs(velocity) > 0;
-  const subgroup = subgroupForWeights(gpu.info);
+  const tiling = { subgroup: subgroupForWeights(gpu.info), staged: !gpu.info.software };
   const inputOf = (branch: number) => (branch === 0 ? "h0" : "h0.label");
   const allTangents = (mode: DivergenceMode) => (mode.mode === "exact" ? dim : mode.mode === "probes" ? mode.count : 0);
 
@@ -51,9 +51,10 @@ export function layeredEngine(gpu: Gpu, velocity: MlpVelocity, parameters: Param
   ): Dispatch[] {
     const branches = branchesOf(velocity, conditions);
     const { capacity } = chunk;
-    if (branches.count === 1) return [...planForward({ ...chunk, subgroup, velocity, slopes, output }), ...after(1, 0)];
+    if (branches.count === 1)
+      return [...planForward({ ...chunk, ...tiling, velocity, slopes, output }), ...after(1, 0)];
     return [branches.weightNull, branches.weightLabel].flatMap((weight, branch) => [
-      ...planForward({ ...chunk, subgroup, velocity, slopes, input: inputOf(branch), output: "u" }),
+      ...planForward({ ...chunk, ...tiling, velocity, slopes, input: inputOf(branch), output: "u" }),
       planMix({ capacity, dim, weight, add: branch > 0, value: "u", target: output }),
       ...after(weight, branch),
     ]);
@@ -76,7 +77,7 @@ export function layeredEngine(gpu: Gpu, velocity: MlpVelocity, parameters: Param
       const common = { capacity: chunk.capacity, dim, first, tangents };
       dispatches.push(
         planTangentInput({ ...common, probes: basis ? undefined : names.probes, input: "dh0" }),
-        ...planTangents({ ...chunk, subgroup, velocity, tangents, input: "dh0", output: "jv" }),
+        ...planTangents({ ...chunk, ...tiling, velocity, tangents, input: "dh0", output: "jv" }),
         planTangentDot({
           ...common,
           weight,
@@ -221,7 +222,7 @@ export function layeredEngine(gpu: Gpu, velocity: MlpVelocity, parameters: Param
           ...(output === "jvp"
             ? planTangents({
                 ...chunk,
-                subgroup,
+                ...tiling,
                 velocity,
                 tangents: 1,
                 input: names.tangent,
@@ -229,7 +230,7 @@ export function layeredEngine(gpu: Gpu, velocity: MlpVelocity, parameters: Param
               })
             : planBackward({
                 ...chunk,
-                subgroup,
+                ...tiling,
                 velocity,
                 xbar: true,
                 cotangent: names.tangent,

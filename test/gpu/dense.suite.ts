@@ -1,0 +1,92 @@
+import { type DenseEpilogue, type DenseTile, plainTile, stagedTile } from "../../shaders/dense.ts";
+import { Arena } from "../../src/gpu/arena.ts";
+import { readBack } from "../../src/gpu/read.ts";
+import { planDense } from "../../src/kernels/dense.ts";
+import { expectClose, test } from "../suite.ts";
+import { uniformArray } from "./inputs.ts";
+
+// No multiple of a tile, of a slice of inputs, or of four outputs.
+const [inputs, outputs, capacity, batch] = [35, 77, 3 * 64, 2];
+const rowVectors = Math.ceil(outputs / 4);
+const bias = inputs * rowVectors;
+
+const tiles: Record<string, DenseTile> = {
+  "a plain tile": plainTile,
+  "a tile of three quads": { groups: 1, quads: 3, unroll: 2, workgroupSize: 16, gather: 0 },
+  "a tile in workgroup memory": stagedTile,
+  "a small tile in workgroup memory": {
+    groups: 1,
+    quads: 2,
+    unroll: 1,
+    workgroupSize: 64,
+    gather: 0,
+    staged: { rows: 4, inputs: 8 },
+  },
+};
+
+for (const [name, tile] of Object.entries(tiles)) {
+  for (const epilogue of ["none", "activate and keep slope", "scale by slope"] as const satisfies DenseEpilogue[]) {
+    test(`a dense layer agrees with f64, cut over particles and outputs: ${name}, ${epilogue}`, async ({ gpu }) => {
+      const weights = uniformArray(4 * (bias + rowVectors), -1, 1, 1);
+      const input = uniformArray(batch * inputs * capacity, -1, 1, 2);
+      const slopes = uniformArray(outputs * capacity, -1, 1, 3);
+      const arena = new Arena(gpu);
+      try {
+        await arena.allocate("weights", weights.byteLength, weights);
+        await arena.allocate("in", input.byteLength, input);
+        await arena.allocate("out", batch * outputs * capacity * 4);
+        await arena.allocate("slopes", slopes.byteLength, slopes);
+        const dispatches = planDense(
+          {
+            layer: { weights: 0, rowVectors, bias },
+            inputs,
+            outputs,
+            epilogue,
+            bias: epilogue !== "scale by slope",
+            activation: "relu",
+            batch: { count: batch, inRows: inputs, outRows: outputs },
+            names: { weights: "weights", in: "in", out: "out", slopes: epilogue === "none" ? undefined : "slopes" },
+          },
+          { capacity, maxFlops: 100_000, tile },
+        );
+        const { pipelines } = await arena.prepare(dispatches);
+        const encoder = gpu.device.createCommandEncoder();
+        arena.encode(encoder, dispatches, pipelines);
+        gpu.device.queue.submit([encoder.finish()]);
+        const got = new Float32Array(await readBack(gpu, arena.buffer("out"), batch * outputs * capacity * 4));
+        const wanted = new Float64Array(got.length);
+        const sums = new Float64Array(got.length);
+        for (let z = 0; z < batch; z++) {
+          for (let j = 0; j < outputs; j++) {
+            for (let p = 0; p < capacity; p++) {
+              let sum = epilogue === "scale by slope" ? 0 : (weights[4 * bias + j] ?? 0);
+              for (let k = 0; k < inputs; k++)
+                sum += (weights[4 * k * rowVectors + j] ?? 0) * (input[(z * inputs + k) * capacity + p] ?? 0);
+              const at = (z * outputs + j) * capacity + p;
+              sums[at] = sum;
+              const slope = slopes[j * capacity + p] ?? 0;
+              wanted[at] = epilogue === "none" ? sum : epilogue === "scale by slope" ? sum * slope : Math.max(sum, 0);
+            }
+          }
+        }
+        // 36 roundings of sums below 36
+        expectClose(got, wanted, { absolute: 2e-5 });
+        if (epilogue === "activate and keep slope") {
+          // both matrices of the batch write the slopes, so only where they agree is it known which
+          const kept = new Float32Array(await readBack(gpu, arena.buffer("slopes"), slopes.byteLength));
+          const at = Array.from(kept.keys()).filter((i) => {
+            const [a = 0, b = 0] = [sums[i], sums[outputs * capacity + i]];
+            return Math.min(Math.abs(a), Math.abs(b)) > 1e-4 && a > 0 === b > 0;
+          });
+          expectClose(
+            at.map((i) => kept[i] ?? Number.NaN),
+            at.map((i) => Number((sums[i] ?? 0) > 0)),
+            { absolute: 0 },
+          );
+        }
+      } finally {
+        arena.release();
+      }
+    });
+  }
+}
