@@ -39,16 +39,18 @@ export function shapeOf({ dim, hidden, activation }: Network): string {
   return `${[dim + 1, ...hidden, dim].join("→")} ${activation}`;
 }
 
+type WorkOf<Kind extends Work["kind"]> = Extract<Work, { kind: Kind }>;
+
 /** The works of the suites, with particles drawn from ±1.5. */
 export const works = {
-  velocity: (network: Network, n: number): Work => ({
+  velocity: (network: Network, n: number): WorkOf<"velocity"> => ({
     kind: "velocity",
     network,
     n,
     t: 0.4,
     x: uniform(n * network.dim, 1.5, 3),
   }),
-  sample: (network: Network, n: number, method: "euler" | "midpoint" = "midpoint", steps = 10): Work => ({
+  sample: (network: Network, n: number, method: "euler" | "midpoint" = "midpoint", steps = 10): WorkOf<"sample"> => ({
     kind: "sample",
     network,
     n,
@@ -59,9 +61,9 @@ export const works = {
   likelihood: (
     network: Network,
     n: number,
-    divergence: Extract<Work, { kind: "likelihood" }>["divergence"],
+    divergence: WorkOf<"likelihood">["divergence"],
     steps = 10,
-  ): Work => ({
+  ): WorkOf<"likelihood"> => ({
     kind: "likelihood",
     network,
     n,
@@ -70,7 +72,7 @@ export const works = {
     divergence,
     x: uniform(n * network.dim, 1.5, 3),
   }),
-  train: (network: Network, batch: number, stepsPerRun: number): Work => ({
+  train: (network: Network, batch: number, stepsPerRun: number): WorkOf<"train"> => ({
     kind: "train",
     network,
     batch,

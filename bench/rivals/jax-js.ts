@@ -1,5 +1,6 @@
 import { defaultDevice, init, type Array as JaxArray } from "@jax-js/jax";
 import type { Contender, ContenderModule, Prepared, Work } from "../contender.ts";
+import { prepareInBatches } from "./batches.ts";
 import { likelihoodProgram, sampleProgram, velocityProgram } from "./jax-js-programs.ts";
 import { trainProgram } from "./jax-js-train.ts";
 import { provideNavigatorGpu } from "./navigator.ts";
@@ -68,7 +69,7 @@ async function prepare(work: Work, wait: Wait): Promise<Prepared | string> {
  */
 export const contender: ContenderModule = {
   homes: ["node", "chrome", "deno"],
-  async open({ home, gpu }): Promise<Contender> {
+  async open({ home, gpu, device }): Promise<Contender> {
     provideNavigatorGpu(gpu);
     const devices = await init("webgpu");
     if (!devices.includes("webgpu")) throw new Error("jax-js found no WebGPU adapter: is navigator.gpu there?");
@@ -76,7 +77,7 @@ export const contender: ContenderModule = {
     return {
       name: "jax-js",
       version: packageFile.dependencies["@jax-js/jax"],
-      prepare: (work) => prepare(work, new Wait(home)),
+      prepare: (work) => prepareInBatches(work, device.limits, (part) => prepare(part, new Wait(home))),
       // The library keeps its device for the life of the process and offers nothing to close it.
       dispose() {},
     };

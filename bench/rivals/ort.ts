@@ -1,5 +1,6 @@
 import * as ort from "onnxruntime-web/webgpu";
 import type { Contender, ContenderModule, Prepared, Work } from "../contender.ts";
+import { prepareInBatches } from "./batches.ts";
 import { modelOf } from "./ort-models.ts";
 import packageFile from "./package.json" with { type: "json" };
 
@@ -78,7 +79,7 @@ export const contender: ContenderModule = {
     return {
       name: "onnxruntime-web",
       version: packageFile.dependencies["onnxruntime-web"],
-      prepare: (work) => prepare(work, device),
+      prepare: (work) => prepareInBatches(work, device.limits, (part) => prepare(part, device)),
       // The runtime keeps its WebAssembly instance for the life of the page.
       dispose() {},
     };

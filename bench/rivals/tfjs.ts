@@ -3,6 +3,7 @@ import * as tf from "@tensorflow/tfjs-core";
 // The core alone knows no derivatives; the package that usually brings them brings the layers API too.
 import "@tensorflow/tfjs-core/dist/register_all_gradients.js";
 import type { Contender, ContenderModule, Prepared, Work } from "../contender.ts";
+import { prepareInBatches } from "./batches.ts";
 import { provideNavigatorGpu } from "./navigator.ts";
 import packageFile from "./package.json" with { type: "json" };
 import { likelihoodProgram, type Program, sampleProgram, velocityProgram } from "./tfjs-programs.ts";
@@ -65,7 +66,7 @@ async function prepare(work: Work, backend: WebGPUBackend, wait: Wait): Promise<
  */
 export const contender: ContenderModule = {
   homes: ["node", "chrome", "deno"],
-  async open({ home, gpu }): Promise<Contender> {
+  async open({ home, gpu, device }): Promise<Contender> {
     provideNavigatorGpu(gpu);
     // Registers the backend only where navigator.gpu exists at the time of the import.
     await import("@tensorflow/tfjs-backend-webgpu");
@@ -76,7 +77,7 @@ export const contender: ContenderModule = {
     return {
       name: "tfjs",
       version: packageFile.dependencies["@tensorflow/tfjs-core"],
-      prepare: (work) => prepare(work, backend, new Wait(home)),
+      prepare: (work) => prepareInBatches(work, device.limits, (part) => prepare(part, backend, new Wait(home))),
       dispose: () => tf.removeBackend("webgpu"),
     };
   },

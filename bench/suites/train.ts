@@ -22,7 +22,7 @@ async function maximumLikelihood(bench: Bench): Promise<void> {
   const perRun = 2;
   const solver = { method: "midpoint", steps: 8 } as const;
   const network = reference();
-  const { data } = works.train(network, batch, perRun) as Extract<ReturnType<typeof works.train>, { kind: "train" }>;
+  const { data } = works.train(network, batch, perRun);
   const name = `maximum likelihood, ${shapeOf(network)}, batch ${batch}, midpoint 8, exact`;
   bench.emit({ type: "progress", text: `train: ${name}` });
   const flow = flowOf(bench.gpu, network);
