@@ -126,10 +126,11 @@ async function main() {
   };
   const onEvent = (event) => {
     if (event.type === "adapter") {
-      report.adapter = event.adapter;
-      console.log(
-        `${o.home} on ${event.adapter.description || event.adapter.vendor}${event.adapter.software ? " (software)" : ""}`,
-      );
+      const { vendor, architecture, description } = event.adapter;
+      // a browser tells less than Dawn in Node
+      const name = description || [vendor, architecture].filter(Boolean).join(" ");
+      report.adapter = { ...event.adapter, description: name };
+      console.log(`${o.home} on ${name}${event.adapter.software ? " (software)" : ""}`);
     } else if (event.type === "contender") report.versions[event.name] = event.version;
     else if (event.type === "figure") onFigure(event.figure);
     else if (event.type === "left out") {
