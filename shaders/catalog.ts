@@ -4,6 +4,7 @@ import type { DivergenceText, FusedField } from "./field.ts";
 import { batchKernel, givenBatchKernel, residualKernel } from "./flow-matching.ts";
 import { evaluateKernel, integrateKernel } from "./integrate.ts";
 import type { Kernel } from "./kernel.ts";
+import { combineKernel, drawRowsKernel, sourceScoreKernel } from "./likelihood-training.ts";
 import { type GradientTiling, narrowGradientKernel } from "./narrow-gradient.ts";
 import { adamKernel, reduceGradientKernel, sumKernel } from "./optimizer.ts";
 import { packKernel } from "./pack.ts";
@@ -246,6 +247,14 @@ for (const activation of activations) {
   );
   add(`bend, ${activation}`, () => bendKernel({ activation }));
 }
+for (const labels of [false, true])
+  for (const context of [false, true])
+    add(`draw rows${labels ? " with labels" : ""}${context ? " with context" : ""}`, () =>
+      drawRowsKernel({ labels, context }),
+    );
+for (const kind of ["gaussian", "uniform"] as const)
+  add(`score of a ${kind} source`, () => sourceScoreKernel({ kind }));
+for (const terms of [0, 1, 2, 3, 4]) add(`combine ${terms} rows`, () => combineKernel({ terms }));
 for (const tangents of [1, 2, 3, 4]) {
   add(`scale ${tangents} tangents`, () => scaleTangentsKernel({ tangents }));
   add(`couple ${tangents} tangents`, () => coupleKernel({ tangents }));

@@ -1,5 +1,5 @@
-import { plainGradientTile, weightGradientKernel } from "../../shaders/weight-gradient.ts";
 import { type ResidentTile, residentGradientKernel, residentWorkgroup } from "../../shaders/resident-gradient.ts";
+import { plainGradientTile, weightGradientKernel } from "../../shaders/weight-gradient.ts";
 import type { GpuInfo } from "../gpu/adapter.ts";
 import { type Dispatch, packParams, u32 } from "../gpu/kernel.ts";
 import { subgroupForWeights } from "./tiling.ts";
