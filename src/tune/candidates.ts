@@ -66,6 +66,8 @@ export function candidateTilings(
     const shapes = [
       shape(4, 1, 2, "array"),
       shape(4, 1, 2, "rotate"),
+      shape(2, 1, 2, "array"),
+      shape(2, 1, 2, "rotate"),
       shape(2, 1, 4, "rotate"),
       shape(2, 1, 4, "array"),
       shape(4, 2, 2, "array"),
