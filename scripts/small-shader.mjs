@@ -1,8 +1,8 @@
 import ts from "typescript";
 
-const operators = / ?([,;:{}()=*<>]) ?/g;
+const operators = /[ \n]?([,;:{}()=*<>])[ \n]?/g;
 
-/** WGSL text without comments, indentation, blank lines and the spaces around signs; lines stay, for directives need them. */
+/** WGSL text without comments, indentation, blank lines and the space around signs. */
 function smallText(text) {
   return text
     .replace(/\/\/[^\n]*/g, "")

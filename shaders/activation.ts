@@ -3,12 +3,11 @@ import { f32 } from "./wgsl.ts";
 /** erfc(x)·exp(x²) = t·P(t), t = 1/(1 + 0.3x), for x ≥ 0: our own minimax-like fit of degree 8, relative error 2e-8. */
 const erfcPole = 0.3;
 const erfcCoefficients = [
-  0.16918961466570212, 0.1706919366346823, 0.1484824209798649, 0.21443630545454723, -0.0936312998390003,
-  0.5463951051732273, -0.5112264890440683, 0.48509647058215993, -0.12943408405356413,
+  0.16918961, 0.17069194, 0.14848242, 0.21443631, -0.0936313, 0.5463951, -0.5112265, 0.48509647, -0.12943408,
 ];
 
 /** π/2 in three parts; the first two have so few bits that k times them is exact for |k| < 2¹⁵. */
-const halfPiParts = [1.5703125, 4.83751296997e-4, 7.549789948768648e-8] as const;
+const halfPiParts = [1.5703125, 0.0004837513, 7.54979e-8] as const;
 
 /** Horner's scheme over coefficients in ascending order. */
 function polynomial(coefficients: readonly number[], variable: string, v: string): string {
@@ -17,17 +16,15 @@ function polynomial(coefficients: readonly number[], variable: string, v: string
 }
 
 /** What each activation defines: helper functions, then `value` and `slope` from z, sharing what they can. */
-interface ActivationText {
+export interface ActivationText {
   readonly helpers: (v: string) => string;
   /** Statements that both value and slope need. */
   readonly shared: (v: string) => string;
   readonly value: (v: string) => string;
   readonly slope: (v: string) => string;
-  /** φ″, which the gradient of the divergence needs. */
-  readonly curvature: (v: string) => string;
 }
 
-const texts: Record<string, ActivationText> = {
+export const activationTexts: Record<string, ActivationText> = {
   silu: {
     helpers: () => "",
     // clamped where exp would overflow, which is where both value and slope are 0 to rounding. 1 − s = e·s without cancellation.
@@ -36,7 +33,6 @@ const texts: Record<string, ActivationText> = {
   let s = 1.0 / (1.0 + e);`,
     value: () => "c * s",
     slope: () => "s * (1.0 + c * (e * s))",
-    curvature: () => "(s * (e * s)) * (2.0 + c * ((e - 1.0) * s))",
   },
   tanh: {
     // (1 − e)/(1 + e), e = exp(−2|z|) never overflows; near 0 its difference would cancel, so a series stands in
@@ -50,7 +46,6 @@ fn safe_tanh(z: ${v}) -> ${v} {
     shared: () => "let y = safe_tanh(z);",
     value: () => "y",
     slope: () => "1.0 - y * y",
-    curvature: () => "-2.0 * y * (1.0 - y * y)",
   },
   softplus: {
     helpers: (v) => `
@@ -67,7 +62,6 @@ fn log_one_plus(e: ${v}) -> ${v} {
     shared: (v) => `let e = exp(-min(abs(z), ${v}(80.0)));`,
     value: (v) => `max(z, ${v}(0.0)) + log_one_plus(e)`,
     slope: (v) => `select(e, ${v}(1.0), z > ${v}(0.0)) / (1.0 + e)`,
-    curvature: () => "e / ((1.0 + e) * (1.0 + e))",
   },
   gelu: {
     helpers: (v) => `
@@ -82,7 +76,6 @@ fn upper_tail(z: ${v}, gaussian: ${v}) -> ${v} {
   let phi = select(tail, 1.0 - tail, z > ${v}(0.0));`,
     value: () => "z * phi",
     slope: () => `phi + z * gaussian * ${f32(1 / Math.sqrt(2 * Math.PI))}`,
-    curvature: (v) => `gaussian * ${f32(1 / Math.sqrt(2 * Math.PI))} * (2.0 - min(z * z, ${v}(220.0)))`,
   },
   elu: {
     // e^z − 1 cancels near 0, so a series stands in
@@ -95,14 +88,12 @@ fn minus_one(e: ${v}, z: ${v}) -> ${v} {
   let e = exp(max(below, ${v}(-80.0)));`,
     value: (v) => `select(minus_one(e, below), z, z > ${v}(0.0))`,
     slope: () => "e",
-    curvature: (v) => `select(e, ${v}(0.0), z > ${v}(0.0))`,
   },
   relu: {
     helpers: () => "",
     shared: () => "",
     value: (v) => `max(z, ${v}(0.0))`,
     slope: (v) => `select(${v}(0.0), ${v}(1.0), z > ${v}(0.0))`,
-    curvature: (v) => `${v}(0.0)`,
   },
   sin: {
     // WGSL's own sin is only good to 2⁻¹¹. Cody–Waite reduction to |r| ≤ π/4, Taylor series there, quadrant by k mod 4.
@@ -128,28 +119,20 @@ fn sine_cosine(z: ${v}) -> SineCosine {
     shared: () => "let y = sine_cosine(z);",
     value: () => "y.sine",
     slope: () => "y.cosine",
-    curvature: () => "-y.sine",
   },
 };
 
 /**
- * WGSL functions `activate(z) -> V` and `activate_with_slope(z) -> Activated { value, slope }` on the type V (f32, vec2f, vec4f);
- * with `curvature` also `activate_with_curvature(z) -> Bent { value, slope, curvature }`, curvature being φ″.
+ * WGSL functions `activate(z) -> V` and `activate_with_slope(z) -> Activated { value, slope }` on the type V (f32, vec2f, vec4f).
  * Safe for any finite z: no exp overflows. Formulas and slopes: FIELD.md §2.10.
  */
-export function activationText(activation: string, v: string, curvature = false): string {
-  const text = texts[activation];
+export function activationText(activation: string, v: string): string {
+  const text = activationTexts[activation];
   if (!text) throw new Error(`no shader text for the activation "${activation}"`);
   const shared = text.shared(v);
   const body = (result: string) => `${shared && `\n  ${shared}`}\n  return ${result};\n`;
   return `${text.helpers(v)}
 struct Activated { value: ${v}, slope: ${v} }
 fn activate(z: ${v}) -> ${v} {${body(text.value(v))}}
-fn activate_with_slope(z: ${v}) -> Activated {${body(`Activated(${text.value(v)}, ${text.slope(v)})`)}}${
-    curvature
-      ? `
-struct Bent { value: ${v}, slope: ${v}, curvature: ${v} }
-fn activate_with_curvature(z: ${v}) -> Bent {${body(`Bent(${text.value(v)}, ${text.slope(v)}, ${text.curvature(v)})`)}}`
-      : ""
-  }`;
+fn activate_with_slope(z: ${v}) -> Activated {${body(`Activated(${text.value(v)}, ${text.slope(v)})`)}}`;
 }

@@ -1,4 +1,4 @@
-import { activationText } from "./activation.ts";
+import { bentActivationText } from "./curvature.ts";
 import { type Kernel, oncePerShape } from "./kernel.ts";
 import { lines, wgsl } from "./wgsl.ts";
 
@@ -26,7 +26,7 @@ ${vectors("sums", 1, "read")}
 ${vectors("value", 2, "read_write")}
 ${vectors("slope", 3, "read_write")}
 ${vectors("curvature", 4, "read_write")}
-${activationText(activation, "vec4f", true)}
+${bentActivationText(activation, "vec4f")}
 
 ${head}
 fn bend${signature} {

@@ -1,4 +1,5 @@
 import { activationText } from "./activation.ts";
+import { bentActivationText } from "./curvature.ts";
 import { Bindings } from "./field.ts";
 import { type Kernel, oncePerShape } from "./kernel.ts";
 import { components, splat, vectorType } from "./tiling.ts";
@@ -342,7 +343,7 @@ struct ReverseWeights {
 ${hidden("hidden", `array<array<vec4f, ${sizes.inner}>, ${sizes.blocks * (layers - 1)}>`)}  bottom: array<array<vec4f, ${sizes.inner}>, ${sizes.ends}>,
 }
 ${bindings.text}
-${activationText(network.activation, vector, tangents > 0)}
+${tangents > 0 ? bentActivationText(network.activation, vector) : activationText(network.activation, vector)}
 
 @compute @workgroup_size(${tiling.workgroupSize})
 fn gradient(

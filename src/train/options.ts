@@ -1,5 +1,6 @@
 import { invalid, PushforwardError } from "../errors.ts";
 import type { Flow } from "../flow/flow.ts";
+import { checkAllFinite, checkConditions, checkRunOptions } from "../flow/options.ts";
 import { checkFinite, checkInteger, checkKeys, checkWord, show } from "../options.ts";
 import { seedKey } from "../random/philox.ts";
 import type { MlpVelocity } from "../velocity/mlp.ts";
@@ -102,32 +103,26 @@ export function trainingPlan(
       `${what}: data is ${show(data)}, but a flow of dim ${dim} trains on a row-major [n, ${dim}] Float32Array of at least one row`,
     );
   }
-  const bad = data.findIndex((value) => !Number.isFinite(value));
-  if (bad >= 0)
-    throw invalid(
-      `${what}: data holds ${data[bad]} at row ${Math.floor(bad / dim)}, column ${bad % dim}: remove or repair that row`,
-    );
+  checkAllFinite(what, "data", data, dim);
   const rows = data.length / dim;
   if ("checkpoint" in o)
     throw new PushforwardError(
       "unsupported",
       `${what}: checkpoints are not in this version: keep flow.save() now and then`,
     );
-  checkLabels(what, velocity, rows, o);
-  if (o.signal !== undefined && typeof o.signal.throwIfAborted !== "function")
-    throw invalid(`${what}: signal is ${show(o.signal)}, but it is an AbortSignal`);
+  const { context } = checkConditions(
+    what,
+    { ...(o.labels && { labels: o.labels }), ...(o.context && { context: o.context }) },
+    rows,
+    velocity,
+  );
+  if (context) checkAllFinite(what, "context", context, velocity.context);
+  checkRunOptions(what, o.signal ? { signal: o.signal } : {});
   const rate = o.learningRate ?? 1e-3;
   if (typeof rate !== "function") checkFinite(`${what}: learningRate`, rate, 0);
-  const ema = o.ema === undefined ? undefined : checkFinite(`${what}: ema`, o.ema, 0, 1);
-  if (ema === 1)
-    throw invalid(
-      `${what}: ema is 1, but an average that never moves keeps the initial weights: pass for example 0.999`,
-    );
-  const clip = o.gradientClip === undefined ? undefined : checkFinite(`${what}: gradientClip`, o.gradientClip, 0);
-  if (clip === 0)
-    throw invalid(
-      `${what}: gradientClip is 0, but a positive number is the largest norm of a gradient: leave it out for no clipping`,
-    );
+  // an average that never moves would keep the initial weights
+  const ema = o.ema === undefined ? undefined : checkFinite(`${what}: ema`, o.ema, 0, 0.9999999);
+  const clip = o.gradientClip === undefined ? undefined : checkFinite(`${what}: gradientClip`, o.gradientClip, 1e-30);
   return {
     velocity,
     rows,
@@ -158,32 +153,6 @@ export function flowMatchingPlan(flow: Flow, data: Float32Array, o: FlowMatching
   if (o.labelDropout !== undefined && o.labels === undefined)
     throw invalid(`${what}: labelDropout was given, but there are no labels to drop: pass labels too`);
   return { ...plan, coupled, labelDropout: checkFinite(`${what}: labelDropout`, o.labelDropout ?? 0, 0, 1) };
-}
-
-function checkLabels(what: string, velocity: MlpVelocity, rows: number, { labels, context }: TrainingOptions): void {
-  if (labels !== undefined) {
-    if (velocity.classes === 0)
-      throw invalid(`${what}: labels were given, but this velocity has no classes: make it with mlp({ classes: … })`);
-    if (!(labels instanceof Uint32Array) || labels.length !== rows)
-      throw invalid(`${what}: labels is ${show(labels)}, but ${rows} rows need a Uint32Array of ${rows}`);
-    const bad = labels.findIndex((label) => label >= velocity.classes);
-    if (bad >= 0)
-      throw invalid(
-        `${what}: labels[${bad}] is ${labels[bad]}, but there are ${velocity.classes} classes, 0 to ${velocity.classes - 1}`,
-      );
-  }
-  if (velocity.context > 0) {
-    if (!(context instanceof Float32Array) || context.length !== rows * velocity.context) {
-      throw invalid(
-        `${what}: context is ${show(context)}, but ${rows} rows with ${velocity.context} context inputs need a Float32Array of ${rows * velocity.context}`,
-      );
-    }
-    const bad = context.findIndex((value) => !Number.isFinite(value));
-    if (bad >= 0) throw invalid(`${what}: context holds ${context[bad]} at index ${bad}: remove or repair that row`);
-  } else if (context !== undefined)
-    throw invalid(
-      `${what}: context was given, but this velocity has no context inputs: make it with mlp({ context: … })`,
-    );
 }
 
 function optimizerSettings(what: string, optimizer: Optimizer): Omit<AdamSettings, "ema" | "gradientClip"> {
