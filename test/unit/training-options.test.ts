@@ -29,7 +29,7 @@ const faults: [string, MlpOptions, Partial<FlowMatchingOptions>, RegExp][] = [
   ["a drop-out above 1", classes, { labels: new Uint32Array(2), labelDropout: 1.1 }, /labelDropout is 1\.1/],
   ["no context where it is needed", context, {}, /need a Float32Array of 4/],
   ["context of a wrong length", context, { context: new Float32Array(3) }, /need a Float32Array of 4/],
-  ["NaN in the context", context, { context: Float32Array.of(0, 1, Number.NaN, 3) }, /context holds NaN at row],
+  ["NaN in the context", context, { context: Float32Array.of(0, 1, Number.NaN, 3) }, /context holds NaN at row 1/],
   ["context without inputs for it", plain, { context: new Float32Array(2) }, /no context inputs/],
   ["an average beyond 1", plain, { ema: 1.5 }, /ema is 1\.5/],
   ["a clip of nothing", plain, { gradientClip: 0 }, /gradientClip is 0/],
