@@ -12,7 +12,9 @@ const shown = ["sample", "likelihood", "train"];
 export function withTable(text, report) {
   const name = `${report.adapter.description || report.adapter.vendor}, ${report.home}`;
   const [begin, end] = [`<!-- bench: ${name} -->`, `<!-- end of bench: ${name} -->`];
-  const rows = report.figures.filter((figure) => shown.includes(figure.suite)).map(cells);
+  const rows = report.figures
+    .filter(({ suite, work }) => shown.includes(suite) && !work.endsWith("sampling only"))
+    .map(cells);
   const block = [
     begin,
     `**${name}**, ${report.date.slice(0, 10)}, commit ${report.commit}${report.note ? `, ${report.note}` : ""}:`,
