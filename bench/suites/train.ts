@@ -7,7 +7,7 @@ import { spread } from "../statistics.ts";
 /** Training steps: flow matching against the rivals, maximum likelihood against its own forward solve. */
 export async function train(bench: Bench): Promise<void> {
   for (const batch of bench.quick ? [4096] : [256, 1024, 4096]) {
-    const stepsPerRun = Math.max(2, (bench.quick ? 8192 : 16_384) / batch);
+    const stepsPerRun = Math.max(2, (bench.quick ? 32_768 : 65_536) / batch);
     await compare(bench, {
       suite: "train",
       name: `flow matching, ${shapeOf(reference())}, batch ${batch}`,
