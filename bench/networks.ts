@@ -1,15 +1,7 @@
+import { generator } from "../test/gpu/inputs.ts";
 import type { Network, Work } from "./contender.ts";
 
-/** A small linear congruential generator: every contender gets the same numbers in every home. */
-function generator(seed: number): () => number {
-  let state = (seed * 7919 + 12345) % 2147483647;
-  return () => {
-    state = (state * 16807) % 2147483647;
-    return state / 2147483647;
-  };
-}
-
-/** `length` numbers, uniform in [−limit, limit). */
+/** `length` numbers, uniform in [−limit, limit): the same for every contender in every home. */
 export function uniform(length: number, limit: number, seed: number): Float32Array {
   const next = generator(seed);
   return Float32Array.from({ length }, () => limit * (2 * next() - 1));

@@ -1,4 +1,5 @@
 import { type Kernel, oncePerShape } from "./kernel.ts";
+import { column } from "./weight-gradient.ts";
 import { lines, wgsl } from "./wgsl.ts";
 
 /** Tile of {@link residentGradientKernel}. */
@@ -51,12 +52,7 @@ struct Params {
 @group(0) @binding(3) var<storage, read_write> partials: array<f32>;
 
 #if ${!whole}
-// our input rows are x, time, …; the network's own columns may have time first
-fn column(i: u32) -> u32 {
-  if (i < params.swap_x) { return i + params.swap_time; }
-  if (i < params.swap_x + params.swap_time) { return i - params.swap_x; }
-  return i;
-}
+${column}
 #endif
 
 @compute @workgroup_size(${residentWorkgroup})

@@ -11,6 +11,15 @@ export interface GradientTile {
 
 export const plainGradientTile: GradientTile = { outputs: 4, inputs: 4, workgroup: [8, 8] };
 
+/** Where an input's weights stand in its row of the matrix: our input rows are x, time, …; the network's own may have time first. */
+export const column = wgsl`
+fn column(i: u32) -> u32 {
+  if (i < params.swap_x) { return i + params.swap_time; }
+  if (i < params.swap_x + params.swap_time) { return i - params.swap_x; }
+  return i;
+}
+`;
+
 /**
  * Partial weight gradients of one layer: ∂W[o][i] = Σ_p ā[o][p] h[i][p] over one segment of the particles, and ∂b[o] as an
  * input that is 1 for the first `value_vectors` and 0 for the tangents behind them. Written in the flat order of the parameters,
@@ -50,12 +59,7 @@ struct Params {
 @group(0) @binding(2) var<storage, read> inputs: array<vec4f>;
 @group(0) @binding(3) var<storage, read_write> partials: array<f32>;
 
-// our input rows are x, time, …; the network's own columns may have time first
-fn column(i: u32) -> u32 {
-  if (i < params.swap_x) { return i + params.swap_time; }
-  if (i < params.swap_x + params.swap_time) { return i - params.swap_x; }
-  return i;
-}
+${column}
 
 fn put(place: u32, value: f32) {
   if (params.accumulate != 0u) { partials[place] += value; } else { partials[place] = value; }

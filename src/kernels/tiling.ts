@@ -22,7 +22,7 @@ export function chooseTiling(info: GpuInfo, maxUniformBytes: number, mlp: Narrow
 }
 
 /** Subgroup size where lanes should fetch weights for each other: on software adapters, whose loads are slow; else 0. */
-export function subgroupForWeights(info: GpuInfo): number {
+export function subgroupForWeights(info: Pick<GpuInfo, "software" | "subgroupSize">): number {
   return info.software && info.subgroupSize >= 4 && info.subgroupSize <= 8 ? info.subgroupSize : 0;
 }
 

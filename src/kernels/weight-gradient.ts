@@ -14,7 +14,7 @@ const mostBytes = 64 << 20;
 export type GradientDevice = Pick<GpuInfo, "software" | "subgroupSize">;
 
 function residentTile(device: GradientDevice, inputs: number): Omit<ResidentTile, "whole" | "accumulate"> {
-  const subgroup = subgroupForWeights(device as GpuInfo);
+  const subgroup = subgroupForWeights(device);
   return { vectors: subgroup > 0 ? 4 : 8, inputs: Math.min(16, Math.ceil(inputs / 4) * 4), subgroup };
 }
 

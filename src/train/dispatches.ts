@@ -7,8 +7,6 @@ import { type Dispatch, f32, packParams, u32 } from "../gpu/kernel.ts";
 import { streams } from "../random/philox.ts";
 import { conditionInputs, type MlpVelocity, timeInputs } from "../velocity/mlp.ts";
 
-export { largestBatch } from "./largest-batch.ts";
-
 const fourierOf = (velocity: MlpVelocity) => (velocity.time === "concat" ? 0 : velocity.time.fourier);
 
 /** Draws a batch whose first sample has the number `first` since the start of training. */

@@ -3,6 +3,7 @@ import type { Flow } from "../flow/flow.ts";
 import { checkAllFinite, checkConditions, particleCount } from "../flow/options.ts";
 import { featureMajor, logScale, particleMultiple } from "../flow/trajectory.ts";
 import { Arena } from "../gpu/arena.ts";
+import type { Dispatch } from "../gpu/kernel.ts";
 import { readBack } from "../gpu/read.ts";
 import { planDrawRows } from "../kernels/likelihood-training.ts";
 import { drawProbes, importParticles } from "../kernels/particles.ts";
@@ -45,6 +46,24 @@ function workOf(flow: Flow, velocity: MlpVelocity, solve: LikelihoodSolve, condi
   };
 }
 
+/** Has the engine pack the weights for its own kernels where they have changed; what the arena has of that name is packed already. */
+async function lendShared({ engine }: LikelihoodWork, arena: Arena): Promise<void> {
+  for (const [name, buffer] of await engine.shared()) if (!arena.has(name)) arena.lend(name, buffer);
+}
+
+/** The probes of samples `first`, `first + 1`, …, unless they are given or not needed. */
+function drawnProbes(
+  { divergence, velocity }: LikelihoodWork,
+  capacity: number,
+  first: number,
+  key: readonly [number, number],
+): Dispatch[] {
+  if (divergence.mode !== "probes" || divergence.kind === "given") return [];
+  const { kind, count } = divergence;
+  const { dim } = velocity;
+  return [drawProbes({ kind, capacity, dim, count, first, key, stream: streams.probe, probes: names.probes })];
+}
+
 const capacityOf = (count: number) => Math.ceil(count / particleMultiple) * particleMultiple;
 
 /** The steps of a training run whose options have been checked. */
@@ -63,11 +82,10 @@ export function runMaximumLikelihood(
   };
   const solve = likelihoodSolve(likelihoodTraining, options, velocity.dim, batchSize);
   const work = workOf(flow, velocity, solve, conditions);
-  return trainingLoop(flow, options, plan, likelihoodTask(likelihoodTraining, flow, data, options, plan, work));
+  return trainingLoop(flow, options, plan, likelihoodTask(flow, data, options, plan, work));
 }
 
 function likelihoodTask(
-  what: string,
   flow: Flow,
   data: Float32Array,
   { labels, context }: MaximumLikelihoodOptions,
@@ -76,13 +94,13 @@ function likelihoodTask(
 ): TrainingTask {
   const { velocity, batchSize } = plan;
   const { dim } = velocity;
-  const { backward, divergence } = work;
+  const { backward } = work;
   const capacity = capacityOf(batchSize);
   const chunk: Chunk = { start: 0, count: batchSize, capacity, maxFlops: flopsPerDispatch(flow.gpu) };
   const { mean, scale } = affineRows(flow);
   const affine = Float32Array.of(...mean, ...scale);
   return {
-    what,
+    what: likelihoodTraining,
     backward,
     capacity,
     buffers: mergeBuffers([
@@ -94,8 +112,7 @@ function likelihoodTask(
       ...(context ? [{ name: "all context", bytes: context.byteLength, data: context }] : []),
     ]),
     async batch(step, arena) {
-      // the engine packs the weights for its own kernels when they have changed
-      for (const [name, buffer] of await work.engine.shared()) if (!arena.has(name)) arena.lend(name, buffer);
+      await lendShared(work, arena);
       const first = step * batchSize;
       return [
         planDrawRows({
@@ -115,20 +132,7 @@ function likelihoodTask(
             ...(context ? { context: ["all context", "context"] as [string, string] } : {}),
           },
         }),
-        ...(divergence.mode === "probes" && divergence.kind !== "given"
-          ? [
-              drawProbes({
-                kind: divergence.kind,
-                capacity,
-                dim,
-                count: divergence.count,
-                first,
-                key: plan.key,
-                stream: streams.probe,
-                probes: names.probes,
-              }),
-            ]
-          : []),
+        ...drawnProbes(work, capacity, first, plan.key),
       ];
     },
     gradient: (maxFlops) => planLikelihoodGradient(work, { ...chunk, maxFlops }),
@@ -156,7 +160,7 @@ export async function givenLikelihoodGradients(
   const work = workOf(flow, velocity, solve, checkConditions(what, options, count, velocity));
   const { vectors } = solve.divergence;
   const { gpu } = flow;
-  const { backward, divergence } = work;
+  const { backward } = work;
   const key = seedKey(options.seed ?? 0);
   const parameters = parameterCount(velocity);
   const capacity = capacityOf(count);
@@ -185,25 +189,12 @@ export async function givenLikelihoodGradients(
           : []),
       ]),
     );
-    for (const [name, buffer] of await work.engine.shared()) if (!arena.has(name)) arena.lend(name, buffer);
+    await lendShared(work, arena);
     const pacer = new Pacer(gpu, undefined);
     await pacer.submit(arena, what, [
       ...planPackings(backward),
       importParticles({ count, capacity, dim, rows: "rows", state: names.state, affine: "affine" }),
-      ...(divergence.mode === "probes" && divergence.kind !== "given"
-        ? [
-            drawProbes({
-              kind: divergence.kind,
-              capacity,
-              dim,
-              count: divergence.count,
-              first: 0,
-              key,
-              stream: streams.probe,
-              probes: names.probes,
-            }),
-          ]
-        : []),
+      ...drawnProbes(work, capacity, 0, key),
       ...planLikelihoodGradient(work, chunk),
       planReduceGradient({ count: parameters, segments: backward.copies(capacity), norm: false }),
     ]);
