@@ -1,15 +1,27 @@
+import { invalid } from "../errors.ts";
 import type { Gpu } from "../gpu/gpu.ts";
 import type { Dispatch, PlannedBuffer } from "../gpu/kernel.ts";
 import { drawProbes, exportParticles, importParticles } from "../kernels/particles.ts";
 import { type Chunk, type Conditions, type Engine, type Evaluation, names } from "../ode/engine.ts";
+import { checkFinite } from "../options.ts";
 import { seedKey, streams } from "../random/philox.ts";
 import type { Job, RunOptions } from "../schedule/job.ts";
 import { runJob } from "../schedule/run.ts";
-import type { DivergencePlan } from "./options.ts";
+import type { Flow } from "./flow.ts";
+import {
+  type CallOptions,
+  checkConditions,
+  checkRunOptions,
+  type Divergence,
+  type DivergencePlan,
+  divergencePlan,
+  particleCount,
+} from "./options.ts";
+import { conditioning } from "./requests.ts";
 import { featureMajor, particleMultiple } from "./trajectory.ts";
 
 /** One evaluation of the field at given states and times. */
-export interface EvaluationRequest {
+interface EvaluationRequest {
   readonly output: Evaluation;
   readonly engine: Engine;
   readonly count: number;
@@ -22,7 +34,7 @@ export interface EvaluationRequest {
 }
 
 /** The evaluation as a job. Its outputs are `velocity`, `product` (both [n, dim]) or `divergence` ([n]). */
-export function evaluationJob(request: EvaluationRequest, shared: ReadonlyMap<string, GPUBuffer>, gpu: Gpu): Job {
+function evaluationJob(request: EvaluationRequest, shared: ReadonlyMap<string, GPUBuffer>, gpu: Gpu): Job {
   const { engine, output, x, t, tangent, conditions, divergence } = request;
   const { dim } = engine;
   const mode = output === "divergence" ? divergence.mode : ({ mode: "none" } as const);
@@ -118,8 +130,46 @@ export function evaluationJob(request: EvaluationRequest, shared: ReadonlyMap<st
   };
 }
 
-/** Runs an evaluation and gathers it; arrays that it does not produce are empty. */
-export async function runEvaluation(gpu: Gpu, job: Job, options: RunOptions) {
+/** Checks the arguments of an evaluation and runs it; arrays that it does not produce are empty. */
+export async function evaluate(
+  flow: Flow,
+  output: Evaluation,
+  x: Float32Array,
+  t: number | Float32Array,
+  options: CallOptions & { divergence?: Divergence; seed?: number },
+  tangent?: Float32Array,
+): Promise<{ velocity: Float32Array; divergence: Float32Array; product: Float32Array }> {
+  const n = particleCount(output, "x", x, flow.dim);
+  if (t instanceof Float32Array) {
+    if (t.length !== n)
+      throw invalid(
+        `${output}: t has ${t.length} values, but there are ${n} particles: pass one time, or one per particle`,
+      );
+    const bad = t.findIndex((time) => !Number.isFinite(time));
+    if (bad >= 0) throw invalid(`${output}: t[${bad}] is ${t[bad]}, but a time is a finite number`);
+  } else checkFinite(`${output}: t`, t);
+  if (output === "jvp" || output === "vjp") {
+    const name = output === "jvp" ? "tangent" : "cotangent";
+    if (particleCount(output, name, tangent, flow.dim) !== n) {
+      throw invalid(`${output}: ${name} has ${tangent?.length} values, but it has the shape of x, ${x.length}`);
+    }
+  }
+  const request: Omit<EvaluationRequest, "engine"> = {
+    output,
+    count: n,
+    x,
+    t,
+    tangent,
+    divergence: divergencePlan(output, options.divergence, flow.dim, n),
+    seed: options.seed ?? 0,
+    conditions: checkConditions(output, options, n, conditioning(flow)),
+  };
+  const running = checkRunOptions(output, options);
+  const engine = await (output === "vjp" ? flow.reverseEngine() : flow.forwardEngine());
+  return gather(flow.gpu, evaluationJob({ ...request, engine }, await engine.shared(), flow.gpu), running);
+}
+
+async function gather(gpu: Gpu, job: Job, options: RunOptions) {
   const parts: Record<"velocity" | "divergence" | "product", Float32Array[]> = {
     velocity: [],
     divergence: [],

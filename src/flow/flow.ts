@@ -1,40 +1,30 @@
 import { invalid, PushforwardError } from "../errors.ts";
 import { Gpu } from "../gpu/gpu.ts";
-import type { Engine } from "../ode/engine.ts";
-import { fusedMlpEngine, wgslEngine } from "../ode/fused-engine.ts";
-import { defaultSolver, saveIndices, type TimeGrid, timeGrid } from "../ode/grid.ts";
-import { layeredEngine } from "../ode/layered-engine.ts";
-import { checkFinite, checkInteger, checkKeys, checkWord, show } from "../options.ts";
+import type { Engine, Evaluation } from "../ode/engine.ts";
+import { type Engines, mlpEngines, wgslEngines } from "../ode/engines.ts";
+import { checkKeys, show } from "../options.ts";
 import { seedKey } from "../random/philox.ts";
 import { initialParameters } from "../velocity/initialisation.ts";
 import { type MlpVelocity, parameterTensors } from "../velocity/mlp.ts";
-import { narrowMlp } from "../velocity/narrow-layout.ts";
 import { flatten, Parameters, unflatten } from "../velocity/parameters.ts";
 import type { WgslVelocity } from "../velocity/wgsl.ts";
-import { type EvaluationRequest, evaluationJob, runEvaluation } from "./evaluation.ts";
 import { loadFlow, saveFlow } from "./file.ts";
-import {
-  type CallOptions,
-  callKeys,
-  checkConditions,
-  checkRunOptions,
-  type Divergence,
-  divergencePlan,
-  particleCount,
-  type SolveOptions,
-  solveKeys,
-} from "./options.ts";
+import { type CallOptions, callKeys, type Divergence, type SolveOptions } from "./options.ts";
+import { logProbRequest, pushRequest, sampleRequest, sampleStreamRequest } from "./requests.ts";
 import {
   chunks,
   collect,
   type LogProb,
+  logProbResult,
   type ResidentSamples,
   type ResidentTrajectory,
   type Samples,
   type Trajectory,
 } from "./results.ts";
 import { checkNormalization, type Normalization, type Source, type SourceSpec, sourceSpec } from "./source.ts";
-import type { LogProbMode, TrajectoryRequest } from "./trajectory.ts";
+
+/** What is not needed to push, sample and score with a narrow network is loaded when it is first used. */
+const analysis = () => import("./on-demand.ts");
 
 export interface FlowOptions {
   velocity: MlpVelocity | WgslVelocity;
@@ -83,8 +73,7 @@ export class Flow {
   /** @internal */ readonly source: SourceSpec;
   /** @internal */ readonly normalization: Normalization | undefined;
   readonly #parameters: Parameters | undefined;
-  readonly #engine: Engine;
-  readonly #layered: Engine | undefined;
+  readonly #engines: Engines;
   #disposed = false;
 
   private constructor(gpu: Gpu, o: FlowOptions) {
@@ -97,7 +86,7 @@ export class Flow {
     if (velocity.kind === "wgsl") {
       if (o.weights !== undefined)
         throw invalid("Flow.create: weights were given, but a wgslVelocity has none: leave them out");
-      this.#engine = wgslEngine(velocity);
+      this.#engines = wgslEngines(velocity);
       return;
     }
     const initial =
@@ -105,9 +94,7 @@ export class Flow {
         ? initialParameters(velocity, o.seed ?? 0)
         : flatten(parameterTensors(velocity), o.weights);
     this.#parameters = new Parameters(gpu, velocity, initial);
-    this.#layered = layeredEngine(gpu, velocity, this.#parameters);
-    const narrow = narrowMlp(velocity);
-    this.#engine = narrow ? fusedMlpEngine(gpu, velocity, narrow, this.#parameters) : this.#layered;
+    this.#engines = mlpEngines(gpu, velocity, this.#parameters);
   }
 
   /**
@@ -158,15 +145,9 @@ export class Flow {
 
   /** @internal The parameters on the device. */
   get parameters(): Parameters {
-    this.#assertAlive();
+    this.assertAlive();
     if (!this.#parameters) throw new PushforwardError("unsupported", "a wgslVelocity has no weights: use an mlp");
     return this.#parameters;
-  }
-
-  /** @internal How this flow's field is planned on the device. */
-  get engine(): Engine {
-    this.#assertAlive();
-    return this.#engine;
   }
 
   /** Copies of all weights: "net.0.weight" [out, in], "net.0.bias" [out], "net.2.weight", … */
@@ -229,29 +210,7 @@ export class Flow {
   push(x: Float32Array, options: PushOptions & { output: "gpu" }): Promise<ResidentTrajectory>;
   push(x: Float32Array, options?: PushOptions): Promise<Trajectory>;
   async push(x: Float32Array, options: PushOptions = {}): Promise<Trajectory | ResidentTrajectory> {
-    checkKeys("push", options, [...solveKeys, "from", "to", "saveAt", "logProb"]);
-    const n = particleCount("push", "x", x, this.dim);
-    const from = this.#time("push: from", options.from ?? 0);
-    const { logProb } = options;
-    let mode: LogProbMode = { kind: "none" };
-    if (logProb instanceof Float32Array) {
-      if (logProb.length !== n)
-        throw invalid(
-          `push: logProb has ${logProb.length} values, but there are ${n} particles: pass log p at \`from\` for each`,
-        );
-      mode = { kind: "forward", start: logProb };
-    } else if (logProb === true) {
-      if (from !== 0) {
-        throw invalid(
-          `push: logProb is true, but at from = ${from} only the caller can know log p: pass it as a Float32Array [n] (logProb(x, { at: ${from} }) computes it)`,
-        );
-      }
-      mode = { kind: "forward", start: "source" };
-    } else if (logProb !== undefined && logProb !== false) {
-      throw invalid(`push: logProb is ${show(logProb)}, but it is a Float32Array [n], true or false`);
-    }
-    const request = this.#request("push", n, options, from, this.#time("push: to", options.to ?? 1), { rows: x }, mode);
-    return collect(this.gpu, await this.#shared(), request, options);
+    return collect(this, pushRequest(this, "push", x, options), options);
   }
 
   /**
@@ -262,9 +221,7 @@ export class Flow {
   sample(count: number, options: SampleOptions & { output: "gpu" }): Promise<ResidentSamples>;
   sample(count: number, options?: SampleOptions): Promise<Samples>;
   async sample(count: number, options: SampleOptions = {}): Promise<Samples | ResidentSamples> {
-    const request = this.#sampleRequest("sample", count, options, 0);
-    const result = await collect(this.gpu, await this.#shared(), request, options);
-    return { ...result, count };
+    return { ...(await collect(this, sampleRequest(this, "sample", count, options), options)), count };
   }
 
   /** {@link Flow.sample} as a stream of chunks, in order; host and device memory are bounded by the chunk. */
@@ -272,9 +229,7 @@ export class Flow {
     count: number,
     options: Omit<SampleOptions, "output"> = {},
   ): AsyncIterableIterator<Samples & { start: number }> {
-    checkKeys("sampleStream", options, [...solveKeys.filter((key) => key !== "output"), "to", "saveAt", "logProb"]);
-    const request = this.#sampleRequest("sampleStream", count, options, 0);
-    for await (const { start, result } of chunks(this.gpu, await this.#shared(), request, options)) {
+    for await (const { start, result } of chunks(this, sampleStreamRequest(this, count, options), options)) {
       yield { ...result, start, count: result.x.length / this.dim };
     }
   }
@@ -286,139 +241,37 @@ export class Flow {
    * @throws PushforwardError `invalid-argument`; `unsupported` for a WGSL field without a divergence.
    */
   async logProb(x: Float32Array, options: LogProbOptions = {}): Promise<LogProb> {
-    checkKeys("logProb", options, [...solveKeys.filter((key) => key !== "output"), "at"]);
-    const n = particleCount("logProb", "x", x, this.dim);
-    const at = this.#time("logProb: at", options.at ?? 1);
-    const request = this.#request("logProb", n, options, at, 0, { rows: x }, { kind: "backward" });
-    const result = await collect(
-      this.gpu,
-      await this.#shared(),
-      { ...request, unitsIn: "data" },
-      { ...options, output: "cpu" },
-    );
-    return {
-      logProb: result.logProb ?? new Float32Array(0),
-      x0: result.x,
-      ...(result.standardError && { standardError: result.standardError }),
-      nfe: result.nfe,
-      nonFinite: result.nonFinite,
-    };
+    const request = logProbRequest(this, "logProb", x, options);
+    return logProbResult(await collect(this, request, { ...options, output: "cpu" }));
   }
 
-  #assertAlive(): void {
+  /** @internal */
+  assertAlive(): void {
     if (this.#disposed) throw invalid("this flow has been disposed: create or load it again");
     this.gpu.assertUsable();
   }
 
-  /** A time of the flow: finite and within [0, 1], because the field is defined nowhere else. */
-  #time(what: string, t: number): number {
-    return checkFinite(what, t, 0, 1);
+  /** @internal How this flow's field is planned on the device, for solves and all evaluations but Jᵀ·w. */
+  forwardEngine(): Promise<Engine> {
+    this.assertAlive();
+    return this.#engines.forward();
   }
 
-  get #conditioning(): { classes: number; context: number } {
-    return this.velocitySpec.kind === "mlp" ? this.velocitySpec : { classes: 0, context: 0 };
-  }
-
-  #shared(engine: Engine = this.#engine): Promise<ReadonlyMap<string, GPUBuffer>> {
-    this.#assertAlive();
-    return engine.shared();
-  }
-
-  #request(
-    what: string,
-    n: number,
-    options: PushOptions,
-    from: number,
-    to: number,
-    start: TrajectoryRequest["start"],
-    logProb: LogProbMode,
-  ): TrajectoryRequest {
-    this.#assertAlive();
-    checkRunOptions(what, options);
-    if (options.output !== undefined) checkWord(`${what}: output`, options.output, ["cpu", "gpu"]);
-    seedKey(options.seed ?? 0);
-    const grid: TimeGrid = timeGrid(what, options.solver ?? defaultSolver, from, to);
-    return {
-      what,
-      count: n,
-      engine: this.#engine,
-      source: this.source,
-      grid,
-      start,
-      save: saveIndices(what, grid, options.saveAt),
-      logProb,
-      divergence: divergencePlan(what, options.divergence, this.dim, n),
-      seed: options.seed ?? 0,
-      conditions: checkConditions(what, options, n, this.#conditioning),
-      normalization: this.normalization,
-      unitsIn: "flow",
-      unitsOut: "flow",
-      wantStart: false,
-    };
-  }
-
-  #sampleRequest(what: string, count: number, options: SampleOptions, first: number): TrajectoryRequest {
-    checkKeys(what, options, [...solveKeys, "to", "saveAt", "logProb"]);
-    checkInteger(`${what}: count`, count, 0);
-    if (options.logProb !== undefined && typeof options.logProb !== "boolean") {
-      throw invalid(
-        `${what}: logProb is ${show(options.logProb)}, but it is true or false: the source's log-density is known`,
-      );
-    }
-    const seed = options.seed ?? 0;
-    const mode: LogProbMode = options.logProb === true ? { kind: "forward", start: "source" } : { kind: "none" };
-    const request = this.#request(
-      what,
-      count,
-      options,
-      0,
-      this.#time(`${what}: to`, options.to ?? 1),
-      { seed, first },
-      mode,
-    );
-    return { ...request, unitsOut: "data", wantStart: true };
+  /** @internal How Jᵀ·w is planned. */
+  reverseEngine(): Promise<Engine> {
+    this.assertAlive();
+    return this.#engines.reverse();
   }
 
   async #evaluate(
-    output: EvaluationRequest["output"],
+    output: Evaluation,
     x: Float32Array,
     t: number | Float32Array,
     options: CallOptions & { divergence?: Divergence; seed?: number },
     tangent?: Float32Array,
   ): Promise<{ velocity: Float32Array; divergence: Float32Array; product: Float32Array }> {
-    this.#assertAlive();
-    const n = particleCount(output, "x", x, this.dim);
-    if (t instanceof Float32Array) {
-      if (t.length !== n)
-        throw invalid(
-          `${output}: t has ${t.length} values, but there are ${n} particles: pass one time, or one per particle`,
-        );
-      const bad = t.findIndex((time) => !Number.isFinite(time));
-      if (bad >= 0) throw invalid(`${output}: t[${bad}] is ${t[bad]}, but a time is a finite number`);
-    } else checkFinite(`${output}: t`, t);
-    if (output === "jvp" || output === "vjp") {
-      const name = output === "jvp" ? "tangent" : "cotangent";
-      if (particleCount(output, name, tangent, this.dim) !== n) {
-        throw invalid(`${output}: ${name} has ${tangent?.length} values, but it has the shape of x, ${x.length}`);
-      }
-    }
-    const engine = output === "vjp" ? (this.#layered ?? this.#engine) : this.#engine;
-    const request: EvaluationRequest = {
-      output,
-      engine,
-      count: n,
-      x,
-      t,
-      tangent,
-      divergence: divergencePlan(output, options.divergence, this.dim, n),
-      seed: options.seed ?? 0,
-      conditions: checkConditions(output, options, n, this.#conditioning),
-    };
-    return runEvaluation(
-      this.gpu,
-      evaluationJob(request, await this.#shared(engine), this.gpu),
-      checkRunOptions(output, options),
-    );
+    this.assertAlive();
+    return (await analysis()).evaluate(this, output, x, t, options, tangent);
   }
 
   /** Frees the flow's GPU memory. May be called twice; any other call after it is an error. */

@@ -1,6 +1,6 @@
-import type { Gpu } from "../gpu/gpu.ts";
 import type { RunOptions } from "../schedule/job.ts";
 import { runJob } from "../schedule/run.ts";
+import type { Flow } from "./flow.ts";
 import { checkRunOptions, type Output } from "./options.ts";
 import { functionEvaluations, outputs, type TrajectoryRequest, trajectoryJob } from "./trajectory.ts";
 
@@ -50,8 +50,7 @@ export type ResidentSamples = Resident<Samples>;
 export type ResidentLogProb = Resident<LogProb>;
 
 /** Floats per particle of each output that a request has, and how many rows of n particles it has. */
-function shapes(request: TrajectoryRequest): Map<string, { floats: number; rows: number }> {
-  const { dim } = request.engine;
+function shapes(dim: number, request: TrajectoryRequest): Map<string, { floats: number; rows: number }> {
   const tracks = request.logProb.kind !== "none";
   const { mode } = request.divergence;
   const result = new Map([[outputs.x as string, { floats: dim, rows: 1 }]]);
@@ -89,12 +88,14 @@ function assemble(
 
 /** Runs a solve and gathers all of it on the host or, for `output: "gpu"`, on the device. */
 export async function collect(
-  gpu: Gpu,
-  shared: ReadonlyMap<string, GPUBuffer>,
+  flow: Flow,
   request: TrajectoryRequest,
   options: RunOptions & { output?: Output },
 ): Promise<Trajectory & { x0?: Float32Array }> {
-  const layout = shapes(request);
+  const { gpu } = flow;
+  const layout = shapes(flow.dim, request);
+  const engine = await flow.forwardEngine();
+  const shared = await engine.shared();
   const onDevice = options.output === "gpu";
   const resident = new Map<string, GPUBuffer>();
   const arrays = new Map<string, Float32Array>();
@@ -106,7 +107,7 @@ export async function collect(
         resident.set(name, await gpu.buffers.acquire(Math.max(16, length * 4), "storage", `${request.what}: ${name}`));
       else arrays.set(name, new Float32Array(length));
     }
-    const job = trajectoryJob({ ...request, resident }, shared, gpu.device.limits.maxStorageBufferBindingSize);
+    const job = trajectoryJob(engine, { ...request, resident }, shared, gpu.device.limits.maxStorageBufferBindingSize);
     for await (const chunk of runJob(gpu, job, checkRunOptions(request.what, options))) {
       nonFinite += new Uint32Array(chunk.outputs.get(outputs.nonFinite) ?? new ArrayBuffer(4))[0] ?? 0;
       for (const [name, array] of arrays) {
@@ -129,12 +130,13 @@ export async function collect(
 
 /** Runs a solve and yields the result of every chunk, in order. */
 export async function* chunks(
-  gpu: Gpu,
-  shared: ReadonlyMap<string, GPUBuffer>,
+  flow: Flow,
   request: TrajectoryRequest,
   options: RunOptions,
 ): AsyncGenerator<{ start: number; result: Trajectory & { x0?: Float32Array } }> {
-  const job = trajectoryJob(request, shared, gpu.device.limits.maxStorageBufferBindingSize);
+  const { gpu } = flow;
+  const engine = await flow.forwardEngine();
+  const job = trajectoryJob(engine, request, await engine.shared(), gpu.device.limits.maxStorageBufferBindingSize);
   for await (const chunk of runJob(gpu, job, checkRunOptions(request.what, options))) {
     const nonFinite = new Uint32Array(chunk.outputs.get(outputs.nonFinite) ?? new ArrayBuffer(4))[0] ?? 0;
     const arrays = new Map<string, Float32Array>();
@@ -142,4 +144,15 @@ export async function* chunks(
       if (name !== outputs.nonFinite) arrays.set(name, new Float32Array(bytes));
     yield { start: chunk.start, result: assemble(request, arrays, nonFinite) };
   }
+}
+
+/** What {@link Flow.logProb} gives, from a solve back to the source. */
+export function logProbResult({ logProb, x, standardError, nfe, nonFinite }: Trajectory): LogProb {
+  return {
+    logProb: logProb ?? new Float32Array(0),
+    x0: x,
+    ...(standardError && { standardError }),
+    nfe,
+    nonFinite,
+  };
 }

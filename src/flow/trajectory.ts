@@ -27,7 +27,6 @@ export type LogProbMode =
 export interface TrajectoryRequest {
   readonly what: string;
   readonly count: number;
-  readonly engine: Engine;
   readonly source: SourceSpec;
   readonly grid: TimeGrid;
   /** Where the particles come from: rows from the host, or draws from the source. */
@@ -72,11 +71,12 @@ export function logScale(normalization: Normalization | undefined): number {
 
 /** The solve as a job: how each chunk of particles is uploaded, integrated, and brought back. */
 export function trajectoryJob(
+  engine: Engine,
   request: TrajectoryRequest,
   shared: ReadonlyMap<string, GPUBuffer>,
   maxBindingBytes: number,
 ): Job {
-  const { engine, grid, save, logProb, divergence, normalization } = request;
+  const { grid, save, logProb, divergence, normalization } = request;
   const { dim } = engine;
   const tracks = logProb.kind !== "none";
   const mode = tracks ? divergence.mode : ({ mode: "none" } as const);

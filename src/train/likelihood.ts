@@ -33,10 +33,15 @@ import {
 import { affineRows, type TrainingStep, type TrainingTask, trainingLoop } from "./loop.ts";
 import { type TrainingPlan, trainableVelocity } from "./options.ts";
 
-function workOf(flow: Flow, velocity: MlpVelocity, solve: LikelihoodSolve, conditions: Conditions): LikelihoodWork {
+async function workOf(
+  flow: Flow,
+  velocity: MlpVelocity,
+  solve: LikelihoodSolve,
+  conditions: Conditions,
+): Promise<LikelihoodWork> {
   return {
     velocity,
-    engine: flow.engine,
+    engine: await flow.forwardEngine(),
     backward: backwardOf(flow, velocity),
     source: flow.source,
     grid: solve.grid,
@@ -67,7 +72,7 @@ function drawnProbes(
 const capacityOf = (count: number) => Math.ceil(count / particleMultiple) * particleMultiple;
 
 /** The steps of a training run whose options have been checked. */
-export function runMaximumLikelihood(
+export async function* runMaximumLikelihood(
   flow: Flow,
   data: Float32Array,
   options: MaximumLikelihoodOptions,
@@ -81,8 +86,8 @@ export function runMaximumLikelihood(
     guidance: 1,
   };
   const solve = likelihoodSolve(likelihoodTraining, options, velocity.dim, batchSize);
-  const work = workOf(flow, velocity, solve, conditions);
-  return trainingLoop(flow, options, plan, likelihoodTask(flow, data, options, plan, work));
+  const work = await workOf(flow, velocity, solve, conditions);
+  return yield* trainingLoop(flow, options, plan, likelihoodTask(flow, data, options, plan, work));
 }
 
 function likelihoodTask(
@@ -157,7 +162,7 @@ export async function givenLikelihoodGradients(
     );
   checkAllFinite(what, "x", x, dim);
   const solve = likelihoodSolve(what, options, dim, count);
-  const work = workOf(flow, velocity, solve, checkConditions(what, options, count, velocity));
+  const work = await workOf(flow, velocity, solve, checkConditions(what, options, count, velocity));
   const { vectors } = solve.divergence;
   const { gpu } = flow;
   const { backward } = work;

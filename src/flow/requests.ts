@@ -1,0 +1,116 @@
+import { invalid } from "../errors.ts";
+import { defaultSolver, saveIndices, timeGrid } from "../ode/grid.ts";
+import { checkFinite, checkInteger, checkKeys, checkWord, show } from "../options.ts";
+import { seedKey } from "../random/philox.ts";
+import type { Flow, LogProbOptions, PushOptions, SampleOptions } from "./flow.ts";
+import { checkConditions, checkRunOptions, divergencePlan, particleCount, solveKeys } from "./options.ts";
+import type { LogProbMode, TrajectoryRequest } from "./trajectory.ts";
+
+/** Options of solves whose results go to the host anyway. */
+const hostKeys = solveKeys.filter((key) => key !== "output");
+
+/** A time of the flow: finite and within [0, 1], because the field is defined nowhere else. */
+export function flowTime(what: string, t: number): number {
+  return checkFinite(what, t, 0, 1);
+}
+
+/** Class and context inputs of a flow's field. */
+export function conditioning({ velocitySpec }: Flow): { classes: number; context: number } {
+  return velocitySpec.kind === "mlp" ? velocitySpec : { classes: 0, context: 0 };
+}
+
+function solveRequest(
+  flow: Flow,
+  what: string,
+  n: number,
+  options: PushOptions,
+  from: number,
+  to: number,
+  start: TrajectoryRequest["start"],
+  logProb: LogProbMode,
+): TrajectoryRequest {
+  flow.assertAlive();
+  checkRunOptions(what, options);
+  if (options.output !== undefined) checkWord(`${what}: output`, options.output, ["cpu", "gpu"]);
+  seedKey(options.seed ?? 0);
+  const grid = timeGrid(what, options.solver ?? defaultSolver, from, to);
+  return {
+    what,
+    count: n,
+    source: flow.source,
+    grid,
+    start,
+    save: saveIndices(what, grid, options.saveAt),
+    logProb,
+    divergence: divergencePlan(what, options.divergence, flow.dim, n),
+    seed: options.seed ?? 0,
+    conditions: checkConditions(what, options, n, conditioning(flow)),
+    normalization: flow.normalization,
+    unitsIn: "flow",
+    unitsOut: "flow",
+    wantStart: false,
+  };
+}
+
+/** The checked request of {@link Flow.push} and its stream. */
+export function pushRequest(flow: Flow, what: string, x: Float32Array, options: PushOptions): TrajectoryRequest {
+  checkKeys(what, options, [...solveKeys, "from", "to", "saveAt", "logProb"]);
+  const n = particleCount(what, "x", x, flow.dim);
+  const from = flowTime(`${what}: from`, options.from ?? 0);
+  const { logProb } = options;
+  let mode: LogProbMode = { kind: "none" };
+  if (logProb instanceof Float32Array) {
+    if (logProb.length !== n)
+      throw invalid(
+        `${what}: logProb has ${logProb.length} values, but there are ${n} particles: pass log p at \`from\` for each`,
+      );
+    mode = { kind: "forward", start: logProb };
+  } else if (logProb === true) {
+    if (from !== 0) {
+      throw invalid(
+        `${what}: logProb is true, but at from = ${from} only the caller can know log p: pass it as a Float32Array [n] (logProb(x, { at: ${from} }) computes it)`,
+      );
+    }
+    mode = { kind: "forward", start: "source" };
+  } else if (logProb !== undefined && logProb !== false) {
+    throw invalid(`${what}: logProb is ${show(logProb)}, but it is a Float32Array [n], true or false`);
+  }
+  return solveRequest(flow, what, n, options, from, flowTime(`${what}: to`, options.to ?? 1), { rows: x }, mode);
+}
+
+/** The checked request of {@link Flow.sample} and of what draws samples; the first particle has index `first`. */
+export function sampleRequest(
+  flow: Flow,
+  what: string,
+  count: number,
+  options: SampleOptions,
+  first = 0,
+): TrajectoryRequest {
+  checkKeys(what, options, [...solveKeys, "to", "saveAt", "logProb"]);
+  checkInteger(`${what}: count`, count, 0);
+  if (options.logProb !== undefined && typeof options.logProb !== "boolean") {
+    throw invalid(
+      `${what}: logProb is ${show(options.logProb)}, but it is true or false: the source's log-density is known`,
+    );
+  }
+  const seed = options.seed ?? 0;
+  const mode: LogProbMode = options.logProb === true ? { kind: "forward", start: "source" } : { kind: "none" };
+  const to = flowTime(`${what}: to`, options.to ?? 1);
+  const request = solveRequest(flow, what, count, options, 0, to, { seed, first }, mode);
+  return { ...request, unitsOut: "data", wantStart: true };
+}
+
+/** The checked request of {@link Flow.sampleStream}, whose results go to the host. */
+export function sampleStreamRequest(flow: Flow, count: number, options: SampleOptions): TrajectoryRequest {
+  checkKeys("sampleStream", options, [...hostKeys, "to", "saveAt", "logProb"]);
+  return sampleRequest(flow, "sampleStream", count, options);
+}
+
+/** The checked request of {@link Flow.logProb} and its stream. */
+export function logProbRequest(flow: Flow, what: string, x: Float32Array, options: LogProbOptions): TrajectoryRequest {
+  checkKeys(what, options, [...hostKeys, "at"]);
+  const n = particleCount(what, "x", x, flow.dim);
+  const at = flowTime(`${what}: at`, options.at ?? 1);
+  const request = solveRequest(flow, what, n, options, at, 0, { rows: x }, { kind: "backward" });
+  return { ...request, unitsIn: "data" };
+}
