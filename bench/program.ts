@@ -8,6 +8,7 @@ import { ceiling } from "./suites/ceiling.ts";
 import { divergence } from "./suites/divergence.ts";
 import { likelihood } from "./suites/likelihood.ts";
 import { sample } from "./suites/sample.ts";
+import { scale } from "./suites/scale.ts";
 import { stream } from "./suites/stream.ts";
 import { train } from "./suites/train.ts";
 import { velocity } from "./suites/velocity.ts";
@@ -16,6 +17,7 @@ const suites: Record<string, (bench: Bench) => Promise<void>> = {
   ceiling,
   velocity,
   sample,
+  scale,
   divergence,
   likelihood,
   train,

@@ -33,7 +33,7 @@ export async function seconds(work: () => Promise<unknown>): Promise<number> {
 }
 
 /** A contender slower than this per run would hold the whole report up. */
-const longestRun = 60;
+const longestRun = 30;
 
 /**
  * Prepares the work for every contender, compares each result with f64, then times them in interleaved rounds (ours, rival, ours, …)

@@ -14,7 +14,17 @@ import { plotReport } from "./plot.mjs";
 import { writeReadmeTable } from "./readme.mjs";
 import { alignedTable, cells } from "./table.mjs";
 
-const suiteNames = ["ceiling", "velocity", "sample", "divergence", "likelihood", "train", "stream", "start-up"];
+const suiteNames = [
+  "ceiling",
+  "velocity",
+  "sample",
+  "scale",
+  "divergence",
+  "likelihood",
+  "train",
+  "stream",
+  "start-up",
+];
 const rivalNames = ["jax-js", "tfjs", "onnxruntime-web", "cpu"];
 const root = fileURLToPath(new URL("..", import.meta.url));
 

@@ -9,7 +9,7 @@ export async function sample(bench: Bench): Promise<void> {
       name: `${shapeOf(network)}, ${method} ${steps}, n = ${n}`,
       work: works.sample(network, n, method, steps),
     });
-  const powers = bench.quick ? [12, 14] : [14, 16, 18, 20];
+  const powers = bench.quick ? [12, 14, 16] : [14, 16, 18, 20];
   for (const power of powers) await run(reference(), 1 << power);
   await run(reference(), 1 << 14, "euler");
   const wide: [dim: number, width: number, n: number, steps: number][] = bench.quick
