@@ -117,6 +117,11 @@ for (const [method, shape] of Object.entries(methods)) {
     );
   }
 }
+for (const [how, divergence] of Object.entries(divergences)) {
+  add(`midpoint step that keeps its first stage, divergence ${how}`, () =>
+    integrateKernel({ field: network, tiling: gpu, stages: 2, freeStages: true, keeps: true, divergence }),
+  );
+}
 for (const [name, field] of Object.entries(fields)) {
   for (const [how, divergence] of Object.entries(divergences)) {
     add(`midpoint step of a ${name}, divergence ${how}`, () =>

@@ -21,6 +21,8 @@ export interface IntegrateShape {
   readonly divergence: DivergenceText;
   /** Whether some stage has weight 0 in the tableau, so that it needs no divergence (the first of midpoint). */
   readonly freeStages: boolean;
+  /** Whether the velocity of the first of two stages is kept, for the gradient of a step. */
+  readonly keeps?: true;
 }
 
 /** The params block of the fused kernels; `slots` and `first` count groups of particles that share an index. */
@@ -52,7 +54,8 @@ const enables = (tiling: Tiling) => (tiling.gather > 0 ? "enable subgroups;\n" :
 /**
  * Steps of an explicit Runge–Kutta method for a slice of particles: x⁺ = x + Σ h b_i k_i, k_i = u(t + c_i h, x + Σ h a_ij k_j),
  * and with it I⁺ = I − Σ h b_i div u at the stages' own states (Guide §3; FIELD.md §2.1, §2.4).
- * Buffers: [weights], [offsets], schedule (a row per step and stage), state [dim][stride], [integral [probes][stride], [probes]].
+ * Buffers: [weights], [offsets], schedule (a row per step and stage), state [dim][stride], [integral [probes][stride], [probes]],
+ * [kept [dim][stride]].
  */
 export const integrateKernel = oncePerShape((shape: IntegrateShape): Kernel => {
   const { field, tiling, stages, divergence } = shape;
@@ -67,6 +70,7 @@ export const integrateKernel = oncePerShape((shape: IntegrateShape): Kernel => {
   const probes = divergence.mode === "probes";
   if (tracks) bindings.add("write", "pf_integral", `array<${v}>`);
   if (probes) bindings.add("read", "pf_probes", `array<${v}>`);
+  if (shape.keeps) bindings.add("write", "pf_kept", `array<${v}>`);
 
   const plain = velocityText(field, tiling);
   const minusWeight = splat(tiling, "-row.weight");
@@ -108,13 +112,14 @@ ${lines(stages - 1, (s) => `if (stage == ${s}u) {\n${forEach(tiling, dim, (g, i)
 ${forEach(tiling, dim, (g, i) => `x${g}_${i} += d${g}_${i};`)}
 }
 if (is_active) {
+${shape.keeps ? forEach(tiling, dim, (g, i) => `pf_kept[${i}u * pf_params.stride + at${g}] = k0_${g}_${i};`) : ""}
 ${forEach(tiling, dim, (g, i) => `pf_state[${i}u * pf_params.stride + at${g}] = x${g}_${i};`)}
 ${tracks && !probes ? lines(tiling.groups, (g) => `pf_integral[at${g}] = integral${g};`) : ""}
 }
 }
 `;
   return {
-    label: `integrate ${labelOf(shape)}`,
+    label: `integrate ${labelOf(shape)}${shape.keeps ? ", first stage kept" : ""}`,
     entryPoint: "integrate",
     bindings: bindings.accesses,
     code: wgsl`${code}`,

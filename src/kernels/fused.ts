@@ -68,12 +68,13 @@ export function planIntegrate(
       state: string;
       integral?: string | undefined;
       probes?: string | undefined;
+      kept?: string | undefined;
     };
   },
 ): Dispatch[] {
-  const { field, tiling, stages, divergence, freeStages } = o;
-  const kernel = o.integrator({ field, tiling, stages, divergence, freeStages });
-  const { names } = o;
+  const { field, tiling, stages, divergence, freeStages, names } = o;
+  const kept = names.kept === undefined ? {} : ({ keeps: true } as const);
+  const kernel = o.integrator({ field, tiling, stages, divergence, freeStages, ...kept });
   const tracks = o.divergence.mode !== "none";
   const buffers = [
     names.weights,
@@ -82,6 +83,7 @@ export function planIntegrate(
     names.state,
     tracks ? names.integral : undefined,
     o.divergence.mode === "probes" ? names.probes : undefined,
+    names.kept,
   ];
   const slotFlops = o.flopsPerStep * particlesPerSlot(tiling);
   const dispatches: Dispatch[] = [];

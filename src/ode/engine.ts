@@ -40,6 +40,8 @@ export interface Integration {
   readonly freeStages: boolean;
   readonly schedule: Float32Array;
   readonly divergence: DivergenceMode;
+  /** Name of a buffer [dim][capacity] for the velocity of the first of two stages, in the last of the steps that are asked for. */
+  readonly kept?: string | undefined;
 }
 
 export type Evaluation = "velocity" | "divergence" | "jvp" | "vjp";

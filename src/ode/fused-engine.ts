@@ -111,17 +111,21 @@ export function fusedMlpEngine(gpu: Gpu, velocity: MlpVelocity, mlp: NarrowMlp, 
       );
     },
     integrate(chunk, conditions, integration, firstStep, lastStep) {
-      const { divergence, stages, freeStages } = integration;
-      const { tiling, integrator } = tilings.choose({
-        velocity,
-        field,
-        divergence: divergenceText(dim, divergence),
-        stages,
-        freeStages,
-        schedule: integration.schedule,
-        flopsPerStep: stepFlops(stages, freeStages, divergence),
-        fixed: fixedTiling(tangentsOf(divergence)),
-      });
+      const { divergence, stages, freeStages, kept } = integration;
+      const fixed = fixedTiling(tangentsOf(divergence));
+      const { tiling, integrator } =
+        kept === undefined
+          ? tilings.choose({
+              velocity,
+              field,
+              divergence: divergenceText(dim, divergence),
+              stages,
+              freeStages,
+              schedule: integration.schedule,
+              flopsPerStep: stepFlops(stages, freeStages, divergence),
+              fixed,
+            })
+          : { tiling: fixed, integrator: integrateKernel };
       const o = slice(chunk, conditions, tiling, divergence);
       return planIntegrate({
         ...o,
@@ -131,7 +135,7 @@ export function fusedMlpEngine(gpu: Gpu, velocity: MlpVelocity, mlp: NarrowMlp, 
         firstStep,
         lastStep,
         flopsPerStep: branchesOf(velocity, conditions).count * stepFlops(stages, freeStages, divergence),
-        names: { ...fieldNames(o.tiling), ...names },
+        names: { ...fieldNames(o.tiling), ...names, kept },
       });
     },
     evaluate(chunk, conditions, output, divergence) {

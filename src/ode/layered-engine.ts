@@ -168,9 +168,9 @@ export function layeredEngine(gpu: Gpu, velocity: MlpVelocity, parameters: Param
         }),
       );
     },
-    integrate(chunk, conditions, { stages, schedule, divergence }, firstStep, lastStep) {
+    integrate(chunk, conditions, { stages, schedule, divergence, kept }, firstStep, lastStep) {
       const dispatches: Dispatch[] = [];
-      const ks = Array.from({ length: stages }, (_, s) => `k${s}`);
+      const ks = Array.from({ length: stages }, (_, s) => (s === 0 && kept !== undefined ? kept : `k${s}`));
       const tracks = divergence.mode !== "none";
       for (let step = firstStep; step < lastStep; step++) {
         const b: number[] = [];
@@ -181,7 +181,7 @@ export function layeredEngine(gpu: Gpu, velocity: MlpVelocity, parameters: Param
           dispatches.push(...stageInputs(chunk, conditions, time, a, ks.slice(0, stage)));
           const needsDivergence = tracks && weight !== 0;
           dispatches.push(
-            ...evaluateBranches(chunk, conditions, needsDivergence, `k${stage}`, (branchWeight) =>
+            ...evaluateBranches(chunk, conditions, needsDivergence, ks[stage] ?? "", (branchWeight) =>
               needsDivergence
                 ? divergencePasses(
                     chunk,

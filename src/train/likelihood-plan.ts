@@ -35,8 +35,18 @@ export function likelihoodTangents(work: LikelihoodWork): number {
 }
 
 /**
- * Buffers beside those of {@link gradientBuffers}: the states at every grid time (steps·n·dim; activations are recomputed),
- * stage velocities and adjoints, and what the forward solve needs.
+ * The first of two stages is kept of every step, as the state is. Where there are more, as many kept velocities would outweigh the
+ * states: they are recomputed.
+ */
+const keepsStages = ({ grid }: LikelihoodWork) => grid.tableau.b.length === 2;
+
+/** The buffer with the velocity of stage `i` of a step. */
+const stageName = (work: LikelihoodWork, step: number, i: number) =>
+  keepsStages(work) ? `first stage ${step}` : `stage ${i}`;
+
+/**
+ * Buffers beside those of {@link gradientBuffers}: the states at every grid time and what is kept of a stage (steps·n·dim;
+ * activations are recomputed), stage velocities and adjoints, and what the forward solve needs.
  */
 export function likelihoodBuffers(work: LikelihoodWork, chunk: Chunk): PlannedBuffer[] {
   const { velocity, engine, grid, divergence, conditions, source } = work;
@@ -56,7 +66,9 @@ export function likelihoodBuffers(work: LikelihoodWork, chunk: Chunk): PlannedBu
     { name: "logProb", bytes: count * 4 },
     ...(divergence.mode === "probes" ? [rows(names.probes, probes * velocity.dim)] : []),
     ...Array.from({ length: steps }, (_, k) => rows(`state ${k}`, velocity.dim)),
-    ...Array.from({ length: stages }, (_, i) => rows(`stage ${i}`, velocity.dim)),
+    ...(keepsStages(work)
+      ? Array.from({ length: steps }, (_, k) => rows(stageName(work, k, 0), velocity.dim))
+      : Array.from({ length: stages - 1 }, (_, i) => rows(stageName(work, 0, i), velocity.dim))),
     ...Array.from({ length: stages }, (_, i) => rows(`eta ${i}`, velocity.dim)),
     ...["adjoint", "kappa", "nothing", "eta part"].map((name) => rows(name, velocity.dim)),
   ];
@@ -80,7 +92,13 @@ function planForward(work: LikelihoodWork, chunk: Chunk): Dispatch[] {
     ...engine.begin(chunk, conditions),
     ...Array.from({ length: steps }, (_, step) => [
       planMix({ capacity, dim, weight: 1, add: false, value: names.state, target: `state ${step}` }),
-      ...engine.integrate(chunk, conditions, integration, step, step + 1),
+      ...engine.integrate(
+        chunk,
+        conditions,
+        { ...integration, ...(keepsStages(work) && { kept: stageName(work, step, 0) }) },
+        step,
+        step + 1,
+      ),
     ]).flat(),
     sourceDensity({
       kind: source.kind,
@@ -136,12 +154,15 @@ function planReverseStep(
       fourier,
       time: row(i).time,
       a: row(i).a,
-      ks: Array.from({ length: i }, (_, j) => `stage ${j}`),
+      ks: Array.from({ length: i }, (_, j) => stageName(work, step, j)),
       state: `state ${step}`,
       input: "h0",
     });
   const dispatches: Dispatch[] = [];
-  for (let i = 0; i + 1 < stages; i++) dispatches.push(input(i), ...backward.velocity(batch, `stage ${i}`));
+  if (!keepsStages(work)) {
+    for (let i = 0; i + 1 < stages; i++)
+      dispatches.push(input(i), ...backward.velocity(batch, stageName(work, step, i)));
+  }
   let first = begin;
   for (let i = stages - 1; i >= 0; i--) {
     const { weight } = row(i);
