@@ -144,6 +144,29 @@ for (const [name, tiling] of Object.entries(tilings)) {
     );
   }
 }
+for (const [name, tiling] of Object.entries(tilings)) {
+  if (tiling.space === "uniform" && name !== "gpu") continue;
+  for (const [how, divergence] of Object.entries(divergences)) {
+    add(`midpoint step in f16 tiled for ${name}, divergence ${how}`, () =>
+      integrateKernel({
+        field: network,
+        tiling: { ...tiling, space: "storage", half: true },
+        stages: 2,
+        freeStages: true,
+        divergence,
+      }),
+    );
+  }
+}
+add("midpoint step in f16 of a conditional mlp of dim 5 in rotated registers", () =>
+  integrateKernel({
+    field: { ...network, dim: 5, conditioned: true },
+    tiling: { ...gpu, space: "storage", lanes: 4, outputs: 2, keep: "rotate", half: true },
+    stages: 2,
+    freeStages: true,
+    divergence: { mode: "none" },
+  }),
+);
 add("midpoint step in rotated registers", () =>
   integrateKernel({
     field: network,
@@ -280,7 +303,8 @@ add("wgsl field, divergence", () =>
   evaluateKernel({ field: rotation, tiling: gpu, output: "divergence", divergence: { mode: "own" } }),
 );
 
-add("pack weights", () => packKernel);
+add("pack weights", () => packKernel({ half: false }));
+add("pack weights as f16", () => packKernel({ half: true }));
 for (const affine of [false, true]) {
   add(`import particles${affine ? " in data units" : ""}`, () => importKernel({ affine }));
   add(`export particles${affine ? " in data units" : ""}`, () => exportKernel({ affine }));

@@ -49,7 +49,8 @@ fn ${name}(
 )`;
 }
 
-const enables = (tiling: Tiling) => (tiling.gather > 0 ? "enable subgroups;\n" : "");
+const enables = (tiling: Tiling) =>
+  `${tiling.half ? "enable f16;\n" : ""}${tiling.gather > 0 ? "enable subgroups;\n" : ""}`;
 
 /**
  * Steps of an explicit Runge–Kutta method for a slice of particles: x⁺ = x + Σ h b_i k_i, k_i = u(t + c_i h, x + Σ h a_ij k_j),
@@ -208,6 +209,6 @@ export function labelOf({
 }): string {
   const network =
     field.kind === "mlp" ? `mlp ${field.dim}→${field.layers}×${field.width} ${field.activation}` : `wgsl ${field.dim}`;
-  const tiles = `${tiling.lanes * tiling.groups}×${tiling.outputs}${tiling.gather ? " gather" : ""} ${tiling.keep} ${tiling.space}`;
+  const tiles = `${tiling.lanes * tiling.groups}×${tiling.outputs}${tiling.gather ? " gather" : ""} ${tiling.keep} ${tiling.space}${tiling.half ? " f16" : ""}`;
   return `${network}, divergence ${divergence.mode}, ${tiles}`;
 }

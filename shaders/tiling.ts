@@ -24,6 +24,8 @@ export interface Tiling {
    * invocations (shaders/tile.ts); `lanes` is 4, `outputs` 4, and an invocation computes for `groups` vectors.
    */
   readonly tile?: number;
+  /** Weights and activations in f16 (shader-f16): see {@link narrowMlpText}. Weights then live in storage. */
+  readonly half?: true;
 }
 
 /** Slots (the particles that share one index, `lanes × groups` or a tile's `lanes`) that a workgroup takes. */
@@ -39,6 +41,12 @@ export function particlesPerSlot({ tile, lanes, groups }: Tiling): number {
 /** The particle vector type. */
 export function vectorType(tiling: Tiling): string {
   return tiling.lanes === 1 ? "f32" : `vec${tiling.lanes}f`;
+}
+
+/** The vector type of activations between layers. */
+export function activationType(tiling: Tiling): string {
+  if (!tiling.half) return vectorType(tiling);
+  return tiling.lanes === 1 ? "f16" : `vec${tiling.lanes}h`;
 }
 
 /** The vec4 component names, and how a scalar is spread over the particle vector. */

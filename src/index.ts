@@ -2,7 +2,7 @@ export { fitNormalization } from "./data/normalization.ts";
 export { type ToyName, toyData, toyNames } from "./data/toy.ts";
 export { PushforwardError, type PushforwardErrorCode } from "./errors.ts";
 export { Flow, type FlowOptions, type LogProbOptions, type PushOptions, type SampleOptions } from "./flow/flow.ts";
-export type { CallOptions, Divergence, Output, SolveOptions } from "./flow/options.ts";
+export type { CallOptions, Divergence, Output, Precision, SolveOptions } from "./flow/options.ts";
 export type { LogProb, ResidentSamples, ResidentTrajectory, Samples, Trajectory } from "./flow/results.ts";
 export type { Normalization, Source } from "./flow/source.ts";
 export type { GpuInfo, GpuOptions } from "./gpu/adapter.ts";

@@ -9,7 +9,7 @@ import { type MlpVelocity, parameterTensors } from "../velocity/mlp.ts";
 import { flatten, Parameters, unflatten } from "../velocity/parameters.ts";
 import type { WgslVelocity } from "../velocity/wgsl.ts";
 import { loadFlow, saveFlow } from "./file.ts";
-import { type CallOptions, callKeys, type Divergence, type SolveOptions } from "./options.ts";
+import { type CallOptions, callKeys, type Divergence, type Precision, type SolveOptions } from "./options.ts";
 import { logProbRequest, pushRequest, sampleRequest, sampleStreamRequest } from "./requests.ts";
 import {
   chunks,
@@ -252,9 +252,9 @@ export class Flow {
   }
 
   /** @internal How this flow's field is planned on the device, for solves and all evaluations but Jᵀ·w. */
-  forwardEngine(): Promise<Engine> {
+  forwardEngine(precision: Precision = "f32"): Promise<Engine> {
     this.assertAlive();
-    return this.#engines.forward();
+    return this.#engines.forward(precision);
   }
 
   /** @internal How Jᵀ·w is planned. */

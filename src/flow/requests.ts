@@ -49,6 +49,7 @@ function solveRequest(
     unitsIn: "flow",
     unitsOut: "flow",
     wantStart: false,
+    precision: checkWord(`${what}: precision`, options.precision ?? "f32", ["f32", "f16"]),
   };
 }
 

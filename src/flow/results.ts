@@ -94,7 +94,7 @@ export async function collect(
 ): Promise<Trajectory & { x0?: Float32Array }> {
   const { gpu } = flow;
   const layout = shapes(flow.dim, request);
-  const engine = await flow.forwardEngine();
+  const engine = await flow.forwardEngine(request.precision);
   const shared = await engine.shared();
   const onDevice = options.output === "gpu";
   const resident = new Map<string, GPUBuffer>();
@@ -135,7 +135,7 @@ export async function* chunks(
   options: RunOptions,
 ): AsyncGenerator<{ start: number; result: Trajectory & { x0?: Float32Array } }> {
   const { gpu } = flow;
-  const engine = await flow.forwardEngine();
+  const engine = await flow.forwardEngine(request.precision);
   const job = trajectoryJob(engine, request, await engine.shared(), gpu.device.limits.maxStorageBufferBindingSize);
   for await (const chunk of runJob(gpu, job, checkRunOptions(request.what, options))) {
     const nonFinite = new Uint32Array(chunk.outputs.get(outputs.nonFinite) ?? new ArrayBuffer(4))[0] ?? 0;

@@ -11,7 +11,7 @@ import { type Chunk, type Conditions, type Engine, names } from "../ode/engine.t
 import { schedule, type TimeGrid } from "../ode/grid.ts";
 import { seedKey, streams } from "../random/philox.ts";
 import type { ChunkOutput, ChunkPlan, Job } from "../schedule/job.ts";
-import type { DivergencePlan } from "./options.ts";
+import type { DivergencePlan, Precision } from "./options.ts";
 import type { Normalization, SourceSpec } from "./source.ts";
 
 /** Which log-probability a solve carries. */
@@ -41,6 +41,7 @@ export interface TrajectoryRequest {
   readonly unitsIn: "flow" | "data";
   readonly unitsOut: "flow" | "data";
   readonly wantStart: boolean;
+  readonly precision: Precision;
   /** Buffers on the device for whole results, by output name; absent outputs go to the host. */
   readonly resident?: ReadonlyMap<string, GPUBuffer>;
 }

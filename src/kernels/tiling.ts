@@ -26,6 +26,11 @@ export function subgroupForWeights(info: Pick<GpuInfo, "software" | "subgroupSiz
   return info.software && info.subgroupSize >= 4 && info.subgroupSize <= 8 ? info.subgroupSize : 0;
 }
 
+/** The same tiling in f16: its weights are read from storage, since a uniform array cannot have elements of eight bytes. */
+export function halfTiling(tiling: Tiling): Tiling {
+  return { ...tiling, space: "storage", half: true };
+}
+
 function softwareShape(info: GpuInfo, mlp: NarrowMlp, tangents: number) {
   if (!info.software) return undefined;
   const isLavapipe = /llvmpipe|lavapipe/i.test(`${info.architecture} ${info.description} ${info.vendor}`);

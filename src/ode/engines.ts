@@ -1,6 +1,7 @@
+import { PushforwardError } from "../errors.ts";
 import type { Gpu } from "../gpu/gpu.ts";
 import type { MlpVelocity } from "../velocity/mlp.ts";
-import { narrowMlp } from "../velocity/narrow-layout.ts";
+import { narrowLimits, narrowMlp } from "../velocity/narrow-layout.ts";
 import type { Parameters } from "../velocity/parameters.ts";
 import type { WgslVelocity } from "../velocity/wgsl.ts";
 import type { Engine } from "./engine.ts";
@@ -8,14 +9,24 @@ import { fusedMlpEngine, wgslEngine } from "./fused-engine.ts";
 
 /** The engines of one field: `forward` for solves and all evaluations but Jᵀ·w, `reverse` for that one. */
 export interface Engines {
-  forward(): Promise<Engine>;
+  /** Rejects with `unsupported` where there is none of that precision. */
+  forward(precision: "f32" | "f16"): Promise<Engine>;
   reverse(): Promise<Engine>;
 }
 
 export function wgslEngines(velocity: WgslVelocity): Engines {
   const engine = Promise.resolve(wgslEngine(velocity));
-  return { forward: () => engine, reverse: () => engine };
+  return {
+    forward: async (precision) => {
+      if (precision === "f16") throw unsupportedHalf("a wgslVelocity is computed as its code says");
+      return engine;
+    },
+    reverse: () => engine,
+  };
 }
+
+const unsupportedHalf = (why: string) =>
+  new PushforwardError("unsupported", `precision is "f16", but ${why}: leave precision out, or pass "f32"`);
 
 /** Fused kernels where the network is narrow enough; the layered engine, which knows any network, is loaded when it is needed. */
 export function mlpEngines(gpu: Gpu, velocity: MlpVelocity, parameters: Parameters): Engines {
@@ -31,7 +42,22 @@ export function mlpEngines(gpu: Gpu, velocity: MlpVelocity, parameters: Paramete
     return layered;
   };
   const narrow = narrowMlp(velocity);
-  if (!narrow) return { forward: reverse, reverse };
-  const fused = Promise.resolve(fusedMlpEngine(gpu, velocity, narrow, parameters));
-  return { forward: () => fused, reverse };
+  const fused = narrow && Promise.resolve(fusedMlpEngine(gpu, velocity, narrow, parameters));
+  let half: Promise<Engine> | undefined;
+  return {
+    forward: async (precision) => {
+      if (precision === "f32") return fused ?? reverse();
+      if (!narrow) {
+        const { width, dim } = narrowLimits;
+        throw unsupportedHalf(`only networks of hidden layers up to ${width} wide and dim up to ${dim} have it`);
+      }
+      if (!gpu.info.features.includes("shader-f16")) {
+        const { description, architecture, vendor } = gpu.info;
+        throw unsupportedHalf(`this device (${description || architecture || vendor}) has no shader-f16`);
+      }
+      half ??= Promise.resolve(fusedMlpEngine(gpu, velocity, narrow, parameters, "f16"));
+      return half;
+    },
+    reverse,
+  };
 }

@@ -5,7 +5,7 @@ import type { Tiling } from "../../shaders/tiling.ts";
 import { PushforwardError } from "../errors.ts";
 import type { Gpu } from "../gpu/gpu.ts";
 import { oneBranch, planCondition, planEvaluate, planIntegrate } from "../kernels/fused.ts";
-import { chooseTiling, scalarTiling } from "../kernels/tiling.ts";
+import { chooseTiling, halfTiling, scalarTiling } from "../kernels/tiling.ts";
 import { tilingsOf } from "../tune/tilings.ts";
 import { layerSizes, type MlpVelocity, multiplyAdds, timeInputs } from "../velocity/mlp.ts";
 import { narrowLayout } from "../velocity/narrow-layout.ts";
@@ -33,13 +33,23 @@ export function tangentFlops(dim: number, flops: number, mode: DivergenceMode): 
 }
 
 /** A narrow MLP in fused kernels: the activations of a particle never leave its invocation. */
-export function fusedMlpEngine(gpu: Gpu, velocity: MlpVelocity, mlp: NarrowMlp, parameters: Parameters): Engine {
+export function fusedMlpEngine(
+  gpu: Gpu,
+  velocity: MlpVelocity,
+  mlp: NarrowMlp,
+  parameters: Parameters,
+  precision: "f32" | "f16" = "f32",
+): Engine {
   const { dim } = velocity;
   const flops = 2 * multiplyAdds(velocity);
   const [inputs = 0, units = 0] = layerSizes(velocity);
   const field = { kind: "mlp", ...mlp } as const;
   const uniformLimit = gpu.device.limits.maxUniformBufferBindingSize;
-  const fixedTiling = (tangents: number): Tiling => chooseTiling(gpu.info, uniformLimit, mlp, tangents);
+  const isHalf = precision === "f16";
+  const fixedTiling = (tangents: number): Tiling => {
+    const tiling = chooseTiling(gpu.info, uniformLimit, mlp, tangents);
+    return isHalf ? halfTiling(tiling) : tiling;
+  };
   const weightsName = ({ outputs }: Tiling) => `weights ${outputs}`;
   const slice = (chunk: Chunk, conditions: Conditions, tiling: Tiling, mode: DivergenceMode) => ({
     field,
@@ -68,13 +78,14 @@ export function fusedMlpEngine(gpu: Gpu, velocity: MlpVelocity, mlp: NarrowMlp, 
     scratchFloats: () => (mlp.conditioned ? 2 * mlp.width + 1 + velocity.context : 0),
     async shared() {
       const shared = new Map<string, GPUBuffer>();
-      await tilings.ready(field);
+      if (!isHalf) await tilings.ready(field);
       // A tuned choice may come while the call runs: then the weights lie ready in every layout that it can ask for.
-      const used = tilings.isActive
-        ? ([2, 4] as const)
-        : [fixedTiling(0), fixedTiling(1), fixedTiling(2)].map((t) => t.outputs);
+      const used =
+        tilings.isActive && !isHalf
+          ? ([2, 4] as const)
+          : [fixedTiling(0), fixedTiling(1), fixedTiling(2)].map((t) => t.outputs);
       for (const outputs of new Set(used)) {
-        shared.set(`weights ${outputs}`, await parameters.packed(narrowLayout(velocity, mlp, outputs)));
+        shared.set(`weights ${outputs}`, await parameters.packed(narrowLayout(velocity, mlp, outputs, isHalf)));
       }
       shared.set("parameters", await parameters.buffer());
       return shared;
@@ -114,7 +125,7 @@ export function fusedMlpEngine(gpu: Gpu, velocity: MlpVelocity, mlp: NarrowMlp, 
       const { divergence, stages, freeStages, kept } = integration;
       const fixed = fixedTiling(tangentsOf(divergence));
       const { tiling, integrator } =
-        kept === undefined
+        kept === undefined && !isHalf
           ? tilings.choose({
               velocity,
               field,

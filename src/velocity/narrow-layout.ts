@@ -31,7 +31,7 @@ export function narrowMlp(velocity: MlpVelocity): NarrowMlp | undefined {
  * Where each parameter stands in the fused kernel's packed weights: blocks of `outputs` units,
  * in a block input after input, in an input the `outputs` units side by side; biases first (first layer) or last.
  */
-export function narrowLayout(velocity: MlpVelocity, mlp: NarrowMlp, outputs: number): Layout {
+export function narrowLayout(velocity: MlpVelocity, mlp: NarrowMlp, outputs: number, half = false): Layout {
   const sizes = packedSizes(mlp, outputs);
   const source = new Uint32Array(sizes.total * 4).fill(zero);
   const tensors = parameterTensors(velocity);
@@ -64,5 +64,5 @@ export function narrowLayout(velocity: MlpVelocity, mlp: NarrowMlp, outputs: num
       }
     }
   }
-  return { name: `narrow ${outputs}`, source };
+  return { name: `narrow ${outputs}${half ? " f16" : ""}`, source, ...(half && { half }) };
 }

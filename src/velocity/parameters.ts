@@ -15,12 +15,14 @@ export const zero = 0xffffffff;
 export interface Layout {
   readonly name: string;
   readonly source: Uint32Array;
+  /** Two elements in four bytes, as f16; there is an even number of them. */
+  readonly half?: true;
 }
 
-/** Dispatch that fills buffer `to` from the flat parameters in buffer `from` by the map in buffer `map`. */
-export function packDispatch(count: number, names: { from: string; map: string; to: string }): Dispatch {
+/** Dispatch that fills `count` words of buffer `to` from the flat parameters in buffer `from` by the map in buffer `map`. */
+export function packDispatch(count: number, names: { from: string; map: string; to: string }, half = false): Dispatch {
   return {
-    kernel: packKernel,
+    kernel: packKernel({ half }),
     buffers: [names.from, names.map, names.to],
     params: packParams([u32(count)]),
     workgroups: gridOf(Math.ceil(count / 64)),
@@ -94,9 +96,10 @@ export class Parameters {
     const flat = await this.buffer();
     let entry = this.#packed.get(layout.name);
     if (!entry) {
-      const count = layout.source.length;
+      const elements = layout.source.length;
+      const count = layout.half ? elements / 2 : elements;
       const buffer = await this.gpu.buffers.acquire(count * 4, "storage", `weights (${layout.name})`);
-      const map = await this.gpu.buffers.acquire(count * 4, "storage", `map (${layout.name})`);
+      const map = await this.gpu.buffers.acquire(elements * 4, "storage", `map (${layout.name})`);
       const raced = this.#packed.get(layout.name);
       if (raced || this.#disposed) {
         this.gpu.buffers.release(buffer);
@@ -114,7 +117,7 @@ export class Parameters {
         arena.lend("from", flat);
         arena.lend("map", entry.map);
         arena.lend("to", entry.buffer);
-        const dispatches = [packDispatch(entry.count, { from: "from", map: "map", to: "to" })];
+        const dispatches = [packDispatch(entry.count, { from: "from", map: "map", to: "to" }, layout.half)];
         const { pipelines } = await arena.prepare(dispatches);
         const encoder = this.gpu.device.createCommandEncoder();
         arena.encode(encoder, dispatches, pipelines);

@@ -1,0 +1,120 @@
+import * as pf from "pushforward";
+import { network } from "../oracle/mlp.ts";
+import { guided, networkField } from "../oracle/network-field.ts";
+import { logLikelihoodRows, pushRows, timesOf } from "../oracle/ode.ts";
+import { expect, test } from "../suite.ts";
+import { conditionsFor, forRows, rowOf, uniformArray } from "./inputs.ts";
+
+/** Half the unit in the last place of f16 at 1. */
+const rounding = 2 ** -11;
+
+const hasHalf = (gpu: pf.Gpu) => gpu.info.features.includes("shader-f16");
+
+/** Fails unless a call says that there is no f16 here, and what to do. */
+async function expectUnsupported(call: Promise<unknown>, why: RegExp): Promise<void> {
+  const error = await call.then(
+    () => undefined,
+    (reason: unknown) => reason,
+  );
+  expect((error as { code?: string } | undefined)?.code).toBe("unsupported");
+  expect(why.test((error as Error).message)).toBe(true);
+}
+
+/** The largest difference, as a part of the largest wanted value. */
+function worst(got: ArrayLike<number>, wanted: ArrayLike<number>): number {
+  let error = 0;
+  let size = 0;
+  for (let i = 0; i < wanted.length; i++) {
+    // a NaN must not pass as a small error
+    const difference = Math.abs((got[i] ?? Number.NaN) - (wanted[i] ?? Number.NaN));
+    error = Number.isFinite(difference) ? Math.max(error, difference) : Number.POSITIVE_INFINITY;
+    size = Math.max(size, Math.abs(wanted[i] ?? Number.NaN));
+  }
+  return error / size;
+}
+
+const n = 65;
+const activations = ["silu", "tanh", "softplus", "gelu", "elu", "relu", "sin"] as const;
+const shapes: Record<string, pf.MlpOptions> = {
+  ...Object.fromEntries(activations.map((activation) => [activation, { dim: 2, hidden: [64, 64, 64], activation }])),
+  "width 128": { dim: 3, hidden: [128, 100] },
+  "one layer, Fourier time": { dim: 5, hidden: [13], time: { fourier: 2 } },
+};
+
+for (const [name, options] of Object.entries(shapes)) {
+  test(`f16, ${name}: velocity, trajectory and log p stay near the f64 oracle, or the device is said to lack it`, async ({
+    gpu,
+  }) => {
+    const { dim } = options;
+    const flow = pf.Flow.create(gpu, { velocity: pf.mlp(options), seed: 4 });
+    const x = uniformArray(n * dim, -2, 2, 1);
+    try {
+      if (!hasHalf(gpu)) {
+        await expectUnsupported(flow.push(x, { precision: "f16" }), /shader-f16.*pass "f32"/);
+        return;
+      }
+      const field = networkField(network(flow.velocitySpec as pf.MlpVelocity, await flow.weights()));
+      const one = { method: "euler", steps: 1 } as const;
+      const step = await flow.push(x, { solver: one, precision: "f16" });
+      const velocity = step.x.map((value, i) => value - (x[i] ?? 0));
+      const wanted = forRows(n, (i) => field.velocity(0, rowOf(x, dim, i)));
+      // f16's own rounding must be visible: f32 would be a thousand times nearer
+      expect(worst(velocity, wanted)).toBeGreaterThan(rounding / 100);
+      expect(worst(velocity, wanted)).toBeLessThan(0.01);
+      for (const method of ["midpoint", "heun2", "rk4"] as const) {
+        const solver = { method, steps: 10 };
+        const { x: end } = await flow.push(x, { solver, precision: "f16" });
+        const oracle = pushRows(field, x, method, timesOf(0, 1, 10));
+        expect(worst(end, oracle.x)).toBeLessThan(0.005);
+      }
+      const solver = { method: "midpoint", steps: 10 } as const;
+      const { logProb } = await flow.logProb(x, { solver, precision: "f16" });
+      const likelihood = logLikelihoodRows(field, x, "midpoint", timesOf(1, 0, 10));
+      expect(worst(logProb, likelihood.logProb)).toBeLessThan(0.005);
+    } finally {
+      flow.dispose();
+    }
+  });
+}
+
+test("f16: classes, context, guidance and probes go through it too, and chunks do not matter", async ({ gpu }) => {
+  const spec = { dim: 2, hidden: [32, 32], classes: 3, context: 2 } as const;
+  const flow = pf.Flow.create(gpu, { velocity: pf.mlp({ ...spec, hidden: [...spec.hidden] }), seed: 2 });
+  const x = uniformArray(n * 2, -2, 2, 3);
+  const { options, conditionOf } = conditionsFor(spec, n, 5);
+  const solver = { method: "midpoint", steps: 5 } as const;
+  const all = { ...options, guidance: 1.5, solver, precision: "f16" } as const;
+  try {
+    if (!hasHalf(gpu)) {
+      await expectUnsupported(flow.push(x, all), /shader-f16/);
+      return;
+    }
+    const net = network(flow.velocitySpec as pf.MlpVelocity, await flow.weights());
+    const { x: end } = await flow.push(x, all);
+    const wanted = forRows(n, (i) => {
+      const field = guided(net, conditionOf(i), 1.5);
+      return pushRows(field, rowOf(x, 2, i), "midpoint", timesOf(0, 1, 5)).x;
+    });
+    expect(worst(end, wanted)).toBeLessThan(0.005);
+    const cut = await flow.push(x, { ...all, chunkSize: 17 });
+    expect(cut.x.every((value, i) => value === end[i])).toBe(true);
+    const probes = { divergence: { probe: "rademacher", probes: 2 }, seed: 9 } as const;
+    const half = await flow.logProb(x, { ...options, solver, ...probes, precision: "f16" });
+    const full = await flow.logProb(x, { ...options, solver, ...probes });
+    expect(worst(half.logProb, full.logProb)).toBeLessThan(0.005);
+  } finally {
+    flow.dispose();
+  }
+});
+
+test("f16 is refused where there is no such kernel: wide networks, WGSL fields, unknown words", async ({ gpu }) => {
+  const wide = pf.Flow.create(gpu, { velocity: pf.mlp({ dim: 2, hidden: [256] }) });
+  await expectUnsupported(wide.sample(10, { precision: "f16" }), /up to 128 wide/);
+  wide.dispose();
+  const code = "fn velocity(t: f32, x: array<f32, DIM>) -> array<f32, DIM> { return x; }";
+  const field = pf.Flow.create(gpu, { velocity: pf.wgslVelocity({ dim: 2, code }) });
+  await expectUnsupported(field.sample(10, { precision: "f16" }), /wgslVelocity/);
+  const word = await field.sample(10, { precision: "f64" as "f32" }).catch((error: Error) => error.message);
+  expect(/precision is "f64".*f16/.test(String(word))).toBe(true);
+  field.dispose();
+});
