@@ -17,6 +17,7 @@ import {
   importKernel,
   sourceDensityKernel,
 } from "./particles.ts";
+import { blockMeanKernel, blockProductsKernel, histogramKernel, markFiniteKernel } from "./reductions.ts";
 import { residentGradientKernel } from "./resident-gradient.ts";
 import {
   conditionRowsKernel,
@@ -339,6 +340,12 @@ for (const flag of [false, true]) {
       tangentDotKernel({ basis: flag, each }),
     );
 }
+
+add("mark finite rows", () => markFiniteKernel({}));
+add("block means", () => blockMeanKernel({}));
+add("block products", () => blockProductsKernel({}));
+add("histogram", () => histogramKernel({ bins: 0 }));
+add("histogram with local bins", () => histogramKernel({ bins: 12 }));
 
 for (const source of ["gaussian", "uniform"] as const) {
   for (const labels of [false, true]) {

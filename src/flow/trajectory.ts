@@ -19,9 +19,17 @@ export type LogProbMode =
   /** None. */
   | { readonly kind: "none" }
   /** Known at the start: given per particle, or that of the source. Ends as log p at the end of the solve. */
-  | { readonly kind: "forward"; readonly start: Float32Array | "source" }
+  | { readonly kind: "forward"; readonly start: Float32Array | GPUBuffer | "source" }
   /** The solve ends at the source: log p at its start = log p_0(end) − integral. */
   | { readonly kind: "backward" };
+
+/** Where the particles come from: rows of the caller, or draws from the source. The first particle has index `first`, default 0. */
+export type Start =
+  | { readonly rows: Float32Array | GPUBuffer; readonly first?: number }
+  | { readonly seed: number; readonly first: number };
+
+/** What is brought back of a chunk when only figures of it are wanted: planned on its outputs, which stay on the device. */
+export type Reduce = (first: number, count: number, maxFlops: number) => ChunkPlan;
 
 /** Everything about one solve of the flow for many particles. */
 export interface TrajectoryRequest {
@@ -29,8 +37,7 @@ export interface TrajectoryRequest {
   readonly count: number;
   readonly source: SourceSpec;
   readonly grid: TimeGrid;
-  /** Where the particles come from: rows from the host, or draws from the source. */
-  readonly start: { readonly rows: Float32Array } | { readonly seed: number; readonly first: number };
+  readonly start: Start;
   readonly save?: readonly number[] | undefined;
   readonly logProb: LogProbMode;
   readonly divergence: DivergencePlan;
@@ -42,6 +49,8 @@ export interface TrajectoryRequest {
   readonly unitsOut: "flow" | "data";
   readonly wantStart: boolean;
   readonly precision: Precision;
+  /** Brings back figures of the outputs `x` and `logProb` instead of the outputs. */
+  readonly reduce?: Reduce | undefined;
   /** Buffers on the device for whole results, by output name; absent outputs go to the host. */
   readonly resident?: ReadonlyMap<string, GPUBuffer>;
 }
@@ -115,20 +124,16 @@ export function trajectoryJob(
       results.push({ name, bytes, ...(buffer && { resident: { buffer, pieces } }) });
     };
     const dispatches: Dispatch[] = [];
+    const first = (request.start.first ?? 0) + start;
     if (affineRows) buffers.push({ name: "affine", bytes: affineRows.byteLength, data: affineRows });
 
     // Start: rows from the host, or draws from the source.
     if ("rows" in request.start) {
-      buffers.push({
-        name: "rows",
-        bytes: count * dim * 4,
-        data: request.start.rows.subarray(start * dim, (start + count) * dim),
-      });
+      buffers.push(slice("rows", request.start.rows, start, count, dim));
       dispatches.push(
         importParticles({ count, capacity, dim, rows: "rows", state: names.state, affine: affine(request.unitsIn) }),
       );
     } else {
-      const first = request.start.first + start;
       dispatches.push(
         drawSource({
           kind: request.source.kind,
@@ -158,9 +163,7 @@ export function trajectoryJob(
       buffers.push({ name: names.integral, bytes: probes * capacity * 4, data: new Float32Array(probes * capacity) });
       buffers.push({ name: outputs.logProb, bytes: count * 4 });
       if (logProb.kind === "forward" && logProb.start !== "source") {
-        const base = new Float32Array(capacity);
-        base.set(logProb.start.subarray(start, start + count));
-        buffers.push({ name: "base", bytes: base.byteLength, data: base });
+        buffers.push({ ...slice("base", logProb.start, start, count, 1), bytes: capacity * 4 });
       } else {
         buffers.push({ name: "base", bytes: capacity * 4 });
         if (logProb.kind === "forward") dispatches.push(density());
@@ -176,7 +179,6 @@ export function trajectoryJob(
         });
       } else {
         buffers.push({ name: names.probes, bytes });
-        const first = "first" in request.start ? request.start.first + start : start;
         dispatches.push(
           drawProbes({
             kind: mode.kind,
@@ -253,8 +255,14 @@ export function trajectoryJob(
       result(outputs.saved, count * dim, saves);
       if (tracks) result(outputs.savedLogProb, count, saves);
     }
-    results.push({ name: outputs.nonFinite, bytes: 4 });
-    return { buffers, dispatches, outputs: results };
+    const nonFinite = { name: outputs.nonFinite, bytes: 4 };
+    if (!request.reduce) return { buffers, dispatches, outputs: [...results, nonFinite] };
+    const reduced = request.reduce(first, count, maxFlops);
+    return {
+      buffers: [...buffers, ...reduced.buffers],
+      dispatches: [...dispatches, ...reduced.dispatches],
+      outputs: [...reduced.outputs, nonFinite],
+    };
   }
 
   const floats =
@@ -271,6 +279,20 @@ export function trajectoryJob(
     shared,
     plan,
   };
+}
+
+/** A chunk's part of an array [n, width] of the caller, on the host or on the device. */
+export function slice(
+  name: string,
+  all: Float32Array | GPUBuffer,
+  start: number,
+  count: number,
+  width: number,
+): PlannedBuffer {
+  const bytes = count * width * 4;
+  return all instanceof Float32Array
+    ? { name, bytes, data: all.subarray(start * width, (start + count) * width) }
+    : { name, bytes, copy: { from: all, offset: start * width * 4, bytes } };
 }
 
 /** Probe vectors [probes, n, dim] of a chunk, as the kernels want them: [probes][dim][capacity]. */

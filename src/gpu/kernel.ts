@@ -14,11 +14,13 @@ export interface Dispatch {
   readonly flops: number;
 }
 
-/** A device buffer that a plan needs. Its content is undefined unless `data` is given. */
+/** A device buffer that a plan needs. Its content is undefined unless `data` or `copy` is given. */
 export interface PlannedBuffer {
   readonly name: string;
   readonly bytes: number;
   readonly data?: Float32Array | Uint32Array;
+  /** Bytes of a caller's buffer on the same device that are copied to the beginning of this one. */
+  readonly copy?: { readonly from: GPUBuffer; readonly offset: number; readonly bytes: number };
 }
 
 /** Packs a params block: every field is a u32 or an f32, in the order of the WGSL struct (no vectors, so no gaps). */

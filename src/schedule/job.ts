@@ -29,6 +29,8 @@ export interface Job {
   readonly flopsPerParticle: number;
   /** Largest chunk that the planner can handle (binding sizes). */
   readonly largestChunk: number;
+  /** Chunks hold a multiple of this many particles, whatever `chunkSize` says, so that blocks of a reduction stay whole. Default 1. */
+  readonly multiple?: number;
   /** Buffers that all chunks share, such as packed weights. */
   readonly shared: ReadonlyMap<string, GPUBuffer>;
   /** Plans particles start … start + count − 1 with dispatches of at most `maxFlops`. */

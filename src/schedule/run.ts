@@ -1,8 +1,8 @@
 import { waitingSpins } from "#provider";
-import { Arena } from "../gpu/arena.ts";
+import { Arena, checked } from "../gpu/arena.ts";
 import type { Gpu } from "../gpu/gpu.ts";
 import { align, mapCopy } from "../gpu/read.ts";
-import type { ChunkResult, Job, RunOptions } from "./job.ts";
+import type { ChunkPlan, ChunkResult, Job, RunOptions } from "./job.ts";
 import { flopsPerDispatch, Pacer } from "./pacer.ts";
 
 /** Chunks in flight: one computes while the one before it is read back. */
@@ -56,15 +56,30 @@ export async function* runJob(gpu: Gpu, job: Job, options: RunOptions = {}): Asy
 function chunkSize(gpu: Gpu, job: Job, asked: number | undefined): number {
   const byMemory = Math.floor(gpu.memoryBudget / chunksInFlight / job.bytesPerParticle);
   const largest = Math.max(1, Math.min(byMemory, job.largestChunk));
-  if (asked !== undefined) return Math.min(asked, largest);
+  const { multiple = 1 } = job;
+  const whole = (particles: number) => Math.max(multiple, Math.floor(particles / multiple) * multiple);
+  if (asked !== undefined) return whole(Math.min(asked, largest));
   const bySpeed = (gpu.speed * secondsPerChunk) / job.flopsPerParticle;
   const wanted = Math.max(1024, Math.min(1 << 20, bySpeed));
-  return Math.min(largest, Math.ceil(wanted / 64) * 64);
+  return whole(Math.min(largest, Math.ceil(wanted / 64) * 64));
 }
 
 interface Launched {
   result(): Promise<ChunkResult>;
   release(): void;
+}
+
+/** Copies the chunk's part of the caller's own buffers, on a submit of its own before the chunk's work. */
+async function lendCopies(gpu: Gpu, pacer: Pacer, job: Job, arena: Arena, { buffers }: ChunkPlan): Promise<void> {
+  if (!buffers.some(({ copy }) => copy)) return;
+  pacer.check();
+  await checked(gpu, `${job.what}: copying a GPUBuffer that was passed in`, () => {
+    const encoder = gpu.device.createCommandEncoder({ label: job.what });
+    for (const { name, copy } of buffers) {
+      if (copy && copy.bytes > 0) encoder.copyBufferToBuffer(copy.from, copy.offset, arena.buffer(name), 0, copy.bytes);
+    }
+    gpu.device.queue.submit([encoder.finish()]);
+  });
 }
 
 /** Uploads a chunk and submits all of its work. */
@@ -80,6 +95,7 @@ async function launch(gpu: Gpu, pacer: Pacer, job: Job, start: number, count: nu
   try {
     for (const [name, buffer] of job.shared) arena.lend(name, buffer);
     for (const { name, bytes, data } of plan.buffers) await arena.allocate(name, bytes, data);
+    await lendCopies(gpu, pacer, job, arena, plan);
     for (const { name, bytes, resident } of plan.outputs) {
       if (!resident)
         staging.push({
