@@ -10,6 +10,7 @@ import { flatten, Parameters, unflatten } from "../velocity/parameters.ts";
 import type { WgslVelocity } from "../velocity/wgsl.ts";
 import { loadFlow, saveFlow } from "./file.ts";
 import { type CallOptions, callKeys, type Divergence, type Precision, type SolveOptions } from "./options.ts";
+import type { Histogram, HistogramOptions, Moments, ReductionOptions } from "./reductions.ts";
 import { logProbRequest, pushRequest, sampleRequest, sampleStreamRequest } from "./requests.ts";
 import {
   chunks,
@@ -22,6 +23,8 @@ import {
   type Trajectory,
 } from "./results.ts";
 import { checkNormalization, type Normalization, type Source, type SourceSpec, sourceSpec } from "./source.ts";
+import type { StreamChunks } from "./streams.ts";
+import type { ContinuityOptions, ContinuityReport, Flux } from "./theory.ts";
 
 /** What is not needed to push, sample and score with a narrow network is loaded when it is first used. */
 const analysis = () => import("./on-demand.ts");
@@ -243,6 +246,53 @@ export class Flow {
   async logProb(x: Float32Array, options: LogProbOptions = {}): Promise<LogProb> {
     const request = logProbRequest(this, "logProb", x, options);
     return logProbResult(await collect(this, request, { ...options, output: "cpu" }));
+  }
+
+  /**
+   * {@link Flow.logProb} of chunks of rows [·, dim] as they come, in order: the bits of one long call. One chunk is solved while the
+   * consumer has the one before, so memory is bounded by two of them; an early end closes the producer.
+   */
+  async *logProbStream(
+    chunks: StreamChunks,
+    options: LogProbOptions = {},
+  ): AsyncIterableIterator<LogProb & { start: number }> {
+    this.assertAlive();
+    yield* (await analysis()).logProbStream(this, chunks, options);
+  }
+
+  /** {@link Flow.push} of chunks of rows [·, dim] as they come; see {@link Flow.logProbStream}. */
+  async *pushStream(
+    chunks: StreamChunks,
+    options: Omit<PushOptions, "output"> = {},
+  ): AsyncIterableIterator<Trajectory & { start: number }> {
+    this.assertAlive();
+    yield* (await analysis()).pushStream(this, chunks, options);
+  }
+
+  /** Counts of `count` samples in a grid of bins over two axes, in data units, at constant memory. */
+  async histogram(count: number, options: HistogramOptions): Promise<Histogram> {
+    return (await analysis()).histogram(this, count, options);
+  }
+
+  /** Mean and covariance of `count` samples in data units, at constant memory; samples that are not finite are counted apart. */
+  async moments(count: number, options: ReductionOptions = {}): Promise<Moments> {
+    return (await analysis()).moments(this, count, options);
+  }
+
+  /**
+   * p_t, u_t and the probability flux j_t = p_t u_t at the rows of `x` [n, dim], all in data units: with a normalization u is that of
+   * the data, scale·u. p_t comes from {@link Flow.logProb} at `t`.
+   */
+  async flux(x: Float32Array, t: number, options: Omit<LogProbOptions, "at"> = {}): Promise<Flux> {
+    return (await analysis()).flux(this, x, t, options);
+  }
+
+  /**
+   * Checks ∂p/∂t + div(p u) = 0 on the cells of a box (dim ≤ 3), and the balance of its mass, d/dt∫p = −∮⟨j, n⟩: by finite volumes,
+   * second order in the cells' size and in the time step, which are what the residual of a good solve consists of.
+   */
+  async continuity(options: ContinuityOptions): Promise<ContinuityReport> {
+    return (await analysis()).continuity(this, options);
   }
 
   /** @internal */

@@ -1,0 +1,199 @@
+import { invalid } from "../errors.ts";
+import { checkFinite, checkInteger, checkKeys, show } from "../options.ts";
+import { evaluate } from "./evaluation.ts";
+import type { Flow, LogProbOptions } from "./flow.ts";
+import { particleCount } from "./options.ts";
+import { flowTime, logProbRequest } from "./requests.ts";
+import { collect } from "./results.ts";
+
+/** p_t, u_t and j_t = p_t u_t at given points, all in data units. */
+export interface Flux {
+  /** p_t(x), [n]. */
+  density: Float32Array;
+  /** u_t(x), [n, dim]. */
+  velocity: Float32Array;
+  /** j_t(x), [n, dim]. */
+  flux: Float32Array;
+}
+
+/** How well a flow keeps the continuity equation ∂p/∂t + div(p u) = 0 in a box. Densities are in data units. */
+export interface ContinuityReport {
+  /** ∂p/∂t + div(p u) of each cell, row-major over the axes, the last one fastest. */
+  residual: Float64Array;
+  /** Largest and root-mean-square |residual|, and the largest |∂p/∂t| to compare them with. */
+  max: number;
+  rms: number;
+  scale: number;
+  /** ∫p over the box, d/dt of it, ∮⟨j, n⟩ over its faces, and the sum of the last two, which is 0 for an exact flow. */
+  mass: number;
+  massRate: number;
+  outflow: number;
+  imbalance: number;
+}
+
+export interface ContinuityOptions extends Omit<LogProbOptions, "at" | "output" | "labels" | "context"> {
+  t: number;
+  /** Low and high end of each axis, in data units. */
+  box: [low: number, high: number][];
+  /** Cells along each axis. */
+  cells: number[];
+  /** Step of the time difference. Default 0.01: its error, of order step², is then about that of f32. */
+  timeStep?: number;
+}
+
+type Rest = Omit<LogProbOptions, "at">;
+
+async function densityAt(flow: Flow, what: string, x: Float32Array, t: number, options: Rest): Promise<Float32Array> {
+  const solved = await collect(flow, logProbRequest(flow, what, x, { ...options, at: t }), {
+    ...options,
+    output: "cpu",
+  });
+  return (solved.logProb ?? new Float32Array(0)).map((value) => Math.exp(value));
+}
+
+/** See {@link Flow.flux}. */
+export async function flux(flow: Flow, x: Float32Array, t: number, options: Rest, what = "flux"): Promise<Flux> {
+  const n = particleCount(what, "x", x, flow.dim);
+  flowTime(`${what}: t`, t);
+  const density = await densityAt(flow, what, x, t, options);
+  const { dim, normalization } = flow;
+  const mean = (k: number) => normalization?.mean[k % dim] ?? 0;
+  const scale = (k: number) => normalization?.scale[k % dim] ?? 1;
+  const { labels, context, guidance, signal, chunkSize } = options;
+  const own = normalization ? x.map((value, k) => (value - mean(k)) / scale(k)) : x;
+  const given = {
+    ...(labels && { labels }),
+    ...(context && { context }),
+    ...(guidance !== undefined && { guidance }),
+    ...(signal && { signal }),
+    ...(chunkSize !== undefined && { chunkSize }),
+  };
+  const { velocity: inFlow } = await evaluate(flow, "velocity", own, t, given);
+  const velocity = inFlow.map((value, k) => value * scale(k));
+  const result = new Float32Array(n * dim);
+  for (let k = 0; k < result.length; k++) result[k] = (velocity[k] ?? 0) * (density[Math.floor(k / dim)] ?? 0);
+  return { density, velocity, flux: result };
+}
+
+/** Times and weights of a second-order difference for d/dt at t that stays within [0, 1]. */
+function timeDifference(t: number, h: number): [time: number, weight: number][] {
+  if (t - h >= 0 && t + h <= 1)
+    return [
+      [t - h, -1 / (2 * h)],
+      [t + h, 1 / (2 * h)],
+    ];
+  const way = t - h < 0 ? h : -h;
+  return [
+    [t, -1.5 / way],
+    [t + way, 2 / way],
+    [t + 2 * way, -0.5 / way],
+  ];
+}
+
+/** Centres of a grid whose axes have `counts` points from `lows` on, `steps` apart; row-major, the last axis fastest. */
+function gridPoints(lows: readonly number[], steps: readonly number[], counts: readonly number[]): Float32Array {
+  const dim = counts.length;
+  const n = counts.reduce((product, count) => product * count, 1);
+  const points = new Float32Array(n * dim);
+  for (let index = 0; index < n; index++) {
+    let rest = index;
+    for (let axis = dim - 1; axis >= 0; axis--) {
+      const count = counts[axis] ?? 1;
+      points[index * dim + axis] = (lows[axis] ?? 0) + (rest % count) * (steps[axis] ?? 0);
+      rest = Math.floor(rest / count);
+    }
+  }
+  return points;
+}
+
+/** See {@link Flow.continuity}: finite volumes, with the flux at the centres of the cells' faces. */
+export async function continuity(flow: Flow, o: ContinuityOptions): Promise<ContinuityReport> {
+  const what = "continuity";
+  checkKeys(what, o, [
+    "t",
+    "box",
+    "cells",
+    "timeStep",
+    "solver",
+    "divergence",
+    "seed",
+    "guidance",
+    "signal",
+    "chunkSize",
+    "onProgress",
+    "precision",
+  ]);
+  const { t, box, cells, timeStep = 0.01, ...options } = o;
+  const { dim } = flow;
+  if (dim > 3)
+    throw invalid(
+      `${what}: the flow has dim ${dim}, but a grid of cells is for dim up to 3: take flux at points of your own`,
+    );
+  flowTime(`${what}: t`, t);
+  checkFinite(`${what}: timeStep`, timeStep, 1e-4, 0.25);
+  if (!Array.isArray(box) || box.length !== dim)
+    throw invalid(`${what}: box is ${show(box)}, but it is [low, high] for each of ${dim} axes`);
+  if (!Array.isArray(cells) || cells.length !== dim)
+    throw invalid(`${what}: cells is ${show(cells)}, but it is a count for each of ${dim} axes`);
+  for (const [axis, ends] of box.entries()) {
+    if (!Array.isArray(ends) || ends.length !== 2)
+      throw invalid(`${what}: box[${axis}] is ${show(ends)}, but it is [low, high]`);
+    checkFinite(`${what}: box[${axis}][0]`, ends[0]);
+    checkFinite(`${what}: box[${axis}][1]`, ends[1]);
+    if (!(ends[0] < ends[1])) throw invalid(`${what}: box[${axis}] is [${ends.join(", ")}], but low is less than high`);
+  }
+  for (const [axis, count] of cells.entries()) checkInteger(`${what}: cells[${axis}]`, count, 1, 4096);
+  const total = cells.reduce((product, count) => product * count, 1);
+  if (total > 2 ** 22)
+    throw invalid(`${what}: ${cells.join(" × ")} cells are ${total}, but at most ${2 ** 22} are taken: use fewer`);
+
+  const steps = box.map(([low, high], axis) => (high - low) / (cells[axis] ?? 1));
+  const centre = box.map(([low], axis) => low + (steps[axis] ?? 0) / 2);
+  const volume = steps.reduce((product, step) => product * step, 1);
+  const points = gridPoints(centre, steps, cells);
+  const density = await densityAt(flow, what, points, t, options);
+  const rate = new Float64Array(total);
+  for (const [time, weight] of timeDifference(t, timeStep)) {
+    const p = await densityAt(flow, what, points, time, options);
+    for (let i = 0; i < total; i++) rate[i] = (rate[i] ?? 0) + weight * (p[i] ?? 0);
+  }
+  const residual = Float64Array.from(rate);
+  let outflow = 0;
+  for (let axis = 0; axis < dim; axis++) {
+    const faces = cells.map((count, k) => count + (k === axis ? 1 : 0));
+    const lows = centre.map((low, k) => (k === axis ? (box[axis]?.[0] ?? 0) : low));
+    const { flux: j } = await flux(flow, gridPoints(lows, steps, faces), t, options, what);
+    // a face's index, from the cell below it: the axes behind are as in the cells, the axis itself has one more
+    const inner = cells.slice(axis + 1).reduce((product, count) => product * count, 1);
+    const count = cells[axis] ?? 1;
+    const width = steps[axis] ?? 1;
+    for (let i = 0; i < total; i++) {
+      const along = Math.floor(i / inner) % count;
+      const outer = Math.floor(i / (inner * count));
+      const below = (outer * (count + 1) + along) * inner + (i % inner);
+      const [low = 0, high = 0] = [j[below * dim + axis], j[(below + inner) * dim + axis]];
+      residual[i] = (residual[i] ?? 0) + (high - low) / width;
+      if (along === 0) outflow -= (low * volume) / width;
+      if (along === count - 1) outflow += (high * volume) / width;
+    }
+  }
+  const sum = (values: ArrayLike<number>, f: (value: number) => number) =>
+    Array.prototype.reduce.call(values, (all, value) => (all as number) + f(value as number), 0) as number;
+  const largest = (values: ArrayLike<number>) =>
+    Array.prototype.reduce.call(
+      values,
+      (all, value) => Math.max(all as number, Math.abs(value as number)),
+      0,
+    ) as number;
+  const massRate = volume * sum(rate, (value) => value);
+  return {
+    residual,
+    max: largest(residual),
+    rms: Math.sqrt(sum(residual, (value) => value * value) / total),
+    scale: largest(rate),
+    mass: volume * sum(density, (value) => value),
+    massRate,
+    outflow,
+    imbalance: massRate + outflow,
+  };
+}

@@ -1,0 +1,99 @@
+import * as pf from "pushforward";
+import { gaussian } from "../oracle/fields.ts";
+import { expect, expectClose, test } from "../suite.ts";
+import { forRows, rowOf, uniformArray } from "./inputs.ts";
+
+/** p_t = N(t·mean, (1 − t)² + t² s²) per axis. */
+const field = gaussian([1, -0.5], 0.5);
+const solver = { method: "rk4", steps: 40 } as const;
+const density = (t: number, x: ArrayLike<number>) =>
+  Math.exp(field.logDensity?.(t, Float64Array.from(x)) ?? Number.NaN);
+
+const flowOf = (gpu: pf.Gpu, normalization?: pf.Normalization) =>
+  pf.Flow.create(gpu, {
+    velocity: pf.wgslVelocity({ dim: 2, code: field.wgsl ?? "" }),
+    ...(normalization && { normalization }),
+  });
+
+test("flux is density times velocity of the closed form, in data units too", async ({ gpu }) => {
+  const n = 65;
+  const t = 0.6;
+  const x = uniformArray(2 * n, -1.5, 1.5, 1);
+  const wanted = forRows(n, (i) =>
+    Float64Array.from(field.velocity(t, rowOf(x, 2, i)), (u) => u * density(t, rowOf(x, 2, i))),
+  );
+  const flow = flowOf(gpu);
+  const plain = await flow.flux(x, t, { solver });
+  expectClose(
+    plain.density,
+    forRows(n, (i) => density(t, rowOf(x, 2, i))),
+    { relative: 1e-5, absolute: 1e-6 },
+  );
+  expectClose(plain.flux, wanted, { relative: 1e-5, absolute: 1e-5 });
+  flow.dispose();
+  // y = mean + scale·x: p_y = p_x / (scale_0 scale_1), u_y = scale·u_x
+  const scale = [2, 0.25];
+  const mean = [10, -1];
+  const scaled = flowOf(gpu, { mean, scale });
+  const y = x.map((value, k) => (mean[k % 2] ?? 0) + (scale[k % 2] ?? 1) * value);
+  const moved = await scaled.flux(y, t, { solver });
+  expectClose(
+    moved.flux,
+    wanted.map((j, k) => (j * (scale[k % 2] ?? 1)) / 0.5),
+    { relative: 1e-4, absolute: 1e-4 },
+  );
+  scaled.dispose();
+});
+
+test("continuity: the residual falls with the square of the cells' size, and the mass of a box changes by what leaves it", async ({
+  gpu,
+}) => {
+  const flow = flowOf(gpu);
+  const box: [number, number][] = [
+    [-1, 1.5],
+    [-1.2, 0.8],
+  ];
+  const at = (cells: number[]) => flow.continuity({ t: 0.5, box, cells, solver, timeStep: 0.02 });
+  const coarse = await at([10, 8]);
+  const fine = await at([40, 32]);
+  expect(fine.residual.length).toBe(40 * 32);
+  // a quarter of the size: a sixteenth, plus the time difference's own error
+  expect(fine.max).toBeLessThan(coarse.max / 8);
+  expect(fine.rms).toBeLessThan(0.01 * fine.scale);
+  expect(Math.abs(fine.imbalance)).toBeLessThan(0.005 * Math.abs(fine.outflow) + 1e-3);
+  expect(Math.abs(fine.massRate)).toBeGreaterThan(0.05);
+  // the mass itself, by the same rule from the closed form
+  let mass = 0;
+  for (let i = 0; i < 40; i++)
+    for (let j = 0; j < 32; j++) mass += density(0.5, [-1 + ((i + 0.5) * 2.5) / 40, -1.2 + ((j + 0.5) * 2) / 32]);
+  expectClose([fine.mass], [(mass * 2.5 * 2) / (40 * 32)], { relative: 1e-5, absolute: 1e-6 });
+  for (const t of [0, 1]) {
+    const end = await flow.continuity({ t, box, cells: [40, 32], solver, timeStep: 0.02 });
+    expect(end.rms).toBeLessThan(0.03 * end.scale);
+  }
+  flow.dispose();
+});
+
+test("continuity notices a divergence that does not belong to the velocity", async ({ gpu }) => {
+  const code = (field.wgsl ?? "").replace("fn divergence", "fn true_divergence");
+  const wrong = `${code}\nfn divergence(t: f32, x: array<f32, DIM>) -> f32 { return true_divergence(t, x) + 1.0; }`;
+  const flow = pf.Flow.create(gpu, { velocity: pf.wgslVelocity({ dim: 2, code: wrong }) });
+  const box: [number, number][] = [
+    [-1, 1],
+    [-1, 1],
+  ];
+  const { rms, scale } = await flow.continuity({ t: 0.5, box, cells: [20, 20], solver });
+  expect(rms).toBeGreaterThan(0.2 * scale);
+  const error = await flow
+    .continuity({
+      t: 0.5,
+      box: [
+        [1, 0],
+        [0, 1],
+      ],
+      cells: [2, 2],
+    })
+    .catch((e: Error) => e.message);
+  expect(/box\[0\] is \[1, 0\]/.test(String(error))).toBe(true);
+  flow.dispose();
+});
