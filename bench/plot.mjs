@@ -76,6 +76,7 @@ export function plotReport(report) {
   const width = panels.length * size.width;
   const caption = `${report.adapter.description}, ${report.home}, ${report.date.slice(0, 10)}`;
   return `<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${size.height + 24}" viewBox="0 0 ${width} ${size.height + 24}" font-family="DejaVu Sans, system-ui, sans-serif" font-size="11" fill="#222">
+<title>Throughput against particle count and network width</title>
 <style>.title{font-size:13px;font-weight:600}.grid{stroke:#ddd}.axis{stroke:#444}</style>
 <rect width="100%" height="100%" fill="#fff"/>
 ${panels.map(({ title, label, lines }, i) => panel(title, label, lines, i * size.width)).join("\n")}
