@@ -1,9 +1,10 @@
 import { invalid } from "../errors.ts";
 import { checkFinite, checkInteger, checkKeys, show } from "../options.ts";
+import { HistogramSum, MomentSum, type Reduction, reduceSolve } from "./block-reductions.ts";
 import type { Flow, SampleOptions } from "./flow.ts";
-import { solveKeys } from "./options.ts";
+import { checkRunOptions, solveKeys } from "./options.ts";
 import { sampleRequest } from "./requests.ts";
-import { chunks } from "./results.ts";
+import { outputs } from "./trajectory.ts";
 
 export type ReductionOptions = Omit<SampleOptions, "output" | "saveAt" | "logProb">;
 
@@ -35,15 +36,16 @@ export interface Moments {
 
 const keys = [...solveKeys.filter((key) => key !== "output"), "to"];
 
-/** Samples chunk by chunk: host and device memory are bounded by the chunk. */
-async function* samples(
+/** Runs a reduction of the samples: their figures come back, they do not. Gives the number of those that are not finite. */
+function reduceSamples(
   flow: Flow,
   what: string,
   count: number,
   options: ReductionOptions,
-): AsyncGenerator<Float32Array> {
+  reduction: Reduction,
+): Promise<number> {
   const request = { ...sampleRequest(flow, what, count, options), wantStart: false };
-  for await (const { result } of chunks(flow, request, options)) yield result.x;
+  return reduceSolve(flow, request, reduction, checkRunOptions(what, options));
 }
 
 /** See {@link Flow.histogram}. */
@@ -64,66 +66,23 @@ export async function histogram(flow: Flow, count: number, o: HistogramOptions):
     checkFinite(`${what}: range[${k}][0]`, low);
     checkFinite(`${what}: range[${k}][1]`, high);
     if (!(low < high)) throw invalid(`${what}: range[${k}] is [${low}, ${high}], but low is less than high`);
-    return { axis, number, low, perUnit: number / (high - low) };
+    return { axis, bins: number, low, high };
   });
   const [x, y] = along;
   if (!x || !y) throw new Error("a histogram has two axes");
-  if (x.number * y.number > 2 ** 26)
-    throw invalid(`${what}: ${x.number} × ${y.number} bins are more than ${2 ** 26}: use fewer`);
-  const counts = new Uint32Array(x.number * y.number);
-  let outside = 0;
-  for await (const chunk of samples(flow, what, count, options)) {
-    for (let at = 0; at < chunk.length; at += flow.dim) {
-      const column = Math.floor(((chunk[at + x.axis] ?? 0) - x.low) * x.perUnit);
-      const row = Math.floor(((chunk[at + y.axis] ?? 0) - y.low) * y.perUnit);
-      // a NaN is in no range
-      if (column >= 0 && column < x.number && row >= 0 && row < y.number) {
-        const bin = row * x.number + column;
-        counts[bin] = (counts[bin] ?? 0) + 1;
-      } else outside++;
-    }
-  }
-  return { counts, outside };
+  if (x.bins * y.bins > 2 ** 24)
+    throw invalid(`${what}: ${x.bins} × ${y.bins} bins are more than ${2 ** 24}: use fewer`);
+  const sum = new HistogramSum(flow.dim, x, y);
+  await reduceSamples(flow, what, count, options, sum);
+  return { counts: sum.counts, outside: sum.outside };
 }
 
-/** See {@link Flow.moments}. Welford's update in f64 (Chan, Golub & LeVeque 1983), so that a large mean costs no digits. */
+/** See {@link Flow.moments}. */
 export async function moments(flow: Flow, count: number, options: ReductionOptions): Promise<Moments> {
   const what = "moments";
   checkKeys(what, options, keys);
-  const { dim } = flow;
-  const mean = new Float64Array(dim);
-  const products = new Float64Array(dim * dim);
-  const before = new Float64Array(dim);
-  let finite = 0;
-  let nonFinite = 0;
-  for await (const chunk of samples(flow, what, count, options)) {
-    for (let at = 0; at < chunk.length; at += dim) {
-      let sum = 0;
-      for (let i = 0; i < dim; i++) sum += chunk[at + i] ?? 0;
-      if (!Number.isFinite(sum)) {
-        nonFinite++;
-        continue;
-      }
-      finite++;
-      for (let i = 0; i < dim; i++) {
-        const difference = (chunk[at + i] ?? 0) - (mean[i] ?? 0);
-        before[i] = difference;
-        mean[i] = (mean[i] ?? 0) + difference / finite;
-      }
-      for (let i = 0; i < dim; i++) {
-        const after = (chunk[at + i] ?? 0) - (mean[i] ?? 0);
-        for (let j = 0; j <= i; j++) products[i * dim + j] = (products[i * dim + j] ?? 0) + after * (before[j] ?? 0);
-      }
-    }
-  }
-  const covariance = new Float64Array(dim * dim);
-  for (let i = 0; i < dim; i++) {
-    for (let j = 0; j <= i; j++) {
-      const value = (products[i * dim + j] ?? 0) / (finite - 1);
-      covariance[i * dim + j] = value;
-      covariance[j * dim + i] = value;
-    }
-  }
-  if (finite === 0) mean.fill(Number.NaN);
-  return { mean, covariance, count: finite, nonFinite };
+  const sum = new MomentSum(flow.dim, outputs.x);
+  const nonFinite = await reduceSamples(flow, what, count, options, sum);
+  const mean = sum.count > 0 ? sum.mean : sum.mean.fill(Number.NaN);
+  return { mean, covariance: sum.covariance, count: sum.count, nonFinite };
 }

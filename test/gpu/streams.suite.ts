@@ -128,8 +128,11 @@ test("histogram and moments are those of the very samples that sample gives", as
         sum += ((x[3 * p + i] ?? 0) - (mean[i] ?? 0)) * ((x[3 * p + j] ?? 0) - (mean[j] ?? 0));
       covariance.push(sum / (n - 1));
     }
-  expectClose(got.mean, mean, { relative: 1e-12, absolute: 1e-12 });
-  expectClose(got.covariance, covariance, { relative: 1e-10, absolute: 1e-10 });
+  // summed in f32 about a shift within blocks, in f64 over them: rounding is that of a block's 1024 deviations
+  expectClose(got.mean, mean, { relative: 1e-7, absolute: 1e-6 });
+  expectClose(got.covariance, covariance, { relative: 1e-5, absolute: 1e-6 });
+  const other = await flow.moments(n, { solver, seed: 11, chunkSize: 1500 });
+  expect([...other.mean, ...other.covariance]).toEqual([...got.mean, ...got.covariance]);
 
   const range: [[number, number], [number, number]] = [
     [-2, 1.5],
