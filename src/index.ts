@@ -2,9 +2,17 @@ export { fitNormalization } from "./data/normalization.ts";
 export { type ToyName, toyData, toyNames } from "./data/toy.ts";
 export { PushforwardError, type PushforwardErrorCode } from "./errors.ts";
 export { Flow, type FlowOptions, type LogProbOptions, type PushOptions, type SampleOptions } from "./flow/flow.ts";
-export type { CallOptions, Divergence, Output, Precision, SolveOptions } from "./flow/options.ts";
+export type { CallOptions, Divergence, EvaluationOptions, Output, Precision, SolveOptions } from "./flow/options.ts";
 export type { Histogram, HistogramOptions, Moments, ReductionOptions } from "./flow/reductions.ts";
-export type { LogProb, ResidentSamples, ResidentTrajectory, Samples, Trajectory } from "./flow/results.ts";
+export type {
+  LogProb,
+  ResidentLogProb,
+  ResidentSamples,
+  ResidentTrajectory,
+  Samples,
+  Trajectory,
+} from "./flow/results.ts";
+export type { Rows } from "./flow/rows.ts";
 export type { Normalization, Source } from "./flow/source.ts";
 export type { StreamChunk, StreamChunks } from "./flow/streams.ts";
 export type { ContinuityOptions, ContinuityReport, Flux } from "./flow/theory.ts";

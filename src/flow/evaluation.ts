@@ -9,25 +9,25 @@ import type { Job, RunOptions } from "../schedule/job.ts";
 import { runJob } from "../schedule/run.ts";
 import type { Flow } from "./flow.ts";
 import {
-  type CallOptions,
   checkConditions,
   checkRunOptions,
   type Divergence,
   type DivergencePlan,
   divergencePlan,
-  particleCount,
+  type EvaluationOptions,
 } from "./options.ts";
 import { conditioning } from "./requests.ts";
-import { featureMajor, particleMultiple } from "./trajectory.ts";
+import { checkLength, checkReadable, type Rows, rowCount } from "./rows.ts";
+import { featureMajor, particleMultiple, slice } from "./trajectory.ts";
 
 /** One evaluation of the field at given states and times. */
 interface EvaluationRequest {
   readonly output: Evaluation;
   readonly engine: Engine;
   readonly count: number;
-  readonly x: Float32Array;
+  readonly x: Rows;
   readonly t: number | Float32Array;
-  readonly tangent?: Float32Array | undefined;
+  readonly tangent?: Rows | undefined;
   readonly divergence: DivergencePlan;
   readonly seed: number;
   readonly conditions: Conditions;
@@ -59,10 +59,9 @@ function evaluationJob(request: EvaluationRequest, shared: ReadonlyMap<string, G
       const chunk: Chunk = { start, count, capacity, maxFlops };
       const times = new Float32Array(capacity).fill(typeof t === "number" ? t : 0);
       if (typeof t !== "number") times.set(t.subarray(start, start + count));
-      const rows = (all: Float32Array) => all.subarray(start * dim, (start + count) * dim);
       const state = capacity * dim * 4;
       const buffers: PlannedBuffer[] = [
-        { name: "rows", bytes: count * dim * 4, data: rows(x) },
+        slice("rows", x, start, count, dim),
         { name: names.state, bytes: state },
         { name: names.times, bytes: times.byteLength, data: times },
         { name: "nonFinite", bytes: 4, data: Uint32Array.of(0) },
@@ -109,7 +108,7 @@ function evaluationJob(request: EvaluationRequest, shared: ReadonlyMap<string, G
       } else {
         after.push(bring(names.velocity));
         if (output !== "velocity") {
-          buffers.push({ name: "tangent rows", bytes: count * dim * 4, data: rows(tangent ?? new Float32Array(0)) });
+          buffers.push(slice("tangent rows", tangent ?? new Float32Array(0), start, count, dim));
           buffers.push({ name: names.tangent, bytes: state });
           dispatches.push(importParticles({ count, capacity, dim, rows: "tangent rows", state: names.tangent }));
           after.push(bring(names.product));
@@ -134,12 +133,12 @@ function evaluationJob(request: EvaluationRequest, shared: ReadonlyMap<string, G
 export async function evaluate(
   flow: Flow,
   output: Evaluation,
-  x: Float32Array,
+  x: Rows,
   t: number | Float32Array,
-  options: CallOptions & { divergence?: Divergence; seed?: number },
-  tangent?: Float32Array,
+  options: EvaluationOptions & { divergence?: Divergence; seed?: number },
+  tangent?: Rows,
 ): Promise<{ velocity: Float32Array; divergence: Float32Array; product: Float32Array }> {
-  const n = particleCount(output, "x", x, flow.dim);
+  const n = rowCount(output, "x", x, flow.dim, options.count);
   if (t instanceof Float32Array) {
     if (t.length !== n)
       throw invalid(
@@ -149,11 +148,9 @@ export async function evaluate(
     if (bad >= 0) throw invalid(`${output}: t[${bad}] is ${t[bad]}, but a time is a finite number`);
   } else checkFinite(`${output}: t`, t);
   if (output === "jvp" || output === "vjp") {
-    const name = output === "jvp" ? "tangent" : "cotangent";
-    if (particleCount(output, name, tangent, flow.dim) !== n) {
-      throw invalid(`${output}: ${name} has ${tangent?.length} values, but it has the shape of x, ${x.length}`);
-    }
+    checkLength(output, output === "jvp" ? "tangent" : "cotangent", tangent, n, flow.dim, options.count);
   }
+  await checkReadable(flow.gpu, output, { x, [output === "vjp" ? "cotangent" : "tangent"]: tangent });
   const request: Omit<EvaluationRequest, "engine"> = {
     output,
     count: n,

@@ -9,7 +9,7 @@ import { type MlpVelocity, parameterTensors } from "../velocity/mlp.ts";
 import { flatten, Parameters, unflatten } from "../velocity/parameters.ts";
 import type { WgslVelocity } from "../velocity/wgsl.ts";
 import { loadFlow, saveFlow } from "./file.ts";
-import { type CallOptions, callKeys, type Divergence, type Precision, type SolveOptions } from "./options.ts";
+import { callKeys, type Divergence, type EvaluationOptions, type Precision, type SolveOptions } from "./options.ts";
 import type { Histogram, HistogramOptions, Moments, ReductionOptions } from "./reductions.ts";
 import { logProbRequest, pushRequest, sampleRequest, sampleStreamRequest } from "./requests.ts";
 import {
@@ -17,14 +17,18 @@ import {
   collect,
   type LogProb,
   logProbResult,
+  type ResidentLogProb,
   type ResidentSamples,
   type ResidentTrajectory,
   type Samples,
   type Trajectory,
 } from "./results.ts";
+import type { Rows } from "./rows.ts";
 import { checkNormalization, type Normalization, type Source, type SourceSpec, sourceSpec } from "./source.ts";
 import type { StreamChunks } from "./streams.ts";
 import type { ContinuityOptions, ContinuityReport, Flux } from "./theory.ts";
+
+const evaluationKeys = [...callKeys, "count"];
 
 /** What is not needed to push, sample and score with a narrow network is loaded when it is first used. */
 const analysis = () => import("./on-demand.ts");
@@ -49,7 +53,9 @@ export interface PushOptions extends SolveOptions {
   /** Times at which states are kept, each a time of the grid; `"steps"` for all of them. */
   saveAt?: number[] | "steps";
   /** log p at `from`, [n]; or true at `from` = 0, where the source gives it. */
-  logProb?: Float32Array | boolean;
+  logProb?: Rows | boolean;
+  /** Rows of particles that are passed in a GPUBuffer; default: as many as its size holds. */
+  count?: number;
 }
 
 export interface SampleOptions extends SolveOptions {
@@ -63,6 +69,8 @@ export interface SampleOptions extends SolveOptions {
 export interface LogProbOptions extends SolveOptions {
   /** The time t of p_t. Default 1. */
   at?: number;
+  /** Rows of particles that are passed in a GPUBuffer; default: as many as its size holds. */
+  count?: number;
 }
 
 /**
@@ -165,54 +173,55 @@ export class Flow {
   }
 
   /** u_t(x), [n, dim], in the flow's own space. `t` is one time or a time per particle. */
-  async velocity(x: Float32Array, t: number | Float32Array, options: CallOptions = {}): Promise<Float32Array> {
-    checkKeys("velocity", options, callKeys);
+  async velocity(x: Rows, t: number | Float32Array, options: EvaluationOptions = {}): Promise<Float32Array> {
+    checkKeys("velocity", options, evaluationKeys);
     return (await this.#evaluate("velocity", x, t, options)).velocity;
   }
 
   /** div u_t(x) = tr ∂u/∂x, [n]; exact for dim ≤ 16 unless told otherwise, else Hutchinson's estimate with one Rademacher probe. */
   async divergence(
-    x: Float32Array,
+    x: Rows,
     t: number | Float32Array,
-    options: CallOptions & { divergence?: Divergence; seed?: number } = {},
+    options: EvaluationOptions & { divergence?: Divergence; seed?: number } = {},
   ): Promise<Float32Array> {
-    checkKeys("divergence", options, [...callKeys, "divergence", "seed"]);
+    checkKeys("divergence", options, [...evaluationKeys, "divergence", "seed"]);
     return (await this.#evaluate("divergence", x, t, options)).divergence;
   }
 
   /** Velocity and J·v, J_ij = ∂u_i/∂x_j, for one tangent v per particle, all [n, dim]. */
   async jvp(
-    x: Float32Array,
+    x: Rows,
     t: number | Float32Array,
-    tangent: Float32Array,
-    options: CallOptions = {},
+    tangent: Rows,
+    options: EvaluationOptions = {},
   ): Promise<{ velocity: Float32Array; jvp: Float32Array }> {
-    checkKeys("jvp", options, callKeys);
+    checkKeys("jvp", options, evaluationKeys);
     const { velocity, product } = await this.#evaluate("jvp", x, t, options, tangent);
     return { velocity, jvp: product };
   }
 
   /** Velocity and Jᵀ·w for one cotangent w per particle, all [n, dim]. */
   async vjp(
-    x: Float32Array,
+    x: Rows,
     t: number | Float32Array,
-    cotangent: Float32Array,
-    options: CallOptions = {},
+    cotangent: Rows,
+    options: EvaluationOptions = {},
   ): Promise<{ velocity: Float32Array; vjp: Float32Array }> {
-    checkKeys("vjp", options, callKeys);
+    checkKeys("vjp", options, evaluationKeys);
     const { velocity, product } = await this.#evaluate("vjp", x, t, options, cotangent);
     return { velocity, vjp: product };
   }
 
   /**
    * Solves ẋ = u_t(x) from `from` to `to` (either way) for all rows of `x` [n, dim], in the flow's own space.
-   * With `logProb` also d log p/dt = −div u_t (instantaneous change of variables; Chen et al. 2018, eq. 8).
+   * With `logProb` also d log p/dt = −div u_t (instantaneous change of variables; Chen et al. 2018, eq. 8). `x` may be a GPUBuffer
+   * of this device, such as one that `output: "gpu"` gave: see {@link Rows}.
    *
    * @throws PushforwardError `invalid-argument`; a `saveAt` time off the grid names the nearest grid time.
    */
-  push(x: Float32Array, options: PushOptions & { output: "gpu" }): Promise<ResidentTrajectory>;
-  push(x: Float32Array, options?: PushOptions): Promise<Trajectory>;
-  async push(x: Float32Array, options: PushOptions = {}): Promise<Trajectory | ResidentTrajectory> {
+  push(x: Rows, options: PushOptions & { output: "gpu" }): Promise<ResidentTrajectory>;
+  push(x: Rows, options?: PushOptions): Promise<Trajectory>;
+  async push(x: Rows, options: PushOptions = {}): Promise<Trajectory | ResidentTrajectory> {
     return collect(this, pushRequest(this, "push", x, options), options);
   }
 
@@ -243,9 +252,10 @@ export class Flow {
    *
    * @throws PushforwardError `invalid-argument`; `unsupported` for a WGSL field without a divergence.
    */
-  async logProb(x: Float32Array, options: LogProbOptions = {}): Promise<LogProb> {
-    const request = logProbRequest(this, "logProb", x, options);
-    return logProbResult(await collect(this, request, { ...options, output: "cpu" }));
+  logProb(x: Rows, options: LogProbOptions & { output: "gpu" }): Promise<ResidentLogProb>;
+  logProb(x: Rows, options?: LogProbOptions): Promise<LogProb>;
+  async logProb(x: Rows, options: LogProbOptions = {}): Promise<LogProb | ResidentLogProb> {
+    return logProbResult(await collect(this, logProbRequest(this, "logProb", x, options), options));
   }
 
   /**
@@ -315,10 +325,10 @@ export class Flow {
 
   async #evaluate(
     output: Evaluation,
-    x: Float32Array,
+    x: Rows,
     t: number | Float32Array,
-    options: CallOptions & { divergence?: Divergence; seed?: number },
-    tangent?: Float32Array,
+    options: EvaluationOptions & { divergence?: Divergence; seed?: number },
+    tangent?: Rows,
   ): Promise<{ velocity: Float32Array; divergence: Float32Array; product: Float32Array }> {
     this.assertAlive();
     return (await analysis()).evaluate(this, output, x, t, options, tangent);

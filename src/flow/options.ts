@@ -17,6 +17,12 @@ export interface CallOptions extends RunOptions {
   guidance?: number;
 }
 
+/** Options of evaluations of the field at given particles. */
+export interface EvaluationOptions extends CallOptions {
+  /** Rows of particles that are passed in a GPUBuffer; default: as many as its size holds. */
+  count?: number;
+}
+
 /** Where the results of a call go: to the host, or into buffers that stay on the device and belong to the caller. */
 export type Output = "cpu" | "gpu";
 

@@ -3,7 +3,8 @@ import { defaultSolver, saveIndices, timeGrid } from "../ode/grid.ts";
 import { checkFinite, checkInteger, checkKeys, checkWord, show } from "../options.ts";
 import { seedKey } from "../random/philox.ts";
 import type { Flow, LogProbOptions, PushOptions, SampleOptions } from "./flow.ts";
-import { checkConditions, checkRunOptions, divergencePlan, particleCount, solveKeys } from "./options.ts";
+import { checkConditions, checkRunOptions, divergencePlan, solveKeys } from "./options.ts";
+import { checkLength, isBuffer, type Rows, rowCount } from "./rows.ts";
 import type { LogProbMode, TrajectoryRequest } from "./trajectory.ts";
 
 /** Options of solves whose results go to the host anyway. */
@@ -54,17 +55,14 @@ function solveRequest(
 }
 
 /** The checked request of {@link Flow.push} and its stream. */
-export function pushRequest(flow: Flow, what: string, x: Float32Array, options: PushOptions): TrajectoryRequest {
-  checkKeys(what, options, [...solveKeys, "from", "to", "saveAt", "logProb"]);
-  const n = particleCount(what, "x", x, flow.dim);
+export function pushRequest(flow: Flow, what: string, x: Rows, options: PushOptions): TrajectoryRequest {
+  checkKeys(what, options, [...solveKeys, "from", "to", "saveAt", "logProb", "count"]);
+  const n = rowCount(what, "x", x, flow.dim, options.count);
   const from = flowTime(`${what}: from`, options.from ?? 0);
   const { logProb } = options;
   let mode: LogProbMode = { kind: "none" };
-  if (logProb instanceof Float32Array) {
-    if (logProb.length !== n)
-      throw invalid(
-        `${what}: logProb has ${logProb.length} values, but there are ${n} particles: pass log p at \`from\` for each`,
-      );
+  if (logProb instanceof Float32Array || isBuffer(logProb)) {
+    checkLength(what, "logProb", logProb, n, 1, options.count);
     mode = { kind: "forward", start: logProb };
   } else if (logProb === true) {
     if (from !== 0) {
@@ -74,7 +72,9 @@ export function pushRequest(flow: Flow, what: string, x: Float32Array, options: 
     }
     mode = { kind: "forward", start: "source" };
   } else if (logProb !== undefined && logProb !== false) {
-    throw invalid(`${what}: logProb is ${show(logProb)}, but it is a Float32Array [n], true or false`);
+    throw invalid(
+      `${what}: logProb is ${show(logProb)}, but it is a Float32Array [n] or a GPUBuffer of as many, true or false`,
+    );
   }
   return solveRequest(flow, what, n, options, from, flowTime(`${what}: to`, options.to ?? 1), { rows: x }, mode);
 }
@@ -108,9 +108,9 @@ export function sampleStreamRequest(flow: Flow, count: number, options: SampleOp
 }
 
 /** The checked request of {@link Flow.logProb} and its stream. */
-export function logProbRequest(flow: Flow, what: string, x: Float32Array, options: LogProbOptions): TrajectoryRequest {
-  checkKeys(what, options, [...hostKeys, "at"]);
-  const n = particleCount(what, "x", x, flow.dim);
+export function logProbRequest(flow: Flow, what: string, x: Rows, options: LogProbOptions): TrajectoryRequest {
+  checkKeys(what, options, [...solveKeys, "at", "count"]);
+  const n = rowCount(what, "x", x, flow.dim, options.count);
   const at = flowTime(`${what}: at`, options.at ?? 1);
   const request = solveRequest(flow, what, n, options, at, 0, { rows: x }, { kind: "backward" });
   return { ...request, unitsIn: "data" };

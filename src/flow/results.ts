@@ -2,7 +2,8 @@ import type { RunOptions } from "../schedule/job.ts";
 import { runJob } from "../schedule/run.ts";
 import type { Flow } from "./flow.ts";
 import { checkRunOptions, type Output } from "./options.ts";
-import { functionEvaluations, outputs, type TrajectoryRequest, trajectoryJob } from "./trajectory.ts";
+import { checkReadable } from "./rows.ts";
+import { callersRows, functionEvaluations, outputs, type TrajectoryRequest, trajectoryJob } from "./trajectory.ts";
 
 /** Result of a solve. All arrays are row-major; log-probabilities are in nats. */
 export interface Trajectory {
@@ -94,6 +95,7 @@ export async function collect(
 ): Promise<Trajectory & { x0?: Float32Array }> {
   const { gpu } = flow;
   const layout = shapes(flow.dim, request);
+  await checkReadable(gpu, request.what, callersRows(request));
   const engine = await flow.forwardEngine(request.precision);
   const shared = await engine.shared();
   const onDevice = options.output === "gpu";
@@ -104,7 +106,10 @@ export async function collect(
     for (const [name, { floats, rows }] of layout) {
       const length = floats * rows * request.count;
       if (onDevice)
-        resident.set(name, await gpu.buffers.acquire(Math.max(16, length * 4), "storage", `${request.what}: ${name}`));
+        resident.set(
+          name,
+          await gpu.buffers.acquire(Math.max(16, length * 4), "storage", `${request.what}: ${name}`, true),
+        );
       else arrays.set(name, new Float32Array(length));
     }
     const job = trajectoryJob(engine, { ...request, resident }, shared, gpu.device.limits.maxStorageBufferBindingSize);
@@ -146,7 +151,7 @@ export async function* chunks(
   }
 }
 
-/** What {@link Flow.logProb} gives, from a solve back to the source. */
+/** What {@link Flow.logProb} gives, from a solve back to the source: arrays, or buffers in their place. */
 export function logProbResult({ logProb, x, standardError, nfe, nonFinite }: Trajectory): LogProb {
   return {
     logProb: logProb ?? new Float32Array(0),

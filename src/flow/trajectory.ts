@@ -55,6 +55,11 @@ export interface TrajectoryRequest {
   readonly resident?: ReadonlyMap<string, GPUBuffer>;
 }
 
+/** The arrays or buffers of the caller that a solve reads per particle, by their names. */
+export function callersRows({ start, logProb }: TrajectoryRequest): Record<string, unknown> {
+  return { x: "rows" in start && start.rows, logProb: logProb.kind === "forward" && logProb.start };
+}
+
 /** Names of the outputs of a solve. */
 export const outputs = {
   x: "x",

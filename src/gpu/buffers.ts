@@ -34,10 +34,10 @@ export class BufferPool {
     return bytes;
   }
 
-  /** A buffer of at least `bytes`; its content is undefined. */
-  async acquire(bytes: number, purpose: Purpose, label: string): Promise<GPUBuffer> {
+  /** A buffer of at least `bytes`, or of just as many; its content is undefined. */
+  async acquire(bytes: number, purpose: Purpose, label: string, exact = false): Promise<GPUBuffer> {
     if (this.#disposed) throw invalid("this Gpu has been disposed: open a new one with openGpu()");
-    const size = sizeClass(bytes);
+    const size = exact ? bytes : sizeClass(bytes);
     const free = this.#free.get(`${purpose}:${size}`)?.pop();
     if (free) {
       this.#retainedBytes -= size;

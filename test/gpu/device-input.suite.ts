@@ -1,0 +1,96 @@
+import * as pf from "pushforward";
+import { expect, test } from "../suite.ts";
+import { uniformArray } from "./inputs.ts";
+
+const solver = { method: "midpoint", steps: 4 } as const;
+const n = 131;
+
+function buffer(device: GPUDevice, values: Float32Array, usage = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC) {
+  const made = device.createBuffer({ size: values.byteLength, usage, mappedAtCreation: true });
+  new Float32Array(made.getMappedRange()).set(values);
+  made.unmap();
+  return made;
+}
+
+async function message(call: Promise<unknown>): Promise<string> {
+  return call.then(
+    () => "no error",
+    (error: unknown) => (error instanceof pf.PushforwardError ? `${error.code}: ${error.message}` : String(error)),
+  );
+}
+
+test("particles in a buffer give the bits of particles in an array, in every call, and stay the caller's", async ({
+  gpu,
+}) => {
+  const flow = pf.Flow.create(gpu, { velocity: pf.mlp({ dim: 3, hidden: [16] }), seed: 1 });
+  const x = uniformArray(3 * n, -1, 1, 1);
+  const v = uniformArray(3 * n, -1, 1, 2);
+  const start = uniformArray(n, -1, 1, 3);
+  const [xs, vs, starts] = [x, v, start].map((values) => buffer(gpu.device, values)) as [
+    GPUBuffer,
+    GPUBuffer,
+    GPUBuffer,
+  ];
+  for (const chunkSize of [64, 1000]) {
+    const o = { solver, chunkSize };
+    expect(await flow.push(xs, { ...o, logProb: starts })).toEqual(await flow.push(x, { ...o, logProb: start }));
+    expect(await flow.logProb(xs, o)).toEqual(await flow.logProb(x, o));
+    expect(await flow.velocity(xs, 0.3, { chunkSize })).toEqual(await flow.velocity(x, 0.3, { chunkSize }));
+    expect(await flow.divergence(xs, 0.3, { chunkSize })).toEqual(await flow.divergence(x, 0.3, { chunkSize }));
+    expect(await flow.jvp(xs, 0.3, vs, { chunkSize })).toEqual(await flow.jvp(x, 0.3, v, { chunkSize }));
+    expect(await flow.vjp(xs, 0.3, vs, { chunkSize })).toEqual(await flow.vjp(x, 0.3, v, { chunkSize }));
+  }
+  expect((await flow.push(xs, { solver, count: 50 })).x).toEqual((await flow.push(x.subarray(0, 150), { solver })).x);
+  for (const made of [xs, vs, starts]) made.destroy();
+  flow.dispose();
+});
+
+test("what stays on the device can be passed on as it is: sample, push and logProb without a read-back between", async ({
+  gpu,
+}) => {
+  const flow = pf.Flow.create(gpu, { velocity: pf.mlp({ dim: 3, hidden: [16] }), seed: 1 });
+  const samples = await flow.sample(n, { solver, seed: 3, output: "gpu" });
+  const pushed = await flow.push(samples.x, { solver, from: 1, to: 0, output: "gpu" });
+  const scored = await flow.logProb(pushed.x, { solver, output: "gpu" });
+  expect([samples.x.size, pushed.x.size, scored.logProb.size, scored.x0.size]).toEqual([12 * n, 12 * n, 4 * n, 12 * n]);
+  const got = await flow.push(scored.x0, { solver, logProb: scored.logProb });
+  const host = await flow.logProb(
+    (await flow.push((await flow.sample(n, { solver, seed: 3 })).x, { solver, from: 1, to: 0 })).x,
+    { solver },
+  );
+  expect(got).toEqual(await flow.push(host.x0, { solver, logProb: host.logProb }));
+  for (const made of [samples.x, samples.x0, pushed.x, scored.logProb, scored.x0]) made?.destroy();
+  flow.dispose();
+});
+
+test("a buffer that cannot be read is an error in words: destroyed, foreign, mapped, of a wrong usage or size", async ({
+  gpu,
+}) => {
+  const flow = pf.Flow.create(gpu, { velocity: pf.mlp({ dim: 3, hidden: [16] }), seed: 1 });
+  const good = buffer(gpu.device, uniformArray(3 * n, -1, 1, 1));
+  const destroyed = buffer(gpu.device, new Float32Array(9));
+  destroyed.destroy();
+  expect(await message(flow.push(destroyed, { solver }))).toMatch(/^invalid-argument: push: x .* destroyed/);
+  expect(await message(flow.vjp(good, 0, destroyed, { count: 3 }))).toMatch(
+    /^invalid-argument: vjp: cotangent .* dest/,
+  );
+  const other = await pf.openGpu({ tune: false });
+  const foreign = buffer(other.device, new Float32Array(9));
+  expect(await message(flow.logProb(foreign, { solver }))).toMatch(/^invalid-argument: logProb: x .* another device/);
+  other.dispose();
+  const mapped = gpu.device.createBuffer({ size: 12, usage: GPUBufferUsage.COPY_SRC, mappedAtCreation: true });
+  expect(await message(flow.push(mapped, { solver }))).toMatch(/^invalid-argument: push: x .* is mapped/);
+  mapped.destroy();
+  const unreadable = buffer(gpu.device, new Float32Array(9), GPUBufferUsage.STORAGE);
+  expect(await message(flow.velocity(unreadable, 0))).toMatch(/^invalid-argument: velocity: x .* COPY_SRC/);
+  unreadable.destroy();
+  const odd = buffer(gpu.device, new Float32Array(10));
+  expect(await message(flow.push(odd, { solver }))).toMatch(/40 bytes, which is no multiple of 12/);
+  expect(await message(flow.push(odd, { solver, count: 4 }))).toMatch(/40 bytes, but 4 rows of 3 f32 need 48/);
+  expect((await flow.push(odd, { solver, count: 3 })).x.length).toBe(9);
+  expect(await message(flow.push(good, { solver, logProb: odd }))).toMatch(/logProb is a GPUBuffer of 10 rows/);
+  expect(await message(flow.push(new Float32Array(9), { solver, count: 2 }))).toMatch(/count is 2, but x has 3 rows/);
+  odd.destroy();
+  good.destroy();
+  flow.dispose();
+});
