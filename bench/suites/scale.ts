@@ -8,7 +8,7 @@ import { type Bench, reportRatio, seconds } from "../rounds.ts";
  */
 export async function scale(bench: Bench): Promise<void> {
   const network = reference();
-  const steps = bench.quick ? 1 : 4;
+  const steps = 1;
   const powers = bench.quick ? [14, 16, 18] : [16, 18, 20, 22];
   const flow = flowOf(bench.gpu, network);
   try {
