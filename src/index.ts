@@ -3,7 +3,14 @@ export { type ToyName, toyData, toyNames } from "./data/toy.ts";
 export { PushforwardError, type PushforwardErrorCode } from "./errors.ts";
 export { Flow, type FlowOptions, type LogProbOptions, type PushOptions, type SampleOptions } from "./flow/flow.ts";
 export type { CallOptions, Divergence, EvaluationOptions, Output, Precision, SolveOptions } from "./flow/options.ts";
-export type { Histogram, HistogramOptions, Moments, ReductionOptions } from "./flow/reductions.ts";
+export type {
+  Histogram,
+  HistogramOptions,
+  MeanLogProb,
+  MomentOptions,
+  Moments,
+  ReductionOptions,
+} from "./flow/reductions.ts";
 export type {
   LogProb,
   ResidentLogProb,

@@ -3,7 +3,8 @@ import { type Bins, blockMoments, histogram, markFinite, momentFloats } from "..
 import type { Job, RunOptions } from "../schedule/job.ts";
 import { runJob } from "../schedule/run.ts";
 import type { Flow } from "./flow.ts";
-import { outputs, type Reduce, type TrajectoryRequest, trajectoryJob } from "./trajectory.ts";
+import { checkReadable } from "./rows.ts";
+import { callersRows, outputs, type Reduce, type TrajectoryRequest, trajectoryJob } from "./trajectory.ts";
 
 /** Particles of a block: the device reduces each to one row of figures, in an order that does not depend on the chunks. */
 const particlesPerBlock = 1024;
@@ -24,6 +25,7 @@ export async function reduceSolve(
   options: RunOptions,
 ): Promise<number> {
   const { gpu } = flow;
+  await checkReadable(gpu, request.what, callersRows(request));
   const engine = await flow.forwardEngine(request.precision);
   const shared = await engine.shared();
   const binding = gpu.device.limits.maxStorageBufferBindingSize;

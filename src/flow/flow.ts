@@ -10,7 +10,7 @@ import { flatten, Parameters, unflatten } from "../velocity/parameters.ts";
 import type { WgslVelocity } from "../velocity/wgsl.ts";
 import { loadFlow, saveFlow } from "./file.ts";
 import { callKeys, type Divergence, type EvaluationOptions, type Precision, type SolveOptions } from "./options.ts";
-import type { Histogram, HistogramOptions, Moments, ReductionOptions } from "./reductions.ts";
+import type { Histogram, HistogramOptions, MeanLogProb, MomentOptions, Moments } from "./reductions.ts";
 import { logProbRequest, pushRequest, sampleRequest, sampleStreamRequest } from "./requests.ts";
 import {
   chunks,
@@ -259,12 +259,13 @@ export class Flow {
   }
 
   /**
-   * {@link Flow.logProb} of chunks of rows [·, dim] as they come, in order: the bits of one long call. One chunk is solved while the
-   * consumer has the one before, so memory is bounded by two of them; an early end closes the producer.
+   * {@link Flow.logProb} of chunks of rows [·, dim] as they come, in order: the bits of one long call. Two chunks are in work at a
+   * time and no more are taken before the consumer asks, so memory is bounded by them; an early end closes the producer. What
+   * belongs to rows comes with them: chunks may be { x, labels, context }. In `onProgress`, particles are those of a chunk.
    */
   async *logProbStream(
     chunks: StreamChunks,
-    options: LogProbOptions = {},
+    options: Omit<LogProbOptions, "output"> = {},
   ): AsyncIterableIterator<LogProb & { start: number }> {
     this.assertAlive();
     yield* (await analysis()).logProbStream(this, chunks, options);
@@ -279,14 +280,36 @@ export class Flow {
     yield* (await analysis()).pushStream(this, chunks, options);
   }
 
-  /** Counts of `count` samples in a grid of bins over two axes, in data units, at constant memory. */
+  /**
+   * Counts of `count` samples in a grid of bins over two axes, in data units, at constant memory: the device counts the samples that
+   * {@link Flow.sample} gives with the same options, and only the counts come back. Bins have f32 edges.
+   *
+   * @throws PushforwardError `invalid-argument`.
+   */
   async histogram(count: number, options: HistogramOptions): Promise<Histogram> {
     return (await analysis()).histogram(this, count, options);
   }
 
-  /** Mean and covariance of `count` samples in data units, at constant memory; samples that are not finite are counted apart. */
-  async moments(count: number, options: ReductionOptions = {}): Promise<Moments> {
+  /**
+   * Mean and covariance of `count` samples in data units, at constant memory; samples that are not finite are counted apart. The device
+   * sums blocks of 1024 samples about their means and the host merges the blocks in f64, so that the bits do not depend on
+   * `chunkSize`. With `logProb: true` also the mean of log p over the samples, which is minus the entropy.
+   *
+   * @throws PushforwardError `invalid-argument`.
+   */
+  async moments(count: number, options: MomentOptions = {}): Promise<Moments> {
     return (await analysis()).moments(this, count, options);
+  }
+
+  /**
+   * Mean and standard error of {@link Flow.logProb} over the rows of `x`, or over a stream of chunks, in nats: the held-out
+   * log-likelihood of a model. Only sums come back from the device. Rows whose log p is not finite are counted apart.
+   *
+   * @throws PushforwardError `invalid-argument`; `unsupported` for a WGSL field without a divergence.
+   */
+  async meanLogProb(x: Rows | StreamChunks, options: Omit<LogProbOptions, "output"> = {}): Promise<MeanLogProb> {
+    this.assertAlive();
+    return (await analysis()).meanLogProb(this, x, options);
   }
 
   /**

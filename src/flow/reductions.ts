@@ -1,12 +1,19 @@
 import { invalid } from "../errors.ts";
 import { checkFinite, checkInteger, checkKeys, show } from "../options.ts";
-import { HistogramSum, MomentSum, type Reduction, reduceSolve } from "./block-reductions.ts";
-import type { Flow, SampleOptions } from "./flow.ts";
+import { HistogramSum, MomentSum, type Reduction, reduceSolve, together } from "./block-reductions.ts";
+import type { Flow, LogProbOptions, SampleOptions } from "./flow.ts";
 import { checkRunOptions, solveKeys } from "./options.ts";
-import { sampleRequest } from "./requests.ts";
+import { logProbRequest, sampleRequest } from "./requests.ts";
+import { isBuffer, type Rows } from "./rows.ts";
+import { checkStreamOptions, chunksOf, partsOf, type StreamChunks } from "./streams.ts";
 import { outputs } from "./trajectory.ts";
 
 export type ReductionOptions = Omit<SampleOptions, "output" | "saveAt" | "logProb">;
+
+export interface MomentOptions extends ReductionOptions {
+  /** Whether the mean of log p over the samples is wanted, which is minus the entropy of p. */
+  logProb?: boolean;
+}
 
 export interface HistogramOptions extends ReductionOptions {
   /** The two axes. Default [0, 1]. */
@@ -30,6 +37,19 @@ export interface Moments {
   /** [dim, dim], row-major; divided by count − 1. */
   covariance: Float64Array;
   /** Finite samples, which all of this is about. */
+  count: number;
+  nonFinite: number;
+  /** Of log p at the samples, when it was asked for. */
+  logProb?: MeanLogProb;
+}
+
+/** Figures of log p of many particles. */
+export interface MeanLogProb {
+  /** Mean of log p over the finite ones, in nats. */
+  mean: number;
+  /** Of that mean, from the spread of log p: its standard deviation over √count. */
+  standardError: number;
+  /** Particles whose log p is finite. */
   count: number;
   nonFinite: number;
 }
@@ -78,11 +98,45 @@ export async function histogram(flow: Flow, count: number, o: HistogramOptions):
 }
 
 /** See {@link Flow.moments}. */
-export async function moments(flow: Flow, count: number, options: ReductionOptions): Promise<Moments> {
+export async function moments(flow: Flow, count: number, options: MomentOptions): Promise<Moments> {
   const what = "moments";
-  checkKeys(what, options, keys);
+  checkKeys(what, options, [...keys, "logProb"]);
   const sum = new MomentSum(flow.dim, outputs.x);
-  const nonFinite = await reduceSamples(flow, what, count, options, sum);
+  const likelihood = options.logProb === true ? new MomentSum(1, outputs.logProb) : undefined;
+  const reduction = likelihood ? together([sum, likelihood]) : sum;
+  const nonFinite = await reduceSamples(flow, what, count, options, reduction);
   const mean = sum.count > 0 ? sum.mean : sum.mean.fill(Number.NaN);
-  return { mean, covariance: sum.covariance, count: sum.count, nonFinite };
+  const figures = { mean, covariance: sum.covariance, count: sum.count, nonFinite };
+  return { ...figures, ...(likelihood && { logProb: meanOf(likelihood, count) }) };
+}
+
+/** See {@link Flow.meanLogProb}. */
+export async function meanLogProb(flow: Flow, x: Rows | StreamChunks, options: LogProbOptions): Promise<MeanLogProb> {
+  const what = "meanLogProb";
+  checkKeys(what, options, [...solveKeys.filter((key) => key !== "output"), "at", "count"]);
+  const sum = new MomentSum(1, outputs.logProb);
+  let first = 0;
+  const add = async (rows: Rows, o: LogProbOptions) => {
+    const request = logProbRequest(flow, what, rows, o);
+    await reduceSolve(flow, { ...request, start: { rows, first } }, sum, checkRunOptions(what, o));
+    first += request.count;
+  };
+  if (x instanceof Float32Array || isBuffer(x)) await add(x, options);
+  else {
+    checkStreamOptions(what, options);
+    for await (const chunk of chunksOf(flow, what, x)) {
+      const { x: rows, conditions } = partsOf(what, chunk);
+      await add(rows, { ...options, ...conditions });
+    }
+  }
+  return meanOf(sum, first);
+}
+
+function meanOf(sum: MomentSum, count: number): MeanLogProb {
+  return {
+    mean: sum.count > 0 ? (sum.mean[0] ?? Number.NaN) : Number.NaN,
+    standardError: Math.sqrt((sum.covariance[0] ?? Number.NaN) / sum.count),
+    count: sum.count,
+    nonFinite: count - sum.count,
+  };
 }

@@ -1,59 +1,136 @@
 import { invalid } from "../errors.ts";
 import { show } from "../options.ts";
 import type { Flow, LogProbOptions, PushOptions } from "./flow.ts";
+import { checkRunOptions, type SolveOptions } from "./options.ts";
 import { logProbRequest, pushRequest } from "./requests.ts";
 import { collect, type LogProb, logProbResult, type Trajectory } from "./results.ts";
+import { isBuffer, type Rows } from "./rows.ts";
 import type { TrajectoryRequest } from "./trajectory.ts";
 
 /** Rows [n, dim] of a stream, alone or with what belongs to each row. Chunks may differ in length. */
 export type StreamChunk =
-  | Float32Array
+  | Rows
   | {
-      x: Float32Array;
+      x: Rows;
       /** Class of each row, [n]. */
       labels?: Uint32Array;
       /** Context of each row, [n, context]. */
       context?: Float32Array;
+      /** log p of each row at `from`, [n]; for {@link Flow.pushStream}. */
+      logProb?: Rows;
     };
 
 export type StreamChunks = Iterable<StreamChunk> | AsyncIterable<StreamChunk>;
 
-function partsOf(what: string, chunk: StreamChunk) {
-  if (chunk instanceof Float32Array) return { x: chunk, conditions: {} };
-  if (!(chunk?.x instanceof Float32Array))
+/** The rows of a chunk, and the options that belong to them. */
+export function partsOf(what: string, chunk: StreamChunk) {
+  if (chunk instanceof Float32Array || isBuffer(chunk)) return { x: chunk, conditions: {} };
+  const { x, labels, context, logProb } = (chunk ?? {}) as Partial<Exclude<StreamChunk, Rows>>;
+  if (!(x instanceof Float32Array) && !isBuffer(x))
     throw invalid(
-      `${what}: a chunk is ${show(chunk)}, but it is a Float32Array or { x: Float32Array, labels?, context? }`,
+      `${what}: a chunk is ${show(chunk)}, but it is a Float32Array, a GPUBuffer or { x, labels?, context?, logProb? } with one of these as x`,
     );
-  const { x, labels, context } = chunk;
-  return { x, conditions: { ...(labels && { labels }), ...(context && { context }) } };
+  return { x, conditions: { ...(labels && { labels }), ...(context && { context }), ...(logProb && { logProb }) } };
 }
 
+/** What was passed as the chunks of a stream, when they can be iterated over. */
+export function chunksOf(flow: Flow, what: string, chunks: unknown): StreamChunks {
+  const iterable = chunks as Partial<Iterable<StreamChunk> & AsyncIterable<StreamChunk>> | null | undefined;
+  if (ArrayBuffer.isView(chunks) || !(iterable?.[Symbol.asyncIterator] ?? iterable?.[Symbol.iterator]))
+    throw invalid(
+      `${what}: chunks is ${show(chunks)}, but it is an iterable or async iterable of Float32Arrays [n, ${flow.dim}]`,
+    );
+  return chunks as StreamChunks;
+}
+
+/** Options of a stream cannot hold what belongs to single rows, because no chunk would know which of them are its own. */
+export function checkStreamOptions(what: string, options: StreamOptions): void {
+  const { labels, context, logProb, divergence, output } = options;
+  const perRow = { labels, context, logProb: typeof logProb === "object" ? logProb : undefined };
+  for (const [name, value] of Object.entries(perRow)) {
+    if (value !== undefined)
+      throw invalid(
+        `${what}: ${name} is ${show(value)} for the whole stream, but it belongs to the rows of a chunk: pass chunks { x, ${name} }`,
+      );
+  }
+  if (typeof divergence === "object" && divergence?.vectors !== undefined)
+    throw invalid(
+      `${what}: divergence.vectors were given, but a stream has no known length: leave them out, probes are drawn per row`,
+    );
+  if (output !== undefined && output !== "cpu")
+    throw invalid(`${what}: output is ${show(output)}, but a stream's results go to the host: leave it out`);
+}
+
+type StreamOptions = SolveOptions & { logProb?: Rows | boolean };
+
+/** Chunks that are solved or waiting for their consumer at a time. */
+const chunksAhead = 2;
+
 /**
- * The results of `solve` for every chunk, in order. One chunk is solved while the consumer has the one before it, and no further one is
- * taken: a slow consumer holds the producer up. However it ends, what runs is stopped and the producer is closed.
+ * The results of `solve` for every chunk, in order. Two chunks are in work at a time and no further one is taken before the consumer
+ * asks: a slow consumer holds the producer up. A slow producer holds no result up, so it may wait for one before it gives the
+ * next chunk. However it ends, what runs is stopped and the producer is closed.
  */
 async function* inOrder<T>(
   chunks: StreamChunks,
   signal: AbortSignal | undefined,
   solve: (chunk: StreamChunk, signal: AbortSignal) => Promise<T>,
 ): AsyncGenerator<T> {
-  const stop = new AbortController();
-  const onAbort = () => stop.abort(signal?.reason);
   signal?.throwIfAborted();
+  const stop = new AbortController();
+  const aborted = new Promise<never>((_, reject) => {
+    stop.signal.addEventListener("abort", () => reject(stop.signal.reason), { once: true });
+  });
+  aborted.catch(() => undefined);
+  const onAbort = () => stop.abort(signal?.reason);
   signal?.addEventListener("abort", onAbort, { once: true });
-  let running: Promise<T> | undefined;
-  try {
-    for await (const chunk of chunks) {
-      const before = running;
-      running = solve(chunk, stop.signal);
-      running.catch(() => undefined);
-      if (before) yield await before;
+  const source = Symbol.asyncIterator in chunks ? chunks[Symbol.asyncIterator]() : chunks[Symbol.iterator]();
+  const running: Promise<T>[] = [];
+  // The chunk that was asked for. The producer's own failure waits for its turn, behind the chunks before it.
+  let taking: Promise<void> | undefined;
+  let open = true;
+  let failure: { error: unknown } | undefined;
+  const take = async () => {
+    try {
+      const next = await source.next();
+      if (next.done) open = false;
+      else if (!stop.signal.aborted) {
+        const result = solve(next.value, stop.signal);
+        result.catch(() => undefined);
+        running.push(result);
+      }
+    } catch (error) {
+      open = false;
+      failure = { error };
     }
-    if (running) yield await running;
+    taking = undefined;
+  };
+  try {
+    for (;;) {
+      stop.signal.throwIfAborted();
+      if (open && !taking && running.length < chunksAhead) taking = take();
+      const [oldest] = running;
+      if (oldest) {
+        const solved = await Promise.race([
+          oldest.then((result) => ({ result })),
+          aborted,
+          ...(taking ? [taking] : []),
+        ]);
+        if (!solved) continue;
+        running.shift();
+        yield solved.result;
+      } else if (taking) await Promise.race([taking, aborted]);
+      else if (failure) throw failure.error;
+      else return;
+    }
   } finally {
     signal?.removeEventListener("abort", onAbort);
     stop.abort();
-    await running?.catch(() => undefined);
+    // A producer that is busy closes when it is done with that, which may be never; one that is idle is waited for.
+    const closing = open ? Promise.resolve(source.return?.()) : undefined;
+    closing?.catch(() => undefined);
+    if (!taking) await closing;
+    await Promise.allSettled(running);
   }
 }
 
@@ -84,32 +161,25 @@ export async function* pushStream(
   );
 }
 
-async function* stream<T extends object, O extends { signal?: AbortSignal }>(
+async function* stream<T extends object, O extends StreamOptions>(
   flow: Flow,
   what: string,
   chunks: StreamChunks,
   options: O,
-  request: (x: Float32Array, options: O) => TrajectoryRequest,
+  request: (x: Rows, options: O) => TrajectoryRequest,
   finish: (result: Trajectory) => T,
 ): AsyncGenerator<T & { start: number }> {
-  const iterable = chunks as Partial<Iterable<StreamChunk> & AsyncIterable<StreamChunk>> | null | undefined;
-  if (chunks instanceof Float32Array || !(iterable?.[Symbol.asyncIterator] ?? iterable?.[Symbol.iterator]))
-    throw invalid(
-      `${what}: chunks is ${show(chunks)}, but it is an iterable or async iterable of Float32Arrays [n, ${flow.dim}]`,
-    );
+  checkStreamOptions(what, options);
   let next = 0;
-  yield* inOrder(chunks, options.signal, async (chunk, signal) => {
+  yield* inOrder(chunksOf(flow, what, chunks), options.signal, async (chunk, signal) => {
     const { x, conditions } = partsOf(what, chunk);
     const { signal: _, ...rest } = options;
     const checked = request(x, { ...rest, ...conditions } as O);
     // particles are counted through the stream, so that each draws the probes that it would draw in one long call
     const start = next;
     next += checked.count;
-    const solved = await collect(
-      flow,
-      { ...checked, start: { rows: x, first: start } },
-      { ...rest, signal, output: "cpu" },
-    );
+    const running = { ...checkRunOptions(what, options), signal };
+    const solved = await collect(flow, { ...checked, start: { rows: x, first: start } }, running);
     return { ...finish(solved), start };
   });
 }

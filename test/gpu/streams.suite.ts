@@ -91,7 +91,8 @@ test("a stream takes no more than two chunks ahead, closes its producer when it 
     for await (const { start } of flow.logProbStream(produce(true), { solver })) seen.push(start);
   })().catch((error: unknown) => error);
   expect(failure instanceof RangeError).toBe(true);
-  expect(seen).toEqual([0]);
+  // what came before the failure is delivered before it
+  expect(seen).toEqual([0, 5]);
   expect(closed).toBe(2);
   const stop = new AbortController();
   const aborted = await (async () => {
@@ -185,5 +186,96 @@ test("samples that are not finite are counted apart", async ({ gpu }) => {
   const { counts, outside } = await flow.histogram(n, { bins: [1, 1], range: [all, all], solver, seed: 2 });
   expect(outside).toBe(nonFinite);
   expect(counts[0]).toBe(n - nonFinite);
+  flow.dispose();
+});
+
+test("a producer may wait for a result before it gives the next chunk, and a chunk may be a buffer", async ({
+  gpu,
+}) => {
+  const flow = pf.Flow.create(gpu, { velocity: small(), seed: 1 });
+  const x = uniformArray(3 * 9, -1, 1, 4);
+  let deliver: (value: Float32Array) => void = () => undefined;
+  async function* produce() {
+    let next: Float32Array = x;
+    for (let i = 0; i < 3; i++) {
+      const result = new Promise<Float32Array>((resolve) => {
+        deliver = resolve;
+      });
+      yield next;
+      next = await result;
+    }
+  }
+  let last = x;
+  for await (const part of flow.pushStream(produce(), { solver })) {
+    expect(part.x).toEqual((await flow.push(last, { solver })).x);
+    last = part.x;
+    deliver(last);
+  }
+  const samples = await flow.sample(9, { solver, output: "gpu" });
+  const host = await flow.sample(9, { solver });
+  const parts: Float32Array[] = [];
+  const chunks = [samples.x, { x: samples.x }, new Float32Array(0)];
+  for await (const { logProb } of flow.logProbStream(chunks, { solver })) parts.push(logProb);
+  const wanted = (await flow.logProb(host.x, { solver })).logProb;
+  expect(parts).toEqual([wanted, wanted, new Float32Array(0)]);
+  samples.x.destroy();
+  samples.x0?.destroy();
+  flow.dispose();
+});
+
+test("the mean of log p is that of the values, of arrays and of streams, and of the samples of moments", async ({
+  gpu,
+}) => {
+  const flow = pf.Flow.create(gpu, { velocity: small(), seed: 1 });
+  const n = 2500;
+  const options = { solver, seed: 5 };
+  const { x, logProb = new Float32Array(0) } = await flow.sample(n, { ...options, logProb: true });
+  const statistics = (values: Float32Array) => {
+    const mean = values.reduce((sum, value) => sum + value, 0) / n;
+    const variance = values.reduce((sum, value) => sum + (value - mean) ** 2, 0) / (n - 1);
+    return [mean, Math.sqrt(variance / n)];
+  };
+  const own = (await flow.moments(n, { ...options, logProb: true })).logProb;
+  // sums of 1024 f32 in a tree: a few roundings
+  expectClose([own?.mean ?? 0, own?.standardError ?? 0], statistics(logProb), { relative: 1e-6 });
+  const probes = { ...options, divergence: { probe: "rademacher" } } as const;
+  const wanted = statistics((await flow.logProb(x, probes)).logProb);
+  const whole = await flow.meanLogProb(x, { ...probes, chunkSize: 700 });
+  const streamed = await flow.meanLogProb(cut(x, 3, [1024, 0, 700, 776]), probes);
+  for (const { mean, standardError, count, nonFinite } of [whole, streamed]) {
+    expectClose([mean, standardError], wanted, { relative: 1e-6 });
+    expect([count, nonFinite]).toEqual([n, 0]);
+  }
+  const code = `fn velocity(t: f32, x: array<f32, DIM>) -> array<f32, DIM> { return x; }
+    fn divergence(t: f32, x: array<f32, DIM>) -> f32 { return 1.0; }`;
+  const velocity = pf.wgslVelocity({ dim: 1, code });
+  const uniform = pf.Flow.create(gpu, { velocity, source: { distribution: "uniform", low: [0], high: [1] } });
+  const { count, nonFinite } = await uniform.meanLogProb(Float32Array.of(0.5, 9, 1), { solver });
+  expect([count, nonFinite]).toEqual([2, 1]);
+  uniform.dispose();
+  flow.dispose();
+});
+
+test("the bits of moments do not depend on the chunks", async ({ gpu }) => {
+  const flow = pf.Flow.create(gpu, { velocity: pf.mlp({ dim: 4, hidden: [16] }), seed: 3 });
+  const [first, ...others] = await Promise.all(
+    [undefined, 1, 1500].map((chunkSize) =>
+      flow.moments(5001, { solver, seed: 1, logProb: true, ...(chunkSize && { chunkSize }) }),
+    ),
+  );
+  for (const other of others) expect(other).toEqual(first);
+  flow.dispose();
+});
+
+test("a stream refuses what belongs to single rows", async ({ gpu }) => {
+  const flow = pf.Flow.create(gpu, { velocity: small(), seed: 1 });
+  const told = (options: pf.PushOptions) =>
+    flow
+      .pushStream([new Float32Array(3)], options)
+      .next()
+      .then(String, (error: Error) => error.message);
+  expect(await told({ logProb: new Float32Array(1) })).toMatch(/logProb is a Float32Array of 1 for the whole stream/);
+  expect(await told({ output: "gpu" })).toMatch(/a stream's results go to the host/);
+  expect(await told({ divergence: { probe: "gaussian", vectors: new Float32Array(3) } })).toMatch(/vectors were given/);
   flow.dispose();
 });
