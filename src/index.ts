@@ -28,6 +28,7 @@ export { type Gpu, openGpu } from "./gpu/gpu.ts";
 export { decodeSafetensors, encodeSafetensors } from "./io/safetensors.ts";
 export type { Solver } from "./ode/grid.ts";
 export type { Progress, RunOptions } from "./schedule/job.ts";
+export type { CheckpointOptions } from "./train/checkpoint.ts";
 export {
   flowMatchingGradients,
   likelihoodGradients,

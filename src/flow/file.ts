@@ -53,7 +53,12 @@ export function loadFlow(bytes: Uint8Array, velocity: MlpVelocity | undefined): 
     }
     return {
       velocity: field,
-      weights: Object.fromEntries(Object.entries(tensors).map(([name, { data }]) => [name, data])),
+      // a checkpoint holds the state of its training beside the weights
+      weights: Object.fromEntries(
+        Object.entries(tensors)
+          .filter(([name]) => !(spec && name.startsWith("training.")))
+          .map(([name, { data }]) => [name, data]),
+      ),
       ...(spec && { source: spec.source }),
       ...(spec?.normalization && { normalization: spec.normalization }),
     };

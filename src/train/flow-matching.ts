@@ -6,6 +6,7 @@ import { backwardOf } from "./backward.ts";
 import { gradientBuffers, residualBuffers } from "./buffers.ts";
 import { type CouplingOptions, coupledBatch } from "./coupling.ts";
 import { planBatch, planGivenBatch, planSum } from "./dispatches.ts";
+import { fingerprint } from "./fingerprint.ts";
 import { affineRows, type TrainingStep, type TrainingTask, trainingLoop } from "./loop.ts";
 import type { FlowMatchingOptions, FlowMatchingPlan } from "./options.ts";
 
@@ -53,6 +54,7 @@ function flowMatchingTask(
 
   return {
     what: "trainFlowMatching",
+    fingerprint: () => fingerprint(flow, data, options, plan, { training: "trainFlowMatching" }),
     backward,
     capacity,
     buffers: [

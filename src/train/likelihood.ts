@@ -16,6 +16,7 @@ import { unflatten } from "../velocity/parameters.ts";
 import { backwardOf } from "./backward.ts";
 import { allocateAll, gradientBuffers, mergeBuffers, planPackings } from "./buffers.ts";
 import { planReduceGradient } from "./dispatches.ts";
+import { fingerprint } from "./fingerprint.ts";
 import { largestBatch } from "./largest-batch.ts";
 import {
   type LikelihoodGradientOptions,
@@ -93,10 +94,11 @@ export async function* runMaximumLikelihood(
 function likelihoodTask(
   flow: Flow,
   data: Float32Array,
-  { labels, context }: MaximumLikelihoodOptions,
+  options: MaximumLikelihoodOptions,
   plan: TrainingPlan,
   work: LikelihoodWork,
 ): TrainingTask {
+  const { labels, context } = options;
   const { velocity, batchSize } = plan;
   const { dim } = velocity;
   const { backward } = work;
@@ -106,6 +108,11 @@ function likelihoodTask(
   const affine = Float32Array.of(...mean, ...scale);
   return {
     what: likelihoodTraining,
+    fingerprint() {
+      const { grid, divergence } = work;
+      const solver = { method: grid.tableau.name, times: grid.times };
+      return fingerprint(flow, data, options, plan, { training: likelihoodTraining, solver, divergence });
+    },
     backward,
     capacity,
     buffers: mergeBuffers([

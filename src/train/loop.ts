@@ -5,10 +5,13 @@ import type { Dispatch, PlannedBuffer } from "../gpu/kernel.ts";
 import { mapCopy } from "../gpu/read.ts";
 import { flopsPerDispatch, Pacer } from "../schedule/pacer.ts";
 import { parameterCount } from "../velocity/mlp.ts";
+import { unflatten } from "../velocity/parameters.ts";
 import type { Backward } from "./backward.ts";
 import { allocateAll, planPackings } from "./buffers.ts";
 import { normParts, planAdam, planReduceGradient, planSum } from "./dispatches.ts";
+import type { Fingerprint } from "./fingerprint.ts";
 import type { TrainingOptions, TrainingPlan } from "./options.ts";
+import { resuming } from "./resuming.ts";
 
 /** What is told of a training run now and then. */
 export interface TrainingStep {
@@ -31,6 +34,8 @@ export interface TrainingTask {
   batch(step: number, arena: Arena): Dispatch[] | Promise<Dispatch[]>;
   /** From the batch to "partials", and the batch's loss added to "loss". The same in every step. */
   gradient(maxFlops: number): Dispatch[];
+  /** What decides the bits of the run. */
+  fingerprint(): Promise<Fingerprint>;
 }
 
 /**
@@ -49,6 +54,8 @@ export async function* trainingLoop(
   const count = parameterCount(velocity);
   const zeros = new Float32Array(count);
   const clips = settings.gradientClip !== undefined;
+  const checkpoints = await resuming(what, flow, options, plan, () => task.fingerprint());
+  const { resumed } = checkpoints;
   const arena = new Arena(gpu);
   const pacer = new Pacer(gpu, options.signal);
   const readLoss = async (staging: GPUBuffer) => {
@@ -63,30 +70,45 @@ export async function* trainingLoop(
   ];
   let staging: GPUBuffer | undefined;
   let trained = 0;
+  const meanLoss = (sum: number, steps: number, done: number): number => {
+    const loss = sum / Math.max(1, steps);
+    if (Number.isFinite(loss)) return loss;
+    throw new PushforwardError(
+      "invalid-argument",
+      `${what}: the loss is ${loss} within the ${steps} steps before step ${done}, so the weights are lost: lower the learning rate (${plan.learningRate(done - 1)}) or set gradientClip`,
+    );
+  };
   try {
     arena.lend("parameters", await parameters.buffer());
     await allocateAll(arena, [
       ...task.buffers,
-      { name: "adam.m", bytes: zeros.byteLength, data: zeros },
-      { name: "adam.v", bytes: zeros.byteLength, data: zeros },
-      { name: "loss", bytes: 4, data: Float32Array.of(0) },
+      { name: "adam.m", bytes: zeros.byteLength, data: resumed?.first ?? zeros },
+      { name: "adam.v", bytes: zeros.byteLength, data: resumed?.second ?? zeros },
+      { name: "loss", bytes: 4, data: Float32Array.of(resumed?.loss ?? 0) },
       ...(clips
         ? [
             { name: "norm", bytes: 4 },
             { name: "norm.parts", bytes: normParts(count) * 4 },
           ]
         : []),
-      ...(settings.ema === undefined ? [] : [{ name: "average", bytes: count * 4, data: await parameters.host() }]),
+      ...(settings.ema === undefined
+        ? []
+        : [{ name: "average", bytes: count * 4, data: resumed?.average ?? (await parameters.host()) }]),
     ]);
     staging = await gpu.buffers.acquire(4, "staging", "loss");
+    if (resumed) {
+      flow.setWeights(unflatten(parameters.tensors, resumed.weights));
+      trained = resumed.step;
+    }
     const packs = planPackings(backward);
     await pacer.submit(arena, what, packs);
 
     let planned = planMiddle();
     let plannedAt = gpu.speed;
-    let sinceLog = 0;
+    let sinceLog = resumed?.sinceLog ?? 0;
+    let timed = 0;
     let logged = performance.now();
-    for (let step = 0; step < plan.steps; step++) {
+    for (let step = trained; step < plan.steps; step++) {
       if (gpu.speed > 2 * plannedAt || gpu.speed < plannedAt / 2) {
         planned = planMiddle();
         plannedAt = gpu.speed;
@@ -97,6 +119,7 @@ export async function* trainingLoop(
       const done = step + 1;
       const logs = done % plan.logEvery === 0 || done === plan.steps;
       sinceLog++;
+      timed++;
       const copyLoss = staging;
       await pacer.submit(
         arena,
@@ -116,20 +139,23 @@ export async function* trainingLoop(
       );
       trained = done;
       parameters.changed();
-      if (!logs) continue;
-      const [sum = Number.NaN] = new Float32Array(await readLoss(staging));
-      pacer.check();
-      const loss = sum / sinceLog;
-      if (!Number.isFinite(loss)) {
-        throw new PushforwardError(
-          "invalid-argument",
-          `${what}: the loss is ${loss} within the ${sinceLog} steps before step ${done}, so the weights are lost: lower the learning rate (${learningRate}) or set gradientClip`,
-        );
+      let told: TrainingStep | undefined;
+      if (logs) {
+        const [sum = Number.NaN] = new Float32Array(await readLoss(staging));
+        pacer.check();
+        const loss = meanLoss(sum, sinceLog, done);
+        const samplesPerSecond = (timed * batchSize) / Math.max(1e-9, (performance.now() - logged) / 1000);
+        told = { step: done, loss, learningRate, samplesPerSecond };
+        sinceLog = 0;
+        timed = 0;
       }
-      const now = performance.now();
-      const samplesPerSecond = (sinceLog * batchSize) / Math.max(1e-9, (now - logged) / 1000);
-      sinceLog = 0;
-      yield { step: done, loss, learningRate, samplesPerSecond };
+      if (checkpoints.isDue(done)) {
+        const steps = sinceLog;
+        await checkpoints.keep(arena, done, steps, (sum) => meanLoss(sum, steps, done));
+        pacer.check();
+      }
+      if (!told) continue;
+      yield told;
       logged = performance.now();
     }
     await pacer.drain();

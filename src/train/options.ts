@@ -4,6 +4,7 @@ import { checkAllFinite, checkConditions, checkRunOptions } from "../flow/option
 import { checkFinite, checkInteger, checkKeys, checkWord, show } from "../options.ts";
 import { seedKey } from "../random/philox.ts";
 import type { MlpVelocity } from "../velocity/mlp.ts";
+import type { CheckpointOptions } from "./checkpoint.ts";
 import type { AdamSettings } from "./dispatches.ts";
 import { largestBatch } from "./largest-batch.ts";
 
@@ -35,7 +36,15 @@ export interface TrainingOptions {
   seed?: number;
   /** A {@link TrainingStep} is yielded every so many steps, and at the last one. Default 100. */
   logEvery?: number;
+  /** Stops the training within one dispatch; the iterator throws the signal's reason. */
   signal?: AbortSignal;
+  /** Hands over the state every so many steps, so that a training that was cut off can be resumed. */
+  checkpoint?: CheckpointOptions;
+  /**
+   * A checkpoint to go on from: the bits are those of the training that was never cut off. All other options are those of
+   * that training, `steps` counts from its start; they are compared before anything is changed.
+   */
+  resume?: Uint8Array;
 }
 
 export interface FlowMatchingOptions extends TrainingOptions {
@@ -78,6 +87,7 @@ const keys = [
   "logEvery",
   "signal",
   "checkpoint",
+  "resume",
 ];
 
 /** The MLP of a flow; other fields have nothing to train. */
@@ -105,11 +115,6 @@ export function trainingPlan(
   }
   checkAllFinite(what, "data", data, dim);
   const rows = data.length / dim;
-  if ("checkpoint" in o)
-    throw new PushforwardError(
-      "unsupported",
-      `${what}: checkpoints are not in this version: keep flow.save() now and then`,
-    );
   const { context } = checkConditions(
     what,
     { ...(o.labels && { labels: o.labels }), ...(o.context && { context: o.context }) },

@@ -58,7 +58,6 @@ for (const [name, velocity, options, message] of faults) {
 }
 
 const missing: [string, Flow["velocitySpec"], Partial<FlowMatchingOptions>, RegExp][] = [
-  ["checkpoints", mlp(plain), loose({ checkpoint: {} }), /keep flow\.save\(\)/],
   [
     "pairs that know of labels",
     mlp(classes),

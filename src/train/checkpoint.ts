@@ -1,0 +1,135 @@
+import { invalid, PushforwardError } from "../errors.ts";
+import { saveFlow } from "../flow/file.ts";
+import type { Flow } from "../flow/flow.ts";
+import { decodeSafetensors, encodeSafetensors, type TensorFile } from "../io/safetensors.ts";
+import type { MlpVelocity } from "../velocity/mlp.ts";
+import { unflatten } from "../velocity/parameters.ts";
+import { differences, type Fingerprint, sha256 } from "./fingerprint.ts";
+
+/** Where the state of a training goes now and then. */
+export interface CheckpointOptions {
+  /** Optimiser steps between two checkpoints; there is one after the last step, too. */
+  every: number;
+  /**
+   * Takes the bytes of a checkpoint, for a file or a database. Training waits for the promise that it returns, and ends with
+   * what it throws. Write a file beside the old one and rename it, so that a crash leaves one of the two.
+   */
+  save: (bytes: Uint8Array, step: number) => void | Promise<void>;
+}
+
+/** All that a training needs to go on: after `step` steps, the parameters and what belongs to them, flat. */
+export interface TrainingState {
+  readonly step: number;
+  /** Steps whose losses are summed in `loss`. */
+  readonly sinceLog: number;
+  readonly loss: number;
+  readonly weights: Float32Array;
+  readonly first: Float32Array;
+  readonly second: Float32Array;
+  readonly average: Float32Array | undefined;
+}
+
+const metadataKey = "pushforward.training";
+const digestKey = "pushforward.training.sha256";
+/** Names of what is not in a file of a flow begin with this: `Flow.load` passes over them. */
+const prefix = "training.";
+const parts = ["weights", "first", "second"] as const;
+
+/** What the metadata field `pushforward.training` holds, as JSON. */
+interface CheckpointSpec {
+  version: 1;
+  step: number;
+  sinceLog: number;
+  settings: Fingerprint;
+}
+
+/**
+ * The safetensors bytes of a checkpoint: a flow's file with the weights that the training would end with (the moving average where
+ * there is one), and under names with "training." the trained weights, Adam's moments and the losses since the last log.
+ */
+export async function encodeCheckpoint(
+  flow: Flow,
+  velocity: MlpVelocity,
+  settings: Fingerprint,
+  state: TrainingState,
+): Promise<Uint8Array> {
+  const { tensors: named } = flow.parameters;
+  const evaluated = unflatten(named, state.average ?? state.weights);
+  const { tensors, metadata } = decodeSafetensors(
+    saveFlow(velocity, evaluated, flow.source.options, flow.normalization),
+  );
+  for (const part of parts) {
+    const values = unflatten(named, state[part]);
+    for (const { name, shape } of named)
+      tensors[`${prefix}${part}.${name}`] = { shape, data: values[name] ?? new Float32Array(0) };
+  }
+  tensors[`${prefix}loss`] = { shape: [1], data: Float32Array.of(state.loss) };
+  const spec: CheckpointSpec = { version: 1, step: state.step, sinceLog: state.sinceLog, settings };
+  metadata[metadataKey] = JSON.stringify(spec);
+  metadata[digestKey] = await digestOf({ tensors, metadata });
+  return encodeSafetensors(tensors, metadata);
+}
+
+/** Over everything that a resumed training takes from the file; other metadata may be added to it. */
+function digestOf({ tensors, metadata }: TensorFile): Promise<string> {
+  return sha256(encodeSafetensors(tensors, { [metadataKey]: metadata[metadataKey] ?? "" }));
+}
+
+/**
+ * The state in a checkpoint, for a training that would have had the same bits; nothing has been changed when it throws.
+ * `settingsAt` gives the fingerprint of a training that has done so many steps.
+ */
+export async function decodeCheckpoint(
+  what: string,
+  flow: Flow,
+  bytes: Uint8Array,
+  steps: number,
+  settingsAt: (step: number) => Fingerprint,
+): Promise<TrainingState> {
+  const file = decodeSafetensors(bytes);
+  const { tensors, metadata } = file;
+  const text = metadata[metadataKey];
+  if (text === undefined) {
+    throw fault(
+      `${what}: resume has no metadata field "${metadataKey}", so it is no checkpoint: pass bytes that checkpoint.save was given (weights alone go to Flow.load)`,
+    );
+  }
+  if ((await digestOf(file)) !== metadata[digestKey]) {
+    throw fault(
+      `${what}: resume is damaged, its content does not give the SHA-256 that it holds: use an older checkpoint`,
+    );
+  }
+  const { version, step, sinceLog, settings } = JSON.parse(text) as CheckpointSpec;
+  if (version !== 1)
+    throw fault(`${what}: resume is a checkpoint of version ${version}, but this library reads 1: update pushforward`);
+  const found = differences(settings, settingsAt(step));
+  if (found.length > 0) {
+    throw invalid(
+      `${what}: resume is a checkpoint of another training: ${found.join("; ")}. Resume with what it was made with, or load its weights with Flow.load and start anew`,
+    );
+  }
+  if (steps < step) {
+    throw invalid(
+      `${what}: resume has done ${step} steps, but steps is ${steps}: steps count from the very start, so pass at least ${step}`,
+    );
+  }
+  const { tensors: named, count } = flow.parameters;
+  const flat = (start: string) => {
+    const values = new Float32Array(count);
+    for (const { name, offset } of named) values.set(tensors[start + name]?.data ?? [], offset);
+    return values;
+  };
+  return {
+    step,
+    sinceLog,
+    loss: tensors[`${prefix}loss`]?.data[0] ?? 0,
+    weights: flat(`${prefix}weights.`),
+    first: flat(`${prefix}first.`),
+    second: flat(`${prefix}second.`),
+    average: flat(""),
+  };
+}
+
+function fault(message: string): PushforwardError {
+  return new PushforwardError("format", message);
+}

@@ -1,0 +1,62 @@
+import type { Flow } from "../flow/flow.ts";
+import type { TrainingOptions, TrainingPlan } from "./options.ts";
+
+/** What decides the bits of a training, as plain values under the names that messages use; one that is not set is left out. */
+export type Fingerprint = Record<string, string | number | boolean>;
+
+/** Names of plans that users know by another one, or that decide nothing: the data's rows and the seed are compared as they are. */
+const named: Record<string, string | undefined> = {
+  key: undefined,
+  rows: undefined,
+  steps: undefined,
+  logEvery: undefined,
+  settings: "optimizer",
+  coupled: "optimal-transport coupling",
+};
+
+/** All that two trainings must share for one to go on where the other stopped; arrays count by their content. */
+export async function fingerprint(
+  flow: Flow,
+  data: Float32Array,
+  { labels, context, seed = 0 }: TrainingOptions,
+  plan: TrainingPlan,
+  own: Record<string, unknown>,
+): Promise<Fingerprint> {
+  const all: Fingerprint = {};
+  const { normalization } = flow;
+  const planned = Object.entries(plan).map(([key, value]) => [key in named ? named[key] : key, value] as const);
+  for (const [name, value] of [
+    ...planned,
+    ...Object.entries({ ...own, seed, data, labels, context, source: flow.source.options, normalization }),
+  ])
+    if (name !== undefined) await describe(all, name, value);
+  return all;
+}
+
+/** Writes `value` under `name`, an object's parts under names of their own. Functions cannot be compared: they are left out. */
+async function describe(all: Fingerprint, name: string, value: unknown): Promise<void> {
+  if (ArrayBuffer.isView(value)) {
+    const { length } = value as Float32Array;
+    const digest = await sha256(new Uint8Array(value.buffer, value.byteOffset, value.byteLength));
+    all[name] = `${length} values of SHA-256 ${digest.slice(0, 16)}…`;
+  } else if (Array.isArray(value)) all[name] = JSON.stringify(value);
+  else if (typeof value === "object" && value !== null) {
+    for (const [key, part] of Object.entries(value)) await describe(all, `${name}.${key}`, part);
+  } else if (typeof value === "string" || typeof value === "number" || typeof value === "boolean") all[name] = value;
+}
+
+/** In hexadecimal digits. */
+export async function sha256(bytes: Uint8Array): Promise<string> {
+  // memory that is shared with a worker has to be copied for this
+  const own = bytes.buffer instanceof ArrayBuffer ? (bytes as Uint8Array<ArrayBuffer>) : bytes.slice();
+  const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", own));
+  return Array.from(digest, (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
+/** "batchSize is 64 there and 128 here", for everything in which the two differ. */
+export function differences(there: Fingerprint, here: Fingerprint): string[] {
+  const names = [...new Set([...Object.keys(there), ...Object.keys(here)])];
+  return names
+    .filter((name) => there[name] !== here[name])
+    .map((name) => `${name} is ${there[name] ?? "not set"} there and ${here[name] ?? "not set"} here`);
+}

@@ -1,0 +1,86 @@
+import { invalid } from "../errors.ts";
+import type { Flow } from "../flow/flow.ts";
+import type { Arena } from "../gpu/arena.ts";
+import type { Gpu } from "../gpu/gpu.ts";
+import { mapCopy } from "../gpu/read.ts";
+import { checkInteger, checkKeys, show } from "../options.ts";
+import { decodeCheckpoint, encodeCheckpoint, type TrainingState } from "./checkpoint.ts";
+import type { Fingerprint } from "./fingerprint.ts";
+import type { TrainingOptions, TrainingPlan } from "./options.ts";
+
+/** How a run starts where another stopped, and leaves what the next one needs. */
+export interface Resuming {
+  /** What the run starts from; without it, from the flow's weights at step 0. */
+  readonly resumed: TrainingState | undefined;
+  /** Whether a checkpoint follows this step, counted from 1. */
+  isDue(step: number): boolean;
+  /** Reads the state after `step` steps and hands it over; `check` sees the sum of `sinceLog` losses before. */
+  keep(arena: Arena, step: number, sinceLog: number, check: (sum: number) => void): Promise<void>;
+}
+
+/** Checks `checkpoint` and `resume`, and what was given to resume from. Nothing has been changed when it throws. */
+export async function resuming(
+  what: string,
+  flow: Flow,
+  { checkpoint, resume }: TrainingOptions,
+  plan: TrainingPlan,
+  fingerprint: () => Promise<Fingerprint>,
+): Promise<Resuming> {
+  const every = checkpoint === undefined ? 0 : checkEvery(what, checkpoint);
+  if (resume !== undefined && !(resume instanceof Uint8Array))
+    throw invalid(`${what}: resume is ${show(resume)}, but it is the bytes of a checkpoint: pass a Uint8Array`);
+  const settings = checkpoint || resume ? await fingerprint() : {};
+  // a learning rate may be a function: its first and its last value stand for it
+  const settingsAt = (step: number): Fingerprint => ({
+    ...settings,
+    "learningRate(0)": plan.learningRate(0),
+    [`learningRate(${step - 1})`]: plan.learningRate(step - 1),
+  });
+  return {
+    resumed: resume && (await decodeCheckpoint(what, flow, resume, plan.steps, settingsAt)),
+    isDue: (step) => every > 0 && (step % every === 0 || step === plan.steps),
+    async keep(arena, step, sinceLog, check) {
+      const names = ["loss", "parameters", "adam.m", "adam.v", ...(arena.has("average") ? ["average"] : [])];
+      const bytes = names.map((_, i) => (i === 0 ? 4 : flow.parameterCount * 4));
+      const [loss, weights, first, second, average] = await readTogether(
+        flow.gpu,
+        names.map((name) => arena.buffer(name)),
+        bytes,
+      );
+      if (!loss || !weights || !first || !second) throw new Error("as many arrays come back as were asked for");
+      const sum = loss[0] ?? Number.NaN;
+      check(sum);
+      const state = { step, sinceLog, loss: sum, weights, first, second, average };
+      await checkpoint?.save(await encodeCheckpoint(flow, plan.velocity, settingsAt(step), state), step);
+    },
+  };
+}
+
+function checkEvery(what: string, checkpoint: NonNullable<TrainingOptions["checkpoint"]>): number {
+  checkKeys(`${what}: checkpoint`, checkpoint, ["every", "save"]);
+  if (typeof checkpoint.save !== "function")
+    throw invalid(`${what}: checkpoint.save is ${show(checkpoint.save)}, but it is a function of (bytes, step)`);
+  return checkInteger(`${what}: checkpoint.every`, checkpoint.every, 1);
+}
+
+/** Copies buffers to the host as they are at one moment: in one submit. */
+async function readTogether(
+  gpu: Gpu,
+  buffers: readonly GPUBuffer[],
+  bytes: readonly number[],
+): Promise<Float32Array[]> {
+  const staging: GPUBuffer[] = [];
+  try {
+    for (const size of bytes) staging.push(await gpu.buffers.acquire(size, "staging", "checkpoint"));
+    const encoder = gpu.device.createCommandEncoder();
+    for (const [i, buffer] of buffers.entries()) {
+      const target = staging[i];
+      if (target) encoder.copyBufferToBuffer(buffer, 0, target, 0, bytes[i] ?? 0);
+    }
+    gpu.device.queue.submit([encoder.finish()]);
+    const copies = await Promise.all(staging.map((target, i) => mapCopy(gpu, target, bytes[i] ?? 0)));
+    return copies.map((copy) => new Float32Array(copy));
+  } finally {
+    for (const buffer of staging) gpu.buffers.release(buffer);
+  }
+}
