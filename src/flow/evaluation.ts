@@ -46,6 +46,7 @@ function evaluationJob(request: EvaluationRequest, shared: ReadonlyMap<string, G
 
   return {
     what: output,
+    family: `${engine.family}|${output}`,
     count: request.count,
     bytesPerParticle: 4 * (6 * dim + 2 + probes * dim + engine.scratchFloats(scratch)),
     flopsPerParticle: flops,

@@ -270,10 +270,17 @@ export function trajectoryJob(
     };
   }
 
+  const ownRows = "rows" in request.start ? 1 : 0;
+  const copies = dim * (request.wantStart ? 4 : 2) + (tracks ? 4 : 0) + 2 * saves * (dim + (tracks ? 1 : 0));
   const floats =
-    dim * 4 + saves * (dim + 1) + probes * (1 + (mode.mode === "probes" ? dim : 0)) + 4 + engine.scratchFloats(mode);
+    dim * (1 + ownRows) +
+    copies +
+    (tracks ? 1 + probes : 0) +
+    (mode.mode === "probes" ? probes * dim : 0) +
+    engine.scratchFloats(mode);
   return {
     what: request.what,
+    family: `${engine.family}|${mode.mode}`,
     count: request.count,
     bytesPerParticle: floats * 4,
     flopsPerParticle: Math.max(

@@ -5,6 +5,9 @@ import type { Pipeline } from "./pipelines.ts";
 
 const paramsStride = 256; // minUniformBufferOffsetAlignment is at most this on every adapter
 
+/** Bytes of the params of that many dispatches. */
+export const paramsBytes = (dispatches: number): number => paramsStride * Math.max(1, dispatches);
+
 /**
  * The buffers of one running call (or of one chunk of it), by name, and the encoding of its dispatches.
  * `release` returns every buffer that the arena acquired; buffers it was lent are left alone.
@@ -29,15 +32,27 @@ export class Arena {
 
   /** Acquires a storage buffer under a name, optionally filled from the host. Content is undefined otherwise. */
   async allocate(name: string, bytes: number, data?: Float32Array | Uint32Array): Promise<GPUBuffer> {
-    const buffer = await this.gpu.buffers.acquire(Math.max(bytes, 16), "storage", name);
+    const buffer = await this.#acquire(Math.max(bytes, 16), name);
+    this.lend(name, buffer);
+    if (data) this.gpu.device.queue.writeBuffer(buffer, 0, data as GPUAllowSharedBufferSource);
+    return buffer;
+  }
+
+  async #acquire(bytes: number, name: string): Promise<GPUBuffer> {
+    const buffer = await this.gpu.buffers.acquire(bytes, "storage", name);
     if (this.#released) {
       this.gpu.buffers.release(buffer);
       throw invalid("this call has ended");
     }
     this.#owned.add(buffer);
-    this.lend(name, buffer);
-    if (data) this.gpu.device.queue.writeBuffer(buffer, 0, data as GPUAllowSharedBufferSource);
     return buffer;
+  }
+
+  /** Bytes of the buffers that the arena acquired. */
+  get bytes(): number {
+    let bytes = 0;
+    for (const { size } of this.#owned) bytes += size;
+    return bytes;
   }
 
   has(name: string): boolean {
@@ -62,15 +77,14 @@ export class Arena {
    * Returns true when a kernel runs for the first time (its time is not representative).
    */
   async prepare(dispatches: readonly Dispatch[]): Promise<{ pipelines: Pipeline[]; fresh: boolean }> {
-    const bytes = paramsStride * Math.max(1, dispatches.length);
+    const bytes = paramsBytes(dispatches.length);
     if (!this.#params || this.#params.size < bytes) {
       if (this.#params) {
         this.gpu.buffers.release(this.#params);
         this.#owned.delete(this.#params);
         this.#bindGroups.clear();
       }
-      this.#params = await this.gpu.buffers.acquire(bytes, "storage", "params");
-      this.#owned.add(this.#params);
+      this.#params = await this.#acquire(bytes, "params");
     }
     const pipelines = await Promise.all(dispatches.map(({ kernel }) => this.gpu.pipelines.get(kernel)));
     const fresh = pipelines.some((pipeline) => pipeline.fresh);

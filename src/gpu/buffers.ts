@@ -12,15 +12,18 @@ type Purpose = "storage" | "staging";
  */
 export class BufferPool {
   readonly #device: GPUDevice;
-  readonly #retainLimit: number;
+  readonly #limit: number;
+  /** By purpose and size; what came back last is taken first. */
   readonly #free = new Map<string, GPUBuffer[]>();
   readonly #live = new Set<GPUBuffer>();
   #retainedBytes = 0;
+  #liveBytes = 0;
   #disposed = false;
 
-  constructor(device: GPUDevice, retainLimit: number) {
+  /** Buffers wait for reuse as long as they and those in use are at most `limit` bytes. */
+  constructor(device: GPUDevice, limit: number) {
     this.#device = device;
-    this.#retainLimit = retainLimit;
+    this.#limit = limit;
   }
 
   /** Buffers handed out and not yet released. */
@@ -29,9 +32,12 @@ export class BufferPool {
   }
 
   get liveBytes(): number {
-    let bytes = 0;
-    for (const buffer of this.#live) bytes += buffer.size;
-    return bytes;
+    return this.#liveBytes;
+  }
+
+  /** Bytes on the device: of buffers in use and of those that wait for reuse. */
+  get bytes(): number {
+    return this.#liveBytes + this.#retainedBytes;
   }
 
   /** A buffer of at least `bytes`, or of just as many; its content is undefined. */
@@ -41,9 +47,10 @@ export class BufferPool {
     const free = this.#free.get(`${purpose}:${size}`)?.pop();
     if (free) {
       this.#retainedBytes -= size;
-      this.#live.add(free);
+      this.#use(free);
       return free;
     }
+    this.#makeRoom(size);
     const limit = this.#device.limits.maxBufferSize;
     if (size > limit) {
       throw new PushforwardError(
@@ -58,11 +65,10 @@ export class BufferPool {
       label,
     });
     const scope = this.#device.popErrorScope();
-    this.#live.add(buffer);
+    this.#use(buffer);
     const error = await scope;
     if (error) {
-      this.#live.delete(buffer);
-      buffer.destroy();
+      this.give(buffer).destroy();
       throw new PushforwardError(
         "out-of-memory",
         `the device has no room for ${size} bytes (${label}): pass a smaller chunkSize or memoryBudget (${error.message})`,
@@ -73,9 +79,10 @@ export class BufferPool {
 
   /** Gives a buffer back. Releasing one twice is harmless. */
   release(buffer: GPUBuffer): void {
-    if (!this.#live.delete(buffer)) return;
+    if (!this.#live.has(buffer)) return;
+    this.give(buffer);
     const purpose: Purpose = buffer.usage & 0x01 ? "staging" : "storage";
-    if (this.#disposed || buffer.mapState !== "unmapped" || this.#retainedBytes + buffer.size > this.#retainLimit) {
+    if (this.#disposed || buffer.mapState !== "unmapped" || this.bytes + buffer.size > this.#limit) {
       buffer.destroy();
       return;
     }
@@ -88,8 +95,25 @@ export class BufferPool {
 
   /** Hands a buffer over to the caller of the library, who destroys it. */
   give(buffer: GPUBuffer): GPUBuffer {
-    this.#live.delete(buffer);
+    if (this.#live.delete(buffer)) this.#liveBytes -= buffer.size;
     return buffer;
+  }
+
+  #use(buffer: GPUBuffer): void {
+    this.#live.add(buffer);
+    this.#liveBytes += buffer.size;
+  }
+
+  /** Destroys what waits for reuse, as far as it and a new buffer of `size` would not fit. */
+  #makeRoom(size: number): void {
+    for (const list of this.#free.values()) {
+      while (this.bytes + size > this.#limit) {
+        const buffer = list.pop();
+        if (!buffer) break;
+        this.#retainedBytes -= buffer.size;
+        buffer.destroy();
+      }
+    }
   }
 
   dispose(): void {
@@ -99,10 +123,12 @@ export class BufferPool {
     this.#live.clear();
     this.#free.clear();
     this.#retainedBytes = 0;
+    this.#liveBytes = 0;
   }
 }
 
-function sizeClass(bytes: number): number {
+/** The size of the buffer that stands for one of at least `bytes`. */
+export function sizeClass(bytes: number): number {
   const mebibyte = 1 << 20;
   if (bytes >= mebibyte) return Math.ceil(bytes / mebibyte) * mebibyte;
   let size = 256;

@@ -25,15 +25,17 @@ const noTuning: Tuning = { measure: false, store: undefined };
 export class Gpu {
   readonly device: GPUDevice;
   readonly info: GpuInfo;
-  /** Bytes that one call may hold on the device. */
+  /** Bytes that running calls may hold on the device, all together. */
   readonly memoryBudget: number;
   /** Resolves when the device is lost, be it by `dispose`. */
   readonly lost: Promise<GPUDeviceLostInfo>;
   /** @internal */ readonly buffers: BufferPool;
   /** @internal */ readonly pipelines: PipelineCache;
   /** @internal */ readonly tuning: Tuning;
-  /** @internal Measured floating-point operations per second, kept up to date by the scheduler. */
+  /** @internal Floating-point operations per second of what was measured last, kept up to date by the scheduler. */
   speed: number;
+  /** @internal Called once when the device is lost; running calls stand here, so that nothing of them is kept afterwards. */
+  readonly onLost = new Set<() => void>();
   readonly #owned: boolean;
   #lost: GPUDeviceLostInfo | undefined;
   #disposed = false;
@@ -51,6 +53,7 @@ export class Gpu {
     this.speed = info.software ? 1e9 : 2e11;
     this.lost = device.lost.then((lost) => {
       this.#lost = lost;
+      for (const told of [...this.onLost]) told();
       return lost;
     });
   }

@@ -52,6 +52,8 @@ export type Evaluation = "velocity" | "divergence" | "jvp" | "vjp";
  */
 export interface Engine {
   readonly dim: number;
+  /** Names its kernels: what shares a family runs about as fast. */
+  readonly family: string;
   /** Work of one evaluation for one particle, without and with the divergence. */
   readonly flops: number;
   divergenceFlops(mode: DivergenceMode): number;

@@ -73,6 +73,7 @@ export function fusedMlpEngine(
 
   return {
     dim,
+    family: `fused ${dim} ${mlp.width} ${mlp.layers} ${isHalf}`,
     flops,
     divergenceFlops: (mode) => tangentFlops(dim, flops, mode),
     scratchFloats: () => (mlp.conditioned ? 2 * mlp.width + 1 + velocity.context : 0),
@@ -198,6 +199,7 @@ export function wgslEngine(velocity: WgslVelocity): Engine {
   });
   return {
     dim,
+    family: `wgsl ${velocity.code}`,
     flops,
     divergenceFlops: (mode) => (mode.mode === "none" ? flops : 2 * flops),
     scratchFloats: () => 0,

@@ -116,6 +116,7 @@ export function layeredEngine(gpu: Gpu, velocity: MlpVelocity, parameters: Param
 
   return {
     dim,
+    family: `layered ${velocity.hidden}`,
     flops,
     divergenceFlops: (mode) => (1 + allTangents(mode)) * flops,
     scratchFloats(mode) {

@@ -22,6 +22,8 @@ export interface ChunkPlan {
 export interface Job {
   /** The name of the call, for messages and labels. */
   readonly what: string;
+  /** Names the kernels that most of the work is in: work of one family has one speed. */
+  readonly family: string;
   readonly count: number;
   /** Device bytes that one particle of a chunk takes. */
   readonly bytesPerParticle: number;

@@ -1,9 +1,13 @@
 import { waitingSpins } from "#provider";
-import { Arena, checked } from "../gpu/arena.ts";
+import { Arena, checked, paramsBytes } from "../gpu/arena.ts";
+import { sizeClass } from "../gpu/buffers.ts";
 import type { Gpu } from "../gpu/gpu.ts";
 import { align, mapCopy } from "../gpu/read.ts";
 import type { ChunkPlan, ChunkResult, Job, RunOptions } from "./job.ts";
-import { flopsPerDispatch, Pacer } from "./pacer.ts";
+import { budgetOf } from "./memory.ts";
+import { dispatchesPerSubmit, flopsPerDispatch, Pacer } from "./pacer.ts";
+import type { Work } from "./queue.ts";
+import { type Speed, speedOf } from "./speed.ts";
 
 /** Chunks in flight: one computes while the one before it is read back. */
 const chunksInFlight = 2;
@@ -11,29 +15,41 @@ const chunksInFlight = 2;
 /** A chunk should take about this long: long against a read-back, short against a user's patience. */
 const secondsPerChunk = 0.5;
 
-/** Runs a job chunk after chunk and yields the results in order. Every exit, also an early one, frees all buffers. */
+/**
+ * Runs a job chunk after chunk and yields the results in order. The next chunks are uploaded, computed and read back while the
+ * consumer has one. Every exit, also an early one, frees all buffers.
+ */
 export async function* runJob(gpu: Gpu, job: Job, options: RunOptions = {}): AsyncGenerator<ChunkResult> {
   const { signal, onProgress } = options;
   gpu.assertUsable();
   signal?.throwIfAborted();
-  const pacer = new Pacer(gpu, signal);
-  const pending: Launched[] = [];
+  const pacer = new Pacer(gpu, speedOf(gpu, job.family), signal);
+  const budget = budgetOf(gpu);
+  const pending: RunningChunk[] = [];
+  const holder = {
+    recall: () => {
+      for (const chunk of pending) chunk.recall();
+    },
+  };
+  budget.join(holder);
   const started = performance.now();
+  let next = 0;
+  /** Launches chunks one after the other, so that each is sized and planned by the speed of those before it. */
+  const extend = () => {
+    if (next >= job.count || pending.length >= chunksInFlight || pending.some(({ isLaunching }) => isLaunching)) return;
+    const count = Math.min(job.count - next, chunkSize(gpu, job, pacer.speed, options.chunkSize));
+    const chunk = new RunningChunk(gpu, pacer, job, next, count);
+    next += count;
+    pending.push(chunk);
+    chunk.launched.then(extend, () => undefined);
+  };
   try {
-    let start = 0;
-    while (start < job.count || pending.length > 0) {
-      if (start < job.count && pending.length < chunksInFlight) {
-        const count = Math.min(job.count - start, chunkSize(gpu, job, options.chunkSize));
-        pending.push(await launch(gpu, pacer, job, start, count));
-        start += count;
-        continue;
-      }
-      const oldest = pending[0];
-      if (!oldest) break;
+    extend();
+    for (let [oldest] = pending; oldest; [oldest] = pending) {
       const result = await oldest.result();
       pacer.check();
-      oldest.release();
       pending.shift();
+      extend();
       if (onProgress) {
         const done = result.start + result.count;
         const particlesPerSecond = done / Math.max(1e-9, (performance.now() - started) / 1000);
@@ -48,25 +64,25 @@ export async function* runJob(gpu: Gpu, job: Job, options: RunOptions = {}): Asy
     }
     await pacer.drain();
   } finally {
+    next = job.count;
+    pacer.close();
+    budget.leave(holder);
+    // What is half launched stops at its next check.
+    await Promise.allSettled(pending.map(({ launched }) => launched));
     for (const chunk of pending) chunk.release();
   }
 }
 
 /** Particles in the next chunk: by memory, by speed, or as asked; a multiple of 64 unless asked otherwise. */
-function chunkSize(gpu: Gpu, job: Job, asked: number | undefined): number {
-  const byMemory = Math.floor(gpu.memoryBudget / chunksInFlight / job.bytesPerParticle);
+function chunkSize(gpu: Gpu, job: Job, speed: Speed, asked: number | undefined): number {
+  const byMemory = Math.floor(budgetOf(gpu).share(chunksInFlight) / job.bytesPerParticle);
   const largest = Math.max(1, Math.min(byMemory, job.largestChunk));
   const { multiple = 1 } = job;
   const whole = (particles: number) => Math.max(multiple, Math.floor(particles / multiple) * multiple);
   if (asked !== undefined) return whole(Math.min(asked, largest));
-  const bySpeed = (gpu.speed * secondsPerChunk) / job.flopsPerParticle;
+  const bySpeed = (speed.flops * secondsPerChunk) / job.flopsPerParticle;
   const wanted = Math.max(1024, Math.min(1 << 20, bySpeed));
   return whole(Math.min(largest, Math.ceil(wanted / 64) * 64));
-}
-
-interface Launched {
-  result(): Promise<ChunkResult>;
-  release(): void;
 }
 
 /** Copies the chunk's part of the caller's own buffers, on a submit of its own before the chunk's work. */
@@ -82,49 +98,96 @@ async function lendCopies(gpu: Gpu, pacer: Pacer, job: Job, arena: Arena, { buff
   });
 }
 
-/** Uploads a chunk and submits all of its work. */
-async function launch(gpu: Gpu, pacer: Pacer, job: Job, start: number, count: number): Promise<Launched> {
-  const plan = job.plan(start, count, flopsPerDispatch(gpu));
-  const arena = new Arena(gpu);
-  const staging: { name: string; bytes: number; buffer: GPUBuffer }[] = [];
-  const release = () => {
-    arena.release();
-    for (const { buffer } of staging) gpu.buffers.release(buffer);
-    staging.length = 0;
-  };
-  try {
+/** One chunk of a running job: uploaded, computed, read back. */
+class RunningChunk {
+  readonly #gpu: Gpu;
+  readonly #pacer: Pacer;
+  readonly #job: Job;
+  readonly #start: number;
+  readonly #count: number;
+  readonly #arena: Arena;
+  readonly #staging: { name: string; bytes: number; buffer: GPUBuffer }[] = [];
+  #freeMemory: (() => void) | undefined;
+  #result: Promise<ChunkResult> | undefined;
+  #lastWork: Work | undefined;
+  isLaunching = true;
+  /** Settles when all of the chunk's work is submitted. */
+  readonly launched: Promise<void>;
+
+  constructor(gpu: Gpu, pacer: Pacer, job: Job, start: number, count: number) {
+    this.#gpu = gpu;
+    this.#pacer = pacer;
+    this.#job = job;
+    this.#start = start;
+    this.#count = count;
+    this.#arena = new Arena(gpu);
+    this.launched = this.#launch().finally(() => {
+      this.isLaunching = false;
+    });
+    this.launched.catch(() => undefined);
+    // Where waiting is free the result is asked for at once, so that it is there when the consumer is.
+    if (!waitingSpins) this.recall();
+  }
+
+  /** Uploads the chunk and submits all of its work. */
+  async #launch(): Promise<void> {
+    const gpu = this.#gpu;
+    const pacer = this.#pacer;
+    const job = this.#job;
+    const arena = this.#arena;
+    const plan = job.plan(this.#start, this.#count, flopsPerDispatch(pacer.speed));
+    this.#freeMemory = await budgetOf(gpu).reserve(bytesOf(plan), (promise) => pacer.race(promise));
     for (const [name, buffer] of job.shared) arena.lend(name, buffer);
     for (const { name, bytes, data } of plan.buffers) await arena.allocate(name, bytes, data);
     await lendCopies(gpu, pacer, job, arena, plan);
     for (const { name, bytes, resident } of plan.outputs) {
-      if (!resident)
-        staging.push({
-          name,
-          bytes,
-          buffer: await gpu.buffers.acquire(align(bytes), "staging", `${job.what}: ${name}`),
-        });
+      if (resident) continue;
+      const buffer = await gpu.buffers.acquire(align(bytes), "staging", `${job.what}: ${name}`);
+      this.#staging.push({ name, bytes, buffer });
     }
-    await pacer.submit(arena, job.what, plan.dispatches, (encoder) => {
+    this.#lastWork = await pacer.submit(arena, job.what, plan.dispatches, (encoder) => {
       for (const { name, resident } of plan.outputs) {
         for (const { from, to, bytes } of resident?.pieces ?? []) {
           if (resident) encoder.copyBufferToBuffer(arena.buffer(name), from, resident.buffer, to, bytes);
         }
       }
-      for (const { name, bytes, buffer } of staging)
+      for (const { name, bytes, buffer } of this.#staging)
         encoder.copyBufferToBuffer(arena.buffer(name), 0, buffer, 0, align(bytes));
     });
-  } catch (error) {
-    release();
-    throw error;
   }
-  const names = staging.map(({ name }) => name);
-  const read = async (): Promise<ChunkResult> => {
-    await pacer.rest();
-    const arrays = await pacer.race(Promise.all(staging.map(({ buffer, bytes }) => mapCopy(gpu, buffer, bytes))));
-    return { start, count, outputs: new Map(names.map((name, i) => [name, arrays[i] ?? new ArrayBuffer(0)])) };
-  };
-  // Where waiting is free the copy is asked for at once, so that it is there when the consumer is.
-  const early = waitingSpins ? undefined : read();
-  early?.catch(() => undefined);
-  return { result: () => early ?? read(), release };
+
+  /** Brings the result to the host as soon as it is there, and frees its place on the device. */
+  recall(): void {
+    this.#result ??= this.#read();
+    this.#result.catch(() => undefined);
+  }
+
+  result(): Promise<ChunkResult> {
+    this.#result ??= this.#read();
+    return this.#result;
+  }
+
+  async #read(): Promise<ChunkResult> {
+    await this.launched;
+    await this.#pacer.rest(this.#lastWork);
+    const names = this.#staging.map(({ name }) => name);
+    const copies = this.#staging.map(({ buffer, bytes }) => mapCopy(this.#gpu, buffer, bytes));
+    const arrays = await this.#pacer.race(Promise.all(copies));
+    this.release();
+    const outputs = new Map(names.map((name, i) => [name, arrays[i] ?? new ArrayBuffer(0)]));
+    return { start: this.#start, count: this.#count, outputs };
+  }
+
+  release(): void {
+    this.#arena.release();
+    for (const { buffer } of this.#staging.splice(0)) this.#gpu.buffers.release(buffer);
+    this.#freeMemory?.();
+  }
+}
+
+/** Bytes that a chunk holds on the device. */
+function bytesOf({ buffers, dispatches, outputs }: ChunkPlan): number {
+  const read = outputs.filter(({ resident }) => !resident);
+  const all = [...buffers, ...read, { bytes: paramsBytes(Math.min(dispatchesPerSubmit, dispatches.length)) }];
+  return all.reduce((sum, { bytes }) => sum + sizeClass(bytes), 0);
 }

@@ -4,15 +4,14 @@ import { checkAllFinite, checkConditions, particleCount } from "../flow/options.
 import { particleMultiple } from "../flow/trajectory.ts";
 import { Arena } from "../gpu/arena.ts";
 import type { Dispatch } from "../gpu/kernel.ts";
-import { readBack } from "../gpu/read.ts";
 import { planConditionRows } from "../kernels/stages.ts";
 import { checkKeys, show } from "../options.ts";
-import { flopsPerDispatch, Pacer } from "../schedule/pacer.ts";
+import { flopsPerDispatch } from "../schedule/pacer.ts";
 import { conditionInputs, parameterCount, timeInputs } from "../velocity/mlp.ts";
-import { unflatten } from "../velocity/parameters.ts";
 import { backwardOf } from "./backward.ts";
 import { allocateAll, gradientBuffers, planPackings, residualBuffers } from "./buffers.ts";
 import { planGivenBatch, planReduceGradient, planSum } from "./dispatches.ts";
+import { gradientResult, trainingSpeed } from "./gradient-result.ts";
 import { largestBatch } from "./largest-batch.ts";
 import { trainableVelocity } from "./options.ts";
 
@@ -88,16 +87,11 @@ export async function givenBatchGradients(
       );
     }
     dispatches.push(
-      ...backward.residual({ capacity, count, maxFlops: flopsPerDispatch(gpu) }),
+      ...backward.residual({ capacity, count, maxFlops: flopsPerDispatch(trainingSpeed(flow, what, velocity)) }),
       planReduceGradient({ count: parameters, segments: backward.copies(capacity), norm: false }),
       planSum({ count: capacity, scale: 1 / (count * dim), add: false, from: "squares", to: "loss" }),
     );
-    const pacer = new Pacer(gpu, undefined);
-    await pacer.submit(arena, what, dispatches);
-    const gradient = new Float32Array(await readBack(gpu, arena.buffer("gradient"), parameters * 4));
-    const [loss = Number.NaN] = new Float32Array(await readBack(gpu, arena.buffer("loss"), 4));
-    await pacer.drain();
-    return { loss, gradients: unflatten(flow.parameters.tensors, gradient) };
+    return await gradientResult(flow, velocity, what, arena, dispatches);
   } finally {
     arena.release();
   }

@@ -4,19 +4,18 @@ import { checkAllFinite, checkConditions, particleCount } from "../flow/options.
 import { featureMajor, logScale, particleMultiple } from "../flow/trajectory.ts";
 import { Arena } from "../gpu/arena.ts";
 import type { Dispatch } from "../gpu/kernel.ts";
-import { readBack } from "../gpu/read.ts";
 import { planDrawRows } from "../kernels/likelihood-training.ts";
 import { drawProbes, importParticles } from "../kernels/particles.ts";
 import { type Chunk, type Conditions, names } from "../ode/engine.ts";
 import { checkKeys } from "../options.ts";
 import { seedKey, streams } from "../random/philox.ts";
-import { flopsPerDispatch, Pacer } from "../schedule/pacer.ts";
+import { flopsPerDispatch } from "../schedule/pacer.ts";
 import { type MlpVelocity, parameterCount } from "../velocity/mlp.ts";
-import { unflatten } from "../velocity/parameters.ts";
 import { backwardOf } from "./backward.ts";
 import { allocateAll, gradientBuffers, mergeBuffers, planPackings } from "./buffers.ts";
 import { planReduceGradient } from "./dispatches.ts";
 import { fingerprint } from "./fingerprint.ts";
+import { gradientResult, trainingSpeed } from "./gradient-result.ts";
 import { largestBatch } from "./largest-batch.ts";
 import {
   type LikelihoodGradientOptions,
@@ -103,7 +102,12 @@ function likelihoodTask(
   const { dim } = velocity;
   const { backward } = work;
   const capacity = capacityOf(batchSize);
-  const chunk: Chunk = { start: 0, count: batchSize, capacity, maxFlops: flopsPerDispatch(flow.gpu) };
+  const chunk: Chunk = {
+    start: 0,
+    count: batchSize,
+    capacity,
+    maxFlops: flopsPerDispatch(trainingSpeed(flow, likelihoodTraining, velocity)),
+  };
   const { mean, scale } = affineRows(flow);
   const affine = Float32Array.of(...mean, ...scale);
   return {
@@ -176,7 +180,7 @@ export async function givenLikelihoodGradients(
   const key = seedKey(options.seed ?? 0);
   const parameters = parameterCount(velocity);
   const capacity = capacityOf(count);
-  const chunk: Chunk = { start: 0, count, capacity, maxFlops: flopsPerDispatch(gpu) };
+  const chunk: Chunk = { start: 0, count, capacity, maxFlops: flopsPerDispatch(trainingSpeed(flow, what, velocity)) };
   const { mean, scale } = affineRows(flow);
   const affine = Float32Array.of(...mean, ...scale);
   const arena = new Arena(gpu);
@@ -202,18 +206,13 @@ export async function givenLikelihoodGradients(
       ]),
     );
     await lendShared(work, arena);
-    const pacer = new Pacer(gpu, undefined);
-    await pacer.submit(arena, what, [
+    return await gradientResult(flow, velocity, what, arena, [
       ...planPackings(backward),
       importParticles({ count, capacity, dim, rows: "rows", state: names.state, affine: "affine" }),
       ...drawnProbes(work, capacity, 0, key),
       ...planLikelihoodGradient(work, chunk),
       planReduceGradient({ count: parameters, segments: backward.copies(capacity), norm: false }),
     ]);
-    const gradient = new Float32Array(await readBack(gpu, arena.buffer("gradient"), parameters * 4));
-    const [loss = Number.NaN] = new Float32Array(await readBack(gpu, arena.buffer("loss"), 4));
-    await pacer.drain();
-    return { loss, gradients: unflatten(flow.parameters.tensors, gradient) };
   } finally {
     arena.release();
   }

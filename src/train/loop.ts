@@ -3,6 +3,7 @@ import type { Flow } from "../flow/flow.ts";
 import { Arena } from "../gpu/arena.ts";
 import type { Dispatch, PlannedBuffer } from "../gpu/kernel.ts";
 import { mapCopy } from "../gpu/read.ts";
+import { budgetOf } from "../schedule/memory.ts";
 import { flopsPerDispatch, Pacer } from "../schedule/pacer.ts";
 import { parameterCount } from "../velocity/mlp.ts";
 import { unflatten } from "../velocity/parameters.ts";
@@ -10,6 +11,7 @@ import type { Backward } from "./backward.ts";
 import { allocateAll, planPackings } from "./buffers.ts";
 import { normParts, planAdam, planReduceGradient, planSum } from "./dispatches.ts";
 import type { Fingerprint } from "./fingerprint.ts";
+import { trainingSpeed } from "./gradient-result.ts";
 import type { TrainingOptions, TrainingPlan } from "./options.ts";
 import { resuming } from "./resuming.ts";
 
@@ -57,18 +59,20 @@ export async function* trainingLoop(
   const checkpoints = await resuming(what, flow, options, plan, () => task.fingerprint());
   const { resumed } = checkpoints;
   const arena = new Arena(gpu);
-  const pacer = new Pacer(gpu, options.signal);
+  const speed = trainingSpeed(flow, what, velocity);
+  const pacer = new Pacer(gpu, speed, options.signal);
   const readLoss = async (staging: GPUBuffer) => {
     await pacer.rest();
     return pacer.race(mapCopy(gpu, staging, 4));
   };
   /** What is the same in every step, planned once and again when the device turns out faster or slower. */
   const planMiddle = (): Dispatch[] => [
-    ...task.gradient(flopsPerDispatch(gpu)),
+    ...task.gradient(flopsPerDispatch(speed)),
     planReduceGradient({ count, segments: backward.copies(capacity), norm: clips }),
     ...(clips ? [planSum({ count: normParts(count), scale: 1, add: false, from: "norm.parts", to: "norm" })] : []),
   ];
   let staging: GPUBuffer | undefined;
+  let giveBack: (() => void) | undefined;
   let trained = 0;
   const meanLoss = (sum: number, steps: number, done: number): number => {
     const loss = sum / Math.max(1, steps);
@@ -100,18 +104,19 @@ export async function* trainingLoop(
       flow.setWeights(unflatten(parameters.tensors, resumed.weights));
       trained = resumed.step;
     }
+    giveBack = budgetOf(gpu).hold(arena.bytes);
     const packs = planPackings(backward);
     await pacer.submit(arena, what, packs);
 
     let planned = planMiddle();
-    let plannedAt = gpu.speed;
+    let plannedAt = speed.flops;
     let sinceLog = resumed?.sinceLog ?? 0;
     let timed = 0;
     let logged = performance.now();
     for (let step = trained; step < plan.steps; step++) {
-      if (gpu.speed > 2 * plannedAt || gpu.speed < plannedAt / 2) {
+      if (speed.flops > 2 * plannedAt || speed.flops < plannedAt / 2) {
         planned = planMiddle();
-        plannedAt = gpu.speed;
+        plannedAt = speed.flops;
       }
       // throws when the flow has been disposed meanwhile: its buffer may be another call's by now
       await parameters.buffer();
@@ -168,6 +173,8 @@ export async function* trainingLoop(
       gpu.device.queue.submit([encoder.finish()]);
       parameters.changed();
     }
+    pacer.close();
+    giveBack?.();
     arena.release();
     if (staging) gpu.buffers.release(staging);
   }

@@ -1,0 +1,216 @@
+import { waitingSpins } from "#provider";
+import type { Gpu } from "../gpu/gpu.ts";
+import type { Speed } from "./speed.ts";
+
+/** No dispatch and no submit should take longer than this, so that pages stay responsive and no watchdog fires. */
+export const secondsPerSubmit = 0.05;
+
+/**
+ * Work that is queued ahead of the device. Where waiting is free, one submit runs and one waits. Where it costs a core (Node),
+ * more is queued and slept over: the device stays busy without anybody asking.
+ */
+const secondsQueued = waitingSpins ? 4 * secondsPerSubmit : 2 * secondsPerSubmit;
+
+/** One running call, as the queue sees it. */
+export interface Lane {
+  /** Device time that it has had, in seconds; a lane that comes back from a pause is set to that of the last one served. */
+  used: number;
+  /** Its submits that have not ended. */
+  running: number;
+}
+
+/** One submit. */
+export interface Work {
+  readonly lane: Lane;
+  readonly flops: number;
+  readonly speed: Speed;
+  /** A kernel runs for the first time, so that its time may hold its compilation. */
+  readonly fresh: boolean;
+  /** When it should be done, by the speed measured so far. */
+  readonly expectedDone: number;
+  readonly done?: Promise<void>;
+}
+
+interface Waiting {
+  readonly lane: Lane;
+  readonly grant: () => void;
+}
+
+/**
+ * The turns of all running calls on one device. At most {@link secondsQueued} of work is in flight; the next submit is that of the
+ * call which has had the least device time (start-time fair queueing; Goyal, Vin & Cheng 1996), so a page can train and sample at
+ * once and neither starves. It also measures the speed of what runs.
+ */
+export class DeviceQueue {
+  readonly #gpu: Gpu;
+  readonly #device: GPUDevice;
+  readonly #inFlight = new Set<Work>();
+  readonly #waiting: Waiting[] = [];
+  /** The lane that has the turn and has not submitted yet. */
+  #turn: Lane | undefined;
+  /** Device time of the lane that was served last. */
+  #served = 0;
+  /** When what is in flight began to run. */
+  #busySince = 0;
+  #expectedDone = 0;
+  #syncing: Promise<void> | undefined;
+
+  constructor(gpu: Gpu) {
+    this.#gpu = gpu;
+    this.#device = gpu.device;
+  }
+
+  /** Resolves when the lane may submit once; it then calls {@link submitted}, or {@link leave}. */
+  turn(lane: Lane): Promise<void> {
+    if (lane.running === 0) lane.used = Math.max(lane.used, this.#served);
+    return new Promise((grant) => {
+      this.#waiting.push({ lane, grant });
+      this.#serve();
+    });
+  }
+
+  /** Gives up the lane's turn or its place in the line. */
+  leave(lane: Lane): void {
+    const place = this.#waiting.findIndex((waiting) => waiting.lane === lane);
+    if (place >= 0) this.#waiting.splice(place, 1);
+    if (this.#turn === lane) this.#turn = undefined;
+    this.#serve();
+  }
+
+  /** Notes what the lane that has the turn has just submitted. */
+  submitted(lane: Lane, flops: number, speed: Speed, fresh: boolean): Work {
+    const now = performance.now();
+    if (this.#inFlight.size === 0) this.#busySince = now;
+    const seconds = flops / speed.flops;
+    this.#expectedDone = Math.max(now, this.#expectedDone) + 1000 * seconds;
+    const work = { lane, flops, speed, fresh, expectedDone: this.#expectedDone };
+    lane.used += seconds;
+    lane.running++;
+    this.#turn = undefined;
+    const tracked: Work = waitingSpins ? work : { ...work, done: this.#follow(() => tracked) };
+    this.#inFlight.add(tracked);
+    this.#serve();
+    return tracked;
+  }
+
+  /** Waits for the end of a submit. */
+  async finished(work: Work): Promise<void> {
+    if (work.done) return work.done;
+    while (this.#inFlight.has(work)) await this.#sync();
+  }
+
+  async #follow(work: () => Work): Promise<void> {
+    // a lost device ends its work too
+    const ended = await this.#device.queue.onSubmittedWorkDone().then(
+      () => true,
+      () => false,
+    );
+    if (ended) this.#measure([work()]);
+    this.#busySince = performance.now();
+    this.#end(work());
+  }
+
+  #end(work: Work): void {
+    if (!this.#inFlight.delete(work)) return;
+    work.lane.running--;
+    this.#serve();
+  }
+
+  #serve(): void {
+    if (this.#turn || this.#waiting.length === 0) return;
+    const next = this.#waiting.reduce((a, b) => (b.lane.used < a.lane.used ? b : a));
+    if (!this.#hasRoom() || this.#isAhead(next.lane)) {
+      // elsewhere every submit tells its end by itself
+      if (waitingSpins) this.#sync();
+      return;
+    }
+    this.#waiting.splice(this.#waiting.indexOf(next), 1);
+    this.#turn = next.lane;
+    this.#served = next.lane.used;
+    next.grant();
+  }
+
+  /** Whether a lane that is at work has had so much less that it is worth waiting until it asks, while the device is busy. */
+  #isAhead(lane: Lane): boolean {
+    for (const { lane: other } of this.#inFlight)
+      if (other.used + secondsPerSubmit < lane.used && this.#queued() > secondsPerSubmit / 10) return true;
+    return false;
+  }
+
+  #queued(): number {
+    let seconds = 0;
+    for (const { flops, speed } of this.#inFlight) seconds += flops / speed.flops;
+    return seconds;
+  }
+
+  #hasRoom(): boolean {
+    if (waitingSpins) return this.#queued() < secondsQueued;
+    return this.#inFlight.size < 2 || this.#queued() < secondsQueued - secondsPerSubmit;
+  }
+
+  /** Sleeps over all that is in flight, then asks for its end: one for all who wait. */
+  #sync(): Promise<void> {
+    this.#syncing ??= this.#sleepAndAsk().finally(() => {
+      this.#syncing = undefined;
+      this.#serve();
+    });
+    return this.#syncing;
+  }
+
+  async #sleepAndAsk(): Promise<void> {
+    if (this.#inFlight.size === 0) return;
+    const slept = await sleepUntil(this.#expectedDone);
+    const works = [...this.#inFlight];
+    const asked = performance.now();
+    const ended = await this.#device.queue.onSubmittedWorkDone().then(
+      () => true,
+      () => false,
+    );
+    // Done before it was asked for: it slept too long, and its own sleep is all that could be measured.
+    if (slept && performance.now() - asked < 1.5) for (const speed of speedsOf(works)) speed.flops *= 1.25;
+    else if (ended) this.#measure(works);
+    this.#busySince = performance.now();
+    this.#expectedDone = performance.now();
+    for (const work of works) {
+      this.#inFlight.delete(work);
+      work.lane.running--;
+    }
+  }
+
+  /** Takes note of work that has just ended and ran since `busySince`. */
+  #measure(works: readonly Work[]): void {
+    const seconds = (performance.now() - this.#busySince) / 1000;
+    const flops = works.reduce((sum, work) => sum + work.flops, 0);
+    // The first run of a kernel may hold its compilation, and very short work measures the round trip.
+    if (works.some(({ fresh }) => fresh) || flops < 1e6 || seconds < 0.002) return;
+    const expected = works.reduce((sum, work) => sum + work.flops / work.speed.flops, 0);
+    const change = Math.min(4, Math.max(0.5, expected / seconds)) ** 0.5;
+    for (const speed of speedsOf(works)) {
+      speed.flops *= change;
+      this.#gpu.speed = speed.flops;
+    }
+  }
+}
+
+const speedsOf = (works: readonly Work[]) => new Set(works.map(({ speed }) => speed));
+
+/** Sleeps for most of the time until then. True when it slept. */
+export async function sleepUntil(then: number): Promise<boolean> {
+  const milliseconds = then - performance.now();
+  // timers are no finer than that
+  if (milliseconds < 4) return false;
+  await new Promise<void>((resolve) => setTimeout(resolve, 0.85 * milliseconds));
+  return true;
+}
+
+const queues = new WeakMap<GPUDevice, DeviceQueue>();
+
+/** The queue that all calls on a device share. */
+export function queueOf(gpu: Gpu): DeviceQueue {
+  let queue = queues.get(gpu.device);
+  if (!queue) {
+    queue = new DeviceQueue(gpu);
+    queues.set(gpu.device, queue);
+  }
+  return queue;
+}

@@ -1,0 +1,27 @@
+import type { Gpu } from "../gpu/gpu.ts";
+
+/** Floating-point operations per second that work of one kind reaches on one device, kept up to date as it runs. */
+export interface Speed {
+  flops: number;
+}
+
+const known = new WeakMap<Gpu, Map<string, Speed>>();
+
+/**
+ * The speed of a family of kernels, by a name that its work shares (field, divergence, precision). Families differ by an order of
+ * magnitude, since operations are estimated and some kernels wait for memory. A new one starts as slow as the slowest known.
+ */
+export function speedOf(gpu: Gpu, family: string): Speed {
+  let families = known.get(gpu);
+  if (!families) {
+    families = new Map();
+    known.set(gpu, families);
+  }
+  let speed = families.get(family);
+  if (!speed) {
+    const others = [...families.values()].map(({ flops }) => flops);
+    speed = { flops: Math.min(...others, gpu.speed) };
+    families.set(family, speed);
+  }
+  return speed;
+}
