@@ -1,3 +1,14 @@
+import {
+  beginKernel,
+  clearLengthKernel,
+  compactKernel,
+  controlKernel,
+  gatherKernel,
+  reportKernel,
+  restoreKernel,
+  stageKernel,
+  startKernel,
+} from "./adaptive.ts";
 import { bendKernel, coupleKernel, scaleTangentsKernel, tangentEndsKernel } from "./bend.ts";
 import { type DenseTile, denseKernel, plainTile, stagedTile } from "./dense.ts";
 import type { DivergenceText, FusedField } from "./field.ts";
@@ -128,10 +139,13 @@ for (const [name, field] of Object.entries(fields)) {
     add(`midpoint step of a ${name}, divergence ${how}`, () =>
       integrateKernel({ field, tiling: gpu, stages: 2, freeStages: true, divergence }),
     );
-    if (how !== "none")
-      add(`divergence ${how} of a ${name}`, () =>
-        evaluateKernel({ field, tiling: gpu, output: "divergence", divergence }),
-      );
+    if (how === "none") continue;
+    add(`divergence ${how} of a ${name}`, () =>
+      evaluateKernel({ field, tiling: gpu, output: "divergence", divergence }),
+    );
+    add(`velocity and divergence ${how} of a ${name}`, () =>
+      evaluateKernel({ field, tiling: gpu, output: "both", divergence }),
+    );
   }
   add(`velocity of a ${name}`, () =>
     evaluateKernel({ field, tiling: gpu, output: "velocity", divergence: { mode: "none" } }),
@@ -300,6 +314,9 @@ add("wgsl field, midpoint step with its own divergence", () =>
 add("wgsl field, velocity", () =>
   evaluateKernel({ field: rotation, tiling: gpu, output: "velocity", divergence: { mode: "none" } }),
 );
+add("wgsl field, velocity and divergence", () =>
+  evaluateKernel({ field: rotation, tiling: gpu, output: "both", divergence: { mode: "own" } }),
+);
 add("wgsl field, divergence", () =>
   evaluateKernel({ field: rotation, tiling: gpu, output: "divergence", divergence: { mode: "own" } }),
 );
@@ -340,6 +357,20 @@ for (const flag of [false, true]) {
       tangentDotKernel({ basis: flag, each }),
     );
 }
+
+for (const tracks of [false, true]) {
+  const how = tracks ? " with log p" : "";
+  add(`dopri5, begin${how}`, () => beginKernel({ based: tracks }));
+  add(`dopri5, probe the first step${how}`, () => startKernel({ tracks, part: "probe" }));
+  add(`dopri5, size of the first step${how}`, () => startKernel({ tracks, part: "size" }));
+  add(`dopri5, stage${how}`, () => stageKernel({ tracks }));
+  add(`dopri5, error control${how}`, () => controlKernel({ tracks }));
+  add(`dopri5, restore${how}`, () => restoreKernel({ tracks }));
+}
+add("dopri5, particles still at work", () => compactKernel({ whole: true }));
+add("dopri5, clear a length", () => clearLengthKernel({ whole: true }));
+add("dopri5, gather", () => gatherKernel({ whole: true }));
+add("dopri5, report", () => reportKernel({ whole: true }));
 
 add("mark finite rows", () => markFiniteKernel({}));
 add("block means", () => blockMeanKernel({}));

@@ -128,7 +128,7 @@ ${tracks && !probes ? lines(tiling.groups, (g) => `pf_integral[at${g}] = integra
 });
 
 /** What a fused evaluation writes. */
-export type EvaluateOutput = "velocity" | "divergence" | "jvp";
+export type EvaluateOutput = "velocity" | "divergence" | "both" | "jvp";
 
 export interface EvaluateShape {
   readonly field: FusedField;
@@ -138,9 +138,9 @@ export interface EvaluateShape {
 }
 
 /**
- * The velocity, the divergence (mean over probes where there are any) or J·v at given states and times.
- * Buffers: [weights], [offsets], state [dim][stride], times [stride], then velocity [dim][stride]; or divergence [stride], [probes];
- * or velocity, tangent [dim][stride], product [dim][stride].
+ * The velocity, the divergence (mean over probes where there are any), both (each probe's divergence by itself) or J·v at given
+ * states and times. Buffers: [weights], [offsets], state [dim][stride], times [stride], then velocity [dim][stride]; or divergence
+ * [stride], [probes]; or velocity, divergence [probes or 1][stride], [probes]; or velocity, tangent [dim][stride], product [dim][stride].
  */
 export const evaluateKernel = oncePerShape((shape: EvaluateShape): Kernel => {
   const { field, tiling, output, divergence } = shape;
@@ -151,8 +151,11 @@ export const evaluateKernel = oncePerShape((shape: EvaluateShape): Kernel => {
   const declarations = fieldDeclarations(field, tiling, bindings);
   bindings.add("read", "pf_state", `array<${v}>`);
   bindings.add("read", "pf_times", `array<${v}>`);
-  bindings.add("write", output === "divergence" ? "pf_divergence" : "pf_velocity", `array<${v}>`);
-  if (output === "divergence" && divergence.mode === "probes") bindings.add("read", "pf_probes", `array<${v}>`);
+  if (output !== "divergence") bindings.add("write", "pf_velocity", `array<${v}>`);
+  if (output === "divergence" || output === "both") {
+    bindings.add("write", "pf_divergence", `array<${v}>`);
+    if (divergence.mode === "probes") bindings.add("read", "pf_probes", `array<${v}>`);
+  }
   if (output === "jvp") {
     bindings.add("read", "pf_tangent", `array<${v}>`);
     bindings.add("write", "pf_product", `array<${v}>`);
@@ -169,6 +172,17 @@ ${lines(tiling.groups, (g) =>
     ? `pf_divergence[at${g}] = div${g} / ${splat(tiling, "f32(pf_params.probes)")};`
     : `pf_divergence[at${g}] = div${g};`,
 )}
+}`,
+    both: () => `${lines(tiling.groups, (g) => `var div${g}: ${v};`)}
+${velocityAndDivergenceText(
+  field,
+  tiling,
+  divergence,
+  (g, probe, estimate) => `if (is_active) { pf_divergence[${probe} * pf_params.stride + at${g}] = ${estimate}; }`,
+)}
+if (is_active) {
+${storeVelocity}
+${divergence.mode === "probes" ? "" : lines(tiling.groups, (g) => `pf_divergence[at${g}] = div${g};`)}
 }`,
     jvp: () => `${forEach(tiling, dim, (g, i) => `let v1_${g}_${i} = pf_tangent${at(i, g)};\nvar jv1_${g}_${i}: ${v};`)}
 ${velocityText(field, tiling, { count: 1, kind: "given" })}

@@ -221,13 +221,13 @@ fn tangent_dot${signature} {
 #endif
 #if ${each}
     let row = (params.first + s) * params.capacity + p;
-    sums[row] = fma(params.weight, value, sums[row]);
+    // a fresh sum does not read what was there, which may be anything
+    sums[row] = fma(params.weight, value, select(0.0, sums[row], params.begin == 0u));
 #else
     total += value;
 #endif
   }
 #if ${!each}
-  // a fresh sum does not read what was there, which may be anything
   let before = select(0.0, sums[p], params.begin == 0u);
   sums[p] = fma(params.weight, total, before);
 #endif

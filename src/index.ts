@@ -11,13 +11,15 @@ export type {
   Moments,
   ReductionOptions,
 } from "./flow/reductions.ts";
-export type {
-  LogProb,
-  ResidentLogProb,
-  ResidentSamples,
-  ResidentTrajectory,
-  Samples,
-  Trajectory,
+export {
+  type LogProb,
+  type ResidentLogProb,
+  type ResidentSamples,
+  type ResidentTrajectory,
+  type Samples,
+  type StepCounts,
+  solveStatus,
+  type Trajectory,
 } from "./flow/results.ts";
 export type { Rows } from "./flow/rows.ts";
 export type { Normalization, Source } from "./flow/source.ts";

@@ -4,7 +4,7 @@ import type { Job, RunOptions } from "../schedule/job.ts";
 import { runJob } from "../schedule/run.ts";
 import type { Flow } from "./flow.ts";
 import { checkReadable } from "./rows.ts";
-import { callersRows, outputs, type Reduce, type TrajectoryRequest, trajectoryJob } from "./trajectory.ts";
+import { callersRows, outputs, type Reduce, solveJob, type TrajectoryRequest } from "./trajectory.ts";
 
 /** Particles of a block: the device reduces each to one row of figures, in an order that does not depend on the chunks. */
 const particlesPerBlock = 1024;
@@ -29,16 +29,16 @@ export async function reduceSolve(
   const engine = await flow.forwardEngine(request.precision);
   const shared = await engine.shared();
   const binding = gpu.device.limits.maxStorageBufferBindingSize;
-  const jobFor = (block: number): Job => {
-    const job = trajectoryJob(engine, { ...request, reduce: reduction.plan(block) }, shared, binding);
+  const jobFor = async (block: number): Promise<Job> => {
+    const job = await solveJob(engine, { ...request, reduce: reduction.plan(block) }, shared, binding);
     return { ...job, bytesPerParticle: job.bytesPerParticle + reduction.bytesPerParticle, multiple: block };
   };
   // Blocks are whole where memory allows it, also with the shortest chunks.
-  const { bytesPerParticle, largestChunk } = jobFor(1);
+  const { bytesPerParticle, largestChunk } = await jobFor(1);
   const largest = Math.max(1, Math.min(largestChunk, gpu.memoryBudget / 4 / bytesPerParticle));
   const block = Math.min(particlesPerBlock, 2 ** Math.floor(Math.log2(largest)));
   let nonFinite = 0;
-  for await (const chunk of runJob(gpu, jobFor(block), options)) {
+  for await (const chunk of runJob(gpu, await jobFor(block), options)) {
     nonFinite += new Uint32Array(chunk.outputs.get(outputs.nonFinite) ?? new ArrayBuffer(4))[0] ?? 0;
     reduction.take(chunk.outputs);
   }

@@ -34,7 +34,12 @@ function solveRequest(
   checkRunOptions(what, options);
   if (options.output !== undefined) checkWord(`${what}: output`, options.output, ["cpu", "gpu"]);
   seedKey(options.seed ?? 0);
-  const grid = timeGrid(what, options.solver ?? defaultSolver, from, to);
+  const grid = timeGrid(what, options.solver ?? defaultSolver, from, to, options.saveAt);
+  const precision = checkWord(`${what}: precision`, options.precision ?? "f32", ["f32", "f16"]);
+  if (grid.adaptive && precision === "f16")
+    throw invalid(
+      `${what}: precision is "f16", but dopri5 would take its rounding for error: pass "f32", or fixed steps`,
+    );
   return {
     what,
     count: n,
@@ -50,7 +55,7 @@ function solveRequest(
     unitsIn: "flow",
     unitsOut: "flow",
     wantStart: false,
-    precision: checkWord(`${what}: precision`, options.precision ?? "f32", ["f32", "f16"]),
+    precision,
   };
 }
 

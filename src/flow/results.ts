@@ -3,7 +3,7 @@ import { runJob } from "../schedule/run.ts";
 import type { Flow } from "./flow.ts";
 import { checkRunOptions, type Output } from "./options.ts";
 import { checkReadable } from "./rows.ts";
-import { callersRows, functionEvaluations, outputs, type TrajectoryRequest, trajectoryJob } from "./trajectory.ts";
+import { callersRows, functionEvaluations, outputs, solveJob, type TrajectoryRequest } from "./trajectory.ts";
 
 /** Result of a solve. All arrays are row-major; log-probabilities are in nats. */
 export interface Trajectory {
@@ -19,11 +19,34 @@ export interface Trajectory {
   saved?: Float32Array;
   /** [times, n]. */
   savedLogProb?: Float32Array;
-  /** Velocity evaluations per particle. */
+  /** Velocity evaluations per particle; with dopri5 their mean. */
   nfe: number;
   /** Particles that ended with a NaN or an infinity. */
   nonFinite: number;
+  /** With dopri5, how each particle's solve ended, [n]: see {@link solveStatus}. What is not done stays at its last state. */
+  status?: Uint8Array;
+  /** With dopri5, the steps of all particles. */
+  steps?: StepCounts;
 }
+
+/** Steps of an adaptive solve, summed over the particles, and the most that one of them tried. */
+export interface StepCounts {
+  accepted: number;
+  rejected: number;
+  most: number;
+}
+
+/** What the numbers of {@link Trajectory.status} say. */
+export const solveStatus = {
+  /** It arrived at the end. */
+  done: 0,
+  /** It tried `maxSteps` steps: allow more, or a larger tolerance; a stiff field wants many. */
+  stepLimit: 1,
+  /** The step that the tolerance asks for is too small for the time to move. */
+  stepUnderflow: 2,
+  /** The field gave NaN or an infinity however small the step. */
+  nonFinite: 3,
+} as const;
 
 export interface Samples extends Trajectory {
   /** The source particles, [n, dim], in the flow's own space. */
@@ -39,6 +62,8 @@ export interface LogProb {
   standardError?: Float32Array;
   nfe: number;
   nonFinite: number;
+  status?: Uint8Array;
+  steps?: StepCounts;
 }
 
 type Resident<T> = {
@@ -65,10 +90,44 @@ function shapes(dim: number, request: TrajectoryRequest): Map<string, { floats: 
   return result;
 }
 
+/** What comes back beside the arrays: particles that are not finite, and the report of an adaptive solve. */
+class Figures {
+  nonFinite = 0;
+  readonly #count: number;
+  readonly #status: Uint8Array | undefined;
+  readonly #steps: StepCounts = { accepted: 0, rejected: 0, most: 0 };
+
+  constructor({ grid }: TrajectoryRequest, count: number) {
+    this.#count = count;
+    this.#status = grid.adaptive && new Uint8Array(count);
+  }
+
+  /** Takes those of a chunk whose first particle has number `start` of the result's. */
+  take(chunk: ReadonlyMap<string, ArrayBuffer>, start: number): void {
+    const words = (name: string) => new Uint32Array(chunk.get(name) ?? new ArrayBuffer(0));
+    this.nonFinite += words(outputs.nonFinite)[0] ?? 0;
+    this.#status?.set(words(outputs.status), start);
+    const [accepted = 0, rejected = 0, most = 0] = words(outputs.totals);
+    this.#steps.accepted += accepted;
+    this.#steps.rejected += rejected;
+    this.#steps.most = Math.max(this.#steps.most, most);
+  }
+
+  /** As a result has them; `nfe` is that of a fixed grid. */
+  report(nfe: number) {
+    const { nonFinite } = this;
+    if (!this.#status) return { nfe, nonFinite };
+    const steps = this.#steps;
+    // two evaluations choose the first step's size, and the last of a step is the first of the next
+    const mean = this.#count === 0 || steps.most === 0 ? 0 : 2 + (6 * (steps.accepted + steps.rejected)) / this.#count;
+    return { nfe: mean, nonFinite, status: this.#status, steps };
+  }
+}
+
 function assemble(
   request: TrajectoryRequest,
   arrays: Map<string, Float32Array>,
-  nonFinite: number,
+  figures: Figures,
 ): Trajectory & { x0?: Float32Array } {
   const optional = (name: string) => {
     const array = arrays.get(name);
@@ -82,8 +141,7 @@ function assemble(
     ...(request.save && { times: Float64Array.from(request.save, (k) => request.grid.times[k] ?? 0) }),
     ...optional(outputs.saved),
     ...optional(outputs.savedLogProb),
-    nfe: functionEvaluations(request.grid),
-    nonFinite,
+    ...figures.report(functionEvaluations(request.grid)),
   };
 }
 
@@ -101,7 +159,7 @@ export async function collect(
   const onDevice = options.output === "gpu";
   const resident = new Map<string, GPUBuffer>();
   const arrays = new Map<string, Float32Array>();
-  let nonFinite = 0;
+  const figures = new Figures(request, request.count);
   try {
     for (const [name, { floats, rows }] of layout) {
       const length = floats * rows * request.count;
@@ -112,9 +170,10 @@ export async function collect(
         );
       else arrays.set(name, new Float32Array(length));
     }
-    const job = trajectoryJob(engine, { ...request, resident }, shared, gpu.device.limits.maxStorageBufferBindingSize);
+    const binding = gpu.device.limits.maxStorageBufferBindingSize;
+    const job = await solveJob(engine, { ...request, resident }, shared, binding);
     for await (const chunk of runJob(gpu, job, checkRunOptions(request.what, options))) {
-      nonFinite += new Uint32Array(chunk.outputs.get(outputs.nonFinite) ?? new ArrayBuffer(4))[0] ?? 0;
+      figures.take(chunk.outputs, chunk.start);
       for (const [name, array] of arrays) {
         const { floats, rows } = layout.get(name) ?? { floats: 0, rows: 0 };
         const part = new Float32Array(chunk.outputs.get(name) ?? new ArrayBuffer(0));
@@ -127,10 +186,10 @@ export async function collect(
     for (const buffer of resident.values()) gpu.buffers.release(buffer);
     throw error;
   }
-  if (!onDevice) return assemble(request, arrays, nonFinite);
+  if (!onDevice) return assemble(request, arrays, figures);
   for (const buffer of resident.values()) gpu.buffers.give(buffer);
   // The same record with buffers in place of arrays: `Resident` describes it, the overloads of Flow hand it out.
-  return assemble(request, resident as unknown as Map<string, Float32Array>, nonFinite);
+  return assemble(request, resident as unknown as Map<string, Float32Array>, figures);
 }
 
 /** Runs a solve and yields the result of every chunk, in order. */
@@ -141,23 +200,25 @@ export async function* chunks(
 ): AsyncGenerator<{ start: number; result: Trajectory & { x0?: Float32Array } }> {
   const { gpu } = flow;
   const engine = await flow.forwardEngine(request.precision);
-  const job = trajectoryJob(engine, request, await engine.shared(), gpu.device.limits.maxStorageBufferBindingSize);
+  const binding = gpu.device.limits.maxStorageBufferBindingSize;
+  const job = await solveJob(engine, request, await engine.shared(), binding);
   for await (const chunk of runJob(gpu, job, checkRunOptions(request.what, options))) {
-    const nonFinite = new Uint32Array(chunk.outputs.get(outputs.nonFinite) ?? new ArrayBuffer(4))[0] ?? 0;
-    const arrays = new Map<string, Float32Array>();
-    for (const [name, bytes] of chunk.outputs)
-      if (name !== outputs.nonFinite) arrays.set(name, new Float32Array(bytes));
-    yield { start: chunk.start, result: assemble(request, arrays, nonFinite) };
+    const figures = new Figures(request, chunk.count);
+    figures.take(chunk.outputs, 0);
+    const arrays = new Map(Array.from(chunk.outputs, ([name, bytes]) => [name, new Float32Array(bytes)] as const));
+    yield { start: chunk.start, result: assemble(request, arrays, figures) };
   }
 }
 
 /** What {@link Flow.logProb} gives, from a solve back to the source: arrays, or buffers in their place. */
-export function logProbResult({ logProb, x, standardError, nfe, nonFinite }: Trajectory): LogProb {
+export function logProbResult({ logProb, x, standardError, nfe, nonFinite, status, steps }: Trajectory): LogProb {
   return {
     logProb: logProb ?? new Float32Array(0),
     x0: x,
     ...(standardError && { standardError }),
     nfe,
     nonFinite,
+    ...(status && { status }),
+    ...(steps && { steps }),
   };
 }

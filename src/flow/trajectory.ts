@@ -69,6 +69,8 @@ export const outputs = {
   saved: "saved",
   savedLogProb: "savedLogProb",
   nonFinite: "nonFinite",
+  status: "status",
+  totals: "adaptive totals",
 } as const;
 
 /** Particles a chunk is padded to: every tiling divides it. */
@@ -84,12 +86,27 @@ export function logScale(normalization: Normalization | undefined): number {
   return normalization ? -normalization.scale.reduce((sum, s) => sum + Math.log(s), 0) : 0;
 }
 
-/** The solve as a job: how each chunk of particles is uploaded, integrated, and brought back. */
-export function trajectoryJob(
+/** What plans adaptive solves, loaded when the first one is asked for. */
+type Adaptive = typeof import("../ode/on-demand.ts");
+
+/** See {@link trajectoryJob}. */
+export async function solveJob(
   engine: Engine,
   request: TrajectoryRequest,
   shared: ReadonlyMap<string, GPUBuffer>,
   maxBindingBytes: number,
+): Promise<Job> {
+  const adaptive = request.grid.adaptive && (await import("../ode/on-demand.ts"));
+  return trajectoryJob(engine, request, shared, maxBindingBytes, adaptive);
+}
+
+/** The solve as a job: how each chunk of particles is uploaded, integrated, and brought back. */
+function trajectoryJob(
+  engine: Engine,
+  request: TrajectoryRequest,
+  shared: ReadonlyMap<string, GPUBuffer>,
+  maxBindingBytes: number,
+  adaptive: Adaptive | undefined,
 ): Job {
   const { grid, save, logProb, divergence, normalization } = request;
   const { dim } = engine;
@@ -101,7 +118,9 @@ export function trajectoryJob(
   const steps = grid.times.length - 1;
   const integration = { stages, freeStages: grid.tableau.b.includes(0), schedule: schedule(grid), divergence: mode };
   const weighted = grid.tableau.b.filter((b) => b !== 0).length;
-  const widestRow = Math.max(dim * Math.max(1, saves), probes * dim, engine.scratchFloats(mode));
+  const rule = grid.adaptive;
+  const extra = adaptive?.adaptiveFloats(dim, tracks ? probes : 0, saves) ?? { all: 0, widest: 0 };
+  const widestRow = Math.max(dim * Math.max(1, saves), probes * dim, engine.scratchFloats(mode), extra.widest);
   const affineRows = normalization && Float32Array.of(...normalization.mean, ...normalization.scale);
   const affine = (units: "flow" | "data") => (normalization && units === "data" ? "affine" : undefined);
 
@@ -235,38 +254,58 @@ export function trajectoryJob(
       buffers.push({ name: outputs.saved, bytes: saves * count * dim * 4 });
       if (tracks) buffers.push({ name: outputs.savedLogProb, bytes: saves * count * 4 });
     }
+    const base = logProb.kind === "forward" ? "base" : undefined;
+    const solve =
+      steps > 0 &&
+      rule &&
+      adaptive?.adaptivePlan(engine, chunk, request.conditions, mode, rule, grid.times, save ?? [], base);
+    const after: Dispatch[] = solve ? [] : dispatches;
     let step = 0;
+    const advance = (to: number) => {
+      if (to > step && !solve) after.push(...engine.integrate(chunk, request.conditions, integration, step, to));
+      step = to;
+    };
     for (const [k, at] of (save ?? []).entries()) {
-      if (at > step) dispatches.push(...engine.integrate(chunk, request.conditions, integration, step, at));
-      step = at;
-      dispatches.push(exportTo(outputs.saved, request.unitsOut, false, k * count));
-      if (tracks) dispatches.push(finish(outputs.savedLogProb, k * count));
+      advance(at);
+      const list = at === 0 ? dispatches : after;
+      if (solve && at > 0) list.push(solve.restore(k, at));
+      list.push(exportTo(outputs.saved, request.unitsOut, false, k * count));
+      if (tracks) list.push(finish(outputs.savedLogProb, k * count));
     }
-    if (step < steps) dispatches.push(...engine.integrate(chunk, request.conditions, integration, step, steps));
+    advance(steps);
+    if (solve) {
+      buffers.push(...solve.buffers);
+      after.push(solve.restore(), solve.report());
+    }
 
-    dispatches.push(exportTo(outputs.x, request.unitsOut, true));
+    after.push(exportTo(outputs.x, request.unitsOut, true));
     result(outputs.x, count * dim);
     if (tracks) {
-      if (logProb.kind === "backward") dispatches.push(density());
+      if (logProb.kind === "backward") after.push(density());
       const standardError = probes > 1 ? outputs.standardError : undefined;
       if (standardError) {
         buffers.push({ name: standardError, bytes: count * 4 });
         result(standardError, count);
       }
-      dispatches.push(finish(outputs.logProb, 0, standardError));
+      after.push(finish(outputs.logProb, 0, standardError));
       result(outputs.logProb, count);
     }
     if (save) {
       result(outputs.saved, count * dim, saves);
       if (tracks) result(outputs.savedLogProb, count, saves);
     }
-    const nonFinite = { name: outputs.nonFinite, bytes: 4 };
-    if (!request.reduce) return { buffers, dispatches, outputs: [...results, nonFinite] };
-    const reduced = request.reduce(first, count, maxFlops);
+    const figures: ChunkOutput[] = [{ name: outputs.nonFinite, bytes: 4 }];
+    if (solve) figures.push({ name: outputs.status, bytes: count * 4 }, { name: outputs.totals, bytes: 12 });
+    const reduced = request.reduce?.(first, count, maxFlops);
+    if (reduced) {
+      buffers.push(...reduced.buffers);
+      after.push(...reduced.dispatches);
+    }
     return {
-      buffers: [...buffers, ...reduced.buffers],
-      dispatches: [...dispatches, ...reduced.dispatches],
-      outputs: [...reduced.outputs, nonFinite],
+      buffers,
+      dispatches,
+      ...(solve && { rounds: solve.rounds, after }),
+      outputs: [...(reduced?.outputs ?? results), ...figures],
     };
   }
 
@@ -277,7 +316,8 @@ export function trajectoryJob(
     copies +
     (tracks ? 1 + probes : 0) +
     (mode.mode === "probes" ? probes * dim : 0) +
-    engine.scratchFloats(mode);
+    engine.scratchFloats(mode) +
+    extra.all;
   return {
     what: request.what,
     family: `${engine.family}|${mode.mode}`,
@@ -286,6 +326,7 @@ export function trajectoryJob(
     flopsPerParticle: Math.max(
       1,
       steps * (weighted * engine.divergenceFlops(mode) + (stages - weighted) * engine.flops),
+      (adaptive?.expectedEvaluations ?? 0) * engine.divergenceFlops(mode),
     ),
     largestChunk: Math.max(1, Math.floor(maxBindingBytes / (widestRow * 4)) - particleMultiple),
     shared,

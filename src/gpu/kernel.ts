@@ -23,6 +23,18 @@ export interface PlannedBuffer {
   readonly copy?: { readonly from: GPUBuffer; readonly offset: number; readonly bytes: number };
 }
 
+/** Work in rounds, of which the device says after each how many particles another one is for. */
+export interface Rounds {
+  /** Particles of the first round. */
+  readonly particles: number;
+  /** Dispatches of a round; how many particles are left is then a u32 in a buffer. */
+  next(
+    round: number,
+    particles: number,
+    maxFlops: number,
+  ): { readonly dispatches: readonly Dispatch[]; readonly left: { readonly buffer: string; readonly offset: number } };
+}
+
 /** Packs a params block: every field is a u32 or an f32, in the order of the WGSL struct (no vectors, so no gaps). */
 export function packParams(fields: readonly (readonly ["u32" | "f32", number])[]): Uint8Array {
   const bytes = new Uint8Array(Math.ceil(fields.length / 4) * 16);

@@ -115,7 +115,8 @@ export function planEvaluate(
       offsets?: string | undefined;
       state: string;
       times: string;
-      result: string;
+      /** Velocity, divergence, or both. */
+      results: readonly string[];
       probes?: string | undefined;
       tangent?: string | undefined;
       product?: string | undefined;
@@ -130,7 +131,7 @@ export function planEvaluate(
     names.offsets,
     names.state,
     names.times,
-    names.result,
+    ...names.results,
     o.divergence.mode === "probes" ? names.probes : undefined,
     names.tangent,
     names.product,

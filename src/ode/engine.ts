@@ -44,7 +44,14 @@ export interface Integration {
   readonly kept?: string | undefined;
 }
 
-export type Evaluation = "velocity" | "divergence" | "jvp" | "vjp";
+/** `both` is velocity and divergence, each probe's by itself: [probes or 1][capacity]. */
+export type Evaluation = "velocity" | "divergence" | "both" | "jvp" | "vjp";
+
+/** Buffers that hold what an evaluation gives. */
+export function resultsOf(output: Evaluation): readonly string[] {
+  if (output === "both") return [names.velocity, names.divergence];
+  return [output === "divergence" ? names.divergence : names.velocity];
+}
 
 /**
  * A velocity field that can plan its own work on the device: fused kernels for narrow networks and WGSL fields,
@@ -52,6 +59,8 @@ export type Evaluation = "velocity" | "divergence" | "jvp" | "vjp";
  */
 export interface Engine {
   readonly dim: number;
+  /** Numbers of context per particle. */
+  readonly contextWidth: number;
   /** Names its kernels: what shares a family runs about as fast. */
   readonly family: string;
   /** Work of one evaluation for one particle, without and with the divergence. */

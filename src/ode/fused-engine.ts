@@ -12,7 +12,7 @@ import { narrowLayout } from "../velocity/narrow-layout.ts";
 import type { Parameters } from "../velocity/parameters.ts";
 import type { WgslVelocity } from "../velocity/wgsl.ts";
 import { branchesOf, conditionBuffers } from "./branches.ts";
-import { type Chunk, type Conditions, type DivergenceMode, type Engine, names } from "./engine.ts";
+import { type Chunk, type Conditions, type DivergenceMode, type Engine, names, resultsOf } from "./engine.ts";
 
 /** Tangents that go through the network together with one value. */
 function tangentsPerPass(dim: number, mode: DivergenceMode): number {
@@ -73,6 +73,7 @@ export function fusedMlpEngine(
 
   return {
     dim,
+    contextWidth: velocity.context,
     family: `fused ${dim} ${mlp.width} ${mlp.layers} ${isHalf}`,
     flops,
     divergenceFlops: (mode) => tangentFlops(dim, flops, mode),
@@ -152,21 +153,18 @@ export function fusedMlpEngine(
     },
     evaluate(chunk, conditions, output, divergence) {
       if (output === "vjp") throw new Error("vjp goes through the layered engine");
-      const tangents = output === "jvp" ? 1 : output === "divergence" ? tangentsOf(divergence) : 0;
+      const mode = output === "divergence" || output === "both" ? divergence : ({ mode: "none" } as const);
+      const tangents = output === "jvp" ? 1 : tangentsOf(mode);
       const o = slice(chunk, conditions, fixedTiling(tangents), divergence);
       return planEvaluate({
         ...o,
         output,
-        flops:
-          branchesOf(velocity, conditions).count *
-          (output === "jvp"
-            ? 2 * flops
-            : tangentFlops(dim, flops, output === "divergence" ? divergence : { mode: "none" })),
+        flops: branchesOf(velocity, conditions).count * (output === "jvp" ? 2 * flops : tangentFlops(dim, flops, mode)),
         names: {
           ...fieldNames(o.tiling),
           state: names.state,
           times: names.times,
-          result: output === "divergence" ? names.divergence : names.velocity,
+          results: resultsOf(output),
           probes: names.probes,
           ...(output === "jvp" ? { tangent: names.tangent, product: names.product } : {}),
         },
@@ -199,6 +197,7 @@ export function wgslEngine(velocity: WgslVelocity): Engine {
   });
   return {
     dim,
+    contextWidth: 0,
     family: `wgsl ${velocity.code}`,
     flops,
     divergenceFlops: (mode) => (mode.mode === "none" ? flops : 2 * flops),
@@ -225,13 +224,13 @@ export function wgslEngine(velocity: WgslVelocity): Engine {
         );
       }
       return planEvaluate({
-        ...slice(chunk, output === "divergence" ? divergence : { mode: "none" }),
+        ...slice(chunk, output === "velocity" ? { mode: "none" } : divergence),
         output,
         flops: 2 * flops,
         names: {
           state: names.state,
           times: names.times,
-          result: output === "divergence" ? names.divergence : names.velocity,
+          results: resultsOf(output),
         },
       });
     },

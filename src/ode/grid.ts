@@ -1,4 +1,4 @@
-import { invalid, PushforwardError } from "../errors.ts";
+import { invalid } from "../errors.ts";
 import { checkFinite, checkInteger, checkKeys, checkWord, nearest, show } from "../options.ts";
 import { type FixedStepMethod, type Tableau, tableaux } from "./tableaux.ts";
 
@@ -8,14 +8,26 @@ export type Solver =
   | { method: FixedStepMethod; steps: number }
   /** An explicit grid, from the start of the interval to its end. */
   | { method: FixedStepMethod; times: number[] }
+  /**
+   * Dormand–Prince 5(4): every particle has steps of its own, held to rms(error / (atol + rtol·|y|)) ≤ 1 over its components, log p
+   * among them. Defaults: rtol and atol 1e-5, maxSteps 1000. How each solve ended is the result's `status`.
+   */
   | { method: "dopri5"; rtol?: number; atol?: number; maxSteps?: number };
 
 export const defaultSolver: Solver = { method: "midpoint", steps: 50 };
 
-/** A solver bound to an interval: the tableau and the times t_0 … t_N in f64. */
+/** What an adaptive step is held to: rms of error / (atol + rtol·|y|) ≤ 1, and steps that are tried at most. */
+export interface AdaptiveRule {
+  readonly rtol: number;
+  readonly atol: number;
+  readonly maxSteps: number;
+}
+
+/** A solver bound to an interval: the tableau and the times t_0 … t_N in f64. Adaptive ones land on all of the times. */
 export interface TimeGrid {
   readonly tableau: Tableau;
   readonly times: Float64Array;
+  readonly adaptive?: AdaptiveRule;
 }
 
 const closeness = 1e-6;
@@ -25,8 +37,42 @@ export function equalTimes(from: number, to: number, steps: number): Float64Arra
   return Float64Array.from({ length: steps + 1 }, (_, k) => (k === steps ? to : from + (to - from) * (k / steps)));
 }
 
+/** An adaptive solve: its steps are found while it runs, so the grid is what it lands on. */
+function adaptiveGrid(
+  what: string,
+  solver: Solver & { method: "dopri5" },
+  from: number,
+  to: number,
+  saveAt: SaveAt | undefined,
+): TimeGrid {
+  checkKeys(`${what}: solver`, solver, ["method", "rtol", "atol", "maxSteps"]);
+  if (saveAt === "steps")
+    throw invalid(
+      `${what}: saveAt is "steps", but with dopri5 every particle has steps of its own: pass the times to save`,
+    );
+  const adaptive = {
+    // f32 holds seven digits, so a step cannot be held to less
+    rtol: checkFinite(`${what}: solver.rtol`, solver.rtol ?? 1e-5, 1e-6, 1),
+    atol: checkFinite(`${what}: solver.atol`, solver.atol ?? 1e-5, 1e-9),
+    maxSteps: checkInteger(`${what}: solver.maxSteps`, solver.maxSteps ?? 1000, 1, 1_000_000),
+  };
+  const low = Math.min(from, to);
+  const high = Math.max(from, to);
+  const inside = Array.from(Array.isArray(saveAt) || ArrayBuffer.isView(saveAt) ? (saveAt as number[]) : []).filter(
+    (time) => time > low && time < high,
+  );
+  const times = [...new Set(inside)].sort((a, b) => (to > from ? a - b : b - a));
+  return {
+    tableau: { name: "dopri5", order: 5, a: [], b: [], c: [] },
+    times: Float64Array.of(from, ...times, ...(from === to ? [] : [to])),
+    adaptive,
+  };
+}
+
+type SaveAt = readonly number[] | "steps";
+
 /** Checks a solver and lays its grid over [from, to]. */
-export function timeGrid(what: string, solver: Solver, from: number, to: number): TimeGrid {
+export function timeGrid(what: string, solver: Solver, from: number, to: number, saveAt?: SaveAt): TimeGrid {
   if (typeof solver !== "object" || solver === null) {
     throw invalid(`${what}: solver is ${show(solver)}, but it is an object such as { method: "midpoint", steps: 50 }`);
   }
@@ -34,12 +80,7 @@ export function timeGrid(what: string, solver: Solver, from: number, to: number)
     ...(Object.keys(tableaux) as FixedStepMethod[]),
     "dopri5",
   ] as const);
-  if (method === "dopri5") {
-    throw new PushforwardError(
-      "unsupported",
-      `${what}: the adaptive solver "dopri5" is not in this version: use "rk4" or "midpoint" with a number of steps`,
-    );
-  }
+  if (method === "dopri5") return adaptiveGrid(what, { ...solver, method }, from, to, saveAt);
   const tableau = tableaux[method];
   checkKeys(`${what}: solver`, solver, ["method", "steps", "times"]);
   if ("steps" in solver && "times" in solver) {
@@ -110,7 +151,11 @@ export function saveIndices(
     for (const [k, t] of times.entries()) if (Math.abs(t - time) < Math.abs((times[best] ?? 0) - time)) best = k;
     if (Math.abs((times[best] ?? 0) - time) > closeness * span) {
       const fit = fittingSteps((time - first) / (last - first));
-      const advice = fit ? `use solver.steps: ${fit}` : "use solver.times with that time in it";
+      const advice = grid.adaptive
+        ? `save between ${first} and ${last}`
+        : fit
+          ? `use solver.steps: ${fit}`
+          : "use solver.times with that time in it";
       throw invalid(
         `${what}: saveAt[${i}] = ${time} is no time of the grid; the nearest is ${times[best]}: save there, or ${advice}`,
       );

@@ -82,7 +82,7 @@ export function layeredEngine(gpu: Gpu, velocity: MlpVelocity, parameters: Param
           ...common,
           weight,
           each,
-          begin: begin && first === 0,
+          begin: begin && (each || first === 0),
           basis,
           products: "jv",
           tangentInput: "dh0",
@@ -116,6 +116,7 @@ export function layeredEngine(gpu: Gpu, velocity: MlpVelocity, parameters: Param
 
   return {
     dim,
+    contextWidth: velocity.context,
     family: `layered ${velocity.hidden}`,
     flops,
     divergenceFlops: (mode) => (1 + allTangents(mode)) * flops,
@@ -205,6 +206,15 @@ export function layeredEngine(gpu: Gpu, velocity: MlpVelocity, parameters: Param
       const { capacity } = chunk;
       if (output === "velocity")
         return [...inputs, ...evaluateBranches(chunk, conditions, false, names.velocity, () => [])];
+      if (output === "both") {
+        const each = divergence.mode === "probes";
+        return [
+          ...inputs,
+          ...evaluateBranches(chunk, conditions, true, names.velocity, (weight, branch) =>
+            divergencePasses(chunk, divergence, weight, each, branch === 0, names.divergence),
+          ),
+        ];
+      }
       if (output === "divergence") {
         const scale = divergence.mode === "probes" ? 1 / divergence.count : 1;
         return [

@@ -1,4 +1,4 @@
-import type { Dispatch, PlannedBuffer } from "../gpu/kernel.ts";
+import type { Dispatch, PlannedBuffer, Rounds } from "../gpu/kernel.ts";
 
 /** What to bring back of a chunk when it is done: to the host, or into places in a buffer that stays on the device. */
 export interface ChunkOutput {
@@ -15,6 +15,10 @@ export interface ChunkPlan {
   readonly buffers: readonly PlannedBuffer[];
   /** In order; each short enough for the limit that the planner was given. */
   readonly dispatches: readonly Dispatch[];
+  /** Runs behind the dispatches, until no particle is left. */
+  readonly rounds?: Rounds | undefined;
+  /** Runs behind the rounds. */
+  readonly after?: readonly Dispatch[] | undefined;
   readonly outputs: readonly ChunkOutput[];
 }
 

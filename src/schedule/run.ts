@@ -2,6 +2,7 @@ import { waitingSpins } from "#provider";
 import { Arena, checked, paramsBytes } from "../gpu/arena.ts";
 import { sizeClass } from "../gpu/buffers.ts";
 import type { Gpu } from "../gpu/gpu.ts";
+import type { Rounds } from "../gpu/kernel.ts";
 import { align, mapCopy } from "../gpu/read.ts";
 import type { ChunkPlan, ChunkResult, Job, RunOptions } from "./job.ts";
 import { budgetOf } from "./memory.ts";
@@ -145,7 +146,12 @@ class RunningChunk {
       const buffer = await gpu.buffers.acquire(align(bytes), "staging", `${job.what}: ${name}`);
       this.#staging.push({ name, bytes, buffer });
     }
-    this.#lastWork = await pacer.submit(arena, job.what, plan.dispatches, (encoder) => {
+    if (plan.rounds) {
+      await pacer.submit(arena, job.what, plan.dispatches);
+      await this.#runRounds(plan.rounds);
+    }
+    const last = plan.rounds ? (plan.after ?? []) : plan.dispatches;
+    this.#lastWork = await pacer.submit(arena, job.what, last, (encoder) => {
       for (const { name, resident } of plan.outputs) {
         for (const { from, to, bytes } of resident?.pieces ?? []) {
           if (resident) encoder.copyBufferToBuffer(arena.buffer(name), from, resident.buffer, to, bytes);
@@ -154,6 +160,28 @@ class RunningChunk {
       for (const { name, bytes, buffer } of this.#staging)
         encoder.copyBufferToBuffer(arena.buffer(name), 0, buffer, 0, align(bytes));
     });
+  }
+
+  /** Round after round, each for as many particles as the one before has left. */
+  async #runRounds(rounds: Rounds): Promise<void> {
+    const gpu = this.#gpu;
+    const pacer = this.#pacer;
+    const arena = this.#arena;
+    const staging = await gpu.buffers.acquire(4, "staging", `${this.#job.what}: particles left`);
+    try {
+      let { particles } = rounds;
+      for (let round = 0; particles > 0; round++) {
+        const { dispatches, left } = rounds.next(round, particles, flopsPerDispatch(pacer.speed));
+        const work = await pacer.submit(arena, this.#job.what, dispatches, (encoder) => {
+          encoder.copyBufferToBuffer(arena.buffer(left.buffer), left.offset, staging, 0, 4);
+        });
+        await pacer.rest(work);
+        [particles = 0] = new Uint32Array(await pacer.race(mapCopy(gpu, staging, 4)));
+        pacer.check();
+      }
+    } finally {
+      gpu.buffers.release(staging);
+    }
   }
 
   /** Brings the result to the host as soon as it is there, and frees its place on the device. */

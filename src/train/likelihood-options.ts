@@ -1,4 +1,4 @@
-import { invalid } from "../errors.ts";
+import { invalid, PushforwardError } from "../errors.ts";
 import { type Divergence, type DivergencePlan, divergencePlan } from "../flow/options.ts";
 import { type Solver, type TimeGrid, timeGrid } from "../ode/grid.ts";
 import type { TrainingOptions } from "./options.ts";
@@ -35,8 +35,14 @@ export function likelihoodSolve(
   dim: number,
   count: number,
 ): LikelihoodSolve {
+  const grid = timeGrid(what, o.solver ?? { method: "midpoint", steps: 10 }, 1, 0);
+  if (grid.adaptive)
+    throw new PushforwardError(
+      "unsupported",
+      `${what}: solver is dopri5, but the gradient is that of fixed steps: use "midpoint" or "rk4" with a number of steps`,
+    );
   return {
-    grid: timeGrid(what, o.solver ?? { method: "midpoint", steps: 10 }, 1, 0),
+    grid,
     divergence: divergencePlan(what, o.divergence, dim, count),
   };
 }

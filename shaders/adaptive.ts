@@ -1,0 +1,479 @@
+import { type Kernel, oncePerShape } from "./kernel.ts";
+import { f32, lines, wgsl } from "./wgsl.ts";
+
+/** Invocations per workgroup of every kernel in this file; one invocation per particle. */
+export const adaptiveWorkgroup = 64;
+
+/** Stages of dopri5; the last one of an accepted step is the first of the next. */
+export const stages = 7;
+
+/** dopri5: rows of a (the last is b), nodes c, and b − b̂, the weights of the error (Dormand & Prince 1980; FIELD.md §2.3). */
+export const dopri5 = {
+  a: [
+    [],
+    [1 / 5],
+    [3 / 40, 9 / 40],
+    [44 / 45, -56 / 15, 32 / 9],
+    [19372 / 6561, -25360 / 2187, 64448 / 6561, -212 / 729],
+    [9017 / 3168, -355 / 33, 46732 / 5247, 49 / 176, -5103 / 18656],
+    [35 / 384, 0, 500 / 1113, 125 / 192, -2187 / 6784, 11 / 84],
+  ],
+  c: [0, 1 / 5, 3 / 10, 4 / 5, 8 / 9, 1, 1],
+  error: [71 / 57600, 0, -71 / 16695, 71 / 1920, -17253 / 339200, 22 / 525, -1 / 40],
+} as const;
+
+/** Why a particle's solve has ended; `running` where it has not. */
+export const statuses = { done: 0, stepLimit: 1, stepUnderflow: 2, nonFinite: 3, running: 255 } as const;
+
+/** What a particle keeps beside its state, its next state and seven slopes: rows behind those, one value each. */
+const meta = [
+  "time",
+  "time_low",
+  "size",
+  "step",
+  "goal",
+  "status",
+  "accepted",
+  "rejected",
+  "base",
+  "lands",
+  "end",
+] as const;
+
+/** Rows of the buffer that holds a solve, for particles with `components` values: the state and what is integrated with it. */
+export function solveRows(components: number): number {
+  return (2 + stages) * components + meta.length;
+}
+
+const head = wgsl`@compute @workgroup_size(${adaptiveWorkgroup})`;
+const signature = "(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u)";
+const thread = wgsl`let p = id.x + id.y * groups.x * ${adaptiveWorkgroup}u;`;
+
+/** Buffers [row][capacity]: the particle's own rows by name, its state by component. */
+const layout = `struct Params {
+  capacity: u32, stride: u32, dim: u32, rows: u32, from_list: u32, to_list: u32, count: u32, stage: u32,
+  rtol: f32, atol: f32, start: f32, span: f32, least: f32, max_steps: u32, goals: u32, c: f32,
+  a0: f32, a1: f32, a2: f32, a3: f32, a4: f32, a5: f32,
+}
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read_write> solve: array<f32>;
+fn components() -> u32 { return params.dim + params.rows; }
+fn now(i: u32, q: u32) -> u32 { return i * params.capacity + q; }
+fn next(i: u32, q: u32) -> u32 { return (components() + i) * params.capacity + q; }
+fn slope(s: u32, i: u32, q: u32) -> u32 { return ((2u + s) * components() + i) * params.capacity + q; }
+${lines(meta.length, (k) => `fn at_${meta[k]}(q: u32) -> u32 { return (${2 + stages}u * components() + ${k}u) * params.capacity + q; }`)}
+// by the bits: comparisons with NaN may be optimised away
+fn is_finite(value: f32) -> bool { return (bitcast<u32>(value) & 0x7f800000u) != 0x7f800000u; }
+// whole numbers are kept as floats, exact below 2^24: the bits of small ones would be denormal
+fn whole(at: u32) -> u32 { return u32(solve[at]); }
+fn keep_whole(at: u32, value: u32) { solve[at] = f32(value); }
+`;
+
+/** The particles that are still at work: their list, and its length among the two that alternate. */
+const listed = (binding: number) => `@group(0) @binding(${binding}) var<storage, read> list: array<u32>;
+@group(0) @binding(${binding + 1}) var<storage, read> lengths: array<u32>;`;
+
+const member = `${thread}
+  if (p >= lengths[params.from_list]) { return; }
+  let q = list[p];`;
+
+const goalType = "struct Goal { time: f32, saved: u32 }";
+
+/** Keeps what the field gave for a stage's state: the velocity, and minus the divergence for what is integrated with it. */
+const keepSlope = (tracks: boolean) => `fn keep_slope(s: u32, p: u32, q: u32) {
+  for (var i = 0u; i < params.dim; i++) { solve[slope(s, i, q)] = velocity[i * params.stride + p]; }
+  ${tracks ? "for (var k = 0u; k < params.rows; k++) { solve[slope(s, params.dim + k, q)] = -divergence[k * params.stride + p]; }" : ""}
+}`;
+
+/** The root of the mean square of the components and of the mean of what is integrated beside them, each over its tolerance. */
+const norm = (value: (at: string) => string, name: string, wide: boolean) => `fn ${name}(q: u32) -> f32 {
+  var sum = 0.0;
+  for (var i = 0u; i < params.dim; i++) {
+    let scale = params.atol + params.rtol * ${wide ? "max(abs(solve[now(i, q)]), abs(solve[next(i, q)]))" : "abs(solve[now(i, q)])"};
+    let part = (${value("i")}) / scale;
+    sum = fma(part, part, sum);
+  }
+  if (params.rows == 0u) { return sqrt(sum / f32(params.dim)); }
+  var all = 0.0;
+  var before = 0.0;
+  var after = 0.0;
+  for (var k = 0u; k < params.rows; k++) {
+    let i = params.dim + k;
+    all += ${value("i")};
+    before += solve[now(i, q)];
+    ${wide ? "after += solve[next(i, q)];" : ""}
+  }
+  let base = solve[at_base(q)];
+  let size = ${wide ? "max(abs(base + before / f32(params.rows)), abs(base + after / f32(params.rows)))" : "abs(base + before / f32(params.rows))"};
+  let part = all / f32(params.rows) / (params.atol + params.rtol * size);
+  return sqrt(fma(part, part, sum) / f32(params.dim + 1u));
+}`;
+
+/** The step that is tried next: of the controller's size, or just what is left to the goal. */
+const tryStep = `fn try_step(q: u32, size: f32) {
+  let rest = (goals[whole(at_goal(q))].time - solve[at_time(q)]) - solve[at_time_low(q)];
+  let lands = abs(rest) <= size * 1.000001;
+  solve[at_size(q)] = size;
+  let step = select(select(size, -size, rest < 0.0), rest, lands);
+  solve[at_step(q)] = step;
+  // exactly there, so that no stage is beyond the end
+  let end = solve[at_time(q)] + (solve[at_time_low(q)] + step);
+  solve[at_end(q)] = select(end, goals[whole(at_goal(q))].time, lands);
+  keep_whole(at_lands(q), select(0u, 1u, lands));
+}`;
+
+const bindings = (tracks: boolean, ...more: Kernel["bindings"]): Kernel["bindings"] => [
+  "params",
+  "write",
+  ...(tracks ? (["read"] as const) : []),
+  ...more,
+];
+
+/**
+ * Starts a solve: state [dim][capacity] and log p at the start [capacity] (where it is `based` on one) into the rows of `solve`.
+ * Saves the first goal where it is the start itself. Buffers: solve, [base], state, list, lengths, state to evaluate, times.
+ */
+export const beginKernel = oncePerShape(({ based }: { based: boolean }): Kernel => {
+  const b = based ? 1 : 0;
+  return {
+    label: "begin adaptive solve",
+    entryPoint: "begin",
+    bindings: bindings(based, "write", "write", "write", "write"),
+    code: wgsl`${layout}
+${based ? "@group(0) @binding(2) var<storage, read> base: array<f32>;" : ""}
+@group(0) @binding(${2 + b}) var<storage, read_write> state: array<f32>;
+@group(0) @binding(${3 + b}) var<storage, read_write> list: array<u32>;
+@group(0) @binding(${4 + b}) var<storage, read_write> lengths: array<u32>;
+@group(0) @binding(${5 + b}) var<storage, read_write> times: array<f32>;
+
+${head}
+fn begin${signature} {
+  ${thread}
+  if (p == 0u) { lengths[0] = params.count; }
+  if (p >= params.capacity) { return; }
+  for (var i = 0u; i < params.dim; i++) { solve[now(i, p)] = state[i * params.capacity + p]; }
+  for (var k = 0u; k < params.rows; k++) { solve[now(params.dim + k, p)] = 0.0; }
+  ${lines(meta.length, (k) => (meta[k] === "base" ? "" : `solve[at_${meta[k]}(p)] = 0.0;`))}
+  // a log p that is not finite has no say in the steps
+  ${based ? "solve[at_base(p)] = select(0.0, base[p], is_finite(base[p]));" : "solve[at_base(p)] = 0.0;"}
+  solve[at_time(p)] = params.start;
+  keep_whole(at_goal(p), params.stage);
+  keep_whole(at_status(p), ${statuses.running}u);
+  times[p] = params.start;
+  if (p < params.count) { list[p] = p; }
+}
+`,
+  };
+});
+
+/**
+ * The first step's size (Hairer, Nørsett & Wanner I, §II.4), in two parts around an evaluation at a short Euler step.
+ * Buffers: solve, [divergence], velocity, list, lengths, then state and times (first part) or goals (second).
+ */
+export const startKernel = oncePerShape(({ tracks, part }: { tracks: boolean; part: "probe" | "size" }): Kernel => {
+  const b = tracks ? 1 : 0;
+  const probe = part === "probe";
+  return {
+    label: `first step of an adaptive solve, ${part}`,
+    entryPoint: "start",
+    bindings: bindings(
+      tracks,
+      "read",
+      "read",
+      "read",
+      ...(probe ? (["write", "write"] as const) : (["read"] as const)),
+    ),
+    code: wgsl`${layout}
+${tracks ? "@group(0) @binding(2) var<storage, read> divergence: array<f32>;" : ""}
+@group(0) @binding(${2 + b}) var<storage, read> velocity: array<f32>;
+${listed(3 + b)}
+${
+  probe
+    ? `@group(0) @binding(${5 + b}) var<storage, read_write> state: array<f32>;
+@group(0) @binding(${6 + b}) var<storage, read_write> times: array<f32>;`
+    : `${goalType}
+@group(0) @binding(${5 + b}) var<storage, read> goals: array<Goal>;`
+}
+${keepSlope(tracks)}
+${norm((i) => `solve[slope(0u, ${i}, q)]`, "norm_slope", false)}
+${probe ? norm((i) => `solve[now(${i}, q)] + select(0.0, solve[at_base(q)], ${i} >= params.dim)`, "norm_state", false) : norm((i) => `solve[slope(1u, ${i}, q)] - solve[slope(0u, ${i}, q)]`, "norm_change", false)}
+${probe ? "" : tryStep}
+
+${head}
+fn start${signature} {
+  ${member}
+#if ${probe}
+  keep_slope(0u, p, q);
+  let d0 = norm_state(q);
+  let d1 = norm_slope(q);
+  var h = 0.01 * d0 / d1;
+  if (d0 < 1e-5 || d1 < 1e-5) { h = 1e-6; }
+  // the field is known between the ends only
+  h = min(h, abs(params.span));
+  solve[at_size(q)] = h;
+  let signed = select(h, -h, params.span < 0.0);
+  for (var i = 0u; i < params.dim; i++) {
+    state[i * params.stride + p] = fma(signed, solve[slope(0u, i, q)], solve[now(i, q)]);
+  }
+  times[p] = params.start + signed;
+#else
+  keep_slope(1u, p, q);
+  let d1 = norm_slope(q);
+  let h0 = solve[at_size(q)];
+  let d2 = norm_change(q) / h0;
+  var h1 = pow(0.01 / max(d1, d2), 0.2);
+  if (max(d1, d2) <= 1e-15) { h1 = max(1e-6, h0 * 1e-3); }
+  let h = min(min(100.0 * h0, h1), abs(params.span));
+  if (is_finite(h) && is_finite(d1) && is_finite(d2)) {
+    try_step(q, h);
+  } else {
+    keep_whole(at_status(q), ${statuses.nonFinite}u);
+    solve[at_step(q)] = 0.0;
+  }
+#endif
+}
+`,
+  };
+});
+
+/**
+ * State and time of stage 1 … 6 of the step that is tried: x + h Σ a_j k_j. What the field gave for the stage before is kept first.
+ * Buffers: solve, [divergence], velocity, list, lengths, state, times.
+ */
+export const stageKernel = oncePerShape(({ tracks }: { tracks: boolean }): Kernel => {
+  const b = tracks ? 1 : 0;
+  return {
+    label: "stage of an adaptive step",
+    entryPoint: "stage",
+    bindings: bindings(tracks, "read", "read", "read", "write", "write"),
+    code: wgsl`${layout}
+${tracks ? "@group(0) @binding(2) var<storage, read> divergence: array<f32>;" : ""}
+@group(0) @binding(${2 + b}) var<storage, read> velocity: array<f32>;
+${listed(3 + b)}
+@group(0) @binding(${5 + b}) var<storage, read_write> state: array<f32>;
+@group(0) @binding(${6 + b}) var<storage, read_write> times: array<f32>;
+${keepSlope(tracks)}
+
+${head}
+fn stage${signature} {
+  ${member}
+  if (params.stage > 1u) { keep_slope(params.stage - 1u, p, q); }
+  let h = solve[at_step(q)];
+  let a = array<f32, 6>(params.a0, params.a1, params.a2, params.a3, params.a4, params.a5);
+  for (var i = 0u; i < components(); i++) {
+    var d = 0.0;
+    for (var j = 0u; j < params.stage; j++) { d = fma(a[j], solve[slope(j, i, q)], d); }
+    let y = fma(h, d, solve[now(i, q)]);
+    if (i < params.dim) { state[i * params.stride + p] = y; }
+    solve[next(i, q)] = y;
+  }
+  times[p] = select(solve[at_time(q)] + fma(params.c, h, solve[at_time_low(q)]), solve[at_end(q)], params.c == 1.0);
+}
+`,
+  };
+});
+
+/**
+ * Ends a step that was tried: measures its error, accepts or rejects it, chooses the next size, saves what a goal asks for.
+ * err = rms(h Σ e_j k_j / (atol + rtol·max(|y|, |y⁺|))) over the particle's own components; h ← h·clamp(0.9 err^(−1/5), 0.2, 10).
+ * Buffers: solve, [divergence], velocity, list, lengths, goals, saved [goals][components][capacity].
+ */
+export const controlKernel = oncePerShape(({ tracks }: { tracks: boolean }): Kernel => {
+  const b = tracks ? 1 : 0;
+  return {
+    label: "error control of an adaptive step",
+    entryPoint: "control",
+    bindings: bindings(tracks, "read", "read", "read", "read", "write"),
+    code: wgsl`${layout}
+${tracks ? "@group(0) @binding(2) var<storage, read> divergence: array<f32>;" : ""}
+@group(0) @binding(${2 + b}) var<storage, read> velocity: array<f32>;
+${listed(3 + b)}
+${goalType}
+@group(0) @binding(${5 + b}) var<storage, read> goals: array<Goal>;
+@group(0) @binding(${6 + b}) var<storage, read_write> saved: array<f32>;
+${keepSlope(tracks)}
+fn error_of(i: u32, q: u32) -> f32 {
+  var e = 0.0;
+  ${lines(stages, (s) => (dopri5.error[s] === 0 ? "" : `e = fma(${f32(dopri5.error[s] ?? 0)}, solve[slope(${s}u, i, q)], e);`))}
+  return e * solve[at_step(q)];
+}
+${norm((i) => `error_of(${i}, q)`, "norm_error", true)}
+${tryStep}
+
+${head}
+fn control${signature} {
+  ${member}
+  if (whole(at_status(q)) != ${statuses.running}u) { return; }
+  keep_slope(6u, p, q);
+  let error = norm_error(q);
+  var is_good = is_finite(error);
+  for (var i = 0u; i < components(); i++) { is_good = is_good && is_finite(solve[next(i, q)]); }
+  var factor = 0.2;
+  if (is_good) { factor = clamp(0.9 * pow(max(error, 1e-10), -0.2), 0.2, 10.0); }
+  let step = solve[at_step(q)];
+  var size = abs(step) * factor;
+  if (is_good && error <= 1.0) {
+    size = max(size, abs(step));
+    for (var i = 0u; i < components(); i++) {
+      solve[now(i, q)] = solve[next(i, q)];
+      solve[slope(0u, i, q)] = solve[slope(6u, i, q)];
+    }
+    keep_whole(at_accepted(q), whole(at_accepted(q)) + 1u);
+    if (whole(at_lands(q)) == 1u) {
+      // a step cut short says nothing against the size that it was cut from
+      size = max(size, solve[at_size(q)]);
+      let goal = whole(at_goal(q));
+      solve[at_time(q)] = goals[goal].time;
+      solve[at_time_low(q)] = 0.0;
+      if (goals[goal].saved != 0xffffffffu) {
+        for (var i = 0u; i < components(); i++) {
+          saved[(goals[goal].saved * components() + i) * params.capacity + q] = solve[now(i, q)];
+        }
+      }
+      if (goal + 1u == params.goals) {
+        keep_whole(at_status(q), ${statuses.done}u);
+        return;
+      }
+      keep_whole(at_goal(q), goal + 1u);
+    } else {
+      // the sum of the two parts stays exact to twice the digits, so that many steps arrive where they should
+      let time = solve[at_time(q)];
+      let added = solve[at_time_low(q)] + step;
+      let sum = time + added;
+      solve[at_time(q)] = sum;
+      solve[at_time_low(q)] = added - (sum - time);
+    }
+  } else {
+    keep_whole(at_rejected(q), whole(at_rejected(q)) + 1u);
+  }
+  size = min(size, abs(params.span));
+  if (size < params.least) {
+    keep_whole(at_status(q), select(${statuses.nonFinite}u, ${statuses.stepUnderflow}u, is_good));
+  } else if (whole(at_accepted(q)) + whole(at_rejected(q)) >= params.max_steps) {
+    keep_whole(at_status(q), ${statuses.stepLimit}u);
+  }
+  try_step(q, size);
+}
+`,
+  };
+});
+
+/** The list of the particles that are still at work. Their order is of no importance. Buffers: solve, list, lengths, new list. */
+export const compactKernel = oncePerShape((_: { whole: true }): Kernel => {
+  return {
+    label: "particles still at work",
+    entryPoint: "compact",
+    bindings: ["params", "write", "read", "write", "write"],
+    code: wgsl`${layout}
+@group(0) @binding(2) var<storage, read> list: array<u32>;
+@group(0) @binding(3) var<storage, read_write> lengths: array<atomic<u32>>;
+@group(0) @binding(4) var<storage, read_write> new_list: array<u32>;
+
+${head}
+fn compact${signature} {
+  ${thread}
+  if (p >= atomicLoad(&lengths[params.from_list])) { return; }
+  let q = list[p];
+  if (whole(at_status(q)) == ${statuses.running}u) { new_list[atomicAdd(&lengths[params.to_list], 1u)] = q; }
+}
+`,
+  };
+});
+
+/** One number of `lengths` back to zero. Buffers: lengths. */
+export const clearLengthKernel = oncePerShape((_: { whole: true }): Kernel => {
+  return {
+    label: "no particles at work",
+    entryPoint: "clear_length",
+    bindings: ["params", "write"],
+    code: wgsl`
+struct Params { which: u32 }
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read_write> lengths: array<u32>;
+
+@compute @workgroup_size(1)
+fn clear_length() { lengths[params.which] = 0u; }
+`,
+  };
+});
+
+/** What belongs to the particles of a list, in its order: to[j, p] = from[j, list[p]]. Buffers: from, list, lengths, to. */
+export const gatherKernel = oncePerShape((_: { whole: true }): Kernel => {
+  return {
+    label: "gather by list",
+    entryPoint: "gather",
+    bindings: ["params", "read", "read", "read", "write"],
+    code: wgsl`
+struct Params { from_list: u32, rows: u32, from_row: u32, to_row: u32, each: u32 }
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> from_values: array<u32>;
+@group(0) @binding(2) var<storage, read> list: array<u32>;
+@group(0) @binding(3) var<storage, read> lengths: array<u32>;
+@group(0) @binding(4) var<storage, read_write> to_values: array<u32>;
+
+${head}
+fn gather${signature} {
+  ${member}
+  for (var j = 0u; j < params.rows; j++) {
+    to_values[j * params.to_row + p * params.each] = from_values[j * params.from_row + q * params.each];
+  }
+}
+`,
+  };
+});
+
+/**
+ * A state, the last or a saved one, back to where a fixed grid leaves it. For particles that did not reach the goal, the last one.
+ * Buffers: solve, saved, state, [integral].
+ */
+export const restoreKernel = oncePerShape(({ tracks }: { tracks: boolean }): Kernel => {
+  return {
+    label: "restore a state of an adaptive solve",
+    entryPoint: "restore",
+    bindings: ["params", "write", "read", "write", ...(tracks ? (["write"] as const) : [])],
+    code: wgsl`${layout}
+@group(0) @binding(2) var<storage, read> saved: array<f32>;
+@group(0) @binding(3) var<storage, read_write> state: array<f32>;
+${tracks ? "@group(0) @binding(4) var<storage, read_write> integral: array<f32>;" : ""}
+
+${head}
+fn restore${signature} {
+  ${thread}
+  if (p >= params.capacity) { return; }
+  // count: the saved state, from 0, or all ones for the last; stage: the goal that saves it
+  let is_last = params.count == 0xffffffffu || (whole(at_status(p)) != ${statuses.done}u && whole(at_goal(p)) <= params.stage);
+  for (var i = 0u; i < components(); i++) {
+    var value = solve[now(i, p)];
+    if (!is_last) { value = saved[(params.count * components() + i) * params.capacity + p]; }
+    if (i < params.dim) { state[i * params.capacity + p] = value; }
+    ${tracks ? "else { integral[(i - params.dim) * params.capacity + p] = value; }" : ""}
+  }
+}
+`,
+  };
+});
+
+/** Statuses of the particles, and sums over them: accepted steps, rejected ones; the most of both. Buffers: solve, status, totals. */
+export const reportKernel = oncePerShape((_: { whole: true }): Kernel => {
+  return {
+    label: "report of an adaptive solve",
+    entryPoint: "report",
+    bindings: ["params", "write", "write", "write"],
+    code: wgsl`${layout}
+@group(0) @binding(2) var<storage, read_write> status: array<u32>;
+@group(0) @binding(3) var<storage, read_write> totals: array<atomic<u32>>;
+
+${head}
+fn report${signature} {
+  ${thread}
+  if (p >= params.count) { return; }
+  status[p] = whole(at_status(p));
+  let accepted = whole(at_accepted(p));
+  let rejected = whole(at_rejected(p));
+  atomicAdd(&totals[0], accepted);
+  atomicAdd(&totals[1], rejected);
+  atomicMax(&totals[2], accepted + rejected);
+}
+`,
+  };
+});

@@ -1,0 +1,97 @@
+// dopri5 in f64 by FIELD.md §2.3, ℓ in the error norm, for one particle.
+import type { Field } from "./ode.ts";
+import { at, type Vector } from "./vectors.ts";
+
+const a: readonly Vector[] = [
+  [],
+  [1 / 5],
+  [3 / 40, 9 / 40],
+  [44 / 45, -56 / 15, 32 / 9],
+  [19372 / 6561, -25360 / 2187, 64448 / 6561, -212 / 729],
+  [9017 / 3168, -355 / 33, 46732 / 5247, 49 / 176, -5103 / 18656],
+  [35 / 384, 0, 500 / 1113, 125 / 192, -2187 / 6784, 11 / 84],
+];
+const c = [0, 1 / 5, 3 / 10, 4 / 5, 8 / 9, 1, 1];
+const fourth = [5179 / 57600, 0, 7571 / 16695, 393 / 640, -92097 / 339200, 187 / 2100, 1 / 40];
+
+export interface AdaptiveResult {
+  readonly y: Float64Array;
+  readonly accepted: number;
+  readonly rejected: number;
+  readonly nfe: number;
+  readonly firstStep: number;
+}
+
+/** Solves for y = (x, ℓ) or, without `logProb`, for x alone, from `from` to `to`. */
+export function dopri5(
+  field: Field,
+  x0: Vector,
+  o: { rtol: number; atol: number; from?: number; to?: number; logProb?: number; maxSteps?: number },
+): AdaptiveResult {
+  const { rtol, atol, from = 0, to = 1, maxSteps = 1000 } = o;
+  const carries = o.logProb !== undefined;
+  let nfe = 0;
+  const f = (t: number, y: Float64Array) => {
+    nfe++;
+    const x = y.subarray(0, x0.length);
+    const u = field.velocity(t, x);
+    return Float64Array.from(carries ? [...Array.from(u), -field.divergence(t, x)] : u);
+  };
+  const rms = (v: Float64Array, scale: Float64Array) =>
+    Math.sqrt(v.reduce((sum, value, i) => sum + (value / at(scale, i)) ** 2, 0) / v.length);
+  const combine = (y: Float64Array, h: number, weights: Vector, ks: readonly Float64Array[]) =>
+    y.map((value, i) => value + h * ks.reduce((sum, k, j) => sum + (weights[j] ?? 0) * at(k, i), 0));
+  let y = Float64Array.from(o.logProb === undefined ? x0 : [...Array.from(x0), o.logProb]);
+  let t = from;
+  let k1 = f(t, y);
+  const sign = Math.sign(to - from);
+  const span = Math.abs(to - from);
+  const scale = y.map((value) => atol + rtol * Math.abs(value));
+  const [d0, d1] = [rms(y, scale), rms(k1, scale)];
+  const h0 = d0 < 1e-5 || d1 < 1e-5 ? 1e-6 : (0.01 * d0) / d1;
+  const probe = f(t + sign * h0, combine(y, sign * h0, [1], [k1]));
+  const d2 =
+    rms(
+      probe.map((value, i) => value - at(k1, i)),
+      scale,
+    ) / h0;
+  const worst = Math.max(d1, d2);
+  const h1 = worst <= 1e-15 ? Math.max(1e-6, h0 / 1000) : (0.01 / worst) ** 0.2;
+  let h = Math.min(100 * h0, h1, span);
+  const firstStep = h;
+  let [accepted, rejected] = [0, 0];
+  while (t !== to && accepted + rejected < maxSteps) {
+    const rest = Math.abs(to - t);
+    const lands = rest <= h * (1 + 1e-6);
+    const step = sign * (lands ? rest : h);
+    const ks = [k1];
+    let next = y;
+    for (let s = 1; s < 7; s++) {
+      next = combine(y, step, a[s] ?? [], ks);
+      ks.push(f(lands && c[s] === 1 ? to : t + at(c, s) * step, next));
+    }
+    const error = combine(
+      new Float64Array(y.length),
+      step,
+      at6().map((b, i) => b - at(fourth, i)),
+      ks,
+    );
+    const size = y.map((value, i) => atol + rtol * Math.max(Math.abs(value), Math.abs(at(next, i))));
+    const err = rms(error, size);
+    const factor = Number.isFinite(err) ? Math.min(10, Math.max(0.2, 0.9 * Math.max(err, 1e-10) ** -0.2)) : 0.2;
+    if (err <= 1) {
+      accepted++;
+      t = lands ? to : t + step;
+      y = next;
+      k1 = ks[6] ?? k1;
+      h = Math.abs(step) * Math.max(1, factor);
+    } else {
+      rejected++;
+      h = Math.abs(step) * factor;
+    }
+  }
+  return { y, accepted, rejected, nfe, firstStep };
+}
+
+/** b, with a zero for the last stage. */
+const at6 = () => [...Array.from(a[6] ?? []), 0];
