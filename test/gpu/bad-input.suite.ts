@@ -147,7 +147,6 @@ const cases: [string, (flow: pf.Flow, gpu: pf.Gpu) => unknown, RegExp][] = [
       pf.Flow.create(gpu, { velocity: pf.mlp({ dim: 1, hidden: [4] }), normalization: { mean: [0], scale: [0] } }),
     /a scale is positive/,
   ],
-  ["dopri5, which is not there yet", (flow) => flow.push(x, { solver: { method: "dopri5" } }), /not in this version/],
   ["mlp without dim", () => pf.mlp(loose({ hidden: [4] })), /dim is undefined, but it is an integer/],
   [
     "mlp with an unknown activation",
