@@ -114,6 +114,11 @@ export class Pacer {
     this.check();
   }
 
+  /** An answer of the device that comes with the end of what was submitted last. */
+  last<T>(ask: () => Promise<T>): Promise<T> {
+    return this.race(this.#last ? this.#queue.answer(this.#last, ask) : ask());
+  }
+
   /** Sleeps until what was submitted should be nearly done, where asking the device costs a core. */
   async rest(work = this.#last): Promise<void> {
     if (waitingSpins && work) await this.race(sleepUntil(work.expectedDone));

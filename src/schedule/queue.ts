@@ -159,22 +159,44 @@ export class DeviceQueue {
 
   async #sleepAndAsk(): Promise<void> {
     if (this.#inFlight.size === 0) return;
-    const slept = await sleepUntil(this.#expectedDone);
+    const slept = await this.#sleepUntil(this.#expectedDone);
     const works = [...this.#inFlight];
     const asked = performance.now();
     const ended = await this.#device.queue.onSubmittedWorkDone().then(
       () => true,
       () => false,
     );
+    this.#ended(works, slept ? performance.now() - asked : Infinity, ended);
+  }
+
+  /** Waits for an answer that the device gives when a submit has ended, such as the copy at its end, and notes that it has. */
+  async answer<T>(work: Work, ask: () => Promise<T>): Promise<T> {
+    if (work.done) return ask();
+    const slept = await this.#sleepUntil(work.expectedDone);
+    const asked = performance.now();
+    const answer = await ask();
+    const works = [...this.#inFlight];
+    this.#ended(works.slice(0, works.indexOf(work) + 1), slept ? performance.now() - asked : Infinity, true);
+    this.#serve();
+    return answer;
+  }
+
+  /** Sleeps for most of the time until then, if it can be told from what has been measured. True when it slept. */
+  async #sleepUntil(then: number): Promise<boolean> {
+    for (const { speed } of this.#inFlight) if (!speed.isMeasured) return false;
+    return sleepUntil(then);
+  }
+
+  /** Takes the submits out that have ended; `waited` is for how long they were waited for after a sleep. */
+  #ended(works: readonly Work[], waited: number, isMeasurable: boolean): void {
     // Done before it was asked for: it slept too long, and its own sleep is all that could be measured.
-    if (slept && performance.now() - asked < 1.5) for (const speed of speedsOf(works)) speed.flops *= 1.25;
-    else if (ended) this.#measure(works);
-    this.#busySince = performance.now();
-    this.#expectedDone = performance.now();
+    if (waited < 1.5) for (const speed of speedsOf(works)) speed.flops *= 1.25;
+    else if (isMeasurable) this.#measure(works);
     for (const work of works) {
-      this.#inFlight.delete(work);
-      work.lane.running--;
+      if (this.#inFlight.delete(work)) work.lane.running--;
     }
+    this.#busySince = performance.now();
+    this.#expectedDone = this.#busySince + 1000 * this.#queued();
   }
 
   /** Takes note of work that has just ended and ran since `busySince`. */
@@ -184,9 +206,11 @@ export class DeviceQueue {
     // The first run of a kernel may hold its compilation, and very short work measures the round trip.
     if (works.some(({ fresh }) => fresh) || flops < 1e6 || seconds < 0.002) return;
     const expected = works.reduce((sum, work) => sum + work.flops / work.speed.flops, 0);
-    const change = Math.min(4, Math.max(0.5, expected / seconds)) ** 0.5;
+    const change = expected / seconds;
     for (const speed of speedsOf(works)) {
-      speed.flops *= change;
+      // a guess may be far off, what was measured changes little by little
+      speed.flops *= speed.isMeasured ? Math.min(4, Math.max(0.5, change)) ** 0.5 : Math.min(32, Math.max(0.1, change));
+      speed.isMeasured = true;
       this.#gpu.speed = speed.flops;
     }
   }

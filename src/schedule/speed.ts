@@ -3,6 +3,8 @@ import type { Gpu } from "../gpu/gpu.ts";
 /** Floating-point operations per second that work of one kind reaches on one device, kept up to date as it runs. */
 export interface Speed {
   flops: number;
+  /** Whether it has been measured: a guess is not slept by. */
+  isMeasured: boolean;
 }
 
 const known = new WeakMap<Gpu, Map<string, Speed>>();
@@ -20,7 +22,7 @@ export function speedOf(gpu: Gpu, family: string): Speed {
   let speed = families.get(family);
   if (!speed) {
     const others = [...families.values()].map(({ flops }) => flops);
-    speed = { flops: Math.min(...others, gpu.speed) };
+    speed = { flops: Math.min(...others, gpu.speed), isMeasured: false };
     families.set(family, speed);
   }
   return speed;

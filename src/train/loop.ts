@@ -61,10 +61,6 @@ export async function* trainingLoop(
   const arena = new Arena(gpu);
   const speed = trainingSpeed(flow, what, velocity);
   const pacer = new Pacer(gpu, speed, options.signal);
-  const readLoss = async (staging: GPUBuffer) => {
-    await pacer.rest();
-    return pacer.race(mapCopy(gpu, staging, 4));
-  };
   /** What is the same in every step, planned once and again when the device turns out faster or slower. */
   const planMiddle = (): Dispatch[] => [
     ...task.gradient(flopsPerDispatch(speed)),
@@ -146,7 +142,7 @@ export async function* trainingLoop(
       parameters.changed();
       let told: TrainingStep | undefined;
       if (logs) {
-        const [sum = Number.NaN] = new Float32Array(await readLoss(staging));
+        const [sum = Number.NaN] = new Float32Array(await pacer.last(() => mapCopy(gpu, copyLoss, 4)));
         pacer.check();
         const loss = meanLoss(sum, sinceLog, done);
         const samplesPerSecond = (timed * batchSize) / Math.max(1e-9, (performance.now() - logged) / 1000);
