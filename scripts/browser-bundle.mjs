@@ -7,6 +7,7 @@ import { smallShader } from "./small-shader.mjs";
 const main = "pushforward.min.js";
 /** The files that are loaded later, by the modules that main imports with `import()`. */
 const later = {
+  "src/dual/derivatives.ts": "pushforward-derivatives.min.js",
   "src/flow/on-demand.ts": "pushforward-analysis.min.js",
   "src/ode/on-demand.ts": "pushforward-layered.min.js",
   "src/train/on-demand.ts": "pushforward-training.min.js",

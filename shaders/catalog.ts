@@ -321,6 +321,35 @@ add("wgsl field, divergence", () =>
   evaluateKernel({ field: rotation, tiling: gpu, output: "divergence", divergence: { mode: "own" } }),
 );
 
+// the code behind the field is what src/dual generates for a rotation
+const differentiated: FusedField = {
+  kind: "wgsl",
+  dim: 2,
+  trace: "pf_trace",
+  product: "pf_forward",
+  code: `fn velocity(t: f32, x: array<f32, DIM>) -> array<f32, DIM> { return array<f32, DIM>(-x[1], x[0]); }
+struct PfProduct { velocity: array<f32, DIM>, product: array<f32, DIM> }
+fn pf_forward(t: f32, x: array<f32, DIM>, v: array<f32, DIM>) -> PfProduct {
+  return PfProduct(velocity(t, x), array<f32, DIM>(-v[1], v[0]));
+}
+fn pf_trace(t: f32, x: array<f32, DIM>) -> f32 { return 0.0; }`,
+};
+add("wgsl field, midpoint step with a generated trace", () =>
+  integrateKernel({ field: differentiated, tiling: gpu, stages: 2, freeStages: true, divergence: { mode: "own" } }),
+);
+add("wgsl field, midpoint step with probes", () =>
+  integrateKernel({
+    field: differentiated,
+    tiling: gpu,
+    stages: 2,
+    freeStages: true,
+    divergence: { mode: "probes", perPass: 1 },
+  }),
+);
+add("wgsl field, J·v", () =>
+  evaluateKernel({ field: differentiated, tiling: gpu, output: "jvp", divergence: { mode: "none" } }),
+);
+
 add("pack weights", () => packKernel({ half: false }));
 add("pack weights as f16", () => packKernel({ half: true }));
 for (const affine of [false, true]) {

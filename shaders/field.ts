@@ -7,8 +7,17 @@ import { f32, lines } from "./wgsl.ts";
 /** A velocity field as a fused kernel sees it. */
 export type FusedField =
   | ({ readonly kind: "mlp" } & NarrowMlp)
-  /** The user's WGSL: `velocity(t, x)` and, where there is one, `divergence(t, x)`. */
-  | { readonly kind: "wgsl"; readonly dim: number; readonly code: string };
+  /**
+   * The user's WGSL, which defines `velocity(t, x)`. `trace(t, x)` is the function of its divergence, `product(t, x, v)` the one
+   * of velocity and J·v or Jᵀ·v: see src/dual/derivatives.ts.
+   */
+  | {
+      readonly kind: "wgsl";
+      readonly dim: number;
+      readonly code: string;
+      readonly trace?: "divergence" | "pf_trace";
+      readonly product?: "pf_forward" | "pf_reverse";
+    };
 
 /** How the divergence is found: not at all, by `perPass` basis tangents at a time, by `perPass` probes at a time, by the user's function. */
 export type DivergenceText =
@@ -83,6 +92,16 @@ export function velocityText(field: FusedField, tiling: Tiling, tangents?: Tange
   if (field.kind === "wgsl") {
     return lines(tiling.groups, (g) => {
       const x = Array.from({ length: field.dim }, (_, i) => `y${g}_${i}`).join(", ");
+      if (tangents && field.product) {
+        const { product, dim } = field;
+        return lines(tangents.count, (s) => {
+          const v = Array.from({ length: dim }, (_, i) => `v${s + 1}_${g}_${i}`).join(", ");
+          return `{
+let pf_made = ${product}(time${g}, array<f32, DIM>(${x}), array<f32, DIM>(${v}));
+${lines(dim, (i) => `u${g}_${i} = pf_made.velocity[${i}];\njv${s + 1}_${g}_${i} = pf_made.product[${i}];`)}
+}`;
+        });
+      }
       return `{
 let pf_u = velocity(time${g}, array<f32, DIM>(${x}));
 ${lines(field.dim, (i) => `u${g}_${i} = pf_u[${i}];`)}
@@ -131,9 +150,10 @@ export function velocityAndDivergenceText(
 ): string {
   if (divergence.mode === "none") return velocityText(field, tiling);
   if (divergence.mode === "own") {
+    const trace = field.kind === "wgsl" ? (field.trace ?? "divergence") : "divergence";
     const own = lines(tiling.groups, (g) => {
       const x = Array.from({ length: field.dim }, (_, i) => `y${g}_${i}`).join(", ");
-      return `div${g} = divergence(time${g}, array<f32, DIM>(${x}));`;
+      return `div${g} = ${trace}(time${g}, array<f32, DIM>(${x}));`;
     });
     return `${velocityText(field, tiling)}\n${own}`;
   }

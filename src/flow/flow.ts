@@ -250,7 +250,7 @@ export class Flow {
    * log p_at(x) of all rows of `x` [n, dim], given in data units: the backward ODE (f, g)' = (u, −div u) from `at` to 0,
    * log p = log p_0(f(0)) − g(0) − Σ log scale. With K ≥ 2 probes each point has a standard error.
    *
-   * @throws PushforwardError `invalid-argument`; `unsupported` for a WGSL field without a divergence.
+   * @throws PushforwardError `invalid-argument`; `unsupported` for WGSL without a divergence of which no derivative can be generated.
    */
   logProb(x: Rows, options: LogProbOptions & { output: "gpu" }): Promise<ResidentLogProb>;
   logProb(x: Rows, options?: LogProbOptions): Promise<LogProb>;
@@ -305,7 +305,7 @@ export class Flow {
    * Mean and standard error of {@link Flow.logProb} over the rows of `x`, or over a stream of chunks, in nats: the held-out
    * log-likelihood of a model. Only sums come back from the device. Rows whose log p is not finite are counted apart.
    *
-   * @throws PushforwardError `invalid-argument`; `unsupported` for a WGSL field without a divergence.
+   * @throws PushforwardError `invalid-argument`; `unsupported` for WGSL without a divergence of which no derivative can be generated.
    */
   async meanLogProb(x: Rows | StreamChunks, options: Omit<LogProbOptions, "output"> = {}): Promise<MeanLogProb> {
     this.assertAlive();

@@ -14,14 +14,33 @@ export interface Engines {
   reverse(): Promise<Engine>;
 }
 
+/** A field in WGSL. What differentiates its code is loaded first, since plans are made at once; only who needs it hears when it fails. */
 export function wgslEngines(velocity: WgslVelocity): Engines {
-  const engine = Promise.resolve(wgslEngine(velocity));
+  let engine: Promise<Engine> | undefined;
+  const get = () => {
+    engine ??= import("../dual/derivatives.ts").then(
+      ({ derivativesOf }) => {
+        let text: string | undefined;
+        return wgslEngine(velocity, () => {
+          text ??= derivativesOf(velocity.code, velocity.dim);
+          return text;
+        });
+      },
+      (error) => {
+        engine = undefined;
+        return wgslEngine(velocity, () => {
+          throw error;
+        });
+      },
+    );
+    return engine;
+  };
   return {
     forward: async (precision) => {
       if (precision === "f16") throw unsupportedHalf("a wgslVelocity is computed as its code says");
-      return engine;
+      return get();
     },
-    reverse: () => engine,
+    reverse: get,
   };
 }
 

@@ -2,7 +2,6 @@ import type { DivergenceText, FusedField } from "../../shaders/field.ts";
 import { integrateKernel } from "../../shaders/integrate.ts";
 import type { NarrowMlp } from "../../shaders/narrow-mlp.ts";
 import type { Tiling } from "../../shaders/tiling.ts";
-import { PushforwardError } from "../errors.ts";
 import type { Gpu } from "../gpu/gpu.ts";
 import { oneBranch, planCondition, planEvaluate, planIntegrate } from "../kernels/fused.ts";
 import { chooseTiling, halfTiling, scalarTiling } from "../kernels/tiling.ts";
@@ -173,34 +172,45 @@ export function fusedMlpEngine(
   };
 }
 
-/** The user's WGSL in the same fused kernels. Its divergence is its own function or nothing. */
-export function wgslEngine(velocity: WgslVelocity): Engine {
+/**
+ * The user's WGSL in the same fused kernels. Its divergence is its own function; without one, and for J·v and Jᵀ·v, it is what
+ * `derivatives` gives: WGSL to go behind the code (src/dual/derivatives.ts), or an error that tells why there is none.
+ */
+export function wgslEngine(velocity: WgslVelocity, derivatives: () => string): Engine {
   const { dim } = velocity;
   const flops = velocity.flops;
-  const field: FusedField = { kind: "wgsl", dim, code: velocity.code };
-  const text = (mode: DivergenceMode): DivergenceText => {
-    if (mode.mode === "none") return mode;
-    if (velocity.hasDivergence) return { mode: "own" };
-    throw new PushforwardError(
-      "unsupported",
-      "this wgslVelocity has no divergence: add fn divergence(t: f32, x: array<f32, DIM>) -> f32 to its code",
-    );
+  type Field = Extract<FusedField, { kind: "wgsl" }>;
+  const plain: Field = { kind: "wgsl", dim, code: velocity.code };
+  const differentiated = (more: Pick<Field, "trace" | "product">): Field => ({
+    ...plain,
+    ...more,
+    code: `${velocity.code}\n${derivatives()}`,
+  });
+  const withDivergence = (mode: DivergenceMode): { field: Field; divergence: DivergenceText } => {
+    if (mode.mode === "none") return { field: plain, divergence: mode };
+    if (velocity.hasDivergence) return { field: plain, divergence: { mode: "own" } };
+    if (mode.mode === "exact") return { field: differentiated({ trace: "pf_trace" }), divergence: { mode: "own" } };
+    return { field: differentiated({ product: "pf_forward" }), divergence: { mode: "probes", perPass: 1 } };
   };
   const slice = (chunk: Chunk, mode: DivergenceMode) => ({
-    field,
     tiling: scalarTiling,
     capacity: chunk.capacity,
     maxFlops: chunk.maxFlops,
-    probes: 1,
+    probes: mode.mode === "probes" ? mode.count : 1,
     branches: oneBranch,
-    divergence: text(mode),
+    ...withDivergence(mode),
   });
+  const passFlops = (mode: DivergenceMode): number => {
+    if (mode.mode === "none") return flops;
+    if (velocity.hasDivergence) return 2 * flops;
+    return flops * (1 + 3 * (mode.mode === "exact" ? dim : mode.count));
+  };
   return {
     dim,
     contextWidth: 0,
     family: `wgsl ${velocity.code}`,
     flops,
-    divergenceFlops: (mode) => (mode.mode === "none" ? flops : 2 * flops),
+    divergenceFlops: passFlops,
     scratchFloats: () => 0,
     shared: async () => new Map(),
     buffers: () => [],
@@ -213,24 +223,23 @@ export function wgslEngine(velocity: WgslVelocity): Engine {
         freeStages: integration.freeStages,
         firstStep,
         lastStep,
-        flopsPerStep: integration.stages * (integration.divergence.mode === "none" ? flops : 2 * flops),
+        flopsPerStep: integration.stages * passFlops(integration.divergence),
         names,
       }),
     evaluate(chunk, _conditions, output, divergence) {
-      if (output === "jvp" || output === "vjp") {
-        throw new PushforwardError(
-          "unsupported",
-          `${output} of a wgslVelocity is not in this version: it needs an mlp`,
-        );
-      }
+      const isProduct = output === "jvp" || output === "vjp";
+      const mode = output === "divergence" || output === "both" ? divergence : ({ mode: "none" } as const);
       return planEvaluate({
-        ...slice(chunk, output === "velocity" ? { mode: "none" } : divergence),
-        output,
-        flops: 2 * flops,
+        ...slice(chunk, mode),
+        ...(isProduct && { field: differentiated({ product: output === "jvp" ? "pf_forward" : "pf_reverse" }) }),
+        output: isProduct ? "jvp" : output,
+        flops: output === "jvp" ? 3 * flops : output === "vjp" ? 3 * dim * flops : passFlops(mode),
         names: {
           state: names.state,
           times: names.times,
           results: resultsOf(output),
+          probes: names.probes,
+          ...(isProduct && { tangent: names.tangent, product: names.product }),
         },
       });
     },

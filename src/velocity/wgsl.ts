@@ -23,6 +23,10 @@ const largestDim = 64;
 /**
  * A velocity field u_t(x) in closed form. `DIM` is defined for the code. Names that begin with `pf_` are the library's.
  *
+ * Its divergence is the code's own function; without one, and for J·v and Jᵀ·w, derivatives are generated from the code by dual
+ * numbers, never taken from differences. Functions, constants, vectors, arrays, branches and loops are known; matrices, structs,
+ * pointers and switch are told as `unsupported` when a derivative is asked for.
+ *
  * @throws PushforwardError `invalid-argument` when the code lacks a `velocity` function; `shader` at the first call when it does not compile.
  * @example
  * import { wgslVelocity } from "pushforward";

@@ -172,16 +172,6 @@ for (const [name, call, message] of cases) {
   });
 }
 
-test("a field without a divergence has no log p, and says what to add", async ({ gpu }) => {
-  const code = "fn velocity(t: f32, x: array<f32, DIM>) -> array<f32, DIM> { return x; }";
-  const flow = pf.Flow.create(gpu, { velocity: pf.wgslVelocity({ dim: 2, code }) });
-  expect((await flow.push(x, { solver: { method: "euler", steps: 1 } })).x).toEqual(x.map((value) => 2 * value));
-  const error = await failure(() => flow.logProb(x));
-  expect(error.code).toBe("unsupported");
-  expect(error.message).toMatch(/add fn divergence\(t: f32, x: array<f32, DIM>\) -> f32/);
-  flow.dispose();
-});
-
 test("a disposed flow says so, and disposing twice is harmless", async ({ gpu }) => {
   const flow = pf.Flow.create(gpu, { velocity: pf.mlp({ dim: 2, hidden: [16] }), seed: 1 });
   await flow.sample(3, { solver: { method: "euler", steps: 1 } });
