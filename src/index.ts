@@ -41,5 +41,6 @@ export type { FlowMatchingBatch } from "./train/gradients.ts";
 export type { LikelihoodGradientOptions, MaximumLikelihoodOptions } from "./train/likelihood-options.ts";
 export type { TrainingStep } from "./train/loop.ts";
 export type { FlowMatchingOptions, Optimizer, TrainingOptions } from "./train/options.ts";
+export type { ValidationOptions } from "./train/validation.ts";
 export { type Activation, type MlpOptions, type MlpVelocity, mlp } from "./velocity/mlp.ts";
 export { type WgslVelocity, type WgslVelocityOptions, wgslVelocity } from "./velocity/wgsl.ts";

@@ -27,7 +27,7 @@ const training = () => import("./on-demand.ts");
  *
  * The flow holds the trained weights when the iterator ends or is closed early; with `ema`, their moving average. While it runs,
  * the flow's weights are those of the last step. The same seed gives the same bits on one adapter, also when a training is cut off
- * and resumed from a `checkpoint`; these two options are checked when the first step is asked for.
+ * and resumed from a `checkpoint`; `checkpoint`, `resume` and `validation` are checked when the first step is asked for.
  *
  * @throws PushforwardError `invalid-argument` for data or options at the call itself; `unsupported` for what this version lacks;
  * while running, `invalid-argument` when the loss is no longer finite or the flow is disposed, and the signal's reason when it aborts.

@@ -9,6 +9,7 @@ import { planBatch, planGivenBatch, planSum } from "./dispatches.ts";
 import { fingerprint } from "./fingerprint.ts";
 import { affineRows, type TrainingStep, type TrainingTask, trainingLoop } from "./loop.ts";
 import type { FlowMatchingOptions, FlowMatchingPlan } from "./options.ts";
+import { flowMatchingValidator } from "./validation.ts";
 
 /** The steps of a training run whose options have been checked. */
 export function runFlowMatching(
@@ -55,6 +56,8 @@ function flowMatchingTask(
   return {
     what: "trainFlowMatching",
     fingerprint: () => fingerprint(flow, data, options, plan, { training: "trainFlowMatching" }),
+    validator: (validation) =>
+      flowMatchingValidator(flow, validation, options, plan, (...own) => flowMatchingTask(flow, ...own)),
     backward,
     capacity,
     buffers: [

@@ -32,6 +32,7 @@ import {
 } from "./likelihood-plan.ts";
 import { affineRows, type TrainingStep, type TrainingTask, trainingLoop } from "./loop.ts";
 import { type TrainingPlan, trainableVelocity } from "./options.ts";
+import { likelihoodValidator } from "./validation.ts";
 
 async function workOf(
   flow: Flow,
@@ -117,6 +118,7 @@ function likelihoodTask(
       const solver = { method: grid.tableau.name, times: grid.times };
       return fingerprint(flow, data, options, plan, { training: likelihoodTraining, solver, divergence });
     },
+    validator: (validation) => likelihoodValidator(flow, validation, options),
     backward,
     capacity,
     buffers: mergeBuffers([

@@ -14,6 +14,8 @@ import type { Fingerprint } from "./fingerprint.ts";
 import { trainingSpeed } from "./gradient-result.ts";
 import type { TrainingOptions, TrainingPlan } from "./options.ts";
 import { resuming } from "./resuming.ts";
+import { progressTeller } from "./training-progress.ts";
+import { checkValidation, type ValidationOptions, type Validator } from "./validation.ts";
 
 /** What is told of a training run now and then. */
 export interface TrainingStep {
@@ -23,6 +25,12 @@ export interface TrainingStep {
   loss: number;
   learningRate: number;
   samplesPerSecond: number;
+  /**
+   * With the option `validation`, where it was due: the loss of that data with the weights that the training would end with now,
+   * their moving average where there is one. Flow matching: over draws that stay the same; maximum likelihood: the mean over all
+   * rows, in nats, NaN when log p of one is not finite.
+   */
+  validationLoss?: number;
 }
 
 /** The part of a training that is its own: how a step's loss and gradient are found. */
@@ -38,6 +46,7 @@ export interface TrainingTask {
   gradient(maxFlops: number): Dispatch[];
   /** What decides the bits of the run. */
   fingerprint(): Promise<Fingerprint>;
+  validator(validation: ValidationOptions): Validator;
 }
 
 /**
@@ -56,6 +65,7 @@ export async function* trainingLoop(
   const count = parameterCount(velocity);
   const zeros = new Float32Array(count);
   const clips = settings.gradientClip !== undefined;
+  const validateEvery = checkValidation(what, options, plan);
   const checkpoints = await resuming(what, flow, options, plan, () => task.fingerprint());
   const { resumed } = checkpoints;
   const arena = new Arena(gpu);
@@ -69,6 +79,7 @@ export async function* trainingLoop(
   ];
   let staging: GPUBuffer | undefined;
   let giveBack: (() => void) | undefined;
+  let validator: Validator | undefined;
   let trained = 0;
   const meanLoss = (sum: number, steps: number, done: number): number => {
     const loss = sum / Math.max(1, steps);
@@ -106,6 +117,8 @@ export async function* trainingLoop(
 
     let planned = planMiddle();
     let plannedAt = speed.flops;
+    validator = options.validation && task.validator(options.validation);
+    const tellProgress = progressTeller(options.onProgress, plan.steps, batchSize, trained);
     let sinceLog = resumed?.sinceLog ?? 0;
     let timed = 0;
     let logged = performance.now();
@@ -118,7 +131,8 @@ export async function* trainingLoop(
       await parameters.buffer();
       const learningRate = plan.learningRate(step);
       const done = step + 1;
-      const logs = done % plan.logEvery === 0 || done === plan.steps;
+      const validates = validator && (done % validateEvery === 0 || done === plan.steps);
+      const logs = validates || done % plan.logEvery === 0 || done === plan.steps;
       sinceLog++;
       timed++;
       const copyLoss = staging;
@@ -150,6 +164,12 @@ export async function* trainingLoop(
         sinceLog = 0;
         timed = 0;
       }
+      tellProgress(done);
+      if (told && validator && validates) {
+        const weights = arena.buffer(settings.ema === undefined ? "parameters" : "average");
+        told.validationLoss = await validator.loss(weights, pacer);
+        pacer.check();
+      }
       if (checkpoints.isDue(done)) {
         const steps = sinceLog;
         await checkpoints.keep(arena, done, steps, (sum) => meanLoss(sum, steps, done));
@@ -171,6 +191,7 @@ export async function* trainingLoop(
     }
     pacer.close();
     giveBack?.();
+    validator?.release();
     arena.release();
     if (staging) gpu.buffers.release(staging);
   }

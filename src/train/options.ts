@@ -3,10 +3,12 @@ import type { Flow } from "../flow/flow.ts";
 import { checkAllFinite, checkConditions, checkRunOptions } from "../flow/options.ts";
 import { checkFinite, checkInteger, checkKeys, checkWord, show } from "../options.ts";
 import { seedKey } from "../random/philox.ts";
+import type { Progress } from "../schedule/job.ts";
 import type { MlpVelocity } from "../velocity/mlp.ts";
 import type { CheckpointOptions } from "./checkpoint.ts";
 import type { AdamSettings } from "./dispatches.ts";
 import { largestBatch } from "./largest-batch.ts";
+import type { ValidationOptions } from "./validation.ts";
 
 /** Adam (Kingma & Ba 2015), or AdamW with decoupled weight decay (default 0.01). Default betas [0.9, 0.999], epsilon 1e-8. */
 export type Optimizer =
@@ -38,6 +40,10 @@ export interface TrainingOptions {
   logEvery?: number;
   /** Stops the training within one dispatch; the iterator throws the signal's reason. */
   signal?: AbortSignal;
+  /** Called as steps are done, at most every 100 ms: `done` and `total` are optimiser steps, `particlesPerSecond` samples per second. */
+  onProgress?: (progress: Progress) => void;
+  /** Data that is not trained on: a {@link TrainingStep} then has a `validationLoss`. The trained bits do not depend on it. */
+  validation?: ValidationOptions;
   /** Hands over the state every so many steps, so that a training that was cut off can be resumed. */
   checkpoint?: CheckpointOptions;
   /**
@@ -88,6 +94,8 @@ const keys = [
   "signal",
   "checkpoint",
   "resume",
+  "onProgress",
+  "validation",
 ];
 
 /** The MLP of a flow; other fields have nothing to train. */
@@ -122,7 +130,7 @@ export function trainingPlan(
     velocity,
   );
   if (context) checkAllFinite(what, "context", context, velocity.context);
-  checkRunOptions(what, o.signal ? { signal: o.signal } : {});
+  checkRunOptions(what, o);
   const rate = o.learningRate ?? 1e-3;
   if (typeof rate !== "function") checkFinite(`${what}: learningRate`, rate, 0);
   // an average that never moves would keep the initial weights

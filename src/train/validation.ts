@@ -1,0 +1,163 @@
+import { invalid } from "../errors.ts";
+import { Flow } from "../flow/flow.ts";
+import { checkAllFinite, checkConditions, particleCount } from "../flow/options.ts";
+import { Arena } from "../gpu/arena.ts";
+import { mapCopy } from "../gpu/read.ts";
+import { checkInteger, checkKeys } from "../options.ts";
+import { budgetOf } from "../schedule/memory.ts";
+import { flopsPerDispatch, type Pacer } from "../schedule/pacer.ts";
+import { allocateAll, gradientBuffers, mergeBuffers, planPackings } from "./buffers.ts";
+import { planResidual, planSum } from "./dispatches.ts";
+import type { MaximumLikelihoodOptions } from "./likelihood-options.ts";
+import type { TrainingTask } from "./loop.ts";
+import type { FlowMatchingOptions, FlowMatchingPlan, TrainingPlan } from "./options.ts";
+
+/** Data on which a training is judged now and then, and from which it learns nothing. */
+export interface ValidationOptions {
+  /** [n, dim], in data units. */
+  data: Float32Array;
+  /** Class of each row, [n]. */
+  labels?: Uint32Array;
+  /** Context of each row, [n, context]. */
+  context?: Float32Array;
+  /** Optimiser steps between two evaluations; there is one after the last step, too. Default: `logEvery`. */
+  every?: number;
+  /** Flow matching: draws (row, x_0, t) that the loss is the mean over, rounded up to whole batches. Default: n. */
+  samples?: number;
+}
+
+/** How the loss of the validation data is found. */
+export interface Validator {
+  /** With the weights in a buffer of parameters; training waits for it. */
+  loss(weights: GPUBuffer, pacer: Pacer): Promise<number>;
+  release(): void;
+}
+
+/** Checks the option `validation`; gives the steps between two evaluations, 0 without it. */
+export function checkValidation(
+  what: string,
+  { validation: o }: { validation?: ValidationOptions },
+  { velocity, logEvery }: TrainingPlan,
+): number {
+  if (o === undefined) return 0;
+  const name = `${what}: validation`;
+  checkKeys(name, o, ["data", "labels", "context", "every", "samples"]);
+  const rows = particleCount(name, "data", o.data, velocity.dim);
+  if (rows === 0) throw invalid(`${name}: data is empty, but a mean needs at least one row`);
+  checkAllFinite(name, "data", o.data, velocity.dim);
+  const { context } = checkConditions(name, conditionsOf(o), rows, velocity);
+  if (context) checkAllFinite(name, "context", context, velocity.context);
+  if (o.samples !== undefined) checkInteger(`${name}.samples`, o.samples, 1);
+  return checkInteger(`${name}.every`, o.every ?? logEvery, 1);
+}
+
+const conditionsOf = ({ labels, context }: ValidationOptions) => ({
+  ...(labels && { labels }),
+  ...(context && { context }),
+});
+
+/**
+ * Flow matching: the mean over draws that are the same each time, in batches as training makes them, of its path and its pairs, with
+ * every label kept. Draws are counted by a key that no seed has.
+ */
+export function flowMatchingValidator(
+  flow: Flow,
+  o: ValidationOptions,
+  options: FlowMatchingOptions,
+  plan: FlowMatchingPlan,
+  taskOf: (data: Float32Array, options: FlowMatchingOptions, plan: FlowMatchingPlan) => TrainingTask,
+): Validator {
+  const { gpu } = flow;
+  const { velocity, batchSize } = plan;
+  const { dim } = velocity;
+  const rows = o.data.length / dim;
+  const batches = Math.ceil((o.samples ?? rows) / batchSize);
+  const { labels: _, context: __, ...rest } = options;
+  const task = taskOf(
+    o.data,
+    { ...rest, ...conditionsOf(o) },
+    { ...plan, rows, labelDropout: 0, key: [plan.key[0], (plan.key[1] ^ 0x80000000) >>> 0] },
+  );
+  const { what, backward, capacity } = task;
+  let arena: Arena | undefined;
+  let staging: GPUBuffer | undefined;
+  let giveBack: (() => void) | undefined;
+
+  async function allocated(): Promise<Arena> {
+    if (arena) return arena;
+    arena = new Arena(gpu);
+    const outputs = ["u", "ubar"].map((name) => ({ name, bytes: dim * capacity * 4 }));
+    const forward = mergeBuffers([...gradientBuffers(backward, velocity, capacity), ...task.buffers, ...outputs]);
+    await allocateAll(arena, [
+      ...forward.filter(({ name }) => name !== "partials" && name !== "gradient"),
+      { name: "loss", bytes: 4, data: Float32Array.of(0) },
+    ]);
+    giveBack = budgetOf(gpu).hold(arena.bytes);
+    staging = await gpu.buffers.acquire(4, "staging", "validation loss");
+    return arena;
+  }
+
+  return {
+    async loss(weights, pacer) {
+      const own = await allocated();
+      own.lend("parameters", weights);
+      const maxFlops = flopsPerDispatch(pacer.speed);
+      await pacer.submit(own, what, planPackings(backward));
+      for (let k = 0; k < batches; k++) {
+        await pacer.submit(own, what, [
+          ...(await task.batch(k, own)),
+          ...backward.velocity({ capacity, count: batchSize, maxFlops }, "u"),
+          planResidual({ dim, capacity, count: batchSize }),
+          planSum({ count: capacity, scale: 1 / (batchSize * dim), add: true, from: "squares", to: "loss" }),
+        ]);
+      }
+      const copy = staging;
+      if (!copy) throw new Error("allocated with the arena");
+      await pacer.submit(own, what, [], (encoder) => {
+        encoder.copyBufferToBuffer(own.buffer("loss"), 0, copy, 0, 4);
+        encoder.clearBuffer(own.buffer("loss"), 0, 4);
+      });
+      const [sum = Number.NaN] = new Float32Array(await pacer.last(() => mapCopy(gpu, copy, 4)));
+      return sum / batches;
+    },
+    release() {
+      giveBack?.();
+      arena?.release();
+      if (staging) gpu.buffers.release(staging);
+    },
+  };
+}
+
+/** Maximum likelihood: −mean log p of all rows, by the solver of the training; NaN when that of a row is not finite. */
+export function likelihoodValidator(
+  flow: Flow,
+  o: ValidationOptions,
+  { solver, divergence, seed, signal }: MaximumLikelihoodOptions,
+): Validator {
+  const { gpu, normalization, velocitySpec, source } = flow;
+  // the weights in question may not be the flow's own
+  const judged = Flow.create(gpu, {
+    velocity: velocitySpec,
+    source: source.options,
+    ...(normalization && { normalization }),
+  });
+  return {
+    async loss(weights) {
+      const { parameters } = judged;
+      const target = await parameters.buffer();
+      const encoder = gpu.device.createCommandEncoder();
+      encoder.copyBufferToBuffer(weights, 0, target, 0, parameters.count * 4);
+      gpu.device.queue.submit([encoder.finish()]);
+      parameters.changed();
+      const { mean, nonFinite } = await judged.meanLogProb(o.data, {
+        ...conditionsOf(o),
+        solver: solver ?? { method: "midpoint", steps: 10 },
+        ...(divergence && { divergence }),
+        ...(seed !== undefined && { seed }),
+        ...(signal && { signal }),
+      });
+      return nonFinite > 0 ? Number.NaN : -mean;
+    },
+    release: () => judged.dispose(),
+  };
+}
