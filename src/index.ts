@@ -1,6 +1,9 @@
+export { bitsPerDim } from "./data/bits-per-dim.ts";
 export { fitNormalization } from "./data/normalization.ts";
 export { type ToyName, toyData, toyNames } from "./data/toy.ts";
 export { PushforwardError, type PushforwardErrorCode } from "./errors.ts";
+export type { Cells } from "./flow/cells.ts";
+export type { DensityGrid, DensityGridOptions } from "./flow/density.ts";
 export { Flow, type FlowOptions, type LogProbOptions, type PushOptions, type SampleOptions } from "./flow/flow.ts";
 export type { CallOptions, Divergence, EvaluationOptions, Output, Precision, SolveOptions } from "./flow/options.ts";
 export type {

@@ -8,6 +8,7 @@ import { initialParameters } from "../velocity/initialisation.ts";
 import { type MlpVelocity, parameterTensors } from "../velocity/mlp.ts";
 import { flatten, Parameters, unflatten } from "../velocity/parameters.ts";
 import type { WgslVelocity } from "../velocity/wgsl.ts";
+import type { DensityGrid, DensityGridOptions } from "./density.ts";
 import { loadFlow, saveFlow } from "./file.ts";
 import { callKeys, type Divergence, type EvaluationOptions, type Precision, type SolveOptions } from "./options.ts";
 import type { Histogram, HistogramOptions, MeanLogProb, MomentOptions, Moments } from "./reductions.ts";
@@ -310,6 +311,17 @@ export class Flow {
   async meanLogProb(x: Rows | StreamChunks, options: Omit<LogProbOptions, "output"> = {}): Promise<MeanLogProb> {
     this.assertAlive();
     return (await analysis()).meanLogProb(this, x, options);
+  }
+
+  /**
+   * log p_t and p_t at the centres of a grid of cells over a box, for dim up to 3, and the probability of the box by the midpoint rule:
+   * over a box that holds the distribution it is 1. Options are those of {@link Flow.logProb}, with one class or context for all.
+   *
+   * @throws PushforwardError `invalid-argument`; `unsupported` as {@link Flow.logProb}.
+   */
+  async densityGrid(options: DensityGridOptions): Promise<DensityGrid> {
+    this.assertAlive();
+    return (await analysis()).densityGrid(this, options);
   }
 
   /**

@@ -1,4 +1,5 @@
 // What a browser loads when it is first asked for: see flow.ts.
+export { densityGrid } from "./density.ts";
 export { evaluate } from "./evaluation.ts";
 export { histogram, meanLogProb, moments } from "./reductions.ts";
 export { logProbStream, pushStream } from "./streams.ts";

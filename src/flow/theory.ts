@@ -1,5 +1,5 @@
-import { invalid } from "../errors.ts";
-import { checkFinite, checkInteger, checkKeys, show } from "../options.ts";
+import { checkFinite, checkKeys } from "../options.ts";
+import { type Cells, checkCells, gridPoints } from "./cells.ts";
 import { evaluate } from "./evaluation.ts";
 import type { Flow, LogProbOptions } from "./flow.ts";
 import { particleCount } from "./options.ts";
@@ -31,12 +31,8 @@ export interface ContinuityReport {
   imbalance: number;
 }
 
-export interface ContinuityOptions extends Omit<LogProbOptions, "at" | "output" | "labels" | "context"> {
+export interface ContinuityOptions extends Cells, Omit<LogProbOptions, "at" | "output" | "labels" | "context"> {
   t: number;
-  /** Low and high end of each axis, in data units. */
-  box: [low: number, high: number][];
-  /** Cells along each axis. */
-  cells: number[];
   /** Step of the time difference. Default 0.01: its error, of order step², is then about that of f32. */
   timeStep?: number;
 }
@@ -90,22 +86,6 @@ function timeDifference(t: number, h: number): [time: number, weight: number][] 
   ];
 }
 
-/** Centres of a grid whose axes have `counts` points from `lows` on, `steps` apart; row-major, the last axis fastest. */
-function gridPoints(lows: readonly number[], steps: readonly number[], counts: readonly number[]): Float32Array {
-  const dim = counts.length;
-  const n = counts.reduce((product, count) => product * count, 1);
-  const points = new Float32Array(n * dim);
-  for (let index = 0; index < n; index++) {
-    let rest = index;
-    for (let axis = dim - 1; axis >= 0; axis--) {
-      const count = counts[axis] ?? 1;
-      points[index * dim + axis] = (lows[axis] ?? 0) + (rest % count) * (steps[axis] ?? 0);
-      rest = Math.floor(rest / count);
-    }
-  }
-  return points;
-}
-
 /** See {@link Flow.continuity}: finite volumes, with the flux at the centres of the cells' faces. */
 export async function continuity(flow: Flow, o: ContinuityOptions): Promise<ContinuityReport> {
   const what = "continuity";
@@ -125,31 +105,9 @@ export async function continuity(flow: Flow, o: ContinuityOptions): Promise<Cont
   ]);
   const { t, box, cells, timeStep = 0.01, ...options } = o;
   const { dim } = flow;
-  if (dim > 3)
-    throw invalid(
-      `${what}: the flow has dim ${dim}, but a grid of cells is for dim up to 3: take flux at points of your own`,
-    );
   flowTime(`${what}: t`, t);
   checkFinite(`${what}: timeStep`, timeStep, 1e-4, 0.25);
-  if (!Array.isArray(box) || box.length !== dim)
-    throw invalid(`${what}: box is ${show(box)}, but it is [low, high] for each of ${dim} axes`);
-  if (!Array.isArray(cells) || cells.length !== dim)
-    throw invalid(`${what}: cells is ${show(cells)}, but it is a count for each of ${dim} axes`);
-  for (const [axis, ends] of box.entries()) {
-    if (!Array.isArray(ends) || ends.length !== 2)
-      throw invalid(`${what}: box[${axis}] is ${show(ends)}, but it is [low, high]`);
-    checkFinite(`${what}: box[${axis}][0]`, ends[0]);
-    checkFinite(`${what}: box[${axis}][1]`, ends[1]);
-    if (!(ends[0] < ends[1])) throw invalid(`${what}: box[${axis}] is [${ends.join(", ")}], but low is less than high`);
-  }
-  for (const [axis, count] of cells.entries()) checkInteger(`${what}: cells[${axis}]`, count, 1, 4096);
-  const total = cells.reduce((product, count) => product * count, 1);
-  if (total > 2 ** 22)
-    throw invalid(`${what}: ${cells.join(" × ")} cells are ${total}, but at most ${2 ** 22} are taken: use fewer`);
-
-  const steps = box.map(([low, high], axis) => (high - low) / (cells[axis] ?? 1));
-  const centre = box.map(([low], axis) => low + (steps[axis] ?? 0) / 2);
-  const volume = steps.reduce((product, step) => product * step, 1);
+  const { total, steps, centre, volume } = checkCells(what, dim, box, cells);
   const points = gridPoints(centre, steps, cells);
   const density = await densityAt(flow, what, points, t, options);
   const rate = new Float64Array(total);

@@ -97,3 +97,39 @@ test("continuity notices a divergence that does not belong to the velocity", asy
   expect(/box\[0\] is \[1, 0\]/.test(String(error))).toBe(true);
   flow.dispose();
 });
+
+test("densityGrid: log p of the cells' centres, and the density of a trained shape integrates to one", async ({
+  gpu,
+}) => {
+  const flow = flowOf(gpu);
+  const box: [number, number][] = [
+    [-2.5, 4.5],
+    [-4, 3],
+  ];
+  const grid = await flow.densityGrid({ box, cells: [70, 70], at: 0.5, solver });
+  expect(grid.volume).toBeCloseTo(0.01, 10);
+  const centres = forRows(70 * 70, (i) => [-2.45 + 0.1 * Math.floor(i / 70), -3.95 + 0.1 * (i % 70)]);
+  const wanted = forRows(70 * 70, (i) => density(0.5, centres.slice(2 * i, 2 * i + 2)));
+  expectClose(grid.density, wanted, { absolute: 1e-5 });
+  expect(Math.abs(grid.mass - 1)).toBeLessThan(1e-4);
+  flow.dispose();
+  // a network: its density is known to nobody, but its integral is
+  const network = pf.Flow.create(gpu, {
+    velocity: pf.mlp({ dim: 2, hidden: [16, 16], classes: 2 }),
+    seed: 4,
+    source: { distribution: "gaussian", mean: [0.5, 0], std: [0.5, 0.8] },
+    normalization: { mean: [1, 2], scale: [2, 0.5] },
+  });
+  const wide: [number, number][] = [
+    [-14, 16],
+    [-3, 7],
+  ];
+  const solved = { box: wide, ...solver40 };
+  const { mass, logProb } = await network.densityGrid({ ...solved, cells: [60, 60], label: 1 });
+  expect(Math.abs(mass - 1)).toBeLessThan(1e-3);
+  const first = await network.logProb(Float32Array.of(-13.75, -3 + 1 / 12), { labels: Uint32Array.of(1), ...solver40 });
+  expect(first.logProb[0]).toBe(logProb[0]);
+  network.dispose();
+});
+
+const solver40 = { solver: { method: "midpoint", steps: 40 } } as const;

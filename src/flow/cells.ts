@@ -1,0 +1,55 @@
+import { invalid } from "../errors.ts";
+import { checkFinite, checkInteger, show } from "../options.ts";
+
+/** A grid of equal cells over a box. Arrays over the cells are row-major over the axes, the last one fastest. */
+export interface Cells {
+  /** Low and high end of each axis, in data units. */
+  box: [low: number, high: number][];
+  /** Cells along each axis. */
+  cells: number[];
+}
+
+/** The most cells of a grid. */
+const mostCells = 2 ** 22;
+
+/** Checks a grid for a flow of `dim` axes; its number of cells, their sizes, the centre of the first and the volume of each. */
+export function checkCells(what: string, dim: number, box: Cells["box"], cells: Cells["cells"]) {
+  if (dim > 3)
+    throw invalid(
+      `${what}: the flow has dim ${dim}, but a grid of cells is for dim up to 3: take points of your own with logProb or flux`,
+    );
+  if (!Array.isArray(box) || box.length !== dim)
+    throw invalid(`${what}: box is ${show(box)}, but it is [low, high] for each of ${dim} axes`);
+  if (!Array.isArray(cells) || cells.length !== dim)
+    throw invalid(`${what}: cells is ${show(cells)}, but it is a count for each of ${dim} axes`);
+  for (const [axis, ends] of box.entries()) {
+    if (!Array.isArray(ends) || ends.length !== 2)
+      throw invalid(`${what}: box[${axis}] is ${show(ends)}, but it is [low, high]`);
+    checkFinite(`${what}: box[${axis}][0]`, ends[0]);
+    checkFinite(`${what}: box[${axis}][1]`, ends[1]);
+    if (!(ends[0] < ends[1])) throw invalid(`${what}: box[${axis}] is [${ends.join(", ")}], but low is less than high`);
+  }
+  for (const [axis, count] of cells.entries()) checkInteger(`${what}: cells[${axis}]`, count, 1, 4096);
+  const total = cells.reduce((product, count) => product * count, 1);
+  if (total > mostCells)
+    throw invalid(`${what}: ${cells.join(" × ")} cells are ${total}, but at most ${mostCells} are taken: use fewer`);
+  const steps = box.map(([low, high], axis) => (high - low) / (cells[axis] ?? 1));
+  const centre = box.map(([low], axis) => low + (steps[axis] ?? 0) / 2);
+  return { total, steps, centre, volume: steps.reduce((product, step) => product * step, 1) };
+}
+
+/** Centres of a grid whose axes have `counts` points from `lows` on, `steps` apart; row-major, the last axis fastest. */
+export function gridPoints(lows: readonly number[], steps: readonly number[], counts: readonly number[]): Float32Array {
+  const dim = counts.length;
+  const n = counts.reduce((product, count) => product * count, 1);
+  const points = new Float32Array(n * dim);
+  for (let index = 0; index < n; index++) {
+    let rest = index;
+    for (let axis = dim - 1; axis >= 0; axis--) {
+      const count = counts[axis] ?? 1;
+      points[index * dim + axis] = (lows[axis] ?? 0) + (rest % count) * (steps[axis] ?? 0);
+      rest = Math.floor(rest / count);
+    }
+  }
+  return points;
+}

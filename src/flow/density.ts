@@ -1,0 +1,66 @@
+import { invalid } from "../errors.ts";
+import { checkInteger, checkKeys, show } from "../options.ts";
+import { type Cells, checkCells, gridPoints } from "./cells.ts";
+import type { Flow, LogProbOptions } from "./flow.ts";
+import { conditioning, logProbRequest } from "./requests.ts";
+import { collect } from "./results.ts";
+
+/** A density at the centres of a grid of cells; row-major over the axes, the last one fastest. */
+export interface DensityGrid {
+  /** log p_t, nats, [cells]. */
+  logProb: Float32Array;
+  /** p_t, [cells]. */
+  density: Float32Array;
+  /** Volume of a cell, in data units. */
+  volume: number;
+  /** Σ p · volume: the probability of the box by the midpoint rule. */
+  mass: number;
+}
+
+export interface DensityGridOptions extends Cells, Omit<LogProbOptions, "output" | "count" | "labels" | "context"> {
+  /** The class of all cells, for fields with classes. */
+  label?: number;
+  /** The context of all cells, [context], for fields with context. */
+  context?: Float32Array;
+}
+
+/** See {@link Flow.densityGrid}. */
+export async function densityGrid(flow: Flow, o: DensityGridOptions): Promise<DensityGrid> {
+  const what = "densityGrid";
+  checkKeys(what, o, [
+    "box",
+    "cells",
+    "label",
+    "context",
+    "at",
+    "solver",
+    "divergence",
+    "seed",
+    "guidance",
+    "signal",
+    "chunkSize",
+    "onProgress",
+    "precision",
+  ]);
+  const { box, cells, label, context, ...options } = o;
+  const { total, steps, centre, volume } = checkCells(what, flow.dim, box, cells);
+  const inputs = conditioning(flow);
+  if (label !== undefined) checkInteger(`${what}: label`, label, 0, Math.max(0, inputs.classes - 1));
+  if (context !== undefined && !(context instanceof Float32Array && context.length === inputs.context))
+    throw invalid(`${what}: context is ${show(context)}, but it is a Float32Array of the ${inputs.context} inputs`);
+  const given: LogProbOptions = {
+    ...options,
+    ...(label !== undefined && { labels: new Uint32Array(total).fill(label) }),
+    ...(context && { context: repeated(context, total) }),
+  };
+  const request = logProbRequest(flow, what, gridPoints(centre, steps, cells), given);
+  const { logProb = new Float32Array(0) } = await collect(flow, request, options);
+  const density = logProb.map((value) => Math.exp(value));
+  return { logProb, density, volume, mass: volume * density.reduce((sum, p) => sum + p, 0) };
+}
+
+function repeated(row: Float32Array, times: number): Float32Array {
+  const all = new Float32Array(row.length * times);
+  for (let i = 0; i < times; i++) all.set(row, i * row.length);
+  return all;
+}
