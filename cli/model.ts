@@ -7,9 +7,14 @@ const columnsKey = "pushforward.columns";
 
 /** Saves a flow with the names of its columns, so that `sample` and `log-prob` know them. */
 export async function saveModel(flow: Flow, path: string, columns: readonly string[]): Promise<void> {
-  const { tensors, metadata } = decodeSafetensors(await flow.save());
+  await writeWhole(path, withColumns(await flow.save(), columns));
+}
+
+/** The bytes of a flow's file with the names of its columns. */
+export function withColumns(bytes: Uint8Array, columns: readonly string[]): Uint8Array {
+  const { tensors, metadata } = decodeSafetensors(bytes);
   metadata[columnsKey] = JSON.stringify(columns);
-  await writeWhole(path, encodeSafetensors(tensors, metadata));
+  return encodeSafetensors(tensors, metadata);
 }
 
 export interface ModelFile {

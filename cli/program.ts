@@ -4,7 +4,7 @@ import { logProbCommand } from "./commands/log-prob.ts";
 import { plotCommand } from "./commands/plot.ts";
 import { sampleCommand } from "./commands/sample.ts";
 import { trainCommand } from "./commands/train.ts";
-import { type Context, Interrupted } from "./context.ts";
+import { type Context, Interrupted, UsageError } from "./context.ts";
 
 /** Exit codes, so that scripts can tell what happened. */
 export const exitCodes = { ok: 0, failed: 1, usage: 2, interrupted: 130 } as const;
@@ -64,7 +64,8 @@ function explain(error: unknown, words: readonly string[], context: Context): nu
   context.stderr.write(`${isStopped ? "" : "error: "}${text}\n`);
   if (words.includes("--json"))
     context.stdout.write(`${JSON.stringify({ error: { code: isStopped ? "interrupted" : code, message: text } })}\n`);
-  return isStopped ? exitCodes.interrupted : exitCodes.failed;
+  if (isStopped) return exitCodes.interrupted;
+  return name === UsageError.name ? exitCodes.usage : exitCodes.failed;
 }
 
 function describeError(error: unknown): { name: string; message: string; code: string } {

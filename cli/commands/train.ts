@@ -2,6 +2,7 @@ import { Command, Option } from "commander";
 import type { Flow } from "pushforward";
 import { PushforwardError } from "../../src/errors.ts";
 import { decimalWithin, nameList, solverOf, timeEncoding, wholeNumber, widthList } from "../arguments.ts";
+import { type CheckpointChoice, checkCheckpoints, checkpointOptions } from "../checkpoint.ts";
 import { type Context, type GpuChoice, Interrupted, printResult, withGpu } from "../context.ts";
 import { readCsv } from "../csv.ts";
 import { cosineWithWarmup } from "../learning-rate.ts";
@@ -11,9 +12,8 @@ import { splitRows } from "../split.ts";
 import { RunningMean } from "../statistics.ts";
 import { options } from "./shared-options.ts";
 
-interface TrainOptions extends GpuChoice {
+interface TrainOptions extends GpuChoice, CheckpointChoice {
   columns?: string[];
-  output: string;
   hidden: number[];
   activation: "silu" | "tanh" | "softplus" | "gelu" | "elu" | "relu" | "sin";
   time: "concat" | { fourier: number };
@@ -36,13 +36,16 @@ const examples = `
 The rows are shuffled by the seed and split into a training part and a held-out part; mean and scale of each column are
 fitted on the training part. At the end the held-out part's log-likelihood is printed in nats per row, in the units of
 the data, solved with N and with 2N steps: when the two differ by more than their standard error, use more steps.
-Ctrl-C stops at once and saves the flow as trained so far.
+While it trains, the loss of held-out rows is shown beside that of the batches: when it rises, the flow learns rows by heart.
+Ctrl-C stops at once and saves the flow as trained so far. With --checkpoint a training that was cut off, by whatever it was,
+goes on from its last checkpoint: the same command with --resume ends with the same bits as if nothing had happened.
 
 Examples:
   pushforward train places.csv --columns longitude,latitude -o flow.safetensors
   pushforward train places.csv --columns longitude,latitude -o flow.safetensors \\
       --hidden 128,128,128 --time fourier:4 --steps 20000 --learning-rate 2e-3
   pushforward train table.csv -o flow.safetensors --skip-invalid     all columns, incomplete rows left out
+  pushforward train places.csv -o flow.safetensors --checkpoint state.safetensors --resume
   cat table.csv | pushforward train - -o flow.safetensors --json`;
 
 export function trainCommand(context: Context): Command {
@@ -87,6 +90,9 @@ export function trainCommand(context: Context): Command {
     )
     .option("--holdout <share>", "share of the rows kept for the final log-likelihood", decimalWithin(0, 1, "[)"), 0.1)
     .option("--evaluation-steps <count>", "N, the solver steps of the final log-likelihood", wholeNumber(1), 20)
+    .option("--checkpoint <file>", "where the state of the training is kept, as a flow's file with more in it")
+    .option("--checkpoint-every <steps>", "training steps between two checkpoints", wholeNumber(1), 500)
+    .option("--resume", "go on from the file of --checkpoint where it is there; all else must be as it was", false)
     .addOption(options.seed("of the split, the initial weights and the batches"))
     .addOption(options.skipInvalid())
     .addOption(options.noHeader())
@@ -99,6 +105,7 @@ export function trainCommand(context: Context): Command {
 
 async function train(context: Context, source: string, o: TrainOptions): Promise<void> {
   const { signal, stderr } = context;
+  checkCheckpoints(o);
   const table = await readCsv(source === "-" ? (context.stdin as never) : source, {
     ...(o.columns && { columns: o.columns }),
     delimiter: o.delimiter,
@@ -121,7 +128,8 @@ async function train(context: Context, source: string, o: TrainOptions): Promise
     const flow = Flow.create(gpu, { velocity, seed: o.seed, normalization: fitNormalization(kept, dim) });
     try {
       stderr.write(`training ${count(flow.parameterCount)} parameters on ${gpu.info.description || gpu.info.vendor}\n`);
-      const training = await runTraining(context, flow, kept, o);
+      const checkpoints = await checkpointOptions(context, o, table.columns);
+      const training = await runTraining(context, flow, kept, held, o, checkpoints);
       await saveModel(flow, o.output, table.columns);
       if (signal.aborted) {
         throw new Interrupted(
@@ -137,7 +145,7 @@ async function train(context: Context, source: string, o: TrainOptions): Promise
         ...(evaluation && { heldOut: evaluation }),
       };
       printResult(context, o.json, result, [
-        `saved ${o.output}: loss ${training.loss.toFixed(4)} after ${count(training.step)} steps in ${duration(training.seconds)}`,
+        `saved ${o.output}: ${lossText(training)}${count(training.step)} steps in ${duration(training.seconds)}`,
         ...(evaluation ? describe(evaluation) : []),
       ]);
     } finally {
@@ -148,8 +156,10 @@ async function train(context: Context, source: string, o: TrainOptions): Promise
 
 interface TrainingSummary {
   step: number;
-  /** Mean over the last tenth of the logged losses, since one batch's loss is noisy. */
-  loss: number;
+  /** Mean over the last tenth of the logged losses, since one batch's loss is noisy; none when no step was left to do. */
+  loss?: number;
+  /** Of the held-out rows, with the weights that are saved. */
+  validationLoss?: number;
   seconds: number;
 }
 
@@ -157,13 +167,18 @@ async function runTraining(
   context: Context,
   flow: Flow,
   data: Float32Array,
+  held: Float32Array,
   o: TrainOptions,
+  checkpoints: Awaited<ReturnType<typeof checkpointOptions>>,
 ): Promise<TrainingSummary> {
   const { trainFlowMatching } = await import("pushforward");
   const progress = startProgress(context, "training", o.steps);
   const started = performance.now();
   const losses: number[] = [];
   let step = 0;
+  let validationLoss: number | undefined;
+  // Often enough that Ctrl-C can say how far it came.
+  const logEvery = Math.min(50, Math.max(1, Math.floor(o.steps / 200)));
   try {
     for await (const report of trainFlowMatching(flow, data, {
       steps: o.steps,
@@ -172,14 +187,21 @@ async function runTraining(
       coupling: o.coupling,
       ...(o.ema > 0 && { ema: o.ema }),
       seed: o.seed,
-      // Often enough that Ctrl-C can say how far it came.
-      logEvery: Math.min(50, Math.max(1, Math.floor(o.steps / 200))),
+      logEvery,
+      ...(held.length > 0 && {
+        validation: { data: held, every: 10 * logEvery, samples: Math.min(4096, held.length / flow.dim) },
+      }),
+      ...checkpoints,
       signal: context.signal,
     })) {
       step = report.step;
       losses.push(report.loss);
-      progress.update(step, `loss ${report.loss.toFixed(4)}`);
+      validationLoss = report.validationLoss ?? validationLoss;
+      const onHeldOut = validationLoss === undefined ? "" : ` · held-out ${validationLoss.toFixed(4)}`;
+      progress.update(step, `loss ${report.loss.toFixed(4)}${onHeldOut}`);
     }
+    // A checkpoint may be one of the last step: then there was none left to tell of.
+    step = o.steps;
   } catch (error) {
     // Ctrl-C: the caller saves what was learned. Everything else is a fault.
     if (!context.signal.aborted) throw error;
@@ -189,9 +211,16 @@ async function runTraining(
   const last = losses.slice(-Math.ceil(losses.length / 10));
   return {
     step,
-    loss: last.reduce((sum, loss) => sum + loss, 0) / last.length,
+    ...(last.length > 0 && { loss: last.reduce((sum, loss) => sum + loss, 0) / last.length }),
+    ...(validationLoss !== undefined && { validationLoss }),
     seconds: (performance.now() - started) / 1000,
   };
+}
+
+function lossText({ loss, validationLoss }: TrainingSummary): string {
+  if (loss === undefined) return "";
+  const onHeldOut = validationLoss === undefined ? "" : `, of held-out rows ${validationLoss.toFixed(4)},`;
+  return `loss ${loss.toFixed(4)}${onHeldOut} after `;
 }
 
 interface Evaluation {

@@ -1,4 +1,7 @@
 import { strict as assert } from "node:assert";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { watch } from "node:fs";
 import { cp, mkdir, readFile, writeFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { join } from "node:path";
@@ -177,6 +180,34 @@ export const checks = [
       const file = join(project.folder, "node_modules", "pushforward", project.manifest.bin.pushforward);
       const help = await execFully(process.execPath, [file, "--help"], { cwd: project.folder });
       for (const command of ["train", "sample", "log-prob", "plot", "info"]) assert.ok(help.includes(command), help);
+    },
+  },
+  {
+    name: "the installed command line resumes a training that was killed, with the same bytes in the end",
+    run: async (project) => {
+      const file = join(project.folder, "node_modules", "pushforward", project.manifest.bin.pushforward);
+      const folder = join(project.folder, "killed");
+      await mkdir(folder);
+      const points = Array.from({ length: 300 }, (_, i) => `${Math.cos(i)},${Math.sin(2 * i)}`);
+      await writeFile(join(folder, "data.csv"), `a,b\n${points.join("\n")}\n`);
+      const { env } = await adapterEnvironment();
+      const options = { cwd: folder, env: { ...process.env, ...env } };
+      const words = (name) =>
+        `train data.csv -o ${name} --checkpoint ${name}.state --steps 40 --batch-size 64 --hidden 16 --checkpoint-every 7`;
+      const train = (name, ...more) => execFully(process.execPath, [file, ...words(name).split(" "), ...more], options);
+      const unlink = await link(project.folder, "webgpu");
+      await train("whole");
+      const cut = spawn(process.execPath, [file, ...words("cut").split(" ")], { ...options, stdio: "ignore" });
+      const watcher = watch(folder, (_, name) => {
+        if (name === "cut.state") cut.kill("SIGKILL");
+      });
+      await once(cut, "exit");
+      watcher.close();
+      await train("cut", "--resume").finally(unlink);
+      for (const end of ["", ".state"]) {
+        const [whole, resumed] = await Promise.all(["whole", "cut"].map((name) => readFile(join(folder, name + end))));
+        assert.ok(whole.equals(resumed), `the resumed training wrote other bytes to cut${end}`);
+      }
     },
   },
   { name: "types check in a project with moduleResolution node16", run: (project) => typeCheck(project, "node16") },

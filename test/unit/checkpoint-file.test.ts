@@ -1,0 +1,89 @@
+import { spawn } from "node:child_process";
+import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { PassThrough } from "node:stream";
+import { pathToFileURL } from "node:url";
+import { build } from "esbuild";
+import { expect, test } from "vitest";
+import { checkCheckpoints, checkpointOptions } from "../../cli/checkpoint.ts";
+import { readModel } from "../../cli/model.ts";
+import { encodeSafetensors } from "../../src/io/safetensors.ts";
+
+async function inFolder(work: (folder: string) => Promise<void>): Promise<void> {
+  const folder = await mkdtemp(join(tmpdir(), "pushforward-checkpoint-"));
+  try {
+    await work(folder);
+  } finally {
+    await rm(folder, { recursive: true });
+  }
+}
+
+/** Runs a program that writes to `path` as checkpoints are written, and kills it where it says "now". Resolves to the signal. */
+async function killed(folder: string, program: string): Promise<string | null> {
+  const library = join(folder, "files.mjs");
+  await build({ entryPoints: ["cli/files.ts"], bundle: true, platform: "node", format: "esm", outfile: library });
+  const main = join(folder, "main.mjs");
+  const imports = `import { GrowingFile, writeWhole } from ${JSON.stringify(pathToFileURL(library).href)};`;
+  await writeFile(main, `${imports}\nconst path = ${JSON.stringify(join(folder, "state"))};\n${program}`);
+  const child = spawn(process.execPath, [main], { stdio: ["ignore", "pipe", "inherit"] });
+  return new Promise((resolve, reject) => {
+    child.on("error", reject);
+    child.stdout.on("data", (text) => {
+      if (String(text).includes("now")) child.kill("SIGKILL");
+    });
+    child.on("exit", (_, signal) => resolve(signal));
+  });
+}
+
+test("a program that is killed in the middle of a write leaves the old file whole", () =>
+  inFolder(async (folder) => {
+    await writeFile(join(folder, "state"), "old");
+    const half = `
+      const file = await GrowingFile.create(path);
+      await file.write("n");
+      console.log("now");
+      setInterval(() => {}, 1000);`;
+    expect(await killed(folder, half)).toBe("SIGKILL");
+    expect(await readFile(join(folder, "state"), "utf8")).toBe("old");
+    expect((await readdir(folder)).filter((name) => /^\.state\..*\.partial$/.test(name))).toHaveLength(1);
+  }));
+
+test("a program that is killed at any moment of many writes leaves one of the contents, never a part", () =>
+  inFolder(async (folder) => {
+    const many = `
+      for (let i = 0; ; i++) {
+        await writeWhole(path, String(i % 10).repeat(100_003));
+        if (i === 5) console.log("now");
+      }`;
+    expect(await killed(folder, many)).toBe("SIGKILL");
+    expect(await readFile(join(folder, "state"), "utf8")).toMatch(/^(\d)\1{100002}$/);
+  }));
+
+const choice = { checkpointEvery: 5, resume: false, output: "flow.safetensors" };
+
+test("checkpoint options that do not go together are told", () => {
+  expect(() => checkCheckpoints({ ...choice, resume: true })).toThrow("--checkpoint <file>");
+  expect(() => checkCheckpoints({ ...choice, checkpoint: "./flow.safetensors" })).toThrow("a file of its own");
+  expect(() => checkCheckpoints({ ...choice, checkpoint: "state", resume: true })).not.toThrow();
+});
+
+test("a checkpoint is written with its columns, and found again by --resume", () =>
+  inFolder(async (folder) => {
+    const stderr = new PassThrough();
+    const output = { stdout: new PassThrough(), stderr };
+    const checkpoint = join(folder, "state.safetensors");
+    expect(await checkpointOptions(output, choice, ["a"])).toEqual({});
+    const first = await checkpointOptions(output, { ...choice, checkpoint, resume: true }, ["a", "b"]);
+    expect(first).toMatchObject({ checkpoint: { every: 5 } });
+    expect(first.resume).toBeUndefined();
+    expect(String(stderr.read())).toContain("starting from the first step");
+    const metadata = { "pushforward.training": JSON.stringify({ step: 1234 }) };
+    await first.checkpoint?.save(encodeSafetensors({ w: { shape: [1], data: Float32Array.of(3) } }, metadata), 1234);
+    expect(await readdir(folder)).toEqual(["state.safetensors"]);
+    const { bytes, columns } = await readModel(checkpoint);
+    expect(columns).toEqual(["a", "b"]);
+    const again = await checkpointOptions(output, { ...choice, checkpoint, resume: true }, ["a", "b"]);
+    expect(again.resume).toEqual(bytes);
+    expect(String(stderr.read())).toContain("1,234 steps done");
+  }));
