@@ -72,6 +72,7 @@ async function bundles(out) {
     ...common,
     entryPoints: {
       index: "src/index.ts",
+      paths: "src/path/entry.ts",
       "provider-node": "src/gpu/provider-node.ts",
       "provider-deno": "src/gpu/provider-deno.ts",
       "provider-navigator": "src/gpu/provider-navigator.ts",

@@ -410,12 +410,16 @@ add("histogram with local bins", () => histogramKernel({ bins: 12 }));
 for (const source of ["gaussian", "uniform"] as const) {
   for (const labels of [false, true]) {
     add(`flow-matching batch, ${source} source${labels ? ", labels and context" : ""}`, () =>
-      batchKernel({ source, fourier: labels ? 3 : 0, labels, context: labels }),
+      batchKernel({ source, fourier: labels ? 3 : 0, labels, context: labels, table: false }),
+    );
+    add(`flow-matching batch of a path by table, ${source} source${labels ? ", labels and context" : ""}`, () =>
+      batchKernel({ source, fourier: labels ? 3 : 0, labels, context: labels, table: true }),
     );
   }
 }
 for (const fourier of [0, 3]) {
-  add(`given flow-matching batch, ${fourier} frequencies`, () => givenBatchKernel({ fourier }));
+  add(`given flow-matching batch, ${fourier} frequencies`, () => givenBatchKernel({ fourier, path: false }));
+  add(`given flow-matching batch of a path, ${fourier} frequencies`, () => givenBatchKernel({ fourier, path: true }));
 }
 add("flow-matching residual", () => residualKernel({}));
 for (const flag of [false, true]) {

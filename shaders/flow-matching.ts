@@ -9,8 +9,17 @@ const signature = "(@builtin(global_invocation_id) id: vec3u)";
 const sample = wgsl`let p = id.x;
   if (p >= params.capacity) { return; }`;
 
-/** Text that writes x_t = t x_1 + (1 − t) x_0 and the target x_1 − x_0 of dimension i; in: time, start, end. */
-const pathRow = wgsl`
+/**
+ * Text that writes x_t = α x_1 + σ x_0 and the target α̇ x_1 + σ̇ x_0 of dimension i; in: start, end and either time, for the straight
+ * path α = t, σ = 1 − t, or path = (α, σ, α̇, σ̇).
+ */
+const pathRow = (isTable: boolean) =>
+  isTable
+    ? wgsl`
+    inputs[i * params.capacity + p] = fma(path.x, end, path.y * start);
+    targets[i * params.capacity + p] = fma(path.z, end, path.w * start);
+`
+    : wgsl`
     inputs[i * params.capacity + p] = fma(time, end, (1.0 - time) * start);
     targets[i * params.capacity + p] = end - start;
 `;
@@ -20,14 +29,16 @@ export interface BatchShape {
   readonly fourier: number;
   readonly labels: boolean;
   readonly context: boolean;
+  /** Whether the path is a table of coefficients at 2^16 times, of which each sample draws one; else it is the straight one. */
+  readonly table: boolean;
 }
 
 /**
  * Draws a flow-matching batch: a row x_1 of the data, x_0 from the source and t uniform per sample, all from the sample's number
- * since the start of training; writes the network's input rows at x_t = t x_1 + (1 − t) x_0 and the target x_1 − x_0
- * (conditional optimal-transport path; Lipman et al. 2024, §4.6).
+ * since the start of training; writes the network's input rows at x_t and the target, the velocity of the pair
+ * (Lipman et al. 2024, §4.6 and §4.8).
  */
-export const batchKernel = oncePerShape<BatchShape>(({ source, fourier, labels, context }) => ({
+export const batchKernel = oncePerShape<BatchShape>(({ source, fourier, labels, context, table }) => ({
   label: "flow-matching batch",
   entryPoint: "draw_batch",
   bindings: [
@@ -38,6 +49,7 @@ export const batchKernel = oncePerShape<BatchShape>(({ source, fourier, labels, 
     "write",
     ...(labels ? (["read"] as const) : []),
     ...(context ? (["read"] as const) : []),
+    ...(table ? (["read"] as const) : []),
   ],
   code: wgsl`
 struct Params {
@@ -57,6 +69,9 @@ struct Params {
 #if ${context}
 @group(0) @binding(${labels ? 6 : 5}) var<storage, read> context: array<f32>;
 #endif
+#if ${table}
+@group(0) @binding(${5 + Number(labels) + Number(context)}) var<storage, read> path_table: array<vec4f>;
+#endif
 ${random}
 
 @compute @workgroup_size(${batchWorkgroup})
@@ -66,7 +81,13 @@ fn draw_batch${signature} {
   let high = params.first_high + select(0u, 1u, low < p);
   let key = vec2u(params.key_low, params.key_high);
   let data_row = random_index(philox(vec4u(low, high, 0u, params.stream_index), key).x, params.rows);
-  let time = uniform01(philox(vec4u(low, high, 0u, params.stream_time), key).x);
+  let time_bits = philox(vec4u(low, high, 0u, params.stream_time), key).x;
+#if ${table}
+  let path = path_table[time_bits >> 16u];
+  let time = (f32(time_bits >> 16u) + 0.5) * 0x1p-16f;
+#else
+  let time = uniform01(time_bits);
+#endif
   for (var first = 0u; first < params.dim; first += 4u) {
     let bits = philox(vec4u(low, high, first / 4u, params.stream_source), key);
 #if ${source === "gaussian"}
@@ -84,7 +105,7 @@ fn draw_batch${signature} {
       let start = fma(b - a, draws[j], a);
 #endif
       let end = (data[data_row * params.dim + i] - constants[i]) / constants[params.dim + i];
-      ${pathRow}
+      ${pathRow(table)}
     }
   }
   ${timeRows(fourier)}
@@ -107,12 +128,16 @@ fn draw_batch${signature} {
 `,
 }));
 
-/** The same rows from given x_0, x_1 ([n][dim]) and t ([n]); padding repeats the last sample. */
-export const givenBatchKernel = oncePerShape<{ readonly fourier: number }>(({ fourier }) => ({
-  label: "given flow-matching batch",
-  entryPoint: "given_batch",
-  bindings: ["params", "read", "read", "read", "write", "write"],
-  code: wgsl`
+/**
+ * The same rows from given x_0, x_1 ([n][dim]) and t ([n]), on the straight path or, with `path`, on one whose coefficients are given for
+ * each sample; padding repeats the last sample.
+ */
+export const givenBatchKernel = oncePerShape<{ readonly fourier: number; readonly path: boolean }>(
+  ({ fourier, path }) => ({
+    label: "given flow-matching batch",
+    entryPoint: "given_batch",
+    bindings: ["params", "read", "read", "read", "write", "write", ...(path ? (["read"] as const) : [])],
+    code: wgsl`
 struct Params { capacity: u32, dim: u32, count: u32 }
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> starts: array<f32>;
@@ -120,6 +145,9 @@ struct Params { capacity: u32, dim: u32, count: u32 }
 @group(0) @binding(3) var<storage, read> times: array<f32>;
 @group(0) @binding(4) var<storage, read_write> inputs: array<f32>;
 @group(0) @binding(5) var<storage, read_write> targets: array<f32>;
+#if ${path}
+@group(0) @binding(6) var<storage, read> coefficients: array<vec4f>;
+#endif
 ${fourier > 0 ? sinCosTwoPi : ""}
 
 @compute @workgroup_size(${batchWorkgroup})
@@ -127,15 +155,19 @@ fn given_batch${signature} {
   ${sample}
   let q = min(p, params.count - 1u);
   let time = times[q];
+#if ${path}
+  let path = coefficients[q];
+#endif
   for (var i = 0u; i < params.dim; i++) {
     let start = starts[q * params.dim + i];
     let end = ends[q * params.dim + i];
-    ${pathRow}
+    ${pathRow(path)}
   }
   ${timeRows(fourier)}
 }
 `,
-}));
+  }),
+);
 
 /** Residual r = u − target: squares [capacity] = Σ_i r_i² and ubar = 2 r/(n dim), the gradient of the mean square. Padding counts nothing. */
 export const residualKernel = oncePerShape<Record<never, never>>(() => ({

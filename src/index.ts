@@ -32,6 +32,7 @@ export type { GpuInfo, GpuOptions } from "./gpu/adapter.ts";
 export { type Gpu, openGpu } from "./gpu/gpu.ts";
 export { decodeSafetensors, encodeSafetensors } from "./io/safetensors.ts";
 export type { Solver } from "./ode/grid.ts";
+export type { Path, PathName } from "./path/names.ts";
 export type { Progress, RunOptions } from "./schedule/job.ts";
 export type { CheckpointOptions } from "./train/checkpoint.ts";
 export {

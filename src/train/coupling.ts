@@ -8,12 +8,18 @@ import { assign } from "./assignment.ts";
  */
 export const couplingGroup = 64;
 
-/** The pairs of one batch: starts x_0 and ends x_1 [n, dim] in the flow's own space, and times [n]. */
+/** The pairs of one batch: starts x_0 and ends x_1 [n, dim] in the flow's own space, times and, where there are classes, labels [n]. */
 export interface CoupledBatch {
   readonly starts: Float32Array;
   readonly ends: Float32Array;
   readonly times: Float32Array;
+  readonly labels?: Uint32Array;
+  /** Σ |x_1 − x_0|² over the batch, of these pairs and of the independent ones that they were made from. */
+  readonly cost: { readonly coupled: number; readonly independent: number };
 }
+
+/** The label of a sample that is trained without its class. */
+const noLabel = 0xffffffff;
 
 export interface CouplingOptions {
   readonly dim: number;
@@ -21,27 +27,57 @@ export interface CouplingOptions {
   readonly source: SourceSpec;
   /** Data in the flow's own space, [rows, dim]. */
   readonly data: Float32Array;
+  /** Class of each row. */
+  readonly labels?: Uint32Array | undefined;
+  /** Probability with which a sample loses its label, behind the pairing. */
+  readonly labelDropout?: number;
 }
 
 /**
- * Samples `first` … `first` + `count` − 1 of training, drawn as the device draws them; within each group of 64 the ends are then
+ * Samples `first` … `first` + `count` − 1 of training, drawn as the device draws them; within groups of 64 the ends are then
  * exchanged so that Σ |x_1 − x_0|² is least: minibatch optimal transport (Pooladian et al. 2023; Tong et al. 2024, §3.2).
+ * With labels the groups are of one class each: pairs across classes would give every class a source of its own (Cheng & Schwing 2025).
  */
-export function coupledBatch({ dim, key, source, data }: CouplingOptions, first: number, count: number): CoupledBatch {
+export function coupledBatch(o: CouplingOptions, first: number, count: number): CoupledBatch {
+  const { dim, key, source, data, labels, labelDropout = 0 } = o;
   const starts = drawStarts(source, dim, key, first, count);
   const ends = new Float32Array(count * dim);
   const rows = data.length / dim;
   const words = new Uint32Array(4);
+  const own = new Uint32Array(count);
+  const members = new Map<number, number[]>();
   for (let i = 0; i < count; i++) {
     const particle = first + i;
     philox(particle >>> 0, Math.floor(particle / 2 ** 32), 0, streams.batchIndex, key, words);
     const row = randomIndex(words[0] ?? 0, rows);
     ends.set(data.subarray(row * dim, (row + 1) * dim), i * dim);
+    const label = labels?.[row] ?? noLabel;
+    own[i] = label;
+    const list = members.get(label);
+    if (list) list.push(i);
+    else members.set(label, [i]);
   }
-  for (let group = 0; group < count; group += couplingGroup) {
-    pairGroup(starts, ends, dim, group, Math.min(couplingGroup, count - group));
-  }
-  return { starts, ends, times: uniforms(key, streams.batchTime, first, count, 1) };
+  const independent = transportCost(starts, ends);
+  for (const list of members.values())
+    for (let group = 0; group < list.length; group += couplingGroup)
+      pairGroup(starts, ends, dim, list.slice(group, group + couplingGroup));
+  const times = uniforms(key, streams.batchTime, first, count, 1);
+  const cost = { coupled: transportCost(starts, ends), independent };
+  if (!labels) return { starts, ends, times, cost };
+  const dropped = uniforms(key, streams.labelDropout, first, count, 1);
+  return {
+    starts,
+    ends,
+    times,
+    cost,
+    labels: own.map((label, i) => ((dropped[i] ?? 1) <= labelDropout ? noLabel : label)),
+  };
+}
+
+function transportCost(starts: Float32Array, ends: Float32Array): number {
+  let sum = 0;
+  for (let i = 0; i < starts.length; i++) sum += ((ends[i] ?? 0) - (starts[i] ?? 0)) ** 2;
+  return sum;
 }
 
 function drawStarts(source: SourceSpec, dim: number, key: Key, first: number, count: number): Float32Array {
@@ -56,18 +92,16 @@ function drawStarts(source: SourceSpec, dim: number, key: Key, first: number, co
 }
 
 /** Σ |x_1 − x_0|² over a permutation is a constant minus 2 Σ x_0·x_1, so the cost is −x_0·x_1. */
-function pairGroup(starts: Float32Array, ends: Float32Array, dim: number, group: number, size: number): void {
+function pairGroup(starts: Float32Array, ends: Float32Array, dim: number, members: readonly number[]): void {
+  const size = members.length;
   const cost = new Float64Array(size * size);
-  for (let i = 0; i < size; i++) {
-    for (let j = 0; j < size; j++) {
+  for (const [i, a] of members.entries()) {
+    for (const [j, b] of members.entries()) {
       let product = 0;
-      for (let k = 0; k < dim; k++)
-        product += (starts[(group + i) * dim + k] ?? 0) * (ends[(group + j) * dim + k] ?? 0);
+      for (let k = 0; k < dim; k++) product += (starts[a * dim + k] ?? 0) * (ends[b * dim + k] ?? 0);
       cost[i * size + j] = -product;
     }
   }
-  const original = ends.slice(group * dim, (group + size) * dim);
-  for (const [i, j] of assign(cost, size).entries()) {
-    ends.set(original.subarray(j * dim, (j + 1) * dim), (group + i) * dim);
-  }
+  const original = members.map((member) => ends.slice(member * dim, (member + 1) * dim));
+  for (const [i, j] of assign(cost, size).entries()) ends.set(original[j] ?? [], (members[i] ?? 0) * dim);
 }

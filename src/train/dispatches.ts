@@ -18,7 +18,14 @@ export function planBatch(o: {
   first: number;
   key: readonly [number, number];
   labelDropout: number;
-  names: { data: string; constants: string; labels?: string | undefined; context?: string | undefined };
+  names: {
+    data: string;
+    constants: string;
+    labels?: string | undefined;
+    context?: string | undefined;
+    /** Coefficients of a path other than the straight one. */
+    table?: string | undefined;
+  };
 }): Dispatch {
   const { velocity, names } = o;
   const labels = names.labels !== undefined;
@@ -28,8 +35,9 @@ export function planBatch(o: {
       fourier: fourierOf(velocity),
       labels,
       context: names.context !== undefined,
+      table: names.table !== undefined,
     }),
-    buffers: [names.data, names.constants, "h0", "target", names.labels, names.context].filter(
+    buffers: [names.data, names.constants, "h0", "target", names.labels, names.context, names.table].filter(
       (name) => name !== undefined,
     ),
     params: packParams([
@@ -59,11 +67,12 @@ export function planGivenBatch(o: {
   velocity: MlpVelocity;
   capacity: number;
   count: number;
-  names: { starts: string; ends: string; times: string };
+  names: { starts: string; ends: string; times: string; path?: string | undefined };
 }): Dispatch {
+  const { starts, ends, times, path } = o.names;
   return {
-    kernel: givenBatchKernel({ fourier: fourierOf(o.velocity) }),
-    buffers: [o.names.starts, o.names.ends, o.names.times, "h0", "target"],
+    kernel: givenBatchKernel({ fourier: fourierOf(o.velocity), path: path !== undefined }),
+    buffers: [starts, ends, times, "h0", "target", ...(path ? [path] : [])],
     params: packParams([u32(o.capacity), u32(o.velocity.dim), u32(o.count)]),
     workgroups: [Math.ceil(o.capacity / batchWorkgroup)],
     flops: o.capacity * 6 * o.velocity.dim,

@@ -4,12 +4,13 @@ import type { TrainingOptions, TrainingPlan } from "./options.ts";
 /** What decides the bits of a training, as plain values under the names that messages use; one that is not set is left out. */
 export type Fingerprint = Record<string, string | number | boolean>;
 
-/** Names of plans that users know by another one, or that decide nothing: the data's rows and the seed are compared as they are. */
+/** Names of plans that users know by another one, or that decide nothing by themselves: the data's rows, the seed and a path's numbers are compared. */
 const named: Record<string, string | undefined> = {
   key: undefined,
   rows: undefined,
   steps: undefined,
   logEvery: undefined,
+  path: undefined,
   settings: "optimizer",
   coupled: "optimal-transport coupling",
 };

@@ -2,6 +2,9 @@ import type { Flow } from "../flow/flow.ts";
 import { particleMultiple } from "../flow/trajectory.ts";
 import type { Arena } from "../gpu/arena.ts";
 import type { Dispatch } from "../gpu/kernel.ts";
+import { planConditionRows } from "../kernels/stages.ts";
+import { checkPath, coefficientsAt, partTime, pathTable } from "../path/paths.ts";
+import { timeInputs } from "../velocity/mlp.ts";
 import { backwardOf } from "./backward.ts";
 import { gradientBuffers, residualBuffers } from "./buffers.ts";
 import { type CouplingOptions, coupledBatch } from "./coupling.ts";
@@ -32,6 +35,7 @@ function flowMatchingTask(
   const { labels, context } = options;
   const capacity = Math.ceil(batchSize / particleMultiple) * particleMultiple;
   const backward = backwardOf(flow, velocity);
+  const table = plan.path && pathTable("trainFlowMatching", checkPath("trainFlowMatching", plan.path));
   const { mean, scale } = affineRows(flow);
   const constants = Float32Array.of(...mean, ...scale, ...flow.source.rows);
   const pairs: CouplingOptions | undefined = plan.coupled
@@ -40,22 +44,50 @@ function flowMatchingTask(
         key: plan.key,
         source: flow.source,
         data: data.map((value, i) => (value - (mean[i % dim] ?? 0)) / (scale[i % dim] ?? 1)),
+        labels,
+        labelDropout: plan.labelDropout,
       }
     : undefined;
+  const transport = { coupled: 0, independent: 0, samples: 0 };
 
   /** Pairs by optimal transport are drawn and matched on the host. */
-  function pairedBatch(pairing: CouplingOptions, step: number, arena: Arena): Dispatch {
+  function pairedBatch(pairing: CouplingOptions, step: number, arena: Arena): Dispatch[] {
     const drawn = coupledBatch(pairing, step * batchSize, batchSize);
-    for (const name of ["starts", "ends", "times"] as const) {
-      flow.gpu.device.queue.writeBuffer(arena.buffer(name), 0, drawn[name] as Float32Array<ArrayBuffer>);
-    }
-    const names = { starts: "starts", ends: "ends", times: "times" };
-    return planGivenBatch({ velocity, capacity, count: batchSize, names });
+    transport.coupled += drawn.cost.coupled;
+    transport.independent += drawn.cost.independent;
+    transport.samples += batchSize;
+    const { starts, ends } = drawn;
+    const times = table ? drawn.times.map(partTime) : drawn.times;
+    const own = drawn.labels && { labels: drawn.labels };
+    const given = { starts, ends, times, ...own, ...(table && { path: coefficientsAt(table, times) }) };
+    for (const [name, values] of Object.entries(given))
+      flow.gpu.device.queue.writeBuffer(arena.buffer(name), 0, values as Float32Array<ArrayBuffer>);
+    const names = { starts: "starts", ends: "ends", times: "times", path: table && "path" };
+    const condition = planConditionRows({
+      capacity,
+      count: batchSize,
+      row: dim + timeInputs(velocity),
+      classes: velocity.classes,
+      context: 0,
+      input: "h0",
+      labels: drawn.labels && "labels",
+    });
+    return [
+      planGivenBatch({ velocity, capacity, count: batchSize, names }),
+      ...(velocity.classes > 0 ? [condition] : []),
+    ];
   }
 
   return {
     what: "trainFlowMatching",
-    fingerprint: () => fingerprint(flow, data, options, plan, { training: "trainFlowMatching" }),
+    ...(pairs && {
+      figures() {
+        const { coupled, independent, samples } = transport;
+        Object.assign(transport, { coupled: 0, independent: 0, samples: 0 });
+        return { transportCost: { coupled: coupled / samples, independent: independent / samples } };
+      },
+    }),
+    fingerprint: () => fingerprint(flow, data, options, plan, { training: "trainFlowMatching", path: table }),
     validator: (validation) =>
       flowMatchingValidator(flow, validation, options, plan, (...own) => flowMatchingTask(flow, ...own)),
     backward,
@@ -70,30 +102,35 @@ function flowMatchingTask(
             { name: "starts", bytes: batchSize * dim * 4 },
             { name: "ends", bytes: batchSize * dim * 4 },
             { name: "times", bytes: batchSize * 4 },
+            ...(table ? [{ name: "path", bytes: batchSize * 16 }] : []),
           ]
         : []),
-      ...(labels ? [{ name: "labels", bytes: labels.byteLength, data: labels }] : []),
+      ...(table && !plan.coupled ? [{ name: "table", bytes: table.byteLength, data: table }] : []),
+      ...(labels && plan.coupled ? [{ name: "labels", bytes: batchSize * 4 }] : []),
+      ...(labels && !plan.coupled ? [{ name: "labels", bytes: labels.byteLength, data: labels }] : []),
       ...(context ? [{ name: "context", bytes: context.byteLength, data: context }] : []),
     ],
-    batch: (step, arena) => [
+    batch: (step, arena) =>
       pairs
         ? pairedBatch(pairs, step, arena)
-        : planBatch({
-            velocity,
-            source: flow.source.kind,
-            capacity,
-            rows: plan.rows,
-            first: step * batchSize,
-            key: plan.key,
-            labelDropout: plan.labelDropout,
-            names: {
-              data: "data",
-              constants: "constants",
-              labels: labels && "labels",
-              context: context && "context",
-            },
-          }),
-    ],
+        : [
+            planBatch({
+              velocity,
+              source: flow.source.kind,
+              capacity,
+              rows: plan.rows,
+              first: step * batchSize,
+              key: plan.key,
+              labelDropout: plan.labelDropout,
+              names: {
+                data: "data",
+                constants: "constants",
+                labels: labels && "labels",
+                context: context && "context",
+                table: table && "table",
+              },
+            }),
+          ],
     gradient: (maxFlops) => [
       ...backward.residual({ capacity, count: batchSize, maxFlops }),
       planSum({ count: capacity, scale: 1 / (batchSize * dim), add: true, from: "squares", to: "loss" }),

@@ -6,6 +6,7 @@ import { Arena } from "../gpu/arena.ts";
 import type { Dispatch } from "../gpu/kernel.ts";
 import { planConditionRows } from "../kernels/stages.ts";
 import { checkKeys, show } from "../options.ts";
+import { checkPath, coefficients, type Path, type PathName } from "../path/paths.ts";
 import { flopsPerDispatch } from "../schedule/pacer.ts";
 import { conditionInputs, parameterCount, timeInputs } from "../velocity/mlp.ts";
 import { backwardOf } from "./backward.ts";
@@ -23,6 +24,8 @@ export interface FlowMatchingBatch {
   t: Float32Array;
   labels?: Uint32Array;
   context?: Float32Array;
+  /** Default: the straight one, as in training. */
+  path?: PathName | Path;
 }
 
 const what = "flowMatchingGradients";
@@ -34,7 +37,7 @@ export async function givenBatchGradients(
 ): Promise<{ loss: number; gradients: Record<string, Float32Array> }> {
   const velocity = trainableVelocity(what, flow);
   const { dim } = velocity;
-  checkKeys(what, batch, ["x0", "x1", "t", "labels", "context"]);
+  checkKeys(what, batch, ["x0", "x1", "t", "labels", "context", "path"]);
   const count = particleCount(what, "x0", batch.x0, dim);
   if (count === 0) throw invalid(`${what}: x0 is empty, but a mean needs at least one row`);
   if (count > largestBatch)
@@ -48,6 +51,7 @@ export async function givenBatchGradients(
   for (const name of ["x0", "x1"] as const) checkAllFinite(what, name, batch[name], dim);
   checkAllFinite(what, "t", batch.t, 1);
   const conditions = checkConditions(what, batch, count, velocity);
+  const path = batch.path === undefined ? undefined : coefficients(what, checkPath(what, batch.path), batch.t);
 
   const { gpu } = flow;
   const capacity = Math.ceil(count / particleMultiple) * particleMultiple;
@@ -66,11 +70,17 @@ export async function givenBatchGradients(
       ...(conditions.context
         ? [{ name: "context", bytes: conditions.context.byteLength, data: conditions.context }]
         : []),
+      ...(path ? [{ name: "path", bytes: path.byteLength, data: path }] : []),
       { name: "loss", bytes: 4 },
     ]);
     const dispatches: Dispatch[] = [
       ...planPackings(backward),
-      planGivenBatch({ velocity, capacity, count, names: { starts: "starts", ends: "ends", times: "times" } }),
+      planGivenBatch({
+        velocity,
+        capacity,
+        count,
+        names: { starts: "starts", ends: "ends", times: "times", path: path && "path" },
+      }),
     ];
     if (conditionInputs(velocity) > 0) {
       dispatches.push(

@@ -26,6 +26,11 @@ export interface TrainingStep {
   learningRate: number;
   samplesPerSecond: number;
   /**
+   * With optimal-transport pairs: the mean of |x_1 − x_0|² over the pairs since the last step told, and what it would be for
+   * independent ones, in the flow's own space.
+   */
+  transportCost?: { coupled: number; independent: number };
+  /**
    * With the option `validation`, where it was due: the loss of that data with the weights that the training would end with now,
    * their moving average where there is one. Flow matching: over draws that stay the same; maximum likelihood: the mean over all
    * rows, in nats, NaN when log p of one is not finite.
@@ -44,6 +49,8 @@ export interface TrainingTask {
   batch(step: number, arena: Arena): Dispatch[] | Promise<Dispatch[]>;
   /** From the batch to "partials", and the batch's loss added to "loss". The same in every step. */
   gradient(maxFlops: number): Dispatch[];
+  /** More figures of the steps since they were last asked for. */
+  figures?(): Partial<TrainingStep>;
   /** What decides the bits of the run. */
   fingerprint(): Promise<Fingerprint>;
   validator(validation: ValidationOptions): Validator;
@@ -160,7 +167,7 @@ export async function* trainingLoop(
         pacer.check();
         const loss = meanLoss(sum, sinceLog, done);
         const samplesPerSecond = (timed * batchSize) / Math.max(1e-9, (performance.now() - logged) / 1000);
-        told = { step: done, loss, learningRate, samplesPerSecond };
+        told = { step: done, loss, learningRate, samplesPerSecond, ...task.figures?.() };
         sinceLog = 0;
         timed = 0;
       }

@@ -2,6 +2,7 @@ import { invalid, PushforwardError } from "../errors.ts";
 import type { Flow } from "../flow/flow.ts";
 import { checkAllFinite, checkConditions, checkRunOptions } from "../flow/options.ts";
 import { checkFinite, checkInteger, checkKeys, checkWord, show } from "../options.ts";
+import { type Path, type PathName, pathNames } from "../path/names.ts";
 import { seedKey } from "../random/philox.ts";
 import type { Progress } from "../schedule/job.ts";
 import type { MlpVelocity } from "../velocity/mlp.ts";
@@ -54,9 +55,12 @@ export interface TrainingOptions {
 }
 
 export interface FlowMatchingOptions extends TrainingOptions {
-  /** Default `"conditional-optimal-transport"`: x_t = t x_1 + (1 − t) x_0. */
-  path?: "conditional-optimal-transport";
-  /** Default `"independent"`; `"optimal-transport"` pairs noise and data within groups of 64 samples. */
+  /**
+   * Default `"conditional-optimal-transport"`: x_t = t x_1 + (1 − t) x_0. Others by name, `polynomialPath` of "pushforward/paths", or
+   * four functions of your own; they are trained at 65,536 times, the middles of equal parts of (0, 1).
+   */
+  path?: PathName | Path;
+  /** Default `"independent"`; `"optimal-transport"` pairs noise and data within groups of 64 samples, with labels of one class. */
   coupling?: "independent" | "optimal-transport";
   /** Probability with which a sample loses its label, so that the null class is trained for guidance. Default 0. */
   labelDropout?: number;
@@ -75,6 +79,8 @@ export interface TrainingPlan {
 }
 
 export interface FlowMatchingPlan extends TrainingPlan {
+  /** A path other than the straight one. */
+  readonly path: PathName | Path | undefined;
   readonly labelDropout: number;
   /** Whether samples are paired by optimal transport. */
   readonly coupled: boolean;
@@ -154,18 +160,25 @@ export function flowMatchingPlan(flow: Flow, data: Float32Array, o: FlowMatching
   const what = "trainFlowMatching";
   const plan = trainingPlan(what, flow, data, o, ["path", "coupling", "labelDropout"]);
   const { velocity } = plan;
-  checkWord(`${what}: path`, o.path ?? "conditional-optimal-transport", ["conditional-optimal-transport"]);
+  const { path = pathNames[0] } = o;
+  // what the functions of one's own path give is checked where they are used
+  if (typeof path !== "object" || path === null) checkWord(`${what}: path`, path, pathNames);
   const coupled =
     checkWord(`${what}: coupling`, o.coupling ?? "independent", ["independent", "optimal-transport"]) !== "independent";
-  if (coupled && velocity.classes + velocity.context > 0) {
+  if (coupled && velocity.context > 0) {
     throw new PushforwardError(
       "unsupported",
-      `${what}: coupling "optimal-transport" pairs without regard to labels and context, which is not in this version: leave it out`,
+      `${what}: coupling "optimal-transport" pairs without regard to context, so every context would get a source of its own: leave it out`,
     );
   }
   if (o.labelDropout !== undefined && o.labels === undefined)
     throw invalid(`${what}: labelDropout was given, but there are no labels to drop: pass labels too`);
-  return { ...plan, coupled, labelDropout: checkFinite(`${what}: labelDropout`, o.labelDropout ?? 0, 0, 1) };
+  return {
+    ...plan,
+    path: path === pathNames[0] ? undefined : path,
+    coupled,
+    labelDropout: checkFinite(`${what}: labelDropout`, o.labelDropout ?? 0, 0, 1),
+  };
 }
 
 function optimizerSettings(what: string, optimizer: Optimizer): Omit<AdamSettings, "ema" | "gradientClip"> {

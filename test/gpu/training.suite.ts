@@ -38,6 +38,49 @@ for (const [name, options, n] of shapes) {
   });
 }
 
+const cosine = (t: number) => [
+  Math.sin((Math.PI / 2) * t),
+  Math.cos((Math.PI / 2) * t),
+  (Math.PI / 2) * Math.cos((Math.PI / 2) * t),
+  (-Math.PI / 2) * Math.sin((Math.PI / 2) * t),
+] as const; // biome-ignore format: a row of coefficients
+const square = (t: number) => [t * t, 1 - t, 2 * t, -1] as const;
+const own: pf.Path = { alpha: (t) => t * t, sigma: (t) => 1 - t, dAlpha: (t) => 2 * t, dSigma: () => -1 };
+
+for (const [name, path, oracle] of [
+  ["cosine", "cosine", cosine],
+  ["one's own", own, square],
+] as const) {
+  test(`other paths have the oracle's loss and gradients: ${name}`, async ({ gpu }) => {
+    const velocity = pf.mlp({ dim: 2, hidden: [20, 17], classes: 2 });
+    const flow = pf.Flow.create(gpu, { velocity, seed: 3 });
+    const n = 65;
+    const [x0, x1, t] = [uniformArray(2 * n, -2, 2, 1), uniformArray(2 * n, -2, 2, 2), uniformArray(n, 0, 1, 3)];
+    const { options: given, conditionOf } = conditionsFor(velocity, n, 4);
+    const got = await pf.flowMatchingGradients(flow, { x0, x1, t, path, ...given });
+    const wanted = flowMatching(network(velocity, await flow.weights()), { x0, x1, t, conditionOf }, oracle);
+    expectClose([got.loss], [wanted.loss], { relative: 1e-5 });
+    expect(gradientError(got.gradients, wanted.gradients)).toBeLessThan(1e-4);
+    flow.dispose();
+  });
+
+  test(`a flow trained on another path moves the source to the target: ${name}`, async ({ gpu }) => {
+    const steps = 400;
+    const learningRate = (step: number) => 5e-3 * (1 - step / steps);
+    for (const coupling of ["independent", "optimal-transport"] as const) {
+      const flow = pf.Flow.create(gpu, { velocity: pf.mlp({ dim: 1, hidden: [32, 32] }), seed: 1 });
+      const rows = uniformArray(4000, 0, 2, 9); // mean 1, deviation 1/√3
+      await train(flow, rows, { steps, batchSize: 512, learningRate, path, coupling, seed: 2 });
+      const { x } = await flow.sample(5000, { solver: { method: "midpoint", steps: 20 }, seed: 8 });
+      const mean = x.reduce((sum, value) => sum + value, 0) / x.length;
+      const deviation = Math.sqrt(x.reduce((sum, value) => sum + (value - mean) ** 2, 0) / x.length);
+      expect(Math.abs(mean - 1)).toBeLessThan(0.06);
+      expect(Math.abs(deviation - Math.sqrt(1 / 3))).toBeLessThan(0.06);
+      flow.dispose();
+    }
+  });
+}
+
 test("gradients of two half batches average to the whole batch's", async ({ gpu }) => {
   const flow = pf.Flow.create(gpu, { velocity: pf.mlp({ dim: 2, hidden: [16] }), seed: 3 });
   const [x0, x1, t] = [uniformArray(400, -2, 2, 1), uniformArray(400, -2, 2, 2), uniformArray(200, 0, 1, 3)];
@@ -256,26 +299,53 @@ for (const [name, rows, options, message] of faults) {
   });
 }
 
-test("optimal-transport pairs do not know labels yet, and say so", ({ gpu }) => {
-  const flow = pf.Flow.create(gpu, { velocity: pf.mlp({ dim: 2, hidden: [16], classes: 2 }), seed: 1 });
-  const options = { steps: 1, coupling: "optimal-transport", labels: new Uint32Array(2) } as const;
-  expect(() => pf.trainFlowMatching(flow, data, options)).toThrow(/pairs without regard to labels/);
+test("optimal-transport pairs are of one class each, and their labels are learned", async ({ gpu }) => {
+  const n = 2000;
+  const labels = Uint32Array.from({ length: n }, (_, i) => i % 2);
+  const rows = Float32Array.from({ length: 2 * n }, (_, k) => (k % 2 === 1 ? 0 : (k >> 1) % 2 === 0 ? -2 : 2));
+  const flow = pf.Flow.create(gpu, { velocity: pf.mlp({ dim: 2, hidden: [32], classes: 2 }), seed: 1 });
+  const { transportCost } = await train(flow, rows, {
+    steps: 300,
+    batchSize: 200,
+    learningRate: 1e-2,
+    labels,
+    labelDropout: 0.2,
+    coupling: "optimal-transport",
+  });
+  // one point per class: exchanges within it change nothing, so the source of each stays the whole Gaussian
+  const { coupled = 0, independent = 1 } = transportCost ?? {};
+  expect(coupled / independent).toBeCloseTo(1, 5);
+  const { x } = await flow.sample(100, { labels: labels.slice(0, 100), solver: { method: "midpoint", steps: 10 } });
+  for (const label of [0, 1]) {
+    const mine = Array.from({ length: 50 }, (_, i) => x[2 * (2 * i + label)] ?? 0);
+    expect(Math.abs(mine.reduce((sum, value) => sum + value, 0) / 50 - (label === 0 ? -2 : 2))).toBeLessThan(0.3);
+  }
+  flow.dispose();
+});
+
+test("with context there are no optimal-transport pairs, and why is told", ({ gpu }) => {
+  const flow = pf.Flow.create(gpu, { velocity: pf.mlp({ dim: 2, hidden: [16], context: 1 }), seed: 1 });
+  const options = { steps: 1, coupling: "optimal-transport", context: new Float32Array(2) } as const;
+  expect(() => pf.trainFlowMatching(flow, data, options)).toThrow(/without regard to context/);
   flow.dispose();
 });
 
 test("optimal-transport pairs train to the same bits again, and to a lower loss than random pairs", async ({ gpu }) => {
   const velocity = pf.mlp({ dim: 2, hidden: [32] });
   const rows = pf.toyData("8gaussians", 2000);
-  const results: { loss: number; weights: Record<string, Float32Array> }[] = [];
+  const results: (Pick<pf.TrainingStep, "loss" | "transportCost"> & { weights: Record<string, Float32Array> })[] = [];
   for (const coupling of ["independent", "optimal-transport", "optimal-transport"] as const) {
     const flow = pf.Flow.create(gpu, { velocity, seed: 1 });
-    const { loss } = await train(flow, rows, { steps: 200, batchSize: 128, learningRate: 5e-3, coupling });
-    results.push({ loss, weights: await flow.weights() });
+    const told = await train(flow, rows, { steps: 200, batchSize: 128, learningRate: 5e-3, coupling });
+    const { loss, transportCost } = told;
+    results.push({ loss, ...(transportCost && { transportCost }), weights: await flow.weights() });
     flow.dispose();
   }
   expect(results[2]).toEqual(results[1]);
   // paths that do not cross leave less to regress on: the straight pairs' loss is a fraction of the random ones'
   expect(results[1]?.loss).toBeLessThan(0.6 * (results[0]?.loss ?? 0));
+  const cost = results[1]?.transportCost;
+  expect(cost?.coupled).toBeLessThan(0.8 * (cost?.independent ?? 0));
 });
 
 test("a learning rate that blows up ends with an error that says what to do", async ({ gpu }) => {

@@ -18,13 +18,19 @@ export interface LossAndGradients {
   readonly gradients: Gradients;
 }
 
+/** α, σ, α̇, σ̇ at a time. */
+export type PathCoefficients = (t: number) => readonly [alpha: number, sigma: number, dAlpha: number, dSigma: number];
+
+const straight: PathCoefficients = (t) => [t, 1 - t, 1, -1];
+
 /**
- * Flow matching with the CondOT path: x_t = t x_1 + (1 − t) x_0, target x_1 − x_0,
+ * Flow matching: x_t = α x_1 + σ x_0, target α̇ x_1 + σ̇ x_0, by default of the CondOT path,
  * loss = mean over n and dims of (u_t(x_t) − target)² (FIELD.md §2.8). x_0 and x_1 are [n, dim], t is [n].
  */
 export function flowMatching(
   net: Network,
   batch: { x0: Vector; x1: Vector; t: Vector; conditionOf?: (i: number) => Condition },
+  path = straight,
 ): LossAndGradients {
   const { dim } = net.spec;
   const n = rowCount(batch.x1, dim);
@@ -33,9 +39,10 @@ export function flowMatching(
   for (let i = 0; i < n; i++) {
     const t = at(batch.t, i);
     const [x0, x1] = [row(batch.x0, dim, i), row(batch.x1, dim, i)];
-    const xt = x1.map((value, j) => t * value + (1 - t) * at(x0, j));
+    const [alpha, sigma, dAlpha, dSigma] = path(t);
+    const xt = x1.map((value, j) => alpha * value + sigma * at(x0, j));
     const evaluation = evaluate(net, t, xt, [], batch.conditionOf?.(i));
-    const difference = evaluation.velocity.map((u, j) => u - (at(x1, j) - at(x0, j)));
+    const difference = evaluation.velocity.map((u, j) => u - (dAlpha * at(x1, j) + dSigma * at(x0, j)));
     for (const d of difference) loss += d ** 2 / (n * dim);
     reverse(
       net,

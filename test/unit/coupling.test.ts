@@ -76,3 +76,17 @@ test("a uniform source couples too", () => {
     expect(value).toBeLessThanOrEqual(1 + (i % 3));
   }
 });
+
+test("with labels, ends are exchanged within their class alone, and dropped labels do not matter for it", () => {
+  const labels = Uint32Array.from({ length: 501 }, (_, i) => i % 3);
+  const plain = coupledBatch({ dim: 3, key, source, data: data.map((_, i) => Math.floor(i / 3)) }, 0, 200);
+  const rows = data.map((_, i) => Math.floor(i / 3)); // every value tells its row
+  const paired = coupledBatch({ dim: 3, key, source, data: rows, labels }, 0, 200);
+  const dropped = coupledBatch({ dim: 3, key, source, data: rows, labels, labelDropout: 0.3 }, 0, 200);
+  for (let i = 0; i < 200; i++) expect((paired.ends[3 * i] ?? -1) % 3).toBe(paired.labels?.[i]);
+  expect(dropped.ends).toEqual(paired.ends);
+  const lost = dropped.labels?.filter((label) => label === 0xffffffff).length ?? 0;
+  expect(Math.abs(lost / 200 - 0.3)).toBeLessThan(0.1);
+  expect(paired.cost.coupled).toBeLessThan(paired.cost.independent);
+  expect(plain.cost.coupled).toBeLessThan(paired.cost.coupled);
+});

@@ -1,0 +1,71 @@
+import { invalid } from "../errors.ts";
+import { checkFinite, checkWord, show } from "../options.ts";
+import { checkPath, type Path, type PathName } from "./paths.ts";
+
+/** What a model tells of x_t: u_t(x), ∇log p_t(x), E[x_0 | x_t = x] (the noise), or E[x_1 | x_t = x] (the data). */
+export type Prediction = "velocity" | "score" | "x0" | "x1";
+
+/** a, b of wanted = a x + b given, from α, σ, α̇, σ̇ and D = α̇σ − σ̇α (Lipman et al. 2024, table 1). */
+type Rule = (a: number, s: number, da: number, ds: number, D: number) => [x: number, given: number];
+
+const rules: Readonly<Record<string, Rule>> = {
+  "velocity x1": (_a, s, _da, ds, D) => [-ds / D, s / D],
+  "velocity x0": (a, _s, da, _ds, D) => [da / D, -a / D],
+  "velocity score": (a, s, da, _ds, D) => [-da / (s * D), a / (s * D)],
+  "x1 velocity": (_a, s, _da, ds, D) => [ds / s, D / s],
+  "x1 x0": (a, s) => [1 / s, -a / s],
+  "x1 score": (a, s) => [-1 / s ** 2, a / s ** 2],
+  "x0 velocity": (a, _s, da, _ds, D) => [da / a, -D / a],
+  "x0 x1": (a, s) => [1 / a, -s / a],
+  "x0 score": (_a, s) => [0, -1 / s],
+  "score velocity": (a, s, da, _ds, D) => [da / a, (s * D) / a],
+  "score x1": (a, s) => [1 / a, s ** 2 / a],
+  "score x0": (_a, s) => [0, -s],
+};
+
+/**
+ * Turns what a model predicts at x_t into another prediction of it. `values` and `x` are [n, dim] in the flow's own space, `t` is one
+ * time or [n]. Between velocity, x0 and x1 this holds for every source and coupling; the score only for a source N(0, I) that is
+ * independent of the data, since then s = −E[x_0 | x_t]/σ_t (Lipman et al. 2024, §4.8; FIELD.md §2.7).
+ *
+ * @throws PushforwardError `invalid-argument` for shapes that do not match, and at times where the conversion divides by zero: by
+ * α at t = 0, by σ at t = 1.
+ * @example
+ * import { convertPrediction } from "pushforward";
+ * const x = Float32Array.of(0.9, 0.2);
+ * const score = convertPrediction(Float32Array.of(1, -1), x, 0.3, { from: "velocity", to: "score", path: "cosine" });
+ */
+export function convertPrediction(
+  values: Float32Array,
+  x: Float32Array,
+  t: number | Float32Array,
+  o: { from: Prediction; to: Prediction; path?: PathName | Path },
+): Float32Array {
+  const what = "convertPrediction";
+  const words = ["velocity", "score", "x0", "x1"] as const;
+  const from = checkWord(`${what}: from`, o.from, words);
+  const to = checkWord(`${what}: to`, o.to, words);
+  const path = checkPath(what, o.path ?? "conditional-optimal-transport");
+  for (const [name, value] of Object.entries({ values, x }))
+    if (!(value instanceof Float32Array)) throw invalid(`${what}: ${name} is ${show(value)}, but it is a Float32Array`);
+  if (values.length !== x.length)
+    throw invalid(`${what}: values has ${values.length} numbers and x ${x.length}: pass one prediction for each state`);
+  const times = typeof t === "number" ? Float32Array.of(t) : t;
+  if (typeof t !== "number" && (t.length === 0 ? x.length > 0 : x.length % t.length !== 0))
+    throw invalid(`${what}: t has ${t.length} times, but x has ${x.length} values: pass one time, or one for each row`);
+  const rule = rules[`${from} ${to}`];
+  if (!rule) return values.slice();
+  const result = new Float32Array(x.length);
+  const dim = x.length / times.length;
+  for (let row = 0; row < times.length; row++) {
+    const time = checkFinite(`${what}: t`, typeof t === "number" ? t : times[row], 0, 1);
+    const [a, s, da, ds] = [path.alpha(time), path.sigma(time), path.dAlpha(time), path.dSigma(time)];
+    const [ofX, ofValue] = rule(a, s, da, ds, da * s - ds * a);
+    if (!Number.isFinite(ofX) || !Number.isFinite(ofValue))
+      throw invalid(
+        `${what}: ${from} → ${to} is not defined at t = ${time}, where α = ${a} and σ = ${s}: stay away from the ends of [0, 1]`,
+      );
+    for (let i = row * dim; i < (row + 1) * dim; i++) result[i] = ofX * (x[i] ?? 0) + ofValue * (values[i] ?? 0);
+  }
+  return result;
+}
