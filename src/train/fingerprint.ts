@@ -4,7 +4,10 @@ import type { TrainingOptions, TrainingPlan } from "./options.ts";
 /** What decides the bits of a training, as plain values under the names that messages use; one that is not set is left out. */
 export type Fingerprint = Record<string, string | number | boolean>;
 
-/** Names of plans that users know by another one, or that decide nothing by themselves: the data's rows, the seed and a path's numbers are compared. */
+/**
+ * Names of plans that users know by another one, or that decide nothing by themselves: the data's rows, the seed and a path's
+ * numbers are compared.
+ */
 const named: Record<string, string | undefined> = {
   key: undefined,
   rows: undefined,
@@ -15,19 +18,28 @@ const named: Record<string, string | undefined> = {
   coupled: "optimal-transport coupling",
 };
 
+/** Options that decide nothing, or are compared as what the plan or the task made of them. */
+const handled = [
+  ...["steps", "logEvery", "signal", "onProgress", "validation", "checkpoint", "resume"],
+  ...["batchSize", "learningRate", "optimizer", "ema", "gradientClip", "labels", "context", "seed"],
+  ...["path", "coupling", "labelDropout", "solver", "divergence"],
+];
+
 /** All that two trainings must share for one to go on where the other stopped; arrays count by their content. */
 export async function fingerprint(
   flow: Flow,
   data: Float32Array,
-  { labels, context, seed = 0 }: TrainingOptions,
+  options: TrainingOptions,
   plan: TrainingPlan,
   own: Record<string, unknown>,
 ): Promise<Fingerprint> {
   const all: Fingerprint = {};
   const { normalization } = flow;
+  const { labels, context, seed = 0 } = options;
   const planned = Object.entries(plan).map(([key, value]) => [key in named ? named[key] : key, value] as const);
   for (const [name, value] of [
     ...planned,
+    ...Object.entries(options).filter(([name]) => !handled.includes(name)),
     ...Object.entries({ ...own, seed, data, labels, context, source: flow.source.options, normalization }),
   ])
     if (name !== undefined) await describe(all, name, value);

@@ -37,6 +37,7 @@ const cases: [string, pf.MlpVelocity, Training][] = [
       ema: 0.9,
       learningRate: (step) => 1e-2 / (1 + step),
       coupling: "optimal-transport",
+      path: "cosine",
       seed: 2 ** 40 + 5,
     }),
   ],
@@ -140,6 +141,27 @@ test("a training that was aborted resumes from its last checkpoint, and can go o
   cut.dispose();
 });
 
+test("a training whose device was lost resumes on another one with the same bits", async ({ gpu }) => {
+  const training = matching({ ema: 0.9 });
+  const whole = pf.Flow.create(gpu, { velocity: plain, seed: 1 });
+  const undisturbed = await run(whole, training);
+  const own = await pf.openGpu();
+  const doomed = pf.Flow.create(own, { velocity: plain, seed: 1 });
+  const saved: Uint8Array[] = [];
+  const lost = async () => {
+    const checkpoint = { every: 3, save: (bytes: Uint8Array) => void saved.push(bytes) };
+    for await (const { step } of training(doomed, { checkpoint })) if (step === 4) own.device.destroy();
+  };
+  await expect(lost()).rejects.toThrow(expect.objectContaining({ code: "device-lost" }));
+  own.dispose();
+  const [last] = saved;
+  if (!last) throw new Error("there was no checkpoint");
+  const second = pf.Flow.create(gpu, { velocity: plain, seed: 2 });
+  expect((await run(second, training, { resume: last })).weights).toEqual(undisturbed.weights);
+  whole.dispose();
+  second.dispose();
+});
+
 const longer = new Float32Array([...data, 0, 0]);
 const changed = data.map((value, i) => (i === 100 ? value + 1 : value));
 const onData = (other: Float32Array) => (flow: pf.Flow, o: Partial<pf.TrainingOptions>) =>
@@ -158,6 +180,7 @@ const mismatches: [string, Training, RegExp, pf.MlpVelocity?][] = [
   ["another optimizer", matching({ optimizer: "adamw" }), /optimizer\.weightDecay is 0 there and 0\.01 here/],
   ["a moving average", matching({ ema: 0.9 }), /optimizer\.ema is not set there and 0\.9 here/],
   ["pairs", matching({ coupling: "optimal-transport" }), /coupl/],
+  ["another path", matching({ path: "cosine" }), /path is not set there and 262144 values of SHA-256 .* here/],
   ["another learning rate", matching({ learningRate: 1e-2 }), /learningRate\(0\) is 0\.001 there and 0\.01 here/],
   [
     "a learning rate that changes elsewhere",
