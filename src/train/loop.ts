@@ -179,7 +179,7 @@ export async function* trainingLoop(
       }
       if (checkpoints.isDue(done)) {
         const steps = sinceLog;
-        await checkpoints.keep(arena, done, steps, (sum) => meanLoss(sum, steps, done));
+        await checkpoints.keep(arena, pacer, done, steps, (sum) => meanLoss(sum, steps, done));
         pacer.check();
       }
       if (!told) continue;

@@ -1,9 +1,9 @@
 import { invalid } from "../errors.ts";
 import type { Flow } from "../flow/flow.ts";
 import type { Arena } from "../gpu/arena.ts";
-import type { Gpu } from "../gpu/gpu.ts";
 import { mapCopy } from "../gpu/read.ts";
 import { checkInteger, checkKeys, show } from "../options.ts";
+import type { Pacer } from "../schedule/pacer.ts";
 import { decodeCheckpoint, encodeCheckpoint, type TrainingState } from "./checkpoint.ts";
 import type { Fingerprint } from "./fingerprint.ts";
 import type { TrainingOptions, TrainingPlan } from "./options.ts";
@@ -15,7 +15,7 @@ export interface Resuming {
   /** Whether a checkpoint follows this step, counted from 1. */
   isDue(step: number): boolean;
   /** Reads the state after `step` steps and hands it over; `check` sees the sum of `sinceLog` losses before. */
-  keep(arena: Arena, step: number, sinceLog: number, check: (sum: number) => void): Promise<void>;
+  keep(arena: Arena, pacer: Pacer, step: number, sinceLog: number, check: (sum: number) => void): Promise<void>;
 }
 
 /** Checks `checkpoint` and `resume`, and what was given to resume from. Nothing has been changed when it throws. */
@@ -39,14 +39,10 @@ export async function resuming(
   return {
     resumed: resume && (await decodeCheckpoint(what, flow, resume, plan.steps, settingsAt)),
     isDue: (step) => every > 0 && (step % every === 0 || step === plan.steps),
-    async keep(arena, step, sinceLog, check) {
+    async keep(arena, pacer, step, sinceLog, check) {
       const names = ["loss", "parameters", "adam.m", "adam.v", ...(arena.has("average") ? ["average"] : [])];
       const bytes = names.map((_, i) => (i === 0 ? 4 : flow.parameterCount * 4));
-      const [loss, weights, first, second, average] = await readTogether(
-        flow.gpu,
-        names.map((name) => arena.buffer(name)),
-        bytes,
-      );
+      const [loss, weights, first, second, average] = await readTogether(what, arena, pacer, names, bytes);
       if (!loss || !weights || !first || !second) throw new Error("as many arrays come back as were asked for");
       const sum = loss[0] ?? Number.NaN;
       check(sum);
@@ -65,21 +61,22 @@ function checkEvery(what: string, checkpoint: NonNullable<TrainingOptions["check
 
 /** Copies buffers to the host as they are at one moment: in one submit. */
 async function readTogether(
-  gpu: Gpu,
-  buffers: readonly GPUBuffer[],
+  what: string,
+  arena: Arena,
+  pacer: Pacer,
+  names: readonly string[],
   bytes: readonly number[],
 ): Promise<Float32Array[]> {
+  const { gpu } = arena;
   const staging: GPUBuffer[] = [];
   try {
     for (const size of bytes) staging.push(await gpu.buffers.acquire(size, "staging", "checkpoint"));
-    const encoder = gpu.device.createCommandEncoder();
-    for (const [i, buffer] of buffers.entries()) {
-      const target = staging[i];
-      if (target) encoder.copyBufferToBuffer(buffer, 0, target, 0, bytes[i] ?? 0);
-    }
-    gpu.device.queue.submit([encoder.finish()]);
-    const copies = await Promise.all(staging.map((target, i) => mapCopy(gpu, target, bytes[i] ?? 0)));
-    return copies.map((copy) => new Float32Array(copy));
+    await pacer.submit(arena, what, [], (encoder) => {
+      for (const [i, target] of staging.entries())
+        encoder.copyBufferToBuffer(arena.buffer(names[i] ?? ""), 0, target, 0, bytes[i] ?? 0);
+    });
+    const read = () => Promise.all(staging.map((target, i) => mapCopy(gpu, target, bytes[i] ?? 0)));
+    return (await pacer.last(read)).map((copy) => new Float32Array(copy));
   } finally {
     for (const buffer of staging) gpu.buffers.release(buffer);
   }
