@@ -20,7 +20,7 @@ const faults: [string, MlpOptions, Partial<FlowMatchingOptions>, RegExp][] = [
   ["fewer than one step", plain, { steps: 0 }, /steps is 0, but it is an integer of at least 1/],
   ["a fraction of a sample", plain, { batchSize: 1.5 }, /batchSize is 1\.5/],
   ["a batch beyond WebGPU's workgroups", plain, { batchSize: largestBatch + 1 }, /from 1 to 4194240/],
-  ["a path that is not known", plain, { path: loose("cosine") }, /path is "cosine".*"conditional-optimal-transport"/],
+  ["a path that is not known", plain, { path: loose("cosin") }, /path is "cosin".*did you mean "cosine"/],
   ["a coupling that is not known", plain, { coupling: loose("optimal") }, /coupling is "optimal"/],
   ["labels of a wrong length", classes, { labels: new Uint32Array(3) }, /2 particles need a Uint32Array of 2/],
   ["labels of a wrong type", classes, { labels: loose([0, 1]) }, /2 particles need a Uint32Array of 2/],
@@ -59,10 +59,10 @@ for (const [name, velocity, options, message] of faults) {
 
 const missing: [string, Flow["velocitySpec"], Partial<FlowMatchingOptions>, RegExp][] = [
   [
-    "pairs that know of labels",
-    mlp(classes),
-    { coupling: "optimal-transport", labels: new Uint32Array(2) },
-    /without regard to labels/,
+    "pairs that know of context",
+    mlp(context),
+    { coupling: "optimal-transport", context: new Float32Array(4) },
+    /without regard to context/,
   ],
   [
     "a field without weights",
