@@ -141,3 +141,44 @@ fn tangent_ends${signature} {
 `,
   }),
 );
+
+/**
+ * Penalties energy·|u|² + jacobian·Σ_s |∂u/∂x v_s|² of each particle, added to row `dim` of the cotangent of u, and 2/n of their
+ * derivatives, added to the cotangents of u and of the tangents' outputs. Padding counts nothing. Buffers: u [dim], tangents' outputs
+ * [tangents][dim], cotangent of u [dim + 1], of those [tangents][dim].
+ */
+export const penaliseKernel = oncePerShape<Record<never, never>>(
+  (): Kernel => ({
+    label: "penalise",
+    entryPoint: "penalise",
+    bindings: ["params", "read", "read", "write", "write"],
+    code: wgsl`
+struct Params { count: u32, particles: u32, dim: u32, tangents: u32, twice: f32, energy: f32, jacobian: f32 }
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> velocity: array<f32>;
+@group(0) @binding(2) var<storage, read> products: array<f32>;
+@group(0) @binding(3) var<storage, read_write> cotangent: array<f32>;
+@group(0) @binding(4) var<storage, read_write> top: array<f32>;
+
+${head}
+fn penalise${signature} {
+  ${element}
+  if (i >= params.particles) { return; }
+  var sum = 0.0;
+  for (var k = 0u; k < params.dim; k++) {
+    let at = k * params.count + i;
+    let u = velocity[at];
+    cotangent[at] = fma(params.twice * params.energy, u, cotangent[at]);
+    sum = fma(params.energy * u, u, sum);
+  }
+  for (var k = 0u; k < params.tangents * params.dim; k++) {
+    let at = k * params.count + i;
+    let product = products[at];
+    top[at] = fma(params.twice * params.jacobian, product, top[at]);
+    sum = fma(params.jacobian * product, product, sum);
+  }
+  cotangent[params.dim * params.count + i] += sum;
+}
+`,
+  }),
+);

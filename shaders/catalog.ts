@@ -9,7 +9,7 @@ import {
   stageKernel,
   startKernel,
 } from "./adaptive.ts";
-import { bendKernel, coupleKernel, scaleTangentsKernel, tangentEndsKernel } from "./bend.ts";
+import { bendKernel, coupleKernel, penaliseKernel, scaleTangentsKernel, tangentEndsKernel } from "./bend.ts";
 import { type DenseTile, denseKernel, plainTile, stagedTile } from "./dense.ts";
 import type { DivergenceText, FusedField } from "./field.ts";
 import { batchKernel, givenBatchKernel, residualKernel } from "./flow-matching.ts";
@@ -277,6 +277,10 @@ for (const [name, tiling] of Object.entries(gradientTilings)) {
       add(`likelihood gradient, ${tangents} ${kind} tangents, tiled for ${name}`, () =>
         narrowGradientKernel({ ...shape, task: "cotangent", tangents, kind }),
       );
+  for (const kind of ["basis", "given"] as const)
+    add(`likelihood gradient with penalties, ${kind} tangents, tiled for ${name}`, () =>
+      narrowGradientKernel({ ...shape, task: "cotangent", tangents: 2, kind, penalised: true }),
+    );
 }
 for (const activation of activations) {
   add(`likelihood gradient, ${activation}`, () =>
@@ -304,6 +308,8 @@ for (const tangents of [1, 2, 3, 4]) {
 }
 for (const basis of [true, false])
   add(`ends of ${basis ? "basis" : "probe"} tangents`, () => tangentEndsKernel({ basis }));
+
+add("penalties of a pass", () => penaliseKernel({}));
 
 add("wgsl field, midpoint step", () =>
   integrateKernel({ field: rotation, tiling: gpu, stages: 2, freeStages: true, divergence: { mode: "none" } }),

@@ -40,6 +40,8 @@ export interface GradientShape {
   /** Tangents v_s that go along: unit vectors from `params.first_tangent` on, or rows of the probes. Only for `cotangent`. */
   readonly tangents: number;
   readonly kind: "basis" | "given";
+  /** Whether ½·(energy |u|² + jacobian Σ_s |∂u/∂x v_s|²)·(2/n) joins what the gradient is of. Only for `cotangent`. */
+  readonly penalised?: true;
 }
 
 /** Sizes, in vec4s, of the packed weights of both directions; blocks of `outputs` units, padded. */
@@ -68,7 +70,7 @@ export function gradientSizes({ inputs, dim, layers, width }: GradientNetwork, o
  * Buffers, feature-major: weights forward, [weights in reverse], inputs [inputs], then
  * - forward: velocity [dim];
  * - residual: activations, cotangents, target [dim], squares [1];
- * - cotangent: activations, cotangents, κ [dim], xbar [dim], [probes [·][dim]].
+ * - cotangent: activations, cotangents, κ [dim], xbar [dim], [probes [·][dim]]; with penalties κ has a row more, which they are added to.
  *
  * Written for the weight gradients, rows of (1 + tangents)·stride — the values, then each tangent's: activations
  * [inputs + layers·width], cotangents [layers·width + dim]; row l of one belongs with row l + 1 of the other.
@@ -78,6 +80,7 @@ export const narrowGradientKernel = oncePerShape((shape: GradientShape): Kernel 
   const { inputs, dim, layers, width } = network;
   const { outputs, groups, gather } = tiling;
   const tangents = task === "cotangent" ? shape.tangents : 0;
+  const penalised = shape.penalised === true;
   const reverse = task !== "forward";
   const sizes = gradientSizes(network, outputs);
   const vector = vectorType({ ...tiling, keep: "array" });
@@ -102,7 +105,7 @@ export const narrowGradientKernel = oncePerShape((shape: GradientShape): Kernel 
   else {
     bindings.add("write", "activations", rows);
     bindings.add("write", "cotangents", rows);
-    bindings.add("read", task === "residual" ? "wanted" : "kappa", rows);
+    bindings.add(penalised ? "write" : "read", task === "residual" ? "wanted" : "kappa", rows);
     bindings.add("write", task === "residual" ? "squares" : "xbar", rows);
     if (tangents > 0 && kind === "given") bindings.add("read", "probes", rows);
   }
@@ -218,13 +221,18 @@ export const narrowGradientKernel = oncePerShape((shape: GradientShape): Kernel 
   const advance = each((s, g) => lines(width, (k) => `h${s}_${g}_${k} = o${s}_${g}[${k}];`));
   const blockLoop = (body: string) => `for (var jb = 0u; jb < ${sizes.blocks}u; jb++) {\n${body}\n}\n${advance}`;
 
-  /** Sums of the `dim` rows of an end of the network into `name`{g}_{i}, value part only. */
-  const end = (array: string, biased: boolean, name: string) =>
+  /** Sums of the `dim` rows of an end of the network into `name`{g}_{i}, for the value or for the sets that are asked for. */
+  const end = (
+    array: string,
+    biased: boolean,
+    name: string | ((s: number) => string),
+    which: readonly number[] = [0],
+  ) =>
     range(sizes.ends)
       .map(
         (ib) => `{
-${innerBlock(array, `${ib}`, biased, [0])}
-${gs.flatMap((g) => rs.filter((r) => ib * outputs + r < dim).map((r) => `${name}${g}_${ib * outputs + r} = a0_${g}_${r};`)).join("\n")}
+${innerBlock(array, `${ib}`, biased, which)}
+${which.flatMap((s) => gs.flatMap((g) => rs.filter((r) => ib * outputs + r < dim).map((r) => `${typeof name === "string" ? name : name(s)}${g}_${ib * outputs + r} = a${s}_${g}_${r};`))).join("\n")}
 }`,
       )
       .join("\n");
@@ -266,6 +274,28 @@ ${gs.flatMap((g) => rs.filter((r) => ib * outputs + r < dim).map((r) => `${name}
   const storeTop = `if (is_active) {
 ${sets.map((s) => perDim((g, i) => `${at("cotangents", `${layers * width + i}u`, s, g)} = q${s}_${g}_${i};`)).join("\n")}
 }`;
+  /** Adds the penalties' cotangents to those of the outputs, and the penalties themselves to what they were. */
+  const penaltyText = `${sets
+    .map((s) => {
+      const weight = spread(s === 0 ? "params.energy" : "params.jacobian");
+      return perDim(
+        (g, i) => `q${s}_${g}_${i} += ${spread("params.twice")} * (${weight} * (live${g} * o${s}_${g}_${i}));`,
+      );
+    })
+    .join("\n")}
+if (is_active) {
+${gs
+  .map((g) => {
+    const squares = (s: number) =>
+      range(dim)
+        .map((i) => `o${s}_${g}_${i} * o${s}_${g}_${i}`)
+        .join(" + ");
+    const tangentsOf = sets.slice(1).map(squares).join(" + ");
+    return `kappa[${dim}u * params.stride + at${g}] += live${g} * (${spread("params.energy")} * (${squares(0)})${tangentsOf ? ` + ${spread("params.jacobian")} * (${tangentsOf})` : ""});`;
+  })
+  .join("\n")}
+}`;
+
   const topText =
     task === "residual"
       ? `${gs.map((g) => `${live(g)}\nvar square${g} = ${vector}(0.0);`).join("\n")}
@@ -279,11 +309,17 @@ ${gs.map((g) => `squares[at${g}] = square${g};`).join("\n")}
 }
 ${storeTop}`
       : `${gs.map(live).join("\n")}
-${perDim((g, i) => `let q0_${g}_${i} = kappa[${i}u * params.stride + at${g}];`)}
+${perDim((g, i) => `${penalised ? "var" : "let"} q0_${g}_${i} = kappa[${i}u * params.stride + at${g}];`)}
 ${sets
   .slice(1)
-  .map((s) => perDim((g, i) => `let q${s}_${g}_${i} = ${spread("params.scale")} * (live${g} * v${s}_${g}_${i});`))
+  .map((s) =>
+    perDim(
+      (g, i) =>
+        `${penalised ? "var" : "let"} q${s}_${g}_${i} = ${spread("params.scale")} * (live${g} * v${s}_${g}_${i});`,
+    ),
+  )
   .join("\n")}
+${penalised ? penaltyText : ""}
 ${storeTop}`;
 
   const forwardText = `{
@@ -300,9 +336,12 @@ ${keepForward}`)}
     : ""
 }
 ${
-  task === "cotangent"
-    ? ""
-    : `${declare("u")}
+  penalised
+    ? `${sets.map((s) => declare(`o${s}_`)).join("\n")}
+${end("forward_weights.last", true, (s) => `o${s}_`, sets)}`
+    : task === "cotangent"
+      ? ""
+      : `${declare("u")}
 ${end("forward_weights.last", true, "u")}`
 }`;
 
@@ -333,7 +372,7 @@ ${perDim((g, i) => `xbar[${i}u * params.stride + at${g}] = z${g}_${i};`)}
 
   const hidden = (name: string, text: string) => (layers > 1 ? `  ${name}: ${text},\n` : "");
   const code = `${gather > 0 ? "enable subgroups;\n" : ""}
-struct Params { first: u32, slots: u32, stride: u32, count: u32, first_tangent: u32, scale: f32 }
+struct Params { first: u32, slots: u32, stride: u32, count: u32, first_tangent: u32, scale: f32${penalised ? ", twice: f32, energy: f32, jacobian: f32" : ""} }
 struct ForwardWeights {
   first: array<array<vec4f, ${sizes.first}>, ${sizes.blocks}>,
 ${hidden("hidden", `array<array<vec4f, ${sizes.inner + 1}>, ${sizes.blocks * (layers - 1)}>`)}  last: array<array<vec4f, ${sizes.inner + 1}>, ${sizes.ends}>,
@@ -383,7 +422,7 @@ ${perDim((g, i) => `velocity[${i}u * params.stride + at${g}] = u${g}_${i};`)}
 }
 `;
   return {
-    label: `narrow gradient ${task}, ${inputs}→${layers}×${width}→${dim} ${network.activation}, ${tangents} ${kind} tangents, ${tiling.lanes * groups}×${outputs}${gather > 0 ? " gather" : ""} ${tiling.space}`,
+    label: `narrow gradient ${task}, ${inputs}→${layers}×${width}→${dim} ${network.activation}, ${tangents} ${kind} tangents${penalised ? " and penalties" : ""}, ${tiling.lanes * groups}×${outputs}${gather > 0 ? " gather" : ""} ${tiling.space}`,
     entryPoint: "gradient",
     bindings: bindings.accesses,
     code: wgsl`${code}`,

@@ -20,7 +20,7 @@ export const sumKernel = oncePerShape<{ readonly add: boolean }>(({ add }) => ({
   entryPoint: "sum_values",
   bindings: ["params", "read", "write"],
   code: wgsl`
-struct Params { count: u32, scale: f32 }
+struct Params { count: u32, scale: f32, offset: u32 }
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> values: array<f32>;
 @group(0) @binding(2) var<storage, read_write> total: array<f32>;
@@ -29,7 +29,7 @@ var<workgroup> tree: array<f32, ${sumWorkgroup}>;
 @compute @workgroup_size(${sumWorkgroup})
 fn sum_values(@builtin(local_invocation_index) local: u32) {
   var mine = 0.0;
-  for (var i = local; i < params.count; i += ${sumWorkgroup}u) { mine += values[i]; }
+  for (var i = local; i < params.count; i += ${sumWorkgroup}u) { mine += values[params.offset + i]; }
   ${treeSum}
 #if ${add}
   if (local == 0u) { total[0] = fma(params.scale, tree[0], total[0]); }

@@ -1,4 +1,11 @@
-import { bendKernel, bendWorkgroup, coupleKernel, scaleTangentsKernel, tangentEndsKernel } from "../../shaders/bend.ts";
+import {
+  bendKernel,
+  bendWorkgroup,
+  coupleKernel,
+  penaliseKernel,
+  scaleTangentsKernel,
+  tangentEndsKernel,
+} from "../../shaders/bend.ts";
 import { gridOf } from "../gpu/grid.ts";
 import { type Dispatch, f32, type Kernel, packParams, u32 } from "../gpu/kernel.ts";
 
@@ -71,5 +78,24 @@ export function planTangentEnds(o: {
     o.capacity,
     [u32(o.count), u32(o.dim), u32(o.inputs), u32(o.first), u32(o.tangents), f32(o.weight)],
     2 * o.tangents * o.inputs,
+  );
+}
+
+/** The penalties of "u" and "jv" [tangents][dim], and their cotangents; see {@link penaliseKernel}. */
+export function planPenalise(o: {
+  capacity: number;
+  count: number;
+  dim: number;
+  tangents: number;
+  penalty: { energy: number; jacobian: number };
+  names: { cotangent: string; top: string };
+}): Dispatch {
+  const { names, penalty } = o;
+  return each(
+    penaliseKernel({}),
+    ["u", "jv", names.cotangent, names.top],
+    o.capacity,
+    [u32(o.count), u32(o.dim), u32(o.tangents), f32(2 / o.count), f32(penalty.energy), f32(penalty.jacobian)],
+    4 * o.dim * (1 + o.tangents),
   );
 }

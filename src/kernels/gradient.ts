@@ -38,6 +38,12 @@ export const gradientNames = {
   cotangents: "cotangents",
 } as const;
 
+/** What |u|² and each |∂u/∂x v_s|² of a pass are worth, beside what it is the gradient of; the mean over the batch is taken. */
+export interface Penalty {
+  readonly energy: number;
+  readonly jacobian: number;
+}
+
 /** FLOPs of one particle: 2F a set forward, as much in reverse. */
 function gradientFlops({ inputs, dim, layers, width }: GradientNetwork, sets: number, reverse: boolean): number {
   const multiplyAdds = inputs * width + (layers - 1) * width * width + width * dim;
@@ -64,10 +70,13 @@ export function planNarrowGradient(
       xbar?: string;
       probes?: string;
     };
+    penalty?: Penalty | undefined;
   },
 ): Dispatch[] {
   const { network, tiling, task, tangents, kind, names } = o;
-  const kernel = narrowGradientKernel({ network, tiling, task, tangents, kind });
+  const { penalty } = o;
+  const penalised = penalty && { penalised: true as const };
+  const kernel = narrowGradientKernel({ network, tiling, task, tangents, kind, ...penalised });
   const own = gradientNames;
   const buffers = {
     forward: [own.forward, names.inputs, names.velocity],
@@ -100,6 +109,7 @@ export function planNarrowGradient(
         u32(o.count),
         u32(o.firstTangent ?? 0),
         f32(o.scale),
+        ...(penalty ? [f32(2 / o.count), f32(penalty.energy), f32(penalty.jacobian)] : []),
       ]),
       workgroups: gridOf(Math.ceil(now / tiling.workgroupSize)),
       flops: now * flops,

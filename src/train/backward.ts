@@ -1,5 +1,6 @@
 import type { Flow } from "../flow/flow.ts";
 import type { Dispatch, PlannedBuffer } from "../gpu/kernel.ts";
+import type { Penalty } from "../kernels/gradient.ts";
 import { gradientNetwork } from "../velocity/gradient-layout.ts";
 import type { MlpVelocity } from "../velocity/mlp.ts";
 import type { Layout } from "../velocity/parameters.ts";
@@ -38,8 +39,14 @@ export interface Backward {
   residual(batch: Batch): Dispatch[];
   /** "h0" → the velocity, in rows of the buffer `output`. */
   velocity(batch: Batch, output: string): Dispatch[];
-  /** The gradient of κ·u + δ Σ_s v_s·(∂u/∂x v_s): with respect to x into `xbar`, to the weights added to "partials" or begun there. */
-  pass(batch: Batch, o: { cotangent: string; xbar: string; tangents: PassTangents; begin: boolean }): Dispatch[];
+  /**
+   * The gradient of κ·u + δ Σ_s v_s·(∂u/∂x v_s): with respect to x into `xbar`, to the weights added to "partials" or begun there.
+   * With a penalty also that of its mean over the batch, which is added per sample to row `dim` of the cotangent's buffer.
+   */
+  pass(
+    batch: Batch,
+    o: { cotangent: string; xbar: string; tangents: PassTangents; begin: boolean; penalty?: Penalty | undefined },
+  ): Dispatch[];
 }
 
 export function backwardOf(flow: Flow, velocity: MlpVelocity): Backward {

@@ -90,12 +90,19 @@ export function planResidual(o: { dim: number; capacity: number; count: number }
   };
 }
 
-/** to[0] = (or +=) scale · Σ of the first `count` values. */
-export function planSum(o: { count: number; scale: number; add: boolean; from: string; to: string }): Dispatch {
+/** to[0] = (or +=) scale · Σ of `count` values from `offset` (default 0) on. */
+export function planSum(o: {
+  count: number;
+  offset?: number;
+  scale: number;
+  add: boolean;
+  from: string;
+  to: string;
+}): Dispatch {
   return {
     kernel: sumKernel({ add: o.add }),
     buffers: [o.from, o.to],
-    params: packParams([u32(o.count), f32(o.scale)]),
+    params: packParams([u32(o.count), f32(o.scale), u32(o.offset ?? 0)]),
     workgroups: [1],
     flops: o.count,
   };

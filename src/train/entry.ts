@@ -96,7 +96,7 @@ export function trainMaximumLikelihood(
   data: Float32Array,
   options: MaximumLikelihoodOptions,
 ): AsyncIterableIterator<TrainingStep> {
-  const plan = trainingPlan(likelihoodTraining, flow, data, options, ["solver", "divergence"]);
+  const plan = trainingPlan(likelihoodTraining, flow, data, options, ["solver", "divergence", "regularization"]);
   checkDrawnProbes(options);
   likelihoodSolve(likelihoodTraining, options, plan.velocity.dim, plan.batchSize);
   options.signal?.throwIfAborted();

@@ -65,14 +65,20 @@ export function fusedBackward(gpu: Gpu, velocity: MlpVelocity, network: Gradient
         scale: 0,
         names: { inputs: "h0", velocity: output },
       }),
-    pass: (batch, { cotangent, xbar, tangents, begin }) => [
+    pass: (batch, { cotangent, xbar, tangents, begin, penalty }) => [
       ...planNarrowGradient({
         ...common(batch, tangents.count),
         task: "cotangent",
         kind: tangents.probes === undefined ? "basis" : "given",
         firstTangent: tangents.first,
         scale: tangents.weight,
-        names: { inputs: "h0", cotangent, xbar, ...(tangents.probes === undefined ? {} : { probes: tangents.probes }) },
+        penalty,
+        names: {
+          inputs: "h0",
+          cotangent,
+          xbar,
+          ...(tangents.probes === undefined ? {} : { probes: tangents.probes }),
+        },
       }),
       ...weightGradients(batch, tangents.count, begin),
     ],

@@ -1,7 +1,8 @@
 import type { Gpu } from "../gpu/gpu.ts";
 import type { Dispatch, PlannedBuffer } from "../gpu/kernel.ts";
-import { planBend, planCouple, planScaleTangents, planTangentEnds } from "../kernels/bend.ts";
+import { planBend, planCouple, planPenalise, planScaleTangents, planTangentEnds } from "../kernels/bend.ts";
 import { type DenseCall, planDense } from "../kernels/dense.ts";
+import type { Penalty } from "../kernels/gradient.ts";
 import { subgroupForWeights } from "../kernels/tiling.ts";
 import { gradientCopies } from "../kernels/weight-gradient.ts";
 import { backwardLayers, denseBackwardLayout, denseForwardLayout, forwardLayers } from "../velocity/dense-layout.ts";
@@ -153,7 +154,32 @@ export function layeredBackward(gpu: Gpu, velocity: MlpVelocity): Backward {
     return dispatches;
   }
 
-  function tangentPass(batch: Batch, tangents: PassTangents, cotangent: string, xbar: string, begin: boolean) {
+  /** The outputs u and ∂u/∂x v_s of a pass, and their penalties' cotangents, which join those of the pass. */
+  function penalties(batch: Batch, tangents: number, cotangent: string, penalty: Penalty): Dispatch[] {
+    const l = hidden.length;
+    const from = sizes[l] ?? 0;
+    return [
+      ...dense(batch, "forward", l, { inputs: from, outputs: dim, bias: true, in: `h${l}`, out: "u" }),
+      ...dense(batch, "forward", l, {
+        inputs: l === 0 ? dim : from,
+        outputs: dim,
+        bias: false,
+        in: l === 0 ? "drows" : `d${l}`,
+        out: "jv",
+        batch: { count: tangents, inRows: from, outRows: dim },
+      }),
+      planPenalise({ ...batch, dim, tangents, penalty, names: { cotangent, top: "dtop" } }),
+    ];
+  }
+
+  function tangentPass(
+    batch: Batch,
+    tangents: PassTangents,
+    cotangent: string,
+    xbar: string,
+    begin: boolean,
+    penalty: Penalty | undefined,
+  ) {
     return [
       planTangentEnds({
         capacity: batch.capacity,
@@ -166,6 +192,7 @@ export function layeredBackward(gpu: Gpu, velocity: MlpVelocity): Backward {
         names: { rows: "drows", top: "dtop", probes: tangents.probes },
       }),
       ...forwardWithTangents(batch, tangents.count),
+      ...(penalty ? penalties(batch, tangents.count, cotangent, penalty) : []),
       ...reverseWithTangents(batch, tangents.count, cotangent, xbar),
       ...valueGradients(batch, cotangent, begin),
       ...Array.from({ length: tangents.count }, (_, s) => tangentGradients(batch, s)).flat(),
@@ -190,6 +217,7 @@ export function layeredBackward(gpu: Gpu, velocity: MlpVelocity): Backward {
               rows("sums", widest),
               rows("drows", tangents * inputs),
               rows("dtop", tangents * dim),
+              rows("jv", tangents * dim),
               ...hidden.flatMap((width, l) => [
                 rows(`c${l + 1}`, width),
                 ...["raw", "d", "dbar"].map((name) => rows(`${name}${l + 1}`, tangents * width)),
@@ -204,9 +232,9 @@ export function layeredBackward(gpu: Gpu, velocity: MlpVelocity): Backward {
       ...valueGradients(batch, "ubar", true),
     ],
     velocity: (batch, output) => planForward({ ...range(batch), slopes: false, output }),
-    pass: (batch, { cotangent, xbar, tangents, begin }) =>
+    pass: (batch, { cotangent, xbar, tangents, begin, penalty }) =>
       tangents.count > 0
-        ? tangentPass(batch, tangents, cotangent, xbar, begin)
+        ? tangentPass(batch, tangents, cotangent, xbar, begin, penalty)
         : [
             ...planForward({ ...range(batch), slopes: true }),
             ...planBackward({ ...range(batch), xbar: true, cotangent, output: xbar }),

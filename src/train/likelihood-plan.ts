@@ -1,6 +1,7 @@
 import type { DivergencePlan } from "../flow/options.ts";
 import type { SourceSpec } from "../flow/source.ts";
 import type { Dispatch, PlannedBuffer } from "../gpu/kernel.ts";
+import type { Penalty } from "../kernels/gradient.ts";
 import { planCombine, planSourceScore } from "../kernels/likelihood-training.ts";
 import { finishLogProb, sourceDensity } from "../kernels/particles.ts";
 import { planConditionRows, planFinishStep, planMix, planStageInput } from "../kernels/stages.ts";
@@ -9,6 +10,7 @@ import { schedule, stageFloats, type TimeGrid } from "../ode/grid.ts";
 import { conditionInputs, type MlpVelocity, timeInputs } from "../velocity/mlp.ts";
 import type { Backward, Batch } from "./backward.ts";
 import { planSum } from "./dispatches.ts";
+import type { Regularization } from "./likelihood-options.ts";
 
 /** What a likelihood gradient is planned for. */
 export interface LikelihoodWork {
@@ -22,11 +24,23 @@ export interface LikelihoodWork {
   readonly conditions: Conditions;
   /** What the change to data units adds to log p. */
   readonly constant: number;
+  /** RNODE's penalties, where there are any. */
+  readonly regularization: Regularization | undefined;
 }
 
 /** Tangents of a pass that needs the divergence: all of them, in groups. */
 function tangentTotal({ velocity, divergence }: LikelihoodWork): number {
   return divergence.mode === "exact" ? velocity.dim : divergence.mode === "probes" ? divergence.count : 0;
+}
+
+/** The output cotangents of a step's passes: of the first group of tangents, and of the others. */
+const penaltyRows = ["kappa", "nothing"] as const;
+
+/** Adds the mean penalty of the batch, when there are penalties, to "loss". */
+export function planPenaltySum({ regularization, velocity }: LikelihoodWork, { capacity, count }: Chunk): Dispatch[] {
+  if (!regularization) return [];
+  const offset = velocity.dim * capacity;
+  return penaltyRows.map((from) => planSum({ count, offset, scale: 1 / count, add: true, from, to: "loss" }));
 }
 
 /** Tangents of the largest pass. */
@@ -70,7 +84,9 @@ export function likelihoodBuffers(work: LikelihoodWork, chunk: Chunk): PlannedBu
       ? Array.from({ length: steps }, (_, k) => rows(stageName(work, k, 0), velocity.dim))
       : Array.from({ length: stages - 1 }, (_, i) => rows(stageName(work, 0, i), velocity.dim))),
     ...Array.from({ length: stages }, (_, i) => rows(`eta ${i}`, velocity.dim)),
-    ...["adjoint", "kappa", "nothing", "eta part"].map((name) => rows(name, velocity.dim)),
+    ...["adjoint", "eta part"].map((name) => rows(name, velocity.dim)),
+    // penalties are gathered in a row behind the cotangents that they come with
+    ...penaltyRows.map((name) => rows(name, velocity.dim + 1)),
   ];
 }
 
@@ -187,6 +203,7 @@ function planReverseStep(
             ...(divergence.mode === "probes" ? { probes: names.probes } : {}),
           },
           begin: first,
+          penalty: penaltyOf(work, weight, group),
         }),
         ...(group === 0
           ? []
@@ -207,6 +224,20 @@ function planReverseStep(
   return dispatches;
 }
 
+/**
+ * What a pass adds of ∫ (λ_K |u|² + λ_J ‖∂u/∂x‖²) dt, by the solver's own weights (Finlay et al. 2020, eq. 5 and 6). With probes
+ * ‖∂u/∂x‖² is estimated by the mean of |∂u/∂x Z|². Only the first group of tangents counts the velocity.
+ */
+function penaltyOf({ regularization, divergence }: LikelihoodWork, weight: number, group: number): Penalty | undefined {
+  if (!regularization || weight === 0) return undefined;
+  const { kineticEnergy = 0, jacobianFrobenius = 0 } = regularization;
+  const probes = divergence.mode === "probes" ? divergence.count : 1;
+  return {
+    energy: group === 0 ? kineticEnergy * Math.abs(weight) : 0,
+    jacobian: (jacobianFrobenius * Math.abs(weight)) / probes,
+  };
+}
+
 /** Dispatches from "state" (data in the flow's own space) to "loss" (added) and "partials": −mean log p and its gradient. */
 export function planLikelihoodGradient(work: LikelihoodWork, chunk: Chunk): Dispatch[] {
   const { velocity, grid, conditions, source } = work;
@@ -224,7 +255,7 @@ export function planLikelihoodGradient(work: LikelihoodWork, chunk: Chunk): Disp
       scale: 1 / count,
       names: { source: "source", state: names.state, adjoint: "adjoint" },
     }),
-    planCombine({ capacity, dim, target: "nothing", terms: [] }),
+    ...penaltyRows.map((target) => planCombine({ capacity, dim: dim + 1, target, terms: [] })),
     ...(conditionInputs(velocity) > 0
       ? [
           planConditionRows({

@@ -29,6 +29,7 @@ import {
   likelihoodBuffers,
   likelihoodTangents,
   planLikelihoodGradient,
+  planPenaltySum,
 } from "./likelihood-plan.ts";
 import { affineRows, type TrainingStep, type TrainingTask, trainingLoop } from "./loop.ts";
 import { type TrainingPlan, trainableVelocity } from "./options.ts";
@@ -49,6 +50,7 @@ async function workOf(
     divergence: solve.divergence.mode,
     conditions,
     constant: logScale(flow.normalization),
+    regularization: solve.regularization,
   };
 }
 
@@ -114,9 +116,14 @@ function likelihoodTask(
   return {
     what: likelihoodTraining,
     fingerprint() {
-      const { grid, divergence } = work;
+      const { grid, divergence, regularization } = work;
       const solver = { method: grid.tableau.name, times: grid.times };
-      return fingerprint(flow, data, options, plan, { training: likelihoodTraining, solver, divergence });
+      return fingerprint(flow, data, options, plan, {
+        training: likelihoodTraining,
+        solver,
+        divergence,
+        regularization,
+      });
     },
     validator: (validation) => likelihoodValidator(flow, validation, options),
     backward,
@@ -166,7 +173,7 @@ export async function givenLikelihoodGradients(
   const what = "likelihoodGradients";
   const velocity = trainableVelocity(what, flow);
   const { dim } = velocity;
-  checkKeys(what, options, ["solver", "divergence", "seed", "labels", "context"]);
+  checkKeys(what, options, ["solver", "divergence", "regularization", "seed", "labels", "context"]);
   const count = particleCount(what, "x", x, dim);
   if (count === 0) throw invalid(`${what}: x is empty, but a mean needs at least one row`);
   if (count > largestBatch)
@@ -213,6 +220,7 @@ export async function givenLikelihoodGradients(
       importParticles({ count, capacity, dim, rows: "rows", state: names.state, affine: "affine" }),
       ...drawnProbes(work, capacity, 0, key),
       ...planLikelihoodGradient(work, chunk),
+      ...planPenaltySum(work, chunk),
       planReduceGradient({ count: parameters, segments: backward.copies(capacity), norm: false }),
     ]);
   } finally {

@@ -13,7 +13,11 @@ interface Case {
   steps?: number;
   probes?: number;
   source?: { mean: number[]; std: number[] };
+  regularization?: { kineticEnergy: number; jacobianFrobenius: number };
 }
+
+/** RNODE's penalties, large enough to be most of the gradient. */
+const regularization = { kineticEnergy: 0.8, jacobianFrobenius: 0.6 };
 
 const activations = ["silu", "tanh", "softplus", "gelu", "elu", "relu", "sin"] as const;
 const cases: Record<string, Case> = {
@@ -48,9 +52,22 @@ const cases: Record<string, Case> = {
   },
   "another source": { velocity: { dim: 2, hidden: [16] }, n: 9, source: { mean: [0.3, -1], std: [0.7, 2] } },
   "no hidden layer": { velocity: { dim: 2, hidden: [] }, n: 9 },
+  ...Object.fromEntries(
+    (["tanh", "relu"] as const).map((activation) => [
+      `penalties, ${activation}`,
+      { velocity: { dim: 2, hidden: [16, 13], activation }, n: 37, regularization },
+    ]),
+  ),
+  "penalties, five dimensions, heun2": { velocity: { dim: 5, hidden: [16] }, n: 19, method: "heun2", regularization },
+  "penalties, three probes": { velocity: { dim: 3, hidden: [16] }, n: 33, probes: 3, regularization },
+  "penalties, layer by layer": { velocity: { dim: 6, hidden: [131, 9] }, n: 9, steps: 1, regularization },
+  "penalties, probes, layer by layer": { velocity: { dim: 17, hidden: [18] }, n: 6, probes: 5, regularization },
+  "penalties, no hidden layer": { velocity: { dim: 2, hidden: [] }, n: 9, regularization },
 };
 
-for (const [name, { velocity: options, n, method = "midpoint", steps = 2, probes, source }] of Object.entries(cases)) {
+for (const [name, { velocity: options, n, method = "midpoint", steps = 2, probes, source, ...more }] of Object.entries(
+  cases,
+)) {
   test(`likelihood loss and gradients agree with the f64 oracle: ${name}`, async ({ gpu }) => {
     const velocity = pf.mlp(options);
     const { dim } = options;
@@ -74,8 +91,10 @@ for (const [name, { velocity: options, n, method = "midpoint", steps = 2, probes
       solver: { method, steps },
       ...(vectors && { divergence: { probe: "gaussian", probes: probes ?? 1, vectors } }),
       ...conditions.options,
+      ...more,
     });
     const wanted = likelihood(network(velocity, weights), x, {
+      ...more,
       method,
       times: timesOf(1, 0, steps),
       conditionOf: conditions.conditionOf,

@@ -65,7 +65,7 @@ for (const [name, path, oracle] of [
   });
 
   test(`a flow trained on another path moves the source to the target: ${name}`, async ({ gpu }) => {
-    const steps = 400;
+    const steps = 200;
     const learningRate = (step: number) => 5e-3 * (1 - step / steps);
     for (const coupling of ["independent", "optimal-transport"] as const) {
       const flow = pf.Flow.create(gpu, { velocity: pf.mlp({ dim: 1, hidden: [32, 32] }), seed: 1 });

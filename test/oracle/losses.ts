@@ -81,8 +81,12 @@ export function likelihood(
     divergenceOf?: (i: number) => Divergence;
     conditionOf?: (i: number) => Condition;
     source?: Source;
+    /** Adds kineticEnergy·∫|u|² + jacobianFrobenius·∫‖J‖², ‖J‖² the sum over the unit vectors or the mean over the probes of |Jv|². */
+    regularization?: { kineticEnergy: number; jacobianFrobenius: number };
   },
 ): LossAndGradients {
+  const { kineticEnergy, jacobianFrobenius } = options.regularization ?? { kineticEnergy: 0, jacobianFrobenius: 0 };
+  const square = (v: Vector) => Array.from(v).reduce((sum, value) => sum + value * value, 0);
   const { dim } = net.spec;
   const tableau: Tableau = tableaux[options.method];
   const source = options.source ?? standardSource;
@@ -112,6 +116,9 @@ export function likelihood(
         if (b === 0) return;
         addScaled(f, h * b, slopes[i] ?? []);
         g -= h * b * divergenceOf(stage, dim, how);
+        const part = how === "exact" ? 1 : 1 / tangents.length;
+        const products = stage.products.reduce((sum, product) => sum + part * square(product), 0);
+        loss += (Math.abs(h * b) / n) * (kineticEnergy * square(stage.velocity) + jacobianFrobenius * products);
       });
       steps.push({ h, stages });
     }
@@ -130,6 +137,11 @@ export function likelihood(
         const deltaBar = -h * b * gBar;
         const share = how === "exact" ? deltaBar : deltaBar / tangents.length;
         const productBars = b === 0 ? [] : tangents.map((v) => Float64Array.from(v, (value) => share * value));
+        const worth = (2 / n) * Math.abs(h * b);
+        addScaled(kBar, worth * kineticEnergy, stage.velocity);
+        const part = how === "exact" ? 1 : 1 / tangents.length;
+        for (const [s, bar] of productBars.entries())
+          addScaled(bar, worth * jacobianFrobenius * part, stage.products[s] ?? []);
         yBars[i] = reverse(net, stage, kBar, productBars, gradients);
       }
       for (const yBar of yBars) addScaled(xBar, 1, yBar);
