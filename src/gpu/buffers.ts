@@ -116,13 +116,18 @@ export class BufferPool {
     }
   }
 
+  /** Destroys what waits for reuse. */
+  drop(): void {
+    for (const list of this.#free.values()) for (const buffer of list) buffer.destroy();
+    this.#free.clear();
+    this.#retainedBytes = 0;
+  }
+
   dispose(): void {
     this.#disposed = true;
     for (const buffer of this.#live) buffer.destroy();
-    for (const list of this.#free.values()) for (const buffer of list) buffer.destroy();
     this.#live.clear();
-    this.#free.clear();
-    this.#retainedBytes = 0;
+    this.drop();
     this.#liveBytes = 0;
   }
 }

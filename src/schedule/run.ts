@@ -1,4 +1,5 @@
 import { waitingSpins } from "#provider";
+import { PushforwardError } from "../errors.ts";
 import { Arena, checked, paramsBytes } from "../gpu/arena.ts";
 import { sizeClass } from "../gpu/buffers.ts";
 import type { Gpu } from "../gpu/gpu.ts";
@@ -35,19 +36,33 @@ export async function* runJob(gpu: Gpu, job: Job, options: RunOptions = {}): Asy
   budget.join(holder);
   const started = performance.now();
   let next = 0;
+  /** Particles that a chunk may hold, less where the device had no room for more. */
+  let room = Number.POSITIVE_INFINITY;
   /** Launches chunks one after the other, so that each is sized and planned by the speed of those before it. */
   const extend = () => {
     if (next >= job.count || pending.length >= chunksInFlight || pending.some(({ isLaunching }) => isLaunching)) return;
-    const count = Math.min(job.count - next, chunkSize(gpu, job, pacer.speed, options.chunkSize));
+    const count = Math.min(job.count - next, chunkSize(gpu, job, pacer.speed, options.chunkSize), room);
     const chunk = new RunningChunk(gpu, pacer, job, next, count);
     next += count;
     pending.push(chunk);
     chunk.launched.then(extend, () => undefined);
   };
+  /** A chunk for which the device had no room is begun anew as two; nothing behind it has been launched. */
+  const smaller = (failed: RunningChunk, error: unknown): undefined => {
+    const half = wholeBlocks(failed.count / 2, job);
+    if (!(error instanceof PushforwardError && error.code === "out-of-memory") || half >= failed.count) throw error;
+    failed.release();
+    pending.shift();
+    gpu.buffers.drop();
+    room = half;
+    next = failed.start;
+    extend();
+  };
   try {
     extend();
     for (let [oldest] = pending; oldest; [oldest] = pending) {
-      const result = await oldest.result();
+      const result = await oldest.result().catch((error: unknown) => smaller(oldest as RunningChunk, error));
+      if (!result) continue;
       pacer.check();
       pending.shift();
       extend();
@@ -78,12 +93,15 @@ export async function* runJob(gpu: Gpu, job: Job, options: RunOptions = {}): Asy
 function chunkSize(gpu: Gpu, job: Job, speed: Speed, asked: number | undefined): number {
   const byMemory = Math.floor(budgetOf(gpu).share(chunksInFlight) / job.bytesPerParticle);
   const largest = Math.max(1, Math.min(byMemory, job.largestChunk));
-  const { multiple = 1 } = job;
-  const whole = (particles: number) => Math.max(multiple, Math.floor(particles / multiple) * multiple);
-  if (asked !== undefined) return whole(Math.min(asked, largest));
+  if (asked !== undefined) return wholeBlocks(Math.min(asked, largest), job);
   const bySpeed = (speed.flops * secondsPerChunk) / job.flopsPerParticle;
   const wanted = Math.max(1024, Math.min(1 << 20, bySpeed));
-  return whole(Math.min(largest, Math.ceil(wanted / 64) * 64));
+  return wholeBlocks(Math.min(largest, Math.ceil(wanted / 64) * 64), job);
+}
+
+/** As many particles in whole blocks, at least one. */
+function wholeBlocks(particles: number, { multiple = 1 }: Job): number {
+  return Math.max(multiple, Math.floor(particles / multiple) * multiple);
 }
 
 /** Copies the chunk's part of the caller's own buffers, on a submit of its own before the chunk's work. */
@@ -104,8 +122,8 @@ class RunningChunk {
   readonly #gpu: Gpu;
   readonly #pacer: Pacer;
   readonly #job: Job;
-  readonly #start: number;
-  readonly #count: number;
+  readonly start: number;
+  readonly count: number;
   readonly #arena: Arena;
   readonly #staging: { name: string; bytes: number; buffer: GPUBuffer }[] = [];
   #freeMemory: (() => void) | undefined;
@@ -119,8 +137,8 @@ class RunningChunk {
     this.#gpu = gpu;
     this.#pacer = pacer;
     this.#job = job;
-    this.#start = start;
-    this.#count = count;
+    this.start = start;
+    this.count = count;
     this.#arena = new Arena(gpu);
     this.launched = this.#launch().finally(() => {
       this.isLaunching = false;
@@ -136,7 +154,7 @@ class RunningChunk {
     const pacer = this.#pacer;
     const job = this.#job;
     const arena = this.#arena;
-    const plan = job.plan(this.#start, this.#count, flopsPerDispatch(pacer.speed));
+    const plan = job.plan(this.start, this.count, flopsPerDispatch(pacer.speed));
     this.#freeMemory = await budgetOf(gpu).reserve(bytesOf(plan), (promise) => pacer.race(promise));
     for (const [name, buffer] of job.shared) arena.lend(name, buffer);
     for (const { name, bytes, data } of plan.buffers) await arena.allocate(name, bytes, data);
@@ -203,7 +221,7 @@ class RunningChunk {
     const arrays = await this.#pacer.race(Promise.all(copies));
     this.release();
     const outputs = new Map(names.map((name, i) => [name, arrays[i] ?? new ArrayBuffer(0)]));
-    return { start: this.#start, count: this.#count, outputs };
+    return { start: this.start, count: this.count, outputs };
   }
 
   release(): void {
