@@ -88,6 +88,10 @@ export async function* runMaximumLikelihood(
     context: options.context && new Float32Array(batchSize * velocity.context),
     guidance: 1,
   };
+  if (velocity.activation === "relu")
+    console.warn(
+      `${likelihoodTraining}: between its kinks a relu network's divergence is constant, so its gradient says nothing of where they should be: prefer "silu" or "tanh"`,
+    );
   const solve = likelihoodSolve(likelihoodTraining, options, velocity.dim, batchSize);
   const work = await workOf(flow, velocity, solve, conditions);
   return yield* trainingLoop(flow, options, plan, likelihoodTask(flow, data, options, plan, work));
