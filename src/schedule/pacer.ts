@@ -116,7 +116,12 @@ export class Pacer {
 
   /** An answer of the device that comes with the end of what was submitted last. */
   last<T>(ask: () => Promise<T>): Promise<T> {
-    return this.race(this.#last ? this.#queue.answer(this.#last, ask) : ask());
+    const asked = async () => {
+      // slept over: what would be asked may be another call's by now
+      this.check();
+      return ask();
+    };
+    return this.race(this.#last ? this.#queue.answer(this.#last, asked) : asked());
   }
 
   /** Sleeps until what was submitted should be nearly done, where asking the device costs a core. */

@@ -147,3 +147,36 @@ test("an abort ends a call at once, also while its kernels are being compiled, a
   expect((await flow.sample(5, { solver })).x.length).toBe(15);
   flow.dispose();
 });
+
+test("trainings that are aborted while they wait for a loss leave the calls beside them alone", async ({ gpu }) => {
+  const flow = pf.Flow.create(gpu, { velocity: velocity(), seed: 5 });
+  const data = uniformArray(3 * 500, -1, 1, 3);
+  const sample = () => flow.sample(3000, { solver, seed: 1, chunkSize: 400 });
+  const alone = await sample();
+  for (let round = 0; round < 6; round++) {
+    const stop = new AbortController();
+    const trained = pf.Flow.create(gpu, { velocity: velocity(), seed: 1 });
+    const training = all(
+      pf.trainFlowMatching(trained, data, { steps: 200, batchSize: 2048, logEvery: 1, signal: stop.signal }),
+    ).then(
+      () => "finished",
+      (error: Error) => error.message,
+    );
+    const sampling = sample();
+    let chunks = 0;
+    const during = flow.sample(4000, {
+      solver,
+      seed: 2,
+      chunkSize: 500,
+      onProgress: () => {
+        if (++chunks > round) stop.abort(new Error("enough"));
+      },
+    });
+    expect((await sampling).x).toEqual(alone.x);
+    await during;
+    expect((await sample()).x).toEqual(alone.x);
+    expect(await training).toBe("enough");
+    trained.dispose();
+  }
+  flow.dispose();
+});
