@@ -130,6 +130,8 @@ if (existsSync(join(root, "node_modules", "esbuild"))) {
       const { bundleSuite } = await import("../test/homes/bundle.mjs");
       return gpuSuites(await bundleSuite());
     });
+    const soak = [join(root, "bench", "soak.mjs"), "--minutes", "0.3"];
+    await step("soak, a third of a minute", join(root, "scripts", "run.mjs"), soak);
     await suites("package", async () => {
       const { runPackageTests } = await import("../test/package/run.mjs");
       return [await runPackageTests()];
