@@ -4,6 +4,7 @@ import { logProbCommand } from "./commands/log-prob.ts";
 import { plotCommand } from "./commands/plot.ts";
 import { sampleCommand } from "./commands/sample.ts";
 import { trainCommand } from "./commands/train.ts";
+import { workerCommand } from "./commands/worker.ts";
 import { type Context, Interrupted, UsageError } from "./context.ts";
 
 /** Exit codes, so that scripts can tell what happened. */
@@ -27,7 +28,7 @@ function createProgram(context: Context, version: string): Command {
     .version(version)
     .showSuggestionAfterError()
     .addHelpText("after", help);
-  for (const make of [trainCommand, sampleCommand, logProbCommand, plotCommand, infoCommand])
+  for (const make of [trainCommand, sampleCommand, logProbCommand, plotCommand, infoCommand, workerCommand])
     program.addCommand(make(context));
   for (const command of [program, ...program.commands]) {
     command

@@ -66,13 +66,15 @@ async function bundles(out) {
     logLevel: "warning",
   };
   // "pushforward" is named although it is a package: tsconfig.json gives that name to the sources.
-  const tools = { ...common, platform: "node", external: ["pushforward", "webgpu", "@napi-rs/canvas"] };
+  const own = ["pushforward", "pushforward/cluster"];
+  const tools = { ...common, platform: "node", external: [...own, "webgpu", "@napi-rs/canvas"] };
   // One graph for the library and its providers, so that there is one PushforwardError.
   const library = await build({
     ...common,
     entryPoints: {
       index: "src/index.ts",
       paths: "src/path/entry.ts",
+      cluster: "src/cluster/entry.ts",
       "provider-node": "src/gpu/provider-node.ts",
       "provider-deno": "src/gpu/provider-deno.ts",
       "provider-navigator": "src/gpu/provider-navigator.ts",
@@ -81,7 +83,7 @@ async function bundles(out) {
     splitting: true,
     chunkNames: "shared-[hash]",
     platform: "neutral",
-    external: ["#provider", "webgpu", "node:*"],
+    external: ["#provider", "webgpu", "bullmq", "ioredis", "node:*"],
   });
   await browserBundle(out, common);
   const cli = await build({

@@ -6,7 +6,9 @@ export type PushforwardErrorCode =
   | "out-of-memory"
   | "shader"
   | "format"
-  | "unsupported";
+  | "unsupported"
+  /** Machines that work together lost each other: see `pushforward/cluster`. */
+  | "connection";
 
 /**
  * The one error class of the library. The message says what was got, what was expected and what to do.

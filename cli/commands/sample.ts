@@ -1,7 +1,8 @@
 import { Command, Option } from "commander";
+import { loadFlow } from "../../src/flow/file.ts";
 import { type SolverOptions, solverOf, wholeNumber } from "../arguments.ts";
 import { type Context, type GpuChoice, printResult, withGpu } from "../context.ts";
-import { columnNames, readModel } from "../model.ts";
+import { columnNames, type ModelFile, readModel } from "../model.ts";
 import { count, duration, startProgress } from "../report.ts";
 import { openRows, type RowFormat } from "../row-output.ts";
 import { options } from "./shared-options.ts";
@@ -12,6 +13,9 @@ interface SampleOptions extends GpuChoice, SolverOptions {
   format?: RowFormat;
   logProb: boolean;
   seed: number;
+  cluster?: string;
+  queue: string;
+  rangeSize?: number;
   json: boolean;
 }
 
@@ -23,7 +27,9 @@ Examples:
   pushforward sample flow.safetensors --count 100000 -o samples.csv
   pushforward sample flow.safetensors --count 1000000 -o samples.bin --steps 20     f32, row-major, no header
   pushforward sample flow.safetensors --count 5 -o -                                to stdout
-  pushforward sample flow.safetensors --count 1000 -o samples.csv --log-prob        one more column, in nats`;
+  pushforward sample flow.safetensors --count 1000 -o samples.csv --log-prob        one more column, in nats
+  pushforward sample flow.safetensors --count 1000000 -o samples.bin --cluster redis://localhost:6379
+                                       by the workers that \`pushforward worker\` started there: the same rows`;
 
 export function sampleCommand(context: Context): Command {
   return new Command("sample")
@@ -41,50 +47,77 @@ export function sampleCommand(context: Context): Command {
     .addOption(options.method())
     .addOption(options.steps())
     .addOption(options.seed("of the draws"))
+    .option("--cluster <url>", "let workers that are connected to this Redis do the work, as in redis://localhost:6379")
+    .addOption(options.queue())
+    .option("--range-size <rows>", "rows that a worker of a cluster gets at a time", wholeNumber(1))
     .addOption(options.software())
     .addOption(options.json())
     .addHelpText("after", examples)
     .action((model: string, o: SampleOptions) => sample(context, model, o));
 }
 
+/** Rows as they come, from this machine or from others. */
+type Chunks = AsyncIterable<{ x: Float32Array; logProb?: Float32Array; nonFinite: number; adapter?: string }>;
+
 async function sample(context: Context, path: string, o: SampleOptions): Promise<void> {
   const model = await readModel(path);
+  const call = { solver: solverOf(o), seed: o.seed, logProb: o.logProb, signal: context.signal };
+  if (o.cluster !== undefined) {
+    const { openCluster } = await import("pushforward/cluster");
+    const onNotice = (text: string) => context.stderr.write(`${text}\n`);
+    const cluster = await openCluster({ url: o.cluster, queue: o.queue, onNotice });
+    try {
+      const { velocity } = loadFlow(model.bytes, undefined);
+      const spread = o.rangeSize === undefined ? call : { ...call, rangeSize: o.rangeSize };
+      await write(context, o, model, velocity.dim, cluster.sampleStream(model.bytes, o.count, spread));
+    } finally {
+      await cluster.close();
+    }
+    return;
+  }
   await withGpu(o, async (gpu) => {
     const { Flow } = await import("pushforward");
     const flow = Flow.load(gpu, model.bytes);
-    const names = [...columnNames(model, flow.dim), ...(o.logProb ? ["log_prob"] : [])];
-    const rows = await openRows(context, o.output, names, o.format);
-    const progress = startProgress(context, "sampling", o.count);
-    const started = performance.now();
-    let nonFinite = 0;
     try {
-      for await (const chunk of flow.sampleStream(o.count, {
-        solver: solverOf(o),
-        seed: o.seed,
-        logProb: o.logProb,
-        signal: context.signal,
-      })) {
-        nonFinite += chunk.nonFinite;
-        await rows.write([
-          { data: chunk.x, width: flow.dim },
-          ...(chunk.logProb ? [{ data: chunk.logProb, width: 1 }] : []),
-        ]);
-        progress.update(rows.count);
-      }
-      progress.stop();
-      await rows.finish();
-    } catch (error) {
-      progress.stop();
-      throw await rows.abandon(error);
+      await write(context, o, model, flow.dim, flow.sampleStream(o.count, call));
     } finally {
       flow.dispose();
     }
-    const seconds = (performance.now() - started) / 1000;
-    if (nonFinite > 0)
-      context.stderr.write(`warning: ${count(nonFinite)} rows are not finite: the flow diverges there\n`);
-    const result = { output: o.output, rows: rows.count, seconds, rowsPerSecond: rows.count / seconds, nonFinite };
-    const text = `${count(rows.count)} rows in ${duration(seconds)} (${count(rows.count / seconds)} per second)`;
-    if (o.output === "-") context.stderr.write(o.json ? `${JSON.stringify(result)}\n` : `${text}\n`);
-    else printResult(context, o.json, result, [`wrote ${o.output}: ${text}`]);
   });
+}
+
+async function write(context: Context, o: SampleOptions, model: ModelFile, dim: number, chunks: Chunks): Promise<void> {
+  const names = [...columnNames(model, dim), ...(o.logProb ? ["log_prob"] : [])];
+  const rows = await openRows(context, o.output, names, o.format);
+  const progress = startProgress(context, "sampling", o.count);
+  const started = performance.now();
+  const adapters = new Set<string>();
+  let nonFinite = 0;
+  try {
+    for await (const chunk of chunks) {
+      nonFinite += chunk.nonFinite;
+      if (chunk.adapter !== undefined) adapters.add(chunk.adapter);
+      await rows.write([{ data: chunk.x, width: dim }, ...(chunk.logProb ? [{ data: chunk.logProb, width: 1 }] : [])]);
+      progress.update(rows.count);
+    }
+    progress.stop();
+    await rows.finish();
+  } catch (error) {
+    progress.stop();
+    throw await rows.abandon(error);
+  }
+  const seconds = (performance.now() - started) / 1000;
+  if (nonFinite > 0)
+    context.stderr.write(`warning: ${count(nonFinite)} rows are not finite: the flow diverges there\n`);
+  const result = {
+    output: o.output,
+    rows: rows.count,
+    seconds,
+    rowsPerSecond: rows.count / seconds,
+    nonFinite,
+    ...(adapters.size > 0 && { adapters: [...adapters] }),
+  };
+  const text = `${count(rows.count)} rows in ${duration(seconds)} (${count(rows.count / seconds)} per second)`;
+  if (o.output === "-") context.stderr.write(o.json ? `${JSON.stringify(result)}\n` : `${text}\n`);
+  else printResult(context, o.json, result, [`wrote ${o.output}: ${text}`]);
 }

@@ -11,6 +11,8 @@ export const options = {
   method: () => new Option("--method <name>", "ODE solver").choices(methods).default("midpoint"),
   steps: () => new Option("--steps <count>", "solver steps between t = 0 and 1").argParser(wholeNumber(1)).default(50),
   seed: (what: string) => new Option("--seed <integer>", what).argParser(wholeNumber(0)).default(0),
+  queue: () =>
+    new Option("--queue <name>", "queue in Redis, the same for all who work together").default("pushforward"),
   delimiter: () => new Option("--delimiter <text>", "what separates the cells of a line").default(","),
   noHeader: () => new Option("--no-header", "the first line is data; columns are called 1, 2, …"),
   skipInvalid: () => new Option("--skip-invalid", "leave out rows with a missing or non-numeric cell").default(false),

@@ -2,10 +2,22 @@ import { invalid } from "../errors.ts";
 import { defaultSolver, saveIndices, timeGrid } from "../ode/grid.ts";
 import { checkFinite, checkInteger, checkKeys, checkWord, show } from "../options.ts";
 import { seedKey } from "../random/philox.ts";
-import type { Flow, LogProbOptions, PushOptions, SampleOptions } from "./flow.ts";
+import type { MlpVelocity } from "../velocity/mlp.ts";
+import type { WgslVelocity } from "../velocity/wgsl.ts";
+import type { LogProbOptions, PushOptions, SampleOptions } from "./flow.ts";
 import { checkConditions, checkRunOptions, divergencePlan, solveKeys } from "./options.ts";
 import { checkLength, isBuffer, type Rows, rowCount } from "./rows.ts";
+import type { Normalization, SourceSpec } from "./source.ts";
 import type { LogProbMode, TrajectoryRequest } from "./trajectory.ts";
+
+/** What a request needs to know of a flow, which may be on no device here. */
+export interface FlowShape {
+  readonly dim: number;
+  readonly velocitySpec: MlpVelocity | WgslVelocity;
+  readonly source: SourceSpec;
+  readonly normalization: Normalization | undefined;
+  assertAlive(): void;
+}
 
 /** Options of solves whose results go to the host anyway. */
 const hostKeys = solveKeys.filter((key) => key !== "output");
@@ -16,12 +28,12 @@ export function flowTime(what: string, t: number): number {
 }
 
 /** Class and context inputs of a flow's field. */
-export function conditioning({ velocitySpec }: Flow): { classes: number; context: number } {
+export function conditioning({ velocitySpec }: FlowShape): { classes: number; context: number } {
   return velocitySpec.kind === "mlp" ? velocitySpec : { classes: 0, context: 0 };
 }
 
 function solveRequest(
-  flow: Flow,
+  flow: FlowShape,
   what: string,
   n: number,
   options: PushOptions,
@@ -60,7 +72,7 @@ function solveRequest(
 }
 
 /** The checked request of {@link Flow.push} and its stream. */
-export function pushRequest(flow: Flow, what: string, x: Rows, options: PushOptions): TrajectoryRequest {
+export function pushRequest(flow: FlowShape, what: string, x: Rows, options: PushOptions): TrajectoryRequest {
   checkKeys(what, options, [...solveKeys, "from", "to", "saveAt", "logProb", "count"]);
   const n = rowCount(what, "x", x, flow.dim, options.count);
   const from = flowTime(`${what}: from`, options.from ?? 0);
@@ -86,7 +98,7 @@ export function pushRequest(flow: Flow, what: string, x: Rows, options: PushOpti
 
 /** The checked request of {@link Flow.sample} and of what draws samples; the first particle has index `first`. */
 export function sampleRequest(
-  flow: Flow,
+  flow: FlowShape,
   what: string,
   count: number,
   options: SampleOptions,
@@ -107,13 +119,13 @@ export function sampleRequest(
 }
 
 /** The checked request of {@link Flow.sampleStream}, whose results go to the host. */
-export function sampleStreamRequest(flow: Flow, count: number, options: SampleOptions): TrajectoryRequest {
+export function sampleStreamRequest(flow: FlowShape, count: number, options: SampleOptions): TrajectoryRequest {
   checkKeys("sampleStream", options, [...hostKeys, "to", "saveAt", "logProb"]);
   return sampleRequest(flow, "sampleStream", count, options);
 }
 
 /** The checked request of {@link Flow.logProb} and its stream. */
-export function logProbRequest(flow: Flow, what: string, x: Rows, options: LogProbOptions): TrajectoryRequest {
+export function logProbRequest(flow: FlowShape, what: string, x: Rows, options: LogProbOptions): TrajectoryRequest {
   checkKeys(what, options, [...solveKeys, "at", "count"]);
   const n = rowCount(what, "x", x, flow.dim, options.count);
   const at = flowTime(`${what}: at`, options.at ?? 1);

@@ -90,6 +90,12 @@ function shapes(dim: number, request: TrajectoryRequest): Map<string, { floats: 
   return result;
 }
 
+/** Velocity evaluations per particle of an adaptive solve. */
+export function meanEvaluations({ accepted, rejected, most }: StepCounts, count: number): number {
+  // two evaluations choose the first step's size, and the last of a step is the first of the next
+  return count === 0 || most === 0 ? 0 : 2 + (6 * (accepted + rejected)) / count;
+}
+
 /** What comes back beside the arrays: particles that are not finite, and the report of an adaptive solve. */
 class Figures {
   nonFinite = 0;
@@ -118,9 +124,7 @@ class Figures {
     const { nonFinite } = this;
     if (!this.#status) return { nfe, nonFinite };
     const steps = this.#steps;
-    // two evaluations choose the first step's size, and the last of a step is the first of the next
-    const mean = this.#count === 0 || steps.most === 0 ? 0 : 2 + (6 * (steps.accepted + steps.rejected)) / this.#count;
-    return { nfe: mean, nonFinite, status: this.#status, steps };
+    return { nfe: meanEvaluations(steps, this.#count), nonFinite, status: this.#status, steps };
   }
 }
 

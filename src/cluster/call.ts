@@ -1,0 +1,145 @@
+import { invalid } from "../errors.ts";
+import type { Flow, LogProbOptions, SampleOptions } from "../flow/flow.ts";
+import { conditioning, type FlowShape, logProbRequest, sampleRequest } from "../flow/requests.ts";
+import type { TrajectoryRequest } from "../flow/trajectory.ts";
+import { checkInteger, show } from "../options.ts";
+import type { Arrays } from "./parcel.ts";
+import type { CallName } from "./protocol.ts";
+import type { Range } from "./ranges.ts";
+
+/** How a call is spread. */
+export interface SpreadOptions {
+  /** Particles per range, rounded up to a multiple of 1024. Default: about eight ranges per worker. Results do not depend on it. */
+  rangeSize?: number;
+  /** Ranges that are under way or wait for the consumer at a time. Default: two per worker, at least four. */
+  ahead?: number;
+}
+
+export type ClusterSampleOptions = Omit<SampleOptions, "output" | "chunkSize"> & SpreadOptions;
+export type ClusterLogProbOptions = Omit<LogProbOptions, "output" | "chunkSize" | "count"> & SpreadOptions;
+
+/** A checked call: what every range needs, and what each one needs of its own. */
+export interface SpreadCall {
+  readonly what: CallName;
+  readonly total: number;
+  /** Bytes of results and inputs per particle, about. */
+  readonly bytesPerParticle: number;
+  readonly options: Record<string, unknown>;
+  readonly spread: SpreadOptions;
+  readonly signal: AbortSignal | undefined;
+  readonly onProgress: SampleOptions["onProgress"];
+  /** What belongs to the particles of a range. */
+  input(range: Range): Arrays;
+}
+
+function split<O extends ClusterSampleOptions | ClusterLogProbOptions>(what: string, options: O) {
+  for (const name of ["output", "chunkSize"]) {
+    if (name in options)
+      throw invalid(
+        `${what}: ${name} is ${show(options[name as keyof O])}, but machines of their own choose it: leave it out`,
+      );
+  }
+  const { rangeSize, ahead, signal, onProgress, ...rest } = options;
+  if (rangeSize !== undefined) checkInteger(`${what}: rangeSize`, rangeSize, 1);
+  if (ahead !== undefined) checkInteger(`${what}: ahead`, ahead, 1);
+  const spread: SpreadOptions = { ...(rangeSize && { rangeSize }), ...(ahead && { ahead }) };
+  const running = { ...(signal && { signal }), ...(onProgress && { onProgress }) };
+  return { rest, spread, signal, onProgress, running };
+}
+
+/** The options without the arrays that belong to particles, as JSON can hold them. */
+function plain({ labels, context, divergence, ...rest }: Record<string, unknown>): Record<string, unknown> {
+  const { vectors, ...probing } = typeof divergence === "object" ? (divergence as { vectors?: unknown }) : {};
+  const told = vectors === undefined ? divergence : probing;
+  const all = { ...rest, ...(told !== undefined && { divergence: told }) };
+  return JSON.parse(
+    JSON.stringify(all, (_, value) => (ArrayBuffer.isView(value) ? [...(value as Float64Array)] : value)),
+  );
+}
+
+/** The rows of a range out of arrays [n, width] and [probes, n, dim]. */
+function rowsOf(request: TrajectoryRequest, { start, count }: Range, dim: number, context: number): Arrays {
+  const { labels, context: values } = request.conditions;
+  const { vectors } = request.divergence;
+  const rows = "rows" in request.start ? (request.start.rows as Float32Array) : undefined;
+  const part = <T extends Float32Array | Uint32Array>(all: T, width: number) =>
+    all.subarray(start * width, (start + count) * width) as T;
+  return {
+    ...(rows && { x: part(rows, dim) }),
+    ...(labels && { labels: part(labels, 1) }),
+    ...(values && { context: part(values, context) }),
+    ...(vectors && { vectors: partOfEach(vectors, request.count, { start, count }, dim) }),
+  };
+}
+
+/** The rows of a range from each of the planes of [planes, n, width]. */
+function partOfEach(all: Float32Array, n: number, { start, count }: Range, width: number): Float32Array {
+  const planes = all.length / (n * width);
+  const part = new Float32Array(planes * count * width);
+  for (let k = 0; k < planes; k++) {
+    const from = (k * n + start) * width;
+    part.set(all.subarray(from, from + count * width), k * count * width);
+  }
+  return part;
+}
+
+function finish(
+  shape: FlowShape,
+  what: CallName,
+  request: TrajectoryRequest,
+  options: Record<string, unknown>,
+  { spread, signal, onProgress }: Pick<SpreadCall, "spread" | "signal" | "onProgress">,
+): SpreadCall {
+  const { context } = conditioning(shape);
+  const probes = request.divergence.vectors ? request.divergence.vectors.length / Math.max(1, request.count) : 0;
+  const floats = shape.dim * (3 + (request.save?.length ?? 0)) + 4 + context + probes;
+  return {
+    what,
+    total: request.count,
+    bytesPerParticle: 4 * floats,
+    options: plain(options),
+    spread,
+    signal,
+    onProgress,
+    input: (range) => rowsOf(request, range, shape.dim, context),
+  };
+}
+
+/** Checks a call of `sample` as {@link Flow.sample} does. */
+export function sampleCall(shape: FlowShape, what: string, count: number, options: ClusterSampleOptions): SpreadCall {
+  const { rest, running, ...others } = split(what, options);
+  const request = sampleRequest(shape, what, count, { ...rest, ...running });
+  return finish(shape, "sample", request, rest, others);
+}
+
+/** Checks a call of `logProb` as {@link Flow.logProb} does; x is an array, because buffers stay on their device. */
+export function logProbCall(
+  shape: FlowShape,
+  what: string,
+  x: Float32Array,
+  options: ClusterLogProbOptions,
+): SpreadCall {
+  if (!(x instanceof Float32Array))
+    throw invalid(
+      `${what}: x is ${show(x)}, but rows that travel to other machines are a Float32Array [n, ${shape.dim}]`,
+    );
+  const { rest, running, ...others } = split(what, options);
+  const request = logProbRequest(shape, what, x, { ...rest, ...running });
+  return finish(shape, "logProb", request, rest, others);
+}
+
+/** The request of a range on a worker's flow: its particles keep the indices that they have in the whole call. */
+export function rangeRequest(
+  flow: Flow,
+  what: CallName,
+  { start, count }: Range,
+  plainOptions: Readonly<Record<string, unknown>>,
+  { x, labels, context, vectors }: Arrays,
+): TrajectoryRequest {
+  const options = { ...plainOptions, ...(labels && { labels }), ...(context && { context }) } as SampleOptions;
+  if (vectors && typeof options.divergence === "object")
+    options.divergence = { ...options.divergence, vectors: vectors as Float32Array };
+  if (what === "sample") return sampleRequest(flow, "sample", count, options, start);
+  const rows = (x ?? new Float32Array(0)) as Float32Array;
+  return { ...logProbRequest(flow, "logProb", rows, options as LogProbOptions), start: { rows, first: start } };
+}

@@ -1,0 +1,80 @@
+import { invalid } from "../errors.ts";
+import { loadFlow } from "../flow/file.ts";
+import { Flow } from "../flow/flow.ts";
+import type { FlowShape } from "../flow/requests.ts";
+import { checkNormalization, type Normalization, type Source, sourceSpec } from "../flow/source.ts";
+import type { Gpu } from "../gpu/gpu.ts";
+import { show } from "../options.ts";
+import { parameterTensors } from "../velocity/mlp.ts";
+import { flatten } from "../velocity/parameters.ts";
+import { wgslVelocity } from "../velocity/wgsl.ts";
+import { pack, unpack } from "./parcel.ts";
+
+/** A flow on its way to other machines: its parcel, the name of that, and what checks of options need to know of it. */
+export interface CarriedFlow {
+  readonly hash: string;
+  readonly parcel: Uint8Array;
+  readonly shape: FlowShape;
+}
+
+/** What the head of a flow's parcel says: a file of {@link Flow.save} is beside it, or closed-form WGSL is in it. */
+type FlowHead =
+  | { kind: "file" }
+  | { kind: "wgsl"; dim: number; code: string; source: Source; normalization?: Normalization };
+
+/** A flow or its file, made ready to travel. A file is checked here already, without a device. */
+export async function carry(what: string, flow: Flow | Uint8Array): Promise<CarriedFlow> {
+  const isFile = flow instanceof Uint8Array;
+  if (!isFile && !(flow instanceof Flow))
+    throw invalid(`${what}: the flow is ${show(flow)}, but it is a Flow or the bytes of a file that Flow.save() gave`);
+  if (!isFile) flow.assertAlive();
+  const parcel = isFile ? pack({ kind: "file" } satisfies FlowHead, { file: flow }) : await parcelOf(flow);
+  const shape = isFile ? shapeOf(flow) : { ...pickShape(flow), assertAlive: () => undefined };
+  return { hash: await sha256(parcel), parcel, shape };
+}
+
+function pickShape({ dim, velocitySpec, source, normalization }: Flow) {
+  return { dim, velocitySpec, source, normalization };
+}
+
+async function parcelOf(flow: Flow): Promise<Uint8Array> {
+  const { velocitySpec: velocity, source, normalization } = flow;
+  if (velocity.kind === "mlp") return pack({ kind: "file" } satisfies FlowHead, { file: await flow.save() });
+  const head: FlowHead = {
+    kind: "wgsl",
+    dim: velocity.dim,
+    code: velocity.code,
+    source: source.options,
+    ...(normalization && { normalization }),
+  };
+  return pack(head);
+}
+
+function shapeOf(file: Uint8Array): FlowShape {
+  const { velocity, weights, source, normalization } = loadFlow(file, undefined);
+  if (velocity.kind === "mlp") flatten(parameterTensors(velocity), weights ?? {});
+  return {
+    dim: velocity.dim,
+    velocitySpec: velocity,
+    source: sourceSpec(source, velocity.dim),
+    normalization: normalization && checkNormalization(normalization, velocity.dim),
+    assertAlive: () => undefined,
+  };
+}
+
+/** The flow of a parcel, on a worker's device. */
+export function unpackFlow(gpu: Gpu, parcel: Uint8Array): Flow {
+  const { head, arrays } = unpack<FlowHead>(parcel, "a flow");
+  if (head.kind === "file") return Flow.load(gpu, arrays.file as Uint8Array);
+  const { dim, code, source, normalization } = head;
+  return Flow.create(gpu, {
+    velocity: wgslVelocity({ dim, code }),
+    source,
+    ...(normalization && { normalization }),
+  });
+}
+
+async function sha256(bytes: Uint8Array): Promise<string> {
+  const digest = await crypto.subtle.digest("SHA-256", bytes as Uint8Array<ArrayBuffer>);
+  return Array.from(new Uint8Array(digest), (byte) => byte.toString(16).padStart(2, "0")).join("");
+}

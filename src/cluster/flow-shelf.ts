@@ -1,0 +1,80 @@
+import { PushforwardError } from "../errors.ts";
+import type { Flow } from "../flow/flow.ts";
+import { Gpu } from "../gpu/gpu.ts";
+import { unpackFlow } from "./carried-flow.ts";
+
+/** Flows that stay loaded. */
+const kept = 4;
+
+/** A worker's device and the flows that it has loaded last, by their hashes. */
+export class FlowShelf {
+  readonly #open: (() => Promise<Gpu>) | undefined;
+  /** The one used last is at the end. */
+  readonly #flows = new Map<string, Flow>();
+  #gpu: Promise<Gpu> | undefined;
+  /** Whether the device is lost and there is no way to another one. */
+  isLost = false;
+
+  constructor(gpu: Gpu | (() => Promise<Gpu>)) {
+    this.#open = gpu instanceof Gpu ? undefined : gpu;
+    if (gpu instanceof Gpu) this.#gpu = Promise.resolve(gpu);
+  }
+
+  /** The device, opened when it is first needed. */
+  gpu(): Promise<Gpu> {
+    if (!this.#gpu) {
+      if (!this.#open) throw new Error("a device was passed in");
+      this.#gpu = this.#open().catch((error: unknown) => {
+        this.#gpu = undefined;
+        throw error;
+      });
+    }
+    return this.#gpu;
+  }
+
+  /** Makes the next range open a new device; false when none can be opened. */
+  renew(): boolean {
+    this.#drop();
+    if (!this.#open) {
+      this.isLost = true;
+      return false;
+    }
+    this.#gpu?.then((gpu) => gpu.dispose()).catch(() => undefined);
+    this.#gpu = undefined;
+    return true;
+  }
+
+  async flow(hash: string, parcel: () => Promise<Uint8Array | null>): Promise<Flow> {
+    const gpu = await this.gpu();
+    const known = this.#flows.get(hash);
+    this.#flows.delete(hash);
+    const flow = known ?? unpackFlow(gpu, await this.#fetch(hash, parcel));
+    this.#flows.set(hash, flow);
+    const [oldest] = this.#flows;
+    if (this.#flows.size > kept && oldest) {
+      oldest[1].dispose();
+      this.#flows.delete(oldest[0]);
+    }
+    return flow;
+  }
+
+  async #fetch(hash: string, parcel: () => Promise<Uint8Array | null>): Promise<Uint8Array> {
+    const bytes = await parcel();
+    if (bytes) return bytes;
+    throw new PushforwardError(
+      "connection",
+      `the flow ${hash.slice(0, 12)}… is no longer in Redis: its caller has gone, or Redis dropped it for want of memory`,
+    );
+  }
+
+  #drop(): void {
+    for (const flow of this.#flows.values()) flow.dispose();
+    this.#flows.clear();
+  }
+
+  /** Frees the flows, and the device if it was opened here. */
+  dispose(): void {
+    this.#drop();
+    if (this.#open) this.#gpu?.then((gpu) => gpu.dispose()).catch(() => undefined);
+  }
+}

@@ -1,0 +1,80 @@
+import { meanEvaluations, type StepCounts, type Trajectory } from "../flow/results.ts";
+import type { Arrays } from "./parcel.ts";
+import type { RangeHead } from "./protocol.ts";
+
+export type Solved = Trajectory & { x0?: Float32Array };
+
+const names = ["x", "x0", "logProb", "standardError", "saved", "savedLogProb", "status"] as const;
+
+/** The arrays of a result that go into a parcel. */
+export function arraysOf(result: Solved): Arrays {
+  return Object.fromEntries(names.flatMap((name) => (result[name] ? [[name, result[name]]] : [])));
+}
+
+/** The other figures of a result. */
+export function figuresOf({ nfe, nonFinite, steps, times }: Solved) {
+  return { nfe, nonFinite, ...(steps && { steps }), ...(times && { times: Array.from(times) }) };
+}
+
+/** The result of a range again. */
+export function solvedOf({ nfe, nonFinite, steps, times }: RangeHead, arrays: Arrays): Solved {
+  // `arraysOf` put them in under their own names
+  const own = arrays as unknown as Pick<Solved, (typeof names)[number]>;
+  return {
+    ...own,
+    ...(times && { times: Float64Array.from(times) }),
+    nfe,
+    nonFinite,
+    ...(steps && { steps }),
+  };
+}
+
+/** One result of `total` particles from those of its ranges, as a single call would have given it. */
+export class Gathering {
+  readonly #total: number;
+  readonly #all: Record<string, Float32Array | Uint32Array | Uint8Array> = {};
+  readonly #steps: StepCounts = { accepted: 0, rejected: 0, most: 0 };
+  #first: Solved | undefined;
+  #nonFinite = 0;
+
+  constructor(total: number) {
+    this.#total = total;
+  }
+
+  take(start: number, count: number, result: Solved): void {
+    this.#first ??= result;
+    this.#nonFinite += result.nonFinite;
+    if (result.steps) {
+      this.#steps.accepted += result.steps.accepted;
+      this.#steps.rejected += result.steps.rejected;
+      this.#steps.most = Math.max(this.#steps.most, result.steps.most);
+    }
+    const rows = result.times?.length ?? 1;
+    for (const [name, part] of Object.entries(arraysOf(result))) {
+      const isSaved = name === "saved" || name === "savedLogProb";
+      const width = part.length / count / (isSaved ? rows : 1);
+      // biome-ignore lint/suspicious/noAssignInExpressions: made when the first range brings it
+      const all = (this.#all[name] ??= new (part.constructor as Float32ArrayConstructor)(
+        (this.#total * part.length) / count,
+      ));
+      for (let k = 0; k < (isSaved ? rows : 1); k++) {
+        const row = part.subarray(k * count * width, (k + 1) * count * width);
+        all.set(row, (k * this.#total + start) * width);
+      }
+    }
+  }
+
+  result(): Solved {
+    const first = this.#first;
+    if (!first) throw new Error("a call on no particles is not spread");
+    const { times, nfe, steps } = first;
+    const adaptive = steps && { nfe: meanEvaluations(this.#steps, this.#total), steps: this.#steps };
+    return {
+      ...(this.#all as unknown as Pick<Solved, (typeof names)[number]>),
+      ...(times && { times }),
+      nfe,
+      nonFinite: this.#nonFinite,
+      ...adaptive,
+    };
+  }
+}

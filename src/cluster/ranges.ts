@@ -1,0 +1,25 @@
+/** Particles start … start + count − 1 of a call. */
+export interface Range {
+  readonly start: number;
+  readonly count: number;
+}
+
+/** Ranges begin at multiples of this, which is the block that reductions sum by. */
+const block = 1024;
+
+/** A range's results should fit well into one value of Redis, and into a worker's memory several times. */
+const mostBytes = 64 * 1024 * 1024;
+
+/** How many ranges a worker should get of a call, so that the last ones end together and a lost one costs little. */
+const perWorker = 8;
+
+/** Particles per range for a call of `total` particles with results of `bytes` each on so many workers. */
+export function defaultRangeSize(total: number, bytes: number, workers: number): number {
+  const share = Math.min(total / (perWorker * Math.max(1, workers)), 1 << 17, mostBytes / bytes);
+  return block * Math.max(1, Math.ceil(share / block));
+}
+
+/** The ranges of a call, in order. */
+export function* rangesOf(total: number, size: number): Generator<Range> {
+  for (let start = 0; start < total; start += size) yield { start, count: Math.min(size, total - start) };
+}

@@ -1,0 +1,223 @@
+// The cluster on a real Redis with worker processes, of which some are killed: node scripts/run.mjs test/cluster/run.mjs
+import { strict as assert } from "node:assert";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import process from "node:process";
+import { Redis } from "ioredis";
+import { openCluster } from "../../dist/cluster.js";
+import { Flow, mlp, openGpu, wgslVelocity } from "../../dist/index.js";
+import { startRedis } from "../../scripts/redis.mjs";
+import { runCli, Workers } from "./workers.mjs";
+
+const rangeSize = 1024;
+const count = 12_289;
+const labels = Uint32Array.from({ length: count }, (_, i) => (i * 7) % 3);
+const sampling = { seed: 5, logProb: true, labels, saveAt: [0.5], solver: { method: "rk4", steps: 20 } };
+const scoring = { seed: 3, labels, divergence: { probe: "gaussian", probes: 2 }, solver: { method: "dopri5" } };
+
+const secondsSince = (start) => (performance.now() - start) / 1000;
+
+/** Every array by its bytes, all else by its JSON. */
+function assertSame(found, wanted) {
+  const { adapters: _, ...own } = found;
+  assert.deepEqual(Object.keys(own).sort(), Object.keys(wanted).sort());
+  for (const [name, value] of Object.entries(wanted)) {
+    if (!ArrayBuffer.isView(value)) assert.deepEqual(own[name], value, name);
+    else assert.ok(Buffer.from(own[name].buffer).equals(Buffer.from(value.buffer)), `${name} has other bytes`);
+  }
+}
+
+async function check(name, work) {
+  const start = performance.now();
+  const note = await work();
+  console.log(`✓ ${name} (${note ? `${note}, ` : ""}${secondsSince(start).toFixed(1)} s)`);
+}
+
+const folder = await mkdtemp(join(tmpdir(), "pushforward-cluster-"));
+const redis = await startRedis();
+const workers = new Workers(redis.url);
+const keys = new Redis(redis.url);
+const gpu = await openGpu();
+const notices = [];
+try {
+  const flow = Flow.create(gpu, { velocity: mlp({ dim: 2, hidden: [32, 32], classes: 3 }), seed: 1 });
+  const samples = await flow.sample(count, sampling);
+  const scores = await flow.logProb(samples.x, scoring);
+  const file = join(folder, "flow.safetensors");
+  await writeFile(file, await flow.save());
+  const cluster = await openCluster({ url: redis.url, sameAdapter: true, onNotice: (text) => notices.push(text) });
+
+  await check("without a worker the caller is told what to start, and can give up", async () => {
+    const giveUp = new AbortController();
+    const told = [];
+    const onNotice = (text) => {
+      told.push(text);
+      giveUp.abort();
+    };
+    const lonely = await openCluster({ url: redis.url, queue: "lonely", onNotice });
+    await assert.rejects(lonely.sample(flow, 10, { signal: giveUp.signal }), { name: "AbortError" });
+    await lonely.close();
+    assert.match(told[0], /no worker is connected to the queue "lonely".*pushforward worker --redis redis:/);
+    assert.deepEqual(await keys.keys("*lonely*"), []);
+  });
+
+  await check("four workers start", async () => {
+    await Promise.all(["a", "b", "c", "d"].map((name) => workers.start(name)));
+    assert.equal(await cluster.workerCount(), 4);
+  });
+
+  await check("samples of four workers have the bytes of one machine", async () => {
+    // once to compile everywhere, once for the time
+    await cluster.sample(flow, count, { ...sampling, rangeSize });
+    const start = performance.now();
+    const found = await cluster.sample(flow, count, { ...sampling, rangeSize });
+    const seconds = secondsSince(start);
+    assertSame(found, samples);
+    return `undisturbed ${seconds.toFixed(1)} s`;
+  });
+
+  await check("two workers killed in the middle of a range: the same bytes, each range once", async () => {
+    const killed = new Map();
+    const from = workers.events.length;
+    workers.onEvent = ({ phase, worker, start }) => {
+      if (phase !== "start" || killed.size === 2 || killed.has(worker)) return;
+      if (start < rangeSize * (killed.size === 0 ? 2 : 6)) return;
+      killed.set(worker, start);
+      workers.signal(worker, "SIGKILL");
+    };
+    const start = performance.now();
+    const found = [];
+    const starts = [];
+    for await (const range of cluster.sampleStream(flow, count, { ...sampling, rangeSize })) {
+      starts.push(range.start);
+      found.push(range);
+    }
+    const seconds = secondsSince(start);
+    workers.onEvent = () => undefined;
+    assert.equal(killed.size, 2);
+    for (const [worker, first] of killed) {
+      assert.equal((await workers.ended(worker)).signal, "SIGKILL");
+      const seen = workers.events.slice(from).filter((event) => event.start === first);
+      assert.ok(!seen.some((event) => event.worker === worker && event.phase === "done"), "it was killed too late");
+      assert.ok(
+        seen.some((event) => event.worker !== worker && event.phase === "done"),
+        "nobody took its range",
+      );
+    }
+    assert.deepEqual(
+      starts,
+      Array.from({ length: 13 }, (_, i) => i * rangeSize),
+    );
+    const x = Buffer.concat(found.map((range) => Buffer.from(range.x.buffer, range.x.byteOffset, range.x.byteLength)));
+    assert.ok(x.equals(Buffer.from(samples.x.buffer)), "x has other bytes");
+    const p = Buffer.concat(
+      found.map(({ logProb: { buffer, byteOffset, byteLength } }) => Buffer.from(buffer, byteOffset, byteLength)),
+    );
+    assert.ok(p.equals(Buffer.from(samples.logProb.buffer)), "logProb has other bytes");
+    assert.ok(notices.some((text) => /the worker of particles \d+ to \d+ of 12289 \(sample\) vanished/.test(text)));
+    return `with two kills ${seconds.toFixed(1)} s`;
+  });
+
+  await check("log p of rows, with labels, probes and steps of their own, has the bytes of one machine", async () => {
+    assertSame(await cluster.logProb(flow, samples.x, { ...scoring, rangeSize: 2048 }), scores);
+  });
+
+  await check("a worker that is asked to end gives its range back", async () => {
+    const name = workers.events.findLast(({ phase }) => phase === "done").worker;
+    workers.onEvent = ({ phase, worker }) => phase === "start" && worker === name && workers.signal(name, "SIGTERM");
+    assertSame(await cluster.sample(flow, count, { ...sampling, rangeSize }), samples);
+    workers.onEvent = () => undefined;
+    const { code, told } = await workers.ended(name);
+    assert.equal(code, 0, told);
+    assert.ok(workers.events.some(({ phase, worker }) => phase === "returned" && worker === name));
+  });
+
+  await check("a consumer that stops early and one that aborts leave nothing behind", async () => {
+    for await (const { start } of cluster.sampleStream(flow, count, { ...sampling, rangeSize })) {
+      assert.equal(start, 0);
+      break;
+    }
+    const abort = new AbortController();
+    const reason = new Error("enough");
+    const onProgress = () => abort.abort(reason);
+    const call = cluster.sample(flow, count, { ...sampling, rangeSize, signal: abort.signal, onProgress });
+    await assert.rejects(call, reason);
+    assert.deepEqual(await keys.keys("*:data:call:*"), []);
+    assert.deepEqual(await keys.keys("*:data:flow:*"), []);
+  });
+
+  await check("what a worker cannot do is an error that names the particles and the worker", async () => {
+    const broken = Flow.create(gpu, { velocity: wgslVelocity({ dim: 2, code: "fn velocity() -> f32 { return 1; }" }) });
+    await assert.rejects(cluster.sample(broken, 10), {
+      code: "shader",
+      message: /^particles 0 to 9 of 10 \(sample\) failed: [\s\S]*\(worker [abcd]\)$/,
+    });
+    const turning = Flow.create(gpu, {
+      velocity: wgslVelocity({
+        dim: 2,
+        code: "fn velocity(t: f32, x: array<f32, DIM>) -> array<f32, DIM> { return array<f32, DIM>(-x[1], x[0]); }",
+      }),
+      normalization: { mean: [1, 2], scale: [3, 4] },
+    });
+    assertSame(await cluster.sample(turning, 1500), await turning.sample(1500));
+  });
+
+  await check("what cannot be spread is refused before anything is sent", async () => {
+    await assert.rejects(cluster.sample(new Uint8Array(7), 10), { code: "format" });
+    await assert.rejects(cluster.sample("flow", 10), {
+      code: "invalid-argument",
+      message: /bytes of a file that Flow\.save/,
+    });
+    await assert.rejects(cluster.sample(flow, 10, { output: "gpu" }), { message: /output is "gpu", but/ });
+    await assert.rejects(cluster.sample(flow, 10, { sed: 1 }), { message: /did you mean "seed"/ });
+    await assert.rejects(cluster.logProb(flow, new Float32Array(3)), { message: /needs a multiple of 2/ });
+  });
+
+  await check("the command line writes the same file with --cluster as without", async () => {
+    const words = ["sample", file, "--count", "5003", "--steps", "7", "--log-prob", "--seed", "9"];
+    const far = await runCli([...words, "-o", join(folder, "far.csv"), "--cluster", redis.url, "--range-size", "1024"]);
+    assert.equal(far.code, 0, far.error);
+    const near = await runCli([...words, "-o", join(folder, "near.csv")]);
+    assert.equal(near.code, 0, near.error);
+    const [one, other] = await Promise.all(["far.csv", "near.csv"].map((name) => readFile(join(folder, name))));
+    assert.ok(one.equals(other), "the files differ");
+  });
+
+  const last = workers.events.findLast(({ phase }) => phase === "done").worker;
+  workers.signal(last, "SIGINT");
+  assert.equal((await workers.ended(last)).code, 0);
+  await cluster.close();
+  await assert.rejects(cluster.sample(flow, 10), { message: /has been closed/ });
+
+  await check("in the end there is no key left in Redis", async () => {
+    assert.deepEqual(await keys.keys("*"), []);
+  });
+
+  keys.disconnect();
+  await redis.close();
+  await check("where there is no Redis, that is said at once, with the address", async () => {
+    const message = /there is no Redis to be used at redis:\/\/127\.0\.0\.1:\d+ \(connection refused\): start one/;
+    const url = redis.url.replace("//", "//user:secret@");
+    await assert.rejects(openCluster({ url }), (error) => {
+      assert.doesNotMatch(error.message, /secret/);
+      assert.match(error.message, message);
+      return error.code === "connection";
+    });
+    for (const args of [
+      ["worker", "--redis", redis.url],
+      ["sample", file, "--count", "5", "-o", "-", "--cluster", redis.url],
+    ]) {
+      const { code, error } = await runCli(args);
+      assert.equal(code, 1, args[0]);
+      assert.match(error, message);
+    }
+  });
+} finally {
+  workers.killAll();
+  keys.disconnect();
+  await redis.close();
+  await rm(folder, { recursive: true, force: true });
+}
+gpu.dispose();
+process.exit(0);
