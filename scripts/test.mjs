@@ -132,12 +132,14 @@ if (existsSync(join(root, "node_modules", "esbuild"))) {
     });
     const soak = [join(root, "bench", "soak.mjs"), "--minutes", "0.3"];
     await step("soak, a third of a minute", join(root, "scripts", "run.mjs"), soak);
+    const cluster = [join(root, "test", "cluster", "run.mjs")];
+    await step("cluster on a Redis, with workers killed", join(root, "scripts", "run.mjs"), cluster);
     await suites("package", async () => {
       const { runPackageTests } = await import("../test/package/run.mjs");
       return [await runPackageTests()];
     });
   } else {
-    note("GPU suite and package: not run, as the build failed", 0, ["GPU suite", "package"]);
+    note("GPU suite, cluster and package: not run, as the build failed", 0, ["GPU suite", "cluster", "package"]);
   }
 } else {
   console.log("Nothing else can be run without the packages: the message of the set-up says what to do.");

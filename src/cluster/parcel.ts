@@ -38,7 +38,7 @@ export function pack(head: object, arrays: Arrays = {}): Uint8Array {
 }
 
 /** What {@link pack} put together. Throws `format` for anything else. */
-export function unpack<Head>(bytes: Uint8Array, what: string): { head: Head; arrays: Record<string, Arrays[string]> } {
+export function unpack<Head>(bytes: Uint8Array, what: string): { head: Head; arrays: Arrays } {
   const bad = () =>
     new PushforwardError(
       "format",

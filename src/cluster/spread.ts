@@ -91,7 +91,7 @@ class Running {
     const { head, arrays } = unpack<RangeHead>(bytes, "a result");
     this.#done += range.count;
     this.#tell();
-    return { ...range, result: solvedOf(head, arrays as never), worker: head.worker, adapter: head.adapter };
+    return { ...range, result: solvedOf(head, arrays), worker: head.worker, adapter: head.adapter };
   }
 
   async #send(id: string, job: RangeJob, range: Range): Promise<void> {

@@ -240,7 +240,7 @@ class RangeWorker {
     const flow = await this.#shelf.flow(job.data.flow, () => redis.getBuffer(keys.flow(job.data.flow)));
     const input = await redis.getBuffer(keys.input(id));
     const arrays = input ? unpack(input, "an input").arrays : {};
-    const request = rangeRequest(flow, what, { start, count }, options, arrays as never);
+    const request = rangeRequest(flow, what, { start, count }, options, arrays);
     const result = await collect(flow, request, { signal });
     const head: RangeHead = {
       start,

@@ -13,7 +13,7 @@ import { runCli, Workers } from "./workers.mjs";
 const rangeSize = 1024;
 const count = 12_289;
 const labels = Uint32Array.from({ length: count }, (_, i) => (i * 7) % 3);
-const sampling = { seed: 5, logProb: true, labels, saveAt: [0.5], solver: { method: "rk4", steps: 20 } };
+const sampling = { seed: 5, logProb: true, labels, saveAt: [0.5], solver: { method: "rk4", steps: 30 } };
 const scoring = { seed: 3, labels, divergence: { probe: "gaussian", probes: 2 }, solver: { method: "dopri5" } };
 
 const secondsSince = (start) => (performance.now() - start) / 1000;
