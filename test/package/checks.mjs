@@ -62,7 +62,7 @@ async function typeCheck(project, moduleResolution) {
       skipLibCheck: false,
       noEmit: true,
     },
-    files: ["consumer.ts"],
+    files: ["consumer.ts", "cluster-consumer.ts"],
   };
   const path = join(project.folder, `tsconfig.${moduleResolution}.json`);
   await writeFile(path, JSON.stringify(config));
@@ -109,6 +109,26 @@ export const checks = [
     run: async (project) => {
       const unlink = await link(project.folder, "webgpu");
       assertTurned(await runMain(project, process.execPath, []).finally(unlink));
+    },
+  },
+  {
+    name: "Node imports pushforward/cluster without its packages, and a call says what to install",
+    run: async (project) => {
+      await writeFile(
+        join(project.folder, "cluster.js"),
+        `import { PushforwardError } from "pushforward";
+import { openCluster } from "pushforward/cluster";
+const error = await openCluster({ url: "redis://127.0.0.1:1" }).catch((error) => error);
+console.log(JSON.stringify({ isOurs: error instanceof PushforwardError, code: error.code, message: error.message }));
+`,
+      );
+      const run = async () => JSON.parse(await execFully(process.execPath, ["cluster.js"], { cwd: project.folder }));
+      const without = await run();
+      assert.deepEqual([without.isOurs, without.code], [true, "unsupported"]);
+      assert.match(without.message, /npm install bullmq@6 ioredis@5/);
+      const unlink = [await link(project.folder, "bullmq"), await link(project.folder, "ioredis")];
+      const found = await run().finally(() => Promise.all(unlink.map((undo) => undo())));
+      assert.equal(found.code, "connection", found.message);
     },
   },
   {
@@ -179,7 +199,8 @@ export const checks = [
     run: async (project) => {
       const file = join(project.folder, "node_modules", "pushforward", project.manifest.bin.pushforward);
       const help = await execFully(process.execPath, [file, "--help"], { cwd: project.folder });
-      for (const command of ["train", "sample", "log-prob", "plot", "info"]) assert.ok(help.includes(command), help);
+      for (const command of ["train", "sample", "log-prob", "plot", "info", "worker"])
+        assert.ok(help.includes(command), help);
     },
   },
   {

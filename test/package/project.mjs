@@ -37,7 +37,8 @@ export async function createProject() {
     await writeFile(join(folder, "package.json"), JSON.stringify({ name: "consumer", private: true, type: "module" }));
     await npm(["install", "--offline", "--ignore-scripts", "--no-audit", "--no-fund", `./${packed.filename}`], folder);
     const manifest = JSON.parse(await readFile(join(folder, "node_modules", "pushforward", "package.json"), "utf8"));
-    await cp(join(root, "test", "package", "consumer.ts"), join(folder, "consumer.ts"));
+    for (const file of ["consumer.ts", "cluster-consumer.ts"])
+      await cp(join(root, "test", "package", file), join(folder, file));
     await build({
       entryPoints: [join(folder, "consumer.ts")],
       outfile: join(folder, "consumer.js"),
