@@ -13,6 +13,8 @@ export interface Link {
   readonly place: string;
   readonly queue: string;
   readonly keys: ReturnType<typeof keysOf>;
+  /** Called whenever a connection that was lost is there again. */
+  readonly onReturn: Set<() => void>;
   /** Rejects when the connection is given up; never resolves. */
   readonly ended: Promise<never>;
   close(): void;
@@ -56,6 +58,7 @@ export async function connect(
     );
   const place = `${parsed.protocol}//${parsed.host}${parsed.pathname === "/" ? "" : parsed.pathname}`;
   const { bullmq, ioredis } = await packages();
+  const onReturn = new Set<() => void>();
   let isOpen = false;
   let downSince: number | undefined;
   let lastError: Error | undefined;
@@ -76,9 +79,12 @@ export async function connect(
     lastError = error;
   });
   redis.on("ready", () => {
-    if (downSince !== undefined) options.onNotice(`connected to Redis at ${place} again`);
+    const isBack = downSince !== undefined;
     downSince = undefined;
     lastError = undefined;
+    if (!isBack) return;
+    options.onNotice(`connected to Redis at ${place} again`);
+    for (const told of onReturn) told();
   });
   const timer = setTimeout(() => redis.disconnect(), 1000 * secondsToConnect);
   try {
@@ -112,7 +118,7 @@ export async function connect(
     isClosing = true;
     redis.disconnect();
   };
-  return { redis, bullmq, place, queue, keys: keysOf(queue), ended, close };
+  return { redis, bullmq, place, queue, keys: keysOf(queue), onReturn, ended, close };
 }
 
 /** An error of the network in words; Node gives several addresses' errors as one without a message. */

@@ -182,7 +182,9 @@ export async function* spread(shared: Shared, flow: CarriedFlow, call: SpreadCal
   closing.addEventListener("abort", onClose, { once: true });
   const look = lookOut(shared);
   let workers = 0;
-  const renewing = setInterval(() => running.renew().catch(fail), (1000 * leaseSeconds) / 6);
+  const renew = () => void running.renew().catch(fail);
+  const renewing = setInterval(renew, (1000 * leaseSeconds) / 6);
+  const { onReturn } = shared.link;
   const looking = setInterval(() => {
     look().then(
       (count) => {
@@ -195,6 +197,8 @@ export async function* spread(shared: Shared, flow: CarriedFlow, call: SpreadCal
   const pending: Promise<FinishedRange>[] = [];
   try {
     await Promise.race([running.begin(), stopped]);
+    // a Redis that was started anew knows nothing of the call
+    onReturn.add(renew);
     workers = await Promise.race([look(), stopped]);
     const size = call.spread.rangeSize ?? defaultRangeSize(total, call.bytesPerParticle, workers);
     const ranges = rangesOf(total, Math.ceil(size / 1024) * 1024);
@@ -218,6 +222,7 @@ export async function* spread(shared: Shared, flow: CarriedFlow, call: SpreadCal
   } finally {
     clearInterval(looking);
     clearInterval(renewing);
+    onReturn.delete(renew);
     signal?.removeEventListener("abort", onAbort);
     closing.removeEventListener("abort", onClose);
     await running.end();

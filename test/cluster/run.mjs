@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { Redis } from "ioredis";
-import { openCluster } from "../../dist/cluster.js";
+import { openCluster, runWorker } from "../../dist/cluster.js";
 import { Flow, mlp, openGpu, wgslVelocity } from "../../dist/index.js";
 import { startRedis } from "../../scripts/redis.mjs";
 import { runCli, Workers } from "./workers.mjs";
@@ -35,9 +35,10 @@ async function check(name, work) {
 }
 
 const folder = await mkdtemp(join(tmpdir(), "pushforward-cluster-"));
-const redis = await startRedis();
+let redis = await startRedis();
 const workers = new Workers(redis.url);
 const keys = new Redis(redis.url);
+keys.on("error", () => undefined);
 const gpu = await openGpu();
 const notices = [];
 try {
@@ -119,9 +120,33 @@ try {
     return `with two kills ${seconds.toFixed(1)} s`;
   });
 
-  await check("log p of rows, with labels, probes and steps of their own, has the bytes of one machine", async () => {
-    assertSame(await cluster.logProb(flow, samples.x, { ...scoring, rangeSize: 2048 }), scores);
+  await check("two calls at once, log p of rows with labels, probes and steps of their own among them", async () => {
+    const [found, others] = await Promise.all([
+      cluster.logProb(flow, samples.x, { ...scoring, rangeSize: 2048 }),
+      cluster.sample(flow, count, { ...sampling, rangeSize }),
+    ]);
+    assertSame(found, scores);
+    assertSame(others, samples);
   });
+
+  await check(
+    "a worker that is frozen until another one has done its range, and then goes on, changes nothing",
+    async () => {
+      let frozen;
+      workers.onEvent = ({ phase, worker, start }) => {
+        if (phase !== "start" || start !== 3 * rangeSize || frozen !== undefined) return;
+        frozen = worker;
+        workers.signal(worker, "SIGSTOP");
+      };
+      assertSame(await cluster.sample(flow, count, { ...sampling, rangeSize }), samples);
+      const thawed = new Promise((resolve) => {
+        workers.onEvent = ({ phase, worker }) => phase !== "start" && worker === frozen && resolve(phase);
+      });
+      workers.signal(frozen, "SIGCONT");
+      assert.match(await thawed, /^(done|dropped)$/);
+      workers.onEvent = () => undefined;
+    },
+  );
 
   await check("a worker that is asked to end gives its range back", async () => {
     const name = workers.events.findLast(({ phase }) => phase === "done").worker;
@@ -163,6 +188,48 @@ try {
     assertSame(await cluster.sample(turning, 1500), await turning.sample(1500));
   });
 
+  await check("a worker whose device is lost opens another one, or ends where it cannot", async () => {
+    const opened = [];
+    const stop = new AbortController();
+    let ready;
+    const isReady = new Promise((resolve) => {
+      ready = resolve;
+    });
+    const queue = "losses";
+    const url = redis.url;
+    const open = async () => {
+      opened.push(await openGpu());
+      return opened.at(-1);
+    };
+    const events = [];
+    const serving = runWorker(open, {
+      url,
+      queue,
+      signal: stop.signal,
+      onReady: ready,
+      onJob: (event) => {
+        events.push(event);
+        if (event.phase === "start" && event.start === rangeSize && opened.length === 1) opened[0].device.destroy();
+      },
+    });
+    await isReady;
+    const other = await openCluster({ url, queue });
+    const call = { ...sampling, labels: labels.subarray(0, 2500), rangeSize };
+    assertSame(await other.sample(flow, 2500, call), await flow.sample(2500, { ...sampling, labels: call.labels }));
+    assert.equal(opened.length, 2);
+    assert.ok(events.some(({ phase, message }) => phase === "failed" && /device-lost.*2 more attempts/.test(message)));
+    stop.abort();
+    assert.equal((await serving).served, 3);
+    const own = await openGpu();
+    const ending = runWorker(own, { url, queue, onJob: () => own.device.destroy() });
+    const abort = new AbortController();
+    const waiting = other.sample(flow, 2500, { ...call, signal: abort.signal });
+    await assert.rejects(ending, { code: "device-lost" });
+    abort.abort();
+    await assert.rejects(waiting, { name: "AbortError" });
+    await other.close();
+  });
+
   await check("what cannot be spread is refused before anything is sent", async () => {
     await assert.rejects(cluster.sample(new Uint8Array(7), 10), { code: "format" });
     await assert.rejects(cluster.sample("flow", 10), {
@@ -193,6 +260,31 @@ try {
   await check("in the end there is no key left in Redis", async () => {
     assert.deepEqual(await keys.keys("*"), []);
   });
+
+  await check(
+    "a Redis that was started anew ends the calls that it has forgotten; workers come back to it",
+    async () => {
+      await workers.start("e");
+      const told = [];
+      const other = await openCluster({ url: redis.url, queue: "lonely", onNotice: (text) => told.push(text) });
+      const forgotten = other.sample(flow, 10);
+      forgotten.catch(() => undefined);
+      while ((await keys.keys("*lonely:wait")).length === 0) await new Promise(setImmediate);
+      const { port } = redis;
+      await redis.close();
+      redis = await startRedis({ port });
+      await assert.rejects(forgotten, { code: "connection", message: /Redis no longer has the flow or the call/ });
+      assert.ok(told.some((text) => /connected to Redis at redis:.* again/.test(text)));
+      await other.close();
+      const again = await openCluster({ url: redis.url, onNotice: () => undefined });
+      const call = { ...sampling, labels: labels.subarray(0, 100) };
+      assertSame(await again.sample(flow, 100, call), await flow.sample(100, call));
+      await again.close();
+      workers.signal("e", "SIGTERM");
+      await workers.ended("e");
+      assert.deepEqual(await keys.keys("*"), []);
+    },
+  );
 
   keys.disconnect();
   await redis.close();
