@@ -1,5 +1,16 @@
 import { invalid } from "../errors.ts";
-import type { Flow, LogProbOptions, SampleOptions } from "../flow/flow.ts";
+import type { LogProbOptions, SampleOptions } from "../flow/flow.ts";
+import {
+  type Histogram,
+  type HistogramOptions,
+  histogramSummary,
+  type MeanLogProb,
+  type MomentOptions,
+  type Moments,
+  meanLogProbSummary,
+  momentsSummary,
+  type Summary,
+} from "../flow/reductions.ts";
 import { conditioning, type FlowShape, logProbRequest, sampleRequest } from "../flow/requests.ts";
 import type { TrajectoryRequest } from "../flow/trajectory.ts";
 import { checkInteger, show } from "../options.ts";
@@ -17,6 +28,8 @@ export interface SpreadOptions {
 
 export type ClusterSampleOptions = Omit<SampleOptions, "output" | "chunkSize"> & SpreadOptions;
 export type ClusterLogProbOptions = Omit<LogProbOptions, "output" | "chunkSize" | "count"> & SpreadOptions;
+export type ClusterMomentOptions = Omit<MomentOptions, "chunkSize"> & SpreadOptions;
+export type ClusterHistogramOptions = Omit<HistogramOptions, "chunkSize"> & SpreadOptions;
 
 /** A checked call: what every range needs, and what each one needs of its own. */
 export interface SpreadCall {
@@ -32,8 +45,8 @@ export interface SpreadCall {
   input(range: Range): Arrays;
 }
 
-function split<O extends ClusterSampleOptions | ClusterLogProbOptions>(what: string, options: O) {
-  for (const name of ["output", "chunkSize"]) {
+function split<O extends SpreadOptions & Pick<SampleOptions, "signal" | "onProgress">>(what: string, options: O) {
+  for (const name of ["output", "chunkSize", "count"]) {
     if (name in options)
       throw invalid(
         `${what}: ${name} is ${show(options[name as keyof O])}, but machines of their own choose it: leave it out`,
@@ -112,6 +125,13 @@ export function sampleCall(shape: FlowShape, what: string, count: number, option
   return finish(shape, "sample", request, rest, others);
 }
 
+function checkArray(what: string, shape: FlowShape, x: unknown): void {
+  if (!(x instanceof Float32Array))
+    throw invalid(
+      `${what}: x is ${show(x)}, but rows that travel to other machines are a Float32Array [n, ${shape.dim}]`,
+    );
+}
+
 /** Checks a call of `logProb` as {@link Flow.logProb} does; x is an array, because buffers stay on their device. */
 export function logProbCall(
   shape: FlowShape,
@@ -119,27 +139,58 @@ export function logProbCall(
   x: Float32Array,
   options: ClusterLogProbOptions,
 ): SpreadCall {
-  if (!(x instanceof Float32Array))
-    throw invalid(
-      `${what}: x is ${show(x)}, but rows that travel to other machines are a Float32Array [n, ${shape.dim}]`,
-    );
+  checkArray(what, shape, x);
   const { rest, running, ...others } = split(what, options);
   const request = logProbRequest(shape, what, x, { ...rest, ...running });
   return finish(shape, "logProb", request, rest, others);
 }
 
-/** The request of a range on a worker's flow: its particles keep the indices that they have in the whole call. */
-export function rangeRequest(
-  flow: Flow,
-  what: CallName,
-  { start, count }: Range,
+/** A checked call that brings back sums, and what puts those together. */
+export interface SummaryCall<T> {
+  readonly call: SpreadCall;
+  readonly summary: Summary<T>;
+}
+
+/** Checks a call of `moments` as {@link Flow.moments} does. */
+export function momentsCall(shape: FlowShape, count: number, options: ClusterMomentOptions): SummaryCall<Moments> {
+  const { rest, running, ...others } = split("moments", options);
+  const summary = momentsSummary(shape, count, { ...rest, ...running });
+  return { summary, call: finish(shape, "moments", summary.request, rest, others) };
+}
+
+/** Checks a call of `histogram` as {@link Flow.histogram} does. */
+export function histogramCall(
+  shape: FlowShape,
+  count: number,
+  options: ClusterHistogramOptions,
+): SummaryCall<Histogram> {
+  const { rest, running, ...others } = split("histogram", options);
+  const summary = histogramSummary(shape, count, { ...rest, ...running });
+  return { summary, call: finish(shape, "histogram", summary.request, rest, others) };
+}
+
+/** Checks a call of `meanLogProb` of rows as {@link Flow.meanLogProb} does. */
+export function meanLogProbCall(
+  shape: FlowShape,
+  x: Float32Array,
+  options: ClusterLogProbOptions,
+): SummaryCall<MeanLogProb> {
+  checkArray("meanLogProb", shape, x);
+  const { rest, running, ...others } = split("meanLogProb", options);
+  const summary = meanLogProbSummary(shape, x, { ...rest, ...running });
+  return { summary, call: finish(shape, "meanLogProb", summary.request, rest, others) };
+}
+
+/** The options of a range on a worker: the JSON, and the arrays that belong to its particles. */
+export function rangeOptions(
   plainOptions: Readonly<Record<string, unknown>>,
-  { x, labels, context, vectors }: Arrays,
-): TrajectoryRequest {
-  const options = { ...plainOptions, ...(labels && { labels }), ...(context && { context }) } as SampleOptions;
-  if (vectors && typeof options.divergence === "object")
-    options.divergence = { ...options.divergence, vectors: vectors as Float32Array };
-  if (what === "sample") return sampleRequest(flow, "sample", count, options, start);
-  const rows = (x ?? new Float32Array(0)) as Float32Array;
-  return { ...logProbRequest(flow, "logProb", rows, options as LogProbOptions), start: { rows, first: start } };
+  { labels, context, vectors }: Arrays,
+): Record<string, unknown> {
+  const { divergence } = plainOptions;
+  return {
+    ...plainOptions,
+    ...(labels && { labels }),
+    ...(context && { context }),
+    ...(vectors && typeof divergence === "object" && { divergence: { ...divergence, vectors } }),
+  };
 }

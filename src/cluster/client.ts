@@ -1,18 +1,26 @@
 import type { Queue, QueueEvents } from "bullmq";
 import { invalid, PushforwardError } from "../errors.ts";
 import type { Flow } from "../flow/flow.ts";
+import type { Histogram, MeanLogProb, Moments } from "../flow/reductions.ts";
 import { type LogProb, logProbResult, type Samples } from "../flow/results.ts";
 import { checkKeys } from "../options.ts";
 import {
+  type ClusterHistogramOptions,
   type ClusterLogProbOptions,
+  type ClusterMomentOptions,
   type ClusterSampleOptions,
+  histogramCall,
   logProbCall,
+  meanLogProbCall,
+  momentsCall,
   type SpreadCall,
+  type SummaryCall,
   sampleCall,
 } from "./call.ts";
 import { type CarriedFlow, carry } from "./carried-flow.ts";
-import { Gathering, type Solved } from "./gather.ts";
+import { Gathering, type Solved, solvedOf } from "./gather.ts";
 import { leaseSeconds, prefix } from "./protocol.ts";
+import { Replay } from "./range-work.ts";
 import { connect, type Link, tidy } from "./redis.ts";
 import { type FinishedRange, spread } from "./spread.ts";
 import { Waiters } from "./waiters.ts";
@@ -112,8 +120,9 @@ export class Cluster {
   ): AsyncIterableIterator<Samples & ComputedBy & { start: number }> {
     const carried = await carry("sampleStream", flow);
     const call = sampleCall(carried.shape, "sampleStream", count, options);
-    for await (const { result, start, count: particles, worker, adapter } of this.#spread(carried, call))
-      yield { ...result, start, count: particles, worker, adapter };
+    if (count === 0) return;
+    for await (const { figures, arrays, start, count: particles, worker, adapter } of this.#spread(carried, call))
+      yield { ...solvedOf(figures, arrays), start, count: particles, worker, adapter };
   }
 
   /** {@link Flow.sample} on the workers. */
@@ -138,11 +147,51 @@ export class Cluster {
     return { ...logProbResult(result), adapters };
   }
 
+  /** {@link Flow.moments} on the workers: only sums travel. */
+  async moments(
+    flow: Flow | Uint8Array,
+    count: number,
+    options: ClusterMomentOptions = {},
+  ): Promise<Moments & Adapters> {
+    const carried = await carry("moments", flow);
+    return this.#summarise(carried, momentsCall(carried.shape, count, options));
+  }
+
+  /** {@link Flow.histogram} on the workers: only counts travel. */
+  async histogram(
+    flow: Flow | Uint8Array,
+    count: number,
+    options: ClusterHistogramOptions,
+  ): Promise<Histogram & Adapters> {
+    const carried = await carry("histogram", flow);
+    return this.#summarise(carried, histogramCall(carried.shape, count, options));
+  }
+
+  /** {@link Flow.meanLogProb} of the rows of `x` on the workers: rows go there, sums come back. */
+  async meanLogProb(
+    flow: Flow | Uint8Array,
+    x: Float32Array,
+    options: ClusterLogProbOptions = {},
+  ): Promise<MeanLogProb & Adapters> {
+    const carried = await carry("meanLogProb", flow);
+    return this.#summarise(carried, meanLogProbCall(carried.shape, x, options));
+  }
+
+  async #summarise<T>(carried: CarriedFlow, { call, summary }: SummaryCall<T>): Promise<T & Adapters> {
+    const replay = new Replay(summary.reduction);
+    const adapters = new Set<string>();
+    for await (const { figures, arrays, adapter } of this.#spread(carried, call)) {
+      replay.take(figures, arrays);
+      adapters.add(adapter);
+    }
+    return { ...summary.result(replay.nonFinite), adapters: [...adapters] };
+  }
+
   async #gather(carried: CarriedFlow, call: SpreadCall): Promise<{ result: Solved; adapters: string[] }> {
     const gathering = new Gathering(call.total);
     const adapters = new Set<string>();
-    for await (const { start, count, result, adapter } of this.#spread(carried, call)) {
-      gathering.take(start, count, result);
+    for await (const { start, count, figures, arrays, adapter } of this.#spread(carried, call)) {
+      gathering.take(start, count, solvedOf(figures, arrays));
       adapters.add(adapter);
     }
     return { result: gathering.result(), adapters: [...adapters] };

@@ -1,6 +1,6 @@
 import { meanEvaluations, type StepCounts, type Trajectory } from "../flow/results.ts";
 import type { Arrays } from "./parcel.ts";
-import type { RangeHead } from "./protocol.ts";
+import type { RangeFigures } from "./protocol.ts";
 
 export type Solved = Trajectory & { x0?: Float32Array };
 
@@ -12,12 +12,12 @@ export function arraysOf(result: Solved): Arrays {
 }
 
 /** The other figures of a result. */
-export function figuresOf({ nfe, nonFinite, steps, times }: Solved) {
+export function figuresOf({ nfe, nonFinite, steps, times }: Solved): RangeFigures {
   return { nfe, nonFinite, ...(steps && { steps }), ...(times && { times: Array.from(times) }) };
 }
 
 /** The result of a range again. */
-export function solvedOf({ nfe, nonFinite, steps, times }: RangeHead, arrays: Arrays): Solved {
+export function solvedOf({ nfe = 0, nonFinite, steps, times }: RangeFigures, arrays: Arrays): Solved {
   // `arraysOf` put them in under their own names
   const own = arrays as unknown as Pick<Solved, (typeof names)[number]>;
   return {
@@ -52,10 +52,10 @@ export class Gathering {
     const rows = result.times?.length ?? 1;
     for (const [name, part] of Object.entries(arraysOf(result))) {
       const isSaved = name === "saved" || name === "savedLogProb";
-      const width = part.length / count / (isSaved ? rows : 1);
+      const width = count === 0 ? 0 : part.length / count / (isSaved ? rows : 1);
       // biome-ignore lint/suspicious/noAssignInExpressions: made when the first range brings it
       const all = (this.#all[name] ??= new (part.constructor as Float32ArrayConstructor)(
-        (this.#total * part.length) / count,
+        count === 0 ? 0 : (this.#total * part.length) / count,
       ));
       for (let k = 0; k < (isSaved ? rows : 1); k++) {
         const row = part.subarray(k * count * width, (k + 1) * count * width);
@@ -66,7 +66,7 @@ export class Gathering {
 
   result(): Solved {
     const first = this.#first;
-    if (!first) throw new Error("a call on no particles is not spread");
+    if (!first) throw new Error("a call has at least one range");
     const { times, nfe, steps } = first;
     const adaptive = steps && { nfe: meanEvaluations(this.#steps, this.#total), steps: this.#steps };
     return {

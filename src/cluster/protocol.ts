@@ -18,8 +18,9 @@ export const attempts = 3;
 /** How often a range may lose its worker before it is given up: something about it ends workers then. */
 export const mostStalls = 10;
 
-/** The calls that can be spread. */
-export type CallName = "sample" | "logProb";
+/** The calls that can be spread: those that bring particles back, and those that sum them up. */
+export type CallName = "sample" | "logProb" | SummaryName;
+export type SummaryName = "moments" | "histogram" | "meanLogProb";
 
 /** A range of particles of one call, as a job of the queue. */
 export interface RangeJob {
@@ -44,10 +45,19 @@ export interface RangeHead {
   readonly count: number;
   readonly worker: string;
   readonly adapter: string;
-  readonly nfe: number;
+  readonly figures: RangeFigures;
+}
+
+/** The figures of a range beside its arrays. */
+export interface RangeFigures {
   readonly nonFinite: number;
+  /** Of a solve. */
+  readonly nfe?: number;
   readonly steps?: { accepted: number; rejected: number; most: number };
   readonly times?: number[];
+  /** Of a reduction: particles that are summed up on the device, and how often sums came back. */
+  readonly block?: number;
+  readonly parts?: number;
 }
 
 /** Names of this library's keys beside those of BullMQ's queue. */
@@ -75,7 +85,7 @@ export function whyNot(job: Partial<RangeJob> | null | undefined): string | unde
 
 /** The words of a range in messages. */
 export function describeRange({ start, count, total, what }: Pick<RangeJob, "start" | "count" | "total" | "what">) {
-  return `particles ${start} to ${start + count - 1} of ${total} (${what})`;
+  return `particles ${start} to ${start + Math.max(1, count) - 1} of ${total} (${what})`;
 }
 
 const codes = [

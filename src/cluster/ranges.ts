@@ -19,7 +19,8 @@ export function defaultRangeSize(total: number, bytes: number, workers: number):
   return block * Math.max(1, Math.ceil(share / block));
 }
 
-/** The ranges of a call, in order. */
+/** The ranges of a call, in order; a call on no particles has one empty range, which knows what its result looks like. */
 export function* rangesOf(total: number, size: number): Generator<Range> {
+  if (total === 0) yield { start: 0, count: 0 };
   for (let start = 0; start < total; start += size) yield { start, count: Math.min(size, total - start) };
 }

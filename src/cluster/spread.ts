@@ -2,8 +2,7 @@ import type { Queue } from "bullmq";
 import { PushforwardError } from "../errors.ts";
 import type { SpreadCall } from "./call.ts";
 import type { CarriedFlow } from "./carried-flow.ts";
-import { type Solved, solvedOf } from "./gather.ts";
-import { pack, unpack } from "./parcel.ts";
+import { type Arrays, pack, unpack } from "./parcel.ts";
 import { attempts, describeRange, leaseSeconds, protocol, type RangeHead, type RangeJob, version } from "./protocol.ts";
 import { defaultRangeSize, type Range, rangesOf } from "./ranges.ts";
 import type { Link } from "./redis.ts";
@@ -18,10 +17,9 @@ export interface Shared {
   readonly onNotice: (text: string) => void;
 }
 
-export interface FinishedRange extends Range {
-  readonly result: Solved;
-  readonly worker: string;
-  readonly adapter: string;
+/** A range that was computed, and by whom. */
+export interface FinishedRange extends RangeHead {
+  readonly arrays: Arrays;
 }
 
 /** How often a call looks whether workers are there. */
@@ -91,7 +89,7 @@ class Running {
     const { head, arrays } = unpack<RangeHead>(bytes, "a result");
     this.#done += range.count;
     this.#tell();
-    return { ...range, result: solvedOf(head, arrays), worker: head.worker, adapter: head.adapter };
+    return { ...head, arrays };
   }
 
   async #send(id: string, job: RangeJob, range: Range): Promise<void> {

@@ -4,14 +4,12 @@ import process from "node:process";
 // biome-ignore-end lint/correctness/noNodejsModules: this entry is for Node
 import type { Job } from "bullmq";
 import { invalid, PushforwardError } from "../errors.ts";
-import { collect } from "../flow/results.ts";
 import { Gpu } from "../gpu/gpu.ts";
 import { checkFinite, checkKeys, show } from "../options.ts";
-import { rangeRequest } from "./call.ts";
 import { FlowShelf } from "./flow-shelf.ts";
-import { arraysOf, figuresOf } from "./gather.ts";
 import { pack, unpack } from "./parcel.ts";
 import { failureText, leaseSeconds, mostStalls, prefix, type RangeHead, type RangeJob, whyNot } from "./protocol.ts";
+import { computeRange } from "./range-work.ts";
 import { connect, type Link, tidy } from "./redis.ts";
 
 /** What a worker does, as it happens. */
@@ -235,21 +233,15 @@ class RangeWorker {
     if (problem !== undefined) throw new PushforwardError("unsupported", problem);
     if (!(await this.#isWanted(job))) throw new Dropped();
     const { redis, keys } = this.#link;
-    const { what, start, count, options } = job.data;
+    const { start, count } = job.data;
     const id = job.id ?? "";
     const flow = await this.#shelf.flow(job.data.flow, () => redis.getBuffer(keys.flow(job.data.flow)));
     const input = await redis.getBuffer(keys.input(id));
-    const arrays = input ? unpack(input, "an input").arrays : {};
-    const request = rangeRequest(flow, what, { start, count }, options, arrays);
-    const result = await collect(flow, request, { signal });
-    const head: RangeHead = {
-      start,
-      count,
-      worker: this.#name,
-      adapter: adapterName(await this.#shelf.gpu()),
-      ...figuresOf(result),
-    };
-    const bytes = Buffer.from(pack(head, arraysOf(result)));
+    const given = input ? unpack(input, "an input").arrays : {};
+    const { figures, arrays } = await computeRange(flow, job.data, given, signal);
+    const adapter = adapterName(await this.#shelf.gpu());
+    const head: RangeHead = { start, count, worker: this.#name, adapter, figures };
+    const bytes = Buffer.from(pack(head, arrays));
     await redis.eval(setScript, 2, keys.job(id), keys.result(id), bytes, leaseSeconds);
   }
 }

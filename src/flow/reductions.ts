@@ -1,12 +1,13 @@
 import { invalid } from "../errors.ts";
 import { checkFinite, checkInteger, checkKeys, show } from "../options.ts";
+import type { RunOptions } from "../schedule/job.ts";
 import { HistogramSum, MomentSum, type Reduction, reduceSolve, together } from "./block-reductions.ts";
 import type { Flow, LogProbOptions, SampleOptions } from "./flow.ts";
 import { checkRunOptions, solveKeys } from "./options.ts";
-import { logProbRequest, sampleRequest } from "./requests.ts";
+import { type FlowShape, logProbRequest, sampleRequest } from "./requests.ts";
 import { isBuffer, type Rows } from "./rows.ts";
 import { checkStreamOptions, chunksOf, partsOf, type StreamChunks } from "./streams.ts";
-import { outputs } from "./trajectory.ts";
+import { outputs, type TrajectoryRequest } from "./trajectory.ts";
 
 export type ReductionOptions = Omit<SampleOptions, "output" | "saveAt" | "logProb">;
 
@@ -56,20 +57,20 @@ export interface MeanLogProb {
 
 const keys = [...solveKeys.filter((key) => key !== "output"), "to"];
 
-/** Runs a reduction of the samples: their figures come back, they do not. Gives the number of those that are not finite. */
-function reduceSamples(
-  flow: Flow,
-  what: string,
-  count: number,
-  options: ReductionOptions,
-  reduction: Reduction,
-): Promise<number> {
-  const request = { ...sampleRequest(flow, what, count, options), wantStart: false };
-  return reduceSolve(flow, request, reduction, checkRunOptions(what, options));
+/** A reduction of a solve: what is summed up, and what the sums say in the end. */
+export interface Summary<T> {
+  readonly request: TrajectoryRequest;
+  readonly reduction: Reduction;
+  /** Of `nonFinite` particles that ended with a NaN or an infinity. */
+  result(nonFinite: number): T;
 }
 
-/** See {@link Flow.histogram}. */
-export async function histogram(flow: Flow, count: number, o: HistogramOptions): Promise<Histogram> {
+async function summarise<T>(flow: Flow, { request, reduction, result }: Summary<T>, options: RunOptions): Promise<T> {
+  return result(await reduceSolve(flow, request, reduction, checkRunOptions(request.what, options)));
+}
+
+/** The checked summary of {@link Flow.histogram}; the first particle has index `first`. */
+export function histogramSummary(flow: FlowShape, count: number, o: HistogramOptions, first = 0): Summary<Histogram> {
   const what = "histogram";
   checkKeys(what, o, [...keys, "axes", "bins", "range"]);
   const { axes = [0, Math.min(1, flow.dim - 1)], bins, range, ...options } = o;
@@ -93,41 +94,67 @@ export async function histogram(flow: Flow, count: number, o: HistogramOptions):
   if (x.bins * y.bins > 2 ** 24)
     throw invalid(`${what}: ${x.bins} × ${y.bins} bins are more than ${2 ** 24}: use fewer`);
   const sum = new HistogramSum(flow.dim, x, y);
-  await reduceSamples(flow, what, count, options, sum);
-  return { counts: sum.counts, outside: sum.outside };
+  return {
+    request: { ...sampleRequest(flow, what, count, options, first), wantStart: false },
+    reduction: sum,
+    result: () => ({ counts: sum.counts, outside: sum.outside }),
+  };
 }
 
-/** See {@link Flow.moments}. */
-export async function moments(flow: Flow, count: number, options: MomentOptions): Promise<Moments> {
+/** See {@link Flow.histogram}. */
+export async function histogram(flow: Flow, count: number, o: HistogramOptions): Promise<Histogram> {
+  return summarise(flow, histogramSummary(flow, count, o), o);
+}
+
+/** The checked summary of {@link Flow.moments}; the first particle has index `first`. */
+export function momentsSummary(flow: FlowShape, count: number, options: MomentOptions, first = 0): Summary<Moments> {
   const what = "moments";
   checkKeys(what, options, [...keys, "logProb"]);
   const sum = new MomentSum(flow.dim, outputs.x);
   const likelihood = options.logProb === true ? new MomentSum(1, outputs.logProb) : undefined;
-  const reduction = likelihood ? together([sum, likelihood]) : sum;
-  const nonFinite = await reduceSamples(flow, what, count, options, reduction);
-  const mean = sum.count > 0 ? sum.mean : sum.mean.fill(Number.NaN);
-  const figures = { mean, covariance: sum.covariance, count: sum.count, nonFinite };
-  return { ...figures, ...(likelihood && { logProb: meanOf(likelihood, count) }) };
+  return {
+    request: { ...sampleRequest(flow, what, count, options, first), wantStart: false },
+    reduction: likelihood ? together([sum, likelihood]) : sum,
+    result: (nonFinite) => {
+      const mean = sum.count > 0 ? sum.mean : sum.mean.fill(Number.NaN);
+      const figures = { mean, covariance: sum.covariance, count: sum.count, nonFinite };
+      return { ...figures, ...(likelihood && { logProb: meanOf(likelihood, count) }) };
+    },
+  };
+}
+
+/** See {@link Flow.moments}. */
+export async function moments(flow: Flow, count: number, options: MomentOptions): Promise<Moments> {
+  return summarise(flow, momentsSummary(flow, count, options), options);
+}
+
+/** The checked summary of {@link Flow.meanLogProb} over rows, of which the first has index `first`; `sum` may have others already. */
+export function meanLogProbSummary(
+  flow: FlowShape,
+  rows: Rows,
+  options: LogProbOptions,
+  first = 0,
+  sum = new MomentSum(1, outputs.logProb),
+): Summary<MeanLogProb> {
+  const what = "meanLogProb";
+  checkKeys(what, options, [...solveKeys.filter((key) => key !== "output"), "at", "count"]);
+  const request = { ...logProbRequest(flow, what, rows, options), start: { rows, first } };
+  return { request, reduction: sum, result: () => meanOf(sum, first + request.count) };
 }
 
 /** See {@link Flow.meanLogProb}. */
 export async function meanLogProb(flow: Flow, x: Rows | StreamChunks, options: LogProbOptions): Promise<MeanLogProb> {
   const what = "meanLogProb";
+  if (x instanceof Float32Array || isBuffer(x)) return summarise(flow, meanLogProbSummary(flow, x, options), options);
   checkKeys(what, options, [...solveKeys.filter((key) => key !== "output"), "at", "count"]);
+  checkStreamOptions(what, options);
   const sum = new MomentSum(1, outputs.logProb);
   let first = 0;
-  const add = async (rows: Rows, o: LogProbOptions) => {
-    const request = logProbRequest(flow, what, rows, o);
-    await reduceSolve(flow, { ...request, start: { rows, first } }, sum, checkRunOptions(what, o));
-    first += request.count;
-  };
-  if (x instanceof Float32Array || isBuffer(x)) await add(x, options);
-  else {
-    checkStreamOptions(what, options);
-    for await (const chunk of chunksOf(flow, what, x)) {
-      const { x: rows, conditions } = partsOf(what, chunk);
-      await add(rows, { ...options, ...conditions });
-    }
+  for await (const chunk of chunksOf(flow, what, x)) {
+    const { x: rows, conditions } = partsOf(what, chunk);
+    const summary = meanLogProbSummary(flow, rows, { ...options, ...conditions }, first, sum);
+    await summarise(flow, summary, options);
+    first += summary.request.count;
   }
   return meanOf(sum, first);
 }

@@ -18,13 +18,15 @@ const scoring = { seed: 3, labels, divergence: { probe: "gaussian", probes: 2 },
 
 const secondsSince = (start) => (performance.now() - start) / 1000;
 
+const bytes = ({ buffer, byteOffset, byteLength }) => Buffer.from(buffer, byteOffset, byteLength);
+
 /** Every array by its bytes, all else by its JSON. */
 function assertSame(found, wanted) {
   const { adapters: _, ...own } = found;
   assert.deepEqual(Object.keys(own).sort(), Object.keys(wanted).sort());
   for (const [name, value] of Object.entries(wanted)) {
     if (!ArrayBuffer.isView(value)) assert.deepEqual(own[name], value, name);
-    else assert.ok(Buffer.from(own[name].buffer).equals(Buffer.from(value.buffer)), `${name} has other bytes`);
+    else assert.ok(bytes(own[name]).equals(bytes(value)), `${name} has other bytes`);
   }
 }
 
@@ -110,11 +112,9 @@ try {
       starts,
       Array.from({ length: 13 }, (_, i) => i * rangeSize),
     );
-    const x = Buffer.concat(found.map((range) => Buffer.from(range.x.buffer, range.x.byteOffset, range.x.byteLength)));
+    const x = Buffer.concat(found.map((range) => bytes(range.x)));
     assert.ok(x.equals(Buffer.from(samples.x.buffer)), "x has other bytes");
-    const p = Buffer.concat(
-      found.map(({ logProb: { buffer, byteOffset, byteLength } }) => Buffer.from(buffer, byteOffset, byteLength)),
-    );
+    const p = Buffer.concat(found.map((range) => bytes(range.logProb)));
     assert.ok(p.equals(Buffer.from(samples.logProb.buffer)), "logProb has other bytes");
     assert.ok(notices.some((text) => /the worker of particles \d+ to \d+ of 12289 \(sample\) vanished/.test(text)));
     return `with two kills ${seconds.toFixed(1)} s`;
@@ -145,6 +145,32 @@ try {
       workers.signal(frozen, "SIGCONT");
       assert.match(await thawed, /^(done|dropped)$/);
       workers.onEvent = () => undefined;
+    },
+  );
+
+  await check(
+    "moments, histograms and mean log p have the bits of one machine, however the ranges are cut",
+    async () => {
+      const { seed, solver } = sampling;
+      const drawing = { seed, solver, labels };
+      const bins = {
+        ...drawing,
+        bins: [7, 5],
+        range: [
+          [-2, 2],
+          [-3, 3],
+        ],
+      };
+      const summing = { ...drawing, logProb: true };
+      assertSame(
+        await cluster.moments(flow, count, { ...summing, rangeSize: 3000 }),
+        await flow.moments(count, summing),
+      );
+      assertSame(await cluster.histogram(flow, count, { ...bins, rangeSize }), await flow.histogram(count, bins));
+      const rows = samples.x.subarray(0, 8002);
+      const scored = { solver, labels: labels.subarray(0, 4001) };
+      assertSame(await cluster.meanLogProb(flow, rows, { ...scored, rangeSize }), await flow.meanLogProb(rows, scored));
+      assertSame(await cluster.sample(flow, 0), await flow.sample(0));
     },
   );
 

@@ -28,7 +28,7 @@ test("the version that workers compare is that of package.json", () => {
 
 test("ranges cover every particle once, in order, and begin at multiples of the size", () => {
   fc.assert(
-    fc.property(fc.nat(3_000), fc.integer({ min: 1, max: 4_000 }), (total, size) => {
+    fc.property(fc.integer({ min: 1, max: 3_000 }), fc.integer({ min: 1, max: 4_000 }), (total, size) => {
       let next = 0;
       for (const { start, count } of rangesOf(total, size)) {
         expect(start).toBe(next);

@@ -1,0 +1,105 @@
+import { PushforwardError } from "../errors.ts";
+import { type Reduction, reduceSolve } from "../flow/block-reductions.ts";
+import type { Flow, LogProbOptions, SampleOptions } from "../flow/flow.ts";
+import {
+  type HistogramOptions,
+  histogramSummary,
+  type MomentOptions,
+  meanLogProbSummary,
+  momentsSummary,
+} from "../flow/reductions.ts";
+import { logProbRequest, sampleRequest } from "../flow/requests.ts";
+import { collect } from "../flow/results.ts";
+import type { TrajectoryRequest } from "../flow/trajectory.ts";
+import { rangeOptions } from "./call.ts";
+import { arraysOf, figuresOf } from "./gather.ts";
+import type { Arrays } from "./parcel.ts";
+import type { RangeFigures, RangeJob } from "./protocol.ts";
+
+/** Computes a range on a worker's flow. Its particles have the indices that they have in the whole call. */
+export async function computeRange(
+  flow: Flow,
+  { what, start, count, options }: RangeJob,
+  input: Arrays,
+  signal: AbortSignal,
+): Promise<{ figures: RangeFigures; arrays: Arrays }> {
+  // the caller has checked them by the types of its call
+  const own = rangeOptions(options, input) as unknown;
+  const rows = (input.x ?? new Float32Array(0)) as Float32Array;
+  const solve = async (request: TrajectoryRequest) => {
+    const result = await collect(flow, request, { signal });
+    return { figures: figuresOf(result), arrays: arraysOf(result) };
+  };
+  const reduce = async (summary: { request: TrajectoryRequest; reduction: Reduction }) => {
+    const record = new Recorder(summary.reduction);
+    const nonFinite = await reduceSolve(flow, summary.request, record, { signal });
+    return { figures: { nonFinite, block: record.block, parts: record.parts }, arrays: record.arrays };
+  };
+  switch (what) {
+    case "sample":
+      return solve(sampleRequest(flow, what, count, own as SampleOptions, start));
+    case "logProb":
+      return solve({ ...logProbRequest(flow, what, rows, own as LogProbOptions), start: { rows, first: start } });
+    case "moments":
+      return reduce(momentsSummary(flow, count, own as MomentOptions, start));
+    case "histogram":
+      return reduce(histogramSummary(flow, count, own as HistogramOptions, start));
+    case "meanLogProb":
+      return reduce(meanLogProbSummary(flow, rows, own as LogProbOptions, start));
+  }
+}
+
+/** A reduction that keeps what comes back of each chunk instead of summing it up: that is done in the order of all particles. */
+class Recorder implements Reduction {
+  block = 0;
+  parts = 0;
+  readonly arrays: Record<string, Uint32Array> = {};
+  readonly #inner: Reduction;
+
+  constructor(inner: Reduction) {
+    this.#inner = inner;
+  }
+
+  get bytesPerParticle(): number {
+    return this.#inner.bytesPerParticle;
+  }
+
+  plan(block: number) {
+    this.block = block;
+    return this.#inner.plan(block);
+  }
+
+  take(figures: ReadonlyMap<string, ArrayBuffer>): void {
+    for (const [name, bytes] of figures) this.arrays[`${this.parts}/${name}`] = new Uint32Array(bytes);
+    this.parts++;
+  }
+}
+
+/** Sums up what the recorders of ranges have kept; ranges come in order. */
+export class Replay {
+  nonFinite = 0;
+  readonly #reduction: Reduction;
+  #block: number | undefined;
+
+  constructor(reduction: Reduction) {
+    this.#reduction = reduction;
+  }
+
+  take({ nonFinite, block, parts = 0 }: RangeFigures, arrays: Arrays): void {
+    this.#block ??= block;
+    if (block !== this.#block)
+      throw new PushforwardError(
+        "unsupported",
+        `a worker sums up ${block} particles at a time and another one ${this.#block}, because one has little memory: their sums differ in the last bits, so start all workers with as much`,
+      );
+    this.nonFinite += nonFinite;
+    for (let part = 0; part < parts; part++) {
+      const prefix = `${part}/`;
+      const own = Object.entries(arrays).filter(([name]) => name.startsWith(prefix));
+      const figures = own.map(([name, { buffer, byteOffset, byteLength }]) => {
+        return [name.slice(prefix.length), buffer.slice(byteOffset, byteOffset + byteLength) as ArrayBuffer] as const;
+      });
+      this.#reduction.take(new Map(figures));
+    }
+  }
+}
