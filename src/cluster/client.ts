@@ -21,7 +21,7 @@ import { type CarriedFlow, carry } from "./carried-flow.ts";
 import { Gathering, type Solved, solvedOf } from "./gather.ts";
 import { leaseSeconds, prefix } from "./protocol.ts";
 import { Replay } from "./range-work.ts";
-import { connect, type Link, tidy } from "./redis.ts";
+import { connect, type Link, leave, tidy } from "./redis.ts";
 import { type FinishedRange, spread } from "./spread.ts";
 import { Waiters } from "./waiters.ts";
 
@@ -64,7 +64,7 @@ export class Cluster {
   readonly #waiters: Waiters;
   readonly #sameAdapter: boolean;
   readonly #onNotice: (text: string) => void;
-  readonly #calls = new Set<Promise<unknown>>();
+  readonly #calls = new Set<{ end(): Promise<void> }>();
   readonly #closing = new AbortController();
   #closed: Promise<void> | undefined;
 
@@ -199,27 +199,18 @@ export class Cluster {
 
   async *#spread(carried: CarriedFlow, call: SpreadCall): AsyncGenerator<FinishedRange> {
     if (this.#closed) throw invalid("this cluster has been closed: open a new one with openCluster()");
-    let isOver: () => void = () => undefined;
-    const over = new Promise<void>((resolve) => {
-      isOver = resolve;
-    });
-    this.#calls.add(over);
     const adapters = new Set<string>();
-    try {
-      const shared = {
-        link: this.#link,
-        queue: this.#queue,
-        waiters: this.#waiters,
-        closing: this.#closing.signal,
-        onNotice: this.#onNotice,
-      };
-      for await (const range of spread(shared, carried, call)) {
-        this.#checkAdapter(adapters, range);
-        yield range;
-      }
-    } finally {
-      this.#calls.delete(over);
-      isOver();
+    const shared = {
+      link: this.#link,
+      queue: this.#queue,
+      waiters: this.#waiters,
+      closing: this.#closing.signal,
+      calls: this.#calls,
+      onNotice: this.#onNotice,
+    };
+    for await (const range of spread(shared, carried, call)) {
+      this.#checkAdapter(adapters, range);
+      yield range;
     }
   }
 
@@ -242,14 +233,14 @@ export class Cluster {
 
   async #close(): Promise<void> {
     this.#closing.abort(invalid("the cluster was closed while the call ran: close it after its calls"));
-    await Promise.all(this.#calls);
-    try {
+    await leave(this.#link, async () => {
+      // whoever holds a stream and does not ask for its next range hears of it when he does
+      await Promise.allSettled([...this.#calls].map((call) => call.end()));
       await this.#events.close();
       await this.#queue.close();
       if (this.#link.redis.status === "ready") await tidy(this.#link);
-    } finally {
-      this.#link.close();
-    }
+    });
+    this.#link.close();
   }
 
   [Symbol.asyncDispose](): Promise<void> {

@@ -44,20 +44,21 @@ export function unpack<Head>(bytes: Uint8Array, what: string): { head: Head; arr
       "format",
       `${what} in Redis is ${bytes.length} bytes that are no parcel of pushforward: another program writes to its keys, so pass another queue name`,
     );
-  // a copy of its own starts at a multiple of eight
-  const own = new Uint8Array(bytes);
-  const view = new DataView(own.buffer);
-  if (own.length < 8 || view.getUint32(0, true) !== magic) throw bad();
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  if (bytes.length < 8 || view.getUint32(0, true) !== magic) throw bad();
   const length = view.getUint32(4, true);
-  if (8 + padded(length) > own.length) throw bad();
-  const parsed: unknown = JSON.parse(new TextDecoder().decode(own.subarray(8, 8 + length)));
+  if (8 + padded(length) > bytes.length) throw bad();
+  const parsed: unknown = JSON.parse(new TextDecoder().decode(bytes.subarray(8, 8 + length)));
   const { head, arrays: entries } = parsed as { head: Head; arrays: Entry[] };
   const arrays: Record<string, Arrays[string]> = {};
   let at = 8 + padded(length);
   for (const { name, type, length: values } of entries) {
     const size = values * types[type].BYTES_PER_ELEMENT;
-    if (at + size > own.length) throw bad();
-    arrays[name] = new types[type](own.buffer, at, values);
+    if (at + size > bytes.length) throw bad();
+    // each in memory of its own, as results of a flow are
+    const own = new Uint8Array(size);
+    own.set(bytes.subarray(at, at + size));
+    arrays[name] = new types[type](own.buffer);
     at += padded(size);
   }
   return { head, arrays };

@@ -60,6 +60,7 @@ export async function connect(
   const { bullmq, ioredis } = await packages();
   const onReturn = new Set<() => void>();
   let isOpen = false;
+  let isClosing = false;
   let downSince: number | undefined;
   let lastError: Error | undefined;
   const redis = new ioredis.Redis(options.url, {
@@ -68,13 +69,14 @@ export async function connect(
     maxRetriesPerRequest: null,
     connectTimeout: 1000 * secondsToConnect,
     retryStrategy: (times) => {
-      if (!isOpen) return null;
+      // BullMQ's duplicates of the connection ask here, too
+      if (!isOpen || isClosing) return null;
       downSince ??= performance.now();
       return performance.now() - downSince > 1000 * options.patience ? null : Math.min(100 * 2 ** times, 2000);
     },
   });
   redis.on("error", (error: Error) => {
-    if (isOpen && error.message !== lastError?.message)
+    if (isOpen && !isClosing && error.message !== lastError?.message)
       options.onNotice(`the connection to Redis at ${place} failed (${reason(error)}); trying again`);
     lastError = error;
   });
@@ -100,7 +102,6 @@ export async function connect(
     clearTimeout(timer);
   }
   isOpen = true;
-  let isClosing = false;
   const ended = new Promise<never>((_, reject) => {
     redis.on("end", () => {
       if (isClosing) return;
@@ -127,6 +128,30 @@ function reason(error: Error): string {
   if (code === "ECONNREFUSED") return "connection refused";
   if (code === "ENOTFOUND") return "no such host";
   return error.message || code || error.name;
+}
+
+/** Whether an error is one of the connection, which the link tells by itself. */
+export function isOfConnection(error: Error): boolean {
+  return "code" in error || /connection is closed|connect ETIMEDOUT|stream isn't writeable/i.test(error.message);
+}
+
+/** Seconds that a Redis gets to let go of somebody who leaves. */
+const secondsToLeave = 5;
+
+/** Ends what uses the link, in order where Redis answers, at once where it does not. */
+export async function leave(link: Link, steps: () => Promise<unknown>): Promise<void> {
+  const isReady = link.redis.status === "ready";
+  // commands that wait for a connection would wait for ever
+  if (!isReady) link.close();
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const late = new Promise<void>((resolve) => {
+    timer = setTimeout(resolve, isReady ? 1000 * secondsToLeave : 500);
+  });
+  try {
+    await Promise.race([steps().catch(() => undefined), late]);
+  } finally {
+    clearTimeout(timer);
+  }
 }
 
 /** Keys of BullMQ's queue that hold jobs. */

@@ -14,6 +14,8 @@ export interface Shared {
   readonly queue: Queue;
   readonly waiters: Waiters;
   readonly closing: AbortSignal;
+  /** Calls that have something in Redis. */
+  readonly calls: Set<{ end(): Promise<void> }>;
   readonly onNotice: (text: string) => void;
 }
 
@@ -50,7 +52,7 @@ class Running {
   /** Jobs that are in the queue, or on their way there. */
   readonly #jobs = new Set<string>();
   readonly #sending = new Set<Promise<unknown>>();
-  #isOver = false;
+  #end: Promise<void> | undefined;
   readonly #started = performance.now();
   #done = 0;
 
@@ -60,10 +62,14 @@ class Running {
     this.#call = call;
   }
 
-  async begin(): Promise<void> {
+  begin(): Promise<void> {
     const { link } = this.#shared;
-    await hold(link, this.#flow, this.id);
-    await link.redis.set(link.keys.call(this.id), this.#call.what, "EX", leaseSeconds);
+    const beginning = (async () => {
+      await hold(link, this.#flow, this.id);
+      await link.redis.set(link.keys.call(this.id), this.#call.what, "EX", leaseSeconds);
+    })();
+    this.#sending.add(beginning);
+    return beginning.finally(() => this.#sending.delete(beginning));
   }
 
   /** Sends a range and waits for its result, which is then no longer in Redis. */
@@ -97,7 +103,7 @@ class Running {
     const input = this.#call.input(range);
     if (Object.keys(input).length > 0)
       await link.redis.set(link.keys.input(id), Buffer.from(pack({}, input)), "EX", leaseSeconds);
-    if (!this.#isOver) await queue.add(job.what, job, { jobId: id, attempts });
+    if (!this.#end) await queue.add(job.what, job, { jobId: id, attempts });
   }
 
   #tell(): void {
@@ -135,10 +141,14 @@ class Running {
       );
   }
 
-  /** Takes back whatever is still in Redis. */
-  async end(): Promise<void> {
+  /** Takes back whatever is still in Redis; once. */
+  end(): Promise<void> {
+    this.#end ??= this.#takeBack();
+    return this.#end;
+  }
+
+  async #takeBack(): Promise<void> {
     const { link } = this.#shared;
-    this.#isOver = true;
     if (link.redis.status !== "ready") return;
     await Promise.allSettled(this.#sending);
     await link.redis.del(link.keys.call(this.id));
@@ -163,7 +173,7 @@ function lookOut({ link, queue, onNotice }: Shared): () => Promise<number> {
 
 /** The ranges of a call in order, each as soon as it and those before it are there. */
 export async function* spread(shared: Shared, flow: CarriedFlow, call: SpreadCall): AsyncGenerator<FinishedRange> {
-  const { closing } = shared;
+  const { closing, calls } = shared;
   const { signal, total } = call;
   signal?.throwIfAborted();
   closing.throwIfAborted();
@@ -192,6 +202,14 @@ export async function* spread(shared: Shared, flow: CarriedFlow, call: SpreadCal
       () => undefined,
     );
   }, 1000 * secondsBetweenLooks);
+  stop.signal.addEventListener("abort", () => {
+    clearInterval(looking);
+    clearInterval(renewing);
+    onReturn.delete(renew);
+    signal?.removeEventListener("abort", onAbort);
+    closing.removeEventListener("abort", onClose);
+  });
+  calls.add(running);
   const pending: Promise<FinishedRange>[] = [];
   try {
     await Promise.race([running.begin(), stopped]);
@@ -218,11 +236,8 @@ export async function* spread(shared: Shared, flow: CarriedFlow, call: SpreadCal
       stop.signal.throwIfAborted();
     }
   } finally {
-    clearInterval(looking);
-    clearInterval(renewing);
-    onReturn.delete(renew);
-    signal?.removeEventListener("abort", onAbort);
-    closing.removeEventListener("abort", onClose);
+    stop.abort();
     await running.end();
+    calls.delete(running);
   }
 }

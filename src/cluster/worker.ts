@@ -10,7 +10,7 @@ import { FlowShelf } from "./flow-shelf.ts";
 import { pack, unpack } from "./parcel.ts";
 import { failureText, leaseSeconds, mostStalls, prefix, type RangeHead, type RangeJob, whyNot } from "./protocol.ts";
 import { computeRange } from "./range-work.ts";
-import { connect, type Link, tidy } from "./redis.ts";
+import { connect, isOfConnection, type Link, leave, tidy } from "./redis.ts";
 
 /** What a worker does, as it happens. */
 export interface JobEvent {
@@ -141,7 +141,9 @@ class RangeWorker {
       maxStalledCount: mostStalls,
       drainDelay: 2,
     });
-    worker.on("error", (error) => onNotice(`worker ${this.#name}: ${error.message}`));
+    worker.on("error", (error) => {
+      if (!isOfConnection(error)) onNotice(`worker ${this.#name}: ${error.message}`);
+    });
     const afterwards = (job: Job<RangeJob> | undefined) => job && this.#removeUnwanted(job).catch(() => undefined);
     worker.on("completed", afterwards);
     worker.on("failed", afterwards);
@@ -157,7 +159,7 @@ class RangeWorker {
       });
     } finally {
       signal?.removeEventListener("abort", onAbort);
-      await worker.close();
+      await leave(this.#link, () => worker.close());
     }
     if (this.#shelf.isLost) throw (await this.#shelf.gpu()).lostError();
   }

@@ -4,6 +4,7 @@ import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
+import { Queue } from "bullmq";
 import { Redis } from "ioredis";
 import { openCluster, runWorker } from "../../dist/cluster.js";
 import { Flow, mlp, openGpu, wgslVelocity } from "../../dist/index.js";
@@ -198,6 +199,28 @@ try {
     assert.deepEqual(await keys.keys("*:data:flow:*"), []);
   });
 
+  await check("a consumer that takes its time holds the workers up, and may close the cluster meanwhile", async () => {
+    const slow = await openCluster({ url: redis.url });
+    let started = 0;
+    let taken = 0;
+    let most = 0;
+    workers.onEvent = ({ phase }) => {
+      if (phase === "start") most = Math.max(most, ++started - taken);
+    };
+    const stream = slow.sampleStream(flow, count, { ...sampling, rangeSize, ahead: 3 });
+    for await (const { start } of stream) {
+      taken++;
+      if (start === 3 * rangeSize) break;
+    }
+    assert.ok(most <= 3, `${most} ranges were under way`);
+    workers.onEvent = () => undefined;
+    for await (const _ of slow.sampleStream(flow, count, { ...sampling, rangeSize })) {
+      await slow.close();
+      break;
+    }
+    await assert.rejects(slow.sample(flow, 10), { message: /has been closed/ });
+  });
+
   await check("what a worker cannot do is an error that names the particles and the worker", async () => {
     const broken = Flow.create(gpu, { velocity: wgslVelocity({ dim: 2, code: "fn velocity() -> f32 { return 1; }" }) });
     await assert.rejects(cluster.sample(broken, 10), {
@@ -212,6 +235,25 @@ try {
       normalization: { mean: [1, 2], scale: [3, 4] },
     });
     assertSame(await cluster.sample(turning, 1500), await turning.sample(1500));
+  });
+
+  await check("a worker refuses a job of another version, and removes it when nobody waits for it", async () => {
+    const jobs = new Queue("pushforward", { connection: { url: redis.url }, prefix: "pushforward" });
+    const refused = new Promise((resolve) => {
+      workers.onEvent = ({ phase, message }) => phase === "failed" && resolve(message);
+    });
+    await jobs.add("sample", {
+      version: "9.9.9",
+      protocol: 0,
+      call: "none",
+      what: "sample",
+      start: 0,
+      count: 1,
+      total: 1,
+    });
+    assert.match(await refused, /pushforward 9\.9\.9 \(protocol 0\), but this worker is pushforward/);
+    workers.onEvent = () => undefined;
+    await jobs.close();
   });
 
   await check("a worker whose device is lost opens another one, or ends where it cannot", async () => {
