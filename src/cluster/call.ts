@@ -22,7 +22,7 @@ import type { Range } from "./ranges.ts";
 export interface SpreadOptions {
   /** Particles per range, rounded up to a multiple of 1024. Default: about eight ranges per worker. Results do not depend on it. */
   rangeSize?: number;
-  /** Ranges that are under way or wait for the consumer at a time. Default: two per worker, at least four. */
+  /** Ranges that are under way or wait for the consumer at a time. Default: two per worker; six where all come back at once. */
   ahead?: number;
 }
 

@@ -39,6 +39,11 @@ export interface ClusterOptions {
   onNotice?: (text: string) => void;
 }
 
+/** Ranges per worker that may be ahead of a consumer, who holds them up; */
+const aheadOfConsumer = 2;
+/** and of a result, which holds all of them in the end: those before a lost range do not keep the others from work. */
+const aheadOfResult = 6;
+
 /** Who computed a range. */
 export interface ComputedBy {
   /** Name of the worker. */
@@ -121,7 +126,11 @@ export class Cluster {
     const carried = await carry("sampleStream", flow);
     const call = sampleCall(carried.shape, "sampleStream", count, options);
     if (count === 0) return;
-    for await (const { figures, arrays, start, count: particles, worker, adapter } of this.#spread(carried, call))
+    for await (const { figures, arrays, start, count: particles, worker, adapter } of this.#spread(
+      carried,
+      call,
+      aheadOfConsumer,
+    ))
       yield { ...solvedOf(figures, arrays), start, count: particles, worker, adapter };
   }
 
@@ -180,7 +189,7 @@ export class Cluster {
   async #summarise<T>(carried: CarriedFlow, { call, summary }: SummaryCall<T>): Promise<T & Adapters> {
     const replay = new Replay(summary.reduction);
     const adapters = new Set<string>();
-    for await (const { figures, arrays, adapter } of this.#spread(carried, call)) {
+    for await (const { figures, arrays, adapter } of this.#spread(carried, call, aheadOfResult)) {
       replay.take(figures, arrays);
       adapters.add(adapter);
     }
@@ -190,14 +199,14 @@ export class Cluster {
   async #gather(carried: CarriedFlow, call: SpreadCall): Promise<{ result: Solved; adapters: string[] }> {
     const gathering = new Gathering(call.total);
     const adapters = new Set<string>();
-    for await (const { start, count, figures, arrays, adapter } of this.#spread(carried, call)) {
+    for await (const { start, count, figures, arrays, adapter } of this.#spread(carried, call, aheadOfResult)) {
       gathering.take(start, count, solvedOf(figures, arrays));
       adapters.add(adapter);
     }
     return { result: gathering.result(), adapters: [...adapters] };
   }
 
-  async *#spread(carried: CarriedFlow, call: SpreadCall): AsyncGenerator<FinishedRange> {
+  async *#spread(carried: CarriedFlow, call: SpreadCall, aheadOfEach: number): AsyncGenerator<FinishedRange> {
     if (this.#closed) throw invalid("this cluster has been closed: open a new one with openCluster()");
     const adapters = new Set<string>();
     const shared = {
@@ -208,7 +217,7 @@ export class Cluster {
       calls: this.#calls,
       onNotice: this.#onNotice,
     };
-    for await (const range of spread(shared, carried, call)) {
+    for await (const range of spread(shared, carried, call, aheadOfEach)) {
       this.#checkAdapter(adapters, range);
       yield range;
     }

@@ -8,7 +8,7 @@ export interface Range {
 const block = 1024;
 
 /** A range's results should fit well into one value of Redis, and into a worker's memory several times. */
-const mostBytes = 64 * 1024 * 1024;
+const mostBytes = 16 * 1024 * 1024;
 
 /** How many ranges a worker should get of a call, so that the last ones end together and a lost one costs little. */
 const perWorker = 8;

@@ -171,8 +171,16 @@ function lookOut({ link, queue, onNotice }: Shared): () => Promise<number> {
   };
 }
 
-/** The ranges of a call in order, each as soon as it and those before it are there. */
-export async function* spread(shared: Shared, flow: CarriedFlow, call: SpreadCall): AsyncGenerator<FinishedRange> {
+/**
+ * The ranges of a call in order, each as soon as it and those before it are there. `aheadOfEach` times as many as there are
+ * workers are under way or wait for their turn, unless the call says how many.
+ */
+export async function* spread(
+  shared: Shared,
+  flow: CarriedFlow,
+  call: SpreadCall,
+  aheadOfEach: number,
+): AsyncGenerator<FinishedRange> {
   const { closing, calls } = shared;
   const { signal, total } = call;
   signal?.throwIfAborted();
@@ -219,7 +227,7 @@ export async function* spread(shared: Shared, flow: CarriedFlow, call: SpreadCal
     const size = call.spread.rangeSize ?? defaultRangeSize(total, call.bytesPerParticle, workers);
     const ranges = rangesOf(total, Math.ceil(size / 1024) * 1024);
     for (let index = 0, isOut = false; ; ) {
-      while (!isOut && pending.length < (call.spread.ahead ?? Math.max(4, 2 * workers))) {
+      while (!isOut && pending.length < (call.spread.ahead ?? aheadOfEach * Math.max(2, workers))) {
         const next = ranges.next();
         if (next.done) isOut = true;
         else {
