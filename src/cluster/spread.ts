@@ -24,6 +24,9 @@ export interface FinishedRange extends RangeHead {
   readonly arrays: Arrays;
 }
 
+/** Of a caller that was killed, what is done goes when later jobs are done. */
+const keep = { age: 10 * leaseSeconds };
+
 /** How often a call looks whether workers are there. */
 const secondsBetweenLooks = 3;
 
@@ -103,7 +106,7 @@ class Running {
     const input = this.#call.input(range);
     if (Object.keys(input).length > 0)
       await link.redis.set(link.keys.input(id), Buffer.from(pack({}, input)), "EX", leaseSeconds);
-    if (!this.#end) await queue.add(job.what, job, { jobId: id, attempts });
+    if (!this.#end) await queue.add(job.what, job, { jobId: id, attempts, removeOnComplete: keep, removeOnFail: keep });
   }
 
   #tell(): void {
