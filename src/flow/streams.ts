@@ -1,5 +1,6 @@
 import { invalid } from "../errors.ts";
 import { show } from "../options.ts";
+import { unless } from "../schedule/unless.ts";
 import type { Flow, LogProbOptions, PushOptions } from "./flow.ts";
 import { checkRunOptions, type SolveOptions } from "./options.ts";
 import { logProbRequest, pushRequest } from "./requests.ts";
@@ -111,15 +112,14 @@ async function* inOrder<T>(
       if (open && !taking && running.length < chunksAhead) taking = take();
       const [oldest] = running;
       if (oldest) {
-        const solved = await Promise.race([
-          oldest.then((result) => ({ result })),
+        const solved = await unless(
           aborted,
-          ...(taking ? [taking] : []),
-        ]);
+          Promise.race([oldest.then((result) => ({ result })), ...(taking ? [taking] : [])]),
+        );
         if (!solved) continue;
         running.shift();
         yield solved.result;
-      } else if (taking) await Promise.race([taking, aborted]);
+      } else if (taking) await unless(aborted, taking);
       else if (failure) throw failure.error;
       else return;
     }

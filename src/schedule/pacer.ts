@@ -4,6 +4,7 @@ import type { Gpu } from "../gpu/gpu.ts";
 import type { Dispatch } from "../gpu/kernel.ts";
 import { type DeviceQueue, type Lane, queueOf, secondsPerSubmit, sleepUntil, type Work } from "./queue.ts";
 import type { Speed } from "./speed.ts";
+import { unless } from "./unless.ts";
 
 /** Dispatches in one submit: encoding more of them takes longer than a device needs to run dry. */
 export const dispatchesPerSubmit = 256;
@@ -132,6 +133,6 @@ export class Pacer {
   /** A promise of the device, or the abort or loss that comes before it. */
   race<T>(promise: Promise<T>): Promise<T> {
     promise.catch(() => undefined);
-    return Promise.race([promise, this.#stopped]);
+    return unless(this.#stopped, promise);
   }
 }

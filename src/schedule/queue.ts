@@ -11,9 +11,15 @@ export const secondsPerSubmit = 0.05;
  */
 const secondsQueued = waitingSpins ? 4 * secondsPerSubmit : 2 * secondsPerSubmit;
 
+/** As much where several calls are at work: what is queued when one comes back from reading a result, it has to wait for. */
+const secondsShared = 2 * secondsPerSubmit;
+
 /** One running call, as the queue sees it. */
 export interface Lane {
-  /** Device time that it has had, in seconds; a lane that comes back from a pause is set to that of the last one served. */
+  /**
+   * Device time that it has had, in seconds. A new lane starts with that of the last one served; one that comes back from a pause,
+   * such as a training from reading its loss, makes up for {@link secondsShared} of it at most.
+   */
   used: number;
   /** Its submits that have not ended. */
   running: number;
@@ -46,9 +52,11 @@ export class DeviceQueue {
   readonly #device: GPUDevice;
   readonly #inFlight = new Set<Work>();
   readonly #waiting: Waiting[] = [];
+  /** Those at work: each has asked for a turn and has not left. */
+  readonly #lanes = new Set<Lane>();
   /** The lane that has the turn and has not submitted yet. */
   #turn: Lane | undefined;
-  /** Device time of the lane that was served last. */
+  /** Device time of the lane that was served last, or of one before it that had had more. */
   #served = 0;
   /** When what is in flight began to run. */
   #busySince = 0;
@@ -62,7 +70,9 @@ export class DeviceQueue {
 
   /** Resolves when the lane may submit once; it then calls {@link submitted}, or {@link leave}. */
   turn(lane: Lane): Promise<void> {
-    if (lane.running === 0) lane.used = Math.max(lane.used, this.#served);
+    const makesUp = this.#lanes.has(lane) ? secondsShared : 0;
+    if (lane.running === 0) lane.used = Math.max(lane.used, this.#served - makesUp);
+    this.#lanes.add(lane);
     return new Promise((grant) => {
       this.#waiting.push({ lane, grant });
       this.#serve();
@@ -71,6 +81,7 @@ export class DeviceQueue {
 
   /** Gives up the lane's turn or its place in the line. */
   leave(lane: Lane): void {
+    this.#lanes.delete(lane);
     const place = this.#waiting.findIndex((waiting) => waiting.lane === lane);
     if (place >= 0) this.#waiting.splice(place, 1);
     if (this.#turn === lane) this.#turn = undefined;
@@ -126,7 +137,7 @@ export class DeviceQueue {
     }
     this.#waiting.splice(this.#waiting.indexOf(next), 1);
     this.#turn = next.lane;
-    this.#served = next.lane.used;
+    this.#served = Math.max(this.#served, next.lane.used);
     next.grant();
   }
 
@@ -144,7 +155,7 @@ export class DeviceQueue {
   }
 
   #hasRoom(): boolean {
-    if (waitingSpins) return this.#queued() < secondsQueued;
+    if (waitingSpins) return this.#queued() < (this.#lanes.size > 1 ? secondsShared : secondsQueued);
     return this.#inFlight.size < 2 || this.#queued() < secondsQueued - secondsPerSubmit;
   }
 

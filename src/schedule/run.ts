@@ -95,8 +95,9 @@ function chunkSize(gpu: Gpu, job: Job, speed: Speed, asked: number | undefined):
   const largest = Math.max(1, Math.min(byMemory, job.largestChunk));
   if (asked !== undefined) return wholeBlocks(Math.min(asked, largest), job);
   const bySpeed = (speed.flops * secondsPerChunk) / job.flopsPerParticle;
-  const wanted = Math.max(1024, Math.min(1 << 20, bySpeed));
-  return wholeBlocks(Math.min(largest, Math.ceil(wanted / 64) * 64), job);
+  // a power of two: as the speed wavers, chunks of few sizes find their buffers in the pool
+  const wanted = 2 ** Math.floor(Math.log2(Math.max(1024, Math.min(1 << 20, bySpeed))));
+  return wholeBlocks(Math.min(largest, wanted), job);
 }
 
 /** As many particles in whole blocks, at least one. */
