@@ -254,7 +254,7 @@ try {
     const queue = "losses";
     const url = redis.url;
     const open = async () => {
-      opened.push(await openGpu());
+      opened.push(await openGpu({ recover: false }));
       return opened.at(-1);
     };
     const events = [];
@@ -276,7 +276,7 @@ try {
     assert.ok(events.some(({ phase, message }) => phase === "failed" && /device-lost.*2 more attempts/.test(message)));
     stop.abort();
     assert.equal((await serving).served, 3);
-    const own = await openGpu();
+    const own = await openGpu({ recover: false });
     const ending = runWorker(own, { url, queue, onJob: () => own.device.destroy() });
     const abort = new AbortController();
     const waiting = other.sample(flow, 2500, { ...call, signal: abort.signal });
