@@ -51,6 +51,7 @@ export async function scale({ gpu, device, counts, names, print }) {
   try {
     for (const name of names) await works[name](flow, 400_000); // compiles, and finds out the speed
     for (const name of names) {
+      let least = Number.POSITIVE_INFINITY;
       for (const n of counts) {
         device.most = device.bytes;
         let seconds = 0;
@@ -60,6 +61,9 @@ export async function scale({ gpu, device, counts, names, print }) {
         print(
           `| \`${name}\` | ${n.toExponential(0).replace("e+", "e")} | ${seconds.toFixed(2)} | ${millions(n / seconds)} | ${mebibytes(most)} MiB | ${mebibytes(device.most)} MiB |`,
         );
+        least = Math.min(least, most);
+        // 1.6 GB come out of a stream of 10⁸
+        if (n >= 1e8) assert.ok(most - least < 0.25 * 16 * n, "the process grows with the particles");
       }
     }
   } finally {

@@ -1,5 +1,6 @@
 import type { Queue } from "bullmq";
 import { PushforwardError } from "../errors.ts";
+import { unless } from "../schedule/unless.ts";
 import type { SpreadCall } from "./call.ts";
 import type { CarriedFlow } from "./carried-flow.ts";
 import { type Arrays, pack, unpack } from "./parcel.ts";
@@ -241,7 +242,7 @@ export async function* spread(
       }
       const [oldest] = pending;
       if (!oldest) return;
-      const result = await Promise.race([oldest, stopped]);
+      const result = await unless(stopped, oldest);
       pending.shift();
       yield result;
       stop.signal.throwIfAborted();
