@@ -20,22 +20,22 @@ export async function backPressure({ gpu, device, quick, print }) {
   const flow = cheap(gpu);
   const learned = network(gpu);
   try {
-    const submitsOf = async (call) => {
-      const before = device.submits;
+    const copiesOf = async (call) => {
+      const before = device.copies;
       await call();
-      return device.submits - before;
+      return device.copies - before;
     };
     const run = async (n) => {
       for await (const _ of flow.sampleStream(n, { solver, chunkSize }));
     };
     await run(40 * chunkSize);
-    // one more chunk takes so many more submits
-    const perChunk = ((await submitsOf(() => run(8 * chunkSize))) - (await submitsOf(() => run(4 * chunkSize)))) / 4;
+    // every chunk ends with as many copies of its results
+    const perChunk = ((await copiesOf(() => run(8 * chunkSize))) - (await copiesOf(() => run(4 * chunkSize)))) / 4;
     await paced("`sampleStream`, rotation", async (received) => {
-      const before = device.submits;
+      const before = device.copies;
       for await (const { count } of flow.sampleStream(chunks * chunkSize, { solver, chunkSize })) {
         assert.equal(count, chunkSize);
-        await received(() => Math.round((device.submits - before) / perChunk));
+        await received(() => Math.round((device.copies - before) / perChunk));
       }
     });
     const rows = toyData("8gaussians", 1024, 1);

@@ -1,9 +1,9 @@
 // What is measured beside time: bytes on the device and resident memory of the process.
 import process from "node:process";
 
-/** Counts the bytes of all buffers of a device from now on, at `createBuffer` and `destroy`: the library is not asked. */
+/** Counts the bytes of all buffers of a device from now on, at `createBuffer` and `destroy`, and copies: the library is not asked. */
 export function meterDevice({ device }) {
-  const meter = { bytes: 0, most: 0, submits: 0 };
+  const meter = { bytes: 0, most: 0, copies: 0 };
   const create = device.createBuffer.bind(device);
   device.createBuffer = (descriptor) => {
     const buffer = create(descriptor);
@@ -18,11 +18,11 @@ export function meterDevice({ device }) {
     };
     return buffer;
   };
-  const { queue } = device;
-  const submit = queue.submit.bind(queue);
-  queue.submit = (commands) => {
-    meter.submits++;
-    submit(commands);
+  const { prototype } = globalThis.GPUCommandEncoder;
+  const { copyBufferToBuffer } = prototype;
+  prototype.copyBufferToBuffer = function (...all) {
+    meter.copies++;
+    copyBufferToBuffer.apply(this, all);
   };
   return meter;
 }
