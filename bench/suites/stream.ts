@@ -81,11 +81,13 @@ export async function stream(bench: Bench): Promise<void> {
     emit({ type: "progress", text: `stream: ${work}` });
     try {
       // Compiles, and finds out the speed, by which the length of a run is chosen.
-      await run(flow, 20_000, 0);
-      const trial = await run(flow, 40_000, 0);
-      const second = await run(flow, Math.ceil((0.5 * 40_000) / trial.seconds), 0);
-      const rate = (0.5 * 40_000) / trial.seconds / second.seconds;
-      const count = Math.ceil(rate * (quick ? 1 : 4));
+      let trial = 10_000;
+      let taken = 0;
+      while (taken < 0.5) {
+        trial *= 2;
+        taken = (await run(flow, trial, 0)).seconds;
+      }
+      const count = Math.ceil((trial / taken) * (quick ? 1.5 : 5));
       const before = hostBytes() ?? 0;
       const chunk = (await run(flow, count, 0)).largest;
       const times = Math.ceil(count / chunk);

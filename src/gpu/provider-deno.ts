@@ -1,7 +1,7 @@
 import { userStore } from "./cache-folder.ts";
 import type { TextStore } from "./store.ts";
 
-export { provideGpu, waitingSpins } from "./navigator.ts";
+export { countTurns, provideGpu, waitingSpins } from "./navigator.ts";
 
 /** The part of Deno that is used here. */
 declare const Deno: {

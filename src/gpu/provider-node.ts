@@ -33,6 +33,20 @@ export function provideGpu(): Promise<GPU> {
 /** The binding polls on the main thread while a promise is pending, which costs a core: sleep before asking. */
 export const waitingSpins = true;
 
+/** Counts the turns of the event loop from now on; their number ends the count. */
+export function countTurns(): () => number {
+  let turns = 0;
+  const turn = () => {
+    turns++;
+    next = setImmediate(turn);
+  };
+  let next = setImmediate(turn);
+  return () => {
+    clearImmediate(next);
+    return turns;
+  };
+}
+
 /** Tuned choices are kept in the user's cache folder. */
 export function defaultStore(): TextStore {
   return userStore({ platform: process.platform, environment: process.env });

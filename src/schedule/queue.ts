@@ -1,4 +1,4 @@
-import { waitingSpins } from "#provider";
+import { countTurns, waitingSpins } from "#provider";
 import type { Gpu } from "../gpu/gpu.ts";
 import type { Speed } from "./speed.ts";
 
@@ -13,6 +13,9 @@ const secondsQueued = waitingSpins ? 4 * secondsPerSubmit : 2 * secondsPerSubmit
 
 /** As much where several calls are at work: what is queued when one comes back from reading a result, it has to wait for. */
 const secondsShared = 2 * secondsPerSubmit;
+
+/** Turns of the event loop within which a device answers that has nothing more to do. */
+const turnsOfAnswer = 4;
 
 /** One running call, as the queue sees it. */
 export interface Lane {
@@ -172,22 +175,26 @@ export class DeviceQueue {
     if (this.#inFlight.size === 0) return;
     const slept = await this.#sleepUntil(this.#expectedDone);
     const works = [...this.#inFlight];
-    const asked = performance.now();
+    const turns = countTurns();
     const ended = await this.#device.queue.onSubmittedWorkDone().then(
       () => true,
       () => false,
     );
-    this.#ended(works, slept ? performance.now() - asked : Infinity, ended);
+    const waited = turns();
+    this.#ended(works, slept ? waited : Infinity, ended);
   }
 
   /** Waits for an answer that the device gives when a submit has ended, such as the copy at its end, and notes that it has. */
   async answer<T>(work: Work, ask: () => Promise<T>): Promise<T> {
     if (work.done) return ask();
     const slept = await this.#sleepUntil(work.expectedDone);
-    const asked = performance.now();
-    const answer = await ask();
+    const turns = countTurns();
+    let waited = Infinity;
+    const answer = await ask().finally(() => {
+      waited = turns();
+    });
     const works = [...this.#inFlight];
-    this.#ended(works.slice(0, works.indexOf(work) + 1), slept ? performance.now() - asked : Infinity, true);
+    this.#ended(works.slice(0, works.indexOf(work) + 1), slept ? waited : Infinity, true);
     this.#serve();
     return answer;
   }
@@ -198,10 +205,13 @@ export class DeviceQueue {
     return sleepUntil(then);
   }
 
-  /** Takes the submits out that have ended; `waited` is for how long they were waited for after a sleep. */
+  /**
+   * Takes the submits out that have ended; `waited` is for how many turns of the event loop they were waited for after a sleep. Not
+   * for how long: a turn that copies a chunk takes milliseconds, and would pass for a device that is still at work.
+   */
   #ended(works: readonly Work[], waited: number, isMeasurable: boolean): void {
     // Done before it was asked for: it slept too long, and its own sleep is all that could be measured.
-    if (waited < 1.5) for (const speed of speedsOf(works)) speed.flops *= 1.25;
+    if (waited <= turnsOfAnswer) for (const speed of speedsOf(works)) speed.flops *= 1.25;
     else if (isMeasurable) this.#measure(works);
     for (const work of works) {
       if (this.#inFlight.delete(work)) work.lane.running--;
