@@ -1,10 +1,11 @@
 // The entry "pushforward/cluster", for Node.
 export type {
-  ClusterHistogramOptions,
-  ClusterLogProbOptions,
-  ClusterMomentOptions,
-  ClusterSampleOptions,
+  SpreadHistogramOptions as ClusterHistogramOptions,
+  SpreadLogProbOptions as ClusterLogProbOptions,
+  SpreadMomentOptions as ClusterMomentOptions,
   SpreadOptions,
-} from "./call.ts";
-export { type Adapters, Cluster, type ClusterOptions, type ComputedBy, openCluster } from "./client.ts";
+  SpreadSampleOptions as ClusterSampleOptions,
+} from "../spread/call.ts";
+export type { Adapters, ComputedBy } from "../spread/spread-calls.ts";
+export { Cluster, type ClusterOptions, openCluster } from "./client.ts";
 export { type JobEvent, runWorker, type WorkerOptions } from "./worker.ts";

@@ -1,11 +1,15 @@
 import type { Queue } from "bullmq";
 import { PushforwardError } from "../errors.ts";
-import { unless } from "../schedule/unless.ts";
-import type { SpreadCall } from "./call.ts";
-import type { CarriedFlow } from "./carried-flow.ts";
-import { type Arrays, pack, unpack } from "./parcel.ts";
-import { attempts, describeRange, leaseSeconds, protocol, type RangeHead, type RangeJob, version } from "./protocol.ts";
-import { defaultRangeSize, type Range, rangesOf } from "./ranges.ts";
+import type { SpreadCall } from "../spread/call.ts";
+import { CallProgress } from "../spread/call-progress.ts";
+import type { CarriedFlow } from "../spread/carried-flow.ts";
+import { Ending } from "../spread/ending.ts";
+import { inOrder } from "../spread/in-order.ts";
+import { pack, unpack } from "../spread/parcel.ts";
+import { attempts, describeRange, type FinishedRange, type RangeHead } from "../spread/range-task.ts";
+import { type Range, rangesOfCall } from "../spread/ranges.ts";
+import { version } from "../spread/version.ts";
+import { leaseSeconds, protocol, type RangeJob } from "./protocol.ts";
 import type { Link } from "./redis.ts";
 import type { Waiters } from "./waiters.ts";
 
@@ -18,11 +22,6 @@ export interface Shared {
   /** Calls that have something in Redis. */
   readonly calls: Set<{ end(): Promise<void> }>;
   readonly onNotice: (text: string) => void;
-}
-
-/** A range that was computed, and by whom. */
-export interface FinishedRange extends RangeHead {
-  readonly arrays: Arrays;
 }
 
 /** Of a caller that was killed, what is done goes when later jobs are done. */
@@ -57,13 +56,13 @@ class Running {
   readonly #jobs = new Set<string>();
   readonly #sending = new Set<Promise<unknown>>();
   #end: Promise<void> | undefined;
-  readonly #started = performance.now();
-  #done = 0;
+  readonly #progress: CallProgress;
 
   constructor(shared: Shared, flow: CarriedFlow, call: SpreadCall) {
     this.#shared = shared;
     this.#flow = flow;
     this.#call = call;
+    this.#progress = new CallProgress(call);
   }
 
   begin(): Promise<void> {
@@ -97,8 +96,7 @@ class Running {
       );
     await this.#remove(id);
     const { head, arrays } = unpack<RangeHead>(bytes, "a result");
-    this.#done += range.count;
-    this.#tell();
+    this.#progress.add(range.count);
     return { ...head, arrays };
   }
 
@@ -108,17 +106,6 @@ class Running {
     if (Object.keys(input).length > 0)
       await link.redis.set(link.keys.input(id), Buffer.from(pack({}, input)), "EX", leaseSeconds);
     if (!this.#end) await queue.add(job.what, job, { jobId: id, attempts, removeOnComplete: keep, removeOnFail: keep });
-  }
-
-  #tell(): void {
-    const { total, onProgress } = this.#call;
-    const particlesPerSecond = this.#done / Math.max(1e-9, (performance.now() - this.#started) / 1000);
-    onProgress?.({
-      done: this.#done,
-      total,
-      particlesPerSecond,
-      secondsLeft: (total - this.#done) / particlesPerSecond,
-    });
   }
 
   async #remove(id: string): Promise<void> {
@@ -186,23 +173,11 @@ export async function* spread(
   aheadOfEach: number,
 ): AsyncGenerator<FinishedRange> {
   const { closing, calls } = shared;
-  const { signal, total } = call;
-  signal?.throwIfAborted();
-  closing.throwIfAborted();
+  const ending = new Ending(call.signal, closing);
   const running = new Running(shared, flow, call);
-  const stop = new AbortController();
-  const stopped = new Promise<never>((_, reject) => {
-    stop.signal.addEventListener("abort", () => reject(stop.signal.reason), { once: true });
-  });
-  stopped.catch(() => undefined);
-  const fail = (error: unknown) => stop.abort(error);
-  const onAbort = () => fail(signal?.reason);
-  const onClose = () => fail(closing.reason);
-  signal?.addEventListener("abort", onAbort, { once: true });
-  closing.addEventListener("abort", onClose, { once: true });
   const look = lookOut(shared);
   let workers = 0;
-  const renew = () => void running.renew().catch(fail);
+  const renew = () => void running.renew().catch(ending.fail);
   const renewing = setInterval(renew, (1000 * leaseSeconds) / 6);
   const { onReturn } = shared.link;
   const looking = setInterval(() => {
@@ -214,41 +189,21 @@ export async function* spread(
       () => undefined,
     );
   }, 1000 * secondsBetweenLooks);
-  stop.signal.addEventListener("abort", () => {
+  ending.signal.addEventListener("abort", () => {
     clearInterval(looking);
     clearInterval(renewing);
     onReturn.delete(renew);
-    signal?.removeEventListener("abort", onAbort);
-    closing.removeEventListener("abort", onClose);
   });
   calls.add(running);
-  const pending: Promise<FinishedRange>[] = [];
   try {
-    await Promise.race([running.begin(), stopped]);
+    await Promise.race([running.begin(), ending.stopped]);
     // a Redis that was started anew knows nothing of the call
     onReturn.add(renew);
-    workers = await Promise.race([look(), stopped]);
-    const size = call.spread.rangeSize ?? defaultRangeSize(total, call.bytesPerParticle, workers);
-    const ranges = rangesOf(total, Math.ceil(size / 1024) * 1024);
-    for (let index = 0, isOut = false; ; ) {
-      while (!isOut && pending.length < (call.spread.ahead ?? aheadOfEach * Math.max(2, workers))) {
-        const next = ranges.next();
-        if (next.done) isOut = true;
-        else {
-          const range = running.solve(next.value, index++);
-          range.catch(fail);
-          pending.push(range);
-        }
-      }
-      const [oldest] = pending;
-      if (!oldest) return;
-      const result = await unless(stopped, oldest);
-      pending.shift();
-      yield result;
-      stop.signal.throwIfAborted();
-    }
+    workers = await Promise.race([look(), ending.stopped]);
+    const ahead = () => call.spread.ahead ?? aheadOfEach * Math.max(2, workers);
+    yield* inOrder(ending, rangesOfCall(call, workers), ahead, (range, index) => running.solve(range, index));
   } finally {
-    stop.abort();
+    ending.end();
     await running.end();
     calls.delete(running);
   }

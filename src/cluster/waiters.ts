@@ -1,5 +1,6 @@
 import type { QueueEvents } from "bullmq";
-import { describeRange, failureOf, type RangeJob } from "./protocol.ts";
+import { describeRange } from "../spread/range-task.ts";
+import { failureOf, type RangeJob } from "./protocol.ts";
 
 interface Waiter {
   readonly job: RangeJob;

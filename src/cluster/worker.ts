@@ -6,10 +6,12 @@ import type { Job } from "bullmq";
 import { invalid, PushforwardError } from "../errors.ts";
 import { Gpu } from "../gpu/gpu.ts";
 import { checkFinite, checkKeys, show } from "../options.ts";
-import { FlowShelf } from "./flow-shelf.ts";
-import { pack, unpack } from "./parcel.ts";
-import { failureText, leaseSeconds, mostStalls, prefix, type RangeHead, type RangeJob, whyNot } from "./protocol.ts";
-import { computeRange } from "./range-work.ts";
+import { adapterName } from "../spread/adapter-name.ts";
+import { FlowShelf } from "../spread/flow-shelf.ts";
+import { pack, unpack } from "../spread/parcel.ts";
+import type { RangeHead } from "../spread/range-task.ts";
+import { computeRange } from "../spread/range-work.ts";
+import { failureText, leaseSeconds, mostStalls, prefix, type RangeJob, whyNot } from "./protocol.ts";
 import { connect, isOfConnection, type Link, leave, tidy } from "./redis.ts";
 
 /** What a worker does, as it happens. */
@@ -62,11 +64,6 @@ class Dropped extends Error {
   override name = "UnrecoverableError";
 }
 
-/** How an adapter is told from others: two that read alike are taken to give the same bits. */
-export function adapterName({ info }: Gpu): string {
-  return [info.vendor, info.architecture, info.description].filter((word) => word !== "").join(" ") || "unknown";
-}
-
 /**
  * Serves ranges of other machines' calls until `signal` is aborted, one at a time, with any number of flows. A device that is lost
  * is opened again when `gpu` is a function that opens one; the range is tried again either way.
@@ -97,7 +94,7 @@ export async function runWorker(gpu: Gpu | (() => Promise<Gpu>), options: Worker
     try {
       await worker.serve(lockSeconds);
     } finally {
-      worker.dispose();
+      await worker.dispose();
     }
     return { served: worker.served };
   } finally {
@@ -122,8 +119,8 @@ class RangeWorker {
     this.#options = options;
   }
 
-  dispose(): void {
-    this.#shelf.dispose();
+  dispose(): Promise<void> {
+    return this.#shelf.dispose();
   }
 
   /** Serves until it is stopped; rejects when it cannot go on. */
@@ -230,6 +227,15 @@ class RangeWorker {
     return (await this.#link.redis.exists(this.#link.keys.call(job.data.call))) === 1;
   }
 
+  async #fetchFlow(hash: string): Promise<Uint8Array> {
+    const bytes = await this.#link.redis.getBuffer(this.#link.keys.flow(hash));
+    if (bytes) return bytes;
+    throw new PushforwardError(
+      "connection",
+      `the flow ${hash.slice(0, 12)}… is no longer in Redis: its caller has gone, or Redis dropped it for want of memory`,
+    );
+  }
+
   async #solve(job: Job<RangeJob>, signal: AbortSignal): Promise<void> {
     const problem = whyNot(job.data);
     if (problem !== undefined) throw new PushforwardError("unsupported", problem);
@@ -237,7 +243,7 @@ class RangeWorker {
     const { redis, keys } = this.#link;
     const { start, count } = job.data;
     const id = job.id ?? "";
-    const flow = await this.#shelf.flow(job.data.flow, () => redis.getBuffer(keys.flow(job.data.flow)));
+    const flow = await this.#shelf.flow(job.data.flow, () => this.#fetchFlow(job.data.flow));
     const input = await redis.getBuffer(keys.input(id));
     const given = input ? unpack(input, "an input").arrays : {};
     const { figures, arrays } = await computeRange(flow, job.data, given, signal);

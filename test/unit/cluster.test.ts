@@ -1,14 +1,15 @@
 import { readFileSync } from "node:fs";
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { logProbCall, sampleCall } from "../../src/cluster/call.ts";
-import { carry } from "../../src/cluster/carried-flow.ts";
-import { Gathering } from "../../src/cluster/gather.ts";
-import { pack, unpack } from "../../src/cluster/parcel.ts";
-import { failureOf, failureText, protocol, version, whyNot } from "../../src/cluster/protocol.ts";
-import { defaultRangeSize, rangesOf } from "../../src/cluster/ranges.ts";
+import { failureOf, failureText, protocol, whyNot } from "../../src/cluster/protocol.ts";
 import { PushforwardError } from "../../src/errors.ts";
 import { saveFlow } from "../../src/flow/file.ts";
+import { logProbCall, sampleCall } from "../../src/spread/call.ts";
+import { carry } from "../../src/spread/carried-flow.ts";
+import { Gathering } from "../../src/spread/gather.ts";
+import { pack, unpack } from "../../src/spread/parcel.ts";
+import { defaultRangeSize, rangesOf } from "../../src/spread/ranges.ts";
+import { version } from "../../src/spread/version.ts";
 import { mlp, parameterTensors } from "../../src/velocity/mlp.ts";
 
 const range = { start: 2048, count: 1024, total: 9000, what: "sample" } as const;

@@ -10,7 +10,7 @@ import { flatten } from "../velocity/parameters.ts";
 import { wgslVelocity } from "../velocity/wgsl.ts";
 import { pack, unpack } from "./parcel.ts";
 
-/** A flow on its way to other machines: its parcel, the name of that, and what checks of options need to know of it. */
+/** A flow on its way to workers: its parcel, the name of that, and what checks of options need to know of it. */
 export interface CarriedFlow {
   readonly hash: string;
   readonly parcel: Uint8Array;

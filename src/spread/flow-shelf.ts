@@ -1,4 +1,3 @@
-import { PushforwardError } from "../errors.ts";
 import type { Flow } from "../flow/flow.ts";
 import { Gpu } from "../gpu/gpu.ts";
 import { unpackFlow } from "./carried-flow.ts";
@@ -44,11 +43,11 @@ export class FlowShelf {
     return true;
   }
 
-  async flow(hash: string, parcel: () => Promise<Uint8Array | null>): Promise<Flow> {
+  async flow(hash: string, parcel: () => Promise<Uint8Array>): Promise<Flow> {
     const gpu = await this.gpu();
     const known = this.#flows.get(hash);
     this.#flows.delete(hash);
-    const flow = known ?? unpackFlow(gpu, await this.#fetch(hash, parcel));
+    const flow = known ?? unpackFlow(gpu, await parcel());
     this.#flows.set(hash, flow);
     const [oldest] = this.#flows;
     if (this.#flows.size > kept && oldest) {
@@ -58,23 +57,14 @@ export class FlowShelf {
     return flow;
   }
 
-  async #fetch(hash: string, parcel: () => Promise<Uint8Array | null>): Promise<Uint8Array> {
-    const bytes = await parcel();
-    if (bytes) return bytes;
-    throw new PushforwardError(
-      "connection",
-      `the flow ${hash.slice(0, 12)}… is no longer in Redis: its caller has gone, or Redis dropped it for want of memory`,
-    );
-  }
-
   #drop(): void {
     for (const flow of this.#flows.values()) flow.dispose();
     this.#flows.clear();
   }
 
   /** Frees the flows, and the device if it was opened here. */
-  dispose(): void {
+  async dispose(): Promise<void> {
     this.#drop();
-    if (this.#open) this.#gpu?.then((gpu) => gpu.dispose()).catch(() => undefined);
+    if (this.#open) await this.#gpu?.then((gpu) => gpu.dispose()).catch(() => undefined);
   }
 }

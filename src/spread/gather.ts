@@ -1,6 +1,6 @@
 import { meanEvaluations, type StepCounts, type Trajectory } from "../flow/results.ts";
 import type { Arrays } from "./parcel.ts";
-import type { RangeFigures } from "./protocol.ts";
+import type { RangeFigures } from "./range-task.ts";
 
 export type Solved = Trajectory & { x0?: Float32Array };
 

@@ -14,12 +14,12 @@ import type { TrajectoryRequest } from "../flow/trajectory.ts";
 import { rangeOptions } from "./call.ts";
 import { arraysOf, figuresOf } from "./gather.ts";
 import type { Arrays } from "./parcel.ts";
-import type { RangeFigures, RangeJob } from "./protocol.ts";
+import type { RangeFigures, RangeTask } from "./range-task.ts";
 
 /** Computes a range on a worker's flow. Its particles have the indices that they have in the whole call. */
 export async function computeRange(
   flow: Flow,
-  { what, start, count, options }: RangeJob,
+  { what, start, count, options }: RangeTask,
   input: Arrays,
   signal: AbortSignal,
 ): Promise<{ figures: RangeFigures; arrays: Arrays }> {

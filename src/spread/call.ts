@@ -15,7 +15,7 @@ import { conditioning, type FlowShape, logProbRequest, sampleRequest } from "../
 import type { TrajectoryRequest } from "../flow/trajectory.ts";
 import { checkInteger, show } from "../options.ts";
 import type { Arrays } from "./parcel.ts";
-import type { CallName } from "./protocol.ts";
+import type { CallName } from "./range-task.ts";
 import type { Range } from "./ranges.ts";
 
 /** How a call is spread. */
@@ -26,10 +26,10 @@ export interface SpreadOptions {
   ahead?: number;
 }
 
-export type ClusterSampleOptions = Omit<SampleOptions, "output" | "chunkSize"> & SpreadOptions;
-export type ClusterLogProbOptions = Omit<LogProbOptions, "output" | "chunkSize" | "count"> & SpreadOptions;
-export type ClusterMomentOptions = Omit<MomentOptions, "chunkSize"> & SpreadOptions;
-export type ClusterHistogramOptions = Omit<HistogramOptions, "chunkSize"> & SpreadOptions;
+export type SpreadSampleOptions = Omit<SampleOptions, "output" | "chunkSize"> & SpreadOptions;
+export type SpreadLogProbOptions = Omit<LogProbOptions, "output" | "chunkSize" | "count"> & SpreadOptions;
+export type SpreadMomentOptions = Omit<MomentOptions, "chunkSize"> & SpreadOptions;
+export type SpreadHistogramOptions = Omit<HistogramOptions, "chunkSize"> & SpreadOptions;
 
 /** A checked call: what every range needs, and what each one needs of its own. */
 export interface SpreadCall {
@@ -48,9 +48,7 @@ export interface SpreadCall {
 function split<O extends SpreadOptions & Pick<SampleOptions, "signal" | "onProgress">>(what: string, options: O) {
   for (const name of ["output", "chunkSize", "count"]) {
     if (name in options)
-      throw invalid(
-        `${what}: ${name} is ${show(options[name as keyof O])}, but machines of their own choose it: leave it out`,
-      );
+      throw invalid(`${what}: ${name} is ${show(options[name as keyof O])}, but the workers choose it: leave it out`);
   }
   const { rangeSize, ahead, signal, onProgress, ...rest } = options;
   if (rangeSize !== undefined) checkInteger(`${what}: rangeSize`, rangeSize, 1);
@@ -119,7 +117,7 @@ function finish(
 }
 
 /** Checks a call of `sample` as {@link Flow.sample} does. */
-export function sampleCall(shape: FlowShape, what: string, count: number, options: ClusterSampleOptions): SpreadCall {
+export function sampleCall(shape: FlowShape, what: string, count: number, options: SpreadSampleOptions): SpreadCall {
   const { rest, running, ...others } = split(what, options);
   const request = sampleRequest(shape, what, count, { ...rest, ...running });
   return finish(shape, "sample", request, rest, others);
@@ -127,9 +125,7 @@ export function sampleCall(shape: FlowShape, what: string, count: number, option
 
 function checkArray(what: string, shape: FlowShape, x: unknown): void {
   if (!(x instanceof Float32Array))
-    throw invalid(
-      `${what}: x is ${show(x)}, but rows that travel to other machines are a Float32Array [n, ${shape.dim}]`,
-    );
+    throw invalid(`${what}: x is ${show(x)}, but rows that travel to workers are a Float32Array [n, ${shape.dim}]`);
 }
 
 /** Checks a call of `logProb` as {@link Flow.logProb} does; x is an array, because buffers stay on their device. */
@@ -137,7 +133,7 @@ export function logProbCall(
   shape: FlowShape,
   what: string,
   x: Float32Array,
-  options: ClusterLogProbOptions,
+  options: SpreadLogProbOptions,
 ): SpreadCall {
   checkArray(what, shape, x);
   const { rest, running, ...others } = split(what, options);
@@ -152,7 +148,7 @@ export interface SummaryCall<T> {
 }
 
 /** Checks a call of `moments` as {@link Flow.moments} does. */
-export function momentsCall(shape: FlowShape, count: number, options: ClusterMomentOptions): SummaryCall<Moments> {
+export function momentsCall(shape: FlowShape, count: number, options: SpreadMomentOptions): SummaryCall<Moments> {
   const { rest, running, ...others } = split("moments", options);
   const summary = momentsSummary(shape, count, { ...rest, ...running });
   return { summary, call: finish(shape, "moments", summary.request, rest, others) };
@@ -162,7 +158,7 @@ export function momentsCall(shape: FlowShape, count: number, options: ClusterMom
 export function histogramCall(
   shape: FlowShape,
   count: number,
-  options: ClusterHistogramOptions,
+  options: SpreadHistogramOptions,
 ): SummaryCall<Histogram> {
   const { rest, running, ...others } = split("histogram", options);
   const summary = histogramSummary(shape, count, { ...rest, ...running });
@@ -173,7 +169,7 @@ export function histogramCall(
 export function meanLogProbCall(
   shape: FlowShape,
   x: Float32Array,
-  options: ClusterLogProbOptions,
+  options: SpreadLogProbOptions,
 ): SummaryCall<MeanLogProb> {
   checkArray("meanLogProb", shape, x);
   const { rest, running, ...others } = split("meanLogProb", options);

@@ -7,7 +7,7 @@ export interface Range {
 /** Ranges begin at multiples of this, which is the block that reductions sum by. */
 const block = 1024;
 
-/** A range's results should fit well into one value of Redis, and into a worker's memory several times. */
+/** A range's results should fit well into one message or one value of Redis, and into a worker's memory several times. */
 const mostBytes = 16 * 1024 * 1024;
 
 /** How many ranges a worker should get of a call, so that the last ones end together and a lost one costs little. */
@@ -23,4 +23,13 @@ export function defaultRangeSize(total: number, bytes: number, workers: number):
 export function* rangesOf(total: number, size: number): Generator<Range> {
   if (total === 0) yield { start: 0, count: 0 };
   for (let start = 0; start < total; start += size) yield { start, count: Math.min(size, total - start) };
+}
+
+/** The ranges of a call on so many workers: by its own size, in whole blocks, or by the default. */
+export function rangesOfCall(
+  call: { total: number; bytesPerParticle: number; spread: { rangeSize?: number } },
+  workers: number,
+): Generator<Range> {
+  const size = call.spread.rangeSize ?? defaultRangeSize(call.total, call.bytesPerParticle, workers);
+  return rangesOf(call.total, Math.ceil(size / block) * block);
 }

@@ -1,0 +1,95 @@
+import { PushforwardError, type PushforwardErrorCode } from "../errors.ts";
+import type { Arrays } from "./parcel.ts";
+
+/** The calls that can be spread: those that bring particles back, and those that sum them up. */
+export type CallName = "sample" | "logProb" | SummaryName;
+export type SummaryName = "moments" | "histogram" | "meanLogProb";
+
+/** What a worker is asked to compute: a range of particles of one call. */
+export interface RangeTask {
+  readonly what: CallName;
+  /** Index of the first particle among the `total` of the call. */
+  readonly start: number;
+  readonly count: number;
+  readonly total: number;
+  /** What of the call's options is JSON. What belongs to single particles is in the input of the range. */
+  readonly options: Readonly<Record<string, unknown>>;
+}
+
+/** The figures of a range beside its arrays. */
+export interface RangeFigures {
+  readonly nonFinite: number;
+  /** Of a solve. */
+  readonly nfe?: number;
+  readonly steps?: { accepted: number; rejected: number; most: number };
+  readonly times?: number[];
+  /** Of a reduction: particles that are summed up on the device, and how often sums came back. */
+  readonly block?: number;
+  readonly parts?: number;
+}
+
+/** What comes back with the arrays of a range. */
+export interface RangeHead {
+  readonly start: number;
+  readonly count: number;
+  readonly worker: string;
+  readonly adapter: string;
+  readonly figures: RangeFigures;
+}
+
+/** A range that was computed, and by whom. */
+export interface FinishedRange extends RangeHead {
+  readonly arrays: Arrays;
+}
+
+/** How often a range is tried before its failure is final. */
+export const attempts = 3;
+
+/** The words of a range in messages. */
+export function describeRange({ start, count, total, what }: Pick<RangeTask, "start" | "count" | "total" | "what">) {
+  return `particles ${start} to ${start + Math.max(1, count) - 1} of ${total} (${what})`;
+}
+
+const codes: readonly PushforwardErrorCode[] = [
+  "invalid-argument",
+  "no-adapter",
+  "device-lost",
+  "out-of-memory",
+  "shader",
+  "format",
+  "unsupported",
+  "connection",
+];
+
+/** The code that a word stands for, if it is one. */
+export function codeOf(word: string | undefined): PushforwardErrorCode | undefined {
+  return codes.find((known) => known === word);
+}
+
+/** Errors that another attempt cannot mend. */
+const final: ReadonlySet<PushforwardErrorCode> = new Set(["invalid-argument", "shader", "format", "unsupported"]);
+
+/** A failure in a worker as it travels: its code, its message with the worker's name, and whether another attempt may mend it. */
+export interface Failure {
+  readonly code: PushforwardErrorCode;
+  readonly message: string;
+  readonly isFinal: boolean;
+}
+
+export function failureIn(worker: string, error: unknown): Failure {
+  const code = error instanceof PushforwardError ? error.code : "unsupported";
+  const message = error instanceof Error ? error.message : String(error);
+  return {
+    code,
+    message: `${message} (worker ${worker})`,
+    isFinal: error instanceof PushforwardError && final.has(code),
+  };
+}
+
+/** The error that the caller gets for a range that has failed for good. */
+export function failureOfRange(
+  range: Parameters<typeof describeRange>[0],
+  { code, message }: Pick<Failure, "code" | "message">,
+): PushforwardError {
+  return new PushforwardError(code, `${describeRange(range)} failed: ${message}`);
+}
