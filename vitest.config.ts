@@ -4,6 +4,12 @@ import { defineConfig } from "vitest/config";
 const path = (relative: string) => fileURLToPath(new URL(relative, import.meta.url));
 
 export default defineConfig({
-  resolve: { alias: { "#provider": path("./src/gpu/provider-node.ts"), pushforward: path("./src/index.ts") } },
+  resolve: {
+    alias: {
+      "#provider": path("./src/gpu/provider-node.ts"),
+      "#threads": path("./src/workers/threads-node.ts"),
+      pushforward: path("./src/index.ts"),
+    },
+  },
   test: { include: ["test/unit/**/*.test.ts"], testTimeout: 60_000 },
 });

@@ -12,7 +12,17 @@ const later = {
   "src/ode/on-demand.ts": "pushforward-layered.min.js",
   "src/train/on-demand.ts": "pushforward-training.min.js",
   "src/tune/on-demand.ts": "pushforward-tuning.min.js",
+  "src/workers/entry.ts": "pushforward-spreading.min.js",
 };
+
+/** What stands for a platform's own part in pages. */
+const alias = { "#provider": "./src/gpu/provider-navigator.ts", "#threads": "./src/workers/threads-web.ts" };
+
+/** The entry "pushforward/workers" for pages: its names, of the classes that the main file has. */
+const workersEntry = `import { loadWorkers } from "./${main}";
+const { openWorkers, Workers } = await loadWorkers();
+export { openWorkers, Workers };
+`;
 
 /** Shaders on a diet: see small-shader.mjs. */
 export const smallShaders = {
@@ -38,12 +48,12 @@ export async function browserBundle(out, common) {
   try {
     const { metafile } = await build({
       ...common,
-      entryPoints: { [main.replace(/\.js$/, "")]: "src/index.ts" },
+      entryPoints: { [main.replace(/\.js$/, "")]: "src/bundle.ts" },
       outdir: folder,
       splitting: true,
       metafile: true,
       platform: "browser",
-      alias: { "#provider": "./src/gpu/provider-navigator.ts" },
+      alias,
       plugins: [smallShaders],
     });
     const parts = handOver(folder, metafile);
@@ -57,9 +67,28 @@ export async function browserBundle(out, common) {
       // a part that only lends names has nothing to run
       logOverride: { "ignored-bare-import": "silent" },
     });
+    writeFileSync(join(out, "pushforward-workers.min.js"), workersEntry);
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
+}
+
+/**
+ * The script of web workers: one file, so that whoever moves it moves it alone.
+ *
+ * @param {string} out the folder for the file
+ * @param {import("esbuild").BuildOptions} common
+ */
+export async function threadBundle(out, common) {
+  await build({
+    ...common,
+    entryPoints: { "pushforward-thread.min": "src/workers/thread-web.ts" },
+    outdir: out,
+    platform: "browser",
+    minify: true,
+    alias,
+    plugins: [smallShaders],
+  });
 }
 
 const named = (list) => list.split(",").map((item) => item.trim().split(/\s+as\s+/));
@@ -107,31 +136,42 @@ function partsOf(outputs, inMain) {
   return files;
 }
 
+/**
+ * The loaders are found in a record, which is filled when all files of the bundle have run. If their names were imported, the
+ * loaders would have to run before, and what they hand over would run in their order instead of its own.
+ */
+const record = { name: "lazyFiles", file: "lazy-files.js" };
 const loaders = "loaders.js";
-const loader = (file) => `load_${file.replace(/\W/g, "_")}`;
+const loader = (file) => `${record.name}.${file.replace(/^pushforward-|\.min\.js$/g, "").replace(/\W/g, "_")}`;
 
 /** Rewrites the files that esbuild has split, and names those to load later; lines stay where they are, so that the source maps stay right. */
 function handOver(folder, metafile) {
   const outputs = new Map(Object.entries(metafile.outputs).map(([path, output]) => [basename(path), output]));
   const inMain = closure(outputs, main);
   const files = partsOf(outputs, inMain);
-  /** A file's text with calls of loaders in place of its import()s, and those loaders. */
+  /** A file's text with calls of loaders in place of its import()s, and what it needs for those. */
   const withLoaders = (name) => {
-    const used = new Set();
+    let used = [];
     const text = readFileSync(join(folder, name), "utf8").replace(/\bimport\("\.\/([^"]*)"\)/g, (call, part) => {
       const file = files.get(part);
       if (!file) return call;
-      used.add(loader(file));
+      used = [record.name];
       return `${loader(file)}()`;
     });
-    return { text, used: [...used] };
+    return { text, used };
   };
   for (const name of inMain) {
     const { text, used } = withLoaders(name);
-    const line = used.length === 0 ? "" : `\nimport { ${used.join(", ")} } from "./${loaders}";\n`;
-    writeFileSync(join(folder, name), text + line);
+    const lines = [
+      ...used.map((local) => `import { ${local} } from "./${record.file}";`),
+      ...(name === main ? [`import "./${loaders}";`] : []),
+    ];
+    writeFileSync(join(folder, name), `${text}\n${lines.join("\n")}\n`);
   }
-  const made = [];
+  writeFileSync(join(folder, record.file), `export const ${record.name} = {};\n`);
+  // The package's own says that no file is there for its effects alone; this one is.
+  writeFileSync(join(folder, "package.json"), JSON.stringify({ sideEffects: [`./${loaders}`] }));
+  const made = [`import { ${record.name} } from "./${record.file}";`];
   for (const [part, file] of files) {
     const { text: whole, used } = withLoaders(part);
     const given = [];
@@ -161,8 +201,8 @@ function handOver(folder, metafile) {
     const names = ["{ default: make }", ...waited.map((_, i) => `part_${i + 1}`)].join(", ");
     made.push(
       waited.length === 0
-        ? `export function ${loader(file)}() { return ${all}.then((${names}) => ${call}); }`
-        : `export function ${loader(file)}() { return Promise.all([${all}]).then(([${names}]) => ${call}); }`,
+        ? `${loader(file)} = () => ${all}.then((${names}) => ${call});`
+        : `${loader(file)} = () => Promise.all([${all}]).then(([${names}]) => ${call});`,
     );
   }
   writeFileSync(join(folder, loaders), `${made.join("\n")}\n`);

@@ -17,7 +17,7 @@ import { join, relative } from "node:path";
 import process from "node:process";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { gzipSync } from "node:zlib";
-import { browserBundle } from "./browser-bundle.mjs";
+import { browserBundle, threadBundle } from "./browser-bundle.mjs";
 
 const root = fileURLToPath(new URL("../", import.meta.url));
 const dist = join(root, "dist");
@@ -66,7 +66,7 @@ async function bundles(out) {
     logLevel: "warning",
   };
   // "pushforward" is named although it is a package: tsconfig.json gives that name to the sources.
-  const own = ["pushforward", "pushforward/cluster"];
+  const own = ["pushforward", "pushforward/cluster", "pushforward/workers"];
   const tools = { ...common, platform: "node", external: [...own, "webgpu", "@napi-rs/canvas"] };
   // One graph for the library and its providers, so that there is one PushforwardError.
   const library = await build({
@@ -75,6 +75,12 @@ async function bundles(out) {
       index: "src/index.ts",
       paths: "src/path/entry.ts",
       cluster: "src/cluster/entry.ts",
+      workers: "src/workers/entry.ts",
+      "threads-node": "src/workers/threads-node.ts",
+      "threads-deno": "src/workers/threads-deno.ts",
+      "threads-web": "src/workers/threads-web.ts",
+      "thread-node": "src/workers/thread-node.ts",
+      "thread-deno": "src/workers/thread-web.ts",
       "provider-node": "src/gpu/provider-node.ts",
       "provider-deno": "src/gpu/provider-deno.ts",
       "provider-navigator": "src/gpu/provider-navigator.ts",
@@ -83,9 +89,10 @@ async function bundles(out) {
     splitting: true,
     chunkNames: "shared-[hash]",
     platform: "neutral",
-    external: ["#provider", "webgpu", "bullmq", "ioredis", "node:*"],
+    external: ["#provider", "#threads", "webgpu", "bullmq", "ioredis", "node:*"],
   });
   await browserBundle(out, common);
+  await threadBundle(out, common);
   const cli = await build({
     ...tools,
     entryPoints: { cli: "cli/main.ts" },

@@ -1,0 +1,31 @@
+import { PushforwardError } from "../errors.ts";
+import type { Thread, ThreadEvents, ThreadPlace } from "./thread-handle.ts";
+import { threadOf } from "./web-worker.ts";
+
+/** Pages start dedicated module workers. */
+export function startThread({ number, script }: ThreadPlace, events: ThreadEvents): Thread {
+  if (typeof Worker !== "function")
+    throw new PushforwardError(
+      "unsupported",
+      "openWorkers: there is no Worker here, so no thread can be started: pass devices, as in workers: [await openGpu()]",
+    );
+  return threadOf(start(script), `thread ${number}`, events);
+}
+
+function start(script: string | URL | undefined): Worker {
+  const url = new URL(script ?? new URL("./pushforward-thread.min.js", import.meta.url), location.href);
+  if (/^https?:$/.test(url.protocol) && url.origin !== location.origin) return fromElsewhere(url);
+  // Bundlers find the script by this very expression.
+  if (script === undefined)
+    return new Worker(new URL("./pushforward-thread.min.js", import.meta.url), { type: "module" });
+  return new Worker(url, { type: "module" });
+}
+
+/** A worker's script has the origin of its page: one of a CDN is imported by a script that has. */
+function fromElsewhere(url: URL): Worker {
+  const text = `import ${JSON.stringify(url.href)};`;
+  const own = URL.createObjectURL(new Blob([text], { type: "text/javascript" }));
+  const worker = new Worker(own, { type: "module" });
+  worker.addEventListener("message", () => URL.revokeObjectURL(own), { once: true });
+  return worker;
+}
