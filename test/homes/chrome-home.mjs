@@ -7,7 +7,14 @@ const page = `<!doctype html>
 <meta charset="utf-8" />
 <title>pushforward</title>
 <link rel="icon" href="data:," />
-<script type="importmap">{ "imports": { "pushforward": "/dist/pushforward.min.js" } }</script>`;
+<script type="importmap">
+  {
+    "imports": {
+      "pushforward": "/dist/pushforward.min.js",
+      "pushforward/workers": "/dist/pushforward-workers.min.js"
+    }
+  }
+</script>`;
 
 /**
  * Runs a program in a page of headless Chrome, on the minified bundle.

@@ -10,6 +10,9 @@ const types = {
   ".map": "application/json",
 };
 
+/** Pages of another origin may use the files, as those of a CDN. */
+const shared = { "access-control-allow-origin": "*" };
+
 /**
  * Serves folders on the loopback interface: pages there are a secure context, which WebGPU needs.
  * @param {Record<string, string>} folders by the first part of the path, for example { dist: "…/dist" }
@@ -27,7 +30,11 @@ export async function serve(folders, pages) {
       if (page === undefined && !(folder !== undefined && file.startsWith(folder + sep))) throw new Error("not served");
       const body = page ?? (await readFile(file));
       const type = page === undefined ? types[extname(file)] : types[".html"];
-      response.writeHead(200, { "content-type": type ?? "application/octet-stream", "cache-control": "no-store" });
+      response.writeHead(200, {
+        "content-type": type ?? "application/octet-stream",
+        "cache-control": "no-store",
+        ...shared,
+      });
       response.end(body);
     } catch {
       response.writeHead(404).end();

@@ -29,8 +29,14 @@ async function runMain(project, file, args) {
   return JSON.parse(output);
 }
 
+/** What a page leaves in `outcome`. */
+async function outcomeOf(tab) {
+  await tab.waitForFunction(() => "outcome" in globalThis, { timeout: 60_000 });
+  return tab.evaluate(() => globalThis.outcome);
+}
+
 /** Opens a page of a folder in Chrome and waits for what it finds. */
-async function inChrome(folder, page, read) {
+async function inChrome(folder, page, read = outcomeOf) {
   const server = await serve({ site: folder }, {});
   const browser = await startChrome();
   try {
@@ -42,6 +48,27 @@ async function inChrome(folder, page, read) {
     await browser.close();
     await server.close();
   }
+}
+
+/** What the workers' consumer finds where all is well. */
+function assertSpread(outcome) {
+  assert.deepEqual(outcome, {
+    starts: [0, 1024, 2048],
+    threads: 2,
+    isSame: true,
+    late: "these workers have been closed: open new ones with openWorkers()",
+  });
+}
+
+/** Runs the workers' consumer in Node or Deno; it has to end by itself. */
+async function runWorkers(project, file, args) {
+  await writeFile(
+    join(project.folder, "workers.js"),
+    'import { spread } from "./workers-consumer.js";\nconsole.log(JSON.stringify(await spread()));\n',
+  );
+  const { env } = await adapterEnvironment();
+  const options = { cwd: project.folder, env: { ...process.env, ...env } };
+  return JSON.parse(await execFully(file, [...args, "workers.js"], options));
 }
 
 /** Every path that an `exports` or `imports` value leads to. */
@@ -62,7 +89,7 @@ async function typeCheck(project, moduleResolution) {
       skipLibCheck: false,
       noEmit: true,
     },
-    files: ["consumer.ts", "cluster-consumer.ts"],
+    files: ["consumer.ts", "cluster-consumer.ts", "workers-consumer.ts"],
   };
   const path = join(project.folder, `tsconfig.${moduleResolution}.json`);
   await writeFile(path, JSON.stringify(config));
@@ -187,11 +214,58 @@ console.log(JSON.stringify({ isOurs: error instanceof PushforwardError, code: er
         join(site, "pushforward.min.js"),
       );
       await cp(join(root, "test", "package", "page.html"), join(site, "index.html"));
-      const read = async (tab) => {
-        await tab.waitForFunction(() => "outcome" in globalThis, { timeout: 60_000 });
-        return tab.evaluate(() => globalThis.outcome);
-      };
-      assertTurned(await inChrome(site, "index.html", read));
+      assertTurned(await inChrome(site, "index.html"));
+    },
+  },
+  {
+    name: "pushforward/workers starts threads in Node and in Deno, and lets the program end",
+    run: async (project) => {
+      const unlink = await link(project.folder, "webgpu");
+      assertSpread(await runWorkers(project, process.execPath, []).finally(unlink));
+      const { file, flags } = denoCommand();
+      assertSpread(await runWorkers(project, file, flags));
+    },
+  },
+  {
+    name: "pushforward/workers works in a bundle for the browser beside which the thread's script lies",
+    run: async (project) => {
+      const site = join(project.folder, "bundled-workers");
+      await build({
+        entryPoints: [join(project.folder, "workers-consumer.ts")],
+        outdir: site,
+        bundle: true,
+        format: "esm",
+        platform: "browser",
+        logLevel: "silent",
+      });
+      assert.doesNotMatch(await readFile(join(site, "workers-consumer.js"), "utf8"), /["'](webgpu|node:)/);
+      const script = "pushforward-thread.min.js";
+      await cp(join(project.folder, "node_modules", "pushforward", "dist", script), join(site, script));
+      await cp(join(root, "test", "package", "workers.html"), join(site, "index.html"));
+      assertSpread(await inChrome(site, "index.html"));
+    },
+  },
+  {
+    name: "dist/pushforward-workers.min.js works in a plain HTML page, which may take it from another origin",
+    run: async (project) => {
+      const dist = join(project.folder, "node_modules", "pushforward", "dist");
+      const cdn = await serve({ dist }, {});
+      try {
+        for (const place of ["/site/dist", `${cdn.origin}/dist`]) {
+          const site = join(project.folder, "plain-workers");
+          await cp(dist, join(site, "dist"), { recursive: true });
+          await cp(join(project.folder, "workers-consumer.js"), join(site, "workers-consumer.js"));
+          const names = { "": "pushforward.min.js", "/workers": "pushforward-workers.min.js" };
+          const imports = Object.entries(names).map(([name, file]) => [`pushforward${name}`, `${place}/${file}`]);
+          const map = JSON.stringify({ imports: Object.fromEntries(imports) });
+          const page = await readFile(join(root, "test", "package", "workers.html"), "utf8");
+          const mapped = page.replace('<script type="module">', `<script type="importmap">${map}</script>\n$&`);
+          await writeFile(join(site, "index.html"), mapped);
+          assertSpread(await inChrome(site, "index.html"));
+        }
+      } finally {
+        await cdn.close();
+      }
     },
   },
   {

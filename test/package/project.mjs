@@ -37,11 +37,11 @@ export async function createProject() {
     await writeFile(join(folder, "package.json"), JSON.stringify({ name: "consumer", private: true, type: "module" }));
     await npm(["install", "--offline", "--ignore-scripts", "--no-audit", "--no-fund", `./${packed.filename}`], folder);
     const manifest = JSON.parse(await readFile(join(folder, "node_modules", "pushforward", "package.json"), "utf8"));
-    for (const file of ["consumer.ts", "cluster-consumer.ts"])
+    for (const file of ["consumer.ts", "cluster-consumer.ts", "workers-consumer.ts"])
       await cp(join(root, "test", "package", file), join(folder, file));
     await build({
-      entryPoints: [join(folder, "consumer.ts")],
-      outfile: join(folder, "consumer.js"),
+      entryPoints: ["consumer.ts", "workers-consumer.ts"].map((file) => join(folder, file)),
+      outdir: folder,
       logLevel: "warning",
     });
     await writeFile(
