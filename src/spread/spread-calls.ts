@@ -70,8 +70,9 @@ export abstract class SpreadCalls {
    * {@link Flow.sampleStream} on the workers: ranges in order, no more under way than `ahead`, so a slow consumer holds the workers
    * up and memory is bounded here and there. An early end takes back what is not done.
    *
-   * @throws PushforwardError `invalid-argument` for bad options; `connection` when Redis is lost for half a minute; that of a range
-   * which failed for good, with the range and the worker in its message.
+   * @throws PushforwardError `invalid-argument` for bad options; that of a range which failed for good, with the range and the worker
+   * in its message; `device-lost` when the last thread or device of this machine has gone; `connection` when a cluster's Redis is
+   * lost for half a minute.
    */
   async *sampleStream(
     flow: Flow | Uint8Array,

@@ -17,7 +17,8 @@ export interface WorkersOptions extends AdapterOptions {
   gpu?: ThreadGpuOptions;
   /**
    * The script of the threads, where a bundler has moved it: a copy of `pushforward-thread.min.js` (pages; it needs no other file),
-   * `thread-deno.js` or `thread-node.js` in the package's `dist`. Default: the one beside this module.
+   * `thread-deno.js` or `thread-node.js` in the package's `dist`. Relative to the page, or to Node's working folder; Deno takes whole
+   * addresses. Default: the one beside this module.
    */
   script?: string | URL;
 }

@@ -30,7 +30,7 @@ export class ThreadWorker implements RangeWorker {
   #flow: CarriedFlow | undefined;
   #answer: (message: Exclude<FromThread, { kind: "want" }>) => void = () => undefined;
 
-  private constructor(place: ThreadPlace) {
+  constructor(place: ThreadPlace) {
     let tell: (why: string) => void = () => undefined;
     this.gone = new Promise((resolve) => {
       tell = resolve;
@@ -48,7 +48,7 @@ export class ThreadWorker implements RangeWorker {
 
   /** Starts a thread; rejects when it cannot open a device, and leaves nothing behind then. */
   static async open(place: ThreadPlace, gpu: ThreadGpuOptions): Promise<ThreadWorker> {
-    const worker = new ThreadWorker(place);
+    const worker = started(place);
     try {
       const { name } = worker;
       const answer = await worker.#ask(() => worker.#thread.post({ kind: "open", name, gpu }, []));
@@ -104,6 +104,21 @@ export class ThreadWorker implements RangeWorker {
   }
 }
 
+const where =
+  "where a bundler has moved files, pass the thread's script as script: new URL(…); where there can be no threads, pass devices in workers";
+
+/** A thread that is on its way; whatever the platform throws is told as its refusal. */
+function started(place: ThreadPlace): ThreadWorker {
+  try {
+    return new ThreadWorker(place);
+  } catch (cause) {
+    if (cause instanceof PushforwardError) throw cause;
+    const why = cause instanceof Error ? cause.message : String(cause);
+    const text = `openWorkers: thread ${place.number} cannot be started (${why}): ${where}`;
+    throw new PushforwardError("unsupported", text, { cause });
+  }
+}
+
 /** The adapter of a thread that is ready; throws what kept it from that. */
 function adapterOf(name: string, answer: Exclude<FromThread, { kind: "want" }>): string {
   if (answer.kind === "failed")
@@ -111,7 +126,7 @@ function adapterOf(name: string, answer: Exclude<FromThread, { kind: "want" }>):
   if (answer.kind === "gone")
     throw new PushforwardError(
       "unsupported",
-      `openWorkers: ${name} ${answer.why} before it was ready: see what it has printed. Where a bundler has moved files, pass the thread's script: script: new URL("…/pushforward/dist/…", import.meta.url)`,
+      `openWorkers: ${name} ${answer.why} before it was ready: see what it has printed; ${where}`,
     );
   if (answer.kind === "ready" && answer.version === version) return answer.adapter;
   const other = answer.kind === "ready" ? answer.version : "unknown";

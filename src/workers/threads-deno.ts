@@ -3,6 +3,6 @@ import { threadOf } from "./web-worker.ts";
 
 /** Deno starts web workers, too; reading the script needs --allow-read. */
 export function startThread({ number, script }: ThreadPlace, events: ThreadEvents): Thread {
-  const url = new URL(script ?? "./thread-deno.js", import.meta.url);
+  const url = new URL(script ?? new URL("./thread-deno.js", import.meta.url));
   return threadOf(new Worker(url, { type: "module" }), `thread ${number}`, events);
 }

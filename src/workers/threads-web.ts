@@ -13,11 +13,9 @@ export function startThread({ number, script }: ThreadPlace, events: ThreadEvent
 }
 
 function start(script: string | URL | undefined): Worker {
+  // Bundlers find the file by this very expression, and copy it as it is: it imports nothing.
   const url = new URL(script ?? new URL("./pushforward-thread.min.js", import.meta.url), location.href);
   if (/^https?:$/.test(url.protocol) && url.origin !== location.origin) return fromElsewhere(url);
-  // Bundlers find the script by this very expression.
-  if (script === undefined)
-    return new Worker(new URL("./pushforward-thread.min.js", import.meta.url), { type: "module" });
   return new Worker(url, { type: "module" });
 }
 
