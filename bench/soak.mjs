@@ -158,7 +158,7 @@ while (performance.now() < end) {
   await Promise.all(calls);
   counts.batches++;
   assert.equal(gpu.liveBufferCount, base, "buffers are left over");
-  assert.equal(gpu.onLost.size, 0, "calls are left over");
+  assert.equal(gpu.current.onLost.size, 0, "calls are left over");
   assert.deepEqual(faults, [], "WebGPU found fault");
   if (counts.batches % 20 === 0) memory.push(process.memoryUsage().rss / 2 ** 20);
 }

@@ -41,6 +41,7 @@ export async function browserBundle(out, common) {
       entryPoints: { [main.replace(/\.js$/, "")]: "src/index.ts" },
       outdir: folder,
       splitting: true,
+      minifySyntax: true,
       metafile: true,
       platform: "browser",
       alias: { "#provider": "./src/gpu/provider-navigator.ts" },

@@ -105,7 +105,7 @@ export class Flow {
       o.weights === undefined
         ? initialParameters(velocity, o.seed ?? 0)
         : flatten(parameterTensors(velocity), o.weights);
-    this.#parameters = new Parameters(gpu, velocity, initial);
+    this.#parameters = new Parameters(velocity, initial);
     this.#engines = mlpEngines(gpu, velocity, this.#parameters);
   }
 
@@ -158,13 +158,18 @@ export class Flow {
   /** @internal The parameters on the device. */
   get parameters(): Parameters {
     this.assertAlive();
+    return this.#trained();
+  }
+
+  #trained(): Parameters {
     if (!this.#parameters) throw new PushforwardError("unsupported", "a wgslVelocity has no weights: use an mlp");
     return this.#parameters;
   }
 
   /** Copies of all weights: "net.0.weight" [out, in], "net.0.bias" [out], "net.2.weight", … */
   async weights(): Promise<Record<string, Float32Array>> {
-    const parameters = this.parameters;
+    // not `parameters`: after a loss they may still be here
+    const parameters = this.#trained();
     return unflatten(parameters.tensors, await parameters.host());
   }
 

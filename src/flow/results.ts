@@ -1,9 +1,11 @@
+import type { BufferPool } from "../gpu/buffers.ts";
+import type { Session } from "../gpu/session.ts";
 import type { RunOptions } from "../schedule/job.ts";
-import { runJob } from "../schedule/run.ts";
+import { runJob } from "../schedule/recovery.ts";
 import type { Flow } from "./flow.ts";
 import { checkRunOptions, type Output } from "./options.ts";
-import { checkReadable } from "./rows.ts";
-import { callersRows, functionEvaluations, outputs, solveJob, type TrajectoryRequest } from "./trajectory.ts";
+import { solveJob } from "./solve-job.ts";
+import { functionEvaluations, outputs, type TrajectoryRequest } from "./trajectory.ts";
 
 /** Result of a solve. All arrays are row-major; log-probabilities are in nats. */
 export interface Trajectory {
@@ -155,43 +157,50 @@ export async function collect(
   request: TrajectoryRequest,
   options: RunOptions & { output?: Output },
 ): Promise<Trajectory & { x0?: Float32Array }> {
-  const { gpu } = flow;
+  if (options.output === "gpu") return collectOnDevice(flow, request, options);
   const layout = shapes(flow.dim, request);
-  await checkReadable(gpu, request.what, callersRows(request));
-  const engine = await flow.forwardEngine(request.precision);
-  const shared = await engine.shared();
-  const onDevice = options.output === "gpu";
-  const resident = new Map<string, GPUBuffer>();
   const arrays = new Map<string, Float32Array>();
   const figures = new Figures(request, request.count);
-  try {
+  for (const [name, { floats, rows }] of layout) arrays.set(name, new Float32Array(floats * rows * request.count));
+  const makeJob = (session: Session) => solveJob(flow, session, request);
+  for await (const chunk of runJob(flow.gpu, makeJob, checkRunOptions(request.what, options))) {
+    figures.take(chunk.outputs, chunk.start);
+    for (const [name, array] of arrays) {
+      const { floats, rows } = layout.get(name) ?? { floats: 0, rows: 0 };
+      const part = new Float32Array(chunk.outputs.get(name) ?? new ArrayBuffer(0));
+      const row = floats * chunk.count;
+      for (let k = 0; k < rows; k++)
+        array.set(part.subarray(k * row, (k + 1) * row), (k * request.count + chunk.start) * floats);
+    }
+  }
+  return assemble(request, arrays, figures);
+}
+
+/** Runs a solve whose results stay on the device: in other buffers, from the first particle on, when one is lost. */
+async function collectOnDevice(flow: Flow, request: TrajectoryRequest, options: RunOptions) {
+  const layout = shapes(flow.dim, request);
+  const resident = new Map<string, GPUBuffer>();
+  let figures = new Figures(request, request.count);
+  let pool: BufferPool | undefined;
+  const makeJob = async (session: Session) => {
+    for (const buffer of resident.values()) pool?.release(buffer);
+    resident.clear();
+    pool = session.buffers;
+    figures = new Figures(request, request.count);
     for (const [name, { floats, rows }] of layout) {
-      const length = floats * rows * request.count;
-      if (onDevice)
-        resident.set(
-          name,
-          await gpu.buffers.acquire(Math.max(16, length * 4), "storage", `${request.what}: ${name}`, true),
-        );
-      else arrays.set(name, new Float32Array(length));
+      const bytes = Math.max(16, floats * rows * request.count * 4);
+      resident.set(name, await pool.acquire(bytes, "storage", `${request.what}: ${name}`, true));
     }
-    const binding = gpu.device.limits.maxStorageBufferBindingSize;
-    const job = await solveJob(engine, { ...request, resident }, shared, binding);
-    for await (const chunk of runJob(gpu, job, checkRunOptions(request.what, options))) {
+    return solveJob(flow, session, { ...request, resident });
+  };
+  try {
+    for await (const chunk of runJob(flow.gpu, makeJob, checkRunOptions(request.what, options)))
       figures.take(chunk.outputs, chunk.start);
-      for (const [name, array] of arrays) {
-        const { floats, rows } = layout.get(name) ?? { floats: 0, rows: 0 };
-        const part = new Float32Array(chunk.outputs.get(name) ?? new ArrayBuffer(0));
-        const row = floats * chunk.count;
-        for (let k = 0; k < rows; k++)
-          array.set(part.subarray(k * row, (k + 1) * row), (k * request.count + chunk.start) * floats);
-      }
-    }
   } catch (error) {
-    for (const buffer of resident.values()) gpu.buffers.release(buffer);
+    for (const buffer of resident.values()) pool?.release(buffer);
     throw error;
   }
-  if (!onDevice) return assemble(request, arrays, figures);
-  for (const buffer of resident.values()) gpu.buffers.give(buffer);
+  for (const buffer of resident.values()) pool?.give(buffer);
   // The same record with buffers in place of arrays: `Resident` describes it, the overloads of Flow hand it out.
   return assemble(request, resident as unknown as Map<string, Float32Array>, figures);
 }
@@ -202,11 +211,8 @@ export async function* chunks(
   request: TrajectoryRequest,
   options: RunOptions,
 ): AsyncGenerator<{ start: number; result: Trajectory & { x0?: Float32Array } }> {
-  const { gpu } = flow;
-  const engine = await flow.forwardEngine(request.precision);
-  const binding = gpu.device.limits.maxStorageBufferBindingSize;
-  const job = await solveJob(engine, request, await engine.shared(), binding);
-  for await (const chunk of runJob(gpu, job, checkRunOptions(request.what, options))) {
+  const makeJob = (session: Session) => solveJob(flow, session, request);
+  for await (const chunk of runJob(flow.gpu, makeJob, checkRunOptions(request.what, options))) {
     const figures = new Figures(request, chunk.count);
     figures.take(chunk.outputs, 0);
     const arrays = new Map(Array.from(chunk.outputs, ([name, bytes]) => [name, new Float32Array(bytes)] as const));

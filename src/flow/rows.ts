@@ -1,5 +1,5 @@
 import { invalid } from "../errors.ts";
-import type { Gpu } from "../gpu/gpu.ts";
+import type { Session } from "../gpu/session.ts";
 import { checkInteger, show } from "../options.ts";
 import { particleCount } from "./options.ts";
 
@@ -75,26 +75,30 @@ export function checkLength(
  * Makes sure that the device can read the buffers among `rows`. WebGPU tells a destroyed buffer, and one of another device,
  * only from a command that uses it, so four bytes of each are copied.
  */
-export async function checkReadable(gpu: Gpu, what: string, rows: Record<string, unknown>): Promise<void> {
+export async function checkReadable(session: Session, what: string, rows: Record<string, unknown>): Promise<void> {
   const buffers = Object.entries(rows).filter((entry): entry is [string, GPUBuffer] => isBuffer(entry[1]));
   if (buffers.length === 0) return;
-  const scratch = await gpu.buffers.acquire(16, "storage", what);
+  const scratch = await session.buffers.acquire(16, "storage", what);
   try {
     for (const [name, buffer] of buffers) {
       if (buffer.size < 4) continue;
-      const problem = await problemOfReading(gpu, buffer, scratch);
-      gpu.assertUsable();
+      const problem = await problemOfReading(session, buffer, scratch);
+      session.assertUsable();
       if (problem !== undefined)
         throw invalid(
           `${what}: ${name} is a GPUBuffer that this device cannot read, because it was destroyed or another device made it: pass one of gpu.device that lives until the call ends (${problem})`,
         );
     }
   } finally {
-    gpu.buffers.release(scratch);
+    session.buffers.release(scratch);
   }
 }
 
-async function problemOfReading({ device }: Gpu, buffer: GPUBuffer, scratch: GPUBuffer): Promise<string | undefined> {
+async function problemOfReading(
+  { device }: Session,
+  buffer: GPUBuffer,
+  scratch: GPUBuffer,
+): Promise<string | undefined> {
   device.pushErrorScope("validation");
   let thrown: unknown;
   try {

@@ -1,4 +1,4 @@
-import type { Dispatch, PlannedBuffer } from "../gpu/kernel.ts";
+import type { Dispatch, PlannedBuffer, Shared } from "../gpu/kernel.ts";
 import {
   drawProbes,
   drawSource,
@@ -55,11 +55,6 @@ export interface TrajectoryRequest {
   readonly resident?: ReadonlyMap<string, GPUBuffer>;
 }
 
-/** The arrays or buffers of the caller that a solve reads per particle, by their names. */
-export function callersRows({ start, logProb }: TrajectoryRequest): Record<string, unknown> {
-  return { x: "rows" in start && start.rows, logProb: logProb.kind === "forward" && logProb.start };
-}
-
 /** Names of the outputs of a solve. */
 export const outputs = {
   x: "x",
@@ -87,24 +82,13 @@ export function logScale(normalization: Normalization | undefined): number {
 }
 
 /** What plans adaptive solves, loaded when the first one is asked for. */
-type Adaptive = typeof import("../ode/on-demand.ts");
-
-/** See {@link trajectoryJob}. */
-export async function solveJob(
-  engine: Engine,
-  request: TrajectoryRequest,
-  shared: ReadonlyMap<string, GPUBuffer>,
-  maxBindingBytes: number,
-): Promise<Job> {
-  const adaptive = request.grid.adaptive && (await import("../ode/on-demand.ts"));
-  return trajectoryJob(engine, request, shared, maxBindingBytes, adaptive);
-}
+export type Adaptive = typeof import("../ode/on-demand.ts");
 
 /** The solve as a job: how each chunk of particles is uploaded, integrated, and brought back. */
-function trajectoryJob(
+export function trajectoryJob(
   engine: Engine,
   request: TrajectoryRequest,
-  shared: ReadonlyMap<string, GPUBuffer>,
+  shared: Shared,
   maxBindingBytes: number,
   adaptive: Adaptive | undefined,
 ): Job {

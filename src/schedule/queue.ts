@@ -1,5 +1,5 @@
 import { countTurns, waitingSpins } from "#provider";
-import type { Gpu } from "../gpu/gpu.ts";
+import type { Session } from "../gpu/session.ts";
 import type { Speed } from "./speed.ts";
 
 /** No dispatch and no submit should take longer than this, so that pages stay responsive and no watchdog fires. */
@@ -51,7 +51,7 @@ interface Waiting {
  * once and neither starves. It also measures the speed of what runs.
  */
 export class DeviceQueue {
-  readonly #gpu: Gpu;
+  readonly #session: Session;
   readonly #device: GPUDevice;
   readonly #inFlight = new Set<Work>();
   readonly #waiting: Waiting[] = [];
@@ -66,9 +66,9 @@ export class DeviceQueue {
   #expectedDone = 0;
   #syncing: Promise<void> | undefined;
 
-  constructor(gpu: Gpu) {
-    this.#gpu = gpu;
-    this.#device = gpu.device;
+  constructor(session: Session) {
+    this.#session = session;
+    this.#device = session.device;
   }
 
   /** Resolves when the lane may submit once; it then calls {@link submitted}, or {@link leave}. */
@@ -232,7 +232,7 @@ export class DeviceQueue {
       // a guess may be far off, what was measured changes little by little
       speed.flops *= speed.isMeasured ? Math.min(4, Math.max(0.5, change)) ** 0.5 : Math.min(32, Math.max(0.1, change));
       speed.isMeasured = true;
-      this.#gpu.speed = speed.flops;
+      this.#session.profile.speed = speed.flops;
     }
   }
 }
@@ -251,11 +251,11 @@ export async function sleepUntil(then: number): Promise<boolean> {
 const queues = new WeakMap<GPUDevice, DeviceQueue>();
 
 /** The queue that all calls on a device share. */
-export function queueOf(gpu: Gpu): DeviceQueue {
-  let queue = queues.get(gpu.device);
+export function queueOf(session: Session): DeviceQueue {
+  let queue = queues.get(session.device);
   if (!queue) {
-    queue = new DeviceQueue(gpu);
-    queues.set(gpu.device, queue);
+    queue = new DeviceQueue(session);
+    queues.set(session.device, queue);
   }
   return queue;
 }
