@@ -2,10 +2,10 @@ import { invalid } from "../errors.ts";
 import type { Gpu } from "../gpu/gpu.ts";
 import type { Dispatch, PlannedBuffer, Shared } from "../gpu/kernel.ts";
 import type { Session } from "../gpu/session.ts";
-import { drawProbes, exportParticles, importParticles } from "../kernels/particles.ts";
+import { exportParticles, importParticles } from "../kernels/particles.ts";
 import { type Chunk, type Conditions, type Engine, type Evaluation, names } from "../ode/engine.ts";
+import { planProbes } from "../ode/probes.ts";
 import { checkFinite } from "../options.ts";
-import { seedKey, streams } from "../random/philox.ts";
 import type { Job, JobMaker, RunOptions } from "../schedule/job.ts";
 import { runJob } from "../schedule/recovery.ts";
 import type { Flow } from "./flow.ts";
@@ -20,7 +20,7 @@ import {
 import { conditioning } from "./requests.ts";
 import { checkLength, type Rows, rowCount } from "./rows.ts";
 import { jobOn } from "./solve-job.ts";
-import { featureMajor, particleMultiple, slice } from "./trajectory.ts";
+import { particleMultiple, slice } from "./trajectory.ts";
 
 /** One evaluation of the field at given states and times. */
 interface EvaluationRequest {
@@ -86,24 +86,18 @@ function evaluationJob(request: EvaluationRequest, shared: Shared, maxBindingByt
       const after: Dispatch[] = [];
       if (output === "divergence") {
         buffers.push({ name: names.divergence, bytes: capacity * 4 });
-        if (mode.mode === "probes" && mode.kind === "given") {
-          const data = featureMajor(divergence.vectors ?? new Float32Array(0), request.count, dim, probes, chunk);
-          buffers.push({ name: names.probes, bytes: data.byteLength, data });
-        } else if (mode.mode === "probes") {
-          buffers.push({ name: names.probes, bytes: probes * dim * capacity * 4 });
-          const key = seedKey(request.seed);
-          dispatches.push(
-            drawProbes({
-              kind: mode.kind === "gaussian" ? "gaussian" : "rademacher",
-              capacity,
-              dim,
-              count: probes,
-              first: start,
-              key,
-              stream: streams.probe,
-              probes: names.probes,
-            }),
-          );
+        const drawn = planProbes({
+          ...divergence,
+          mode,
+          total: request.count,
+          dim,
+          chunk,
+          first: start,
+          seed: request.seed,
+        });
+        if (drawn) {
+          buffers.push(drawn.buffer);
+          dispatches.push(...drawn.dispatches);
         }
       } else {
         after.push(bring(names.velocity));

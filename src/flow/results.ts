@@ -1,9 +1,8 @@
-import type { BufferPool } from "../gpu/buffers.ts";
 import type { Session } from "../gpu/session.ts";
 import type { RunOptions } from "../schedule/job.ts";
 import { runJob } from "../schedule/recovery.ts";
 import type { Flow } from "./flow.ts";
-import { checkRunOptions, type Output } from "./options.ts";
+import { checkRunOptions } from "./options.ts";
 import { solveJob } from "./solve-job.ts";
 import { functionEvaluations, outputs, type TrajectoryRequest } from "./trajectory.ts";
 
@@ -78,7 +77,7 @@ export type ResidentSamples = Resident<Samples>;
 export type ResidentLogProb = Resident<LogProb>;
 
 /** Floats per particle of each output that a request has, and how many rows of n particles it has. */
-function shapes(dim: number, request: TrajectoryRequest): Map<string, { floats: number; rows: number }> {
+export function shapes(dim: number, request: TrajectoryRequest): Map<string, { floats: number; rows: number }> {
   const tracks = request.logProb.kind !== "none";
   const { mode } = request.divergence;
   const result = new Map([[outputs.x as string, { floats: dim, rows: 1 }]]);
@@ -99,7 +98,7 @@ export function meanEvaluations({ accepted, rejected, most }: StepCounts, count:
 }
 
 /** What comes back beside the arrays: particles that are not finite, and the report of an adaptive solve. */
-class Figures {
+export class Figures {
   nonFinite = 0;
   readonly #count: number;
   readonly #status: Uint8Array | undefined;
@@ -130,7 +129,7 @@ class Figures {
   }
 }
 
-function assemble(
+export function assemble(
   request: TrajectoryRequest,
   arrays: Map<string, Float32Array>,
   figures: Figures,
@@ -151,13 +150,12 @@ function assemble(
   };
 }
 
-/** Runs a solve and gathers all of it on the host or, for `output: "gpu"`, on the device. */
+/** Runs a solve and gathers all of it on the host. */
 export async function collect(
   flow: Flow,
   request: TrajectoryRequest,
-  options: RunOptions & { output?: Output },
+  options: RunOptions,
 ): Promise<Trajectory & { x0?: Float32Array }> {
-  if (options.output === "gpu") return collectOnDevice(flow, request, options);
   const layout = shapes(flow.dim, request);
   const arrays = new Map<string, Float32Array>();
   const figures = new Figures(request, request.count);
@@ -174,35 +172,6 @@ export async function collect(
     }
   }
   return assemble(request, arrays, figures);
-}
-
-/** Runs a solve whose results stay on the device: in other buffers, from the first particle on, when one is lost. */
-async function collectOnDevice(flow: Flow, request: TrajectoryRequest, options: RunOptions) {
-  const layout = shapes(flow.dim, request);
-  const resident = new Map<string, GPUBuffer>();
-  let figures = new Figures(request, request.count);
-  let pool: BufferPool | undefined;
-  const makeJob = async (session: Session) => {
-    for (const buffer of resident.values()) pool?.release(buffer);
-    resident.clear();
-    pool = session.buffers;
-    figures = new Figures(request, request.count);
-    for (const [name, { floats, rows }] of layout) {
-      const bytes = Math.max(16, floats * rows * request.count * 4);
-      resident.set(name, await pool.acquire(bytes, "storage", `${request.what}: ${name}`, true));
-    }
-    return solveJob(flow, session, { ...request, resident });
-  };
-  try {
-    for await (const chunk of runJob(flow.gpu, makeJob, checkRunOptions(request.what, options)))
-      figures.take(chunk.outputs, chunk.start);
-  } catch (error) {
-    for (const buffer of resident.values()) pool?.release(buffer);
-    throw error;
-  }
-  for (const buffer of resident.values()) pool?.give(buffer);
-  // The same record with buffers in place of arrays: `Resident` describes it, the overloads of Flow hand it out.
-  return assemble(request, resident as unknown as Map<string, Float32Array>, figures);
 }
 
 /** Runs a solve and yields the result of every chunk, in order. */

@@ -1,6 +1,6 @@
 import { defaultStore } from "#provider";
 import { invalid, PushforwardError } from "../errors.ts";
-import { checkKeys } from "../options.ts";
+import { checkKeys, checkWord, show } from "../options.ts";
 import { type GpuInfo, type GpuOptions, requestDevice } from "./adapter.ts";
 import { reopenDevice } from "./reopen.ts";
 import { type DeviceProfile, Session, type Tuning } from "./session.ts";
@@ -88,7 +88,11 @@ export class Gpu {
     const device = await reopen().catch((error: unknown) => {
       const { message } = lost.lostError();
       const why = error instanceof Error ? error.message : String(error);
-      throw new PushforwardError("device-lost", `${message}; it could not be opened anew: ${why}`, { cause: error });
+      const hint =
+        "a browser whose GPU process has crashed twice gives none for two minutes, or until the page is reloaded";
+      throw new PushforwardError("device-lost", `${message}. It could not be opened anew (${hint}): ${why}`, {
+        cause: error,
+      });
     });
     if (this.#disposed) {
       device.destroy();
@@ -144,21 +148,17 @@ export async function openGpu(options: GpuOptions = {}): Promise<Gpu> {
       `memoryBudget is ${memoryBudget}, but it is a number of bytes and at least ${mebibyte}: leave it out for the default`,
     );
   }
-  if (software !== undefined && !["allow", "forbid", "require"].includes(software)) {
-    throw invalid(`software is "${String(software)}", but it is "allow", "forbid" or "require"`);
-  }
+  if (software !== undefined) checkWord("software", software, ["allow", "forbid", "require"]);
   if (recover !== undefined && typeof recover !== "boolean") {
     throw invalid(`recover is ${String(recover)}, but it is true or false`);
   }
   const { tune } = options;
   const ownStore = typeof tune === "object" && tune !== null ? tune.store : undefined;
-  if (typeof tune === "object" && (typeof ownStore?.get !== "function" || typeof ownStore.set !== "function")) {
+  const isStore = typeof ownStore?.get === "function" && typeof ownStore.set === "function";
+  if (tune !== undefined && typeof tune !== "boolean" && !isStore) {
     throw invalid(
-      "tune is an object without a store: pass { store: { get(key), set(key, value) } } whose methods return promises, true or false",
+      `tune is ${show(tune)}, but it is true, false or { store: { get(key), set(key, value) } } whose methods return promises`,
     );
-  }
-  if (tune !== undefined && typeof tune !== "object" && typeof tune !== "boolean") {
-    throw invalid(`tune is ${String(tune)}, but it is true, false or { store }`);
   }
   const { device, info } = await requestDevice(options);
   const tuning: Tuning =

@@ -1,8 +1,8 @@
 import { PushforwardError } from "../errors.ts";
 import { type GpuInfo, type GpuOptions, requestDevice } from "./adapter.ts";
 
-/** Waits before each attempt: a browser that starts its GPU process anew has no adapter for a while. */
-const millisecondsBefore = [0, 50, 200, 500, 1000, 2000, 4000];
+/** Waits before each attempt: a driver that starts anew may take a while. */
+const millisecondsBefore = [0, 100, 400, 1000, 1500];
 
 /** What has to be equal for two devices to give the same bits. */
 const identity = ({ vendor, architecture, description, features, subgroupSize }: GpuInfo) =>

@@ -2,7 +2,9 @@ import { waitingSpins } from "#provider";
 import { type Arena, checked } from "../gpu/arena.ts";
 import type { Dispatch } from "../gpu/kernel.ts";
 import type { Session } from "../gpu/session.ts";
-import { type DeviceQueue, type Lane, queueOf, secondsPerSubmit, sleepUntil, type Work } from "./queue.ts";
+import { type DeviceQueue, type Lane, secondsPerSubmit, type Work } from "./queue.ts";
+import { queueOf } from "./queue-of.ts";
+import { sleepUntil } from "./sleeping-queue.ts";
 import type { Speed } from "./speed.ts";
 import { unless } from "./unless.ts";
 

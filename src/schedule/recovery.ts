@@ -3,11 +3,10 @@ import type { Gpu } from "../gpu/gpu.ts";
 import type { Session } from "../gpu/session.ts";
 import type { ChunkResult, Job, JobMaker, RunOptions } from "./job.ts";
 import { runOn, type Standing } from "./run.ts";
-import { speedOf } from "./speed.ts";
 import { unlessAborted } from "./unless.ts";
 
-/** How often the device may be lost without a result in between, before a call takes it for its own doing. */
-export const mostLosses = 5;
+/** What goes on after a loss is loaded with the first call, so that it is there when a page is no longer online. */
+const afterLoss = () => import("./on-demand.ts");
 
 /**
  * Runs a job and yields the results of its chunks in order. When the device is lost it goes on with another one, at the first
@@ -17,6 +16,7 @@ export const mostLosses = 5;
  */
 export async function* runJob(gpu: Gpu, makeJob: JobMaker, options: RunOptions = {}): AsyncGenerator<ChunkResult> {
   const call = new RecoveringCall(gpu, makeJob, options);
+  afterLoss().catch(() => undefined);
   const tell = progressTeller(options);
   try {
     for (;;) {
@@ -68,10 +68,16 @@ class RecoveringCall {
       this.#furthest = Math.max(end, this.#furthest);
       return value;
     } catch (error) {
-      if (!(await isLoss(this.#session, error, signal))) throw error;
+      // an abort says so, also when the device is lost at the same time
+      signal?.throwIfAborted();
+      if (this.#session.isDisposed) throw error;
+      const { isLoss, prepareAgain } = await afterLoss().catch(() => {
+        throw error;
+      });
+      if (!(await isLoss(this.#session, error))) throw error;
       const isComplete = this.#job !== undefined && this.#standing.next >= this.#job.count && !this.#job.isResident;
       if (isComplete) return "done";
-      this.#prepareAgain(this.#session, this.#job);
+      prepareAgain(this.#session, this.#job, this.#standing, ++this.#losses);
       await this.end();
       this.#session = undefined;
       return "lost";
@@ -91,24 +97,6 @@ class RecoveringCall {
     return runOn(session, job, this.#standing, this.#options);
   }
 
-  /** Makes sure that the call can go on after a loss. A flow that was disposed meanwhile says so. */
-  #prepareAgain(session: Session, job: Job | undefined): void {
-    job?.check?.();
-    const standing = this.#standing;
-    if (job?.reads && job.reads.length > 0) throw inputsAreGone(session, job, job.reads);
-    if (++this.#losses > mostLosses) {
-      const { next, chunk } = standing;
-      const doing = `computed particles ${next} to ${next + Math.max(1, chunk) - 1}`;
-      throw lostTooOften(job?.what ?? "a call", job ? doing : "began", this.#losses);
-    }
-    if (!job) return;
-    if (job.isResident) standing.next = 0;
-    if (this.#losses === 1) return;
-    // a chunk by which the device was lost, perhaps by a watchdog of its driver, is tried again in smaller parts
-    standing.room = Math.max(1, Math.floor(standing.chunk / 2));
-    speedOf(session, job.family).flops /= 4;
-  }
-
   /** Frees all buffers. May be called twice. */
   async end(): Promise<void> {
     await this.#results?.return(undefined);
@@ -116,42 +104,6 @@ class RecoveringCall {
     this.#job?.shared.release();
     this.#job = undefined;
   }
-}
-
-/** The result of work that leaves nothing behind, done again on another device when the one that it ran on is lost. */
-export async function onDevice<T>(gpu: Gpu, what: string, work: (session: Session) => Promise<T>): Promise<T> {
-  for (let losses = 1; ; losses++) {
-    const session = await gpu.session();
-    try {
-      return await work(session);
-    } catch (error) {
-      if (!(await isLoss(session, error, undefined))) throw error;
-      if (losses > mostLosses) throw lostTooOften(what, "ran", losses);
-    }
-  }
-}
-
-/** Whether an error comes of the loss of the device. */
-export async function isLoss(session: Session, error: unknown, signal: AbortSignal | undefined): Promise<boolean> {
-  if (signal?.aborted || session.isDisposed) return false;
-  // these have reasons of their own
-  const own = error instanceof PushforwardError && ["invalid-argument", "unsupported", "format"].includes(error.code);
-  return own ? false : session.hasGone();
-}
-
-function inputsAreGone(session: Session, { what }: Job, names: readonly string[]): PushforwardError {
-  return new PushforwardError(
-    "device-lost",
-    `${session.whyLost()}, and with it ${names.join(" and ")}, passed to ${what} in a GPUBuffer: make it anew on gpu.device, which the next call opens, or pass a Float32Array`,
-  );
-}
-
-/** The end of a call that loses one device after the other. */
-export function lostTooOften(what: string, doing: string, losses: number): PushforwardError {
-  return new PushforwardError(
-    "device-lost",
-    `the GPU device was lost ${losses} times in a row while ${what} ${doing}: see whether its driver has an update, and pass a smaller chunkSize or batchSize`,
-  );
 }
 
 /** Tells of chunks that are done. */

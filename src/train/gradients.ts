@@ -7,8 +7,9 @@ import type { Dispatch } from "../gpu/kernel.ts";
 import { planConditionRows } from "../kernels/stages.ts";
 import { checkKeys, show } from "../options.ts";
 import { checkPath, coefficients, type Path, type PathName } from "../path/paths.ts";
+import { onDevice } from "../schedule/loss.ts";
 import { flopsPerDispatch } from "../schedule/pacer.ts";
-import { onDevice } from "../schedule/recovery.ts";
+
 import { conditionInputs, parameterCount, timeInputs } from "../velocity/mlp.ts";
 import { backwardOf } from "./backward.ts";
 import { allocateAll, gradientBuffers, planPackings, residualBuffers } from "./buffers.ts";

@@ -1,16 +1,19 @@
 import { invalid } from "../errors.ts";
 import type { Flow } from "../flow/flow.ts";
 import { checkAllFinite, checkConditions, particleCount } from "../flow/options.ts";
-import { featureMajor, logScale, particleMultiple } from "../flow/trajectory.ts";
+import { logScale, particleMultiple } from "../flow/trajectory.ts";
 import { Arena } from "../gpu/arena.ts";
 import type { Dispatch } from "../gpu/kernel.ts";
 import { planDrawRows } from "../kernels/likelihood-training.ts";
-import { drawProbes, importParticles } from "../kernels/particles.ts";
+import { importParticles } from "../kernels/particles.ts";
+import { drawProbes } from "../kernels/probes.ts";
 import { type Chunk, type Conditions, names } from "../ode/engine.ts";
+import { featureMajor } from "../ode/probes.ts";
 import { checkKeys } from "../options.ts";
 import { seedKey, streams } from "../random/philox.ts";
+import { onDevice } from "../schedule/loss.ts";
 import { flopsPerDispatch } from "../schedule/pacer.ts";
-import { onDevice } from "../schedule/recovery.ts";
+
 import { type MlpVelocity, parameterCount } from "../velocity/mlp.ts";
 import { backwardOf } from "./backward.ts";
 import { allocateAll, gradientBuffers, mergeBuffers, planPackings } from "./buffers.ts";

@@ -2,7 +2,7 @@ import type { Flow } from "../flow/flow.ts";
 import type { Arena } from "../gpu/arena.ts";
 import type { Dispatch, PlannedBuffer } from "../gpu/kernel.ts";
 import type { Session } from "../gpu/session.ts";
-import { isLoss, lostTooOften, mostLosses } from "../schedule/recovery.ts";
+import { isLoss, lostTooOften, mostLosses } from "../schedule/loss.ts";
 import { unlessAborted } from "../schedule/unless.ts";
 import type { Backward } from "./backward.ts";
 import type { Fingerprint } from "./fingerprint.ts";
@@ -86,7 +86,9 @@ export async function* trainingLoop(
           if (done) return;
           told = value;
         } catch (error) {
-          if (!(await isLoss(session, error, signal))) throw error;
+          // an abort says so, also when the device is lost at the same time
+          signal?.throwIfAborted();
+          if (!(await isLoss(session, error))) throw error;
           // a flow that was disposed meanwhile says so
           flow.assertAlive();
           losses = kept.trained > furthest ? 1 : losses + 1;

@@ -5,6 +5,7 @@ import { normals, seedKey, streams } from "../random/philox.ts";
 import { initialParameters } from "../velocity/initialisation.ts";
 import type { MlpVelocity } from "../velocity/mlp.ts";
 import { type Layout, zero } from "../velocity/parameters.ts";
+import { hold } from "./hold.ts";
 
 /** Throw-away work on which tilings are compared. */
 export interface Trial {
@@ -98,9 +99,9 @@ export class DeviceTrial implements Trial {
   async time(tiling: Tiling): Promise<number> {
     await this.#prepare(tiling);
     const dispatches = this.#shape.plan(tiling, this.#particles, 0, this.#steps);
-    const { pipelines } = this.#session;
+    const { device, pipelines } = this.#session;
     for (const { kernel } of dispatches) await pipelines.compile(kernel);
-    return pipelines.hold(async () => {
+    return hold(device, pipelines, async () => {
       const start = this.#now();
       await this.#submit(dispatches);
       await this.#done();
