@@ -10,7 +10,7 @@ export async function limits(bench, check) {
       expectSame(first, undisturbed);
       const second = await page.perform([{ at: 0.4 }]);
       expectLosses(second, 1);
-      expectDeviceLost(second, 15);
+      expectDeviceLost(second, 20);
       await page.reload();
       await page.open(call);
       expectSame(await page.perform(), undisturbed);

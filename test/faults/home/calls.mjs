@@ -77,7 +77,7 @@ export const calls = {
   },
 
   trainFlowMatching: {
-    create: (gpu) => Flow.create(gpu, { velocity: mlp(network), seed: 6 }),
+    create: (gpu) => Flow.create(gpu, { velocity: mlp({ dim, hidden: [16] }), seed: 6 }),
     async run(flow, told, signal) {
       const steps = 301;
       const data = toyData("moons", 2001, 7);

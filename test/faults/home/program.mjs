@@ -5,7 +5,7 @@ import { beforeNextDevice, isNewest, lossCount, nextLoss, takeStray } from "./de
 
 /**
  * @typedef {object} Moment
- * @property {number} at the part of the call that is done, from 0 (as the call is made) to 1
+ * @property {number} at the part of the call that is done, from 0 (as the call is made) to 1; 2 when a training has ended
  * @property {true} [waits] nothing more is asked of the call before the loss has been seen; at 0, the call is made after it
  * @property {true} [twice] a second fault comes when the library asks the new adapter for a device
  * @property {"leave" | "abort"} [then] what the caller does when the loss has been seen
@@ -17,7 +17,8 @@ import { beforeNextDevice, isNewest, lossCount, nextLoss, takeStray } from "./de
  * @property {number} secondsSinceFault from the last fault to the end
  * @property {number} losses devices lost while it ran
  * @property {number} liveBuffers
- * @property {boolean} isNewestDevice whether `gpu.device` is the one that was opened last, and not lost
+ * @property {boolean} isNewestDevice whether `gpu.device` is the one that was opened last
+ * @property {boolean} isAlive whether `gpu.lost` is pending
  * @property {string[]} stray errors and rejections that nobody handled
  */
 
@@ -82,7 +83,8 @@ export function makeProgram(tell) {
         secondsSinceFault: (now - faultAt) / 1000,
         losses,
         liveBuffers: gpu.liveBufferCount,
-        isNewestDevice: isNewest(gpu.device) && (await Promise.race([gpu.lost, "alive"])) === "alive",
+        isNewestDevice: isNewest(gpu.device),
+        isAlive: (await Promise.race([gpu.lost, "alive"])) === "alive",
         stray: takeStray(),
       };
     },
