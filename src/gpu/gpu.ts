@@ -86,13 +86,9 @@ export class Gpu {
   async #openAnew(reopen: () => Promise<GPUDevice>): Promise<Session> {
     const lost = this.#session;
     const device = await reopen().catch((error: unknown) => {
-      const { message } = lost.lostError();
-      const why = error instanceof Error ? error.message : String(error);
-      const hint =
-        "a browser whose GPU process has crashed twice gives none for two minutes, or until the page is reloaded";
-      throw new PushforwardError("device-lost", `${message}. It could not be opened anew (${hint}): ${why}`, {
-        cause: error,
-      });
+      const why = `${lost.whyLost()} and none could be opened in its place: ${String(error)}`;
+      const remedy = "after crashes a browser gives one again in two minutes, or when the page is reloaded";
+      throw new PushforwardError("device-lost", `${why}; ${remedy}`, { cause: error });
     });
     if (this.#disposed) {
       device.destroy();

@@ -21,10 +21,9 @@ export async function reopenDevice(options: GpuOptions, info: GpuInfo): Promise<
       const { device, info: found } = await requestDevice(request);
       if (identity(found) === identity(info)) return device;
       device.destroy();
-      const name = ({ description, architecture, vendor }: GpuInfo) => description || architecture || vendor;
       failure = new PushforwardError(
         "no-adapter",
-        `there is another adapter now (${name(found)} in place of ${name(info)}), whose results would have other bits`,
+        `the adapter is another one now (${found.description || found.vendor}), whose results would have other bits`,
       );
     } catch (error) {
       failure = error;
