@@ -159,7 +159,8 @@ export class DeviceQueue {
 
   /** Takes the submits out that have ended just now; `isMeasurable` when their end was noticed when it came. */
   protected ended(works: readonly Work[], isMeasurable: boolean): void {
-    if (isMeasurable) this.#measure(works);
+    // on a lost device everything ends at once
+    if (isMeasurable && !this.#session.isLost) this.#measure(works);
     for (const work of works) {
       if (this.inFlight.delete(work)) work.lane.running--;
     }
