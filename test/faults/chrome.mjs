@@ -8,7 +8,7 @@ const html = `<!doctype html>
 <meta charset="utf-8" />
 <title>pushforward</title>
 <link rel="icon" href="data:," />
-<script type="module" src="/home/page.mjs"></script>`;
+<script type="module" src="/page/page.mjs"></script>`;
 
 /** After this long without a word a page counts as hung; an undisturbed call says something several times a second. */
 const silenceSeconds = 30;
@@ -28,8 +28,8 @@ export class FaultyChrome {
   /** @param {{ limitsCrashes?: boolean }} [options] `limitsCrashes`: as users have it */
   static async start({ limitsCrashes = false } = {}) {
     const chrome = new FaultyChrome();
-    const home = fileURLToPath(new URL("./home", import.meta.url));
-    chrome.#server = await serve({ dist: join(root, "dist"), home }, { "/": html });
+    const page = fileURLToPath(new URL("./page", import.meta.url));
+    chrome.#server = await serve({ dist: join(root, "dist"), page }, { "/": html });
     try {
       chrome.#browser = await startChrome(limitsCrashes ? [] : crashAgain);
       chrome.#session = await chrome.#browser.target().createCDPSession();
@@ -94,8 +94,8 @@ class FaultyPage {
   }
 
   /**
-   * @param {import("./home/program.mjs").Moment[]} [moments]
-   * @returns {Promise<import("./home/program.mjs").Outcome>}
+   * @param {import("./page/program.mjs").Moment[]} [moments]
+   * @returns {Promise<import("./page/program.mjs").Outcome>}
    */
   async perform(moments = []) {
     const outcome = await this.#ask("the call", (given) => globalThis.program.perform(given), moments);

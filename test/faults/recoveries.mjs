@@ -1,6 +1,6 @@
 import { expectLosses, expectSame } from "./workbench.mjs";
 
-/** @typedef {import("./home/program.mjs").Moment} Moment @typedef {import("./workbench.mjs").Workbench} Workbench */
+/** @typedef {import("./page/program.mjs").Moment} Moment @typedef {import("./workbench.mjs").Workbench} Workbench */
 
 /**
  * When the GPU process crashes: that takes some 50 ms, in which a call that does not wait for it goes on. The streams of the field

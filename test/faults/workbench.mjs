@@ -1,6 +1,6 @@
 import { strict as assert } from "node:assert";
 
-/** @typedef {import("./home/program.mjs").Outcome} Outcome @typedef {import("./home/program.mjs").Moment} Moment */
+/** @typedef {import("./page/program.mjs").Outcome} Outcome @typedef {import("./home/program.mjs").Moment} Moment */
 
 /** Pages by call, each with one device that the call's tests share, as an application has it; and what undisturbed calls give. */
 export class Workbench {

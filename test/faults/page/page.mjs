@@ -7,7 +7,7 @@ const tell = (event) => globalThis.tellHost(event);
 globalThis.program = makeProgram(tell);
 
 globalThis.startWorker = () => {
-  const worker = new Worker("/home/worker.mjs", { type: "module" });
+  const worker = new Worker("/page/worker.mjs", { type: "module" });
   // Answers go back in the order of the events, which is how the worker counts them.
   let answered = Promise.resolve();
   return new Promise((resolve, reject) => {
