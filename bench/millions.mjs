@@ -6,10 +6,11 @@ import { openGpu } from "pushforward";
 import { abort } from "./millions/abort.mjs";
 import { backPressure } from "./millions/back-pressure.mjs";
 import { fairness } from "./millions/fairness.mjs";
+import { losses } from "./millions/losses.mjs";
 import { meterDevice } from "./millions/meters.mjs";
 import { scale, workNames } from "./millions/scale.mjs";
 
-const sections = { scale, abort, fairness, "back-pressure": backPressure };
+const sections = { scale, abort, losses, fairness, "back-pressure": backPressure };
 const { values } = parseArgs({
   options: {
     section: { type: "string", multiple: true, default: [] },

@@ -1,6 +1,7 @@
 // Random calls on one device for some minutes: `npm run soak -- --minutes 10 --seed 1`.
-// Up to four at once, of any kind and size, many of them aborted, broken off or thrown out of. After each batch no buffer may be left
-// over, every call that ended must have the bits that it has alone, and at the end the process may not have grown.
+// Up to four at once, of any kind and size, many of them aborted, broken off or thrown out of, and the device is lost beneath some.
+// After each batch no buffer may be left over, every call that ended must have the bits that it has alone, and at the end the process
+// may not have grown.
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import process from "node:process";
@@ -16,6 +17,8 @@ const random = () => {
   state = (state * 16807) % 2147483647;
   return state / 2147483647;
 };
+/** The share of batches beneath which the device is lost. */
+const lossShare = 0.04;
 const below = (n) => Math.floor(n * random());
 const pick = (list) => list[below(list.length)];
 
@@ -121,13 +124,20 @@ async function withFlow(gpu, velocity, work) {
 
 const gpu = await openGpu({ memoryBudget: 8 << 20 });
 const faults = [];
-gpu.device.addEventListener("uncapturederror", ({ error }) => faults.push(error.message));
+let watched;
+/** Hears of the faults that WebGPU finds on the device in use. */
+function watch() {
+  if (gpu.device === watched) return;
+  watched = gpu.device;
+  watched.addEventListener("uncapturederror", ({ error }) => faults.push(error.message));
+}
+watch();
 const wanted = new Map();
 for (const [name, run] of Object.entries(kinds)) wanted.set(name, digest(await run(gpu, {})));
 const base = gpu.liveBufferCount;
 console.log(`${gpu.info.description || gpu.info.architecture}: ${minutes} minutes, seed ${values.seed}`);
 
-const counts = { calls: 0, ended: 0, aborted: 0, thrown: 0, batches: 0 };
+const counts = { calls: 0, ended: 0, aborted: 0, thrown: 0, batches: 0, losses: 0 };
 const memory = [];
 const end = performance.now() + 60_000 * minutes;
 while (performance.now() < end) {
@@ -155,10 +165,19 @@ while (performance.now() < end) {
       else throw new Error(`${name}: ${error.message}`, { cause: error });
     }
   });
+  let loss;
+  if (random() < lossShare) {
+    loss = setTimeout(() => {
+      counts.losses++;
+      gpu.device.destroy();
+    }, below(60));
+  }
   await Promise.all(calls);
+  clearTimeout(loss);
+  watch();
   counts.batches++;
   assert.equal(gpu.liveBufferCount, base, "buffers are left over");
-  assert.equal(gpu.onLost.size, 0, "calls are left over");
+  assert.equal(gpu.current.onLost.size, 0, "calls are left over");
   assert.deepEqual(faults, [], "WebGPU found fault");
   if (counts.batches % 20 === 0) memory.push(process.memoryUsage().rss / 2 ** 20);
 }
@@ -178,7 +197,7 @@ const middle = memory.slice(Math.floor(memory.length / 4), Math.floor(memory.len
 const last = memory.slice(Math.floor((3 * memory.length) / 4));
 const median = (list) => [...list].sort((a, b) => a - b)[list.length >> 1] ?? Number.NaN;
 console.log(
-  `${counts.calls} calls: ${counts.ended} ended with the bits that they have alone, ${counts.aborted} aborted, ${counts.thrown} thrown out of; no buffer left over after any of ${counts.batches} batches; resident memory ${median(middle).toFixed(0)} MiB in the second quarter, ${median(last).toFixed(0)} MiB in the last`,
+  `${counts.calls} calls: ${counts.ended} ended with the bits that they have alone, ${counts.aborted} aborted, ${counts.thrown} thrown out of; ${counts.losses} devices lost beneath them; no buffer left over after any of ${counts.batches} batches; resident memory ${median(middle).toFixed(0)} MiB in the second quarter, ${median(last).toFixed(0)} MiB in the last`,
 );
 if (memory.length >= 12) assert.ok(median(last) < 1.15 * median(middle) + 16, "the process has grown");
 gpu.dispose();

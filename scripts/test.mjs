@@ -132,6 +132,8 @@ if (existsSync(join(root, "node_modules", "esbuild"))) {
     });
     const soak = [join(root, "bench", "soak.mjs"), "--minutes", "0.3"];
     await step("soak, a third of a minute", join(root, "scripts", "run.mjs"), soak);
+    const faults = [join(root, "test", "faults", "run.mjs")];
+    await step("faults in Chrome, whose GPU process is crashed", join(root, "scripts", "run.mjs"), faults);
     const cluster = [join(root, "test", "cluster", "run.mjs")];
     await step("cluster on a Redis, with workers killed", join(root, "scripts", "run.mjs"), cluster);
     await suites("package", async () => {

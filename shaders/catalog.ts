@@ -21,13 +21,13 @@ import { adamKernel, reduceGradientKernel, sumKernel } from "./optimizer.ts";
 import { packKernel } from "./pack.ts";
 import {
   conditionKernel,
-  drawProbesKernel,
   drawSourceKernel,
   exportKernel,
   finishLogProbKernel,
   importKernel,
   sourceDensityKernel,
 } from "./particles.ts";
+import { drawProbesKernel } from "./probes.ts";
 import { blockMeanKernel, blockProductsKernel, histogramKernel, markFiniteKernel } from "./reductions.ts";
 import { residentGradientKernel } from "./resident-gradient.ts";
 import {

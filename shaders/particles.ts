@@ -2,12 +2,13 @@ import { type Kernel, oncePerShape } from "./kernel.ts";
 import { random } from "./random.ts";
 import { wgsl } from "./wgsl.ts";
 
-/** Invocations per workgroup of every kernel in this file; one invocation per particle. */
+/** Invocations per workgroup of every kernel with one invocation per particle. */
 export const particleWorkgroup = 64;
 
-const particle = wgsl`@compute @workgroup_size(${particleWorkgroup})`;
-const signature = "(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u)";
-const index = wgsl`let p = id.x + id.y * groups.x * ${particleWorkgroup}u;`;
+/** The attributes, the parameters and the first line of such a kernel. */
+export const particle = wgsl`@compute @workgroup_size(${particleWorkgroup})`;
+export const signature = "(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u)";
+export const index = wgsl`let p = id.x + id.y * groups.x * ${particleWorkgroup}u;`;
 
 /** Rows [n][dim] from outside → state [dim][capacity]; padding particles become zero. With `affine`: (x − mean)/scale, rows mean then scale. */
 export const importKernel = oncePerShape(({ affine }: { affine: boolean }): Kernel => {
@@ -120,55 +121,6 @@ fn draw_source${signature} {
 #else
       state[(i + j) * params.capacity + p] = fma(b - a, values[j], a);
 #endif
-    }
-  }
-}
-`,
-  };
-});
-
-/** Probes of Hutchinson's estimate. */
-export type ProbeKind = "rademacher" | "gaussian";
-
-/** Draws Z for every particle and probe into probes [K][dim][capacity]; probe k continues the draws of the particle. */
-export const drawProbesKernel = oncePerShape(({ kind }: { kind: ProbeKind }): Kernel => {
-  return {
-    label: `draw ${kind} probes`,
-    entryPoint: "draw_probes",
-    bindings: ["params", "write"],
-    code: wgsl`
-struct Params { capacity: u32, dim: u32, first_low: u32, first_high: u32, key_low: u32, key_high: u32, stream: u32, probes: u32 }
-@group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read_write> probes: array<f32>;
-${random}
-
-${particle}
-fn draw_probes${signature} {
-  ${index}
-  if (p >= params.capacity) { return; }
-  let low = params.first_low + p;
-  let high = params.first_high + select(0u, 1u, low < p);
-  let key = vec2u(params.key_low, params.key_high);
-#if ${kind === "gaussian"}
-  let per_draw = 4u;
-#else
-  let per_draw = 128u;
-#endif
-  let draws = (params.dim + per_draw - 1u) / per_draw;
-  for (var k = 0u; k < params.probes; k++) {
-    for (var draw = 0u; draw < draws; draw++) {
-      let bits = philox(vec4u(low, high, k * draws + draw, params.stream), key);
-#if ${kind === "gaussian"}
-      let values = normal4(bits);
-#endif
-      for (var j = 0u; j < per_draw && draw * per_draw + j < params.dim; j++) {
-#if ${kind === "gaussian"}
-        let value = values[j];
-#else
-        let value = select(-1.0, 1.0, ((bits[j / 32u] >> (j % 32u)) & 1u) == 1u);
-#endif
-        probes[(k * params.dim + draw * per_draw + j) * params.capacity + p] = value;
-      }
     }
   }
 }

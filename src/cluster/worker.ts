@@ -158,7 +158,7 @@ class RangeWorker {
       signal?.removeEventListener("abort", onAbort);
       await leave(this.#link, () => worker.close());
     }
-    if (this.#shelf.isLost) throw (await this.#shelf.gpu()).lostError();
+    if (this.#shelf.isLost) throw (await this.#shelf.gpu()).current.lostError();
   }
 
   /** What is left of a call whose caller is gone goes, too. */

@@ -1,10 +1,11 @@
 import type { PlannedBuffer } from "../gpu/kernel.ts";
+import type { Session } from "../gpu/session.ts";
 import { type Bins, blockMoments, histogram, markFinite, momentFloats } from "../kernels/reductions.ts";
 import type { Job, RunOptions } from "../schedule/job.ts";
-import { runJob } from "../schedule/run.ts";
+import { runJob } from "../schedule/recovery.ts";
 import type { Flow } from "./flow.ts";
-import { checkReadable } from "./rows.ts";
-import { callersRows, outputs, type Reduce, solveJob, type TrajectoryRequest } from "./trajectory.ts";
+import { solveJob } from "./solve-job.ts";
+import { outputs, type Reduce, type TrajectoryRequest } from "./trajectory.ts";
 
 /** Particles of a block: the device reduces each to one row of figures, in an order that does not depend on the chunks. */
 const particlesPerBlock = 1024;
@@ -25,20 +26,19 @@ export async function reduceSolve(
   options: RunOptions,
 ): Promise<number> {
   const { gpu } = flow;
-  await checkReadable(gpu, request.what, callersRows(request));
-  const engine = await flow.forwardEngine(request.precision);
-  const shared = await engine.shared();
-  const binding = gpu.device.limits.maxStorageBufferBindingSize;
-  const jobFor = async (block: number): Promise<Job> => {
-    const job = await solveJob(engine, { ...request, reduce: reduction.plan(block) }, shared, binding);
-    return { ...job, bytesPerParticle: job.bytesPerParticle + reduction.bytesPerParticle, multiple: block };
+  const makeJob = async (session: Session): Promise<Job> => {
+    let reduce: Reduce | undefined;
+    const planned: Reduce = (...chunk) => reduce?.(...chunk) ?? { buffers: [], dispatches: [], outputs: [] };
+    const job = await solveJob(flow, session, { ...request, reduce: planned });
+    const bytesPerParticle = job.bytesPerParticle + reduction.bytesPerParticle;
+    // Blocks are whole where memory allows it, also with the shortest chunks.
+    const largest = Math.max(1, Math.min(job.largestChunk, gpu.memoryBudget / 4 / bytesPerParticle));
+    const block = Math.min(particlesPerBlock, 2 ** Math.floor(Math.log2(largest)));
+    reduce = reduction.plan(block);
+    return { ...job, bytesPerParticle, multiple: block };
   };
-  // Blocks are whole where memory allows it, also with the shortest chunks.
-  const { bytesPerParticle, largestChunk } = await jobFor(1);
-  const largest = Math.max(1, Math.min(largestChunk, gpu.memoryBudget / 4 / bytesPerParticle));
-  const block = Math.min(particlesPerBlock, 2 ** Math.floor(Math.log2(largest)));
   let nonFinite = 0;
-  for await (const chunk of runJob(gpu, await jobFor(block), options)) {
+  for await (const chunk of runJob(gpu, makeJob, options)) {
     nonFinite += new Uint32Array(chunk.outputs.get(outputs.nonFinite) ?? new ArrayBuffer(4))[0] ?? 0;
     reduction.take(chunk.outputs);
   }

@@ -1,12 +1,13 @@
 import { invalid } from "../errors.ts";
 import type { Gpu } from "../gpu/gpu.ts";
-import type { Dispatch, PlannedBuffer } from "../gpu/kernel.ts";
-import { drawProbes, exportParticles, importParticles } from "../kernels/particles.ts";
+import type { Dispatch, PlannedBuffer, Shared } from "../gpu/kernel.ts";
+import type { Session } from "../gpu/session.ts";
+import { exportParticles, importParticles } from "../kernels/particles.ts";
 import { type Chunk, type Conditions, type Engine, type Evaluation, names } from "../ode/engine.ts";
+import { planProbes } from "../ode/probes.ts";
 import { checkFinite } from "../options.ts";
-import { seedKey, streams } from "../random/philox.ts";
-import type { Job, RunOptions } from "../schedule/job.ts";
-import { runJob } from "../schedule/run.ts";
+import type { Job, JobMaker, RunOptions } from "../schedule/job.ts";
+import { runJob } from "../schedule/recovery.ts";
 import type { Flow } from "./flow.ts";
 import {
   checkConditions,
@@ -17,8 +18,9 @@ import {
   type EvaluationOptions,
 } from "./options.ts";
 import { conditioning } from "./requests.ts";
-import { checkLength, checkReadable, type Rows, rowCount } from "./rows.ts";
-import { featureMajor, particleMultiple, slice } from "./trajectory.ts";
+import { checkLength, type Rows, rowCount } from "./rows.ts";
+import { jobOn } from "./solve-job.ts";
+import { particleMultiple, slice } from "./trajectory.ts";
 
 /** One evaluation of the field at given states and times. */
 interface EvaluationRequest {
@@ -34,7 +36,7 @@ interface EvaluationRequest {
 }
 
 /** The evaluation as a job. Its outputs are `velocity`, `product` (both [n, dim]) or `divergence` ([n]). */
-function evaluationJob(request: EvaluationRequest, shared: ReadonlyMap<string, GPUBuffer>, gpu: Gpu): Job {
+function evaluationJob(request: EvaluationRequest, shared: Shared, maxBindingBytes: number): Job {
   const { engine, output, x, t, tangent, conditions, divergence } = request;
   const { dim } = engine;
   const mode = output === "divergence" ? divergence.mode : ({ mode: "none" } as const);
@@ -50,10 +52,7 @@ function evaluationJob(request: EvaluationRequest, shared: ReadonlyMap<string, G
     count: request.count,
     bytesPerParticle: 4 * (6 * dim + 2 + probes * dim + engine.scratchFloats(scratch)),
     flopsPerParticle: flops,
-    largestChunk: Math.max(
-      1,
-      Math.floor(gpu.device.limits.maxStorageBufferBindingSize / (4 * widest)) - particleMultiple,
-    ),
+    largestChunk: Math.max(1, Math.floor(maxBindingBytes / (4 * widest)) - particleMultiple),
     shared,
     plan(start, count, maxFlops) {
       const capacity = Math.ceil(count / particleMultiple) * particleMultiple;
@@ -87,24 +86,18 @@ function evaluationJob(request: EvaluationRequest, shared: ReadonlyMap<string, G
       const after: Dispatch[] = [];
       if (output === "divergence") {
         buffers.push({ name: names.divergence, bytes: capacity * 4 });
-        if (mode.mode === "probes" && mode.kind === "given") {
-          const data = featureMajor(divergence.vectors ?? new Float32Array(0), request.count, dim, probes, chunk);
-          buffers.push({ name: names.probes, bytes: data.byteLength, data });
-        } else if (mode.mode === "probes") {
-          buffers.push({ name: names.probes, bytes: probes * dim * capacity * 4 });
-          const key = seedKey(request.seed);
-          dispatches.push(
-            drawProbes({
-              kind: mode.kind === "gaussian" ? "gaussian" : "rademacher",
-              capacity,
-              dim,
-              count: probes,
-              first: start,
-              key,
-              stream: streams.probe,
-              probes: names.probes,
-            }),
-          );
+        const drawn = planProbes({
+          ...divergence,
+          mode,
+          total: request.count,
+          dim,
+          chunk,
+          first: start,
+          seed: request.seed,
+        });
+        if (drawn) {
+          buffers.push(drawn.buffer);
+          dispatches.push(...drawn.dispatches);
         }
       } else {
         after.push(bring(names.velocity));
@@ -151,7 +144,6 @@ export async function evaluate(
   if (output === "jvp" || output === "vjp") {
     checkLength(output, output === "jvp" ? "tangent" : "cotangent", tangent, n, flow.dim, options.count);
   }
-  await checkReadable(flow.gpu, output, { x, [output === "vjp" ? "cotangent" : "tangent"]: tangent });
   const request: Omit<EvaluationRequest, "engine"> = {
     output,
     count: n,
@@ -164,16 +156,23 @@ export async function evaluate(
   };
   const running = checkRunOptions(output, options);
   const engine = await (output === "vjp" ? flow.reverseEngine() : flow.forwardEngine());
-  return gather(flow.gpu, evaluationJob({ ...request, engine }, await engine.shared(), flow.gpu), running);
+  const rows = { x, [output === "vjp" ? "cotangent" : "tangent"]: tangent };
+  const makeJob = async (session: Session) => {
+    const binding = session.device.limits.maxStorageBufferBindingSize;
+    return jobOn(flow, session, output, rows, await engine.shared(session), (shared) =>
+      evaluationJob({ ...request, engine }, shared, binding),
+    );
+  };
+  return gather(flow.gpu, makeJob, running);
 }
 
-async function gather(gpu: Gpu, job: Job, options: RunOptions) {
+async function gather(gpu: Gpu, makeJob: JobMaker, options: RunOptions) {
   const parts: Record<"velocity" | "divergence" | "product", Float32Array[]> = {
     velocity: [],
     divergence: [],
     product: [],
   };
-  for await (const { outputs } of runJob(gpu, job, options)) {
+  for await (const { outputs } of runJob(gpu, makeJob, options)) {
     for (const [name, bytes] of outputs) {
       const key = name.replace(" rows", "");
       if (key === "velocity" || key === "divergence" || key === "product") parts[key].push(new Float32Array(bytes));

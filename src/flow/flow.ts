@@ -1,5 +1,6 @@
 import { invalid, PushforwardError } from "../errors.ts";
 import { Gpu } from "../gpu/gpu.ts";
+import type { Session } from "../gpu/session.ts";
 import type { Engine, Evaluation } from "../ode/engine.ts";
 import { type Engines, mlpEngines, wgslEngines } from "../ode/engines.ts";
 import { checkKeys, show } from "../options.ts";
@@ -28,11 +29,12 @@ import type { Rows } from "./rows.ts";
 import { checkNormalization, type Normalization, type Source, type SourceSpec, sourceSpec } from "./source.ts";
 import type { StreamChunks } from "./streams.ts";
 import type { ContinuityOptions, ContinuityReport, Flux } from "./theory.ts";
-
-const evaluationKeys = [...callKeys, "count"];
+import type { TrajectoryRequest } from "./trajectory.ts";
 
 /** What is not needed to push, sample and score with a narrow network is loaded when it is first used. */
 const analysis = () => import("./on-demand.ts");
+
+const evaluationKeys = [...callKeys, "count"];
 
 export interface FlowOptions {
   velocity: MlpVelocity | WgslVelocity;
@@ -105,7 +107,7 @@ export class Flow {
       o.weights === undefined
         ? initialParameters(velocity, o.seed ?? 0)
         : flatten(parameterTensors(velocity), o.weights);
-    this.#parameters = new Parameters(gpu, velocity, initial);
+    this.#parameters = new Parameters(velocity, initial);
     this.#engines = mlpEngines(gpu, velocity, this.#parameters);
   }
 
@@ -158,13 +160,18 @@ export class Flow {
   /** @internal The parameters on the device. */
   get parameters(): Parameters {
     this.assertAlive();
+    return this.#trained();
+  }
+
+  #trained(): Parameters {
     if (!this.#parameters) throw new PushforwardError("unsupported", "a wgslVelocity has no weights: use an mlp");
     return this.#parameters;
   }
 
   /** Copies of all weights: "net.0.weight" [out, in], "net.0.bias" [out], "net.2.weight", … */
   async weights(): Promise<Record<string, Float32Array>> {
-    const parameters = this.parameters;
+    // not `parameters`: after a loss they may still be here
+    const parameters = this.#trained();
     return unflatten(parameters.tensors, await parameters.host());
   }
 
@@ -223,7 +230,7 @@ export class Flow {
   push(x: Rows, options: PushOptions & { output: "gpu" }): Promise<ResidentTrajectory>;
   push(x: Rows, options?: PushOptions): Promise<Trajectory>;
   async push(x: Rows, options: PushOptions = {}): Promise<Trajectory | ResidentTrajectory> {
-    return collect(this, pushRequest(this, "push", x, options), options);
+    return this.#solve(pushRequest(this, "push", x, options), options);
   }
 
   /**
@@ -234,7 +241,7 @@ export class Flow {
   sample(count: number, options: SampleOptions & { output: "gpu" }): Promise<ResidentSamples>;
   sample(count: number, options?: SampleOptions): Promise<Samples>;
   async sample(count: number, options: SampleOptions = {}): Promise<Samples | ResidentSamples> {
-    return { ...(await collect(this, sampleRequest(this, "sample", count, options), options)), count };
+    return { ...(await this.#solve(sampleRequest(this, "sample", count, options), options)), count };
   }
 
   /** {@link Flow.sample} as a stream of chunks, in order; host and device memory are bounded by the chunk. */
@@ -256,7 +263,7 @@ export class Flow {
   logProb(x: Rows, options: LogProbOptions & { output: "gpu" }): Promise<ResidentLogProb>;
   logProb(x: Rows, options?: LogProbOptions): Promise<LogProb>;
   async logProb(x: Rows, options: LogProbOptions = {}): Promise<LogProb | ResidentLogProb> {
-    return logProbResult(await collect(this, logProbRequest(this, "logProb", x, options), options));
+    return logProbResult(await this.#solve(logProbRequest(this, "logProb", x, options), options));
   }
 
   /**
@@ -356,6 +363,17 @@ export class Flow {
   reverseEngine(): Promise<Engine> {
     this.assertAlive();
     return this.#engines.reverse();
+  }
+
+  /** Runs a solve; its results are on the host or on the device, as the options say. */
+  async #solve(request: TrajectoryRequest, options: SolveOptions): Promise<Trajectory & { x0?: Float32Array }> {
+    if (options.output !== "gpu") return collect(this, request, options);
+    return (await analysis()).collectOnDevice(this, request, options);
+  }
+
+  /** @internal Makes sure that the device can read the buffers among `rows`, which are what the caller passed. */
+  async checkReadable(session: Session, what: string, rows: Readonly<Record<string, unknown>>): Promise<void> {
+    await (await analysis()).checkReadable(session, what, rows);
   }
 
   async #evaluate(

@@ -1,9 +1,10 @@
+import type { Session } from "../gpu/session.ts";
 import type { RunOptions } from "../schedule/job.ts";
-import { runJob } from "../schedule/run.ts";
+import { runJob } from "../schedule/recovery.ts";
 import type { Flow } from "./flow.ts";
-import { checkRunOptions, type Output } from "./options.ts";
-import { checkReadable } from "./rows.ts";
-import { callersRows, functionEvaluations, outputs, solveJob, type TrajectoryRequest } from "./trajectory.ts";
+import { checkRunOptions } from "./options.ts";
+import { solveJob } from "./solve-job.ts";
+import { functionEvaluations, outputs, type TrajectoryRequest } from "./trajectory.ts";
 
 /** Result of a solve. All arrays are row-major; log-probabilities are in nats. */
 export interface Trajectory {
@@ -76,7 +77,7 @@ export type ResidentSamples = Resident<Samples>;
 export type ResidentLogProb = Resident<LogProb>;
 
 /** Floats per particle of each output that a request has, and how many rows of n particles it has. */
-function shapes(dim: number, request: TrajectoryRequest): Map<string, { floats: number; rows: number }> {
+export function shapes(dim: number, request: TrajectoryRequest): Map<string, { floats: number; rows: number }> {
   const tracks = request.logProb.kind !== "none";
   const { mode } = request.divergence;
   const result = new Map([[outputs.x as string, { floats: dim, rows: 1 }]]);
@@ -97,7 +98,7 @@ export function meanEvaluations({ accepted, rejected, most }: StepCounts, count:
 }
 
 /** What comes back beside the arrays: particles that are not finite, and the report of an adaptive solve. */
-class Figures {
+export class Figures {
   nonFinite = 0;
   readonly #count: number;
   readonly #status: Uint8Array | undefined;
@@ -128,7 +129,7 @@ class Figures {
   }
 }
 
-function assemble(
+export function assemble(
   request: TrajectoryRequest,
   arrays: Map<string, Float32Array>,
   figures: Figures,
@@ -149,51 +150,28 @@ function assemble(
   };
 }
 
-/** Runs a solve and gathers all of it on the host or, for `output: "gpu"`, on the device. */
+/** Runs a solve and gathers all of it on the host. */
 export async function collect(
   flow: Flow,
   request: TrajectoryRequest,
-  options: RunOptions & { output?: Output },
+  options: RunOptions,
 ): Promise<Trajectory & { x0?: Float32Array }> {
-  const { gpu } = flow;
   const layout = shapes(flow.dim, request);
-  await checkReadable(gpu, request.what, callersRows(request));
-  const engine = await flow.forwardEngine(request.precision);
-  const shared = await engine.shared();
-  const onDevice = options.output === "gpu";
-  const resident = new Map<string, GPUBuffer>();
   const arrays = new Map<string, Float32Array>();
   const figures = new Figures(request, request.count);
-  try {
-    for (const [name, { floats, rows }] of layout) {
-      const length = floats * rows * request.count;
-      if (onDevice)
-        resident.set(
-          name,
-          await gpu.buffers.acquire(Math.max(16, length * 4), "storage", `${request.what}: ${name}`, true),
-        );
-      else arrays.set(name, new Float32Array(length));
+  for (const [name, { floats, rows }] of layout) arrays.set(name, new Float32Array(floats * rows * request.count));
+  const makeJob = (session: Session) => solveJob(flow, session, request);
+  for await (const chunk of runJob(flow.gpu, makeJob, checkRunOptions(request.what, options))) {
+    figures.take(chunk.outputs, chunk.start);
+    for (const [name, array] of arrays) {
+      const { floats, rows } = layout.get(name) ?? { floats: 0, rows: 0 };
+      const part = new Float32Array(chunk.outputs.get(name) ?? new ArrayBuffer(0));
+      const row = floats * chunk.count;
+      for (let k = 0; k < rows; k++)
+        array.set(part.subarray(k * row, (k + 1) * row), (k * request.count + chunk.start) * floats);
     }
-    const binding = gpu.device.limits.maxStorageBufferBindingSize;
-    const job = await solveJob(engine, { ...request, resident }, shared, binding);
-    for await (const chunk of runJob(gpu, job, checkRunOptions(request.what, options))) {
-      figures.take(chunk.outputs, chunk.start);
-      for (const [name, array] of arrays) {
-        const { floats, rows } = layout.get(name) ?? { floats: 0, rows: 0 };
-        const part = new Float32Array(chunk.outputs.get(name) ?? new ArrayBuffer(0));
-        const row = floats * chunk.count;
-        for (let k = 0; k < rows; k++)
-          array.set(part.subarray(k * row, (k + 1) * row), (k * request.count + chunk.start) * floats);
-      }
-    }
-  } catch (error) {
-    for (const buffer of resident.values()) gpu.buffers.release(buffer);
-    throw error;
   }
-  if (!onDevice) return assemble(request, arrays, figures);
-  for (const buffer of resident.values()) gpu.buffers.give(buffer);
-  // The same record with buffers in place of arrays: `Resident` describes it, the overloads of Flow hand it out.
-  return assemble(request, resident as unknown as Map<string, Float32Array>, figures);
+  return assemble(request, arrays, figures);
 }
 
 /** Runs a solve and yields the result of every chunk, in order. */
@@ -202,11 +180,8 @@ export async function* chunks(
   request: TrajectoryRequest,
   options: RunOptions,
 ): AsyncGenerator<{ start: number; result: Trajectory & { x0?: Float32Array } }> {
-  const { gpu } = flow;
-  const engine = await flow.forwardEngine(request.precision);
-  const binding = gpu.device.limits.maxStorageBufferBindingSize;
-  const job = await solveJob(engine, request, await engine.shared(), binding);
-  for await (const chunk of runJob(gpu, job, checkRunOptions(request.what, options))) {
+  const makeJob = (session: Session) => solveJob(flow, session, request);
+  for await (const chunk of runJob(flow.gpu, makeJob, checkRunOptions(request.what, options))) {
     const figures = new Figures(request, chunk.count);
     figures.take(chunk.outputs, 0);
     const arrays = new Map(Array.from(chunk.outputs, ([name, bytes]) => [name, new Float32Array(bytes)] as const));

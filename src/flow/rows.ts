@@ -1,5 +1,4 @@
 import { invalid } from "../errors.ts";
-import type { Gpu } from "../gpu/gpu.ts";
 import { checkInteger, show } from "../options.ts";
 import { particleCount } from "./options.ts";
 
@@ -69,41 +68,4 @@ export function checkLength(
     throw invalid(
       `${what}: ${name} ${values instanceof Float32Array ? `has ${values.length} values` : `is ${show(values)}`}, but there are ${n} particles: pass a Float32Array or a GPUBuffer of ${n * width} values`,
     );
-}
-
-/**
- * Makes sure that the device can read the buffers among `rows`. WebGPU tells a destroyed buffer, and one of another device,
- * only from a command that uses it, so four bytes of each are copied.
- */
-export async function checkReadable(gpu: Gpu, what: string, rows: Record<string, unknown>): Promise<void> {
-  const buffers = Object.entries(rows).filter((entry): entry is [string, GPUBuffer] => isBuffer(entry[1]));
-  if (buffers.length === 0) return;
-  const scratch = await gpu.buffers.acquire(16, "storage", what);
-  try {
-    for (const [name, buffer] of buffers) {
-      if (buffer.size < 4) continue;
-      const problem = await problemOfReading(gpu, buffer, scratch);
-      gpu.assertUsable();
-      if (problem !== undefined)
-        throw invalid(
-          `${what}: ${name} is a GPUBuffer that this device cannot read, because it was destroyed or another device made it: pass one of gpu.device that lives until the call ends (${problem})`,
-        );
-    }
-  } finally {
-    gpu.buffers.release(scratch);
-  }
-}
-
-async function problemOfReading({ device }: Gpu, buffer: GPUBuffer, scratch: GPUBuffer): Promise<string | undefined> {
-  device.pushErrorScope("validation");
-  let thrown: unknown;
-  try {
-    const encoder = device.createCommandEncoder({ label: "check a GPUBuffer" });
-    encoder.copyBufferToBuffer(buffer, 0, scratch, 0, 4);
-    device.queue.submit([encoder.finish()]);
-  } catch (error) {
-    thrown = error;
-  }
-  const error = await device.popErrorScope();
-  return thrown === undefined ? error?.message : String(thrown);
 }

@@ -40,10 +40,7 @@ export interface ContinuityOptions extends Cells, Omit<LogProbOptions, "at" | "o
 type Rest = Omit<LogProbOptions, "at">;
 
 async function densityAt(flow: Flow, what: string, x: Float32Array, t: number, options: Rest): Promise<Float32Array> {
-  const solved = await collect(flow, logProbRequest(flow, what, x, { ...options, at: t }), {
-    ...options,
-    output: "cpu",
-  });
+  const solved = await collect(flow, logProbRequest(flow, what, x, { ...options, at: t }), options);
   return (solved.logProb ?? new Float32Array(0)).map((value) => Math.exp(value));
 }
 

@@ -1,12 +1,5 @@
-import type { Dispatch, PlannedBuffer } from "../gpu/kernel.ts";
-import {
-  drawProbes,
-  drawSource,
-  exportParticles,
-  finishLogProb,
-  importParticles,
-  sourceDensity,
-} from "../kernels/particles.ts";
+import type { Dispatch, PlannedBuffer, Shared } from "../gpu/kernel.ts";
+import { drawSource, exportParticles, finishLogProb, importParticles, sourceDensity } from "../kernels/particles.ts";
 import { type Chunk, type Conditions, type Engine, names } from "../ode/engine.ts";
 import { schedule, type TimeGrid } from "../ode/grid.ts";
 import { seedKey, streams } from "../random/philox.ts";
@@ -55,11 +48,6 @@ export interface TrajectoryRequest {
   readonly resident?: ReadonlyMap<string, GPUBuffer>;
 }
 
-/** The arrays or buffers of the caller that a solve reads per particle, by their names. */
-export function callersRows({ start, logProb }: TrajectoryRequest): Record<string, unknown> {
-  return { x: "rows" in start && start.rows, logProb: logProb.kind === "forward" && logProb.start };
-}
-
 /** Names of the outputs of a solve. */
 export const outputs = {
   x: "x",
@@ -86,27 +74,22 @@ export function logScale(normalization: Normalization | undefined): number {
   return normalization ? -normalization.scale.reduce((sum, s) => sum + Math.log(s), 0) : 0;
 }
 
-/** What plans adaptive solves, loaded when the first one is asked for. */
-type Adaptive = typeof import("../ode/on-demand.ts");
+/** What plans adaptive solves and draws probes, loaded when it is first asked for. */
+type Later = typeof import("../ode/on-demand.ts");
 
-/** See {@link trajectoryJob}. */
-export async function solveJob(
-  engine: Engine,
-  request: TrajectoryRequest,
-  shared: ReadonlyMap<string, GPUBuffer>,
-  maxBindingBytes: number,
-): Promise<Job> {
-  const adaptive = request.grid.adaptive && (await import("../ode/on-demand.ts"));
-  return trajectoryJob(engine, request, shared, maxBindingBytes, adaptive);
+/** What a solve needs of it. */
+export interface Extras {
+  readonly adaptive: Later | undefined;
+  readonly probing: Later | undefined;
 }
 
 /** The solve as a job: how each chunk of particles is uploaded, integrated, and brought back. */
-function trajectoryJob(
+export function trajectoryJob(
   engine: Engine,
   request: TrajectoryRequest,
-  shared: ReadonlyMap<string, GPUBuffer>,
+  shared: Shared,
   maxBindingBytes: number,
-  adaptive: Adaptive | undefined,
+  { adaptive, probing }: Extras,
 ): Job {
   const { grid, save, logProb, divergence, normalization } = request;
   const { dim } = engine;
@@ -193,29 +176,10 @@ function trajectoryJob(
         if (logProb.kind === "forward") dispatches.push(density());
       }
     }
-    if (mode.mode === "probes") {
-      const bytes = probes * dim * capacity * 4;
-      if (mode.kind === "given") {
-        buffers.push({
-          name: names.probes,
-          bytes,
-          data: featureMajor(divergence.vectors ?? new Float32Array(0), request.count, dim, probes, chunk),
-        });
-      } else {
-        buffers.push({ name: names.probes, bytes });
-        dispatches.push(
-          drawProbes({
-            kind: mode.kind,
-            capacity,
-            dim,
-            count: probes,
-            first,
-            key: seedKey(request.seed),
-            stream: streams.probe,
-            probes: names.probes,
-          }),
-        );
-      }
+    const drawn = probing?.planProbes({ ...divergence, total: request.count, dim, chunk, first, seed: request.seed });
+    if (drawn) {
+      buffers.push(drawn.buffer);
+      dispatches.push(...drawn.dispatches);
     }
     const exportTo = (rows: string, units: "flow" | "data", tally: boolean, offset = 0) =>
       exportParticles({
@@ -346,21 +310,4 @@ export function slice(
   return all instanceof Float32Array
     ? { name, bytes, data: all.subarray(start * width, (start + count) * width) }
     : { name, bytes, copy: { from: all, offset: start * width * 4, bytes } };
-}
-
-/** Probe vectors [probes, n, dim] of a chunk, as the kernels want them: [probes][dim][capacity]. */
-export function featureMajor(
-  vectors: Float32Array,
-  n: number,
-  dim: number,
-  probes: number,
-  { start, count, capacity }: Chunk,
-): Float32Array {
-  const out = new Float32Array(probes * dim * capacity);
-  for (let k = 0; k < probes; k++) {
-    for (let p = 0; p < count; p++) {
-      for (let i = 0; i < dim; i++) out[(k * dim + i) * capacity + p] = vectors[(k * n + start + p) * dim + i] ?? 0;
-    }
-  }
-  return out;
 }

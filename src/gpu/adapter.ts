@@ -14,7 +14,11 @@ export interface GpuOptions {
   software?: "allow" | "forbid" | "require";
   /** Bytes that one call may hold on the device. Default: from the limits of the adapter. */
   memoryBudget?: number;
-  /** Reserved: this version does not reopen a lost device yet; calls after a loss reject with `device-lost` either way. */
+  /**
+   * Whether a device of the same kind is opened in place of one that was lost, by the next call or by those that run: streams go on
+   * at the first particle that was not given out, trainings from a state that the host has, with the same bits. Default true; a
+   * device that was passed in is never replaced. Without it calls reject with `device-lost`.
+   */
   recover?: boolean;
   /**
    * Whether the fastest tiling of the fused kernels is found by timing a few on this adapter, in the background of the first

@@ -1,7 +1,7 @@
 import { invalid, PushforwardError } from "../errors.ts";
-import type { Gpu } from "./gpu.ts";
 import type { Dispatch } from "./kernel.ts";
 import type { Pipeline } from "./pipelines.ts";
+import type { Session } from "./session.ts";
 
 const paramsStride = 256; // minUniformBufferOffsetAlignment is at most this on every adapter
 
@@ -13,15 +13,15 @@ export const paramsBytes = (dispatches: number): number => paramsStride * Math.m
  * `release` returns every buffer that the arena acquired; buffers it was lent are left alone.
  */
 export class Arena {
-  readonly gpu: Gpu;
+  readonly session: Session;
   readonly #buffers = new Map<string, GPUBuffer>();
   readonly #owned = new Set<GPUBuffer>();
   readonly #bindGroups = new Map<string, GPUBindGroup>();
   #params: GPUBuffer | undefined;
   #released = false;
 
-  constructor(gpu: Gpu) {
-    this.gpu = gpu;
+  constructor(session: Session) {
+    this.session = session;
   }
 
   /** Lends a buffer to the arena under a name. */
@@ -34,14 +34,14 @@ export class Arena {
   async allocate(name: string, bytes: number, data?: Float32Array | Uint32Array): Promise<GPUBuffer> {
     const buffer = await this.#acquire(Math.max(bytes, 16), name);
     this.lend(name, buffer);
-    if (data) this.gpu.device.queue.writeBuffer(buffer, 0, data as GPUAllowSharedBufferSource);
+    if (data) this.session.device.queue.writeBuffer(buffer, 0, data as GPUAllowSharedBufferSource);
     return buffer;
   }
 
   async #acquire(bytes: number, name: string): Promise<GPUBuffer> {
-    const buffer = await this.gpu.buffers.acquire(bytes, "storage", name);
+    const buffer = await this.session.buffers.acquire(bytes, "storage", name);
     if (this.#released) {
-      this.gpu.buffers.release(buffer);
+      this.session.buffers.release(buffer);
       throw invalid("this call has ended");
     }
     this.#owned.add(buffer);
@@ -69,7 +69,7 @@ export class Arena {
   take(name: string): GPUBuffer {
     const buffer = this.buffer(name);
     this.#owned.delete(buffer);
-    return this.gpu.buffers.give(buffer);
+    return this.session.buffers.give(buffer);
   }
 
   /**
@@ -80,13 +80,13 @@ export class Arena {
     const bytes = paramsBytes(dispatches.length);
     if (!this.#params || this.#params.size < bytes) {
       if (this.#params) {
-        this.gpu.buffers.release(this.#params);
+        this.session.buffers.release(this.#params);
         this.#owned.delete(this.#params);
         this.#bindGroups.clear();
       }
       this.#params = await this.#acquire(bytes, "params");
     }
-    const pipelines = await Promise.all(dispatches.map(({ kernel }) => this.gpu.pipelines.get(kernel)));
+    const pipelines = await Promise.all(dispatches.map(({ kernel }) => this.session.pipelines.get(kernel)));
     const fresh = pipelines.some((pipeline) => pipeline.fresh);
     for (const pipeline of pipelines) pipeline.fresh = false;
     return { pipelines, fresh };
@@ -100,7 +100,7 @@ export class Arena {
     for (const [i, dispatch] of dispatches.entries()) {
       if (dispatch.params) bytes.set(dispatch.params, i * paramsStride);
     }
-    if (dispatches.length > 0) this.gpu.device.queue.writeBuffer(params, 0, bytes);
+    if (dispatches.length > 0) this.session.device.queue.writeBuffer(params, 0, bytes);
     const pass = encoder.beginComputePass();
     for (const [i, dispatch] of dispatches.entries()) {
       const pipeline = pipelines[i];
@@ -121,10 +121,10 @@ export class Arena {
       const entries = dispatch.kernel.bindings.map((access, binding): GPUBindGroupEntry => {
         if (access === "params") return { binding, resource: { buffer: params, size: paramsStride } };
         const buffer = this.buffer(dispatch.buffers[next++] ?? "");
-        const limit = access === "uniform" ? this.gpu.device.limits.maxUniformBufferBindingSize : buffer.size;
+        const limit = access === "uniform" ? this.session.device.limits.maxUniformBufferBindingSize : buffer.size;
         return { binding, resource: { buffer, size: Math.min(buffer.size, limit) } };
       });
-      group = this.gpu.device.createBindGroup({ label: dispatch.kernel.label, layout: pipeline.layout, entries });
+      group = this.session.device.createBindGroup({ label: dispatch.kernel.label, layout: pipeline.layout, entries });
       this.#bindGroups.set(key, group);
     }
     return group;
@@ -133,7 +133,7 @@ export class Arena {
   /** Returns every acquired buffer to the pool. */
   release(): void {
     this.#released = true;
-    for (const buffer of this.#owned) this.gpu.buffers.release(buffer);
+    for (const buffer of this.#owned) this.session.buffers.release(buffer);
     this.#owned.clear();
     this.#buffers.clear();
     this.#bindGroups.clear();
@@ -142,21 +142,21 @@ export class Arena {
 }
 
 /** Runs `work` inside a validation scope; the returned promise rejects with `shader` if WebGPU found fault with it. */
-export function checked(gpu: Gpu, label: string, work: () => void): Promise<void> {
-  gpu.device.pushErrorScope("validation");
+export function checked(session: Session, label: string, work: () => void): Promise<void> {
+  session.device.pushErrorScope("validation");
   let scope: Promise<GPUError | null>;
   try {
     work();
   } finally {
     // popped even when work throws, so that no scope stays behind
-    scope = gpu.device.popErrorScope();
+    scope = session.device.popErrorScope();
   }
   return scope.then(
     (error) => {
       if (error) throw new PushforwardError("shader", `WebGPU rejected "${label}": ${error.message}`);
     },
     (cause: unknown) => {
-      throw gpu.isLost ? gpu.lostError(cause) : cause;
+      throw session.isLost ? session.lostError(cause) : cause;
     },
   );
 }

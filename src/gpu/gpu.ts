@@ -1,101 +1,107 @@
 import { defaultStore } from "#provider";
 import { invalid, PushforwardError } from "../errors.ts";
-import { checkKeys } from "../options.ts";
+import { checkKeys, checkWord, show } from "../options.ts";
 import { type GpuInfo, type GpuOptions, requestDevice } from "./adapter.ts";
-import { BufferPool } from "./buffers.ts";
-import { PipelineCache } from "./pipelines.ts";
+import { reopenDevice } from "./reopen.ts";
+import { type DeviceProfile, Session, type Tuning } from "./session.ts";
 import type { TextStore } from "./store.ts";
 
 const mebibyte = 1 << 20;
 
-/** How a device finds the tilings of its fused kernels. */
-export interface Tuning {
-  /** Whether tilings are timed on the device. */
-  readonly measure: boolean;
-  /** Whether kept choices are looked up and new ones kept. */
-  readonly store: TextStore | undefined;
-}
-
 const noTuning: Tuning = { measure: false, store: undefined };
 
 /**
- * A device with what the library keeps on it: compiled pipelines and recycled buffers.
+ * A device with what the library keeps on it: compiled pipelines and recycled buffers. A device that was lost is opened anew by the
+ * calls that need one, running calls included, unless it was passed in or `recover` is false.
  * Made by {@link openGpu}; `dispose` frees the buffers and destroys the device, unless it was passed in.
  */
 export class Gpu {
-  readonly device: GPUDevice;
   readonly info: GpuInfo;
   /** Bytes that running calls may hold on the device, all together. */
   readonly memoryBudget: number;
-  /** Resolves when the device is lost, be it by `dispose`. */
-  readonly lost: Promise<GPUDeviceLostInfo>;
-  /** @internal */ readonly buffers: BufferPool;
-  /** @internal */ readonly pipelines: PipelineCache;
-  /** @internal */ readonly tuning: Tuning;
-  /** @internal Floating-point operations per second of what was measured last, kept up to date by the scheduler. */
-  speed: number;
-  /** @internal Called once when the device is lost; running calls stand here, so that nothing of them is kept afterwards. */
-  readonly onLost = new Set<() => void>();
+  readonly #profile: DeviceProfile;
   readonly #owned: boolean;
-  #lost: GPUDeviceLostInfo | undefined;
+  readonly #reopen: (() => Promise<GPUDevice>) | undefined;
+  #session: Session;
+  #reopening: Promise<Session> | undefined;
   #disposed = false;
 
-  /** @internal */
-  constructor(device: GPUDevice, info: GpuInfo, owned: boolean, memoryBudget: number | undefined, tuning = noTuning) {
-    this.device = device;
-    this.info = info;
+  /** @internal `reopen` gives a device of the same kind when one was lost; without it a loss is for good. */
+  constructor(device: GPUDevice, profile: DeviceProfile, owned: boolean, reopen?: () => Promise<GPUDevice>) {
+    this.info = profile.info;
+    this.memoryBudget = profile.memoryBudget;
+    this.#profile = profile;
     this.#owned = owned;
-    this.memoryBudget =
-      memoryBudget ?? (info.software ? 256 * mebibyte : Math.min(1024 * mebibyte, device.limits.maxBufferSize));
-    this.buffers = new BufferPool(device, this.memoryBudget);
-    this.pipelines = new PipelineCache(device);
-    this.tuning = tuning;
-    this.speed = info.software ? 1e9 : 2e11;
-    this.lost = device.lost.then((lost) => {
-      this.#lost = lost;
-      for (const told of [...this.onLost]) told();
-      return lost;
-    });
+    this.#reopen = reopen;
+    this.#session = new Session(device, profile);
+  }
+
+  /** The device in use. After a loss it is another one from the first call on that needs it. */
+  get device(): GPUDevice {
+    return this.#session.device;
+  }
+
+  /** Resolves when {@link device} is lost, be it by `dispose`; the next device has a promise of its own. */
+  get lost(): Promise<GPUDeviceLostInfo> {
+    return this.#session.lost;
   }
 
   /** Buffers in use by running calls and living flows. Back at its old value after every call. */
   get liveBufferCount(): number {
-    return this.buffers.liveCount;
+    return this.#session.buffers.liveCount;
   }
 
-  /** Throws `device-lost` or `invalid-argument` when the device can no longer be used. */
-  assertUsable(): void {
-    if (this.#disposed) throw invalid("this Gpu has been disposed: open a new one with openGpu()");
-    if (this.#lost) throw this.lostError();
+  /** Whether the device in use is lost, and no call has opened another one yet. */
+  get isLost(): boolean {
+    return this.#session.isLost;
   }
 
-  /** @internal */
-  lostError(cause?: unknown): PushforwardError {
-    const why = this.#lost ? ` (${this.#lost.reason}: ${this.#lost.message})` : "";
-    return new PushforwardError(
-      "device-lost",
-      `the GPU device was lost${why}: open a new one with openGpu() and load the flow again`,
-      {
-        cause,
-      },
-    );
+  /** @internal What the device in use has, lost or not. */
+  get current(): Session {
+    return this.#session;
   }
 
   /** @internal Neither disposed nor lost. */
   get isUsable(): boolean {
-    return !this.#disposed && !this.#lost;
+    return !this.#disposed && !this.#session.isLost;
   }
 
-  get isLost(): boolean {
-    return this.#lost !== undefined;
+  /** Throws `device-lost` when the device was lost for good, and `invalid-argument` after `dispose`. */
+  assertUsable(): void {
+    if (this.#disposed || !this.#reopen) this.#session.assertUsable();
+  }
+
+  /** @internal A device that can be used, opened anew where it was lost. */
+  session(): Promise<Session> {
+    if (!this.#disposed && this.#reopen && this.#session.isLost) {
+      this.#reopening ??= this.#openAnew(this.#reopen).finally(() => {
+        this.#reopening = undefined;
+      });
+      return this.#reopening;
+    }
+    const session = this.#session;
+    return session.isDisposed || session.isLost ? Promise.reject(session.lostError()) : Promise.resolve(session);
+  }
+
+  async #openAnew(reopen: () => Promise<GPUDevice>): Promise<Session> {
+    const lost = this.#session;
+    const device = await reopen().catch((error: unknown) => {
+      const why = `${lost.whyLost()} and none could be opened in its place: ${String(error)}`;
+      const remedy = "after crashes a browser gives one again in two minutes, or when the page is reloaded";
+      throw new PushforwardError("device-lost", `${why}; ${remedy}`, { cause: error });
+    });
+    if (this.#disposed) {
+      device.destroy();
+      throw lost.lostError();
+    }
+    this.#session = new Session(device, this.#profile);
+    return this.#session;
   }
 
   /** Frees all buffers and destroys the device, unless it was passed in. May be called twice. */
   dispose(): void {
-    if (this.#disposed) return;
     this.#disposed = true;
-    this.buffers.dispose();
-    if (this.#owned) this.device.destroy();
+    this.#session.dispose(this.#owned);
   }
 
   [Symbol.dispose](): void {
@@ -132,29 +138,36 @@ export async function openGpu(options: GpuOptions = {}): Promise<Gpu> {
     "recover",
     "tune",
   ]);
-  const { memoryBudget, software } = options;
+  const { memoryBudget, software, recover } = options;
   if (memoryBudget !== undefined && !(Number.isFinite(memoryBudget) && memoryBudget >= mebibyte)) {
     throw invalid(
       `memoryBudget is ${memoryBudget}, but it is a number of bytes and at least ${mebibyte}: leave it out for the default`,
     );
   }
-  if (software !== undefined && !["allow", "forbid", "require"].includes(software)) {
-    throw invalid(`software is "${String(software)}", but it is "allow", "forbid" or "require"`);
+  if (software !== undefined) checkWord("software", software, ["allow", "forbid", "require"]);
+  if (recover !== undefined && typeof recover !== "boolean") {
+    throw invalid(`recover is ${String(recover)}, but it is true or false`);
   }
   const { tune } = options;
   const ownStore = typeof tune === "object" && tune !== null ? tune.store : undefined;
-  if (typeof tune === "object" && (typeof ownStore?.get !== "function" || typeof ownStore.set !== "function")) {
+  const isStore = typeof ownStore?.get === "function" && typeof ownStore.set === "function";
+  if (tune !== undefined && typeof tune !== "boolean" && !isStore) {
     throw invalid(
-      "tune is an object without a store: pass { store: { get(key), set(key, value) } } whose methods return promises, true or false",
+      `tune is ${show(tune)}, but it is true, false or { store: { get(key), set(key, value) } } whose methods return promises`,
     );
-  }
-  if (tune !== undefined && typeof tune !== "object" && typeof tune !== "boolean") {
-    throw invalid(`tune is ${String(tune)}, but it is true, false or { store }`);
   }
   const { device, info } = await requestDevice(options);
   const tuning: Tuning =
     tune === false
       ? noTuning
       : { measure: tune === undefined ? !info.software : true, store: ownStore ?? keptChoices() };
-  return new Gpu(device, info, options.device === undefined, memoryBudget, tuning);
+  const profile: DeviceProfile = {
+    info,
+    memoryBudget:
+      memoryBudget ?? (info.software ? 256 * mebibyte : Math.min(1024 * mebibyte, device.limits.maxBufferSize)),
+    tuning,
+    speed: info.software ? 1e9 : 2e11,
+  };
+  const owned = options.device === undefined;
+  return new Gpu(device, profile, owned, owned && recover !== false ? () => reopenDevice(options, info) : undefined);
 }

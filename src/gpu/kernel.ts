@@ -48,3 +48,11 @@ export function packParams(fields: readonly (readonly ["u32" | "f32", number])[]
 
 export const u32 = (value: number): readonly ["u32", number] => ["u32", value];
 export const f32 = (value: number): readonly ["f32", number] => ["f32", value];
+
+/** Buffers that all chunks of a job share. They keep their content until they are released. */
+export interface Shared {
+  readonly buffers: ReadonlyMap<string, GPUBuffer>;
+  /** Of the weights in them. */
+  readonly version: number;
+  release(): void;
+}

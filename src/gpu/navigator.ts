@@ -9,9 +9,6 @@ export async function provideGpu(): Promise<GPU> {
   );
 }
 
-/** Promises of the platform wake up by themselves: nothing is gained by sleeping before them. */
-export const waitingSpins = false;
-
 /** Nothing is slept over, so there is nothing to count. */
 export const countTurns = () => () => Number.POSITIVE_INFINITY;
 

@@ -22,7 +22,8 @@ export class PipelineCache {
   readonly #pipelines = new Map<string, Promise<Pipeline>>();
   readonly #byKernel = new WeakMap<Kernel, Promise<Pipeline>>();
   #compiled = 0;
-  #held: Promise<void> | undefined;
+  /** While this is set, the device is somebody's alone, and submits wait for it: see src/tune/hold.ts. */
+  gate: Promise<void> | undefined;
   /** How often a pipeline was asked for: it stands still while nothing is submitted. */
   requests = 0;
 
@@ -30,40 +31,17 @@ export class PipelineCache {
     this.#device = device;
   }
 
-  /** The pipeline of a kernel, which every submit asks for: while the device is {@link hold held}, the answer waits. */
+  /** The pipeline of a kernel, which every submit asks for: while the device is held, the answer waits. */
   get(kernel: Kernel): Promise<Pipeline> {
     this.requests++;
     const pipeline = this.compile(kernel);
-    if (!this.#held) return pipeline;
-    return this.#held.then(async () => {
+    if (!this.gate) return pipeline;
+    return this.gate.then(async () => {
       const late = await pipeline;
       // The wait would be taken for the kernel's own time.
       late.fresh = true;
       return late;
     });
-  }
-
-  /**
-   * Lets nothing else on the device while `work` runs: what is submitted is waited for, what comes meanwhile waits.
-   * Work that keeps others waiting for long is not for this.
-   */
-  async hold<T>(work: () => Promise<T>): Promise<T> {
-    while (this.#held) await this.#held;
-    let release = () => {};
-    this.#held = new Promise<void>((resolve) => {
-      release = resolve;
-    });
-    const lost = this.#device.lost.then(({ message }) => {
-      throw new Error(message);
-    });
-    lost.catch(() => undefined);
-    try {
-      await Promise.race([this.#device.queue.onSubmittedWorkDone(), lost]);
-      return await Promise.race([work(), lost]);
-    } finally {
-      this.#held = undefined;
-      release();
-    }
   }
 
   /** The pipeline of a kernel, compiled when it is first asked for. */

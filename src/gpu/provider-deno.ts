@@ -1,7 +1,8 @@
 import { userStore } from "./cache-folder.ts";
 import type { TextStore } from "./store.ts";
 
-export { countTurns, provideGpu, waitingSpins } from "./navigator.ts";
+export { countTurns, provideGpu } from "./navigator.ts";
+export { waitingSpins } from "./waiting.ts";
 
 /** The part of Deno that is used here. */
 declare const Deno: {

@@ -1,10 +1,8 @@
 import {
-  drawProbesKernel,
   drawSourceKernel,
   exportKernel,
   finishLogProbKernel,
   importKernel,
-  type ProbeKind,
   particleWorkgroup,
   type SourceKind,
   sourceDensityKernel,
@@ -12,9 +10,11 @@ import {
 import { gridOf } from "../gpu/grid.ts";
 import { type Dispatch, f32, packParams, u32 } from "../gpu/kernel.ts";
 
-const perParticle = (particles: number) => gridOf(Math.ceil(particles / particleWorkgroup));
-const low = (value: number) => value % 2 ** 32;
-const high = (value: number) => Math.floor(value / 2 ** 32);
+/** Workgroups for one invocation per particle. */
+export const perParticle = (particles: number) => gridOf(Math.ceil(particles / particleWorkgroup));
+/** The two words of a particle's index. */
+export const low = (value: number) => value % 2 ** 32;
+export const high = (value: number) => Math.floor(value / 2 ** 32);
 
 /** Rows [count][dim] in `rows` → `state` [dim][capacity]. With `affine`, from data units into the flow's own space. */
 export function importParticles(o: {
@@ -80,30 +80,6 @@ export function drawSource(o: {
     ]),
     workgroups: perParticle(o.capacity),
     flops: o.capacity * o.dim * 60,
-  };
-}
-
-/** Z of particles `first`, `first + 1`, … into `probes` [K][dim][capacity]. */
-export function drawProbes(o: {
-  kind: ProbeKind;
-  capacity: number;
-  dim: number;
-  count: number;
-  first: number;
-  key: readonly [number, number];
-  stream: number;
-  probes: string;
-}): Dispatch {
-  return {
-    kernel: drawProbesKernel({ kind: o.kind }),
-    buffers: [o.probes],
-    params: packParams([
-      ...[o.capacity, o.dim, low(o.first), high(o.first), o.key[0], o.key[1], o.stream, o.count].map((value) =>
-        u32(value),
-      ),
-    ]),
-    workgroups: perParticle(o.capacity),
-    flops: o.capacity * o.dim * o.count * 40,
   };
 }
 

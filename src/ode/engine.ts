@@ -1,4 +1,5 @@
-import type { Dispatch, PlannedBuffer } from "../gpu/kernel.ts";
+import type { Dispatch, PlannedBuffer, Shared } from "../gpu/kernel.ts";
+import type { Session } from "../gpu/session.ts";
 
 /** How a call finds the divergence, checked and with the number of probes. */
 export type DivergenceMode =
@@ -68,8 +69,8 @@ export interface Engine {
   divergenceFlops(mode: DivergenceMode): number;
   /** Floats of scratch per particle, for sizing chunks. */
   scratchFloats(mode: DivergenceMode | Evaluation): number;
-  /** Buffers that all chunks share: the packed weights. */
-  shared(): Promise<ReadonlyMap<string, GPUBuffer>>;
+  /** Buffers that all chunks share: the packed weights of this moment, which stay as they are until they are released. */
+  shared(session: Session): Promise<Shared>;
   /** Scratch buffers of one chunk, conditions included. */
   buffers(chunk: Chunk, conditions: Conditions, mode: DivergenceMode | Evaluation): PlannedBuffer[];
   /** Dispatches to run once per chunk, before anything else. */

@@ -8,7 +8,7 @@ import { chooseTiling, halfTiling, scalarTiling } from "../kernels/tiling.ts";
 import { tilingsOf } from "../tune/tilings.ts";
 import { layerSizes, type MlpVelocity, multiplyAdds, timeInputs } from "../velocity/mlp.ts";
 import { narrowLayout } from "../velocity/narrow-layout.ts";
-import type { Parameters } from "../velocity/parameters.ts";
+import { type Layout, type Parameters, plainLayout } from "../velocity/parameters.ts";
 import type { WgslVelocity } from "../velocity/wgsl.ts";
 import { branchesOf, conditionBuffers } from "./branches.ts";
 import { type Chunk, type Conditions, type DivergenceMode, type Engine, names, resultsOf } from "./engine.ts";
@@ -77,19 +77,17 @@ export function fusedMlpEngine(
     flops,
     divergenceFlops: (mode) => tangentFlops(dim, flops, mode),
     scratchFloats: () => (mlp.conditioned ? 2 * mlp.width + 1 + velocity.context : 0),
-    async shared() {
-      const shared = new Map<string, GPUBuffer>();
+    async shared(session) {
       if (!isHalf) await tilings.ready(field);
       // A tuned choice may come while the call runs: then the weights lie ready in every layout that it can ask for.
       const used =
         tilings.isActive && !isHalf
           ? ([2, 4] as const)
           : [fixedTiling(0), fixedTiling(1), fixedTiling(2)].map((t) => t.outputs);
-      for (const outputs of new Set(used)) {
-        shared.set(`weights ${outputs}`, await parameters.packed(narrowLayout(velocity, mlp, outputs, isHalf)));
-      }
-      shared.set("parameters", await parameters.buffer());
-      return shared;
+      const layouts: Record<string, Layout> = {};
+      for (const outputs of used) layouts[`weights ${outputs}`] = narrowLayout(velocity, mlp, outputs, isHalf);
+      if (mlp.conditioned) layouts.parameters = plainLayout(parameters.count);
+      return parameters.lease(session, layouts);
     },
     buffers(chunk, conditions) {
       if (!mlp.conditioned) return [];
@@ -212,7 +210,7 @@ export function wgslEngine(velocity: WgslVelocity, derivatives: () => string): E
     flops,
     divergenceFlops: passFlops,
     scratchFloats: () => 0,
-    shared: async () => new Map(),
+    shared: async () => ({ buffers: new Map(), version: 0, release: () => undefined }),
     buffers: () => [],
     begin: () => [],
     integrate: (chunk, _conditions, integration, firstStep, lastStep) =>

@@ -126,12 +126,11 @@ export function layeredEngine(gpu: Gpu, velocity: MlpVelocity, parameters: Param
       const [inputs = 0] = sizes;
       return (conditioned ? 2 : 1) * inputs + widths * (1 + Number(slopes) * 2 + tangents) + dim * (7 + 2 * tangents);
     },
-    async shared() {
-      return new Map([
-        [denseWeights.forward, await parameters.packed(denseForwardLayout(velocity))],
-        [denseWeights.backward, await parameters.packed(denseBackwardLayout(velocity))],
-      ]);
-    },
+    shared: (session) =>
+      parameters.lease(session, {
+        [denseWeights.forward]: denseForwardLayout(velocity),
+        [denseWeights.backward]: denseBackwardLayout(velocity),
+      }),
     buffers(chunk, conditions, mode) {
       const { tangents, slopes } = demand(dim, mode);
       const rows = (name: string, features: number): PlannedBuffer => ({ name, bytes: features * chunk.capacity * 4 });

@@ -1,4 +1,5 @@
-// What a browser loads for networks that do not fit into a fused kernel, and for Jᵀ·w: see engines.ts.
+// What a browser loads for networks that do not fit into a fused kernel and for Jᵀ·w (see engines.ts), for dopri5 and for probes.
 
 export { adaptiveFloats, adaptivePlan, expectedEvaluations } from "./adaptive.ts";
 export { layeredEngine } from "./layered-engine.ts";
+export { planProbes } from "./probes.ts";

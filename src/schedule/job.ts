@@ -1,4 +1,5 @@
-import type { Dispatch, PlannedBuffer, Rounds } from "../gpu/kernel.ts";
+import type { Dispatch, PlannedBuffer, Rounds, Shared } from "../gpu/kernel.ts";
+import type { Session } from "../gpu/session.ts";
 
 /** What to bring back of a chunk when it is done: to the host, or into places in a buffer that stays on the device. */
 export interface ChunkOutput {
@@ -22,6 +23,9 @@ export interface ChunkPlan {
   readonly outputs: readonly ChunkOutput[];
 }
 
+/** A job on a device; it is made again for the next device when that one is lost. */
+export type JobMaker = (session: Session) => Promise<Job>;
+
 /** One call on many particles. */
 export interface Job {
   /** The name of the call, for messages and labels. */
@@ -38,7 +42,13 @@ export interface Job {
   /** Chunks hold a multiple of this many particles, whatever `chunkSize` says, so that blocks of a reduction stay whole. Default 1. */
   readonly multiple?: number;
   /** Buffers that all chunks share, such as packed weights. */
-  readonly shared: ReadonlyMap<string, GPUBuffer>;
+  readonly shared: Shared;
+  /** Names of GPUBuffers of the caller that it reads: they are lost with their device, so it cannot go on without them. */
+  readonly reads?: readonly string[];
+  /** Its results stay on the device: they are lost with it, so it begins anew. */
+  readonly isResident?: boolean;
+  /** Throws when the call may not go on, because its flow has been disposed. */
+  check?(): void;
   /** Plans particles start … start + count − 1 with dispatches of at most `maxFlops`. */
   plan(start: number, count: number, maxFlops: number): ChunkPlan;
 }

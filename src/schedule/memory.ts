@@ -1,4 +1,4 @@
-import type { Gpu } from "../gpu/gpu.ts";
+import type { Session } from "../gpu/session.ts";
 
 interface Request {
   readonly bytes: number;
@@ -94,14 +94,14 @@ export class MemoryBudget {
   }
 }
 
-const budgets = new WeakMap<Gpu, MemoryBudget>();
+const budgets = new WeakMap<Session, MemoryBudget>();
 
 /** The budget that all calls on a Gpu share. */
-export function budgetOf(gpu: Gpu): MemoryBudget {
-  let budget = budgets.get(gpu);
+export function budgetOf(session: Session): MemoryBudget {
+  let budget = budgets.get(session);
   if (!budget) {
-    budget = new MemoryBudget(gpu.memoryBudget);
-    budgets.set(gpu, budget);
+    budget = new MemoryBudget(session.profile.memoryBudget);
+    budgets.set(session, budget);
   }
   return budget;
 }

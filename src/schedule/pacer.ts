@@ -1,8 +1,10 @@
 import { waitingSpins } from "#provider";
 import { type Arena, checked } from "../gpu/arena.ts";
-import type { Gpu } from "../gpu/gpu.ts";
 import type { Dispatch } from "../gpu/kernel.ts";
-import { type DeviceQueue, type Lane, queueOf, secondsPerSubmit, sleepUntil, type Work } from "./queue.ts";
+import type { Session } from "../gpu/session.ts";
+import { type DeviceQueue, type Lane, secondsPerSubmit, type Work } from "./queue.ts";
+import { queueOf } from "./queue-of.ts";
+import { sleepUntil } from "./sleeping-queue.ts";
 import type { Speed } from "./speed.ts";
 import { unless } from "./unless.ts";
 
@@ -17,7 +19,7 @@ export function flopsPerDispatch(speed: Speed): number {
 /** Submits the dispatches of one running call in short batches, each when the call has its turn on the device. */
 export class Pacer {
   readonly speed: Speed;
-  readonly #gpu: Gpu;
+  readonly session: Session;
   readonly #queue: DeviceQueue;
   readonly #lane: Lane = { used: 0, running: 0 };
   readonly #signal: AbortSignal | undefined;
@@ -30,10 +32,10 @@ export class Pacer {
   #fault: unknown;
 
   /** To be {@link close closed} when the call ends. */
-  constructor(gpu: Gpu, speed: Speed, signal: AbortSignal | undefined) {
-    this.#gpu = gpu;
+  constructor(session: Session, speed: Speed, signal: AbortSignal | undefined) {
+    this.session = session;
     this.speed = speed;
-    this.#queue = queueOf(gpu);
+    this.#queue = queueOf(session);
     this.#signal = signal;
     this.#stopped = new Promise<never>((_, reject) => {
       this.#stop = reject;
@@ -41,10 +43,10 @@ export class Pacer {
     this.#stopped.catch(() => undefined);
     this.#onAbort = () => this.#stop(signal?.reason);
     signal?.addEventListener("abort", this.#onAbort);
-    gpu.onLost.add(this.#onLost);
+    session.onLost.add(this.#onLost);
   }
 
-  readonly #onLost = () => this.#stop(this.#gpu.lostError());
+  readonly #onLost = () => this.#stop(this.session.lostError());
 
   /** Ends the call: what still waits for its turn is told so, and nothing is kept on the signal or the device. */
   close(): void {
@@ -53,14 +55,14 @@ export class Pacer {
     this.#stop(new Error("this call has ended"));
     this.#queue.leave(this.#lane);
     this.#signal?.removeEventListener("abort", this.#onAbort);
-    this.#gpu.onLost.delete(this.#onLost);
+    this.session.onLost.delete(this.#onLost);
   }
 
   /** Throws what has gone wrong so far: the abort, the loss of the device, a validation error. */
   check(): void {
     this.#signal?.throwIfAborted();
     if (this.#fault !== undefined) throw this.#fault;
-    this.#gpu.assertUsable();
+    this.session.assertUsable();
     if (this.#ended) throw new Error("this call has ended");
   }
 
@@ -84,14 +86,14 @@ export class Pacer {
       const batch = dispatches.slice(start, end);
       more = end < dispatches.length;
       // Others may go on while a kernel of this call is compiled.
-      await this.race(Promise.all(batch.map(({ kernel }) => this.#gpu.pipelines.compile(kernel))));
+      await this.race(Promise.all(batch.map(({ kernel }) => this.session.pipelines.compile(kernel))));
       try {
         await this.race(this.#queue.turn(this.#lane));
         this.check();
         const { pipelines, fresh } = await this.race(arena.prepare(batch));
         this.check();
-        const { device } = this.#gpu;
-        checked(this.#gpu, label, () => {
+        const { device } = this.session;
+        checked(this.session, label, () => {
           const encoder = device.createCommandEncoder({ label });
           arena.encode(encoder, batch, pipelines);
           if (!more) last?.(encoder);

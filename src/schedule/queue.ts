@@ -1,21 +1,11 @@
-import { countTurns, waitingSpins } from "#provider";
-import type { Gpu } from "../gpu/gpu.ts";
+import type { Session } from "../gpu/session.ts";
 import type { Speed } from "./speed.ts";
 
 /** No dispatch and no submit should take longer than this, so that pages stay responsive and no watchdog fires. */
 export const secondsPerSubmit = 0.05;
 
-/**
- * Work that is queued ahead of the device. Where waiting is free, one submit runs and one waits. Where it costs a core (Node),
- * more is queued and slept over: the device stays busy without anybody asking.
- */
-const secondsQueued = waitingSpins ? 4 * secondsPerSubmit : 2 * secondsPerSubmit;
-
-/** As much where several calls are at work: what is queued when one comes back from reading a result, it has to wait for. */
-const secondsShared = 2 * secondsPerSubmit;
-
-/** Turns of the event loop within which a device answers that has nothing more to do. */
-const turnsOfAnswer = 4;
+/** Work that is queued where several calls are at work: when one comes back from reading a result, it has to wait for that. */
+export const secondsShared = 2 * secondsPerSubmit;
 
 /** One running call, as the queue sees it. */
 export interface Lane {
@@ -46,96 +36,98 @@ interface Waiting {
 }
 
 /**
- * The turns of all running calls on one device. At most {@link secondsQueued} of work is in flight; the next submit is that of the
+ * The turns of all running calls on one device. While one submit runs, one waits; the next one is that of the
  * call which has had the least device time (start-time fair queueing; Goyal, Vin & Cheng 1996), so a page can train and sample at
  * once and neither starves. It also measures the speed of what runs.
  */
 export class DeviceQueue {
-  readonly #gpu: Gpu;
-  readonly #device: GPUDevice;
-  readonly #inFlight = new Set<Work>();
-  readonly #waiting: Waiting[] = [];
+  protected readonly device: GPUDevice;
+  protected readonly inFlight = new Set<Work>();
   /** Those at work: each has asked for a turn and has not left. */
-  readonly #lanes = new Set<Lane>();
+  protected readonly lanes = new Set<Lane>();
+  /** When all that is in flight should be done. */
+  protected expectedDone = 0;
+  readonly #session: Session;
+  readonly #waiting: Waiting[] = [];
   /** The lane that has the turn and has not submitted yet. */
   #turn: Lane | undefined;
   /** Device time of the lane that was served last, or of one before it that had had more. */
   #served = 0;
   /** When what is in flight began to run. */
   #busySince = 0;
-  #expectedDone = 0;
-  #syncing: Promise<void> | undefined;
 
-  constructor(gpu: Gpu) {
-    this.#gpu = gpu;
-    this.#device = gpu.device;
+  constructor(session: Session) {
+    this.#session = session;
+    this.device = session.device;
   }
 
   /** Resolves when the lane may submit once; it then calls {@link submitted}, or {@link leave}. */
   turn(lane: Lane): Promise<void> {
-    const makesUp = this.#lanes.has(lane) ? secondsShared : 0;
+    const makesUp = this.lanes.has(lane) ? secondsShared : 0;
     if (lane.running === 0) lane.used = Math.max(lane.used, this.#served - makesUp);
-    this.#lanes.add(lane);
+    this.lanes.add(lane);
     return new Promise((grant) => {
       this.#waiting.push({ lane, grant });
-      this.#serve();
+      this.serve();
     });
   }
 
   /** Gives up the lane's turn or its place in the line. */
   leave(lane: Lane): void {
-    this.#lanes.delete(lane);
+    this.lanes.delete(lane);
     const place = this.#waiting.findIndex((waiting) => waiting.lane === lane);
     if (place >= 0) this.#waiting.splice(place, 1);
     if (this.#turn === lane) this.#turn = undefined;
-    this.#serve();
+    this.serve();
   }
 
   /** Notes what the lane that has the turn has just submitted. */
   submitted(lane: Lane, flops: number, speed: Speed, fresh: boolean): Work {
     const now = performance.now();
-    if (this.#inFlight.size === 0) this.#busySince = now;
+    if (this.inFlight.size === 0) this.#busySince = now;
     const seconds = flops / speed.flops;
-    this.#expectedDone = Math.max(now, this.#expectedDone) + 1000 * seconds;
-    const work = { lane, flops, speed, fresh, expectedDone: this.#expectedDone };
+    this.expectedDone = Math.max(now, this.expectedDone) + 1000 * seconds;
+    const work = { lane, flops, speed, fresh, expectedDone: this.expectedDone };
     lane.used += seconds;
     lane.running++;
     this.#turn = undefined;
-    const tracked: Work = waitingSpins ? work : { ...work, done: this.#follow(() => tracked) };
-    this.#inFlight.add(tracked);
-    this.#serve();
+    const tracked = this.track(work);
+    this.inFlight.add(tracked);
+    this.serve();
+    return tracked;
+  }
+
+  /** Sees to it that the end of a submit is heard of. */
+  protected track(work: Work): Work {
+    const tracked: Work = { ...work, done: this.#follow(() => tracked) };
     return tracked;
   }
 
   /** Waits for the end of a submit. */
-  async finished(work: Work): Promise<void> {
-    if (work.done) return work.done;
-    while (this.#inFlight.has(work)) await this.#sync();
+  finished(work: Work): Promise<void> {
+    return work.done ?? Promise.resolve();
+  }
+
+  /** Waits for an answer that the device gives when a submit has ended, such as the copy at its end. */
+  answer<T>(_work: Work, ask: () => Promise<T>): Promise<T> {
+    return ask();
   }
 
   async #follow(work: () => Work): Promise<void> {
     // a lost device ends its work too
-    const ended = await this.#device.queue.onSubmittedWorkDone().then(
+    const ended = await this.device.queue.onSubmittedWorkDone().then(
       () => true,
       () => false,
     );
-    if (ended) this.#measure([work()]);
-    this.#busySince = performance.now();
-    this.#end(work());
+    this.ended([work()], ended);
+    this.serve();
   }
 
-  #end(work: Work): void {
-    if (!this.#inFlight.delete(work)) return;
-    work.lane.running--;
-    this.#serve();
-  }
-
-  #serve(): void {
+  protected serve(): void {
     if (this.#turn || this.#waiting.length === 0) return;
     const next = this.#waiting.reduce((a, b) => (b.lane.used < a.lane.used ? b : a));
-    if (!this.#hasRoom() || this.#isAhead(next.lane)) {
-      // elsewhere every submit tells its end by itself
-      if (waitingSpins) this.#sync();
+    if (!this.hasRoom() || this.#isAhead(next.lane)) {
+      this.hold();
       return;
     }
     this.#waiting.splice(this.#waiting.indexOf(next), 1);
@@ -146,78 +138,34 @@ export class DeviceQueue {
 
   /** Whether a lane that is at work has had so much less that it is worth waiting until it asks, while the device is busy. */
   #isAhead(lane: Lane): boolean {
-    for (const { lane: other } of this.#inFlight)
-      if (other.used + secondsPerSubmit < lane.used && this.#queued() > secondsPerSubmit / 10) return true;
+    for (const { lane: other } of this.inFlight)
+      if (other.used + secondsPerSubmit < lane.used && this.queued() > secondsPerSubmit / 10) return true;
     return false;
   }
 
-  #queued(): number {
+  protected queued(): number {
     let seconds = 0;
-    for (const { flops, speed } of this.#inFlight) seconds += flops / speed.flops;
+    for (const { flops, speed } of this.inFlight) seconds += flops / speed.flops;
     return seconds;
   }
 
-  #hasRoom(): boolean {
-    if (waitingSpins) return this.#queued() < (this.#lanes.size > 1 ? secondsShared : secondsQueued);
-    return this.#inFlight.size < 2 || this.#queued() < secondsQueued - secondsPerSubmit;
+  /** Whether the device can be given more. */
+  protected hasRoom(): boolean {
+    return this.inFlight.size < 2 || this.queued() < secondsShared - secondsPerSubmit;
   }
 
-  /** Sleeps over all that is in flight, then asks for its end: one for all who wait. */
-  #sync(): Promise<void> {
-    this.#syncing ??= this.#sleepAndAsk().finally(() => {
-      this.#syncing = undefined;
-      this.#serve();
-    });
-    return this.#syncing;
-  }
+  /** Somebody waits although nothing can be submitted now: what is in flight is to be heard of, and every submit tells its end. */
+  protected hold(): void {}
 
-  async #sleepAndAsk(): Promise<void> {
-    if (this.#inFlight.size === 0) return;
-    const slept = await this.#sleepUntil(this.#expectedDone);
-    const works = [...this.#inFlight];
-    const turns = countTurns();
-    const ended = await this.#device.queue.onSubmittedWorkDone().then(
-      () => true,
-      () => false,
-    );
-    const waited = turns();
-    this.#ended(works, slept ? waited : Infinity, ended);
-  }
-
-  /** Waits for an answer that the device gives when a submit has ended, such as the copy at its end, and notes that it has. */
-  async answer<T>(work: Work, ask: () => Promise<T>): Promise<T> {
-    if (work.done) return ask();
-    const slept = await this.#sleepUntil(work.expectedDone);
-    const turns = countTurns();
-    let waited = Infinity;
-    const answer = await ask().finally(() => {
-      waited = turns();
-    });
-    const works = [...this.#inFlight];
-    this.#ended(works.slice(0, works.indexOf(work) + 1), slept ? waited : Infinity, true);
-    this.#serve();
-    return answer;
-  }
-
-  /** Sleeps for most of the time until then, if it can be told from what has been measured. True when it slept. */
-  async #sleepUntil(then: number): Promise<boolean> {
-    for (const { speed } of this.#inFlight) if (!speed.isMeasured) return false;
-    return sleepUntil(then);
-  }
-
-  /**
-   * Takes the submits out that have ended; `waited` is for how many turns of the event loop they were waited for after a sleep. Not
-   * for how long: a turn that copies a chunk takes milliseconds, and would pass for a device that is still at work.
-   */
-  #ended(works: readonly Work[], waited: number, isMeasurable: boolean): void {
-    // Done before it was asked for: it slept too long, and its own sleep is all that could be measured.
-    if (waited <= turnsOfAnswer) for (const speed of speedsOf(works)) speed.flops *= 1.25;
-    else if (isMeasurable) this.#measure(works);
+  /** Takes the submits out that have ended just now; `isMeasurable` when their end was noticed when it came. */
+  protected ended(works: readonly Work[], isMeasurable: boolean): void {
+    // on a lost device everything ends at once
+    if (isMeasurable && !this.#session.isLost) this.#measure(works);
     for (const work of works) {
-      if (this.#inFlight.delete(work)) work.lane.running--;
+      if (this.inFlight.delete(work)) work.lane.running--;
     }
     this.#busySince = performance.now();
-    this.#expectedDone = this.#busySince + 1000 * this.#queued();
+    this.expectedDone = this.#busySince + 1000 * this.queued();
   }
 
   /** Takes note of work that has just ended and ran since `busySince`. */
@@ -232,30 +180,9 @@ export class DeviceQueue {
       // a guess may be far off, what was measured changes little by little
       speed.flops *= speed.isMeasured ? Math.min(4, Math.max(0.5, change)) ** 0.5 : Math.min(32, Math.max(0.1, change));
       speed.isMeasured = true;
-      this.#gpu.speed = speed.flops;
+      this.#session.profile.speed = speed.flops;
     }
   }
 }
 
-const speedsOf = (works: readonly Work[]) => new Set(works.map(({ speed }) => speed));
-
-/** Sleeps for most of the time until then. True when it slept. */
-export async function sleepUntil(then: number): Promise<boolean> {
-  const milliseconds = then - performance.now();
-  // timers are no finer than that
-  if (milliseconds < 4) return false;
-  await new Promise<void>((resolve) => setTimeout(resolve, 0.85 * milliseconds));
-  return true;
-}
-
-const queues = new WeakMap<GPUDevice, DeviceQueue>();
-
-/** The queue that all calls on a device share. */
-export function queueOf(gpu: Gpu): DeviceQueue {
-  let queue = queues.get(gpu.device);
-  if (!queue) {
-    queue = new DeviceQueue(gpu);
-    queues.set(gpu.device, queue);
-  }
-  return queue;
-}
+export const speedsOf = (works: readonly Work[]) => new Set(works.map(({ speed }) => speed));

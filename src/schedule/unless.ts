@@ -23,3 +23,20 @@ export function unless<T>(stopped: Promise<never>, promise: Promise<T>): Promise
     promise.then(resolve, reject);
   });
 }
+
+/** `promise`, or the signal's reason where that comes first. */
+export async function unlessAborted<T>(signal: AbortSignal | undefined, promise: Promise<T>): Promise<T> {
+  signal?.throwIfAborted();
+  if (!signal) return promise;
+  promise.catch(() => undefined);
+  let onAbort = () => {};
+  const aborted = new Promise<never>((_, reject) => {
+    onAbort = () => reject(signal.reason);
+  });
+  signal.addEventListener("abort", onAbort);
+  try {
+    return await Promise.race([promise, aborted]);
+  } finally {
+    signal.removeEventListener("abort", onAbort);
+  }
+}

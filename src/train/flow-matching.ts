@@ -21,7 +21,7 @@ export function runFlowMatching(
   options: FlowMatchingOptions,
   plan: FlowMatchingPlan,
 ): AsyncGenerator<TrainingStep, undefined> {
-  return trainingLoop(flow, options, plan, flowMatchingTask(flow, data, options, plan));
+  return trainingLoop(flow, options, plan, () => flowMatchingTask(flow, data, options, plan));
 }
 
 function flowMatchingTask(
@@ -61,7 +61,7 @@ function flowMatchingTask(
     const own = drawn.labels && { labels: drawn.labels };
     const given = { starts, ends, times, ...own, ...(table && { path: coefficientsAt(table, times) }) };
     for (const [name, values] of Object.entries(given))
-      flow.gpu.device.queue.writeBuffer(arena.buffer(name), 0, values as Float32Array<ArrayBuffer>);
+      arena.session.device.queue.writeBuffer(arena.buffer(name), 0, values as Float32Array<ArrayBuffer>);
     const names = { starts: "starts", ends: "ends", times: "times", path: table && "path" };
     const condition = planConditionRows({
       capacity,
@@ -89,7 +89,7 @@ function flowMatchingTask(
     }),
     fingerprint: () => fingerprint(flow, data, options, plan, { training: "trainFlowMatching", path: table }),
     validator: (validation) =>
-      flowMatchingValidator(flow, validation, options, plan, (...own) => flowMatchingTask(flow, ...own)),
+      flowMatchingValidator(validation, options, plan, (...own) => flowMatchingTask(flow, ...own)),
     backward,
     capacity,
     buffers: [

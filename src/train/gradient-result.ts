@@ -2,6 +2,7 @@ import type { Flow } from "../flow/flow.ts";
 import type { Arena } from "../gpu/arena.ts";
 import type { Dispatch } from "../gpu/kernel.ts";
 import { readBack } from "../gpu/read.ts";
+import type { Session } from "../gpu/session.ts";
 import { Pacer } from "../schedule/pacer.ts";
 import { type Speed, speedOf } from "../schedule/speed.ts";
 import type { MlpVelocity } from "../velocity/mlp.ts";
@@ -9,8 +10,8 @@ import { parameterCount } from "../velocity/mlp.ts";
 import { unflatten } from "../velocity/parameters.ts";
 
 /** The speed at which a kind of training runs on a network. */
-export function trainingSpeed(flow: Flow, what: string, velocity: MlpVelocity): Speed {
-  return speedOf(flow.gpu, `${what} ${velocity.dim} ${velocity.hidden}`);
+export function trainingSpeed(session: Session, what: string, velocity: MlpVelocity): Speed {
+  return speedOf(session, `${what} ${velocity.dim} ${velocity.hidden}`);
 }
 
 /** Runs the dispatches that leave "gradient" and "loss" in the arena, and brings both back. */
@@ -21,12 +22,12 @@ export async function gradientResult(
   arena: Arena,
   dispatches: readonly Dispatch[],
 ): Promise<{ loss: number; gradients: Record<string, Float32Array> }> {
-  const { gpu } = flow;
-  const pacer = new Pacer(gpu, trainingSpeed(flow, what, velocity), undefined);
+  const { session } = arena;
+  const pacer = new Pacer(session, trainingSpeed(session, what, velocity), undefined);
   try {
     await pacer.submit(arena, what, dispatches);
-    const gradient = new Float32Array(await readBack(gpu, arena.buffer("gradient"), parameterCount(velocity) * 4));
-    const [loss = Number.NaN] = new Float32Array(await readBack(gpu, arena.buffer("loss"), 4));
+    const gradient = new Float32Array(await readBack(session, arena.buffer("gradient"), parameterCount(velocity) * 4));
+    const [loss = Number.NaN] = new Float32Array(await readBack(session, arena.buffer("loss"), 4));
     await pacer.drain();
     return { loss, gradients: unflatten(flow.parameters.tensors, gradient) };
   } finally {

@@ -7,7 +7,9 @@ import type { Dispatch } from "../gpu/kernel.ts";
 import { planConditionRows } from "../kernels/stages.ts";
 import { checkKeys, show } from "../options.ts";
 import { checkPath, coefficients, type Path, type PathName } from "../path/paths.ts";
+import { onDevice } from "../schedule/loss.ts";
 import { flopsPerDispatch } from "../schedule/pacer.ts";
+
 import { conditionInputs, parameterCount, timeInputs } from "../velocity/mlp.ts";
 import { backwardOf } from "./backward.ts";
 import { allocateAll, gradientBuffers, planPackings, residualBuffers } from "./buffers.ts";
@@ -53,56 +55,61 @@ export async function givenBatchGradients(
   const conditions = checkConditions(what, batch, count, velocity);
   const path = batch.path === undefined ? undefined : coefficients(what, checkPath(what, batch.path), batch.t);
 
-  const { gpu } = flow;
   const capacity = Math.ceil(count / particleMultiple) * particleMultiple;
   const parameters = parameterCount(velocity);
   const backward = backwardOf(flow, velocity);
-  const arena = new Arena(gpu);
-  try {
-    arena.lend("parameters", await flow.parameters.buffer());
-    await allocateAll(arena, [
-      ...gradientBuffers(backward, velocity, capacity),
-      ...residualBuffers(velocity, capacity),
-      { name: "starts", bytes: batch.x0.byteLength, data: batch.x0 },
-      { name: "ends", bytes: batch.x1.byteLength, data: batch.x1 },
-      { name: "times", bytes: batch.t.byteLength, data: batch.t },
-      ...(conditions.labels ? [{ name: "labels", bytes: conditions.labels.byteLength, data: conditions.labels }] : []),
-      ...(conditions.context
-        ? [{ name: "context", bytes: conditions.context.byteLength, data: conditions.context }]
-        : []),
-      ...(path ? [{ name: "path", bytes: path.byteLength, data: path }] : []),
-      { name: "loss", bytes: 4 },
-    ]);
-    const dispatches: Dispatch[] = [
-      ...planPackings(backward),
-      planGivenBatch({
-        velocity,
-        capacity,
-        count,
-        names: { starts: "starts", ends: "ends", times: "times", path: path && "path" },
-      }),
-    ];
-    if (conditionInputs(velocity) > 0) {
-      dispatches.push(
-        planConditionRows({
+  return onDevice(flow.gpu, what, async (session) => {
+    const flat = await flow.parameters.borrow(session);
+    const arena = new Arena(session);
+    try {
+      arena.lend("parameters", flat.buffer);
+      await allocateAll(arena, [
+        ...gradientBuffers(backward, velocity, capacity),
+        ...residualBuffers(velocity, capacity),
+        { name: "starts", bytes: batch.x0.byteLength, data: batch.x0 },
+        { name: "ends", bytes: batch.x1.byteLength, data: batch.x1 },
+        { name: "times", bytes: batch.t.byteLength, data: batch.t },
+        ...(conditions.labels
+          ? [{ name: "labels", bytes: conditions.labels.byteLength, data: conditions.labels }]
+          : []),
+        ...(conditions.context
+          ? [{ name: "context", bytes: conditions.context.byteLength, data: conditions.context }]
+          : []),
+        ...(path ? [{ name: "path", bytes: path.byteLength, data: path }] : []),
+        { name: "loss", bytes: 4 },
+      ]);
+      const dispatches: Dispatch[] = [
+        ...planPackings(backward),
+        planGivenBatch({
+          velocity,
           capacity,
           count,
-          row: dim + timeInputs(velocity),
-          classes: velocity.classes,
-          context: velocity.context,
-          input: "h0",
-          labels: conditions.labels && "labels",
-          contextRows: conditions.context && "context",
+          names: { starts: "starts", ends: "ends", times: "times", path: path && "path" },
         }),
+      ];
+      if (conditionInputs(velocity) > 0) {
+        dispatches.push(
+          planConditionRows({
+            capacity,
+            count,
+            row: dim + timeInputs(velocity),
+            classes: velocity.classes,
+            context: velocity.context,
+            input: "h0",
+            labels: conditions.labels && "labels",
+            contextRows: conditions.context && "context",
+          }),
+        );
+      }
+      dispatches.push(
+        ...backward.residual({ capacity, count, maxFlops: flopsPerDispatch(trainingSpeed(session, what, velocity)) }),
+        planReduceGradient({ count: parameters, segments: backward.copies(capacity), norm: false }),
+        planSum({ count: capacity, scale: 1 / (count * dim), add: false, from: "squares", to: "loss" }),
       );
+      return await gradientResult(flow, velocity, what, arena, dispatches);
+    } finally {
+      arena.release();
+      flat.release();
     }
-    dispatches.push(
-      ...backward.residual({ capacity, count, maxFlops: flopsPerDispatch(trainingSpeed(flow, what, velocity)) }),
-      planReduceGradient({ count: parameters, segments: backward.copies(capacity), norm: false }),
-      planSum({ count: capacity, scale: 1 / (count * dim), add: false, from: "squares", to: "loss" }),
-    );
-    return await gradientResult(flow, velocity, what, arena, dispatches);
-  } finally {
-    arena.release();
-  }
+  });
 }

@@ -1,15 +1,19 @@
 import { invalid } from "../errors.ts";
 import type { Flow } from "../flow/flow.ts";
 import { checkAllFinite, checkConditions, particleCount } from "../flow/options.ts";
-import { featureMajor, logScale, particleMultiple } from "../flow/trajectory.ts";
+import { logScale, particleMultiple } from "../flow/trajectory.ts";
 import { Arena } from "../gpu/arena.ts";
 import type { Dispatch } from "../gpu/kernel.ts";
 import { planDrawRows } from "../kernels/likelihood-training.ts";
-import { drawProbes, importParticles } from "../kernels/particles.ts";
+import { importParticles } from "../kernels/particles.ts";
+import { drawProbes } from "../kernels/probes.ts";
 import { type Chunk, type Conditions, names } from "../ode/engine.ts";
+import { featureMajor } from "../ode/probes.ts";
 import { checkKeys } from "../options.ts";
 import { seedKey, streams } from "../random/philox.ts";
+import { onDevice } from "../schedule/loss.ts";
 import { flopsPerDispatch } from "../schedule/pacer.ts";
+
 import { type MlpVelocity, parameterCount } from "../velocity/mlp.ts";
 import { backwardOf } from "./backward.ts";
 import { allocateAll, gradientBuffers, mergeBuffers, planPackings } from "./buffers.ts";
@@ -54,9 +58,18 @@ async function workOf(
   };
 }
 
-/** Has the engine pack the weights for its own kernels where they have changed; what the arena has of that name is packed already. */
-async function lendShared({ engine }: LikelihoodWork, arena: Arena): Promise<void> {
-  for (const [name, buffer] of await engine.shared()) if (!arena.has(name)) arena.lend(name, buffer);
+/**
+ * Has the engine pack the weights for its own kernels where they have changed, and lends them to the arena; what it has of that name
+ * from elsewhere is packed already. They stay as they are until the weights change, which is the caller's to do.
+ */
+async function lendShared({ engine }: LikelihoodWork, arena: Arena, lent: Set<string>): Promise<void> {
+  const shared = await engine.shared(arena.session);
+  for (const [name, buffer] of shared.buffers) {
+    if (arena.has(name) && (!lent.has(name) || arena.buffer(name) === buffer)) continue;
+    lent.add(name);
+    arena.lend(name, buffer);
+  }
+  shared.release();
 }
 
 /** The probes of samples `first`, `first + 1`, …, unless they are given or not needed. */
@@ -94,7 +107,7 @@ export async function* runMaximumLikelihood(
     );
   const solve = likelihoodSolve(likelihoodTraining, options, velocity.dim, batchSize);
   const work = await workOf(flow, velocity, solve, conditions);
-  return yield* trainingLoop(flow, options, plan, likelihoodTask(flow, data, options, plan, work));
+  return yield* trainingLoop(flow, options, plan, () => likelihoodTask(flow, data, options, plan, work));
 }
 
 function likelihoodTask(
@@ -109,12 +122,8 @@ function likelihoodTask(
   const { dim } = velocity;
   const { backward } = work;
   const capacity = capacityOf(batchSize);
-  const chunk: Chunk = {
-    start: 0,
-    count: batchSize,
-    capacity,
-    maxFlops: flopsPerDispatch(trainingSpeed(flow, likelihoodTraining, velocity)),
-  };
+  const chunk: Chunk = { start: 0, count: batchSize, capacity, maxFlops: Number.POSITIVE_INFINITY };
+  const lent = new Set<string>();
   const { mean, scale } = affineRows(flow);
   const affine = Float32Array.of(...mean, ...scale);
   return {
@@ -141,7 +150,7 @@ function likelihoodTask(
       ...(context ? [{ name: "all context", bytes: context.byteLength, data: context }] : []),
     ]),
     async batch(step, arena) {
-      await lendShared(work, arena);
+      await lendShared(work, arena, lent);
       const first = step * batchSize;
       return [
         planDrawRows({
@@ -188,46 +197,50 @@ export async function givenLikelihoodGradients(
   const solve = likelihoodSolve(what, options, dim, count);
   const work = await workOf(flow, velocity, solve, checkConditions(what, options, count, velocity));
   const { vectors } = solve.divergence;
-  const { gpu } = flow;
   const { backward } = work;
   const key = seedKey(options.seed ?? 0);
   const parameters = parameterCount(velocity);
   const capacity = capacityOf(count);
-  const chunk: Chunk = { start: 0, count, capacity, maxFlops: flopsPerDispatch(trainingSpeed(flow, what, velocity)) };
   const { mean, scale } = affineRows(flow);
   const affine = Float32Array.of(...mean, ...scale);
-  const arena = new Arena(gpu);
-  try {
-    arena.lend("parameters", await flow.parameters.buffer());
-    await allocateAll(
-      arena,
-      mergeBuffers([
-        ...likelihoodBuffers(work, chunk),
-        ...gradientBuffers(backward, velocity, capacity, likelihoodTangents(work)),
-        { name: "rows", bytes: x.byteLength, data: x },
-        { name: "affine", bytes: affine.byteLength, data: affine },
-        { name: "loss", bytes: 4, data: Float32Array.of(0) },
-        ...(vectors
-          ? [
-              {
-                name: names.probes,
-                bytes: vectors.byteLength,
-                data: featureMajor(vectors, count, dim, vectors.length / (count * dim), chunk),
-              },
-            ]
-          : []),
-      ]),
-    );
-    await lendShared(work, arena);
-    return await gradientResult(flow, velocity, what, arena, [
-      ...planPackings(backward),
-      importParticles({ count, capacity, dim, rows: "rows", state: names.state, affine: "affine" }),
-      ...drawnProbes(work, capacity, 0, key),
-      ...planLikelihoodGradient(work, chunk),
-      ...planPenaltySum(work, chunk),
-      planReduceGradient({ count: parameters, segments: backward.copies(capacity), norm: false }),
-    ]);
-  } finally {
-    arena.release();
-  }
+  return onDevice(flow.gpu, what, async (session) => {
+    const maxFlops = flopsPerDispatch(trainingSpeed(session, what, velocity));
+    const chunk: Chunk = { start: 0, count, capacity, maxFlops };
+    const flat = await flow.parameters.borrow(session);
+    const arena = new Arena(session);
+    try {
+      arena.lend("parameters", flat.buffer);
+      await allocateAll(
+        arena,
+        mergeBuffers([
+          ...likelihoodBuffers(work, chunk),
+          ...gradientBuffers(backward, velocity, capacity, likelihoodTangents(work)),
+          { name: "rows", bytes: x.byteLength, data: x },
+          { name: "affine", bytes: affine.byteLength, data: affine },
+          { name: "loss", bytes: 4, data: Float32Array.of(0) },
+          ...(vectors
+            ? [
+                {
+                  name: names.probes,
+                  bytes: vectors.byteLength,
+                  data: featureMajor(vectors, count, dim, vectors.length / (count * dim), chunk),
+                },
+              ]
+            : []),
+        ]),
+      );
+      await lendShared(work, arena, new Set());
+      return await gradientResult(flow, velocity, what, arena, [
+        ...planPackings(backward),
+        importParticles({ count, capacity, dim, rows: "rows", state: names.state, affine: "affine" }),
+        ...drawnProbes(work, capacity, 0, key),
+        ...planLikelihoodGradient(work, chunk),
+        ...planPenaltySum(work, chunk),
+        planReduceGradient({ count: parameters, segments: backward.copies(capacity), norm: false }),
+      ]);
+    } finally {
+      arena.release();
+      flat.release();
+    }
+  });
 }

@@ -1,19 +1,14 @@
-import { PushforwardError } from "../errors.ts";
 import type { Flow } from "../flow/flow.ts";
-import { Arena } from "../gpu/arena.ts";
+import type { Arena } from "../gpu/arena.ts";
 import type { Dispatch, PlannedBuffer } from "../gpu/kernel.ts";
-import { mapCopy } from "../gpu/read.ts";
-import { budgetOf } from "../schedule/memory.ts";
-import { flopsPerDispatch, Pacer } from "../schedule/pacer.ts";
-import { parameterCount } from "../velocity/mlp.ts";
-import { unflatten } from "../velocity/parameters.ts";
+import type { Session } from "../gpu/session.ts";
+import { isLoss, lostTooOften, mostLosses } from "../schedule/loss.ts";
+import { unlessAborted } from "../schedule/unless.ts";
 import type { Backward } from "./backward.ts";
-import { allocateAll, planPackings } from "./buffers.ts";
-import { normParts, planAdam, planReduceGradient, planSum } from "./dispatches.ts";
 import type { Fingerprint } from "./fingerprint.ts";
-import { trainingSpeed } from "./gradient-result.ts";
 import type { TrainingOptions, TrainingPlan } from "./options.ts";
 import { resuming } from "./resuming.ts";
+import { type Kept, trainOn } from "./train-on.ts";
 import { progressTeller } from "./training-progress.ts";
 import { checkValidation, type ValidationOptions, type Validator } from "./validation.ts";
 
@@ -57,150 +52,56 @@ export interface TrainingTask {
 }
 
 /**
- * Runs a training: batch, gradient, Adam, moving average, step after step on the device; only the logged losses come back.
- * The flow holds the trained weights when the iterator ends or is closed early; with `ema`, their moving average.
+ * Runs a training on the flow's device, and on the next one when that is lost: from the last state that the host has, over the same
+ * steps to the same bits, of which nothing is told twice. The flow holds the trained weights when the iterator ends or is closed
+ * early; with `ema`, their moving average. `makeTask` is asked for the training's own part once for each device.
  */
 export async function* trainingLoop(
   flow: Flow,
   options: TrainingOptions,
   plan: TrainingPlan,
-  task: TrainingTask,
+  makeTask: () => TrainingTask,
 ): AsyncGenerator<TrainingStep, undefined> {
-  const { gpu, parameters } = flow;
-  const { velocity, settings, batchSize } = plan;
-  const { what, backward, capacity } = task;
-  const count = parameterCount(velocity);
-  const zeros = new Float32Array(count);
-  const clips = settings.gradientClip !== undefined;
+  const { signal } = options;
+  let task = makeTask();
+  const { what } = task;
   const validateEvery = checkValidation(what, options, plan);
-  const checkpoints = await resuming(what, flow, options, plan, () => task.fingerprint());
-  const { resumed } = checkpoints;
-  const arena = new Arena(gpu);
-  const speed = trainingSpeed(flow, what, velocity);
-  const pacer = new Pacer(gpu, speed, options.signal);
-  /** What is the same in every step, planned once and again when the device turns out faster or slower. */
-  const planMiddle = (): Dispatch[] => [
-    ...task.gradient(flopsPerDispatch(speed)),
-    planReduceGradient({ count, segments: backward.copies(capacity), norm: clips }),
-    ...(clips ? [planSum({ count: normParts(count), scale: 1, add: false, from: "norm.parts", to: "norm" })] : []),
-  ];
-  let staging: GPUBuffer | undefined;
-  let giveBack: (() => void) | undefined;
-  let validator: Validator | undefined;
-  let trained = 0;
-  const meanLoss = (sum: number, steps: number, done: number): number => {
-    const loss = sum / Math.max(1, steps);
-    if (Number.isFinite(loss)) return loss;
-    throw new PushforwardError(
-      "invalid-argument",
-      `${what}: the loss is ${loss} within the ${steps} steps before step ${done}, so the weights are lost: lower the learning rate (${plan.learningRate(done - 1)}) or set gradientClip`,
-    );
+  const resumable = await resuming(what, flow, options, plan, () => task.fingerprint());
+  const kept: Kept = {
+    state: resumable.resumed,
+    isBehind: resumable.resumed !== undefined,
+    trained: 0,
+    told: 0,
+    saved: 0,
   };
-  try {
-    arena.lend("parameters", await parameters.buffer());
-    await allocateAll(arena, [
-      ...task.buffers,
-      { name: "adam.m", bytes: zeros.byteLength, data: resumed?.first ?? zeros },
-      { name: "adam.v", bytes: zeros.byteLength, data: resumed?.second ?? zeros },
-      { name: "loss", bytes: 4, data: Float32Array.of(resumed?.loss ?? 0) },
-      ...(clips
-        ? [
-            { name: "norm", bytes: 4 },
-            { name: "norm.parts", bytes: normParts(count) * 4 },
-          ]
-        : []),
-      ...(settings.ema === undefined
-        ? []
-        : [{ name: "average", bytes: count * 4, data: resumed?.average ?? (await parameters.host()) }]),
-    ]);
-    staging = await gpu.buffers.acquire(4, "staging", "loss");
-    if (resumed) {
-      flow.setWeights(unflatten(parameters.tensors, resumed.weights));
-      trained = resumed.step;
+  const tellProgress = progressTeller(options.onProgress, plan.steps, plan.batchSize, kept.state?.step ?? 0);
+  for (let losses = 0, furthest = 0; ; task = makeTask()) {
+    const session: Session = await unlessAborted(signal, flow.gpu.session());
+    const steps = trainOn(session, flow, options, plan, task, { kept, resumable, validateEvery, tellProgress });
+    try {
+      for (;;) {
+        let told: TrainingStep;
+        try {
+          const { done, value } = await steps.next();
+          if (done) return;
+          told = value;
+        } catch (error) {
+          // an abort says so, also when the device is lost at the same time
+          signal?.throwIfAborted();
+          if (!(await isLoss(session, error))) throw error;
+          // a flow that was disposed meanwhile says so
+          flow.assertAlive();
+          losses = kept.trained > furthest ? 1 : losses + 1;
+          furthest = Math.max(furthest, kept.trained);
+          if (losses > mostLosses) throw lostTooOften(what, `took step ${kept.trained + 1}`, losses);
+          kept.isBehind = true;
+          break;
+        }
+        yield told;
+      }
+    } finally {
+      await steps.return(undefined);
     }
-    giveBack = budgetOf(gpu).hold(arena.bytes);
-    const packs = planPackings(backward);
-    await pacer.submit(arena, what, packs);
-
-    let planned = planMiddle();
-    let plannedAt = speed.flops;
-    validator = options.validation && task.validator(options.validation);
-    const tellProgress = progressTeller(options.onProgress, plan.steps, batchSize, trained);
-    let sinceLog = resumed?.sinceLog ?? 0;
-    let timed = 0;
-    let logged = performance.now();
-    for (let step = trained; step < plan.steps; step++) {
-      if (speed.flops > 2 * plannedAt || speed.flops < plannedAt / 2) {
-        planned = planMiddle();
-        plannedAt = speed.flops;
-      }
-      // throws when the flow has been disposed meanwhile: its buffer may be another call's by now
-      await parameters.buffer();
-      const learningRate = plan.learningRate(step);
-      const done = step + 1;
-      const validates = validator && (done % validateEvery === 0 || done === plan.steps);
-      const logs = validates || done % plan.logEvery === 0 || done === plan.steps;
-      sinceLog++;
-      timed++;
-      const copyLoss = staging;
-      await pacer.submit(
-        arena,
-        what,
-        [
-          ...(await task.batch(step, arena)),
-          ...planned,
-          planAdam({ count, step: done, learningRate, settings }),
-          ...packs,
-        ],
-        logs
-          ? (encoder) => {
-              encoder.copyBufferToBuffer(arena.buffer("loss"), 0, copyLoss, 0, 4);
-              encoder.clearBuffer(arena.buffer("loss"), 0, 4);
-            }
-          : undefined,
-      );
-      trained = done;
-      parameters.changed();
-      let told: TrainingStep | undefined;
-      if (logs) {
-        const [sum = Number.NaN] = new Float32Array(await pacer.last(() => mapCopy(gpu, copyLoss, 4)));
-        pacer.check();
-        const loss = meanLoss(sum, sinceLog, done);
-        const samplesPerSecond = (timed * batchSize) / Math.max(1e-9, (performance.now() - logged) / 1000);
-        told = { step: done, loss, learningRate, samplesPerSecond, ...task.figures?.() };
-        sinceLog = 0;
-        timed = 0;
-      }
-      tellProgress(done);
-      if (told && validator && validates) {
-        const weights = arena.buffer(settings.ema === undefined ? "parameters" : "average");
-        told.validationLoss = await validator.loss(weights, pacer);
-        pacer.check();
-      }
-      if (checkpoints.isDue(done)) {
-        const steps = sinceLog;
-        await checkpoints.keep(arena, pacer, done, steps, (sum) => meanLoss(sum, steps, done));
-        pacer.check();
-      }
-      if (!told) continue;
-      yield told;
-      logged = performance.now();
-    }
-    await pacer.drain();
-  } finally {
-    // Also after an early break or an abort: the flow keeps what was learned.
-    const kept = await parameters.buffer().catch(() => undefined);
-    if (settings.ema !== undefined && trained > 0 && kept && !gpu.isLost) {
-      const encoder = gpu.device.createCommandEncoder();
-      encoder.copyBufferToBuffer(arena.buffer("average"), 0, kept, 0, count * 4);
-      gpu.device.queue.submit([encoder.finish()]);
-      parameters.changed();
-    }
-    pacer.close();
-    giveBack?.();
-    validator?.release();
-    arena.release();
-    if (staging) gpu.buffers.release(staging);
   }
 }
 

@@ -14,8 +14,10 @@ export interface Resuming {
   readonly resumed: TrainingState | undefined;
   /** Whether a checkpoint follows this step, counted from 1. */
   isDue(step: number): boolean;
-  /** Reads the state after `step` steps and hands it over; `check` sees the sum of `sinceLog` losses before. */
-  keep(arena: Arena, pacer: Pacer, step: number, sinceLog: number, check: (sum: number) => void): Promise<void>;
+  /** Reads the state after `step` steps, `sinceLog` of them after the last log. */
+  read(arena: Arena, pacer: Pacer, step: number, sinceLog: number): Promise<TrainingState>;
+  /** Hands a state over. */
+  save(state: TrainingState): Promise<void>;
 }
 
 /** Checks `checkpoint` and `resume`, and what was given to resume from. Nothing has been changed when it throws. */
@@ -39,15 +41,15 @@ export async function resuming(
   return {
     resumed: resume && (await decodeCheckpoint(what, flow, resume, plan.steps, settingsAt)),
     isDue: (step) => every > 0 && (step % every === 0 || step === plan.steps),
-    async keep(arena, pacer, step, sinceLog, check) {
+    async read(arena, pacer, step, sinceLog) {
       const names = ["loss", "parameters", "adam.m", "adam.v", ...(arena.has("average") ? ["average"] : [])];
       const bytes = names.map((_, i) => (i === 0 ? 4 : flow.parameterCount * 4));
       const [loss, weights, first, second, average] = await readTogether(what, arena, pacer, names, bytes);
       if (!loss || !weights || !first || !second) throw new Error("as many arrays come back as were asked for");
-      const sum = loss[0] ?? Number.NaN;
-      check(sum);
-      const state = { step, sinceLog, loss: sum, weights, first, second, average };
-      await checkpoint?.save(await encodeCheckpoint(flow, plan.velocity, settingsAt(step), state), step);
+      return { step, sinceLog, loss: loss[0] ?? Number.NaN, weights, first, second, average };
+    },
+    async save(state) {
+      await checkpoint?.save(await encodeCheckpoint(flow, plan.velocity, settingsAt(state.step), state), state.step);
     },
   };
 }
@@ -67,17 +69,17 @@ async function readTogether(
   names: readonly string[],
   bytes: readonly number[],
 ): Promise<Float32Array[]> {
-  const { gpu } = arena;
+  const { session } = arena;
   const staging: GPUBuffer[] = [];
   try {
-    for (const size of bytes) staging.push(await gpu.buffers.acquire(size, "staging", "checkpoint"));
+    for (const size of bytes) staging.push(await session.buffers.acquire(size, "staging", "checkpoint"));
     await pacer.submit(arena, what, [], (encoder) => {
       for (const [i, target] of staging.entries())
         encoder.copyBufferToBuffer(arena.buffer(names[i] ?? ""), 0, target, 0, bytes[i] ?? 0);
     });
-    const read = () => Promise.all(staging.map((target, i) => mapCopy(gpu, target, bytes[i] ?? 0)));
+    const read = () => Promise.all(staging.map((target, i) => mapCopy(session, target, bytes[i] ?? 0)));
     return (await pacer.last(read)).map((copy) => new Float32Array(copy));
   } finally {
-    for (const buffer of staging) gpu.buffers.release(buffer);
+    for (const buffer of staging) session.buffers.release(buffer);
   }
 }

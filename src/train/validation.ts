@@ -3,6 +3,7 @@ import { Flow } from "../flow/flow.ts";
 import { checkAllFinite, checkConditions, particleCount } from "../flow/options.ts";
 import { Arena } from "../gpu/arena.ts";
 import { mapCopy } from "../gpu/read.ts";
+import type { Session } from "../gpu/session.ts";
 import { checkInteger, checkKeys } from "../options.ts";
 import { budgetOf } from "../schedule/memory.ts";
 import { flopsPerDispatch, type Pacer } from "../schedule/pacer.ts";
@@ -61,13 +62,11 @@ const conditionsOf = ({ labels, context }: ValidationOptions) => ({
  * every label kept. Draws are counted by a key that no seed has.
  */
 export function flowMatchingValidator(
-  flow: Flow,
   o: ValidationOptions,
   options: FlowMatchingOptions,
   plan: FlowMatchingPlan,
   taskOf: (data: Float32Array, options: FlowMatchingOptions, plan: FlowMatchingPlan) => TrainingTask,
 ): Validator {
-  const { gpu } = flow;
   const { velocity, batchSize } = plan;
   const { dim } = velocity;
   const rows = o.data.length / dim;
@@ -83,23 +82,24 @@ export function flowMatchingValidator(
   let staging: GPUBuffer | undefined;
   let giveBack: (() => void) | undefined;
 
-  async function allocated(): Promise<Arena> {
+  async function allocated(session: Session): Promise<Arena> {
     if (arena) return arena;
-    arena = new Arena(gpu);
+    arena = new Arena(session);
     const outputs = ["u", "ubar"].map((name) => ({ name, bytes: dim * capacity * 4 }));
     const forward = mergeBuffers([...gradientBuffers(backward, velocity, capacity), ...task.buffers, ...outputs]);
     await allocateAll(arena, [
       ...forward.filter(({ name }) => name !== "partials" && name !== "gradient"),
       { name: "loss", bytes: 4, data: Float32Array.of(0) },
     ]);
-    giveBack = budgetOf(gpu).hold(arena.bytes);
-    staging = await gpu.buffers.acquire(4, "staging", "validation loss");
+    giveBack = budgetOf(session).hold(arena.bytes);
+    staging = await session.buffers.acquire(4, "staging", "validation loss");
     return arena;
   }
 
   return {
     async loss(weights, pacer) {
-      const own = await allocated();
+      const { session } = pacer;
+      const own = await allocated(session);
       own.lend("parameters", weights);
       const maxFlops = flopsPerDispatch(pacer.speed);
       await pacer.submit(own, what, planPackings(backward));
@@ -117,13 +117,13 @@ export function flowMatchingValidator(
         encoder.copyBufferToBuffer(own.buffer("loss"), 0, copy, 0, 4);
         encoder.clearBuffer(own.buffer("loss"), 0, 4);
       });
-      const [sum = Number.NaN] = new Float32Array(await pacer.last(() => mapCopy(gpu, copy, 4)));
+      const [sum = Number.NaN] = new Float32Array(await pacer.last(() => mapCopy(session, copy, 4)));
       return sum / batches;
     },
     release() {
       giveBack?.();
+      if (staging) arena?.session.buffers.release(staging);
       arena?.release();
-      if (staging) gpu.buffers.release(staging);
     },
   };
 }
@@ -142,12 +142,12 @@ export function likelihoodValidator(
     ...(normalization && { normalization }),
   });
   return {
-    async loss(weights) {
+    async loss(weights, { session }) {
       const { parameters } = judged;
-      const target = await parameters.buffer();
-      const encoder = gpu.device.createCommandEncoder();
+      const target = await parameters.buffer(session);
+      const encoder = session.device.createCommandEncoder();
       encoder.copyBufferToBuffer(weights, 0, target, 0, parameters.count * 4);
-      gpu.device.queue.submit([encoder.finish()]);
+      session.device.queue.submit([encoder.finish()]);
       parameters.changed();
       const { mean, nonFinite } = await judged.meanLogProb(o.data, {
         ...conditionsOf(o),

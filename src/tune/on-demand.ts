@@ -25,10 +25,10 @@ export function modeOf({ divergence, stages, freeStages }: Question): string {
 /** The tuner of a device. */
 export function makeTuner(gpu: Gpu): LoadedTuner {
   const tuner = new Tuner({
-    ...gpu.tuning,
+    ...gpu.current.profile.tuning,
     now: seconds,
     pause: (duration) => pause(1000 * duration),
-    activity: () => gpu.pipelines.requests,
+    activity: () => gpu.current.pipelines.requests,
     isUsable: () => gpu.isUsable,
   });
   const keyOf = (field: Question["field"]) => storeKey(gpu.info, JSON.stringify(field));
@@ -59,7 +59,7 @@ export function choiceOf(gpu: Gpu, question: Question, key: string, mode: string
     kernelText: (tiling) => integratorOf(tiling)({ ...shape, tiling }).code,
     trial: () =>
       new DeviceTrial(
-        gpu,
+        gpu.current,
         {
           velocity,
           stepRows: longStep(question.schedule, stages),

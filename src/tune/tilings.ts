@@ -48,7 +48,7 @@ export class Tilings {
 
   /** Whether anything but the fixed choices can come out. */
   get isActive(): boolean {
-    const { measure, store } = this.#gpu.tuning;
+    const { measure, store } = this.#gpu.current.profile.tuning;
     return measure || store !== undefined;
   }
 

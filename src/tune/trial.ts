@@ -1,10 +1,11 @@
 import type { Tiling } from "../../shaders/tiling.ts";
-import type { Gpu } from "../gpu/gpu.ts";
 import type { Dispatch } from "../gpu/kernel.ts";
+import type { Session } from "../gpu/session.ts";
 import { normals, seedKey, streams } from "../random/philox.ts";
 import { initialParameters } from "../velocity/initialisation.ts";
 import type { MlpVelocity } from "../velocity/mlp.ts";
 import { type Layout, zero } from "../velocity/parameters.ts";
+import { hold } from "./hold.ts";
 
 /** Throw-away work on which tilings are compared. */
 export interface Trial {
@@ -68,18 +69,18 @@ function repeated(values: Float32Array, length: number): Float32Array {
  * and are destroyed at the end.
  */
 export class DeviceTrial implements Trial {
-  readonly #gpu: Gpu;
+  readonly #session: Session;
   readonly #shape: TrialShape;
   readonly #now: () => number;
   readonly #buffers = new Map<string, GPUBuffer>();
   readonly #particles: number;
   #steps: number;
 
-  constructor(gpu: Gpu, shape: TrialShape, now: () => number) {
-    this.#gpu = gpu;
+  constructor(session: Session, shape: TrialShape, now: () => number) {
+    this.#session = session;
     this.#shape = shape;
     this.#now = now;
-    const wanted = (gpu.speed * wantedSeconds) / shape.flopsPerStep;
+    const wanted = (session.profile.speed * wantedSeconds) / shape.flopsPerStep;
     const floats = Object.values(shape.rows).reduce((sum, rows) => sum + rows, shape.velocity.dim);
     const most = Math.min(mostParticles, 2 ** Math.floor(Math.log2(mostBytes / (4 * floats))));
     this.#particles = Math.min(most, Math.max(1024, 2 ** Math.round(Math.log2(wanted))));
@@ -90,7 +91,7 @@ export class DeviceTrial implements Trial {
     await this.#prepare(tiling);
     const [dispatch] = this.#shape.plan(tiling, this.#particles, 0, 1);
     if (!dispatch) return;
-    await this.#gpu.pipelines.compile(dispatch.kernel);
+    await this.#session.pipelines.compile(dispatch.kernel);
     await this.#submit([{ ...dispatch, workgroups: [1] }]);
     await this.#done();
   }
@@ -98,9 +99,9 @@ export class DeviceTrial implements Trial {
   async time(tiling: Tiling): Promise<number> {
     await this.#prepare(tiling);
     const dispatches = this.#shape.plan(tiling, this.#particles, 0, this.#steps);
-    const { pipelines } = this.#gpu;
+    const { device, pipelines } = this.#session;
     for (const { kernel } of dispatches) await pipelines.compile(kernel);
-    return pipelines.hold(async () => {
+    return hold(device, pipelines, async () => {
       const start = this.#now();
       await this.#submit(dispatches);
       await this.#done();
@@ -109,7 +110,7 @@ export class DeviceTrial implements Trial {
   }
 
   async result(): Promise<Uint32Array> {
-    const { device } = this.#gpu;
+    const { device } = this.#session;
     const { state, integral } = this.#shape.names;
     const sources = [state, integral].filter((name) => this.#buffers.has(name)).map((name) => this.#buffer(name));
     const bytes = sources.reduce((sum, { size }) => sum + size, 0);
@@ -147,7 +148,7 @@ export class DeviceTrial implements Trial {
   }
 
   #done(): Promise<undefined> {
-    return this.#gpu.device.queue.onSubmittedWorkDone();
+    return this.#session.device.queue.onSubmittedWorkDone();
   }
 
   /** Makes the buffers that a tiling's kernel needs and that are not there yet. */
@@ -169,7 +170,7 @@ export class DeviceTrial implements Trial {
   }
 
   async #upload(name: string, content: Float32Array): Promise<GPUBuffer> {
-    const { device } = this.#gpu;
+    const { device } = this.#session;
     device.pushErrorScope("out-of-memory");
     const buffer = device.createBuffer({ label: `trial: ${name}`, size: Math.max(256, content.byteLength), usage });
     const scope = device.popErrorScope();
@@ -182,7 +183,7 @@ export class DeviceTrial implements Trial {
   }
 
   async #submit(dispatches: readonly Dispatch[]): Promise<void> {
-    const { device, pipelines } = this.#gpu;
+    const { device, pipelines } = this.#session;
     const compiled = await Promise.all(dispatches.map(({ kernel }) => pipelines.compile(kernel)));
     device.pushErrorScope("validation");
     let scope: Promise<GPUError | null>;
@@ -217,7 +218,7 @@ export class DeviceTrial implements Trial {
   }
 
   #bindGroup({ kernel, buffers }: Dispatch, layout: GPUBindGroupLayout): GPUBindGroup {
-    const { device } = this.#gpu;
+    const { device } = this.#session;
     let next = 0;
     const entries = kernel.bindings.map((access, binding): GPUBindGroupEntry => {
       const buffer = this.#buffer(access === "params" ? "params" : (buffers[next++] ?? ""));

@@ -1,10 +1,10 @@
 import { packKernel } from "../../shaders/pack.ts";
-import { invalid } from "../errors.ts";
+import { invalid, PushforwardError } from "../errors.ts";
 import { Arena } from "../gpu/arena.ts";
-import type { Gpu } from "../gpu/gpu.ts";
 import { gridOf } from "../gpu/grid.ts";
-import { type Dispatch, packParams, u32 } from "../gpu/kernel.ts";
+import { type Dispatch, packParams, type Shared, u32 } from "../gpu/kernel.ts";
 import { readBack } from "../gpu/read.ts";
+import type { Session } from "../gpu/session.ts";
 import { nearest } from "../options.ts";
 import { type MlpVelocity, type ParameterTensor, parameterTensors } from "./mlp.ts";
 
@@ -30,40 +30,100 @@ export function packDispatch(count: number, names: { from: string; map: string; 
   };
 }
 
+/** A packed copy of the parameters on a device. While calls use it, it keeps the version that it has. */
+interface Packed {
+  readonly buffer: GPUBuffer;
+  readonly count: number;
+  version: number;
+  users: number;
+  /** Settles when it has been filled, or could not be. */
+  filling: Promise<unknown> | undefined;
+}
+
 /**
- * The parameters of an MLP on the device: one flat f32 buffer in PyTorch's order, and packed copies for the kernels,
- * which are remade when the parameters have changed.
+ * The parameters of an MLP: one flat f32 buffer in PyTorch's order on the device, and packed copies for the kernels. Training
+ * changes the flat one in place; a packed copy that a running call uses stays as it is, and the next call has one of its own.
  */
 export class Parameters {
-  readonly gpu: Gpu;
   readonly tensors: readonly ParameterTensor[];
   readonly count: number;
-  /** Raised by every change; packed copies of an older version are remade. */
+  /** Raised by every change. */
   version = 1;
-  #flat: GPUBuffer | undefined;
   #host: Float32Array;
   #hostVersion = 1;
-  readonly #packed = new Map<string, { buffer: GPUBuffer; map: GPUBuffer; count: number; version: number }>();
+  /** The device that the buffers are on; those on a lost one are gone with it. */
+  #session: Session | undefined;
+  #flat: { readonly buffer: GPUBuffer; users: number } | undefined;
+  readonly #packed = new Map<string, Packed>();
+  readonly #maps = new Map<string, GPUBuffer>();
   #disposed = false;
 
-  constructor(gpu: Gpu, velocity: MlpVelocity, initial: Float32Array) {
-    this.gpu = gpu;
+  constructor(velocity: MlpVelocity, initial: Float32Array) {
     this.tensors = parameterTensors(velocity);
     this.count = initial.length;
     this.#host = initial;
   }
 
-  /** The flat parameters on the device, uploaded when first needed. Whoever writes to it calls {@link changed}. */
-  async buffer(): Promise<GPUBuffer> {
+  #use(session: Session): void {
     if (this.#disposed) throw invalid("this flow has been disposed: create or load it again");
+    session.assertUsable();
+    if (this.#session === session) return;
+    this.#session = session;
+    this.#flat = undefined;
+    this.#packed.clear();
+    this.#maps.clear();
+  }
+
+  /** Makes a buffer on the device and has it `put` in its place, unless another call has put one there meanwhile or it came too late. */
+  async #make(
+    session: Session,
+    bytes: number,
+    label: string,
+    isThere: () => boolean,
+    put: (buffer: GPUBuffer) => void,
+  ): Promise<void> {
+    const buffer = await session.buffers.acquire(bytes, "storage", label);
+    if (this.#disposed || this.#session !== session || isThere()) session.buffers.release(buffer);
+    else put(buffer);
+  }
+
+  /**
+   * The flat parameters on the device, uploaded when first needed. Whoever writes to it calls {@link changed}.
+   *
+   * @throws PushforwardError `device-lost` when the latest ones were on a device that was lost.
+   */
+  async buffer(session: Session): Promise<GPUBuffer> {
+    return (await this.#onDevice(session)).buffer;
+  }
+
+  /** {@link buffer} for a while: it is kept until it is released, even when the flow is disposed before. */
+  async borrow(session: Session): Promise<{ buffer: GPUBuffer; release(): void }> {
+    const flat = await this.#onDevice(session);
+    flat.users++;
+    const release = () => {
+      if (--flat.users === 0 && this.#disposed) session.buffers.release(flat.buffer);
+    };
+    return { buffer: flat.buffer, release };
+  }
+
+  async #onDevice(session: Session): Promise<{ readonly buffer: GPUBuffer; users: number }> {
+    this.#use(session);
     if (this.#flat) return this.#flat;
-    const buffer = await this.gpu.buffers.acquire(this.count * 4, "storage", "parameters");
-    if (this.#flat || this.#disposed) this.gpu.buffers.release(buffer);
-    else {
-      this.#flat = buffer;
-      this.gpu.device.queue.writeBuffer(buffer, 0, this.#host as GPUAllowSharedBufferSource);
-    }
-    return this.buffer();
+    this.#assertHost(session);
+    const isThere = () => this.#flat !== undefined;
+    await this.#make(session, this.count * 4, "parameters", isThere, (buffer) => {
+      this.#flat = { buffer, users: 0 };
+      session.device.queue.writeBuffer(buffer, 0, this.#host as GPUAllowSharedBufferSource);
+    });
+    return this.#onDevice(session);
+  }
+
+  #assertHost(session: Session | undefined): void {
+    if (this.#hostVersion === this.version) return;
+    throw new PushforwardError(
+      "device-lost",
+      `${session?.isLost ? session.whyLost() : "the GPU device was lost"} with the latest weights of this flow: load it from a file or a checkpoint, or call setWeights`,
+    );
   }
 
   /** Says that a kernel has written to {@link buffer}. */
@@ -74,72 +134,147 @@ export class Parameters {
   /** Replaces all parameters. The record must have exactly the tensors of the network. */
   set(weights: Record<string, Float32Array>): void {
     if (this.#disposed) throw invalid("this flow has been disposed: create or load it again");
-    this.#host = flatten(this.tensors, weights);
-    this.version++;
-    this.#hostVersion = this.version;
-    if (this.#flat) this.gpu.device.queue.writeBuffer(this.#flat, 0, this.#host as GPUAllowSharedBufferSource);
+    this.setFlat(flatten(this.tensors, weights));
   }
 
-  /** All parameters as a flat host array, read back when the device has newer ones. */
+  /** Replaces all parameters by finite ones in PyTorch's order, of which it keeps the array. */
+  setFlat(host: Float32Array): void {
+    this.#host = host;
+    this.version++;
+    this.#hostVersion = this.version;
+    if (this.#flat && this.#session && !this.#session.isLost)
+      this.#session.device.queue.writeBuffer(this.#flat.buffer, 0, host as GPUAllowSharedBufferSource);
+  }
+
+  /**
+   * All parameters as a flat host array, read back when the device has newer ones.
+   *
+   * @throws PushforwardError `device-lost` when these were lost with it.
+   */
   async host(): Promise<Float32Array> {
     if (this.#disposed) throw invalid("this flow has been disposed: create or load it again");
-    if (this.#hostVersion !== this.version) {
-      const version = this.version;
-      this.#host = new Float32Array(await readBack(this.gpu, await this.buffer(), this.count * 4));
-      this.#hostVersion = version;
+    const { version } = this;
+    if (this.#hostVersion !== version) {
+      const session = this.#session;
+      if (!session || session.isLost) this.#assertHost(session);
+      else {
+        const host = new Float32Array(await readBack(session, await this.buffer(session), this.count * 4));
+        if (this.#hostVersion < version) {
+          this.#host = host;
+          this.#hostVersion = version;
+        }
+        return host;
+      }
     }
     return this.#host;
   }
 
-  /** The parameters in a kernel's layout, on the device. */
-  async packed(layout: Layout): Promise<GPUBuffer> {
-    const flat = await this.buffer();
-    let entry = this.#packed.get(layout.name);
-    if (!entry) {
-      const elements = layout.source.length;
-      const count = layout.half ? elements / 2 : elements;
-      const buffer = await this.gpu.buffers.acquire(count * 4, "storage", `weights (${layout.name})`);
-      const map = await this.gpu.buffers.acquire(elements * 4, "storage", `map (${layout.name})`);
-      const raced = this.#packed.get(layout.name);
-      if (raced || this.#disposed) {
-        this.gpu.buffers.release(buffer);
-        this.gpu.buffers.release(map);
-        return this.packed(layout);
+  /**
+   * The parameters of this moment in the layouts of kernels, on the device, by the names that kernels have for them. They stay
+   * as they are until they are released.
+   */
+  async lease(session: Session, layouts: Readonly<Record<string, Layout>>): Promise<Shared> {
+    const held: { name: string; layout: Layout; packed: Packed }[] = [];
+    const release = () => {
+      for (const { layout, packed } of held.splice(0)) this.#letGo(session, layout.name, packed);
+    };
+    try {
+      for (;;) {
+        for (const [name, layout] of Object.entries(layouts))
+          held.push({ name, layout, packed: await this.#hold(session, layout) });
+        const [version = this.version, ...others] = held.map(({ packed }) => packed.version);
+        // training may have taken a step between two of them
+        if (others.every((other) => other === version)) {
+          return { version, buffers: new Map(held.map(({ name, packed }) => [name, packed.buffer])), release };
+        }
+        release();
       }
-      this.gpu.device.queue.writeBuffer(map, 0, layout.source as GPUAllowSharedBufferSource);
-      entry = { buffer, map, count, version: 0 };
-      this.#packed.set(layout.name, entry);
+    } catch (error) {
+      release();
+      throw error;
     }
-    if (entry.version !== this.version) {
-      const version = this.version;
-      const arena = new Arena(this.gpu);
-      try {
-        arena.lend("from", flat);
-        arena.lend("map", entry.map);
-        arena.lend("to", entry.buffer);
-        const dispatches = [packDispatch(entry.count, { from: "from", map: "map", to: "to" }, layout.half)];
-        const { pipelines } = await arena.prepare(dispatches);
-        const encoder = this.gpu.device.createCommandEncoder();
-        arena.encode(encoder, dispatches, pipelines);
-        this.gpu.device.queue.submit([encoder.finish()]);
-        entry.version = version;
-      } finally {
-        arena.release();
-      }
+  }
+
+  /** A packed copy of the latest parameters, with one user more. */
+  async #hold(session: Session, layout: Layout): Promise<Packed> {
+    const flat = await this.buffer(session);
+    const { name, source } = layout;
+    const known = this.#packed.get(name);
+    if (known?.filling) {
+      await known.filling;
+      return this.#hold(session, layout);
     }
-    return entry.buffer;
+    if (known?.version === this.version) {
+      known.users++;
+      return known;
+    }
+    if (!this.#maps.has(name)) {
+      const isThere = () => this.#maps.has(name);
+      await this.#make(session, source.byteLength, `map (${name})`, isThere, (map) => {
+        this.#maps.set(name, map);
+        session.device.queue.writeBuffer(map, 0, source as GPUAllowSharedBufferSource);
+      });
+      return this.#hold(session, layout);
+    }
+    if (!known || known.users > 0) {
+      const count = layout.half ? source.length / 2 : source.length;
+      const isThere = () => this.#packed.get(name) !== known;
+      await this.#make(session, count * 4, `weights (${name})`, isThere, (buffer) => {
+        this.#packed.set(name, { buffer, count, version: 0, users: 0, filling: undefined });
+      });
+      return this.#hold(session, layout);
+    }
+    known.users++;
+    const filling = this.#fill(session, flat, layout, known);
+    known.filling = filling.catch(() => undefined);
+    try {
+      await filling;
+      return known;
+    } catch (error) {
+      this.#letGo(session, name, known);
+      throw error;
+    } finally {
+      known.filling = undefined;
+    }
+  }
+
+  async #fill(session: Session, flat: GPUBuffer, { name, half }: Layout, packed: Packed): Promise<void> {
+    const arena = new Arena(session);
+    try {
+      arena.lend("from", flat);
+      arena.lend("map", this.#maps.get(name) as GPUBuffer);
+      arena.lend("to", packed.buffer);
+      const dispatches = [packDispatch(packed.count, { from: "from", map: "map", to: "to" }, half)];
+      const { pipelines } = await arena.prepare(dispatches);
+      packed.version = this.version;
+      const encoder = session.device.createCommandEncoder();
+      arena.encode(encoder, dispatches, pipelines);
+      session.device.queue.submit([encoder.finish()]);
+    } finally {
+      arena.release();
+    }
+  }
+
+  #letGo(session: Session, name: string, packed: Packed): void {
+    packed.users--;
+    if (packed.users > 0) return;
+    if (this.#disposed || this.#packed.get(name) !== packed) session.buffers.release(packed.buffer);
   }
 
   dispose(): void {
     if (this.#disposed) return;
     this.#disposed = true;
-    if (this.#flat) this.gpu.buffers.release(this.#flat);
-    for (const { buffer, map } of this.#packed.values()) {
-      this.gpu.buffers.release(buffer);
-      this.gpu.buffers.release(map);
-    }
+    const buffers = this.#session?.buffers;
+    if (this.#flat?.users === 0) buffers?.release(this.#flat.buffer);
+    for (const map of this.#maps.values()) buffers?.release(map);
+    for (const { buffer, users } of this.#packed.values()) if (users === 0) buffers?.release(buffer);
     this.#packed.clear();
   }
+}
+
+/** The parameters as they are, for a kernel that reads them in PyTorch's order. */
+export function plainLayout(count: number): Layout {
+  return { name: "parameters", source: Uint32Array.from({ length: count }, (_, i) => i) };
 }
 
 /** Flat array from a record of tensors; every mismatch is an error that names the tensor. */

@@ -4,7 +4,7 @@ import { show } from "../options.ts";
 import type { CarriedFlow } from "../spread/carried-flow.ts";
 import type { Arrays } from "../spread/parcel.ts";
 import type { RangeTask } from "../spread/range-task.ts";
-import { RangeSolver } from "./range-solver.ts";
+import { canBeUsed, RangeSolver } from "./range-solver.ts";
 import type { Outcome, RangeWorker } from "./range-worker.ts";
 
 /** A device of this thread. */
@@ -22,8 +22,8 @@ export class DeviceWorker implements RangeWorker {
     this.adapter = adapter;
     this.#solver = solver;
     this.gone = new Promise((resolve) => {
-      // a device that was opened here is opened again
-      gpu?.lost.then(() => this.#isClosed || resolve("lost its device"));
+      // a device that was opened here is opened again; others may come back by themselves
+      gpu?.lost.then(() => this.#isClosed || canBeUsed(gpu) || resolve("lost its device"));
     });
   }
 

@@ -9,6 +9,16 @@ import type { Outcome } from "./range-worker.ts";
 
 const gone: Outcome = { kind: "gone", why: "lost its device" };
 
+/** Whether a device is there, or comes back by itself. */
+export function canBeUsed(gpu: Gpu): boolean {
+  try {
+    gpu.assertUsable();
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 /** Computes ranges on a device that it was given, or on one that it opens, and opens again when that is lost. */
 export class RangeSolver {
   readonly #name: string;
@@ -34,7 +44,7 @@ export class RangeSolver {
     try {
       signal.throwIfAborted();
       // one that was lost between two ranges has cost none of them an attempt
-      if ((await this.#shelf.gpu()).isLost && !this.#shelf.renew()) return gone;
+      if (!canBeUsed(await this.#shelf.gpu()) && !this.#shelf.renew()) return gone;
       const loaded = await this.#shelf.flow(flow.hash, () => flow.parcel());
       const adapter = await this.adapter();
       const { figures, arrays } = await computeRange(loaded, task, input, signal);

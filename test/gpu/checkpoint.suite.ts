@@ -145,7 +145,7 @@ test("a training whose device was lost resumes on another one with the same bits
   const training = matching({ ema: 0.9 });
   const whole = pf.Flow.create(gpu, { velocity: plain, seed: 1 });
   const undisturbed = await run(whole, training);
-  const own = await pf.openGpu();
+  const own = await pf.openGpu({ recover: false });
   const doomed = pf.Flow.create(own, { velocity: plain, seed: 1 });
   const saved: Uint8Array[] = [];
   const lost = async () => {

@@ -53,7 +53,7 @@ test("calls between the chunks of paused streams, all within one small budget, w
     const { x0, logProb } = await flow.logProb(value.x, {
       solver,
       onProgress: () => {
-        most = Math.max(most, own.buffers.bytes);
+        most = Math.max(most, own.current.buffers.bytes);
       },
     });
     expect([x0.length, logProb.length]).toEqual([value.x.length, value.count]);
@@ -118,7 +118,7 @@ test("calls leave nothing on a signal that outlives them", async ({ gpu }) => {
   const data = uniformArray(3 * 50, -1, 1, 3);
   await all(pf.trainFlowMatching(flow, data, { steps: 2, batchSize: 64, signal }));
   expect(listeners.size).toBe(0);
-  expect(gpu.onLost.size).toBe(0);
+  expect(gpu.current.onLost.size).toBe(0);
   flow.dispose();
 });
 

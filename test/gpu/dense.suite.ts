@@ -30,7 +30,7 @@ for (const [name, tile] of Object.entries(tiles)) {
       const weights = uniformArray(4 * (bias + rowVectors), -1, 1, 1);
       const input = uniformArray(batch * inputs * capacity, -1, 1, 2);
       const slopes = uniformArray(outputs * capacity, -1, 1, 3);
-      const arena = new Arena(gpu);
+      const arena = new Arena(gpu.current);
       try {
         await arena.allocate("weights", weights.byteLength, weights);
         await arena.allocate("in", input.byteLength, input);
@@ -53,7 +53,7 @@ for (const [name, tile] of Object.entries(tiles)) {
         const encoder = gpu.device.createCommandEncoder();
         arena.encode(encoder, dispatches, pipelines);
         gpu.device.queue.submit([encoder.finish()]);
-        const got = new Float32Array(await readBack(gpu, arena.buffer("out"), batch * outputs * capacity * 4));
+        const got = new Float32Array(await readBack(gpu.current, arena.buffer("out"), batch * outputs * capacity * 4));
         const wanted = new Float64Array(got.length);
         const sums = new Float64Array(got.length);
         for (let z = 0; z < batch; z++) {
@@ -73,7 +73,7 @@ for (const [name, tile] of Object.entries(tiles)) {
         expectClose(got, wanted, { absolute: 2e-5 });
         if (epilogue === "activate and keep slope") {
           // both matrices of the batch write the slopes, so only where they agree is it known which
-          const kept = new Float32Array(await readBack(gpu, arena.buffer("slopes"), slopes.byteLength));
+          const kept = new Float32Array(await readBack(gpu.current, arena.buffer("slopes"), slopes.byteLength));
           const at = Array.from(kept.keys()).filter((i) => {
             const [a = 0, b = 0] = [sums[i], sums[outputs * capacity + i]];
             return Math.min(Math.abs(a), Math.abs(b)) > 1e-4 && a > 0 === b > 0;

@@ -17,14 +17,14 @@ async function submit(gpu: pf.Gpu, arena: Arena, dispatches: readonly Dispatch[]
 }
 
 const floats = async (gpu: pf.Gpu, arena: Arena, name: string, count: number) =>
-  new Float32Array(await readBack(gpu, arena.buffer(name), count * 4));
+  new Float32Array(await readBack(gpu.current, arena.buffer(name), count * 4));
 
 for (const [name, weightDecay, digits] of [
   ["Adam", 0, [0.9000000005, 0.8004122287, 0.7015862729, 0.6039390606]],
   ["AdamW", 0.01, [0.8990000005, 0.7985190272, 0.6989111832, 0.6005985742]],
 ] as const) {
   test(`four steps of ${name} on θ² have FIELD.md's digits`, async ({ gpu }) => {
-    const arena = new Arena(gpu);
+    const arena = new Arena(gpu.current);
     try {
       for (const buffer of ["gradient", "adam.m", "adam.v"]) await arena.allocate(buffer, 16, new Float32Array(4));
       await arena.allocate("parameters", 16, Float32Array.of(1, 0, 0, 0));
@@ -53,7 +53,7 @@ test("partial gradients are added, clipped by the norm over all tensors, and ste
   const ema = 0.99;
   // a large epsilon and a β₂ whose 1 − β₂ is far below f32's rounding of 1: both show up in the size of the step
   const options = { beta1: 0.8, beta2: 0.99999, epsilon: 0.05, weightDecay: 0.1 };
-  const arena = new Arena(gpu);
+  const arena = new Arena(gpu.current);
   try {
     const initial = uniformArray(count, -1, 1, 1);
     const theta = Float64Array.from(initial);

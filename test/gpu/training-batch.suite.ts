@@ -40,7 +40,7 @@ for (const [name, options, source] of shapes) {
 
     const fourier = velocity.time === "concat" ? 0 : velocity.time.fourier;
     const inputs = dim + Math.max(1, 2 * fourier) + velocity.classes + velocity.context;
-    const arena = new Arena(gpu);
+    const arena = new Arena(gpu.current);
     let got: Float32Array;
     let targets: Float32Array;
     try {
@@ -71,8 +71,8 @@ for (const [name, options, source] of shapes) {
       const encoder = gpu.device.createCommandEncoder();
       arena.encode(encoder, dispatches, pipelines);
       gpu.device.queue.submit([encoder.finish()]);
-      got = new Float32Array(await readBack(gpu, arena.buffer("h0"), inputs * capacity * 4));
-      targets = new Float32Array(await readBack(gpu, arena.buffer("target"), dim * capacity * 4));
+      got = new Float32Array(await readBack(gpu.current, arena.buffer("h0"), inputs * capacity * 4));
+      targets = new Float32Array(await readBack(gpu.current, arena.buffer("target"), dim * capacity * 4));
     } finally {
       arena.release();
     }

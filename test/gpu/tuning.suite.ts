@@ -89,7 +89,7 @@ for (const [what, { options, method, divergence, tilings }] of Object.entries(ca
     const sets = 1 + ("perPass" in divergence ? divergence.perPass : 0);
 
     async function run(tiling: Tiling): Promise<{ state: Float32Array; integral: Float32Array }> {
-      const arena = new Arena(gpu);
+      const arena = new Arena(gpu.current);
       try {
         if (!mlp) throw new Error("not a narrow network");
         const { source } = narrowLayout(velocity, mlp, tiling.outputs);
@@ -123,7 +123,7 @@ for (const [what, { options, method, divergence, tilings }] of Object.entries(ca
         arena.encode(encoder, dispatches, pipelines);
         gpu.device.queue.submit([encoder.finish()]);
         const read = async (name: string, floats: number) =>
-          new Float32Array(await readBack(gpu, arena.buffer(name), 4 * floats));
+          new Float32Array(await readBack(gpu.current, arena.buffer(name), 4 * floats));
         return { state: await read("state", dim * capacity), integral: await read("integral", counted * capacity) };
       } finally {
         arena.release();

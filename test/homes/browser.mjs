@@ -16,17 +16,30 @@ const flags = [
 /**
  * Starts headless Chrome. The one from npm computes on the SwiftShader beside it; an installed one, or the one that
  * PUPPETEER_EXECUTABLE_PATH names, on the adapter of its choice.
+ * @param {string[]} [moreFlags]
  * @returns {Promise<import("puppeteer-core").Browser>}
  */
-export async function startChrome() {
+export async function startChrome(moreFlags = []) {
   const { path, env } = await chromeExecutable();
   const isFromNpm = path.startsWith(root);
+  const args = [...flags, ...moreFlags];
   return puppeteer.launch({
     executablePath: path,
     env: { ...process.env, ...env },
     headless: isFromNpm ? "shell" : true,
-    args: isFromNpm ? [...flags, "--use-webgpu-adapter=swiftshader"] : flags,
+    args: isFromNpm ? [...args, "--use-webgpu-adapter=swiftshader"] : args,
     protocolTimeout: 0,
     timeout: 60_000,
   });
+}
+
+/**
+ * Closes Chrome; a GPU process that hangs must not hold the tests.
+ * @param {import("puppeteer-core").Browser} browser
+ */
+export async function endBrowser(browser) {
+  const process = browser.process();
+  const timer = setTimeout(() => process?.kill("SIGKILL"), 10_000);
+  await browser.close().catch(() => process?.kill("SIGKILL"));
+  clearTimeout(timer);
 }

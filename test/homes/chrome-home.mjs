@@ -1,5 +1,5 @@
 import { basename, dirname, join } from "node:path";
-import { startChrome } from "./browser.mjs";
+import { endBrowser, startChrome } from "./browser.mjs";
 import { serve } from "./file-server.mjs";
 import { root } from "./locations.mjs";
 
@@ -54,12 +54,4 @@ export async function runInChrome({ bundle, args, onEvent, signal }) {
     await endBrowser(browser);
     await server.close();
   }
-}
-
-/** Closes Chrome; a GPU process that hangs must not hold the tests. */
-async function endBrowser(browser) {
-  const process = browser.process();
-  const timer = setTimeout(() => process?.kill("SIGKILL"), 10_000);
-  await browser.close().catch(() => process?.kill("SIGKILL"));
-  clearTimeout(timer);
 }

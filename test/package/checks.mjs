@@ -196,7 +196,7 @@ console.log(JSON.stringify({ isOurs: error instanceof PushforwardError, code: er
       assert.ok(size <= 40_000, `the browser bundle is ${size} bytes gzipped: see what grew with esbuild's metafile`);
       assert.ok(!/\bfrom\s*"\.|\bimport\s*"/.test(text), "the browser bundle waits for another file");
       const loaded = [...text.toString().matchAll(/\bimport\s*\("\.\/([^"]*)"\)/g)].map(([, name]) => name);
-      for (const room of ["analysis", "layered", "training", "tuning"])
+      for (const room of ["analysis", "layered", "recovery", "spreading", "training", "tuning"])
         assert.ok(loaded.includes(`pushforward-${room}.min.js`), `nothing loads the file for ${room}`);
       for (const name of loaded) {
         const part = await readFile(join(dist, name), "utf8");

@@ -1,6 +1,7 @@
 import { expect, test } from "vitest";
 import type { Kernel } from "../../shaders/kernel.ts";
 import { PipelineCache } from "../../src/gpu/pipelines.ts";
+import { hold } from "../../src/tune/hold.ts";
 
 const kernel: Kernel = { label: "nothing", code: "", entryPoint: "nothing", bindings: [] };
 
@@ -28,11 +29,12 @@ function imaginaryDevice() {
 }
 
 test("while the device is held, submits wait for their pipelines, and their time does not count as the kernel's", async () => {
-  const pipelines = new PipelineCache(imaginaryDevice().device);
+  const { device } = imaginaryDevice();
+  const pipelines = new PipelineCache(device);
   (await pipelines.get(kernel)).fresh = false;
   const order: string[] = [];
   let finish = () => {};
-  const held = pipelines.hold(async () => {
+  const held = hold(device, pipelines, async () => {
     order.push("work begins");
     await new Promise<void>((resolve) => {
       finish = resolve;
@@ -52,7 +54,8 @@ test("while the device is held, submits wait for their pipelines, and their time
 });
 
 test("holds come one after the other, and one that fails lets the next in", async () => {
-  const pipelines = new PipelineCache(imaginaryDevice().device);
+  const { device } = imaginaryDevice();
+  const pipelines = new PipelineCache(device);
   let inside = 0;
   let most = 0;
   const work = async () => {
@@ -61,7 +64,7 @@ test("holds come one after the other, and one that fails lets the next in", asyn
     inside--;
     throw new Error("failed");
   };
-  const outcomes = await Promise.allSettled([1, 2, 3].map(() => pipelines.hold(work)));
+  const outcomes = await Promise.allSettled([1, 2, 3].map(() => hold(device, pipelines, work)));
   expect(outcomes.map(({ status }) => status)).toEqual(["rejected", "rejected", "rejected"]);
   expect(most).toBe(1);
   await pipelines.get(kernel);
@@ -70,7 +73,7 @@ test("holds come one after the other, and one that fails lets the next in", asyn
 test("a device that is lost while it is held keeps nobody waiting", async () => {
   const { device, lose } = imaginaryDevice();
   const pipelines = new PipelineCache(device);
-  const held = pipelines.hold(() => new Promise<never>(() => {}));
+  const held = hold(device, pipelines, () => new Promise<never>(() => {}));
   const asked = pipelines.get(kernel);
   lose();
   await expect(held).rejects.toThrow("gone");

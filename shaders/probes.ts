@@ -1,0 +1,53 @@
+import { type Kernel, oncePerShape } from "./kernel.ts";
+import { index, particle, signature } from "./particles.ts";
+import { random } from "./random.ts";
+import { wgsl } from "./wgsl.ts";
+
+/** Probes of Hutchinson's estimate. */
+export type ProbeKind = "rademacher" | "gaussian";
+
+/** Draws Z for every particle and probe into probes [K][dim][capacity]; probe k continues the draws of the particle. */
+export const drawProbesKernel = oncePerShape(({ kind }: { kind: ProbeKind }): Kernel => {
+  return {
+    label: `draw ${kind} probes`,
+    entryPoint: "draw_probes",
+    bindings: ["params", "write"],
+    code: wgsl`
+struct Params { capacity: u32, dim: u32, first_low: u32, first_high: u32, key_low: u32, key_high: u32, stream: u32, probes: u32 }
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read_write> probes: array<f32>;
+${random}
+
+${particle}
+fn draw_probes${signature} {
+  ${index}
+  if (p >= params.capacity) { return; }
+  let low = params.first_low + p;
+  let high = params.first_high + select(0u, 1u, low < p);
+  let key = vec2u(params.key_low, params.key_high);
+#if ${kind === "gaussian"}
+  let per_draw = 4u;
+#else
+  let per_draw = 128u;
+#endif
+  let draws = (params.dim + per_draw - 1u) / per_draw;
+  for (var k = 0u; k < params.probes; k++) {
+    for (var draw = 0u; draw < draws; draw++) {
+      let bits = philox(vec4u(low, high, k * draws + draw, params.stream), key);
+#if ${kind === "gaussian"}
+      let values = normal4(bits);
+#endif
+      for (var j = 0u; j < per_draw && draw * per_draw + j < params.dim; j++) {
+#if ${kind === "gaussian"}
+        let value = values[j];
+#else
+        let value = select(-1.0, 1.0, ((bits[j / 32u] >> (j % 32u)) & 1u) == 1u);
+#endif
+        probes[(k * params.dim + draw * per_draw + j) * params.capacity + p] = value;
+      }
+    }
+  }
+}
+`,
+  };
+});

@@ -1,0 +1,44 @@
+import type { Dispatch, PlannedBuffer } from "../gpu/kernel.ts";
+import { drawProbes } from "../kernels/probes.ts";
+import { seedKey, streams } from "../random/philox.ts";
+import { type Chunk, type DivergenceMode, names } from "./engine.ts";
+
+/** The probes of a chunk of `total` particles: its part of the given `vectors` [probes, n, dim], or draws, by index from `first` on. */
+export function planProbes(o: {
+  mode: DivergenceMode;
+  vectors?: Float32Array | undefined;
+  total: number;
+  dim: number;
+  chunk: Chunk;
+  first: number;
+  seed: number;
+}): { buffer: PlannedBuffer; dispatches: Dispatch[] } | undefined {
+  const { mode, dim, chunk, first } = o;
+  if (mode.mode !== "probes") return undefined;
+  const { kind, count } = mode;
+  const { capacity } = chunk;
+  const probes = names.probes;
+  if (kind === "given") {
+    const data = featureMajor(o.vectors ?? new Float32Array(0), o.total, dim, count, chunk);
+    return { buffer: { name: probes, bytes: data.byteLength, data }, dispatches: [] };
+  }
+  const draw = drawProbes({ kind, capacity, dim, count, first, key: seedKey(o.seed), stream: streams.probe, probes });
+  return { buffer: { name: probes, bytes: count * dim * capacity * 4 }, dispatches: [draw] };
+}
+
+/** Probe vectors [probes, n, dim] of a chunk, as the kernels want them: [probes][dim][capacity]. */
+export function featureMajor(
+  vectors: Float32Array,
+  n: number,
+  dim: number,
+  probes: number,
+  { start, count, capacity }: Chunk,
+): Float32Array {
+  const out = new Float32Array(probes * dim * capacity);
+  for (let k = 0; k < probes; k++) {
+    for (let p = 0; p < count; p++) {
+      for (let i = 0; i < dim; i++) out[(k * dim + i) * capacity + p] = vectors[(k * n + start + p) * dim + i] ?? 0;
+    }
+  }
+  return out;
+}

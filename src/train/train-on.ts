@@ -1,0 +1,215 @@
+import { PushforwardError } from "../errors.ts";
+import type { Flow } from "../flow/flow.ts";
+import { Arena } from "../gpu/arena.ts";
+import type { Dispatch } from "../gpu/kernel.ts";
+import { mapCopy } from "../gpu/read.ts";
+import type { Session } from "../gpu/session.ts";
+import { budgetOf } from "../schedule/memory.ts";
+import { flopsPerDispatch, Pacer } from "../schedule/pacer.ts";
+import { parameterCount } from "../velocity/mlp.ts";
+import { allocateAll, planPackings } from "./buffers.ts";
+import type { TrainingState } from "./checkpoint.ts";
+import { normParts, planAdam, planReduceGradient, planSum } from "./dispatches.ts";
+import { trainingSpeed } from "./gradient-result.ts";
+import type { TrainingStep, TrainingTask } from "./loop.ts";
+import type { TrainingOptions, TrainingPlan } from "./options.ts";
+import type { Resuming } from "./resuming.ts";
+import type { Validator } from "./validation.ts";
+
+/** What of a training outlives the device that it runs on. */
+export interface Kept {
+  /** The last state on the host; none before the first step of a fresh start. */
+  state: TrainingState | undefined;
+  /** Whether the flow's weights are not those of that state. */
+  isBehind: boolean;
+  /** Steps that a device has taken: more than `state.step` when it was lost. */
+  trained: number;
+  /** Steps up to which the caller knows the loss, and has a checkpoint. */
+  told: number;
+  saved: number;
+}
+
+/** What the run on one device is given by the whole training. */
+export interface Course {
+  readonly kept: Kept;
+  readonly resumable: Resuming;
+  /** Steps between two evaluations of the validation data; 0 for none. */
+  readonly validateEvery: number;
+  readonly tellProgress: (done: number) => void;
+}
+
+/** A state is read back about this often, so that little is done twice after a loss. */
+const millisecondsBetweenStates = 2000;
+
+/**
+ * The steps of a training on one device, from the state that is kept: batch, gradient, Adam, moving average, step after step; only the
+ * logged losses come back, and a state now and then. What was told before is not told again.
+ */
+export async function* trainOn(
+  session: Session,
+  flow: Flow,
+  options: TrainingOptions,
+  plan: TrainingPlan,
+  task: TrainingTask,
+  { kept, resumable, validateEvery, tellProgress }: Course,
+): AsyncGenerator<TrainingStep, undefined> {
+  const { parameters } = flow;
+  const { velocity, settings, batchSize } = plan;
+  const { what, backward, capacity } = task;
+  const count = parameterCount(velocity);
+  const zeros = new Float32Array(count);
+  const clips = settings.gradientClip !== undefined;
+  const averages = settings.ema !== undefined;
+  if (kept.state && kept.isBehind) parameters.setFlat(kept.state.weights);
+  kept.isBehind = false;
+  const start = kept.state ?? freshState(await parameters.host(), zeros, averages);
+  kept.state = start;
+  const arena = new Arena(session);
+  const speed = trainingSpeed(session, what, velocity);
+  const pacer = new Pacer(session, speed, options.signal);
+  /** What is the same in every step, planned once and again when the device turns out faster or slower. */
+  const planMiddle = (): Dispatch[] => [
+    ...task.gradient(flopsPerDispatch(speed)),
+    planReduceGradient({ count, segments: backward.copies(capacity), norm: clips }),
+    ...(clips ? [planSum({ count: normParts(count), scale: 1, add: false, from: "norm.parts", to: "norm" })] : []),
+  ];
+  let flat: { buffer: GPUBuffer; release(): void } | undefined;
+  let staging: GPUBuffer | undefined;
+  let giveBack: (() => void) | undefined;
+  let validator: Validator | undefined;
+  let trained = start.step;
+  const meanLoss = (sum: number, steps: number, done: number): number => {
+    const loss = sum / Math.max(1, steps);
+    if (Number.isFinite(loss)) return loss;
+    throw new PushforwardError(
+      "invalid-argument",
+      `${what}: the loss is ${loss} within the ${steps} steps before step ${done}, so the weights are lost: lower the learning rate (${plan.learningRate(done - 1)}) or set gradientClip`,
+    );
+  };
+  /** Gives the flow what it has in the end, on the host as well: a device that is lost later takes nothing with it. */
+  const hand = async () => {
+    if (averages && trained > 0) {
+      const encoder = session.device.createCommandEncoder();
+      encoder.copyBufferToBuffer(arena.buffer("average"), 0, arena.buffer("parameters"), 0, count * 4);
+      session.device.queue.submit([encoder.finish()]);
+      parameters.changed();
+    }
+    if (!options.signal?.aborted) await parameters.host();
+  };
+  let isHanded = false;
+  try {
+    flat = await parameters.borrow(session);
+    arena.lend("parameters", flat.buffer);
+    await allocateAll(arena, [
+      ...task.buffers,
+      { name: "adam.m", bytes: zeros.byteLength, data: start.first },
+      { name: "adam.v", bytes: zeros.byteLength, data: start.second },
+      { name: "loss", bytes: 4, data: Float32Array.of(start.loss) },
+      ...(clips
+        ? [
+            { name: "norm", bytes: 4 },
+            { name: "norm.parts", bytes: normParts(count) * 4 },
+          ]
+        : []),
+      ...(averages && start.average ? [{ name: "average", bytes: count * 4, data: start.average }] : []),
+    ]);
+    staging = await session.buffers.acquire(4, "staging", "loss");
+    giveBack = budgetOf(session).hold(arena.bytes);
+    const packs = planPackings(backward);
+    await pacer.submit(arena, what, packs);
+
+    let planned = planMiddle();
+    let plannedAt = speed.flops;
+    validator = options.validation && task.validator(options.validation);
+    let { sinceLog } = start;
+    let timed = 0;
+    let logged = performance.now();
+    let stated = logged;
+    for (let step = trained; step < plan.steps; step++) {
+      if (speed.flops > 2 * plannedAt || speed.flops < plannedAt / 2) {
+        planned = planMiddle();
+        plannedAt = speed.flops;
+      }
+      flow.assertAlive();
+      const learningRate = plan.learningRate(step);
+      const done = step + 1;
+      const isNews = done > kept.told;
+      const validates = isNews && validator && (done % validateEvery === 0 || done === plan.steps);
+      const logs =
+        done % plan.logEvery === 0 || done === plan.steps || (validateEvery > 0 && done % validateEvery === 0);
+      sinceLog++;
+      timed++;
+      const copyLoss = staging;
+      await pacer.submit(
+        arena,
+        what,
+        [
+          ...(await task.batch(step, arena)),
+          ...planned,
+          planAdam({ count, step: done, learningRate, settings }),
+          ...packs,
+        ],
+        logs
+          ? (encoder) => {
+              encoder.copyBufferToBuffer(arena.buffer("loss"), 0, copyLoss, 0, 4);
+              encoder.clearBuffer(arena.buffer("loss"), 0, 4);
+            }
+          : undefined,
+      );
+      trained = done;
+      kept.trained = Math.max(kept.trained, done);
+      parameters.changed();
+      let told: TrainingStep | undefined;
+      if (logs) {
+        const [sum = Number.NaN] = new Float32Array(await pacer.last(() => mapCopy(session, copyLoss, 4)));
+        pacer.check();
+        const loss = meanLoss(sum, sinceLog, done);
+        const samplesPerSecond = (timed * batchSize) / Math.max(1e-9, (performance.now() - logged) / 1000);
+        told = { step: done, loss, learningRate, samplesPerSecond, ...task.figures?.() };
+        sinceLog = 0;
+        timed = 0;
+      }
+      if (done === kept.trained) tellProgress(done);
+      if (told && validator && validates) {
+        const weights = arena.buffer(averages ? "average" : "parameters");
+        told.validationLoss = await validator.loss(weights, pacer);
+        pacer.check();
+      }
+      const saves = resumable.isDue(done) && done > kept.saved;
+      // figures are those since the last log, which a state does not hold
+      const states = performance.now() - stated > millisecondsBetweenStates && (logs || !task.figures);
+      if (saves || states) {
+        const state = await resumable.read(arena, pacer, done, sinceLog);
+        meanLoss(state.loss, sinceLog, done);
+        pacer.check();
+        if (logs || !task.figures) kept.state = state;
+        if (saves) await resumable.save(state);
+        if (saves) kept.saved = done;
+        pacer.check();
+        stated = performance.now();
+      }
+      if (!told || !isNews) continue;
+      kept.told = done;
+      yield told;
+      logged = performance.now();
+    }
+    await pacer.drain();
+    await hand();
+    isHanded = true;
+  } finally {
+    // Also after an early break or an abort: the flow keeps what was learned.
+    if (!isHanded && flat && !session.isLost) await hand().catch(() => undefined);
+    pacer.close();
+    giveBack?.();
+    validator?.release();
+    arena.release();
+    flat?.release();
+    if (staging) session.buffers.release(staging);
+  }
+}
+
+/** The state before the first step, from the flow's weights. */
+function freshState(weights: Float32Array, zeros: Float32Array, averages: boolean): TrainingState {
+  const average = averages ? weights : undefined;
+  return { step: 0, sinceLog: 0, loss: 0, weights, first: zeros, second: zeros, average };
+}
