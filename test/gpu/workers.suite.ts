@@ -33,12 +33,11 @@ async function thrownBy(work: () => Promise<unknown>): Promise<pf.PushforwardErr
   throw new Error("nothing was thrown");
 }
 
-async function joined(stream: AsyncIterable<{ start: number; x: Float32Array }>, onRange = (_: number) => {}) {
+async function joined(stream: AsyncIterable<{ start: number; x: Float32Array }>) {
   const found: { starts: number[]; x: number[] } = { starts: [], x: [] };
   for await (const { start, x } of stream) {
     found.starts.push(start);
     found.x.push(...bits(x));
-    onRange(found.starts.length);
   }
   return found;
 }
@@ -161,9 +160,9 @@ test("a thread that is killed in the middle of a range: the same bytes, each ran
   const onNotice = (text: string) => notices.push(text);
   const { workers, kill } = await openMortals(home, { workers: 3, onNotice });
   const [first] = workers.workers;
-  // all are in work: so many ranges are still to be done
-  const stream = workers.sampleStream(flow, count, { ...long, rangeSize, ahead: 7 });
-  const found = await joined(stream, (ranges) => ranges === 1 && kill(first?.worker ?? ""));
+  // when one range of seven is done, each of the three has another one
+  const onProgress = ({ done }: pf.Progress) => done === rangeSize && kill(first?.worker ?? "");
+  const found = await joined(workers.sampleStream(flow, count, { ...long, rangeSize, ahead: 7, onProgress }));
   expect(found).toEqual({ starts, x: [...bits((await flow.sample(count, long)).x)] });
   expect(notices).toEqual([
     expect.stringMatching(
@@ -204,11 +203,11 @@ test("a range whose device is lost goes to another one; one that was opened by a
   };
   const notices: string[] = [];
   const workers = await openWorkers({ workers: [own, open], onNotice: (text) => notices.push(text) });
-  const lose = (ranges: number) => {
-    if (ranges === 1) own.device.destroy();
-    if (ranges === 3) devices[0]?.device.destroy();
+  const onProgress = ({ done }: pf.Progress) => {
+    if (done === rangeSize) own.device.destroy();
+    if (done === 3 * rangeSize) devices[0]?.device.destroy();
   };
-  const found = await joined(workers.sampleStream(flow, count, { ...long, rangeSize, ahead: 7 }), lose);
+  const found = await joined(workers.sampleStream(flow, count, { ...long, rangeSize, ahead: 7, onProgress }));
   expect(found).toEqual({ starts, x: [...bits((await flow.sample(count, long)).x)] });
   expect(notices).toEqual([expect.stringMatching(/^worker device 1 lost its device.*; 1 is left$/)]);
   expect(workers.workers.map(({ worker }) => worker)).toEqual(["device 2"]);
@@ -233,6 +232,21 @@ test("the last device is lost in the middle of a call: an error that says so", a
     "device-lost",
     "no worker is left: device 1 lost its device; open new ones with openWorkers()",
   ]);
+  await workers.close();
+  own.dispose();
+  flow.dispose();
+});
+
+test("a device that comes back by itself stays a worker, without a notice", async ({ gpu }) => {
+  const flow = pf.Flow.create(gpu, { velocity: plain(), seed: 1 });
+  const own = await pf.openGpu();
+  const notices: string[] = [];
+  const workers = await openWorkers({ workers: [own], onNotice: (text) => notices.push(text) });
+  const { device } = own;
+  const onProgress = () => device.destroy();
+  const found = await workers.sample(flow, count, { ...long, rangeSize, onProgress });
+  expect(exact(found)).toEqual(exact(await flow.sample(count, long)));
+  expect([notices, await workers.workerCount(), own.device === device]).toEqual([[], 1, false]);
   await workers.close();
   own.dispose();
   flow.dispose();
