@@ -317,3 +317,34 @@ test("a device that was passed in is never replaced: its loss ends the call", as
   guest.dispose();
   host.dispose();
 });
+
+test("a device of another kind does not take the place of a lost one, since its results would have other bits", async () => {
+  const { gpu: own } = await ownGpu();
+  const flow = pf.Flow.create(own, { velocity: narrow, seed: 1 });
+  await flow.sample(100, { solver });
+  const { description } = own.info;
+  // as if the adapter that is here had come in the place of the one that was lost
+  Object.assign(own.info, { description: "a GPU that is gone" });
+  lose(own);
+  await own.lost;
+  const error = await rejection(flow.sample(100, { solver }));
+  expect(error.code).toBe("device-lost");
+  expect(error.message).toContain("the adapter is another one now");
+  Object.assign(own.info, { description });
+  expect((await flow.sample(100, { solver })).x.length).toBe(200);
+  flow.dispose();
+  expect(own.liveBufferCount).toBe(0);
+  own.dispose();
+});
+
+test("a Gpu that is disposed while a device is opened for it keeps none", async () => {
+  const { gpu: own } = await ownGpu();
+  const flow = pf.Flow.create(own, { velocity: narrow, seed: 1 });
+  lose(own);
+  await own.lost;
+  const pending = rejection(flow.sample(100, { solver }));
+  own.dispose();
+  const error = await pending;
+  expect(error.code).toBe("invalid-argument");
+  expect(error.message).toContain("Gpu has been disposed");
+});
