@@ -5,12 +5,13 @@ import type { Session } from "../gpu/session.ts";
 import { exportParticles, importParticles } from "../kernels/particles.ts";
 import { type Chunk, type Conditions, type Engine, type Evaluation, names } from "../ode/engine.ts";
 import { planProbes } from "../ode/probes.ts";
+import { slice } from "../ode/slice.ts";
 import { checkFinite } from "../options.ts";
 import type { Job, JobMaker, RunOptions } from "../schedule/job.ts";
 import { runJob } from "../schedule/recovery.ts";
+import { checkConditions } from "./conditions.ts";
 import type { Flow } from "./flow.ts";
 import {
-  checkConditions,
   checkRunOptions,
   type Divergence,
   type DivergencePlan,
@@ -20,7 +21,7 @@ import {
 import { conditioning } from "./requests.ts";
 import { checkLength, type Rows, rowCount } from "./rows.ts";
 import { jobOn } from "./solve-job.ts";
-import { particleMultiple, slice } from "./trajectory.ts";
+import { particleMultiple } from "./trajectory.ts";
 
 /** One evaluation of the field at given states and times. */
 interface EvaluationRequest {
@@ -156,7 +157,8 @@ export async function evaluate(
   };
   const running = checkRunOptions(output, options);
   const engine = await (output === "vjp" ? flow.reverseEngine() : flow.forwardEngine());
-  const rows = { x, [output === "vjp" ? "cotangent" : "tangent"]: tangent };
+  const { labels, context } = request.conditions;
+  const rows = { x, [output === "vjp" ? "cotangent" : "tangent"]: tangent, labels, context };
   const makeJob = async (session: Session) => {
     const binding = session.device.limits.maxStorageBufferBindingSize;
     return jobOn(flow, session, output, rows, await engine.shared(session), (shared) =>

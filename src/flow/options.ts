@@ -1,18 +1,19 @@
 import { invalid } from "../errors.ts";
-import type { Conditions, DivergenceMode } from "../ode/engine.ts";
+import type { DivergenceMode } from "../ode/engine.ts";
 import type { Solver } from "../ode/grid.ts";
-import { checkFinite, checkInteger, checkKeys, checkWord, show } from "../options.ts";
+import { checkInteger, checkKeys, checkWord, show } from "../options.ts";
 import type { RunOptions } from "../schedule/job.ts";
+import type { Rows } from "./rows.ts";
 
 /** `"exact"` (default for dim ≤ 16), or Hutchinson's estimate ZᵀJZ with K probes, drawn once per particle and solve, or given as [K, n, dim]. */
 export type Divergence = "exact" | { probe: "rademacher" | "gaussian"; probes?: number; vectors?: Float32Array };
 
 /** Options of every call on many particles. */
 export interface CallOptions extends RunOptions {
-  /** Class of each particle, [n]. */
-  labels?: Uint32Array;
+  /** Class of each particle, [n]; in a GPUBuffer as u32, of which one that no class has is the null class. */
+  labels?: Uint32Array | GPUBuffer;
   /** Context of each particle, row-major [n, context]. */
-  context?: Float32Array;
+  context?: Rows;
   /** w of (1 − w)·u_null + w·u_label. Default 1. */
   guidance?: number;
 }
@@ -101,43 +102,6 @@ export function particleCount(what: string, name: string, x: unknown, dim: numbe
     );
   }
   return x.length / dim;
-}
-
-/** Checks labels, context and guidance against the field and the number of particles. */
-export function checkConditions(
-  what: string,
-  o: CallOptions,
-  n: number,
-  field: { classes: number; context: number },
-): Conditions {
-  const { labels, context } = o;
-  const guidance = checkFinite(`${what}: guidance`, o.guidance ?? 1);
-  if (labels !== undefined) {
-    if (field.classes === 0)
-      throw invalid(`${what}: labels were given, but this velocity has no classes: make it with mlp({ classes: … })`);
-    if (!(labels instanceof Uint32Array) || labels.length !== n) {
-      throw invalid(`${what}: labels is ${show(labels)}, but ${n} particles need a Uint32Array of ${n}`);
-    }
-    const bad = labels.findIndex((label) => label >= field.classes && label !== 0xffffffff);
-    if (bad >= 0)
-      throw invalid(
-        `${what}: labels[${bad}] is ${labels[bad]}, but there are ${field.classes} classes, 0 to ${field.classes - 1} (4294967295 is the null class)`,
-      );
-  } else if (o.guidance !== undefined && guidance !== 0) {
-    throw invalid(`${what}: guidance is ${guidance}, but there are no labels to guide towards: pass labels too`);
-  }
-  if (field.context > 0) {
-    if (!(context instanceof Float32Array) || context.length !== n * field.context) {
-      throw invalid(
-        `${what}: context is ${show(context)}, but ${n} particles with ${field.context} context inputs need a Float32Array of ${n * field.context}`,
-      );
-    }
-  } else if (context !== undefined) {
-    throw invalid(
-      `${what}: context was given, but this velocity has no context inputs: make it with mlp({ context: … })`,
-    );
-  }
-  return { labels, context, guidance };
 }
 
 /** Checks the options that concern the running of a call. */

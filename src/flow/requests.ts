@@ -4,8 +4,9 @@ import { checkFinite, checkInteger, checkKeys, checkWord, show } from "../option
 import { seedKey } from "../random/philox.ts";
 import type { MlpVelocity } from "../velocity/mlp.ts";
 import type { WgslVelocity } from "../velocity/wgsl.ts";
+import { checkConditions } from "./conditions.ts";
 import type { LogProbOptions, PushOptions, SampleOptions } from "./flow.ts";
-import { checkConditions, checkRunOptions, divergencePlan, solveKeys } from "./options.ts";
+import { checkRunOptions, divergencePlan, solveKeys } from "./options.ts";
 import { checkLength, isBuffer, type Rows, rowCount } from "./rows.ts";
 import type { Normalization, SourceSpec } from "./source.ts";
 import type { LogProbMode, TrajectoryRequest } from "./trajectory.ts";

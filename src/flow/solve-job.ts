@@ -12,8 +12,10 @@ export async function solveJob(flow: Flow, session: Session, request: Trajectory
   const isProbed = request.logProb.kind !== "none" && request.divergence.mode.mode === "probes";
   const later = isAdaptive || isProbed ? await import("../ode/on-demand.ts") : undefined;
   const extras = { adaptive: isAdaptive ? later : undefined, probing: isProbed ? later : undefined };
-  const { start, logProb, resident } = request;
-  const rows = { x: "rows" in start && start.rows, logProb: logProb.kind === "forward" && logProb.start };
+  const { start, logProb, conditions, resident } = request;
+  const { labels, context } = conditions;
+  const given = logProb.kind === "forward" && logProb.start;
+  const rows = { x: "rows" in start && start.rows, logProb: given, labels, context };
   const binding = session.device.limits.maxStorageBufferBindingSize;
   return jobOn(flow, session, request.what, rows, await engine.shared(session), (shared) => {
     const isResident = resident !== undefined && resident.size > 0;

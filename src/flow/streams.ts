@@ -14,9 +14,9 @@ export type StreamChunk =
   | {
       x: Rows;
       /** Class of each row, [n]. */
-      labels?: Uint32Array;
+      labels?: Uint32Array | GPUBuffer;
       /** Context of each row, [n, context]. */
-      context?: Float32Array;
+      context?: Rows;
       /** log p of each row at `from`, [n]; for {@link Flow.pushStream}. */
       logProb?: Rows;
     };

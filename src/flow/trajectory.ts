@@ -2,6 +2,7 @@ import type { Dispatch, PlannedBuffer, Shared } from "../gpu/kernel.ts";
 import { drawSource, exportParticles, finishLogProb, importParticles, sourceDensity } from "../kernels/particles.ts";
 import { type Chunk, type Conditions, type Engine, names } from "../ode/engine.ts";
 import { schedule, type TimeGrid } from "../ode/grid.ts";
+import { slice } from "../ode/slice.ts";
 import { seedKey, streams } from "../random/philox.ts";
 import type { ChunkOutput, ChunkPlan, Job } from "../schedule/job.ts";
 import type { DivergencePlan, Precision } from "./options.ts";
@@ -296,18 +297,4 @@ export function trajectoryJob(
     shared,
     plan,
   };
-}
-
-/** A chunk's part of an array [n, width] of the caller, on the host or on the device. */
-export function slice(
-  name: string,
-  all: Float32Array | GPUBuffer,
-  start: number,
-  count: number,
-  width: number,
-): PlannedBuffer {
-  const bytes = count * width * 4;
-  return all instanceof Float32Array
-    ? { name, bytes, data: all.subarray(start * width, (start + count) * width) }
-    : { name, bytes, copy: { from: all, offset: start * width * 4, bytes } };
 }

@@ -1,6 +1,7 @@
 import type { PlannedBuffer } from "../gpu/kernel.ts";
 import { type Branches, oneBranch } from "../kernels/fused.ts";
 import type { Chunk, Conditions } from "./engine.ts";
+import { slice } from "./slice.ts";
 
 /** Which branches of the guided mix are evaluated: a single one when its weight is 1. */
 export function branchesOf(
@@ -18,11 +19,8 @@ export function conditionBuffers(
   { labels, context }: Conditions,
   contextWidth: number,
 ): PlannedBuffer[] {
-  const buffers: PlannedBuffer[] = [];
-  if (labels) buffers.push({ name: "labels", bytes: count * 4, data: labels.subarray(start, start + count) });
-  if (context) {
-    const data = context.subarray(start * contextWidth, (start + count) * contextWidth);
-    buffers.push({ name: "context", bytes: data.byteLength, data });
-  }
-  return buffers;
+  return [
+    ...(labels ? [slice("labels", labels, start, count, 1)] : []),
+    ...(context ? [slice("context", context, start, count, contextWidth)] : []),
+  ];
 }

@@ -7,10 +7,10 @@ export type DivergenceMode =
   | { readonly mode: "exact" }
   | { readonly mode: "probes"; readonly kind: "rademacher" | "gaussian" | "given"; readonly count: number };
 
-/** Class labels, context and guidance of a call; arrays cover all particles of the call. */
+/** Class labels, context and guidance of a call; arrays and buffers cover all particles of the call. */
 export interface Conditions {
-  readonly labels?: Uint32Array | undefined;
-  readonly context?: Float32Array | undefined;
+  readonly labels?: Uint32Array | GPUBuffer | undefined;
+  readonly context?: Float32Array | GPUBuffer | undefined;
   /** (1 − w) u_null + w u_label. */
   readonly guidance: number;
 }

@@ -1,4 +1,5 @@
 import { invalid } from "../errors.ts";
+import { type HostConditions, onHost } from "../flow/conditions.ts";
 import type { LogProbOptions, SampleOptions } from "../flow/flow.ts";
 import {
   type Histogram,
@@ -70,7 +71,8 @@ function plain({ labels, context, divergence, ...rest }: Record<string, unknown>
 
 /** The rows of a range out of arrays [n, width] and [probes, n, dim]. */
 function rowsOf(request: TrajectoryRequest, { start, count }: Range, dim: number, context: number): Arrays {
-  const { labels, context: values } = request.conditions;
+  // checked when the call began
+  const { labels, context: values } = request.conditions as HostConditions;
   const { vectors } = request.divergence;
   const rows = "rows" in request.start ? (request.start.rows as Float32Array) : undefined;
   const part = <T extends Float32Array | Uint32Array>(all: T, width: number) =>
@@ -102,6 +104,7 @@ function finish(
   { spread, signal, onProgress }: Pick<SpreadCall, "spread" | "signal" | "onProgress">,
 ): SpreadCall {
   const { context } = conditioning(shape);
+  onHost(what, request.conditions);
   const probes = request.divergence.vectors ? request.divergence.vectors.length / Math.max(1, request.count) : 0;
   const floats = shape.dim * (3 + (request.save?.length ?? 0)) + 4 + context + probes;
   return {

@@ -1,6 +1,7 @@
 import { invalid } from "../errors.ts";
+import { checkConditions, onHost } from "../flow/conditions.ts";
 import type { Flow } from "../flow/flow.ts";
-import { checkAllFinite, checkConditions, particleCount } from "../flow/options.ts";
+import { checkAllFinite, particleCount } from "../flow/options.ts";
 import { particleMultiple } from "../flow/trajectory.ts";
 import { Arena } from "../gpu/arena.ts";
 import type { Dispatch } from "../gpu/kernel.ts";
@@ -52,7 +53,7 @@ export async function givenBatchGradients(
     throw invalid(`${what}: t is ${show(batch.t)}, but ${count} pairs need a Float32Array of ${count} times`);
   for (const name of ["x0", "x1"] as const) checkAllFinite(what, name, batch[name], dim);
   checkAllFinite(what, "t", batch.t, 1);
-  const conditions = checkConditions(what, batch, count, velocity);
+  const conditions = onHost(what, checkConditions(what, batch, count, velocity));
   const path = batch.path === undefined ? undefined : coefficients(what, checkPath(what, batch.path), batch.t);
 
   const capacity = Math.ceil(count / particleMultiple) * particleMultiple;

@@ -1,6 +1,7 @@
 import { invalid } from "../errors.ts";
+import { checkConditions, onHost } from "../flow/conditions.ts";
 import type { Flow } from "../flow/flow.ts";
-import { checkAllFinite, checkConditions, particleCount } from "../flow/options.ts";
+import { checkAllFinite, particleCount } from "../flow/options.ts";
 import { logScale, particleMultiple } from "../flow/trajectory.ts";
 import { Arena } from "../gpu/arena.ts";
 import type { Dispatch } from "../gpu/kernel.ts";
@@ -195,7 +196,7 @@ export async function givenLikelihoodGradients(
     );
   checkAllFinite(what, "x", x, dim);
   const solve = likelihoodSolve(what, options, dim, count);
-  const work = await workOf(flow, velocity, solve, checkConditions(what, options, count, velocity));
+  const work = await workOf(flow, velocity, solve, onHost(what, checkConditions(what, options, count, velocity)));
   const { vectors } = solve.divergence;
   const { backward } = work;
   const key = seedKey(options.seed ?? 0);

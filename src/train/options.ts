@@ -1,6 +1,7 @@
 import { invalid, PushforwardError } from "../errors.ts";
+import { checkConditions, onHost } from "../flow/conditions.ts";
 import type { Flow } from "../flow/flow.ts";
-import { checkAllFinite, checkConditions, checkRunOptions } from "../flow/options.ts";
+import { checkAllFinite, checkRunOptions } from "../flow/options.ts";
 import { checkFinite, checkInteger, checkKeys, checkWord, show } from "../options.ts";
 import { type Path, type PathName, pathNames } from "../path/names.ts";
 import { seedKey } from "../random/philox.ts";
@@ -129,12 +130,8 @@ export function trainingPlan(
   }
   checkAllFinite(what, "data", data, dim);
   const rows = data.length / dim;
-  const { context } = checkConditions(
-    what,
-    { ...(o.labels && { labels: o.labels }), ...(o.context && { context: o.context }) },
-    rows,
-    velocity,
-  );
+  const given = { ...(o.labels && { labels: o.labels }), ...(o.context && { context: o.context }) };
+  const { context } = onHost(what, checkConditions(what, given, rows, velocity));
   if (context) checkAllFinite(what, "context", context, velocity.context);
   checkRunOptions(what, o);
   const rate = o.learningRate ?? 1e-3;

@@ -1,6 +1,7 @@
 import { invalid } from "../errors.ts";
+import { checkConditions, onHost } from "../flow/conditions.ts";
 import { Flow } from "../flow/flow.ts";
-import { checkAllFinite, checkConditions, particleCount } from "../flow/options.ts";
+import { checkAllFinite, particleCount } from "../flow/options.ts";
 import { Arena } from "../gpu/arena.ts";
 import { mapCopy } from "../gpu/read.ts";
 import type { Session } from "../gpu/session.ts";
@@ -46,7 +47,7 @@ export function checkValidation(
   const rows = particleCount(name, "data", o.data, velocity.dim);
   if (rows === 0) throw invalid(`${name}: data is empty, but a mean needs at least one row`);
   checkAllFinite(name, "data", o.data, velocity.dim);
-  const { context } = checkConditions(name, conditionsOf(o), rows, velocity);
+  const { context } = onHost(name, checkConditions(name, conditionsOf(o), rows, velocity));
   if (context) checkAllFinite(name, "context", context, velocity.context);
   if (o.samples !== undefined) checkInteger(`${name}.samples`, o.samples, 1);
   return checkInteger(`${name}.every`, o.every ?? logEvery, 1);

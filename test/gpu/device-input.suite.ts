@@ -5,9 +5,14 @@ import { uniformArray } from "./inputs.ts";
 const solver = { method: "midpoint", steps: 4 } as const;
 const n = 131;
 
-function buffer(device: GPUDevice, values: Float32Array, usage = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC) {
+function buffer(
+  device: GPUDevice,
+  values: Float32Array | Uint32Array,
+  usage = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC,
+) {
   const made = device.createBuffer({ size: values.byteLength, usage, mappedAtCreation: true });
-  new Float32Array(made.getMappedRange()).set(values);
+  if (values instanceof Uint32Array) new Uint32Array(made.getMappedRange()).set(values);
+  else new Float32Array(made.getMappedRange()).set(values);
   made.unmap();
   return made;
 }
@@ -94,3 +99,47 @@ test("a buffer that cannot be read is an error in words: destroyed, foreign, map
   good.destroy();
   flow.dispose();
 });
+
+for (const [engine, hidden] of Object.entries({ fused: [16, 16], layered: [136] })) {
+  test(`labels and context in buffers give the bits of labels and context in arrays: ${engine}`, async ({ gpu }) => {
+    const flow = pf.Flow.create(gpu, { velocity: pf.mlp({ dim: 2, hidden, classes: 3, context: 2 }), seed: 1 });
+    const x = uniformArray(2 * n, -1, 1, 1);
+    const context = uniformArray(2 * n, -1, 1, 2);
+    // the null class among them, which a label of no class is, too
+    const labels = Uint32Array.from({ length: n }, (_, i) => (i % 5 === 4 ? 0xffffffff : i % 3));
+    const onDevice = { labels: buffer(gpu.device, labels), context: buffer(gpu.device, context) };
+    const noClass = buffer(gpu.device, labels.map((label) => Math.min(label, 1000))); // biome-ignore format: one line
+    for (const chunkSize of [64, 1000]) {
+      for (const guidance of [1, 1.5]) {
+        const o = { solver, chunkSize, guidance };
+        const wanted = await flow.sample(n, { ...o, labels, context, seed: 4, logProb: true });
+        expect(await flow.sample(n, { ...o, ...onDevice, seed: 4, logProb: true })).toEqual(wanted);
+        expect(await flow.sample(n, { ...o, ...onDevice, labels: noClass, seed: 4, logProb: true })).toEqual(wanted);
+      }
+      const o = { solver, chunkSize };
+      expect(await flow.logProb(x, { ...o, ...onDevice })).toEqual(await flow.logProb(x, { ...o, labels, context }));
+      const evaluated = await flow.velocity(x, 0.3, { chunkSize, labels, context });
+      expect(await flow.velocity(x, 0.3, { chunkSize, ...onDevice })).toEqual(evaluated);
+    }
+    const adaptive = { solver: { method: "dopri5" }, chunkSize: 64 } as const;
+    expect(await flow.push(x, { ...adaptive, ...onDevice })).toEqual(
+      await flow.push(x, { ...adaptive, labels, context }),
+    );
+    const chunks = [{ x, ...onDevice }];
+    for await (const { logProb } of flow.logProbStream(chunks, { solver }))
+      expect(logProb).toEqual((await flow.logProb(x, { solver, labels, context })).logProb);
+    const short = await message(flow.sample(n + 1, { solver, ...onDevice }));
+    expect(short).toMatch(
+      /^invalid-argument: sample: labels is a GPUBuffer of 524 bytes, but 132 rows of 1 .* need 528/,
+    );
+    const training = pf.flowMatchingGradients(flow, { x0: x, x1: x, t: new Float32Array(n), ...(onDevice as object) });
+    expect(await message(training)).toContain("labels is a GPUBuffer, but this call takes it from the host");
+    onDevice.context.destroy();
+    expect(await message(flow.sample(n, { solver, labels, context: onDevice.context }))).toContain(
+      "context is a GPUBuffer that this device cannot read",
+    );
+    onDevice.labels.destroy();
+    noClass.destroy();
+    flow.dispose();
+  });
+}

@@ -133,6 +133,17 @@ test("options are checked without a device, by the rules and messages of the flo
   expect(() => sampleCall(shape, "sample", 10, { context, rangeSize: 0.5 })).toThrow(/rangeSize is 0.5/);
   const chunked = { context, chunkSize: 3 };
   expect(() => sampleCall(shape, "sample", 10, chunked)).toThrow(/chunkSize is 3, but/);
+  // what a call sees of a GPUBuffer
+  const buffer = {
+    size: 80,
+    usage: 4,
+    mapState: "unmapped",
+    mapAsync: () => undefined,
+    getMappedRange: () => undefined,
+  };
+  expect(() => sampleCall(shape, "sample", 10, { context: buffer as unknown as GPUBuffer })).toThrow(
+    /context is a GPUBuffer, but this call takes it from the host/,
+  );
 });
 
 test("equal flows have equal hashes, other weights another one", async () => {
