@@ -40,6 +40,7 @@ export class RunningChunk {
   #freeMemory: (() => void) | undefined;
   #result: Promise<ChunkResult> | undefined;
   #lastWork: Work | undefined;
+  #isReleased = false;
   isLaunching = true;
   /** Settles when all of the chunk's work is submitted. */
   readonly launched: Promise<void>;
@@ -126,16 +127,19 @@ export class RunningChunk {
 
   async #read(): Promise<ChunkResult> {
     await this.launched;
-    await this.#pacer.rest(this.#lastWork);
-    const names = this.#staging.map(({ name }) => name);
-    const copies = this.#staging.map(({ buffer, bytes }) => mapCopy(this.#session, buffer, bytes));
-    const arrays = await this.#pacer.race(Promise.all(copies));
+    const staging = [...this.#staging];
+    const names = staging.map(({ name }) => name);
+    const arrays = await this.#pacer.readBack(this.#lastWork, () => {
+      if (this.#isReleased) throw new Error("this chunk is no longer wanted");
+      return Promise.all(staging.map(({ buffer, bytes }) => mapCopy(this.#session, buffer, bytes)));
+    });
     this.release();
     const outputs = new Map(names.map((name, i) => [name, arrays[i] ?? new ArrayBuffer(0)]));
     return { start: this.start, count: this.count, outputs };
   }
 
   release(): void {
+    this.#isReleased = true;
     this.#arena.release();
     for (const { buffer } of this.#staging.splice(0)) this.#session.buffers.release(buffer);
     this.#freeMemory?.();

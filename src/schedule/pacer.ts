@@ -118,18 +118,28 @@ export class Pacer {
   }
 
   /** An answer of the device that comes with the end of what was submitted last. */
-  last<T>(ask: () => Promise<T>): Promise<T> {
-    const asked = async () => {
-      // slept over: what would be asked may be another call's by now
+  answer<T>(ask: () => Promise<T>): Promise<T> {
+    const asked = this.#whenAwake(ask);
+    return this.race(this.#last ? this.#queue.answer(this.#last, asked) : asked());
+  }
+
+  /** What a submit has left for the host, while the call goes on. */
+  readBack<T>(work: Work | undefined, ask: () => Promise<T>): Promise<T> {
+    const asked = this.#whenAwake(ask);
+    return this.race(work ? this.#queue.readBack(work, asked) : asked());
+  }
+
+  /** Time may have been slept over: what would be asked may be another call's by now. */
+  #whenAwake<T>(ask: () => Promise<T>): () => Promise<T> {
+    return async () => {
       this.check();
       return ask();
     };
-    return this.race(this.#last ? this.#queue.answer(this.#last, asked) : asked());
   }
 
   /** Sleeps until what was submitted should be nearly done, where asking the device costs a core. */
   async rest(work = this.#last): Promise<void> {
-    if (waitingSpins && work) await this.race(sleepUntil(work.expectedDone));
+    if (waitingSpins && work) await this.race(sleepUntil(work.expectedDone, 0.85));
   }
 
   /** A promise of the device, or the abort or loss that comes before it. */

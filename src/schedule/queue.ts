@@ -113,6 +113,11 @@ export class DeviceQueue {
     return ask();
   }
 
+  /** As {@link answer}, of a result whose call goes on meanwhile. */
+  readBack<T>(_work: Work, ask: () => Promise<T>): Promise<T> {
+    return ask();
+  }
+
   async #follow(work: () => Work): Promise<void> {
     // a lost device ends its work too
     const ended = await this.device.queue.onSubmittedWorkDone().then(
@@ -139,14 +144,20 @@ export class DeviceQueue {
   /** Whether a lane that is at work has had so much less that it is worth waiting until it asks, while the device is busy. */
   #isAhead(lane: Lane): boolean {
     for (const { lane: other } of this.inFlight)
-      if (other.used + secondsPerSubmit < lane.used && this.queued() > secondsPerSubmit / 10) return true;
+      if (other.used + secondsPerSubmit < lane.used && this.remaining() > secondsPerSubmit / 10) return true;
     return false;
   }
 
+  /** Seconds of work that was submitted and of whose end was not heard. */
   protected queued(): number {
     let seconds = 0;
     for (const { flops, speed } of this.inFlight) seconds += flops / speed.flops;
     return seconds;
+  }
+
+  /** Seconds until the device has nothing more to do, as far as can be told. */
+  protected remaining(): number {
+    return this.queued();
   }
 
   /** Whether the device can be given more. */

@@ -4,12 +4,22 @@ import { DeviceQueue, secondsPerSubmit, secondsShared, speedsOf, type Work } fro
 /** Work that is queued ahead of the device: it stays busy without anybody asking. */
 const secondsQueued = 4 * secondsPerSubmit;
 
+/**
+ * Work of whose end was not heard, at most. Beyond {@link secondsQueued} it is done by what has been measured: a stream gives the
+ * device more by the clock, and hears of the end with each chunk that it reads back.
+ */
+const secondsUnheard = 0.8;
+
+/** How much of a time that is waited for is slept over: nearly all where other work follows, so that the device does not run dry. */
+const shareOfSleep = { last: 0.85, followed: 0.97 };
+
 /** Turns of the event loop within which a device answers that has nothing more to do. */
 const turnsOfAnswer = 4;
 
 /** The queue where waiting for the device costs a core (Node): more work is queued, and most of it is slept over before it is asked for. */
 export class SleepingQueue extends DeviceQueue {
   #syncing: Promise<void> | undefined;
+  #waking: Promise<void> | undefined;
 
   protected override track(work: Work): Work {
     return work;
@@ -19,12 +29,28 @@ export class SleepingQueue extends DeviceQueue {
     while (this.inFlight.has(work)) await this.#sync();
   }
 
+  protected override remaining(): number {
+    const queued = this.queued();
+    return this.#isAlone() && this.#isMeasured()
+      ? Math.min(queued, (this.expectedDone - performance.now()) / 1000)
+      : queued;
+  }
+
   protected override hasRoom(): boolean {
-    return this.queued() < (this.lanes.size > 1 ? secondsShared : secondsQueued);
+    if (!this.#isAlone()) return this.queued() < secondsShared;
+    return this.queued() < secondsUnheard && this.remaining() < secondsQueued;
   }
 
   protected override hold(): void {
-    this.#sync();
+    if (!this.#isAlone() || this.queued() >= secondsUnheard || !this.#isMeasured()) this.#sync();
+    else this.#waking ??= this.#wake();
+  }
+
+  /** Sleeps until half of what is queued should be done, and then lets the call go on that waits. */
+  async #wake(): Promise<void> {
+    await sleepUntil(this.expectedDone - 500 * secondsQueued, 1);
+    this.#waking = undefined;
+    this.serve();
   }
 
   /** Sleeps over all that is in flight, then asks for its end: one for all who wait. */
@@ -38,7 +64,7 @@ export class SleepingQueue extends DeviceQueue {
 
   async #sleepAndAsk(): Promise<void> {
     if (this.inFlight.size === 0) return;
-    const slept = await this.#sleepUntil(this.expectedDone);
+    const slept = await this.#sleepUntil(this.expectedDone, shareOfSleep.last);
     const works = [...this.inFlight];
     const turns = countTurns();
     // a lost device ends its work too
@@ -50,8 +76,16 @@ export class SleepingQueue extends DeviceQueue {
     this.#noteEnd(works, slept ? waited : Infinity, hasEnded);
   }
 
+  /** What is read back while others are at work comes when this thread gets to it, which would pass for slow kernels. */
+  override async readBack<T>(work: Work, ask: () => Promise<T>): Promise<T> {
+    if (this.#isAlone()) return this.answer(work, ask);
+    await sleepUntil(work.expectedDone, shareOfSleep.last);
+    return ask();
+  }
+
   override async answer<T>(work: Work, ask: () => Promise<T>): Promise<T> {
-    const slept = await this.#sleepUntil(work.expectedDone);
+    const isFollowed = this.#isAlone() && [...this.inFlight].at(-1) !== work;
+    const slept = await this.#sleepUntil(work.expectedDone, isFollowed ? shareOfSleep.followed : shareOfSleep.last);
     const turns = countTurns();
     let waited = Infinity;
     const answer = await ask().finally(() => {
@@ -63,10 +97,20 @@ export class SleepingQueue extends DeviceQueue {
     return answer;
   }
 
-  /** Sleeps for most of the time until then, if it can be told from what has been measured. True when it slept. */
-  async #sleepUntil(then: number): Promise<boolean> {
+  /** Whether one call has the device for itself. Calls that share it take turns by what has ended for sure. */
+  #isAlone(): boolean {
+    return this.lanes.size < 2;
+  }
+
+  /** Whether it can be told from what has been measured when what is in flight will be done. */
+  #isMeasured(): boolean {
     for (const { speed } of this.inFlight) if (!speed.isMeasured) return false;
-    return sleepUntil(then);
+    return true;
+  }
+
+  /** Sleeps for a share of the time until then, if that can be told. True when it slept. */
+  async #sleepUntil(then: number, share: number): Promise<boolean> {
+    return this.#isMeasured() && sleepUntil(then, share);
   }
 
   /**
@@ -76,16 +120,17 @@ export class SleepingQueue extends DeviceQueue {
   #noteEnd(works: readonly Work[], waited: number, isMeasurable: boolean): void {
     // Done before it was asked for: it slept too long, and its own sleep is all that could be measured.
     const isLate = waited <= turnsOfAnswer;
-    if (isLate) for (const speed of speedsOf(works)) speed.flops *= 1.25;
+    const isFollowed = this.#isAlone() && this.inFlight.size > works.length;
+    if (isLate) for (const speed of speedsOf(works)) speed.flops *= isFollowed ? 1.03 : 1.25;
     this.ended(works, isMeasurable && !isLate);
   }
 }
 
-/** Sleeps for most of the time until then. True when it slept. */
-export async function sleepUntil(then: number): Promise<boolean> {
+/** Sleeps for a share of the time until then. True when it slept. */
+export async function sleepUntil(then: number, share: number): Promise<boolean> {
   const milliseconds = then - performance.now();
   // timers are no finer than that
   if (milliseconds < 4) return false;
-  await new Promise<void>((resolve) => setTimeout(resolve, 0.85 * milliseconds));
+  await new Promise<void>((resolve) => setTimeout(resolve, share * milliseconds));
   return true;
 }

@@ -78,7 +78,7 @@ async function readTogether(
         encoder.copyBufferToBuffer(arena.buffer(names[i] ?? ""), 0, target, 0, bytes[i] ?? 0);
     });
     const read = () => Promise.all(staging.map((target, i) => mapCopy(session, target, bytes[i] ?? 0)));
-    return (await pacer.last(read)).map((copy) => new Float32Array(copy));
+    return (await pacer.answer(read)).map((copy) => new Float32Array(copy));
   } finally {
     for (const buffer of staging) session.buffers.release(buffer);
   }

@@ -161,7 +161,7 @@ export async function* trainOn(
       parameters.changed();
       let told: TrainingStep | undefined;
       if (logs) {
-        const [sum = Number.NaN] = new Float32Array(await pacer.last(() => mapCopy(session, copyLoss, 4)));
+        const [sum = Number.NaN] = new Float32Array(await pacer.answer(() => mapCopy(session, copyLoss, 4)));
         pacer.check();
         const loss = meanLoss(sum, sinceLog, done);
         const samplesPerSecond = (timed * batchSize) / Math.max(1e-9, (performance.now() - logged) / 1000);

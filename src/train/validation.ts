@@ -118,7 +118,7 @@ export function flowMatchingValidator(
         encoder.copyBufferToBuffer(own.buffer("loss"), 0, copy, 0, 4);
         encoder.clearBuffer(own.buffer("loss"), 0, 4);
       });
-      const [sum = Number.NaN] = new Float32Array(await pacer.last(() => mapCopy(session, copy, 4)));
+      const [sum = Number.NaN] = new Float32Array(await pacer.answer(() => mapCopy(session, copy, 4)));
       return sum / batches;
     },
     release() {
