@@ -42,8 +42,9 @@ export class SleepingQueue extends DeviceQueue {
   }
 
   protected override hold(): void {
-    if (!this.#isAlone() || this.queued() >= secondsUnheard || !this.#isMeasured()) this.#sync();
-    else this.#waking ??= this.#wake();
+    const hasEnough = this.queued() < secondsUnheard && this.remaining() >= secondsQueued;
+    if (hasEnough && this.#isAlone() && this.#isMeasured()) this.#waking ??= this.#wake();
+    else this.#sync();
   }
 
   /** Sleeps until half of what is queued should be done, and then lets the call go on that waits. */
