@@ -138,7 +138,7 @@ export class Pacer {
   }
 
   /** Sleeps until what was submitted should be nearly done, where asking the device costs a core. */
-  async rest(work = this.#last): Promise<void> {
+  async rest(work: Work | undefined): Promise<void> {
     if (waitingSpins && work) await this.race(sleepUntil(work.expectedDone, 0.85));
   }
 
