@@ -72,20 +72,24 @@ export class Arena {
     return this.session.buffers.give(buffer);
   }
 
+  /** Makes room for the params of so many dispatches. */
+  async makeRoom(dispatches: number): Promise<void> {
+    const bytes = paramsBytes(dispatches);
+    if (this.#params && this.#params.size >= bytes) return;
+    if (this.#params) {
+      this.session.buffers.release(this.#params);
+      this.#owned.delete(this.#params);
+      this.#params = undefined;
+      this.#bindGroups.clear();
+    }
+    this.#params = await this.#acquire(bytes, "params");
+  }
+
   /**
-   * Compiles what the dispatches need and makes room for their params.
-   * Returns true when a kernel runs for the first time (its time is not representative).
+   * Compiles what the dispatches need; `fresh` is true when a kernel runs for the first time (its time is not representative). It
+   * holds nothing while it waits, so a call that is aborted meanwhile has nothing to give back.
    */
   async prepare(dispatches: readonly Dispatch[]): Promise<{ pipelines: Pipeline[]; fresh: boolean }> {
-    const bytes = paramsBytes(dispatches.length);
-    if (!this.#params || this.#params.size < bytes) {
-      if (this.#params) {
-        this.session.buffers.release(this.#params);
-        this.#owned.delete(this.#params);
-        this.#bindGroups.clear();
-      }
-      this.#params = await this.#acquire(bytes, "params");
-    }
     const pipelines = await Promise.all(dispatches.map(({ kernel }) => this.session.pipelines.get(kernel)));
     const fresh = pipelines.some((pipeline) => pipeline.fresh);
     for (const pipeline of pipelines) pipeline.fresh = false;

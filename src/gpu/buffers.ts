@@ -66,7 +66,11 @@ export class BufferPool {
     });
     const scope = this.#device.popErrorScope();
     this.#use(buffer);
-    const error = await scope;
+    const error = await scope.catch((reason: unknown) => {
+      // the device is lost: nobody has the buffer
+      this.give(buffer).destroy();
+      throw reason;
+    });
     if (error) {
       this.give(buffer).destroy();
       throw new PushforwardError(

@@ -87,6 +87,9 @@ export class Pacer {
       more = end < dispatches.length;
       // Others may go on while a kernel of this call is compiled.
       await this.race(Promise.all(batch.map(({ kernel }) => this.session.pipelines.compile(kernel))));
+      // Not raced: an abort is told when the buffer is there, and can be given back.
+      await arena.makeRoom(batch.length);
+      this.check();
       try {
         await this.race(this.#queue.turn(this.#lane));
         this.check();

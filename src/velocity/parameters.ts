@@ -245,6 +245,7 @@ export class Parameters {
       arena.lend("map", this.#maps.get(name) as GPUBuffer);
       arena.lend("to", packed.buffer);
       const dispatches = [packDispatch(packed.count, { from: "from", map: "map", to: "to" }, half)];
+      await arena.makeRoom(dispatches.length);
       const { pipelines } = await arena.prepare(dispatches);
       packed.version = this.version;
       const encoder = session.device.createCommandEncoder();
