@@ -1,11 +1,12 @@
 import { InvalidArgumentError } from "commander";
+import { parse } from "csv-parse/sync";
 import type { Solver } from "pushforward";
 
 /** Readers of option values; commander turns what they throw into a usage error that names the option. */
 
 export function wholeNumber(least: number): (text: string) => number {
   return (text) => {
-    const value = /^\d+$/.test(text) ? Number(text) : Number.NaN;
+    const value = /^\d+$|^\d+(\.\d+)?[eE]\+?\d+$/.test(text) ? Number(text) : Number.NaN;
     if (Number.isSafeInteger(value) && value >= least) return value;
     throw new InvalidArgumentError(`expected a whole number of at least ${least}.`);
   };
@@ -28,14 +29,38 @@ export function decimalWithin(
   };
 }
 
-/** "longitude,latitude" → the names; blanks around them are dropped. */
+/** "longitude,latitude" → the names, as a line of a CSV: blanks around them are dropped, and those with a comma are in quotes. */
 export function nameList(text: string): string[] {
-  const names = text.split(",").map((name) => name.trim());
-  if (names.some((name) => name === ""))
-    throw new InvalidArgumentError("expected names with commas between, as in longitude,latitude.");
+  const names = oneLine(text);
+  if (names.length === 0 || names.some((name) => name === ""))
+    throw new InvalidArgumentError(
+      `expected names with commas between, as in longitude,latitude; a name with a comma in double quotes, as in '"income, net",age'.`,
+    );
   const twice = names.find((name, i) => names.indexOf(name) !== i);
   if (twice !== undefined) throw new InvalidArgumentError(`"${twice}" is named twice.`);
   return names;
+}
+
+function oneLine(text: string): string[] {
+  try {
+    const lines: string[][] = parse(text, { trim: true, relax_quotes: true });
+    return lines.length === 1 ? (lines[0] ?? []) : [];
+  } catch {
+    return [];
+  }
+}
+
+/** A text that separates cells; \\t and tab are a tab, which a shell makes hard to type. */
+export function delimiterText(text: string): string {
+  if (text === "\\t" || text.toLowerCase() === "tab") return "\t";
+  if (text === "") throw new InvalidArgumentError("expected a delimiter such as ',' or ';' or tab, but it is empty.");
+  if (/[\r\n]/.test(text))
+    throw new InvalidArgumentError("expected a delimiter within a line, but it has a line break.");
+  if (/["\d.+-]/.test(text))
+    throw new InvalidArgumentError(
+      "expected a delimiter that is no part of numbers and no double quote, such as ',' or ';' or tab.",
+    );
+  return text;
 }
 
 /** "64,64,64" → widths. */

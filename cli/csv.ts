@@ -1,171 +1,260 @@
 import { createReadStream } from "node:fs";
-import type { Readable } from "node:stream";
+import { Readable } from "node:stream";
 import { CsvError, parse } from "csv-parse";
-import { invalid, PushforwardError } from "../src/errors.ts";
-import { nearest } from "../src/options.ts";
+import { PushforwardError } from "../src/errors.ts";
+import { isDecimal } from "./csv-cell.ts";
+import { type Beginning, checkNames, misfit, otherDelimiter, type Selection, selectColumns } from "./csv-shape.ts";
+import { cellError, type Needs, Survey } from "./csv-survey.ts";
+import { type Place, placeOf, textOf } from "./csv-text.ts";
 
 export interface CsvOptions {
   /** Names of the columns to read, in this order; default: all columns of the file. */
-  columns?: readonly string[];
-  /** Leave out rows with a missing or non-numeric cell instead of throwing. */
+  columns?: readonly string[] | undefined;
+  /** Leave out rows with a missing or non-numeric cell, or with more or fewer cells than names, instead of throwing. */
   skipInvalid?: boolean;
   /** Default ",". */
   delimiter?: string;
-  /** False: the first line is data and columns are called "1", "2", …. Default true. */
-  header?: boolean;
+  /**
+   * False: the first line is data and columns are called "1", "2", …. True: it is names, whatever they look like.
+   * Default: names, and an error when they look like numbers.
+   */
+  header?: boolean | undefined;
   /** Rows per chunk of {@link readCsvChunks}; default 65,536. */
   chunkRows?: number;
+  /** Whether chunks hold the text of all cells of their rows; default false. */
+  text?: boolean;
+  /** The command that reads from a pipe, for what errors advise. */
+  reader?: string;
+  /** Counts what keeps rows from being numbers. */
+  survey?: Survey;
   signal?: AbortSignal;
 }
 
 export interface CsvChunk {
   columns: readonly string[];
   /** Row-major [rows, columns]. */
-  data: Float32Array;
+  data: Float64Array;
   rows: number;
   /** Rows left out so far, over all chunks. */
   skipped: number;
+  /** All columns of the file; "" for those without a name. */
+  names: readonly string[];
+  /** The cells of each row, of all columns of the file, when `text` is asked for. */
+  text: readonly (readonly string[])[];
+  /** Which row of data each row is in the file, from 1, when `text` is asked for. */
+  numbers: readonly number[];
 }
 
-/** A decimal number as CSV files hold it; Number() alone would take "", " " and "0x10" too. */
-const decimal = /^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$/;
 const defaultChunkRows = 65_536;
+/** A quote that is not closed would take the rest of a file into one cell. */
+const mostLineBytes = 1 << 26;
 
 /**
  * Reads numeric columns of a CSV file, or of a stream, chunk by chunk, so that a file of any length takes constant memory.
- * A cell that is not a finite decimal number throws `format` with its line, column and value, unless `skipInvalid`.
+ * Numbers are f64. A line whose cells do not fit the names, and a cell that is not a finite decimal number, throw `format` with
+ * line, column, value and what to do, unless `skipInvalid`; files that are no text in UTF-8 throw it with their kind.
  */
-export async function* readCsvChunks(source: string | Readable, options: CsvOptions = {}): AsyncGenerator<CsvChunk> {
-  const { columns: wanted, skipInvalid = false, header = true, chunkRows = defaultChunkRows, signal } = options;
-  const input = typeof source === "string" ? createReadStream(source) : source;
-  const parser = parse({
-    bom: true,
-    delimiter: options.delimiter ?? ",",
-    info: true,
-    relax_column_count: true,
-    skip_empty_lines: true,
-    trim: true,
-  });
-  // Streams joined by pipe() do not pass errors on.
-  input.on("error", (error: Error) => parser.destroy(error));
-  input.pipe(parser);
+export function readCsvChunks(source: string | Readable, options: CsvOptions = {}): AsyncGenerator<CsvChunk> {
+  return readChunks(source, options, false);
+}
 
+interface Line {
+  record: string[];
+  info: { lines: number };
+}
+
+/** @param surveys whether cells that are no numbers are only counted, for the survey to tell of at the end */
+async function* readChunks(
+  source: string | Readable,
+  options: CsvOptions,
+  surveys: boolean,
+): AsyncGenerator<CsvChunk, undefined> {
+  const { skipInvalid = false, header, chunkRows = defaultChunkRows, delimiter = ",", signal } = options;
+  const place = placeOf(source, options.reader);
+  const survey = options.survey ?? new Survey();
+  let names: { record: string[]; line: number } | undefined;
+  let beginning: Beginning | undefined;
   let selection: Selection | undefined;
-  let data = new Float32Array(0);
+  let data = new Float64Array(0);
+  let text: string[][] = [];
+  let numbers: number[] = [];
   let rows = 0;
   let skipped = 0;
   let yielded = false;
+  const begin = (first: string[] | undefined): Selection => {
+    beginning = {
+      place,
+      delimiter,
+      header: names?.record,
+      headerLine: names?.line ?? 1,
+      first,
+      wanted: options.columns,
+    };
+    if (header === undefined) checkNames(beginning);
+    const chosen = selectColumns(beginning);
+    survey.begin(chosen.names, chosen.width === 1 ? otherDelimiter(beginning) : undefined);
+    data = new Float64Array(chunkRows * chosen.names.length);
+    return chosen;
+  };
+  const chunk = ({ names: columns, all }: Selection): CsvChunk => ({
+    columns,
+    names: all,
+    data: rows === chunkRows ? data : data.slice(0, rows * columns.length),
+    rows,
+    skipped,
+    text,
+    numbers,
+  });
+  for await (const { record, info } of records(source, place, delimiter)) {
+    if (signal?.aborted) throw signal.reason;
+    if (names === undefined && header !== false) {
+      if (!record.every((cell) => cell === "")) names = { record, line: info.lines };
+      continue;
+    }
+    selection ??= begin(record);
+    const fault = beginning && !fits(record, selection) ? misfit(record, info.lines, selection, beginning) : undefined;
+    if (fault) {
+      if (!skipInvalid) throw fault;
+      survey.addMisfit(fault);
+      skipped++;
+      continue;
+    }
+    if (survey.addRow(record, selection.indices, info.lines, data, rows * selection.names.length)) {
+      rows++;
+      if (options.text) {
+        text.push(selection.width > selection.all.length ? record.slice(0, -1) : record);
+        numbers.push(survey.rows);
+      }
+    } else if (skipInvalid || surveys) skipped++;
+    else throw firstFault(record, info.lines, selection, place, delimiter, beginning);
+    if (rows === chunkRows) {
+      yield chunk(selection);
+      yielded = true;
+      data = new Float64Array(data.length);
+      text = [];
+      numbers = [];
+      rows = 0;
+    }
+  }
+  if (signal?.aborted) throw signal.reason;
+  if (selection === undefined && names === undefined) {
+    throw new PushforwardError("format", `${place.name} is empty: expected a line of column names and rows of numbers`);
+  }
+  selection ??= begin(undefined);
+  // The last chunk also says how many rows were skipped, so it comes even when it has no row.
+  if (rows > 0 || skipped > 0 || !yielded) yield chunk(selection);
+}
+
+/** The lines of a file that are not blank; in a file of one column a blank line between others is a missing value. */
+async function* records(source: string | Readable, place: Place, delimiter: string): AsyncGenerator<Line> {
+  const input = typeof source === "string" ? createReadStream(source) : source;
+  const parser = parse({
+    bom: true,
+    delimiter,
+    info: true,
+    max_record_size: mostLineBytes,
+    record_delimiter: ["\r\n", "\n", "\r"],
+    relax_column_count: true,
+    trim: true,
+  });
+  const lines = Readable.from(textOf(input, place), { objectMode: false });
+  // Streams joined by pipe() do not pass errors on.
+  lines.on("error", (error: Error) => parser.destroy(error));
+  lines.pipe(parser);
+  let width = 0;
+  let blank: Line[] = [];
   try {
-    for await (const { record, info } of parser as AsyncIterable<{
-      record: string[];
-      info: { lines: number };
-    }>) {
-      if (signal?.aborted) throw signal.reason;
-      if (selection === undefined) {
-        selection = select(header ? record : record.map((_, i) => String(i + 1)), wanted, record);
-        data = new Float32Array(chunkRows * selection.names.length);
-        if (header) continue;
+    for await (const line of parser as AsyncIterable<Line>) {
+      const { record } = line;
+      if (record.length === 1 && record[0] === "") {
+        if (width === 1) blank.push(line);
+        continue;
       }
-      const fault = readRow(record, selection, data, rows * selection.names.length);
-      if (fault === undefined) rows++;
-      else if (skipInvalid) skipped++;
-      else throw cellError(fault, info.lines, selection);
-      if (rows === chunkRows) {
-        yield { columns: selection.names, data, rows, skipped };
-        yielded = true;
-        data = new Float32Array(data.length);
-        rows = 0;
-      }
+      // A line of blanks where these are the delimiter.
+      if (delimiter.trim() === "" && record.length !== width && record.every((cell) => cell === "")) continue;
+      width ||= record.length;
+      yield* blank;
+      blank = [];
+      yield line;
     }
   } catch (error) {
-    if (error instanceof CsvError) throw new PushforwardError("format", `the CSV cannot be read: ${error.message}`);
-    throw error;
+    throw readError(error, source, place);
   } finally {
+    lines.destroy();
     input.destroy();
   }
-  if (selection === undefined) {
-    throw new PushforwardError("format", "the CSV is empty: expected a line of column names and rows of numbers");
-  }
-  // The last chunk also says how many rows were skipped, so it comes even when it has no row.
-  if (rows > 0 || skipped > 0 || !yielded) {
-    yield { columns: selection.names, data: data.slice(0, rows * selection.names.length), rows, skipped };
-  }
 }
 
-/** Reads all rows into one array; see {@link readCsvChunks}. */
-export async function readCsv(source: string | Readable, options: CsvOptions = {}): Promise<CsvChunk> {
-  const chunks: Float32Array[] = [];
-  let last: CsvChunk | undefined;
-  let rows = 0;
-  for await (const chunk of readCsvChunks(source, options)) {
-    chunks.push(chunk.data);
-    rows += chunk.rows;
-    last = chunk;
+/** What the parser and the file system say, in words. */
+function readError(error: unknown, source: string | Readable, { name }: Place): unknown {
+  if (error instanceof CsvError) {
+    const line = "lines" in error && typeof error.lines === "number" ? error.lines : 0;
+    const where = `line ${line} of ${name}`;
+    if (error.code === "CSV_QUOTE_NOT_CLOSED" || error.code === "CSV_MAX_RECORD_SIZE") {
+      const what = `${where}: a cell begins with a quote (") that is not closed`;
+      return new PushforwardError("format", `${what} before the end of the file: close it, or remove the quote`);
+    }
+    if (error.code === "INVALID_OPENING_QUOTE" || error.code === "CSV_INVALID_CLOSING_QUOTE")
+      return new PushforwardError(
+        "format",
+        `${where} has a quote (") within a cell: put the whole cell in quotes and write the inner quote twice`,
+      );
+    return new PushforwardError("format", `${name} cannot be read as a CSV: ${error.message}`);
   }
-  if (last === undefined) throw new PushforwardError("format", "the CSV is empty"); // readCsvChunks yields at least once.
-  const data = new Float32Array(rows * last.columns.length);
+  // The system names no path for what it finds out only when it reads.
+  if (error instanceof Error && "code" in error && !("path" in error) && typeof source === "string")
+    return Object.assign(error, { path: source });
+  return error;
+}
+
+function fits(record: readonly string[], { width, blank }: Selection): boolean {
+  return record.length === width && (blank === undefined || record[blank] === "");
+}
+
+function firstFault(
+  record: readonly string[],
+  line: number,
+  { names, indices }: Selection,
+  place: Place,
+  delimiter: string,
+  beginning: Beginning | undefined,
+): PushforwardError {
+  const faulty = indices.findIndex((index) => !isDecimal(record[index] ?? ""));
+  const column =
+    faulty < 0 ? indices.findIndex((index) => !Number.isFinite(Math.fround(Number(record[index])))) : faulty;
+  const cell = record[indices[column] ?? 0] ?? "";
+  const hint = beginning && record.length === 1 ? otherDelimiter(beginning) : undefined;
+  const ways = `, or leave such rows out with --skip-invalid${hint ? `. ${hint}` : ""}`;
+  return cellError(place, delimiter, line, cell, names[column] ?? "", ways);
+}
+
+/**
+ * Reads all rows into one array; see {@link readCsvChunks}. Where cells are no numbers it reads on, so that the error names every
+ * column that stands in the way and the options that choose the others.
+ */
+export async function readCsv(
+  source: string | Readable,
+  options: CsvOptions & { needs?: Needs } = {},
+): Promise<CsvChunk & { survey: Survey }> {
+  const { needs = { rows: 1, spread: false }, survey = new Survey(), skipInvalid = false, delimiter = "," } = options;
+  const chunks: CsvChunk[] = [];
+  for await (const chunk of readChunks(source, { ...options, survey }, true)) chunks.push(chunk);
+  const last = chunks.at(-1);
+  if (last === undefined) throw new PushforwardError("format", "the CSV is empty"); // There is always a chunk.
+  survey.check(placeOf(source, options.reader), delimiter, skipInvalid, needs);
+  const rows = chunks.reduce((sum, chunk) => sum + chunk.rows, 0);
+  const data = new Float64Array(rows * last.columns.length);
   let position = 0;
   for (const chunk of chunks) {
-    data.set(chunk, position);
-    position += chunk.length;
+    data.set(chunk.data, position);
+    position += chunk.data.length;
   }
-  return { columns: last.columns, data, rows, skipped: last.skipped };
-}
-
-interface Selection {
-  names: readonly string[];
-  indices: readonly number[];
-}
-
-function select(names: readonly string[], wanted: readonly string[] | undefined, first: readonly string[]): Selection {
-  if (wanted === undefined) return { names, indices: names.map((_, i) => i) };
-  const indices = wanted.map((name) => {
-    const index = names.indexOf(name);
-    if (index < 0) throw missingColumn(name, names, first);
-    if (names.indexOf(name, index + 1) >= 0) {
-      throw new PushforwardError("format", `the CSV has two columns called "${name}": rename one of them`);
-    }
-    return index;
-  });
-  return { names: wanted, indices };
-}
-
-function missingColumn(name: string, names: readonly string[], first: readonly string[]): PushforwardError {
-  const near = nearest(name, names);
-  const hint = near === undefined ? "" : `: did you mean "${near}"?`;
-  const bare = first.every((cell) => decimal.test(cell))
-    ? " Its first line is numbers: for a file without names add --no-header."
-    : "";
-  return invalid(`the CSV has no column "${name}"${hint} It has: ${names.join(", ")}.${bare}`);
-}
-
-interface CellFault {
-  column: number;
-  cell: string | undefined;
-}
-
-/** Writes the row's numbers into `data` at `offset`; a fault when a cell is not one. */
-function readRow(
-  record: readonly string[],
-  selection: Selection,
-  data: Float32Array,
-  offset: number,
-): CellFault | undefined {
-  for (const [column, index] of selection.indices.entries()) {
-    const cell = record[index];
-    const value = cell !== undefined && decimal.test(cell) ? Math.fround(Number(cell)) : Number.NaN;
-    if (!Number.isFinite(value)) return { column, cell };
-    data[offset + column] = value;
-  }
-  return undefined;
-}
-
-function cellError({ column, cell }: CellFault, line: number, selection: Selection): PushforwardError {
-  const got = cell === undefined || cell === "" ? "nothing" : `"${cell.slice(0, 60)}"`;
-  const big = cell !== undefined && decimal.test(cell) ? " within the range of f32 (about ±3.4e38)" : "";
-  const name = selection.names[column];
-  return new PushforwardError(
-    "format",
-    `line ${line} of the CSV has ${got} in column "${name}", but a number${big} is expected: correct it, or leave such rows out with --skip-invalid`,
-  );
+  return {
+    ...last,
+    data,
+    rows,
+    text: chunks.flatMap((chunk) => chunk.text),
+    numbers: chunks.flatMap((chunk) => chunk.numbers),
+    survey,
+  };
 }

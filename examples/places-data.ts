@@ -23,7 +23,7 @@ export async function loadPlaces(seed: number): Promise<Places> {
   // The package exports its code alone; its data lie in a folder beside it.
   const file = fileURLToPath(new URL("../data/zipcodes.csv", import.meta.resolve("vega-datasets")));
   const { data, rows } = await readCsv(file, { columns: ["longitude", "latitude"] });
-  const { distinct, inside } = distinctPlaces(data);
+  const { distinct, inside } = distinctPlaces(Float32Array.from(data));
   const order = shuffledIndices(distinct.length / 2, seed);
   const tenth = Math.round(order.length / 10);
   return {

@@ -5,6 +5,7 @@ import { PushforwardError } from "../../src/errors.ts";
 import { nameList, type SolverOptions, solverOf } from "../arguments.ts";
 import { type Context, type GpuChoice, printResult, withGpu } from "../context.ts";
 import { type CsvChunk, readCsvChunks } from "../csv.ts";
+import { shellWord } from "../csv-text.ts";
 import { readModel } from "../model.ts";
 import { count, duration, startCounter } from "../report.ts";
 import { openRows } from "../row-output.ts";
@@ -16,7 +17,7 @@ interface LogProbOptions extends GpuChoice, SolverOptions {
   output?: string;
   checkSteps: boolean;
   delimiter: string;
-  header: boolean;
+  header?: boolean;
   skipInvalid: boolean;
   json: boolean;
 }
@@ -46,6 +47,7 @@ export function logProbCommand(context: Context): Command {
     .addOption(options.steps())
     .option("--check-steps", "solve again with twice the steps and print how the mean changes", false)
     .addOption(options.skipInvalid())
+    .addOption(options.header())
     .addOption(options.noHeader())
     .addOption(options.delimiter())
     .addOption(options.software())
@@ -61,6 +63,7 @@ async function logProb(context: Context, path: string, source: string, o: LogPro
     ...(columns && { columns }),
     delimiter: o.delimiter,
     header: o.header,
+    reader: `pushforward log-prob ${shellWord(path)} -`,
     skipInvalid: o.skipInvalid,
     signal: context.signal,
   });
@@ -99,14 +102,15 @@ async function score(
     for await (const chunk of chunks) {
       if (chunk.columns.length !== flow.dim) throw wrongWidth(chunk.columns, flow.dim);
       if (o.output !== undefined) output ??= await openRows(context, o.output, [...chunk.columns, "log_prob"]);
-      const { logProb } = await flow.logProb(chunk.data, { solver: solverOf(o), signal: context.signal });
+      const data = Float32Array.from(chunk.data);
+      const { logProb } = await flow.logProb(data, { solver: solverOf(o), signal: context.signal });
       mean.add(logProb);
       if (o.checkSteps) {
         const solver = solverOf(o, 2);
-        doubled.add((await flow.logProb(chunk.data, { solver, signal: context.signal })).logProb);
+        doubled.add((await flow.logProb(data, { solver, signal: context.signal })).logProb);
       }
       await output?.write([
-        { data: chunk.data, width: flow.dim },
+        { data, width: flow.dim },
         { data: logProb, width: 1 },
       ]);
       skipped = chunk.skipped;

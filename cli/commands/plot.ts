@@ -24,7 +24,7 @@ interface PlotOptions {
   width: number;
   aspect?: number;
   delimiter: string;
-  header: boolean;
+  header?: boolean;
   skipInvalid: boolean;
   json: boolean;
 }
@@ -65,6 +65,7 @@ export function plotCommand(context: Context): Command {
       decimalWithin(0, 1e6, "()"),
     )
     .addOption(options.skipInvalid())
+    .addOption(options.header())
     .addOption(options.noHeader())
     .addOption(options.delimiter())
     .addOption(options.json())
@@ -72,7 +73,8 @@ export function plotCommand(context: Context): Command {
     .action((files: string[], o: PlotOptions) => plot(context, files, o));
 }
 
-interface Table extends CsvChunk {
+interface Table extends Omit<CsvChunk, "data"> {
+  data: Float32Array;
   name: string;
 }
 
@@ -89,13 +91,14 @@ async function plot(context: Context, files: readonly string[], o: PlotOptions):
       ...(o.columns && { columns: o.columns }),
       delimiter: o.delimiter,
       header: o.header,
+      reader: "pushforward plot -",
       skipInvalid: o.skipInvalid,
       signal: context.signal,
     });
     if (table.columns.length < 2) {
       throw new PushforwardError("invalid-argument", `${file} has one column, but a plot shows 2: x and y`);
     }
-    tables.push({ ...table, name: file === "-" ? "stdin" : basename(file) });
+    tables.push({ ...table, data: Float32Array.from(table.data), name: file === "-" ? "stdin" : basename(file) });
   }
   const { figure, outside } = compose(tables, o);
   await writeWhole(o.output, await renderFigure(figure));

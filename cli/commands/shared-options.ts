@@ -1,5 +1,5 @@
 import { Option } from "commander";
-import { methods, wholeNumber } from "../arguments.ts";
+import { delimiterText, methods, wholeNumber } from "../arguments.ts";
 
 /** Options that several commands take, under one name and one meaning. */
 export const options = {
@@ -13,7 +13,14 @@ export const options = {
   seed: (what: string) => new Option("--seed <integer>", what).argParser(wholeNumber(0)).default(0),
   queue: () =>
     new Option("--queue <name>", "queue in Redis, the same for all who work together").default("pushforward"),
-  delimiter: () => new Option("--delimiter <text>", "what separates the cells of a line").default(","),
+  delimiter: () =>
+    new Option("--delimiter <text>", "what separates the cells of a line; tab or \\t for a tab")
+      .argParser(delimiterText)
+      .default(","),
+  header: () => new Option("--header", "the first line is names although they are numbers"),
   noHeader: () => new Option("--no-header", "the first line is data; columns are called 1, 2, …"),
-  skipInvalid: () => new Option("--skip-invalid", "leave out rows with a missing or non-numeric cell").default(false),
+  skipInvalid: () =>
+    new Option("--skip-invalid", "leave out rows with a missing or non-numeric cell, or of another length").default(
+      false,
+    ),
 };

@@ -5,6 +5,7 @@ import { decimalWithin, nameList, solverOf, timeEncoding, wholeNumber, widthList
 import { type CheckpointChoice, checkCheckpoints, checkpointOptions } from "../checkpoint.ts";
 import { type Context, type GpuChoice, Interrupted, printResult, withGpu } from "../context.ts";
 import { readCsv } from "../csv.ts";
+import { columnWord } from "../csv-shape.ts";
 import { cosineWithWarmup } from "../learning-rate.ts";
 import { saveModel } from "../model.ts";
 import { count, duration, startProgress } from "../report.ts";
@@ -27,7 +28,7 @@ interface TrainOptions extends GpuChoice, CheckpointChoice {
   evaluationSteps: number;
   seed: number;
   delimiter: string;
-  header: boolean;
+  header?: boolean;
   skipInvalid: boolean;
   json: boolean;
 }
@@ -95,6 +96,7 @@ export function trainCommand(context: Context): Command {
     .option("--resume", "go on from the file of --checkpoint where it is there; all else must be as it was", false)
     .addOption(options.seed("of the split, the initial weights and the batches"))
     .addOption(options.skipInvalid())
+    .addOption(options.header())
     .addOption(options.noHeader())
     .addOption(options.delimiter())
     .addOption(options.software())
@@ -110,17 +112,19 @@ async function train(context: Context, source: string, o: TrainOptions): Promise
     ...(o.columns && { columns: o.columns }),
     delimiter: o.delimiter,
     header: o.header,
+    reader: "pushforward train -",
+    needs: { rows: 2, spread: true },
     skipInvalid: o.skipInvalid,
     signal,
   });
   const dim = table.columns.length;
-  const { kept, held } = splitRows(table.data, dim, o.holdout, o.seed);
+  const { kept, held } = splitRows(Float32Array.from(table.data), dim, o.holdout, o.seed);
   const rows = kept.length / dim;
-  if (rows < 2) {
-    throw new PushforwardError("invalid-argument", `${source} has ${rows} rows to train on, but at least 2 are needed`);
-  }
-  stderr.write(`${count(table.rows)} rows of ${table.columns.join(", ")}`);
-  stderr.write(table.skipped > 0 ? `, ${count(table.skipped)} incomplete rows left out\n` : "\n");
+  if (rows < 2) throw tooFewRows(source, table, rows);
+  stderr.write(`${count(table.rows)} rows of ${table.columns.map(columnWord).join(", ")}`);
+  stderr.write(
+    table.skipped > 0 ? `, ${count(table.skipped)} incomplete rows left out (${table.survey.reasons()})\n` : "\n",
+  );
 
   await withGpu(o, async (gpu) => {
     const { Flow, fitNormalization, mlp } = await import("pushforward");
@@ -152,6 +156,21 @@ async function train(context: Context, source: string, o: TrainOptions): Promise
       flow.dispose();
     }
   });
+}
+
+function tooFewRows(
+  source: string,
+  { rows, skipped }: { rows: number; skipped: number },
+  kept: number,
+): PushforwardError {
+  const name = source === "-" ? "the CSV" : source;
+  const from = skipped > 0 ? ` besides ${count(skipped)} that were left out` : "";
+  const split =
+    rows > kept ? `, of which --holdout takes ${rows - kept}: give more rows, or --holdout 0` : ": give more rows";
+  return new PushforwardError(
+    "invalid-argument",
+    `${name} has ${rows === 0 ? "no rows" : rows === 1 ? "1 row" : `${rows} rows`}${from}, but at least 2 are needed to train on${split}`,
+  );
 }
 
 interface TrainingSummary {

@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { PassThrough, Readable } from "node:stream";
 import { expect, test } from "vitest";
+import { delimiterText, nameList, wholeNumber } from "../../cli/arguments.ts";
 import { Interrupted } from "../../cli/context.ts";
 import { cosineWithWarmup } from "../../cli/learning-rate.ts";
 import { runCommandLine } from "../../cli/program.ts";
@@ -49,6 +50,26 @@ test.each([[], ["train"], ["sample"], ["log-prob"], ["plot"], ["info"]])(
   },
 );
 
+test.each([
+  ["1e3", 1000],
+  ["1E6", 1e6],
+  ["2.5e3", 2500],
+  ["1e+2", 100],
+  ["40", 40],
+])("%s is a count", (text, value) => {
+  expect(wholeNumber(1)(text)).toBe(value);
+});
+
+test("names of columns are read as a line of a CSV is", () => {
+  expect(nameList("longitude, latitude")).toEqual(["longitude", "latitude"]);
+  expect(nameList('"income, net",age')).toEqual(["income, net", "age"]);
+  expect(nameList('"size 5""", b"c')).toEqual(['size 5"', 'b"c']);
+});
+
+test.each(["\\t", "tab", "TAB", "\t"])("the delimiter %j is a tab", (text) => {
+  expect(delimiterText(text)).toBe("\t");
+});
+
 test("every option in the help says its default or is a choice of the user", async () => {
   const { out } = await run(["train", "--help"]);
   for (const words of ["(default: 512)", 'default: "silu"', "(default: 0.002)", "nats", "seed"])
@@ -73,6 +94,15 @@ test.each([
   [["train", "x.csv", "-o", "f", "--learning-rate", "0"], "above 0"],
   [["train", "x.csv", "-o", "f", "--columns", "a,a"], '"a" is named twice'],
   [["train", "x.csv", "-o", "f", "--columns", "a,,b"], "longitude,latitude"],
+  [["train", "x.csv", "-o", "f", "--columns", '"a,b'], `'"income, net",age'`],
+  [["train", "x.csv", "-o", "f", "--delimiter", ""], "it is empty"],
+  [["train", "x.csv", "-o", "f", "--delimiter", "\n"], "line break"],
+  [["plot", "x.csv", "-o", "f", "--delimiter", '"'], "no double quote"],
+  [["log-prob", "f", "x.csv", "--delimiter", "."], "no part of numbers"],
+  [["train", "x.csv", "-o", "f", "--steps", "1e-3"], "whole number of at least 1"],
+  [["train", "x.csv", "-o", "f", "--steps", "1.55e1"], "whole number of at least 1"],
+  [["train", "x.csv", "-o", "f", "--steps", "1e400"], "whole number of at least 1"],
+  [["sample", "f", "-o", "x", "-n", "1_000"], "whole number"],
   [["train", "x.csv", "-o", "f", "--resume"], "say which with --checkpoint"],
   [["train", "x.csv", "-o", "f", "--checkpoint", "./f"], "a file of its own"],
   [["train", "x.csv", "-o", "f", "--checkpoint-every", "0"], "whole number of at least 1"],
