@@ -28,7 +28,7 @@ export const activationTexts: Record<string, ActivationText> = {
   silu: {
     helpers: () => "",
     // clamped where exp would overflow, which is where both value and slope are 0 to rounding. 1 − s = e·s without cancellation.
-    shared: (v) => `let c = max(z, ${v}(-80.0));
+    shared: (v) => `let c = select(z, ${v}(-80.0), z < ${v}(-80.0));
   let e = exp(-c);
   let s = 1.0 / (1.0 + e);`,
     value: () => "c * s",
@@ -38,10 +38,11 @@ export const activationTexts: Record<string, ActivationText> = {
     // (1 − e)/(1 + e), e = exp(−2|z|) never overflows; near 0 its difference would cancel, so a series stands in
     helpers: (v) => `
 fn safe_tanh(z: ${v}) -> ${v} {
-  let e = exp(-2.0 * min(abs(z), ${v}(40.0)));
+  let size = abs(z);
+  let e = exp(-2.0 * select(size, ${v}(40.0), size > ${v}(40.0)));
   let q = z * z;
   let near = z * ${polynomial([1, -1 / 3, 2 / 15, -17 / 315, 62 / 2835], "q", v)};
-  return select(sign(z) * (1.0 - e) / (1.0 + e), near, abs(z) < ${v}(0.25));
+  return select(sign(z) * (1.0 - e) / (1.0 + e), near, size < ${v}(0.25));
 }`,
     shared: () => "let y = safe_tanh(z);",
     value: () => "y",
@@ -59,7 +60,8 @@ fn log_one_plus(e: ${v}) -> ${v} {
     v,
   )};
 }`,
-    shared: (v) => `let e = exp(-min(abs(z), ${v}(80.0)));`,
+    shared: (v) => `let size = abs(z);
+  let e = exp(-select(size, ${v}(80.0), size > ${v}(80.0)));`,
     value: (v) => `max(z, ${v}(0.0)) + log_one_plus(e)`,
     slope: (v) => `select(e, ${v}(1.0), z > ${v}(0.0)) / (1.0 + e)`,
   },
@@ -84,16 +86,16 @@ fn minus_one(e: ${v}, z: ${v}) -> ${v} {
   let near = z * ${polynomial([1, 1 / 2, 1 / 6, 1 / 24, 1 / 120, 1 / 720, 1 / 5040], "z", v)};
   return select(e - 1.0, near, z > ${v}(-0.35));
 }`,
-    shared: (v) => `let below = min(z, ${v}(0.0));
-  let e = exp(max(below, ${v}(-80.0)));`,
+    shared: (v) => `let below = select(z, ${v}(0.0), z > ${v}(0.0));
+  let e = exp(select(below, ${v}(-80.0), below < ${v}(-80.0)));`,
     value: (v) => `select(minus_one(e, below), z, z > ${v}(0.0))`,
     slope: () => "e",
   },
   relu: {
     helpers: () => "",
     shared: () => "",
-    value: (v) => `max(z, ${v}(0.0))`,
-    slope: (v) => `select(${v}(0.0), ${v}(1.0), z > ${v}(0.0))`,
+    value: (v) => `select(z, ${v}(0.0), z < ${v}(0.0))`,
+    slope: (v) => `select(select(z, ${v}(0.0), z <= ${v}(0.0)), ${v}(1.0), z > ${v}(0.0))`,
   },
   sin: {
     // WGSL's own sin is only good to 2⁻¹¹. Cody–Waite reduction to |r| ≤ π/4, Taylor series there, quadrant by k mod 4.
@@ -103,7 +105,7 @@ fn sine_cosine(z: ${v}) -> SineCosine {
   let k = round(z * ${f32(2 / Math.PI)});
   let reduced = ((z - k * ${f32(halfPiParts[0])}) - k * ${f32(halfPiParts[1])}) - k * ${f32(halfPiParts[2])};
   // beyond |z| of about 5·10⁴ the phase is rounding, but the value stays within ±1
-  let r = clamp(reduced, ${v}(-0.7855), ${v}(0.7855));
+  let r = select(select(reduced, ${v}(0.7855), reduced > ${v}(0.7855)), ${v}(-0.7855), reduced < ${v}(-0.7855));
   let q = r * r;
   let s = r * ${polynomial([1, -1 / 6, 1 / 120, -1 / 5040, 1 / 362880], "q", v)};
   let c = ${polynomial([1, -1 / 2, 1 / 24, -1 / 720, 1 / 40320, -1 / 3628800], "q", v)};
@@ -124,7 +126,8 @@ fn sine_cosine(z: ${v}) -> SineCosine {
 
 /**
  * WGSL functions `activate(z) -> V` and `activate_with_slope(z) -> Activated { value, slope }` on the type V (f32, vec2f, vec4f).
- * Safe for any finite z: no exp overflows. Formulas and slopes: FIELD.md §2.10.
+ * Safe for any finite z: no exp overflows. NaN goes in and comes out, in value and slope: bounds are set by comparisons, which are
+ * false for NaN, because min, max and clamp would put the bound in its place.
  */
 export function activationText(activation: string, v: string): string {
   const text = activationTexts[activation];

@@ -25,6 +25,8 @@ export const dopri5 = {
 /** Why a particle's solve has ended; `running` where it has not. */
 export const statuses = { done: 0, stepLimit: 1, stepUnderflow: 2, nonFinite: 3, running: 255 } as const;
 
+const largest = 3e38;
+
 /** What a particle keeps beside its state, its next state and seven slopes: rows behind those, one value each. */
 const meta = [
   "time",
@@ -85,15 +87,20 @@ const keepSlope = (tracks: boolean) => `fn keep_slope(s: u32, p: u32, q: u32) {
   ${tracks ? "for (var k = 0u; k < params.rows; k++) { solve[slope(s, params.dim + k, q)] = -divergence[k * params.stride + p]; }" : ""}
 }`;
 
+/** Squares of what exceeds its tolerance 10¹⁹-fold overflow, as those of a field of 10³⁰ do: their sum is also kept in smaller units. */
+const unit = 2 ** -70;
+
 /** The root of the mean square of the components and of the mean of what is integrated beside them, each over its tolerance. */
 const norm = (value: (at: string) => string, name: string, wide: boolean) => `fn ${name}(q: u32) -> f32 {
   var sum = 0.0;
+  var reduced = 0.0;
   for (var i = 0u; i < params.dim; i++) {
     let scale = params.atol + params.rtol * ${wide ? "max(abs(solve[now(i, q)]), abs(solve[next(i, q)]))" : "abs(solve[now(i, q)])"};
     let part = (${value("i")}) / scale;
     sum = fma(part, part, sum);
+    reduced = fma(part * ${f32(unit)}, part * ${f32(unit)}, reduced);
   }
-  if (params.rows == 0u) { return sqrt(sum / f32(params.dim)); }
+  if (params.rows == 0u) { return root_mean(sum, reduced, params.dim); }
   var all = 0.0;
   var before = 0.0;
   var after = 0.0;
@@ -106,7 +113,12 @@ const norm = (value: (at: string) => string, name: string, wide: boolean) => `fn
   let base = solve[at_base(q)];
   let size = ${wide ? "max(abs(base + before / f32(params.rows)), abs(base + after / f32(params.rows)))" : "abs(base + before / f32(params.rows))"};
   let part = all / f32(params.rows) / (params.atol + params.rtol * size);
-  return sqrt(fma(part, part, sum) / f32(params.dim + 1u));
+  return root_mean(fma(part, part, sum), fma(part * ${f32(unit)}, part * ${f32(unit)}, reduced), params.dim + 1u);
+}`;
+
+/** What both sums stand for, of `n` squares. */
+const rootMean = `fn root_mean(sum: f32, reduced: f32, n: u32) -> f32 {
+  return select(sqrt(reduced / f32(n)) * ${f32(1 / unit)}, sqrt(sum / f32(n)), is_finite(sum));
 }`;
 
 /** The step that is tried next: of the controller's size, or just what is left to the goal. */
@@ -195,6 +207,14 @@ ${
 @group(0) @binding(${5 + b}) var<storage, read> goals: array<Goal>;`
 }
 ${keepSlope(tracks)}
+${rootMean}
+// a norm beyond f32 is as good as its largest number, of which a quotient can be taken
+fn bounded(size: f32) -> f32 { return select(size, ${f32(largest)}, size > ${f32(largest)}); }
+fn is_slope_finite(s: u32, q: u32) -> bool {
+  var good = true;
+  for (var i = 0u; i < components(); i++) { good = good && is_finite(solve[slope(s, i, q)]); }
+  return good;
+}
 ${norm((i) => `solve[slope(0u, ${i}, q)]`, "norm_slope", false)}
 ${probe ? norm((i) => `solve[now(${i}, q)] + select(0.0, solve[at_base(q)], ${i} >= params.dim)`, "norm_state", false) : norm((i) => `solve[slope(1u, ${i}, q)] - solve[slope(0u, ${i}, q)]`, "norm_change", false)}
 ${probe ? "" : tryStep}
@@ -204,8 +224,8 @@ fn start${signature} {
   ${member}
 #if ${probe}
   keep_slope(0u, p, q);
-  let d0 = norm_state(q);
-  let d1 = norm_slope(q);
+  let d0 = bounded(norm_state(q));
+  let d1 = bounded(norm_slope(q));
   var h = 0.01 * d0 / d1;
   if (d0 < 1e-5 || d1 < 1e-5) { h = 1e-6; }
   // the field is known between the ends only
@@ -218,13 +238,14 @@ fn start${signature} {
   times[p] = params.start + signed;
 #else
   keep_slope(1u, p, q);
-  let d1 = norm_slope(q);
+  let d1 = bounded(norm_slope(q));
   let h0 = solve[at_size(q)];
-  let d2 = norm_change(q) / h0;
+  let d2 = bounded(norm_change(q) / h0);
   var h1 = pow(0.01 / max(d1, d2), 0.2);
   if (max(d1, d2) <= 1e-15) { h1 = max(1e-6, h0 * 1e-3); }
-  let h = min(min(100.0 * h0, h1), abs(params.span));
-  if (is_finite(h) && is_finite(d1) && is_finite(d2)) {
+  // where even the shortest step may be too long, the error of it will tell
+  let h = max(min(min(100.0 * h0, h1), abs(params.span)), params.least);
+  if (is_slope_finite(0u, q) && is_slope_finite(1u, q) && is_finite(d1) && is_finite(d2)) {
     try_step(q, h);
   } else {
     keep_whole(at_status(q), ${statuses.nonFinite}u);
@@ -297,6 +318,7 @@ fn error_of(i: u32, q: u32) -> f32 {
   ${lines(stages, (s) => (dopri5.error[s] === 0 ? "" : `e = fma(${f32(dopri5.error[s] ?? 0)}, solve[slope(${s}u, i, q)], e);`))}
   return e * solve[at_step(q)];
 }
+${rootMean}
 ${norm((i) => `error_of(${i}, q)`, "norm_error", true)}
 ${tryStep}
 

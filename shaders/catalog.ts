@@ -14,6 +14,7 @@ import { type DenseTile, denseKernel, plainTile, stagedTile } from "./dense.ts";
 import type { DivergenceText, FusedField } from "./field.ts";
 import { batchKernel, givenBatchKernel, residualKernel } from "./flow-matching.ts";
 import { evaluateKernel, integrateKernel } from "./integrate.ts";
+import { judgeKernel } from "./judge.ts";
 import type { Kernel } from "./kernel.ts";
 import { combineKernel, drawRowsKernel, sourceScoreKernel } from "./likelihood-training.ts";
 import { type GradientTiling, narrowGradientKernel } from "./narrow-gradient.ts";
@@ -28,7 +29,7 @@ import {
   sourceDensityKernel,
 } from "./particles.ts";
 import { drawProbesKernel } from "./probes.ts";
-import { blockMeanKernel, blockProductsKernel, histogramKernel, markFiniteKernel } from "./reductions.ts";
+import { blockMeanKernel, blockProductsKernel, histogramKernel } from "./reductions.ts";
 import { residentGradientKernel } from "./resident-gradient.ts";
 import {
   conditionRowsKernel,
@@ -407,7 +408,10 @@ add("dopri5, clear a length", () => clearLengthKernel({ whole: true }));
 add("dopri5, gather", () => gatherKernel({ whole: true }));
 add("dopri5, report", () => reportKernel({ whole: true }));
 
-add("mark finite rows", () => markFiniteKernel({}));
+for (const status of [false, true]) {
+  add(`judge rows${status ? " of an adaptive solve" : ""}`, () => judgeKernel({ logProb: true, status, marks: false }));
+  add(`mark rows${status ? " of an adaptive solve" : ""}`, () => judgeKernel({ logProb: false, status, marks: true }));
+}
 add("block means", () => blockMeanKernel({}));
 add("block products", () => blockProductsKernel({}));
 add("histogram", () => histogramKernel({ bins: 0 }));

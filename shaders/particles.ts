@@ -43,39 +43,33 @@ fn import_particles${signature} {
 });
 
 /**
- * State [dim][capacity] → rows [n][dim], starting at row `offset` of the output, and counts particles with a NaN or an infinity.
- * With `affine`: mean + scale·x.
+ * State [dim][capacity] → rows [n][dim], starting at row `offset` of the output. With `affine`: mean + scale·x.
  */
 export const exportKernel = oncePerShape(({ affine }: { affine: boolean }): Kernel => {
   return {
     label: affine ? "export particles in data units" : "export particles",
     entryPoint: "export_particles",
-    bindings: affine ? ["params", "read", "write", "write", "read"] : ["params", "read", "write", "write"],
+    bindings: affine ? ["params", "read", "write", "read"] : ["params", "read", "write"],
     code: wgsl`
-struct Params { count: u32, capacity: u32, dim: u32, offset: u32, tally: u32 }
+struct Params { count: u32, capacity: u32, dim: u32, offset: u32 }
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> state: array<f32>;
 @group(0) @binding(2) var<storage, read_write> rows: array<f32>;
-@group(0) @binding(3) var<storage, read_write> non_finite: array<atomic<u32>>;
 #if ${affine}
-@group(0) @binding(4) var<storage, read> affine: array<f32>;
+@group(0) @binding(3) var<storage, read> affine: array<f32>;
 #endif
 
 ${particle}
 fn export_particles${signature} {
   ${index}
   if (p >= params.count) { return; }
-  var bad = false;
   for (var i = 0u; i < params.dim; i++) {
     var value = state[i * params.capacity + p];
-    // by the bits: comparisons with NaN may be optimised away
-    bad = bad || (bitcast<u32>(value) & 0x7f800000u) == 0x7f800000u;
 #if ${affine}
     value = fma(value, affine[params.dim + i], affine[i]);
 #endif
     rows[(params.offset + p) * params.dim + i] = value;
   }
-  if (bad && params.tally != 0u) { atomicAdd(&non_finite[0], 1u); }
 }
 `,
   };

@@ -13,37 +13,11 @@ export const largestLocalHistogram = 4095;
 const signature =
   "(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) local: u32)";
 
-/** By the bits: comparisons with NaN may be optimised away. */
-const finiteTest = "fn is_finite(value: f32) -> bool { return (bitcast<u32>(value) & 0x7f800000u) != 0x7f800000u; }";
-
-/** finite[p] = 1 where all values of row p are finite, else 0. */
-export const markFiniteKernel = oncePerShape<Record<never, never>>(() => ({
-  label: "mark finite rows",
-  entryPoint: "mark_finite",
-  bindings: ["params", "read", "write"],
-  code: wgsl`
-struct Params { count: u32, dim: u32 }
-@group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> rows: array<f32>;
-@group(0) @binding(2) var<storage, read_write> finite: array<u32>;
-${finiteTest}
-
-@compute @workgroup_size(${reductionWorkgroup})
-fn mark_finite${signature} {
-  let p = (group.x + group.y * groups.x) * ${reductionWorkgroup}u + local;
-  if (p >= params.count) { return; }
-  var good = true;
-  for (var i = 0u; i < params.dim; i++) { good = good && is_finite(rows[p * params.dim + i]); }
-  finite[p] = select(0u, 1u, good);
-}
-`,
-}));
-
 const momentBindings = wgsl`
 struct Params { count: u32, dim: u32, lead: u32, block: u32, blocks: u32, stride: u32, first: u32 }
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> rows: array<f32>;
-@group(0) @binding(2) var<storage, read> finite: array<u32>;
+@group(0) @binding(2) var<storage, read> marks: array<u32>;
 @group(0) @binding(3) var<storage, read_write> moments: array<f32>;
 var<workgroup> tree: array<f32, ${reductionWorkgroup}>;
 
@@ -61,19 +35,19 @@ fn tree_sum(mine: f32, local: u32) -> f32 {
 }
 `;
 
-/** The finite particles of block b that this invocation sums: q is the place in the block, p the row in the chunk. */
-const finiteOfBlock = (body: string) => wgsl`
+/** The particles of block b that count and that this invocation sums: q is the place in the block, p the row in the chunk. */
+const ofBlock = (body: string) => wgsl`
   for (var q = local; q < params.block; q += ${reductionWorkgroup}u) {
     let place = b * params.block + q;
     if (place < params.lead || place - params.lead >= params.count) { continue; }
     let p = place - params.lead;
-    if (finite[p] == 0u) { continue; }
+    if (marks[p] == 0u) { continue; }
     ${body}
   }
 `;
 
 /**
- * First pass of the moments: how many rows of each block are finite, and the mean of each column over them.
+ * First pass of the moments: how many rows of each block count, and the mean of each column over them.
  * Block b of a chunk holds the particles whose index in the whole call lies between multiples of `block`; the chunk's first
  * block may have begun `lead` particles earlier. Row b of `moments`: count, shift[dim], residuals[dim], products.
  */
@@ -91,7 +65,7 @@ fn block_means${signature} {
   if (b >= params.blocks) { return; }
   var sum = 0.0;
   var number = 0.0;
-${finiteOfBlock("sum += rows[p * params.dim + i]; number += 1.0;")}
+${ofBlock("sum += rows[p * params.dim + i]; number += 1.0;")}
   let total = tree_sum(sum, local);
   let n = tree_sum(number, local);
   if (local == 0u) {
@@ -124,11 +98,11 @@ fn block_products${signature} {
   let shift = moments[row + i];
   var sum = 0.0;
   if (k < params.dim) {
-${finiteOfBlock("sum += rows[p * params.dim + i] - shift;")}
+${ofBlock("sum += rows[p * params.dim + i] - shift;")}
   } else {
     let j = (i + k / params.dim - 1u) % params.dim;
     let other = moments[row + j];
-${finiteOfBlock("sum = fma(rows[p * params.dim + i] - shift, rows[p * params.dim + j] - other, sum);")}
+${ofBlock("sum = fma(rows[p * params.dim + i] - shift, rows[p * params.dim + j] - other, sum);")}
   }
   let total = tree_sum(sum, local);
   if (local == 0u) { moments[row + params.dim + k] = total; }
@@ -138,13 +112,13 @@ ${finiteOfBlock("sum = fma(rows[p * params.dim + i] - shift, rows[p * params.dim
 
 /**
  * Counts particles in bins of two of their coordinates: element iy · bins_x + ix of `counts`, and behind the bins those outside,
- * which those with a NaN or an infinity are among. A bin holds its low end, not its high end. With `bins` the counts of a
+ * which those whose mark is 0 are among. A bin holds its low end, not its high end. With `bins` the counts of a
  * workgroup are gathered in its own memory first, so that crowded bins are no bottleneck.
  */
 export const histogramKernel = oncePerShape<{ readonly bins: number }>(({ bins }) => ({
   label: bins > 0 ? "histogram with local bins" : "histogram",
   entryPoint: "histogram",
-  bindings: ["params", "read", "write"],
+  bindings: ["params", "read", "read", "write"],
   code: wgsl`
 struct Params {
   count: u32, dim: u32, axis_x: u32, axis_y: u32, bins_x: u32, bins_y: u32,
@@ -152,18 +126,17 @@ struct Params {
 }
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> rows: array<f32>;
-@group(0) @binding(2) var<storage, read_write> counts: array<atomic<u32>>;
+@group(0) @binding(2) var<storage, read> marks: array<u32>;
+@group(0) @binding(3) var<storage, read_write> counts: array<atomic<u32>>;
 #if ${bins > 0}
 var<workgroup> near: array<atomic<u32>, ${bins + 1}>;
 #endif
-${finiteTest}
 
 fn bin_of(p: u32) -> u32 {
   let x = rows[p * params.dim + params.axis_x];
   let y = rows[p * params.dim + params.axis_y];
-  var inside = x >= params.low_x && x < params.high_x && y >= params.low_y && y < params.high_y;
-  for (var i = 0u; i < params.dim; i++) { inside = inside && is_finite(rows[p * params.dim + i]); }
-  if (!inside) { return params.bins_x * params.bins_y; }
+  let inside = x >= params.low_x && x < params.high_x && y >= params.low_y && y < params.high_y;
+  if (!inside || marks[p] == 0u) { return params.bins_x * params.bins_y; }
   let column = min(u32((x - params.low_x) * params.scale_x), params.bins_x - 1u);
   let row = min(u32((y - params.low_y) * params.scale_y), params.bins_y - 1u);
   return row * params.bins_x + column;

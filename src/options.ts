@@ -67,6 +67,20 @@ export function checkFinite(what: string, value: unknown, least = -Infinity, mos
   throw invalid(`${what} is ${show(value)}, but it is a finite number${range}`);
 }
 
+/** The least positive number that f32 holds with all of its digits; smaller ones may be 0 on a device. */
+const leastNormal = 2 ** -126;
+
+/** Throws unless `value` is a finite number that is finite in f32, too, and not 0 there unless it is 0. */
+export function checkSingle(what: string, value: unknown): number {
+  const number = checkFinite(what, value);
+  const single = Math.abs(Math.fround(number));
+  if (single === Number.POSITIVE_INFINITY)
+    throw invalid(`${what} is ${number}, but devices calculate in f32, which ends at about ±3.4e38: use other units`);
+  if (number !== 0 && single < leastNormal)
+    throw invalid(`${what} is ${number}, but devices calculate in f32, where it is 0: use other units`);
+  return number;
+}
+
 /** How a value reads in an error message. */
 export function show(value: unknown): string {
   if (typeof value === "string") return `"${value}"`;

@@ -1,7 +1,7 @@
-import type { PlannedBuffer } from "../gpu/kernel.ts";
 import type { Session } from "../gpu/session.ts";
-import { type Bins, blockMoments, histogram, markFinite, momentFloats } from "../kernels/reductions.ts";
-import type { Job, RunOptions } from "../schedule/job.ts";
+import { judge, readTally, type Tally, tallyBuffer } from "../kernels/judge.ts";
+import { type Bins, blockMoments, histogram, momentFloats } from "../kernels/reductions.ts";
+import type { ChunkPlan, Job, RunOptions } from "../schedule/job.ts";
 import { runJob } from "../schedule/recovery.ts";
 import type { Flow } from "./flow.ts";
 import { solveJob } from "./solve-job.ts";
@@ -18,13 +18,13 @@ export interface Reduction {
   take(figures: ReadonlyMap<string, ArrayBuffer>): void;
 }
 
-/** Runs a solve of which only figures come back to the host, and gives the number of particles that ended with a NaN or an infinity. */
+/** Runs a solve of which only figures come back to the host. */
 export async function reduceSolve(
   flow: Flow,
   request: TrajectoryRequest,
   reduction: Reduction,
   options: RunOptions,
-): Promise<number> {
+): Promise<void> {
   const { gpu } = flow;
   const makeJob = async (session: Session): Promise<Job> => {
     let reduce: Reduce | undefined;
@@ -37,19 +37,51 @@ export async function reduceSolve(
     reduce = reduction.plan(block);
     return { ...job, bytesPerParticle, multiple: block };
   };
-  let nonFinite = 0;
-  for await (const chunk of runJob(gpu, makeJob, options)) {
-    nonFinite += new Uint32Array(chunk.outputs.get(outputs.nonFinite) ?? new ArrayBuffer(4))[0] ?? 0;
-    reduction.take(chunk.outputs);
-  }
-  return nonFinite;
+  for await (const chunk of runJob(gpu, makeJob, options)) reduction.take(chunk.outputs);
 }
 
-/** Counts of particles in bins of two axes, [y.bins, x.bins], summed over the chunks, and those outside. */
+/** The part of a reduction that finds the particles that it is about, and counts the others. */
+class Judgement {
+  readonly tally: Tally = { nonFinite: 0, unfinished: 0 };
+  /** Of each particle, 1 or 0: whether it counts. */
+  readonly marks: string;
+  readonly #dim: number;
+  readonly #rows: string;
+
+  constructor(dim: number, rows: string) {
+    this.#dim = dim;
+    this.#rows = rows;
+    this.marks = `${rows} marks`;
+  }
+
+  /** Has the marks made; its outputs have the counts. */
+  plan(count: number, status: string | undefined): ChunkPlan {
+    const name = this.#name;
+    const { buffer, output } = tallyBuffer(name);
+    return {
+      buffers: [buffer, { name: this.marks, bytes: count * 4 }],
+      dispatches: [judge({ count, dim: this.#dim, rows: this.#rows, status, tally: name, marks: this.marks })],
+      outputs: [output],
+    };
+  }
+
+  take(figures: ReadonlyMap<string, ArrayBuffer>): void {
+    const { nonFinite, unfinished } = readTally(figures.get(this.#name));
+    this.tally.nonFinite += nonFinite;
+    this.tally.unfinished += unfinished;
+  }
+
+  get #name(): string {
+    return `${this.#rows} tally`;
+  }
+}
+
+/** Counts of particles in bins of two axes, [y.bins, x.bins], summed over the chunks, and those in none. */
 export class HistogramSum implements Reduction {
   readonly counts: Uint32Array<ArrayBuffer>;
   outside = 0;
-  readonly bytesPerParticle = 0;
+  readonly bytesPerParticle = 4;
+  readonly #judgement: Judgement;
   readonly #dim: number;
   readonly #x: Bins;
   readonly #y: Bins;
@@ -58,16 +90,27 @@ export class HistogramSum implements Reduction {
     this.#dim = dim;
     this.#x = x;
     this.#y = y;
+    this.#judgement = new Judgement(dim, outputs.x);
     this.counts = new Uint32Array(x.bins * y.bins);
+  }
+
+  get tally(): Tally {
+    return this.#judgement.tally;
   }
 
   plan(): Reduce {
     const length = this.counts.length + 1;
-    return (_first, count) => ({
-      buffers: [{ name: "counts", bytes: length * 4, data: new Uint32Array(length) }],
-      dispatches: [histogram({ count, dim: this.#dim, x: this.#x, y: this.#y, rows: outputs.x, counts: "counts" })],
-      outputs: [{ name: "counts", bytes: length * 4 }],
-    });
+    const { marks } = this.#judgement;
+    const bins = { dim: this.#dim, x: this.#x, y: this.#y, rows: outputs.x, marks, counts: "counts" };
+    return (_first, count, _maxFlops, status) =>
+      joined([
+        this.#judgement.plan(count, status),
+        {
+          buffers: [{ name: "counts", bytes: length * 4, data: new Uint32Array(length) }],
+          dispatches: [histogram({ ...bins, count })],
+          outputs: [{ name: "counts", bytes: length * 4 }],
+        },
+      ]);
   }
 
   take(figures: ReadonlyMap<string, ArrayBuffer>): void {
@@ -75,26 +118,30 @@ export class HistogramSum implements Reduction {
     const { counts } = this;
     for (let i = 0; i < counts.length; i++) counts[i] = (counts[i] ?? 0) + (part[i] ?? 0);
     this.outside += part[counts.length] ?? 0;
+    this.#judgement.take(figures);
   }
 }
 
 /**
  * Mean and centred products of the rows of an output, summed over blocks in f64: the means of two sets of rows and their
- * products about them are merged by Chan, Golub & LeVeque (1983), eq. 2.1. Rows with a NaN or an infinity are left out.
+ * products about them are merged by Chan, Golub & LeVeque (1983), eq. 2.1. Rows with a NaN or an infinity, and those of particles
+ * whose solve did not end, are left out and counted.
  */
 export class MomentSum implements Reduction {
   readonly mean: Float64Array<ArrayBuffer>;
   /** Σ (x − mean)(x − mean)ᵀ, [dim, dim]. */
   readonly products: Float64Array<ArrayBuffer>;
-  /** Finite rows. */
+  /** Rows that it is about. */
   count = 0;
   readonly bytesPerParticle: number;
   readonly #dim: number;
   readonly #output: string;
+  readonly #judgement: Judgement;
 
   constructor(dim: number, output: string) {
     this.#dim = dim;
     this.#output = output;
+    this.#judgement = new Judgement(dim, output);
     this.mean = new Float64Array(dim);
     this.products = new Float64Array(dim * dim);
     this.bytesPerParticle = 4 + Math.ceil((momentFloats(dim) * 8) / particlesPerBlock);
@@ -103,31 +150,32 @@ export class MomentSum implements Reduction {
   plan(block: number): Reduce {
     const dim = this.#dim;
     const rows = this.#output;
-    const finite = `${rows} finite`;
+    const { marks } = this.#judgement;
     const moments = `${rows} moments`;
-    return (first, count, maxFlops) => {
+    return (first, count, maxFlops, status) => {
       const lead = first % block;
       const blocks = Math.ceil((lead + count) / block);
       const bytes = blocks * momentFloats(dim) * 4;
-      const buffers: PlannedBuffer[] = [
-        { name: finite, bytes: count * 4 },
-        { name: moments, bytes },
-      ];
-      return {
-        buffers,
-        dispatches: [
-          markFinite({ count, dim, rows, finite }),
-          ...blockMoments({ count, dim, lead, block, blocks, rows, finite, moments, maxFlops }),
-        ],
-        outputs: [{ name: moments, bytes }],
-      };
+      return joined([
+        this.#judgement.plan(count, status),
+        {
+          buffers: [{ name: moments, bytes }],
+          dispatches: blockMoments({ count, dim, lead, block, blocks, rows, marks, moments, maxFlops }),
+          outputs: [{ name: moments, bytes }],
+        },
+      ]);
     };
+  }
+
+  get tally(): Tally {
+    return this.#judgement.tally;
   }
 
   take(figures: ReadonlyMap<string, ArrayBuffer>): void {
     const all = new Float32Array(figures.get(`${this.#output} moments`) ?? new ArrayBuffer(0));
     const stride = momentFloats(this.#dim);
     for (let at = 0; at < all.length; at += stride) this.#merge(all.subarray(at, at + stride));
+    this.#judgement.take(figures);
   }
 
   #merge(figures: Float32Array): void {
@@ -164,20 +212,22 @@ export class MomentSum implements Reduction {
   }
 }
 
+/** Several plans for one chunk, one after the other. */
+function joined(plans: readonly ChunkPlan[]): ChunkPlan {
+  return {
+    buffers: plans.flatMap(({ buffers }) => buffers),
+    dispatches: plans.flatMap(({ dispatches }) => dispatches),
+    outputs: plans.flatMap((plan) => plan.outputs),
+  };
+}
+
 /** Several reductions of the same solve. */
 export function together(parts: readonly Reduction[]): Reduction {
   return {
     bytesPerParticle: parts.reduce((sum, { bytesPerParticle }) => sum + bytesPerParticle, 0),
     plan(block) {
       const plans = parts.map((part) => part.plan(block));
-      return (first, count, maxFlops) => {
-        const all = plans.map((plan) => plan(first, count, maxFlops));
-        return {
-          buffers: all.flatMap(({ buffers }) => buffers),
-          dispatches: all.flatMap(({ dispatches }) => dispatches),
-          outputs: all.flatMap((plan) => plan.outputs),
-        };
-      };
+      return (...chunk) => joined(plans.map((plan) => plan(...chunk)));
     },
     take(figures) {
       for (const part of parts) part.take(figures);

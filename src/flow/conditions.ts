@@ -1,7 +1,7 @@
 import { invalid } from "../errors.ts";
 import type { Conditions } from "../ode/engine.ts";
 import { checkFinite, show } from "../options.ts";
-import type { CallOptions } from "./options.ts";
+import { type CallOptions, checkAllFinite } from "./options.ts";
 import { isBuffer, rowCount } from "./rows.ts";
 
 /** Checks labels, context and guidance against the field and the number of particles. */
@@ -35,7 +35,7 @@ export function checkConditions(
       throw invalid(
         `${what}: context is ${show(context)}, but ${n} particles with ${field.context} context inputs need a Float32Array of ${n * field.context}`,
       );
-    }
+    } else checkAllFinite(what, "context", context, field.context);
   } else if (context !== undefined) {
     throw invalid(
       `${what}: context was given, but this velocity has no context inputs: make it with mlp({ context: … })`,

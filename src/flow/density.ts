@@ -3,18 +3,22 @@ import { checkInteger, checkKeys, show } from "../options.ts";
 import { type Cells, checkCells, gridPoints } from "./cells.ts";
 import type { Flow, LogProbOptions } from "./flow.ts";
 import { conditioning, logProbRequest } from "./requests.ts";
-import { collect } from "./results.ts";
+import { collect, endedLogProb } from "./results.ts";
 
 /** A density at the centres of a grid of cells; row-major over the axes, the last one fastest. */
 export interface DensityGrid {
-  /** log p_t, nats, [cells]. */
+  /** log p_t, nats, [cells]; NaN where the solve of a cell did not end. */
   logProb: Float32Array;
-  /** p_t, [cells]. */
+  /** p_t, [cells]; NaN as log p. */
   density: Float32Array;
   /** Volume of a cell, in data units. */
   volume: number;
-  /** Σ p · volume: the probability of the box by the midpoint rule. */
+  /** Σ p · volume: the probability of the box by the midpoint rule, over the cells whose density is known. */
   mass: number;
+  /** Cells whose log p is NaN or infinite; where it is −∞ the density is 0, which the mass has. */
+  nonFinite: number;
+  /** Cells whose dopri5 solve did not end, which the mass lacks. */
+  unfinished: number;
 }
 
 export interface DensityGridOptions extends Cells, Omit<LogProbOptions, "output" | "count" | "labels" | "context"> {
@@ -54,9 +58,11 @@ export async function densityGrid(flow: Flow, o: DensityGridOptions): Promise<De
     ...(context && { context: repeated(context, total) }),
   };
   const request = logProbRequest(flow, what, gridPoints(centre, steps, cells), given);
-  const { logProb = new Float32Array(0) } = await collect(flow, request, options);
+  const solved = await collect(flow, request, options);
+  const logProb = endedLogProb(solved);
   const density = logProb.map((value) => Math.exp(value));
-  return { logProb, density, volume, mass: volume * density.reduce((sum, p) => sum + p, 0) };
+  const mass = volume * density.reduce((sum, p) => (Number.isFinite(p) ? sum + p : sum), 0);
+  return { logProb, density, volume, mass, nonFinite: solved.nonFinite, unfinished: solved.unfinished ?? 0 };
 }
 
 function repeated(row: Float32Array, times: number): Float32Array {

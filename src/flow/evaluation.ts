@@ -12,6 +12,7 @@ import { runJob } from "../schedule/recovery.ts";
 import { checkConditions } from "./conditions.ts";
 import type { Flow } from "./flow.ts";
 import {
+  checkAllFinite,
   checkRunOptions,
   type Divergence,
   type DivergencePlan,
@@ -65,7 +66,6 @@ function evaluationJob(request: EvaluationRequest, shared: Shared, maxBindingByt
         slice("rows", x, start, count, dim),
         { name: names.state, bytes: state },
         { name: names.times, bytes: times.byteLength, data: times },
-        { name: "nonFinite", bytes: 4, data: Uint32Array.of(0) },
         ...engine.buffers(chunk, conditions, scratch),
       ];
       const dispatches: Dispatch[] = [importParticles({ count, capacity, dim, rows: "rows", state: names.state })];
@@ -74,15 +74,7 @@ function evaluationJob(request: EvaluationRequest, shared: Shared, maxBindingByt
         const target = `${name} rows`;
         buffers.push({ name, bytes: state }, { name: target, bytes: count * dim * 4 });
         results.push(target);
-        return exportParticles({
-          count,
-          capacity,
-          dim,
-          state: name,
-          rows: target,
-          nonFinite: "nonFinite",
-          tally: false,
-        });
+        return exportParticles({ count, capacity, dim, state: name, rows: target });
       };
       const after: Dispatch[] = [];
       if (output === "divergence") {
@@ -143,7 +135,9 @@ export async function evaluate(
     if (bad >= 0) throw invalid(`${output}: t[${bad}] is ${t[bad]}, but a time is a finite number`);
   } else checkFinite(`${output}: t`, t);
   if (output === "jvp" || output === "vjp") {
-    checkLength(output, output === "jvp" ? "tangent" : "cotangent", tangent, n, flow.dim, options.count);
+    const name = output === "jvp" ? "tangent" : "cotangent";
+    checkLength(output, name, tangent, n, flow.dim, options.count);
+    if (tangent instanceof Float32Array) checkAllFinite(output, name, tangent, flow.dim);
   }
   const request: Omit<EvaluationRequest, "engine"> = {
     output,

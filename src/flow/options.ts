@@ -86,6 +86,7 @@ export function divergencePlan(
       `${what}: divergence.vectors has ${vectors.length} values, but ${count} probe(s) for ${n} particles of dim ${dim} need ${count * n * dim}`,
     );
   }
+  checkAllFinite(what, "divergence.vectors", vectors, dim);
   return { mode: { mode: "probes", kind: "given", count }, vectors };
 }
 

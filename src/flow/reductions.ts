@@ -28,8 +28,12 @@ export interface HistogramOptions extends ReductionOptions {
 export interface Histogram {
   /** [bins[1], bins[0]]: row y, column x. */
   counts: Uint32Array;
-  /** Samples that are in no bin, those that are not finite included. */
+  /** Samples that are in no bin, those of the next two counts included. */
   outside: number;
+  /** Samples with a NaN or an infinity. */
+  nonFinite: number;
+  /** Finite samples whose dopri5 solve did not end; see {@link solveStatus}. */
+  unfinished: number;
 }
 
 export interface Moments {
@@ -37,22 +41,28 @@ export interface Moments {
   mean: Float64Array;
   /** [dim, dim], row-major; divided by count − 1. */
   covariance: Float64Array;
-  /** Finite samples, which all of this is about. */
+  /** Finite samples whose solve ended, which all of this is about. */
   count: number;
+  /** Samples with a NaN or an infinity, which are left out. */
   nonFinite: number;
+  /** Finite samples whose dopri5 solve did not end, which are left out; see {@link solveStatus}. */
+  unfinished: number;
   /** Of log p at the samples, when it was asked for. */
   logProb?: MeanLogProb;
 }
 
 /** Figures of log p of many particles. */
 export interface MeanLogProb {
-  /** Mean of log p over the finite ones, in nats. */
+  /** Mean of log p over the particles of `count`, in nats; NaN where there are none. */
   mean: number;
-  /** Of that mean, from the spread of log p: its standard deviation over √count. */
+  /** Of that mean, from the spread of log p: its standard deviation over √count; NaN below two particles. */
   standardError: number;
-  /** Particles whose log p is finite. */
+  /** Particles whose log p is finite and whose solve ended. */
   count: number;
+  /** Particles whose log p is NaN or infinite (−∞ where the density is 0), which are left out. */
   nonFinite: number;
+  /** Particles with a finite log p whose dopri5 solve did not end, which are left out; see {@link solveStatus}. */
+  unfinished: number;
 }
 
 const keys = [...solveKeys.filter((key) => key !== "output"), "to"];
@@ -61,12 +71,12 @@ const keys = [...solveKeys.filter((key) => key !== "output"), "to"];
 export interface Summary<T> {
   readonly request: TrajectoryRequest;
   readonly reduction: Reduction;
-  /** Of `nonFinite` particles that ended with a NaN or an infinity. */
-  result(nonFinite: number): T;
+  result(): T;
 }
 
 async function summarise<T>(flow: Flow, { request, reduction, result }: Summary<T>, options: RunOptions): Promise<T> {
-  return result(await reduceSolve(flow, request, reduction, checkRunOptions(request.what, options)));
+  await reduceSolve(flow, request, reduction, checkRunOptions(request.what, options));
+  return result();
 }
 
 /** The checked summary of {@link Flow.histogram}; the first particle has index `first`. */
@@ -97,7 +107,7 @@ export function histogramSummary(flow: FlowShape, count: number, o: HistogramOpt
   return {
     request: { ...sampleRequest(flow, what, count, options, first), wantStart: false },
     reduction: sum,
-    result: () => ({ counts: sum.counts, outside: sum.outside }),
+    result: () => ({ counts: sum.counts, outside: sum.outside, ...sum.tally }),
   };
 }
 
@@ -115,10 +125,10 @@ export function momentsSummary(flow: FlowShape, count: number, options: MomentOp
   return {
     request: { ...sampleRequest(flow, what, count, options, first), wantStart: false },
     reduction: likelihood ? together([sum, likelihood]) : sum,
-    result: (nonFinite) => {
+    result: () => {
       const mean = sum.count > 0 ? sum.mean : sum.mean.fill(Number.NaN);
-      const figures = { mean, covariance: sum.covariance, count: sum.count, nonFinite };
-      return { ...figures, ...(likelihood && { logProb: meanOf(likelihood, count) }) };
+      const figures = { mean, covariance: sum.covariance, count: sum.count, ...sum.tally };
+      return { ...figures, ...(likelihood && { logProb: meanOf(likelihood) }) };
     },
   };
 }
@@ -139,7 +149,7 @@ export function meanLogProbSummary(
   const what = "meanLogProb";
   checkKeys(what, options, [...solveKeys.filter((key) => key !== "output"), "at", "count"]);
   const request = { ...logProbRequest(flow, what, rows, options), start: { rows, first } };
-  return { request, reduction: sum, result: () => meanOf(sum, first + request.count) };
+  return { request, reduction: sum, result: () => meanOf(sum) };
 }
 
 /** See {@link Flow.meanLogProb}. */
@@ -156,14 +166,14 @@ export async function meanLogProb(flow: Flow, x: Rows | StreamChunks, options: L
     await summarise(flow, summary, options);
     first += summary.request.count;
   }
-  return meanOf(sum, first);
+  return meanOf(sum);
 }
 
-function meanOf(sum: MomentSum, count: number): MeanLogProb {
+function meanOf(sum: MomentSum): MeanLogProb {
   return {
     mean: sum.count > 0 ? (sum.mean[0] ?? Number.NaN) : Number.NaN,
     standardError: Math.sqrt((sum.covariance[0] ?? Number.NaN) / sum.count),
     count: sum.count,
-    nonFinite: count - sum.count,
+    ...sum.tally,
   };
 }

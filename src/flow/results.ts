@@ -1,4 +1,5 @@
 import type { Session } from "../gpu/session.ts";
+import { readTally } from "../kernels/judge.ts";
 import type { RunOptions } from "../schedule/job.ts";
 import { runJob } from "../schedule/recovery.ts";
 import type { Flow } from "./flow.ts";
@@ -22,8 +23,10 @@ export interface Trajectory {
   savedLogProb?: Float32Array;
   /** Velocity evaluations per particle; with dopri5 their mean. */
   nfe: number;
-  /** Particles that ended with a NaN or an infinity. */
+  /** Particles that ended with a NaN or an infinity in x or in log p (−∞ is one, where the density is 0). */
   nonFinite: number;
+  /** With dopri5, particles that are finite but whose solve did not end: those with a `status` that is not 0. */
+  unfinished?: number;
   /** With dopri5, how each particle's solve ended, [n]: see {@link solveStatus}. What is not done stays at its last state. */
   status?: Uint8Array;
   /** With dopri5, the steps of all particles. */
@@ -62,7 +65,10 @@ export interface LogProb {
   x0: Float32Array;
   standardError?: Float32Array;
   nfe: number;
+  /** Particles whose log p or x0 is a NaN or an infinity: log p is −∞ where the density is 0. */
   nonFinite: number;
+  /** With dopri5, particles that are finite but whose solve did not end. */
+  unfinished?: number;
   status?: Uint8Array;
   steps?: StepCounts;
 }
@@ -100,6 +106,7 @@ export function meanEvaluations({ accepted, rejected, most }: StepCounts, count:
 /** What comes back beside the arrays: particles that are not finite, and the report of an adaptive solve. */
 export class Figures {
   nonFinite = 0;
+  #unfinished = 0;
   readonly #count: number;
   readonly #status: Uint8Array | undefined;
   readonly #steps: StepCounts = { accepted: 0, rejected: 0, most: 0 };
@@ -112,7 +119,9 @@ export class Figures {
   /** Takes those of a chunk whose first particle has number `start` of the result's. */
   take(chunk: ReadonlyMap<string, ArrayBuffer>, start: number): void {
     const words = (name: string) => new Uint32Array(chunk.get(name) ?? new ArrayBuffer(0));
-    this.nonFinite += words(outputs.nonFinite)[0] ?? 0;
+    const { nonFinite, unfinished } = readTally(chunk.get(outputs.tally));
+    this.nonFinite += nonFinite;
+    this.#unfinished += unfinished;
     this.#status?.set(words(outputs.status), start);
     const [accepted = 0, rejected = 0, most = 0] = words(outputs.totals);
     this.#steps.accepted += accepted;
@@ -125,7 +134,13 @@ export class Figures {
     const { nonFinite } = this;
     if (!this.#status) return { nfe, nonFinite };
     const steps = this.#steps;
-    return { nfe: meanEvaluations(steps, this.#count), nonFinite, status: this.#status, steps };
+    return {
+      nfe: meanEvaluations(steps, this.#count),
+      nonFinite,
+      unfinished: this.#unfinished,
+      status: this.#status,
+      steps,
+    };
   }
 }
 
@@ -190,14 +205,22 @@ export async function* chunks(
 }
 
 /** What {@link Flow.logProb} gives, from a solve back to the source: arrays, or buffers in their place. */
-export function logProbResult({ logProb, x, standardError, nfe, nonFinite, status, steps }: Trajectory): LogProb {
+export function logProbResult({ logProb, x, standardError, nfe, nonFinite, ...adaptive }: Trajectory): LogProb {
+  const { unfinished, status, steps } = adaptive;
   return {
     logProb: logProb ?? new Float32Array(0),
     x0: x,
     ...(standardError && { standardError }),
     nfe,
     nonFinite,
+    ...(unfinished !== undefined && { unfinished }),
     ...(status && { status }),
     ...(steps && { steps }),
   };
+}
+
+/** log p of a solve, [n]: NaN where it did not end, so that no figure is made of a state on the way. */
+export function endedLogProb({ logProb, status }: Trajectory): Float32Array {
+  if (!logProb) throw new Error("this solve carried no log p");
+  return status ? logProb.map((value, p) => (status[p] === solveStatus.done ? value : Number.NaN)) : logProb;
 }

@@ -1,5 +1,5 @@
 import { invalid } from "../errors.ts";
-import { checkFinite, checkKeys, checkWord, show } from "../options.ts";
+import { checkKeys, checkSingle, checkWord, show } from "../options.ts";
 
 /** Where particles start: a Gaussian with independent components (default N(0, I)), or uniform on a box. */
 export type Source =
@@ -33,8 +33,11 @@ export function sourceSpec(source: Source | undefined, dim: number): SourceSpec 
   const low = row("source.low", options.low, dim);
   const high = row("source.high", options.high, dim);
   for (const [i, bound] of high.entries()) {
-    if (!(bound > (low[i] ?? 0)))
-      throw invalid(`source.high[${i}] is ${bound}, but it must be above source.low[${i}] = ${low[i]}`);
+    const width = Math.fround(bound) - Math.fround(low[i] ?? Number.NaN);
+    if (!(width > 0 && Math.fround(width) < Number.POSITIVE_INFINITY))
+      throw invalid(
+        `source.high[${i}] is ${bound}, but it must be above source.low[${i}] = ${low[i]} by a number that f32 holds`,
+      );
   }
   const constant = -high.reduce((sum, bound, i) => sum + Math.log(bound - (low[i] ?? 0)), 0);
   return { kind, rows: Float32Array.of(...low, ...high), constant, options: { distribution: "uniform", low, high } };
@@ -44,7 +47,7 @@ function row(what: string, values: unknown, dim: number): number[] {
   if (!(Array.isArray(values) || ArrayBuffer.isView(values)) || (values as number[]).length !== dim) {
     throw invalid(`${what} is ${show(values)}, but it is a list of ${dim} numbers, one per dimension`);
   }
-  return Array.from(values as number[], (value, i) => checkFinite(`${what}[${i}]`, value));
+  return Array.from(values as number[], (value, i) => checkSingle(`${what}[${i}]`, value));
 }
 
 /** The affine map from the flow's own space to data units: x_data = mean + scale·x. */

@@ -4,11 +4,11 @@ import { evaluate } from "./evaluation.ts";
 import type { Flow, LogProbOptions } from "./flow.ts";
 import { particleCount } from "./options.ts";
 import { flowTime, logProbRequest } from "./requests.ts";
-import { collect } from "./results.ts";
+import { collect, endedLogProb } from "./results.ts";
 
 /** p_t, u_t and j_t = p_t u_t at given points, all in data units. */
 export interface Flux {
-  /** p_t(x), [n]. */
+  /** p_t(x), [n]; NaN where a dopri5 solve did not end. */
   density: Float32Array;
   /** u_t(x), [n, dim]. */
   velocity: Float32Array;
@@ -41,7 +41,7 @@ type Rest = Omit<LogProbOptions, "at">;
 
 async function densityAt(flow: Flow, what: string, x: Float32Array, t: number, options: Rest): Promise<Float32Array> {
   const solved = await collect(flow, logProbRequest(flow, what, x, { ...options, at: t }), options);
-  return (solved.logProb ?? new Float32Array(0)).map((value) => Math.exp(value));
+  return endedLogProb(solved).map((value) => Math.exp(value));
 }
 
 /** See {@link Flow.flux}. */

@@ -1,4 +1,5 @@
 import type { Dispatch, PlannedBuffer, Shared } from "../gpu/kernel.ts";
+import { judge, tallyBuffer } from "../kernels/judge.ts";
 import { drawSource, exportParticles, finishLogProb, importParticles, sourceDensity } from "../kernels/particles.ts";
 import { type Chunk, type Conditions, type Engine, names } from "../ode/engine.ts";
 import { schedule, type TimeGrid } from "../ode/grid.ts";
@@ -22,8 +23,9 @@ export type Start =
   | { readonly rows: Float32Array | GPUBuffer; readonly first?: number }
   | { readonly seed: number; readonly first: number };
 
-/** What is brought back of a chunk when only figures of it are wanted: planned on its outputs, which stay on the device. */
-export type Reduce = (first: number, count: number, maxFlops: number) => ChunkPlan;
+/** What is brought back of a chunk when only figures of it are wanted: planned on its outputs, which stay on the device; `status` names
+ * how each particle's solve ended, where steps are adaptive. */
+export type Reduce = (first: number, count: number, maxFlops: number, status: string | undefined) => ChunkPlan;
 
 /** Everything about one solve of the flow for many particles. */
 export interface TrajectoryRequest {
@@ -57,7 +59,7 @@ export const outputs = {
   standardError: "standardError",
   saved: "saved",
   savedLogProb: "savedLogProb",
-  nonFinite: "nonFinite",
+  tally: "tally",
   status: "status",
   totals: "adaptive totals",
 } as const;
@@ -115,7 +117,6 @@ export function trajectoryJob(
       { name: names.state, bytes: capacity * dim * 4 },
       { name: names.schedule, bytes: integration.schedule.byteLength, data: integration.schedule },
       { name: "source", bytes: request.source.rows.byteLength, data: request.source.rows },
-      { name: outputs.nonFinite, bytes: 4, data: Uint32Array.of(0) },
       { name: outputs.x, bytes: count * dim * 4 },
       ...engine.buffers(chunk, request.conditions, mode),
     ];
@@ -182,21 +183,11 @@ export function trajectoryJob(
       buffers.push(drawn.buffer);
       dispatches.push(...drawn.dispatches);
     }
-    const exportTo = (rows: string, units: "flow" | "data", tally: boolean, offset = 0) =>
-      exportParticles({
-        count,
-        capacity,
-        dim,
-        state: names.state,
-        rows,
-        nonFinite: outputs.nonFinite,
-        offset,
-        tally,
-        affine: affine(units),
-      });
+    const exportTo = (rows: string, units: "flow" | "data", offset = 0) =>
+      exportParticles({ count, capacity, dim, state: names.state, rows, offset, affine: affine(units) });
     if (request.wantStart) {
       buffers.push({ name: outputs.start, bytes: count * dim * 4 });
-      dispatches.push(exportTo(outputs.start, "flow", false));
+      dispatches.push(exportTo(outputs.start, "flow"));
       result(outputs.start, count * dim);
     }
 
@@ -234,7 +225,7 @@ export function trajectoryJob(
       advance(at);
       const list = at === 0 ? dispatches : after;
       if (solve && at > 0) list.push(solve.restore(k, at));
-      list.push(exportTo(outputs.saved, request.unitsOut, false, k * count));
+      list.push(exportTo(outputs.saved, request.unitsOut, k * count));
       if (tracks) list.push(finish(outputs.savedLogProb, k * count));
     }
     advance(steps);
@@ -243,7 +234,7 @@ export function trajectoryJob(
       after.push(solve.restore(), solve.report());
     }
 
-    after.push(exportTo(outputs.x, request.unitsOut, true));
+    after.push(exportTo(outputs.x, request.unitsOut));
     result(outputs.x, count * dim);
     if (tracks) {
       if (logProb.kind === "backward") after.push(density());
@@ -259,10 +250,17 @@ export function trajectoryJob(
       result(outputs.saved, count * dim, saves);
       if (tracks) result(outputs.savedLogProb, count, saves);
     }
-    const figures: ChunkOutput[] = [{ name: outputs.nonFinite, bytes: 4 }];
+    const status = solve ? outputs.status : undefined;
+    const figures: ChunkOutput[] = [];
     if (solve) figures.push({ name: outputs.status, bytes: count * 4 }, { name: outputs.totals, bytes: 12 });
-    const reduced = request.reduce?.(first, count, maxFlops);
-    if (reduced) {
+    const reduced = request.reduce?.(first, count, maxFlops, status);
+    if (!reduced) {
+      const tally = tallyBuffer(outputs.tally);
+      buffers.push(tally.buffer);
+      figures.push(tally.output);
+      const of = tracks ? outputs.logProb : undefined;
+      after.push(judge({ count, dim, rows: outputs.x, logProb: of, status, tally: outputs.tally }));
+    } else {
       buffers.push(...reduced.buffers);
       after.push(...reduced.dispatches);
     }

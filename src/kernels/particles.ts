@@ -34,22 +34,20 @@ export function importParticles(o: {
   };
 }
 
-/** `state` → rows from row `offset` on; `tally` says whether particles that are not finite are counted in `nonFinite`. */
+/** `state` → rows from row `offset` on. */
 export function exportParticles(o: {
   count: number;
   capacity: number;
   dim: number;
   state: string;
   rows: string;
-  nonFinite: string;
   offset?: number;
-  tally: boolean;
   affine?: string | undefined;
 }): Dispatch {
   return {
     kernel: exportKernel({ affine: o.affine !== undefined }),
-    buffers: [o.state, o.rows, o.nonFinite, ...(o.affine === undefined ? [] : [o.affine])],
-    params: packParams([u32(o.count), u32(o.capacity), u32(o.dim), u32(o.offset ?? 0), u32(o.tally ? 1 : 0)]),
+    buffers: [o.state, o.rows, ...(o.affine === undefined ? [] : [o.affine])],
+    params: packParams([u32(o.count), u32(o.capacity), u32(o.dim), u32(o.offset ?? 0)]),
     workgroups: perParticle(o.count),
     flops: o.count * o.dim * 4,
   };

@@ -3,7 +3,6 @@ import {
   blockProductsKernel,
   histogramKernel,
   largestLocalHistogram,
-  markFiniteKernel,
   particlesPerLocalHistogram,
   reductionWorkgroup,
 } from "../../shaders/reductions.ts";
@@ -15,19 +14,8 @@ export function momentFloats(dim: number): number {
   return 1 + 2 * dim + dim * (Math.floor(dim / 2) + 1);
 }
 
-/** finite[p] = 1 where row p of `rows` [count][dim] is finite. */
-export function markFinite(o: { count: number; dim: number; rows: string; finite: string }): Dispatch {
-  return {
-    kernel: markFiniteKernel({}),
-    buffers: [o.rows, o.finite],
-    params: packParams([u32(o.count), u32(o.dim)]),
-    workgroups: gridOf(Math.ceil(o.count / reductionWorkgroup)),
-    flops: o.count * o.dim * 2,
-  };
-}
-
 /**
- * Counts, means and centred products of blocks of rows into `moments` [blocks][{@link momentFloats}]. The chunk's first row is
+ * Counts, means and centred products of blocks of the rows whose `marks` are 1, into `moments` [blocks][{@link momentFloats}]. The chunk's first row is
  * the one at place `lead` of its first block. Cut into dispatches of at most `maxFlops`.
  */
 export function blockMoments(o: {
@@ -37,7 +25,7 @@ export function blockMoments(o: {
   block: number;
   blocks: number;
   rows: string;
-  finite: string;
+  marks: string;
   moments: string;
   maxFlops: number;
 }): Dispatch[] {
@@ -54,7 +42,7 @@ export function blockMoments(o: {
       const workgroups = Math.min(most, sums * o.blocks - first);
       dispatches.push({
         kernel,
-        buffers: [o.rows, o.finite, o.moments],
+        buffers: [o.rows, o.marks, o.moments],
         params: packParams([o.count, o.dim, o.lead, o.block, o.blocks, stride, first].map((value) => u32(value))),
         workgroups: gridOf(workgroups),
         flops: workgroups * flops,
@@ -72,20 +60,28 @@ export interface Bins {
   readonly high: number;
 }
 
-/** Adds the particles of `rows` to `counts` [x.bins · y.bins + 1], the last element being those outside. */
-export function histogram(o: { count: number; dim: number; x: Bins; y: Bins; rows: string; counts: string }): Dispatch {
+/** Adds the particles of `rows` to `counts` [x.bins · y.bins + 1], the last element being those outside and those whose `marks` are 0. */
+export function histogram(o: {
+  count: number;
+  dim: number;
+  x: Bins;
+  y: Bins;
+  rows: string;
+  marks: string;
+  counts: string;
+}): Dispatch {
   const bins = o.x.bins * o.y.bins;
   const local = bins <= largestLocalHistogram;
   const edges = ({ bins: number, low, high }: Bins) => [f32(low), f32(high), f32(number / (high - low))];
   return {
     kernel: histogramKernel({ bins: local ? bins : 0 }),
-    buffers: [o.rows, o.counts],
+    buffers: [o.rows, o.marks, o.counts],
     params: packParams([
       ...[o.count, o.dim, o.x.axis, o.y.axis, o.x.bins, o.y.bins].map((value) => u32(value)),
       ...edges(o.x),
       ...edges(o.y),
     ]),
     workgroups: gridOf(Math.ceil(o.count / (local ? particlesPerLocalHistogram : reductionWorkgroup))),
-    flops: o.count * (o.dim + 12),
+    flops: o.count * 14,
   };
 }

@@ -1,3 +1,4 @@
+import { PushforwardError } from "../errors.ts";
 import { meanEvaluations, type StepCounts, type Trajectory } from "../flow/results.ts";
 import type { Arrays } from "./parcel.ts";
 import type { RangeFigures } from "./range-task.ts";
@@ -12,12 +13,23 @@ export function arraysOf(result: Solved): Arrays {
 }
 
 /** The other figures of a result. */
-export function figuresOf({ nfe, nonFinite, steps, times }: Solved): RangeFigures {
-  return { nfe, nonFinite, ...(steps && { steps }), ...(times && { times: Array.from(times) }) };
+export function figuresOf({ nfe, nonFinite, unfinished, steps, times }: Solved): RangeFigures {
+  return {
+    nfe,
+    nonFinite,
+    ...(unfinished !== undefined && { unfinished }),
+    ...(steps && { steps }),
+    ...(times && { times: Array.from(times) }),
+  };
 }
 
 /** The result of a range again. */
-export function solvedOf({ nfe = 0, nonFinite, steps, times }: RangeFigures, arrays: Arrays): Solved {
+export function solvedOf({ nfe, nonFinite, unfinished, steps, times }: RangeFigures, arrays: Arrays): Solved {
+  if (nfe === undefined || nonFinite === undefined)
+    throw new PushforwardError(
+      "format",
+      "a worker's result lacks its figures: run the same version of pushforward everywhere",
+    );
   // `arraysOf` put them in under their own names
   const own = arrays as unknown as Pick<Solved, (typeof names)[number]>;
   return {
@@ -25,6 +37,7 @@ export function solvedOf({ nfe = 0, nonFinite, steps, times }: RangeFigures, arr
     ...(times && { times: Float64Array.from(times) }),
     nfe,
     nonFinite,
+    ...(unfinished !== undefined && { unfinished }),
     ...(steps && { steps }),
   };
 }
@@ -36,6 +49,7 @@ export class Gathering {
   readonly #steps: StepCounts = { accepted: 0, rejected: 0, most: 0 };
   #first: Solved | undefined;
   #nonFinite = 0;
+  #unfinished = 0;
 
   constructor(total: number) {
     this.#total = total;
@@ -44,6 +58,7 @@ export class Gathering {
   take(start: number, count: number, result: Solved): void {
     this.#first ??= result;
     this.#nonFinite += result.nonFinite;
+    this.#unfinished += result.unfinished ?? 0;
     if (result.steps) {
       this.#steps.accepted += result.steps.accepted;
       this.#steps.rejected += result.steps.rejected;
@@ -68,7 +83,11 @@ export class Gathering {
     const first = this.#first;
     if (!first) throw new Error("a call has at least one range");
     const { times, nfe, steps } = first;
-    const adaptive = steps && { nfe: meanEvaluations(this.#steps, this.#total), steps: this.#steps };
+    const adaptive = steps && {
+      nfe: meanEvaluations(this.#steps, this.#total),
+      unfinished: this.#unfinished,
+      steps: this.#steps,
+    };
     return {
       ...(this.#all as unknown as Pick<Solved, (typeof names)[number]>),
       ...(times && { times }),

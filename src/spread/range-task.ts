@@ -18,9 +18,10 @@ export interface RangeTask {
 
 /** The figures of a range beside its arrays. */
 export interface RangeFigures {
-  readonly nonFinite: number;
   /** Of a solve. */
   readonly nfe?: number;
+  readonly nonFinite?: number;
+  readonly unfinished?: number;
   readonly steps?: { accepted: number; rejected: number; most: number };
   readonly times?: number[];
   /** Of a reduction: particles that are summed up on the device, and how often sums came back. */

@@ -32,8 +32,8 @@ export async function computeRange(
   };
   const reduce = async (summary: { request: TrajectoryRequest; reduction: Reduction }) => {
     const record = new Recorder(summary.reduction);
-    const nonFinite = await reduceSolve(flow, summary.request, record, { signal });
-    return { figures: { nonFinite, block: record.block, parts: record.parts }, arrays: record.arrays };
+    await reduceSolve(flow, summary.request, record, { signal });
+    return { figures: { block: record.block, parts: record.parts }, arrays: record.arrays };
   };
   switch (what) {
     case "sample":
@@ -77,7 +77,6 @@ class Recorder implements Reduction {
 
 /** Sums up what the recorders of ranges have kept; ranges come in order. */
 export class Replay {
-  nonFinite = 0;
   readonly #reduction: Reduction;
   #block: number | undefined;
 
@@ -85,14 +84,13 @@ export class Replay {
     this.#reduction = reduction;
   }
 
-  take({ nonFinite, block, parts = 0 }: RangeFigures, arrays: Arrays): void {
+  take({ block, parts = 0 }: RangeFigures, arrays: Arrays): void {
     this.#block ??= block;
     if (block !== this.#block)
       throw new PushforwardError(
         "unsupported",
         `a worker sums up ${block} particles at a time and another one ${this.#block}, because one has little memory: their sums differ in the last bits, so start all workers with as much`,
       );
-    this.nonFinite += nonFinite;
     for (let part = 0; part < parts; part++) {
       const prefix = `${part}/`;
       const own = Object.entries(arrays).filter(([name]) => name.startsWith(prefix));

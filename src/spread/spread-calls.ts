@@ -145,7 +145,7 @@ export abstract class SpreadCalls {
       replay.take(figures, arrays);
       adapters.add(adapter);
     }
-    return { ...summary.result(replay.nonFinite), adapters: [...adapters] };
+    return { ...summary.result(), adapters: [...adapters] };
   }
 
   async #gather(carried: CarriedFlow, call: SpreadCall): Promise<{ result: Solved; adapters: string[] }> {

@@ -150,14 +150,14 @@ export function likelihoodValidator(
       encoder.copyBufferToBuffer(weights, 0, target, 0, parameters.count * 4);
       session.device.queue.submit([encoder.finish()]);
       parameters.changed();
-      const { mean, nonFinite } = await judged.meanLogProb(o.data, {
+      const { mean, nonFinite, unfinished } = await judged.meanLogProb(o.data, {
         ...conditionsOf(o),
         solver: solver ?? { method: "midpoint", steps: 10 },
         ...(divergence && { divergence }),
         ...(seed !== undefined && { seed }),
         ...(signal && { signal }),
       });
-      return nonFinite > 0 ? Number.NaN : -mean;
+      return nonFinite + unfinished > 0 ? Number.NaN : -mean;
     },
     release: () => judged.dispose(),
   };

@@ -164,6 +164,7 @@ test("the results of ranges come together as a call on all particles gives them"
     status: new Uint8Array(values.length).fill(accepted),
     nfe: 1,
     nonFinite: 1,
+    unfinished: values.length,
     steps: { accepted, rejected: 1, most: accepted },
   });
   gathering.take(2, 1, part([3], [30, 300], 4));
@@ -175,6 +176,7 @@ test("the results of ranges come together as a call on all particles gives them"
     status: Uint8Array.of(7, 7, 4),
     nfe: 2 + (6 * 13) / 3,
     nonFinite: 2,
+    unfinished: 3,
     steps: { accepted: 11, rejected: 2, most: 7 },
   });
 });

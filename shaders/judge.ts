@@ -1,0 +1,59 @@
+import { type Kernel, oncePerShape } from "./kernel.ts";
+import { index, particle, signature } from "./particles.ts";
+import { wgsl } from "./wgsl.ts";
+
+/**
+ * Counts the particles whose result is not to be trusted: `tallies[0]` those with a NaN or an infinity in their row of `rows`
+ * [count][dim] or in `logProb`, `tallies[1]` those of the others whose adaptive solve did not end (`status` is not 0). With `marks`,
+ * marks[p] is 1 for the particles that are in neither count, else 0.
+ */
+export const judgeKernel = oncePerShape(
+  ({ logProb, status, marks }: { logProb: boolean; status: boolean; marks: boolean }): Kernel => {
+    const bindings: Kernel["bindings"][number][] = ["params", "read"];
+    const declared: string[] = [];
+    const bind = (isWanted: boolean, access: "read" | "write", declaration: string) => {
+      if (!isWanted) return;
+      const space = access === "read" ? "storage, read" : "storage, read_write";
+      declared.push(`@group(0) @binding(${bindings.length}) var<${space}> ${declaration};`);
+      bindings.push(access);
+    };
+    bind(logProb, "read", "log_prob: array<f32>");
+    bind(status, "read", "status: array<u32>");
+    bind(true, "write", "tallies: array<atomic<u32>>");
+    bind(marks, "write", "marks: array<u32>");
+    return {
+      label: "judge results",
+      entryPoint: "judge",
+      bindings,
+      code: wgsl`
+struct Params { count: u32, dim: u32 }
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> rows: array<f32>;
+${declared.join("\n")}
+
+// by the bits: comparisons with NaN may be optimised away
+fn is_finite(value: f32) -> bool { return (bitcast<u32>(value) & 0x7f800000u) != 0x7f800000u; }
+
+${particle}
+fn judge${signature} {
+  ${index}
+  if (p >= params.count) { return; }
+  var finite = true;
+  for (var i = 0u; i < params.dim; i++) { finite = finite && is_finite(rows[p * params.dim + i]); }
+#if ${logProb}
+  finite = finite && is_finite(log_prob[p]);
+#endif
+  var ended = true;
+#if ${status}
+  ended = status[p] == 0u;
+#endif
+  if (!finite) { atomicAdd(&tallies[0], 1u); }
+  if (finite && !ended) { atomicAdd(&tallies[1], 1u); }
+#if ${marks}
+  marks[p] = select(0u, 1u, finite && ended);
+#endif
+}
+`,
+    };
+  },
+);

@@ -1,0 +1,49 @@
+import { judgeKernel } from "../../shaders/judge.ts";
+import { type Dispatch, type PlannedBuffer, packParams, u32 } from "../gpu/kernel.ts";
+import { perParticle } from "./particles.ts";
+
+/** Particles of a result that are not to be trusted. */
+export interface Tally {
+  /** With a NaN or an infinity. */
+  nonFinite: number;
+  /** Finite, but their adaptive solve did not end. */
+  unfinished: number;
+}
+
+const tallyBytes = 8;
+
+/** The buffer in which a {@link judge} counts, and as which it comes back. */
+export function tallyBuffer(name: string): { buffer: PlannedBuffer; output: { name: string; bytes: number } } {
+  return { buffer: { name, bytes: tallyBytes, data: new Uint32Array(2) }, output: { name, bytes: tallyBytes } };
+}
+
+/** What has come back of such a buffer. */
+export function readTally(bytes: ArrayBuffer | undefined): Tally {
+  const [nonFinite, unfinished] = new Uint32Array(bytes ?? new ArrayBuffer(0));
+  if (nonFinite === undefined || unfinished === undefined) throw new Error("the tally of a chunk did not come back");
+  return { nonFinite, unfinished };
+}
+
+/** Judges `rows` [count][dim], with `logProb` and with `status` where they are named; `marks` [count] becomes 1 for the good ones. */
+export function judge(o: {
+  count: number;
+  dim: number;
+  rows: string;
+  logProb?: string | undefined;
+  status?: string | undefined;
+  tally: string;
+  marks?: string | undefined;
+}): Dispatch {
+  const { logProb, status, marks } = o;
+  return {
+    kernel: judgeKernel({
+      logProb: logProb !== undefined,
+      status: status !== undefined,
+      marks: marks !== undefined,
+    }),
+    buffers: [o.rows, logProb, status, o.tally, marks].filter((name) => name !== undefined),
+    params: packParams([u32(o.count), u32(o.dim)]),
+    workgroups: perParticle(o.count),
+    flops: o.count * (o.dim + 2) * 2,
+  };
+}
