@@ -1,6 +1,6 @@
 import { invalid } from "../errors.ts";
 import { show } from "../options.ts";
-import { normalPair, rademacher, uniform01 } from "./draws.ts";
+import { rademacher, uniform01, writeNormalPair } from "./draws.ts";
 
 export { normalPair, rademacher, randomIndex, sinCosTwoPi, uniform01 } from "./draws.ts";
 
@@ -44,29 +44,33 @@ export function seedKey(seed: number): Key {
   return [seed >>> 0, Math.floor(seed / 2 ** 32)];
 }
 
-/** High word of the 64-bit product; exact because each partial product stays below 2⁴⁸. */
+/** High word of the 64-bit product of two words, from products of their halves: no sum of these exceeds 32 bits. */
 function highWord(a: number, b: number): number {
-  const low = (a & 0xffff) * b;
-  const high = (a >>> 16) * b;
-  return Math.floor((high + Math.floor(low / 65536)) / 65536);
+  const aLow = a & 0xffff;
+  const aHigh = a >>> 16;
+  const bLow = b & 0xffff;
+  const bHigh = b >>> 16;
+  const middle = (Math.imul(aHigh, bLow) + (Math.imul(aLow, bLow) >>> 16)) | 0;
+  const carry = (Math.imul(aLow, bHigh) + (middle & 0xffff)) | 0;
+  return (Math.imul(aHigh, bHigh) + (middle >>> 16) + (carry >>> 16)) | 0;
 }
 
 /**
  * Philox4x32-10: four 32-bit words for a counter (particle index low, high, draw, stream) under a key; written into `out`.
  */
 export function philox(c0: number, c1: number, c2: number, c3: number, key: Key, out: Uint32Array): void {
-  let [k0, k1] = key;
+  // signed words, whose bits are all that counts: engines keep these in registers
+  let k0 = key[0] | 0;
+  let k1 = key[1] | 0;
   for (let round = 0; round < 10; round++) {
-    const high0 = highWord(0xd2511f53, c0);
-    const low0 = Math.imul(0xd2511f53, c0) >>> 0;
-    const high1 = highWord(0xcd9e8d57, c2);
-    const low1 = Math.imul(0xcd9e8d57, c2) >>> 0;
-    c0 = (high1 ^ c1 ^ k0) >>> 0;
-    c1 = low1;
-    c2 = (high0 ^ c3 ^ k1) >>> 0;
-    c3 = low0;
-    k0 = (k0 + 0x9e3779b9) >>> 0;
-    k1 = (k1 + 0xbb67ae85) >>> 0;
+    const next0 = highWord(0xcd9e8d57, c2) ^ c1 ^ k0;
+    const next2 = highWord(0xd2511f53, c0) ^ c3 ^ k1;
+    c1 = Math.imul(0xcd9e8d57, c2);
+    c3 = Math.imul(0xd2511f53, c0);
+    c0 = next0;
+    c2 = next2;
+    k0 = (k0 + 0x9e3779b9) | 0;
+    k1 = (k1 + 0xbb67ae85) | 0;
   }
   out[0] = c0;
   out[1] = c1;
@@ -88,13 +92,14 @@ function fill(
   const rows = new Float32Array(count * perParticle);
   const words = new Uint32Array(4);
   const values = new Float32Array(perDraw);
-  for (let i = 0; i < count; i++) {
+  for (let i = 0, at = 0; i < count; i++) {
     const particle = firstParticle + i;
     const high = Math.floor(particle / 2 ** 32);
     for (let j = 0, draw = firstDraw; j < perParticle; j += perDraw, draw++) {
       philox(particle >>> 0, high, draw, stream, key, words);
+      const wanted = Math.min(perDraw, perParticle - j);
       write(words, values);
-      rows.set(perParticle - j < perDraw ? values.subarray(0, perParticle - j) : values, i * perParticle + j);
+      for (let k = 0; k < wanted; k++) rows[at++] = values[k] as number;
     }
   }
   return rows;
@@ -112,10 +117,19 @@ export function normals(
   perParticle: number,
   firstDraw = 0,
 ): Float32Array {
-  return fill(key, stream, firstParticle, count, perParticle, firstDraw, 4, (words, values) => {
-    values.set(normalPair(words[0] ?? 0, words[1] ?? 0), 0);
-    values.set(normalPair(words[2] ?? 0, words[3] ?? 0), 2);
-  });
+  const words = new Uint32Array(4);
+  // room behind the last row for what is drawn beyond an odd end of it, and for what the next row takes the place of
+  const rows = new Float32Array(count * perParticle + 3);
+  for (let i = 0; i < count; i++) {
+    const particle = firstParticle + i;
+    const high = Math.floor(particle / 2 ** 32);
+    for (let j = 0; j < perParticle; j += 4) {
+      philox(particle >>> 0, high, firstDraw + j / 4, stream, key, words);
+      writeNormalPair(words[0] as number, words[1] as number, rows, i * perParticle + j);
+      if (perParticle - j > 2) writeNormalPair(words[2] as number, words[3] as number, rows, i * perParticle + j + 2);
+    }
+  }
+  return rows.subarray(0, count * perParticle);
 }
 
 /** Uniforms in (0, 1], `[count, perParticle]`, laid out as {@link normals}. Bit-equal to the WGSL twin. */

@@ -21,7 +21,7 @@ export function initialParameters(velocity: MlpVelocity, seed: number): Float32A
     const isOutput = index >= tensors.length - 2;
     const deviation = isOutput ? outputScale / Math.sqrt(fanIn) : Math.sqrt(gain[velocity.activation] / fanIn);
     const draws = normals(key, streams.initialisation, offset, size, 1);
-    for (let i = 0; i < size; i++) parameters[offset + i] = deviation * (draws[i] ?? 0);
+    for (let i = 0; i < size; i++) parameters[offset + i] = deviation * (draws[i] as number);
   }
   return parameters;
 }
