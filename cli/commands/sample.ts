@@ -67,7 +67,7 @@ async function sample(context: Context, path: string, o: SampleOptions): Promise
     const onNotice = (text: string) => context.stderr.write(`${text}\n`);
     const cluster = await openCluster({ url: o.cluster, queue: o.queue, onNotice });
     try {
-      const { velocity } = loadFlow(model.bytes, undefined);
+      const { velocity } = loadFlow(model.bytes);
       const spread = o.rangeSize === undefined ? call : { ...call, rangeSize: o.rangeSize };
       await write(context, o, model, velocity.dim, cluster.sampleStream(model.bytes, o.count, spread));
     } finally {

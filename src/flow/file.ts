@@ -1,8 +1,10 @@
 import { PushforwardError } from "../errors.ts";
 import { decodeSafetensors, encodeSafetensors } from "../io/safetensors.ts";
+import { findTensors, type TensorNames } from "../io/tensor-names.ts";
 import { type MlpVelocity, mlp, parameterTensors } from "../velocity/mlp.ts";
+import { flatten } from "../velocity/parameters.ts";
 import type { FlowOptions } from "./flow.ts";
-import type { Normalization, Source } from "./source.ts";
+import { checkNormalization, type Normalization, type Source, sourceSpec } from "./source.ts";
 
 const metadataKey = "pushforward";
 
@@ -29,8 +31,25 @@ export function saveFlow(
   return encodeSafetensors(Object.fromEntries(tensors), { [metadataKey]: JSON.stringify(spec), format: "pt" });
 }
 
-/** Options that make the flow of a file again. Without metadata of ours, the velocity must be given. */
-export function loadFlow(bytes: Uint8Array, velocity: MlpVelocity | undefined): FlowOptions {
+/** How a file is read whose tensors have names of their own. */
+export interface LoadOptions {
+  /** The network that the weights belong to, for files that do not say it. */
+  velocity?: MlpVelocity;
+  /**
+   * What the file calls this network's tensors, ours → theirs, as a record or a function. Without it they have our names, perhaps
+   * behind one prefix such as `module.` or `_orig_mod.`.
+   */
+  tensors?: TensorNames;
+  /** Told what was done without being asked for: a prefix that was left out, say. */
+  onNotice?: (text: string) => void;
+}
+
+/**
+ * Options that make the flow of a file again. Without metadata of ours, the velocity must be given.
+ *
+ * @throws PushforwardError `format` for whatever is wrong with the file.
+ */
+export function loadFlow(bytes: Uint8Array, { velocity, tensors: names, onNotice }: LoadOptions = {}): FlowOptions {
   const { tensors, metadata } = decodeSafetensors(bytes);
   const text = metadata[metadataKey];
   if (text === undefined && velocity === undefined) {
@@ -42,36 +61,30 @@ export function loadFlow(bytes: Uint8Array, velocity: MlpVelocity | undefined): 
   try {
     const spec = text === undefined ? undefined : parseSpec(text);
     const field = velocity ?? mlp(spec?.velocity as Parameters<typeof mlp>[0]);
-    for (const { name, shape } of parameterTensors(field)) {
-      const found = tensors[name]?.shape;
-      if (found && found.join() !== shape.join()) {
-        throw new PushforwardError(
-          "format",
-          `the tensor "${name}" has the shape [${found.join(", ")}], but this network needs [${shape.join(", ")}]`,
-        );
-      }
-    }
+    const wanted = parameterTensors(field);
+    const weights = findTensors(wanted, tensors, names, (notice) => onNotice?.(notice));
+    flatten(wanted, weights);
+    if (spec) sourceSpec(spec.source, field.dim);
+    const normalization = spec?.normalization && checkNormalization(spec.normalization, field.dim);
     return {
       velocity: field,
-      // a checkpoint holds the state of its training beside the weights
-      weights: Object.fromEntries(
-        Object.entries(tensors)
-          .filter(([name]) => !(spec && name.startsWith("training.")))
-          .map(([name, { data }]) => [name, data]),
-      ),
+      weights,
       ...(spec && { source: spec.source }),
-      ...(spec?.normalization && { normalization: spec.normalization }),
+      ...(normalization && { normalization }),
     };
   } catch (cause) {
     if (cause instanceof PushforwardError && cause.code === "format") throw cause;
-    throw new PushforwardError("format", `the file's metadata does not describe a flow: ${(cause as Error).message}`, {
-      cause,
-    });
+    throw new PushforwardError("format", `the file does not hold a flow: ${(cause as Error).message}`, { cause });
   }
 }
 
 function parseSpec(text: string): FileSpec {
-  const spec: unknown = JSON.parse(text);
+  let spec: unknown;
+  try {
+    spec = JSON.parse(text);
+  } catch {
+    throw new PushforwardError("format", `the metadata field "${metadataKey}" is no JSON: the file is damaged`);
+  }
   if (typeof spec !== "object" || spec === null || !("velocity" in spec)) {
     throw new PushforwardError(
       "format",

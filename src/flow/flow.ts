@@ -1,16 +1,18 @@
 import { invalid, PushforwardError } from "../errors.ts";
 import { Gpu } from "../gpu/gpu.ts";
 import type { Session } from "../gpu/session.ts";
+import type { Tensor } from "../io/safetensors.ts";
 import type { Engine, Evaluation } from "../ode/engine.ts";
 import { type Engines, mlpEngines, wgslEngines } from "../ode/engines.ts";
 import { checkKeys, show } from "../options.ts";
 import { seedKey } from "../random/philox.ts";
+import { checkNetworkFits } from "../velocity/device-fit.ts";
 import { initialParameters } from "../velocity/initialisation.ts";
 import { type MlpVelocity, parameterTensors } from "../velocity/mlp.ts";
 import { flatten, Parameters, unflatten } from "../velocity/parameters.ts";
 import type { WgslVelocity } from "../velocity/wgsl.ts";
 import type { DensityGrid, DensityGridOptions } from "./density.ts";
-import { loadFlow, saveFlow } from "./file.ts";
+import { type LoadOptions, loadFlow, saveFlow } from "./file.ts";
 import { callKeys, type Divergence, type EvaluationOptions, type Precision, type SolveOptions } from "./options.ts";
 import type { Histogram, HistogramOptions, MeanLogProb, MomentOptions, Moments } from "./reductions.ts";
 import { logProbRequest, pushRequest, sampleRequest, sampleStreamRequest } from "./requests.ts";
@@ -34,14 +36,21 @@ import type { TrajectoryRequest } from "./trajectory.ts";
 /** What is not needed to push, sample and score with a narrow network is loaded when it is first used. */
 const analysis = () => import("./on-demand.ts");
 
+function checkGpu(what: string, gpu: Gpu): void {
+  if (!(gpu instanceof Gpu))
+    throw invalid(
+      `${what}: the first argument is ${show(gpu)}, but it is what openGpu() resolved to: pass await openGpu()`,
+    );
+}
+
 const evaluationKeys = [...callKeys, "count"];
 
 export interface FlowOptions {
   velocity: MlpVelocity | WgslVelocity;
   /** Seed of the initial weights. Default 0. */
   seed?: number;
-  /** Initial weights under PyTorch's names; default: drawn from the seed. */
-  weights?: Record<string, Float32Array>;
+  /** Initial weights under PyTorch's names, as arrays or as {@link decodeSafetensors} gives them; default: drawn from the seed. */
+  weights?: Record<string, Float32Array | Tensor>;
   /** Default N(0, I). */
   source?: Source;
   /** The affine map to data units, as {@link fitNormalization} makes it. */
@@ -103,6 +112,7 @@ export class Flow {
       this.#engines = wgslEngines(velocity);
       return;
     }
+    checkNetworkFits("Flow.create", velocity, gpu.device.limits);
     const initial =
       o.weights === undefined
         ? initialParameters(velocity, o.seed ?? 0)
@@ -114,7 +124,8 @@ export class Flow {
   /**
    * A flow from a velocity spec, with the given weights or with initial ones drawn from `seed`.
    *
-   * @throws PushforwardError `invalid-argument` for weights, source or normalization that do not fit the spec.
+   * @throws PushforwardError `invalid-argument` for weights, source or normalization that do not fit the spec; `out-of-memory` for a
+   * network that is too large for the device.
    * @example
    * import { Flow, mlp, openGpu } from "pushforward";
    * const gpu = await openGpu();
@@ -123,8 +134,7 @@ export class Flow {
    * gpu.dispose();
    */
   static create(gpu: Gpu, options: FlowOptions): Flow {
-    if (!(gpu instanceof Gpu))
-      throw invalid(`Flow.create: the first argument is ${show(gpu)}, but it is what openGpu() resolved to`);
+    checkGpu("Flow.create", gpu);
     checkKeys("Flow.create", options, ["velocity", "seed", "weights", "source", "normalization"]);
     const { velocity } = options;
     if (velocity?.kind !== "mlp" && velocity?.kind !== "wgsl") {
@@ -135,13 +145,26 @@ export class Flow {
   }
 
   /**
-   * A flow from safetensors bytes: its own files, or any with PyTorch's tensor names when `velocity` is given.
+   * A flow from safetensors bytes: its own files, or any with PyTorch's tensor names when `velocity` is given. Names of another
+   * module are mapped by `tensors`, ours → theirs; the prefixes of `torch.compile` and DistributedDataParallel need no map, and
+   * integers and booleans beside the weights are ignored.
    *
-   * @throws PushforwardError `format` for a file that is damaged or holds something else.
+   * @throws PushforwardError `format` for a file that is damaged or holds something else, `invalid-argument` for the options.
+   * @example
+   * const velocity = mlp({ dim: 2, hidden: [64] });
+   * const flow = Flow.load(gpu, bytes, { velocity, tensors: (name) => name.replace("net.0", "fc1").replace("net.2", "fc2") });
    */
-  static load(gpu: Gpu, bytes: Uint8Array, options: { velocity?: MlpVelocity } = {}): Flow {
-    checkKeys("Flow.load", options, ["velocity"]);
-    return Flow.create(gpu, loadFlow(bytes, options.velocity));
+  static load(gpu: Gpu, bytes: Uint8Array, options: LoadOptions = {}): Flow {
+    checkGpu("Flow.load", gpu);
+    checkKeys("Flow.load", options, ["velocity", "tensors", "onNotice"]);
+    const { velocity, tensors } = options;
+    if (velocity !== undefined && velocity?.kind !== "mlp")
+      throw invalid(`Flow.load: velocity is ${show(velocity)}, but it is what mlp(…) returned`);
+    if (tensors !== undefined && typeof tensors !== "function" && (typeof tensors !== "object" || tensors === null))
+      throw invalid(
+        `Flow.load: tensors is ${show(tensors)}, but it is { ours: theirs } or a function of our name: { "net.0.weight": "fc1.weight" }`,
+      );
+    return Flow.create(gpu, loadFlow(bytes, options));
   }
 
   /** Safetensors bytes: the weights under PyTorch's names, and a metadata field `pushforward` with the spec as JSON. */
@@ -176,7 +199,7 @@ export class Flow {
   }
 
   /** Replaces all weights. Throws `invalid-argument` when a tensor is missing, unknown, of the wrong size or not finite. */
-  setWeights(weights: Record<string, Float32Array>): void {
+  setWeights(weights: Record<string, Float32Array | Tensor>): void {
     this.parameters.set(weights);
   }
 

@@ -1,4 +1,5 @@
 import { invalid, PushforwardError } from "../errors.ts";
+import { largestBinding } from "./largest-binding.ts";
 
 /** Buffers that kernels read and write, and that can be uniform sources, copied and cleared. */
 const storageUsage = 0x80 | 0x40 | 0x08 | 0x04; // STORAGE | UNIFORM | COPY_DST | COPY_SRC
@@ -43,7 +44,9 @@ export class BufferPool {
   /** A buffer of at least `bytes`, or of just as many; its content is undefined. */
   async acquire(bytes: number, purpose: Purpose, label: string, exact = false): Promise<GPUBuffer> {
     if (this.#disposed) throw invalid("this Gpu has been disposed: open a new one with openGpu()");
-    const size = exact ? bytes : sizeClass(bytes);
+    const { limits } = this.#device;
+    const limit = purpose === "storage" ? largestBinding(limits) : limits.maxBufferSize;
+    const size = exact || bytes > limit ? bytes : Math.min(sizeClass(bytes), limit);
     const free = this.#free.get(`${purpose}:${size}`)?.pop();
     if (free) {
       this.#retainedBytes -= size;
@@ -51,11 +54,10 @@ export class BufferPool {
       return free;
     }
     this.#makeRoom(size);
-    const limit = this.#device.limits.maxBufferSize;
     if (size > limit) {
       throw new PushforwardError(
         "out-of-memory",
-        `${label} needs a buffer of ${size} bytes, but this device allows ${limit}: pass a smaller chunkSize, or use a stream`,
+        `${label} needs a buffer of ${size} bytes, but this device allows ${limit}: pass fewer rows at a time (chunkSize, batchSize, a stream) or a smaller network`,
       );
     }
     this.#device.pushErrorScope("out-of-memory");

@@ -12,6 +12,14 @@ export const dtypes: ReadonlyMap<string, Dtype> = new Map<string, Dtype>([
   ["BF16", { bytes: 2, toFloat32: bfloatToFloat32 }],
 ]);
 
+/** Bytes of an element of the dtypes that no weights come in: counters, masks, quantised values. */
+export const otherDtypes: ReadonlyMap<string, number> = new Map([
+  ...["BOOL", "U8", "I8", "F8_E4M3", "F8_E5M2", "F8_E8M0"].map((name) => [name, 1] as const),
+  ...["U16", "I16"].map((name) => [name, 2] as const),
+  ...["U32", "I32"].map((name) => [name, 4] as const),
+  ...["U64", "I64", "C64"].map((name) => [name, 8] as const),
+]);
+
 /** IEEE 754 binary16: 1 sign, 5 exponent (bias 15), 10 fraction bits. */
 function halfToNumber(bits: number): number {
   const sign = bits & 0x8000 ? -1 : 1;

@@ -1,5 +1,6 @@
 import { invalid, PushforwardError } from "../errors.ts";
-import { type Dtype, dtypes } from "./dtype.ts";
+import { dtypes, otherDtypes } from "./dtype.ts";
+import { describeForeign } from "./foreign.ts";
 import { findHeaderFault } from "./header-scan.ts";
 
 /** A named tensor's row-major values. */
@@ -8,10 +9,12 @@ export interface Tensor {
   readonly data: Float32Array;
 }
 
-/** What a safetensors file holds; both records have no prototype, so only names of the file are found in them. */
+/** What a safetensors file holds; the records have no prototype, so only names of the file are found in them. */
 export interface TensorFile {
   tensors: Record<string, Tensor>;
   metadata: Record<string, string>;
+  /** Tensors that hold no weights, such as counters and masks, by their dtype: "I64", "BOOL", …. They are not read. */
+  ignored: Record<string, string>;
 }
 
 /** The reference implementation's limit on the header, in bytes. */
@@ -62,7 +65,7 @@ export function encodeSafetensors(tensors: Record<string, Tensor>, metadata: Rec
 }
 
 /**
- * Reads a safetensors file; F64, F16 and BF16 become f32. Nothing in the file is trusted: every length is checked
+ * Reads a safetensors file; F64, F16 and BF16 become f32, integers and booleans are named in `ignored`. Nothing in the file is trusted: every length is checked
  * against the bytes that are there before anything is allocated, and any fault throws code `format`.
  *
  * @example
@@ -83,19 +86,25 @@ export function decodeSafetensors(bytes: Uint8Array): TensorFile {
   const entries = [...header.fields].map(([name, value]) => readEntry(name, value, dataLength));
   checkTiling(entries, dataLength);
   const tensors: Record<string, Tensor> = Object.create(null);
-  for (const { name, shape, dtype, begin, end } of entries) {
+  const ignored: Record<string, string> = Object.create(null);
+  for (const { name, shape, dtype: word, begin, end } of entries) {
+    const dtype = dtypes.get(word);
+    if (!dtype) {
+      ignored[name] = word;
+      continue;
+    }
     // A copy, since the data may start at any byte; slice also leaves a Node Buffer's shared pool behind.
     const block = new Uint8Array(end - begin);
     block.set(bytes.subarray(dataStart + begin, dataStart + end));
     tensors[name] = { shape, data: dtype.toFloat32(block) };
   }
-  return { tensors, metadata };
+  return { tensors, metadata, ignored };
 }
 
 interface Entry {
   name: string;
   shape: number[];
-  dtype: Dtype;
+  dtype: string;
   begin: number;
   end: number;
 }
@@ -109,6 +118,8 @@ function readHeader(bytes: Uint8Array): { fields: Map<string, unknown>; byteLeng
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const length = view.getBigUint64(0, true);
   const room = bytes.length - lengthBytes;
+  const foreign = length > BigInt(room) ? describeForeign(bytes) : undefined;
+  if (foreign !== undefined) throw fault(foreign);
   if (length > BigInt(largestHeader)) {
     throw fault(`its header claims ${length} bytes, but at most ${largestHeader} are allowed: is it another format?`);
   }
@@ -147,8 +158,9 @@ function readMetadata(value: unknown): Record<string, string> {
 
 function readEntry(name: string, value: unknown, dataLength: number): Entry {
   const record = asObject(value, `tensor ${show(name)}`);
-  const dtype = typeof record.dtype === "string" ? dtypes.get(record.dtype) : undefined;
-  if (dtype === undefined) {
+  const dtype = typeof record.dtype === "string" ? record.dtype : "";
+  const elementBytes = dtypes.get(dtype)?.bytes ?? otherDtypes.get(dtype);
+  if (elementBytes === undefined) {
     const known = [...dtypes.keys()].join(", ");
     throw fault(
       `tensor ${show(name)} has dtype ${show(record.dtype)}, but ${known} are supported: convert it to float32`,
@@ -172,8 +184,8 @@ function readEntry(name: string, value: unknown, dataLength: number): Entry {
     elements *= size;
     if (!Number.isSafeInteger(elements)) throw fault(`the shape ${show(shape)} of tensor ${show(name)} overflows`);
   }
-  if (elements * dtype.bytes !== end - begin) {
-    const needed = elements * dtype.bytes;
+  if (elements * elementBytes !== end - begin) {
+    const needed = elements * elementBytes;
     throw fault(`tensor ${show(name)} of shape ${show(shape)} takes ${needed} bytes, but its data has ${end - begin}`);
   }
   return { name, shape, dtype, begin, end };

@@ -5,8 +5,6 @@ import type { FlowShape } from "../flow/requests.ts";
 import { checkNormalization, type Normalization, type Source, sourceSpec } from "../flow/source.ts";
 import type { Gpu } from "../gpu/gpu.ts";
 import { show } from "../options.ts";
-import { parameterTensors } from "../velocity/mlp.ts";
-import { flatten } from "../velocity/parameters.ts";
 import { wgslVelocity } from "../velocity/wgsl.ts";
 import { pack, unpack } from "./parcel.ts";
 
@@ -51,8 +49,7 @@ async function parcelOf(flow: Flow): Promise<Uint8Array> {
 }
 
 function shapeOf(file: Uint8Array): FlowShape {
-  const { velocity, weights, source, normalization } = loadFlow(file, undefined);
-  if (velocity.kind === "mlp") flatten(parameterTensors(velocity), weights ?? {});
+  const { velocity, source, normalization } = loadFlow(file);
   return {
     dim: velocity.dim,
     velocitySpec: velocity,

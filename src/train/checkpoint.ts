@@ -87,7 +87,7 @@ export async function encodeCheckpoint(
 }
 
 /** Over everything that a resumed training takes from the file; other metadata may be added to it. */
-function digestOf({ tensors, metadata }: TensorFile): Promise<string> {
+function digestOf({ tensors, metadata }: Pick<TensorFile, "tensors" | "metadata">): Promise<string> {
   return sha256(encodeSafetensors(tensors, { [metadataKey]: metadata[metadataKey] ?? "" }));
 }
 

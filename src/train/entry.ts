@@ -9,6 +9,7 @@ import {
 } from "./likelihood-options.ts";
 import type { TrainingStep } from "./loop.ts";
 import {
+  checkRowsFit,
   type FlowMatchingOptions,
   type FlowMatchingPlan,
   flowMatchingPlan,
@@ -30,6 +31,7 @@ const training = () => import("./on-demand.ts");
  * and resumed from a `checkpoint`; `checkpoint`, `resume` and `validation` are checked when the first step is asked for.
  *
  * @throws PushforwardError `invalid-argument` for data or options at the call itself; `unsupported` for what this version lacks;
+ * `out-of-memory` with the number of rows that fit where the data exceed what the device binds to a kernel;
  * while running, `invalid-argument` when the loss is no longer finite or the flow is disposed, and the signal's reason when it aborts.
  * @example
  * import { Flow, mlp, openGpu, toyData, trainFlowMatching } from "pushforward";
@@ -44,6 +46,8 @@ export function trainFlowMatching(
   options: FlowMatchingOptions,
 ): AsyncIterableIterator<TrainingStep> {
   const plan = flowMatchingPlan(flow, data, options);
+  // pairs are drawn on the host
+  if (!plan.coupled) checkRowsFit("trainFlowMatching", flow, plan);
   options.signal?.throwIfAborted();
   return run(flow, data, options, plan);
 }
@@ -97,6 +101,7 @@ export function trainMaximumLikelihood(
   options: MaximumLikelihoodOptions,
 ): AsyncIterableIterator<TrainingStep> {
   const plan = trainingPlan(likelihoodTraining, flow, data, options, ["solver", "divergence", "regularization"]);
+  checkRowsFit(likelihoodTraining, flow, plan);
   checkDrawnProbes(options);
   likelihoodSolve(likelihoodTraining, options, plan.velocity.dim, plan.batchSize);
   options.signal?.throwIfAborted();

@@ -95,7 +95,7 @@ function flowMatchingTask(
     buffers: [
       ...gradientBuffers(backward, velocity, capacity),
       ...residualBuffers(velocity, capacity),
-      { name: "data", bytes: data.byteLength, data },
+      ...(plan.coupled ? [] : [{ name: "data", bytes: data.byteLength, data }]),
       { name: "constants", bytes: constants.byteLength, data: constants },
       ...(plan.coupled
         ? [

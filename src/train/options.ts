@@ -2,6 +2,7 @@ import { invalid, PushforwardError } from "../errors.ts";
 import { checkConditions, onHost } from "../flow/conditions.ts";
 import type { Flow } from "../flow/flow.ts";
 import { checkAllFinite, checkRunOptions } from "../flow/options.ts";
+import { largestBinding, mebibytes } from "../gpu/largest-binding.ts";
 import { checkFinite, checkInteger, checkKeys, checkWord, show } from "../options.ts";
 import { type Path, type PathName, pathNames } from "../path/names.ts";
 import { seedKey } from "../random/philox.ts";
@@ -110,6 +111,17 @@ export function trainableVelocity(caller: string, flow: Flow): MlpVelocity {
   if (flow.velocitySpec.kind !== "mlp")
     throw new PushforwardError("unsupported", `${caller}: a wgslVelocity has no weights to train: use an mlp`);
   return flow.velocitySpec;
+}
+
+/** The rows of a training are in one buffer on the device, and so is their context. */
+export function checkRowsFit(what: string, flow: Flow, { rows, velocity }: TrainingPlan): void {
+  const width = Math.max(velocity.dim, velocity.context);
+  const room = largestBinding(flow.gpu.device.limits);
+  if (rows * width * 4 <= room) return;
+  throw new PushforwardError(
+    "out-of-memory",
+    `${what}: ${rows.toLocaleString("en-US")} rows of ${width} values take ${mebibytes(rows * width * 4)}, but this device binds at most ${mebibytes(room)} to a kernel, ${Math.floor(room / (width * 4)).toLocaleString("en-US")} rows: train on a random part of them, or on one part after another by calls of fewer steps`,
+  );
 }
 
 /** Checks the data and the options of any training, `more` being keys of its own; every fault is told before anything runs. */

@@ -5,7 +5,8 @@ import { gridOf } from "../gpu/grid.ts";
 import { type Dispatch, packParams, type Shared, u32 } from "../gpu/kernel.ts";
 import { readBack } from "../gpu/read.ts";
 import type { Session } from "../gpu/session.ts";
-import { nearest } from "../options.ts";
+import type { Tensor } from "../io/safetensors.ts";
+import { nearest, show } from "../options.ts";
 import { type MlpVelocity, type ParameterTensor, parameterTensors } from "./mlp.ts";
 
 /** Marks an element of a packed layout that holds zero instead of a parameter. */
@@ -132,7 +133,7 @@ export class Parameters {
   }
 
   /** Replaces all parameters. The record must have exactly the tensors of the network. */
-  set(weights: Record<string, Float32Array>): void {
+  set(weights: Record<string, Float32Array | Tensor>): void {
     if (this.#disposed) throw invalid("this flow has been disposed: create or load it again");
     this.setFlat(flatten(this.tensors, weights));
   }
@@ -279,7 +280,12 @@ export function plainLayout(count: number): Layout {
 }
 
 /** Flat array from a record of tensors; every mismatch is an error that names the tensor. */
-export function flatten(tensors: readonly ParameterTensor[], weights: Record<string, Float32Array>): Float32Array {
+export function flatten(
+  tensors: readonly ParameterTensor[],
+  weights: Readonly<Record<string, Float32Array | Tensor>>,
+): Float32Array {
+  if (typeof weights !== "object" || weights === null)
+    throw invalid(`weights is ${show(weights)}, but it is a record of tensors by name, such as flow.weights() gives`);
   const names = tensors.map((tensor) => tensor.name);
   for (const name of Object.keys(weights)) {
     if (names.includes(name)) continue;
@@ -290,9 +296,17 @@ export function flatten(tensors: readonly ParameterTensor[], weights: Record<str
   }
   const flat = new Float32Array(tensors.reduce((sum, tensor) => sum + tensor.size, 0));
   for (const { name, shape, offset, size } of tensors) {
-    const values = weights[name];
-    if (!values)
-      throw invalid(`the tensor "${name}" [${shape.join(", ")}] is missing: pass all of ${names.join(", ")}`);
+    const given = weights[name];
+    if (!given) throw invalid(`the tensor "${name}" [${shape.join(", ")}] is missing: pass all of ${names.join(", ")}`);
+    const values = given instanceof Float32Array ? given : given.data;
+    if (!(values instanceof Float32Array))
+      throw invalid(
+        `the tensor "${name}" is ${show(given)}, but it is a Float32Array or { shape, data }, as decodeSafetensors gives: wrap numbers with Float32Array.from(…)`,
+      );
+    if (!(given instanceof Float32Array) && given.shape.join() !== shape.join())
+      throw invalid(
+        `the tensor "${name}" has the shape [${given.shape.join(", ")}], but this network needs [${shape.join(", ")}]`,
+      );
     if (values.length !== size) {
       throw invalid(
         `the tensor "${name}" has ${values.length} values, but this network needs [${shape.join(", ")}] = ${size}`,
