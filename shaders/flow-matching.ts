@@ -59,7 +59,7 @@ struct Params {
 }
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> data: array<f32>;
-// rows of dim: data mean, data scale, and the two rows of the source
+// rows of dim: data mean, data scale, the rest of the mean that f32 has not, and the two rows of the source
 @group(0) @binding(2) var<storage, read> constants: array<f32>;
 @group(0) @binding(3) var<storage, read_write> inputs: array<f32>;
 @group(0) @binding(4) var<storage, read_write> targets: array<f32>;
@@ -97,14 +97,14 @@ fn draw_batch${signature} {
 #endif
     for (var j = 0u; j < 4u && first + j < params.dim; j++) {
       let i = first + j;
-      let a = constants[2u * params.dim + i];
-      let b = constants[3u * params.dim + i];
+      let a = constants[3u * params.dim + i];
+      let b = constants[4u * params.dim + i];
 #if ${source === "gaussian"}
       let start = fma(b, draws[j], a);
 #else
       let start = fma(b - a, draws[j], a);
 #endif
-      let end = (data[data_row * params.dim + i] - constants[i]) / constants[params.dim + i];
+      let end = ((data[data_row * params.dim + i] - constants[i]) - constants[2u * params.dim + i]) / constants[params.dim + i];
       ${pathRow(table)}
     }
   }

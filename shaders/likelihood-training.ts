@@ -13,7 +13,7 @@ const sample = wgsl`let p = id.x;
 
 /**
  * Draws the rows of a batch from the data by the samples' numbers since the start of training, in the flow's own space.
- * Buffers: data [rows][dim], affine (mean, scale), state [dim][capacity], [all labels, labels [count]],
+ * Buffers: data [rows][dim], affine (mean, scale, rest of the mean), state [dim][capacity], [all labels, labels [count]],
  * [all context, context [count][context]].
  */
 export const drawRowsKernel = oncePerShape(
@@ -53,7 +53,7 @@ fn draw_rows${signature} {
   let high = params.first_high + select(0u, 1u, low < p);
   let row = random_index(philox(vec4u(low, high, 0u, params.stream), vec2u(params.key_low, params.key_high)).x, params.rows);
   for (var i = 0u; i < params.dim; i++) {
-    state[i * params.capacity + p] = (data[row * params.dim + i] - affine[i]) / affine[params.dim + i];
+    state[i * params.capacity + p] = ((data[row * params.dim + i] - affine[i]) - affine[2u * params.dim + i]) / affine[params.dim + i];
   }
   if (p >= params.count) { return; }
 #if ${labels}

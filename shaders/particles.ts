@@ -10,7 +10,7 @@ export const particle = wgsl`@compute @workgroup_size(${particleWorkgroup})`;
 export const signature = "(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u)";
 export const index = wgsl`let p = id.x + id.y * groups.x * ${particleWorkgroup}u;`;
 
-/** Rows [n][dim] from outside → state [dim][capacity]; padding particles become zero. With `affine`: (x − mean)/scale, rows mean then scale. */
+/** Rows [n][dim] from outside → state [dim][capacity]; padding particles become zero. With `affine`, of three rows: ((x − mean) − rest of the mean)/scale. */
 export const importKernel = oncePerShape(({ affine }: { affine: boolean }): Kernel => {
   return {
     label: affine ? "import normalized particles" : "import particles",
@@ -33,7 +33,7 @@ fn import_particles${signature} {
     var value = 0.0;
     if (p < params.count) { value = rows[p * params.dim + i]; }
 #if ${affine}
-    value = (value - affine[i]) / affine[params.dim + i];
+    value = ((value - affine[i]) - affine[2u * params.dim + i]) / affine[params.dim + i];
 #endif
     state[i * params.capacity + p] = value;
   }
@@ -43,7 +43,8 @@ fn import_particles${signature} {
 });
 
 /**
- * State [dim][capacity] → rows [n][dim], starting at row `offset` of the output. With `affine`: mean + scale·x.
+ * State [dim][capacity] → rows [n][dim], starting at row `offset` of the output. With `affine`, of three rows:
+ * mean + (rest of the mean + scale·x).
  */
 export const exportKernel = oncePerShape(({ affine }: { affine: boolean }): Kernel => {
   return {
@@ -66,7 +67,7 @@ fn export_particles${signature} {
   for (var i = 0u; i < params.dim; i++) {
     var value = state[i * params.capacity + p];
 #if ${affine}
-    value = fma(value, affine[params.dim + i], affine[i]);
+    value = affine[i] + fma(value, affine[params.dim + i], affine[2u * params.dim + i]);
 #endif
     rows[(params.offset + p) * params.dim + i] = value;
   }

@@ -4,7 +4,14 @@ export { type ToyName, toyData, toyNames } from "./data/toy.ts";
 export { PushforwardError, type PushforwardErrorCode } from "./errors.ts";
 export type { Cells } from "./flow/cells.ts";
 export type { DensityGrid, DensityGridOptions } from "./flow/density.ts";
-export { Flow, type FlowOptions, type LogProbOptions, type PushOptions, type SampleOptions } from "./flow/flow.ts";
+export {
+  Flow,
+  type FlowOptions,
+  type LogProbOptions,
+  type PushOptions,
+  type SampleOptions,
+  type SampleOutput,
+} from "./flow/flow.ts";
 export type { CallOptions, Divergence, EvaluationOptions, Output, Precision, SolveOptions } from "./flow/options.ts";
 export type {
   Histogram,
@@ -15,6 +22,7 @@ export type {
   ReductionOptions,
 } from "./flow/reductions.ts";
 export {
+  type DoubleSamples,
   type LogProb,
   type ResidentLogProb,
   type ResidentSamples,
@@ -24,7 +32,7 @@ export {
   solveStatus,
   type Trajectory,
 } from "./flow/results.ts";
-export type { Rows } from "./flow/rows.ts";
+export type { DataUnitRows, Rows } from "./flow/rows.ts";
 export type { Normalization, Source } from "./flow/source.ts";
 export type { StreamChunk, StreamChunks } from "./flow/streams.ts";
 export type { ContinuityOptions, ContinuityReport, Flux } from "./flow/theory.ts";

@@ -11,7 +11,9 @@ export interface Normalization {
  * Mean and standard deviation (divided by n) of each column of `data` `[n, dim]`, for `Flow.create({ normalization })`:
  * x = (x_data − mean)/scale has mean 0 and variance 1, and log p gains −Σ log scale.
  *
- * Sums are f64 with the corrected two-pass formula, so an offset of millions beside a spread of one does no harm.
+ * Sums are f64 with the corrected two-pass formula, so an offset of millions beside a spread of one does no harm. Pass such data as
+ * a Float64Array, here and to the calls that take rows in data units, which subtract the mean in f64: near 5,400,000 the numbers of
+ * f32 are 0.5 apart. `sample(count, { output: "float64" })` gives samples back with their digits.
  *
  * @throws PushforwardError `invalid-argument` for a length that is no multiple of `dim`, no rows, a value that is not finite
  * (with its row and column), and a column of which all values are equal.
@@ -19,10 +21,12 @@ export interface Normalization {
  * import { fitNormalization, toyData } from "pushforward";
  * const { mean, scale } = fitNormalization(toyData("moons", 1000), 2);
  */
-export function fitNormalization(data: Float32Array, dim: number): Normalization {
+export function fitNormalization(data: Float32Array | Float64Array, dim: number): Normalization {
   checkInteger("fitNormalization: dim", dim, 1);
-  if (!(data instanceof Float32Array)) {
-    throw invalid(`fitNormalization: data is ${show(data)}, but it is a row-major [n, ${dim}] Float32Array`);
+  if (!(data instanceof Float32Array || data instanceof Float64Array)) {
+    throw invalid(
+      `fitNormalization: data is ${show(data)}, but it is a row-major [n, ${dim}] Float32Array or Float64Array`,
+    );
   }
   if (data.length === 0 || data.length % dim !== 0) {
     throw invalid(
@@ -33,7 +37,7 @@ export function fitNormalization(data: Float32Array, dim: number): Normalization
   return { mean: columns.map((column) => column.mean), scale: columns.map((column) => column.scale) };
 }
 
-function fitColumn(data: Float32Array, dim: number, column: number): { mean: number; scale: number } {
+function fitColumn(data: Float32Array | Float64Array, dim: number, column: number): { mean: number; scale: number } {
   const n = data.length / dim;
   let [sum, least, greatest] = [0, Infinity, -Infinity];
   for (let i = 0; i < n; i++) {

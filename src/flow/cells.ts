@@ -1,5 +1,7 @@
+import { checkResolution } from "../data/units.ts";
 import { invalid } from "../errors.ts";
 import { checkFinite, checkInteger, show } from "../options.ts";
+import type { Normalization } from "./source.ts";
 
 /** A grid of equal cells over a box. Arrays over the cells are row-major over the axes, the last one fastest. */
 export interface Cells {
@@ -13,7 +15,12 @@ export interface Cells {
 const mostCells = 2 ** 22;
 
 /** Checks a grid for a flow of `dim` axes; its number of cells, their sizes, the centre of the first and the volume of each. */
-export function checkCells(what: string, dim: number, box: Cells["box"], cells: Cells["cells"]) {
+export function checkCells(
+  what: string,
+  { dim, normalization }: { readonly dim: number; readonly normalization: Normalization | undefined },
+  box: Cells["box"],
+  cells: Cells["cells"],
+) {
   if (dim > 3)
     throw invalid(
       `${what}: the flow has dim ${dim}, but a grid of cells is for dim up to 3: take points of your own with logProb or flux`,
@@ -29,7 +36,10 @@ export function checkCells(what: string, dim: number, box: Cells["box"], cells: 
     checkFinite(`${what}: box[${axis}][1]`, ends[1]);
     if (!(ends[0] < ends[1])) throw invalid(`${what}: box[${axis}] is [${ends.join(", ")}], but low is less than high`);
   }
-  for (const [axis, count] of cells.entries()) checkInteger(`${what}: cells[${axis}]`, count, 1, 4096);
+  for (const [axis, count] of cells.entries()) {
+    checkInteger(`${what}: cells[${axis}]`, count, 1, 4096);
+    checkResolution(`${what}: box[${axis}]`, box[axis] ?? [0, 1], count, "cells", normalization, axis);
+  }
   const total = cells.reduce((product, count) => product * count, 1);
   if (total > mostCells)
     throw invalid(`${what}: ${cells.join(" × ")} cells are ${total}, but at most ${mostCells} are taken: use fewer`);
@@ -38,11 +48,11 @@ export function checkCells(what: string, dim: number, box: Cells["box"], cells: 
   return { total, steps, centre, volume: steps.reduce((product, step) => product * step, 1) };
 }
 
-/** Centres of a grid whose axes have `counts` points from `lows` on, `steps` apart; row-major, the last axis fastest. */
-export function gridPoints(lows: readonly number[], steps: readonly number[], counts: readonly number[]): Float32Array {
+/** Centres of a grid whose axes have `counts` points from `lows` on, `steps` apart; row-major, the last axis fastest; in f64. */
+export function gridPoints(lows: readonly number[], steps: readonly number[], counts: readonly number[]): Float64Array {
   const dim = counts.length;
   const n = counts.reduce((product, count) => product * count, 1);
-  const points = new Float32Array(n * dim);
+  const points = new Float64Array(n * dim);
   for (let index = 0; index < n; index++) {
     let rest = index;
     for (let axis = dim - 1; axis >= 0; axis--) {

@@ -47,7 +47,7 @@ export async function densityGrid(flow: Flow, o: DensityGridOptions): Promise<De
     "precision",
   ]);
   const { box, cells, label, context, ...options } = o;
-  const { total, steps, centre, volume } = checkCells(what, flow.dim, box, cells);
+  const { total, steps, centre, volume } = checkCells(what, flow, box, cells);
   const inputs = conditioning(flow);
   if (label !== undefined) checkInteger(`${what}: label`, label, 0, Math.max(0, inputs.classes - 1));
   if (context !== undefined && !(context instanceof Float32Array && context.length === inputs.context))

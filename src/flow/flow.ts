@@ -1,3 +1,4 @@
+import type { DataRows } from "../data/units.ts";
 import { invalid, PushforwardError } from "../errors.ts";
 import { Gpu } from "../gpu/gpu.ts";
 import type { Session } from "../gpu/session.ts";
@@ -6,6 +7,7 @@ import type { Engine, Evaluation } from "../ode/engine.ts";
 import { type Engines, mlpEngines, wgslEngines } from "../ode/engines.ts";
 import { checkKeys, show } from "../options.ts";
 import { seedKey } from "../random/philox.ts";
+import type { RunOptions } from "../schedule/job.ts";
 import { checkNetworkFits } from "../velocity/device-fit.ts";
 import { initialParameters } from "../velocity/initialisation.ts";
 import { type MlpVelocity, parameterTensors } from "../velocity/mlp.ts";
@@ -13,12 +15,20 @@ import { flatten, Parameters, unflatten } from "../velocity/parameters.ts";
 import type { WgslVelocity } from "../velocity/wgsl.ts";
 import type { DensityGrid, DensityGridOptions } from "./density.ts";
 import { type LoadOptions, loadFlow, saveFlow } from "./file.ts";
-import { callKeys, type Divergence, type EvaluationOptions, type Precision, type SolveOptions } from "./options.ts";
+import {
+  callKeys,
+  type Divergence,
+  type EvaluationOptions,
+  type Output,
+  type Precision,
+  type SolveOptions,
+} from "./options.ts";
 import type { Histogram, HistogramOptions, MeanLogProb, MomentOptions, Moments } from "./reductions.ts";
 import { logProbRequest, pushRequest, sampleRequest, sampleStreamRequest } from "./requests.ts";
 import {
   chunks,
   collect,
+  type DoubleSamples,
   type LogProb,
   logProbResult,
   type ResidentLogProb,
@@ -27,7 +37,7 @@ import {
   type Samples,
   type Trajectory,
 } from "./results.ts";
-import type { Rows } from "./rows.ts";
+import type { DataUnitRows, Rows } from "./rows.ts";
 import { checkNormalization, type Normalization, type Source, type SourceSpec, sourceSpec } from "./source.ts";
 import type { StreamChunks } from "./streams.ts";
 import type { ContinuityOptions, ContinuityReport, Flux } from "./theory.ts";
@@ -70,7 +80,15 @@ export interface PushOptions extends SolveOptions {
   count?: number;
 }
 
-export interface SampleOptions extends SolveOptions {
+/** {@link Output}, or "float64": to the host, in data units of f64. */
+export type SampleOutput = Output | "float64";
+
+export interface SampleOptions extends Omit<SolveOptions, "output"> {
+  /**
+   * Default `"cpu"`. With `"float64"` samples come as Float64Arrays, mean + scale·x in f64: beside a large mean an f32 in data units
+   * would keep few of the digits that a sample has.
+   */
+  output?: SampleOutput;
   /** Default 1. */
   to?: number;
   saveAt?: number[] | "steps";
@@ -262,16 +280,25 @@ export class Flow {
    * @throws PushforwardError `invalid-argument`.
    */
   sample(count: number, options: SampleOptions & { output: "gpu" }): Promise<ResidentSamples>;
+  sample(count: number, options: SampleOptions & { output: "float64" }): Promise<DoubleSamples>;
   sample(count: number, options?: SampleOptions): Promise<Samples>;
-  async sample(count: number, options: SampleOptions = {}): Promise<Samples | ResidentSamples> {
+  async sample(count: number, options: SampleOptions = {}): Promise<Samples | ResidentSamples | DoubleSamples> {
     return { ...(await this.#solve(sampleRequest(this, "sample", count, options), options)), count };
   }
 
   /** {@link Flow.sample} as a stream of chunks, in order; host and device memory are bounded by the chunk. */
+  sampleStream(
+    count: number,
+    options: SampleOptions & { output: "float64" },
+  ): AsyncIterableIterator<DoubleSamples & { start: number }>;
+  sampleStream(
+    count: number,
+    options?: SampleOptions & { output?: "cpu" },
+  ): AsyncIterableIterator<Samples & { start: number }>;
   async *sampleStream(
     count: number,
-    options: Omit<SampleOptions, "output"> = {},
-  ): AsyncIterableIterator<Samples & { start: number }> {
+    options: SampleOptions = {},
+  ): AsyncIterableIterator<(Samples | DoubleSamples) & { start: number }> {
     for await (const { start, result } of chunks(this, sampleStreamRequest(this, count, options), options)) {
       yield { ...result, start, count: result.x.length / this.dim };
     }
@@ -279,13 +306,14 @@ export class Flow {
 
   /**
    * log p_at(x) of all rows of `x` [n, dim], given in data units: the backward ODE (f, g)' = (u, −div u) from `at` to 0,
-   * log p = log p_0(f(0)) − g(0) − Σ log scale. With K ≥ 2 probes each point has a standard error.
+   * log p = log p_0(f(0)) − g(0) − Σ log scale. With K ≥ 2 probes each point has a standard error. A Float64Array is centred and
+   * scaled in f64: see {@link DataUnitRows}.
    *
    * @throws PushforwardError `invalid-argument`; `unsupported` for WGSL without a divergence of which no derivative can be generated.
    */
-  logProb(x: Rows, options: LogProbOptions & { output: "gpu" }): Promise<ResidentLogProb>;
-  logProb(x: Rows, options?: LogProbOptions): Promise<LogProb>;
-  async logProb(x: Rows, options: LogProbOptions = {}): Promise<LogProb | ResidentLogProb> {
+  logProb(x: DataUnitRows, options: LogProbOptions & { output: "gpu" }): Promise<ResidentLogProb>;
+  logProb(x: DataUnitRows, options?: LogProbOptions): Promise<LogProb>;
+  async logProb(x: DataUnitRows, options: LogProbOptions = {}): Promise<LogProb | ResidentLogProb> {
     return logProbResult(await this.#solve(logProbRequest(this, "logProb", x, options), options));
   }
 
@@ -313,7 +341,8 @@ export class Flow {
 
   /**
    * Counts of `count` samples in a grid of bins over two axes, in data units, at constant memory: the device counts the samples that
-   * {@link Flow.sample} gives with the same options, and only the counts come back. Bins have f32 edges.
+   * {@link Flow.sample} gives with the same options, and only the counts come back. Edges and samples are compared in the flow's own
+   * space, in f32: an offset that is large beside the bins does no harm where the normalization has it.
    *
    * @throws PushforwardError `invalid-argument`.
    */
@@ -323,7 +352,7 @@ export class Flow {
 
   /**
    * Mean and covariance of `count` samples in data units, at constant memory; samples that are not finite are counted apart. The device
-   * sums blocks of 1024 samples about their means and the host merges the blocks in f64, so that the bits do not depend on
+   * sums, in the flow's own space, blocks of 1024 samples about their means and the host merges the blocks in f64, so that the bits do not depend on
    * `chunkSize`. With `logProb: true` also the mean of log p over the samples, which is minus the entropy.
    *
    * @throws PushforwardError `invalid-argument`.
@@ -338,7 +367,10 @@ export class Flow {
    *
    * @throws PushforwardError `invalid-argument`; `unsupported` for WGSL without a divergence of which no derivative can be generated.
    */
-  async meanLogProb(x: Rows | StreamChunks, options: Omit<LogProbOptions, "output"> = {}): Promise<MeanLogProb> {
+  async meanLogProb(
+    x: DataUnitRows | StreamChunks,
+    options: Omit<LogProbOptions, "output"> = {},
+  ): Promise<MeanLogProb> {
     this.assertAlive();
     return (await analysis()).meanLogProb(this, x, options);
   }
@@ -355,10 +387,10 @@ export class Flow {
   }
 
   /**
-   * p_t, u_t and the probability flux j_t = p_t u_t at the rows of `x` [n, dim], all in data units: with a normalization u is that of
+   * p_t, u_t and the probability flux j_t = p_t u_t at the rows of `x` [n, dim], f32 or f64, all in data units: with a normalization u is that of
    * the data, scale·u. p_t comes from {@link Flow.logProb} at `t`.
    */
-  async flux(x: Float32Array, t: number, options: Omit<LogProbOptions, "at"> = {}): Promise<Flux> {
+  async flux(x: DataRows, t: number, options: Omit<LogProbOptions, "at"> = {}): Promise<Flux> {
     return (await analysis()).flux(this, x, t, options);
   }
 
@@ -389,7 +421,10 @@ export class Flow {
   }
 
   /** Runs a solve; its results are on the host or on the device, as the options say. */
-  async #solve(request: TrajectoryRequest, options: SolveOptions): Promise<Trajectory & { x0?: Float32Array }> {
+  async #solve(
+    request: TrajectoryRequest,
+    options: RunOptions & { output?: SampleOutput },
+  ): Promise<Trajectory & { x0?: Float32Array }> {
     if (options.output !== "gpu") return collect(this, request, options);
     return (await analysis()).collectOnDevice(this, request, options);
   }

@@ -1,3 +1,4 @@
+import type { DataRows } from "../data/units.ts";
 import { invalid } from "../errors.ts";
 import type { DivergenceMode } from "../ode/engine.ts";
 import type { Solver } from "../ode/grid.ts";
@@ -91,8 +92,14 @@ export function divergencePlan(
 }
 
 /** Number of rows in `x`; throws when it is no row-major [n, dim] array. */
-export function particleCount(what: string, name: string, x: unknown, dim: number): number {
-  if (!(x instanceof Float32Array)) {
+export function particleCount(
+  what: string,
+  name: string,
+  x: unknown,
+  dim: number,
+  units: "own" | "data" = "own",
+): number {
+  if (!(x instanceof Float32Array || (units === "data" && x instanceof Float64Array))) {
     throw invalid(
       `${what}: ${name} is ${show(x)}, but it is a row-major [n, ${dim}] Float32Array: wrap it with Float32Array.from(…)`,
     );
@@ -124,8 +131,8 @@ export function checkRunOptions(what: string, o: RunOptions): RunOptions {
 }
 
 /** NaN and infinities among inputs are errors, not results. */
-export function checkAllFinite(what: string, name: string, values: Float32Array, dim: number): void {
-  const bad = values.findIndex((value) => !Number.isFinite(value));
+export function checkAllFinite(what: string, name: string, values: DataRows, dim: number): void {
+  const bad = (values as Float64Array).findIndex((value) => !Number.isFinite(value));
   if (bad >= 0)
     throw invalid(
       `${what}: ${name} holds ${values[bad]} at row ${Math.floor(bad / dim)}, column ${bad % dim}: remove or repair that row`,

@@ -1,3 +1,4 @@
+import { checkResolution, ownValue } from "../data/units.ts";
 import { invalid } from "../errors.ts";
 import { checkFinite, checkInteger, checkKeys, show } from "../options.ts";
 import type { RunOptions } from "../schedule/job.ts";
@@ -5,8 +6,8 @@ import { HistogramSum, MomentSum, type Reduction, reduceSolve, together } from "
 import type { Flow, LogProbOptions, SampleOptions } from "./flow.ts";
 import { checkRunOptions, solveKeys } from "./options.ts";
 import { type FlowShape, logProbRequest, sampleRequest } from "./requests.ts";
-import { isBuffer, type Rows } from "./rows.ts";
-import { checkStreamOptions, chunksOf, partsOf, type StreamChunks } from "./streams.ts";
+import type { DataUnitRows } from "./rows.ts";
+import { checkStreamOptions, chunksOf, isRows, partsOf, type StreamChunks } from "./streams.ts";
 import { outputs, type TrajectoryRequest } from "./trajectory.ts";
 
 export type ReductionOptions = Omit<SampleOptions, "output" | "saveAt" | "logProb">;
@@ -97,7 +98,9 @@ export function histogramSummary(flow: FlowShape, count: number, o: HistogramOpt
     checkFinite(`${what}: range[${k}][0]`, low);
     checkFinite(`${what}: range[${k}][1]`, high);
     if (!(low < high)) throw invalid(`${what}: range[${k}] is [${low}, ${high}], but low is less than high`);
-    return { axis, bins: number, low, high };
+    checkResolution(`${what}: range[${k}]`, [low, high], number, "bins", flow.normalization, axis);
+    const own = (value: number) => ownValue(value, flow.normalization, axis);
+    return { axis, bins: number, low: own(low), high: own(high) };
   });
   const [x, y] = along;
   if (!x || !y) throw new Error("a histogram has two axes");
@@ -105,10 +108,15 @@ export function histogramSummary(flow: FlowShape, count: number, o: HistogramOpt
     throw invalid(`${what}: ${x.bins} × ${y.bins} bins are more than ${2 ** 24}: use fewer`);
   const sum = new HistogramSum(flow.dim, x, y);
   return {
-    request: { ...sampleRequest(flow, what, count, options, first), wantStart: false },
+    request: inOwnSpace(sampleRequest(flow, what, count, options, first)),
     reduction: sum,
     result: () => ({ counts: sum.counts, outside: sum.outside, ...sum.tally }),
   };
+}
+
+/** Samples for sums: they stay in the flow's own space, where f32 has the digits that a large mean would take; log p is that of data units. */
+function inOwnSpace(request: TrajectoryRequest): TrajectoryRequest {
+  return { ...request, unitsOut: "data in f64", wantStart: false };
 }
 
 /** See {@link Flow.histogram}. */
@@ -123,11 +131,16 @@ export function momentsSummary(flow: FlowShape, count: number, options: MomentOp
   const sum = new MomentSum(flow.dim, outputs.x);
   const likelihood = options.logProb === true ? new MomentSum(1, outputs.logProb) : undefined;
   return {
-    request: { ...sampleRequest(flow, what, count, options, first), wantStart: false },
+    request: inOwnSpace(sampleRequest(flow, what, count, options, first)),
     reduction: likelihood ? together([sum, likelihood]) : sum,
     result: () => {
-      const mean = sum.count > 0 ? sum.mean : sum.mean.fill(Number.NaN);
-      const figures = { mean, covariance: sum.covariance, count: sum.count, ...sum.tally };
+      const { dim, normalization } = flow;
+      const scale = (i: number) => normalization?.scale[i] ?? 1;
+      const mean = sum.mean.map((value, i) =>
+        sum.count > 0 ? (normalization?.mean[i] ?? 0) + scale(i) * value : Number.NaN,
+      );
+      const covariance = sum.covariance.map((value, k) => value * scale(Math.floor(k / dim)) * scale(k % dim));
+      const figures = { mean, covariance, count: sum.count, ...sum.tally };
       return { ...figures, ...(likelihood && { logProb: meanOf(likelihood) }) };
     },
   };
@@ -141,21 +154,26 @@ export async function moments(flow: Flow, count: number, options: MomentOptions)
 /** The checked summary of {@link Flow.meanLogProb} over rows, of which the first has index `first`; `sum` may have others already. */
 export function meanLogProbSummary(
   flow: FlowShape,
-  rows: Rows,
+  rows: DataUnitRows,
   options: LogProbOptions,
   first = 0,
   sum = new MomentSum(1, outputs.logProb),
 ): Summary<MeanLogProb> {
   const what = "meanLogProb";
   checkKeys(what, options, [...solveKeys.filter((key) => key !== "output"), "at", "count"]);
-  const request = { ...logProbRequest(flow, what, rows, options), start: { rows, first } };
+  const checked = logProbRequest(flow, what, rows, options);
+  const request = { ...checked, start: { ...checked.start, first } };
   return { request, reduction: sum, result: () => meanOf(sum) };
 }
 
 /** See {@link Flow.meanLogProb}. */
-export async function meanLogProb(flow: Flow, x: Rows | StreamChunks, options: LogProbOptions): Promise<MeanLogProb> {
+export async function meanLogProb(
+  flow: Flow,
+  x: DataUnitRows | StreamChunks,
+  options: LogProbOptions,
+): Promise<MeanLogProb> {
   const what = "meanLogProb";
-  if (x instanceof Float32Array || isBuffer(x)) return summarise(flow, meanLogProbSummary(flow, x, options), options);
+  if (isRows(x)) return summarise(flow, meanLogProbSummary(flow, x, options), options);
   checkKeys(what, options, [...solveKeys.filter((key) => key !== "output"), "at", "count"]);
   checkStreamOptions(what, options);
   const sum = new MomentSum(1, outputs.logProb);

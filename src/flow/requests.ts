@@ -1,3 +1,4 @@
+import { ownRows } from "../data/units.ts";
 import { invalid } from "../errors.ts";
 import { defaultSolver, saveIndices, timeGrid } from "../ode/grid.ts";
 import { checkFinite, checkInteger, checkKeys, checkWord, show } from "../options.ts";
@@ -5,9 +6,9 @@ import { seedKey } from "../random/philox.ts";
 import type { MlpVelocity } from "../velocity/mlp.ts";
 import type { WgslVelocity } from "../velocity/wgsl.ts";
 import { checkConditions } from "./conditions.ts";
-import type { LogProbOptions, PushOptions, SampleOptions } from "./flow.ts";
+import type { LogProbOptions, PushOptions, SampleOptions, SampleOutput } from "./flow.ts";
 import { checkRunOptions, divergencePlan, solveKeys } from "./options.ts";
-import { checkLength, isBuffer, type Rows, rowCount } from "./rows.ts";
+import { checkLength, type DataUnitRows, isBuffer, type Rows, rowCount } from "./rows.ts";
 import type { Normalization, SourceSpec } from "./source.ts";
 import type { LogProbMode, TrajectoryRequest } from "./trajectory.ts";
 
@@ -19,9 +20,6 @@ export interface FlowShape {
   readonly normalization: Normalization | undefined;
   assertAlive(): void;
 }
-
-/** Options of solves whose results go to the host anyway. */
-const hostKeys = solveKeys.filter((key) => key !== "output");
 
 /** A time of the flow: finite and within [0, 1], because the field is defined nowhere else. */
 export function flowTime(what: string, t: number): number {
@@ -104,6 +102,7 @@ export function sampleRequest(
   count: number,
   options: SampleOptions,
   first = 0,
+  destinations: readonly SampleOutput[] = ["cpu", "gpu", "float64"],
 ): TrajectoryRequest {
   checkKeys(what, options, [...solveKeys, "to", "saveAt", "logProb"]);
   checkInteger(`${what}: count`, count, 0);
@@ -115,21 +114,29 @@ export function sampleRequest(
   const seed = options.seed ?? 0;
   const mode: LogProbMode = options.logProb === true ? { kind: "forward", start: "source" } : { kind: "none" };
   const to = flowTime(`${what}: to`, options.to ?? 1);
-  const request = solveRequest(flow, what, count, options, 0, to, { seed, first }, mode);
-  return { ...request, unitsOut: "data", wantStart: true };
+  const { output, ...rest } = options;
+  if (output !== undefined) checkWord(`${what}: output`, output, destinations);
+  const request = solveRequest(flow, what, count, rest, 0, to, { seed, first }, mode);
+  return { ...request, unitsOut: output === "float64" ? "data in f64" : "data", wantStart: true };
 }
 
 /** The checked request of {@link Flow.sampleStream}, whose results go to the host. */
 export function sampleStreamRequest(flow: FlowShape, count: number, options: SampleOptions): TrajectoryRequest {
-  checkKeys("sampleStream", options, [...hostKeys, "to", "saveAt", "logProb"]);
-  return sampleRequest(flow, "sampleStream", count, options);
+  return sampleRequest(flow, "sampleStream", count, options, 0, ["cpu", "float64"]);
 }
 
 /** The checked request of {@link Flow.logProb} and its stream. */
-export function logProbRequest(flow: FlowShape, what: string, x: Rows, options: LogProbOptions): TrajectoryRequest {
+export function logProbRequest(
+  flow: FlowShape,
+  what: string,
+  x: DataUnitRows,
+  options: LogProbOptions,
+): TrajectoryRequest {
   checkKeys(what, options, [...solveKeys, "at", "count"]);
-  const n = rowCount(what, "x", x, flow.dim, options.count);
+  const n = rowCount(what, "x", x, flow.dim, options.count, "data");
   const at = flowTime(`${what}: at`, options.at ?? 1);
-  const request = solveRequest(flow, what, n, options, at, 0, { rows: x }, { kind: "backward" });
-  return { ...request, unitsIn: "data" };
+  const isDouble = x instanceof Float64Array;
+  const rows = isDouble ? ownRows(x, flow.normalization) : x;
+  const request = solveRequest(flow, what, n, options, at, 0, { rows }, { kind: "backward" });
+  return { ...request, unitsIn: isDouble ? "flow" : "data" };
 }

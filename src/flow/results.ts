@@ -1,3 +1,4 @@
+import { dataRows } from "../data/units.ts";
 import type { Session } from "../gpu/session.ts";
 import { readTally } from "../kernels/judge.ts";
 import type { RunOptions } from "../schedule/job.ts";
@@ -56,6 +57,14 @@ export interface Samples extends Trajectory {
   /** The source particles, [n, dim], in the flow's own space. */
   x0?: Float32Array;
   count: number;
+}
+
+/** Samples of which those in data units are f64: see {@link SampleOptions.output}. */
+export interface DoubleSamples extends Omit<Samples, "x" | "saved"> {
+  /** [n, dim] at `to`. */
+  x: Float64Array;
+  /** [times, n, dim]. */
+  saved?: Float64Array;
 }
 
 export interface LogProb {
@@ -153,13 +162,20 @@ export function assemble(
     const array = arrays.get(name);
     return array && { [name]: array };
   };
+  // The overloads of Flow hand it out as `DoubleSamples`.
+  const isDouble = request.unitsOut === "data in f64";
+  const rows = (name: string) => {
+    const own = arrays.get(name);
+    return isDouble && own ? (dataRows(own, request.normalization) as unknown as Float32Array) : own;
+  };
+  const saved = rows(outputs.saved);
   return {
-    x: arrays.get(outputs.x) ?? new Float32Array(0),
+    x: rows(outputs.x) ?? new Float32Array(0),
     ...optional(outputs.start),
     ...optional(outputs.logProb),
     ...optional(outputs.standardError),
     ...(request.save && { times: Float64Array.from(request.save, (k) => request.grid.times[k] ?? 0) }),
-    ...optional(outputs.saved),
+    ...(saved && { saved }),
     ...optional(outputs.savedLogProb),
     ...figures.report(functionEvaluations(request.grid)),
   };

@@ -8,6 +8,12 @@ import { particleCount } from "./options.ts";
  */
 export type Rows = Float32Array | GPUBuffer;
 
+/**
+ * {@link Rows} in data units. A Float64Array is centred and scaled by the flow's normalization in f64 before it becomes f32, so that
+ * columns such as 5,400,000 ± 0.1 keep their digits; f32 numbers of that size are 0.5 apart.
+ */
+export type DataUnitRows = Rows | Float64Array;
+
 const copySource = 0x04; // GPUBufferUsage.COPY_SRC, which is no global in Node
 
 /** By its members: Node has no global class to compare with. */
@@ -19,10 +25,17 @@ export function isBuffer(value: unknown): value is GPUBuffer {
 }
 
 /** Number of rows in `x`: those of an array, those that fit into a buffer, or the first `count` of a buffer. */
-export function rowCount(what: string, name: string, x: unknown, dim: number, count?: number): number {
+export function rowCount(
+  what: string,
+  name: string,
+  x: unknown,
+  dim: number,
+  count?: number,
+  units: "own" | "data" = "own",
+): number {
   if (count !== undefined) checkInteger(`${what}: count`, count, 0);
   if (!isBuffer(x)) {
-    const n = particleCount(what, name, x, dim);
+    const n = particleCount(what, name, x, dim, units);
     if (count !== undefined && count !== n)
       throw invalid(
         `${what}: count is ${count}, but ${name} has ${n} rows: leave count out, it is for rows in a GPUBuffer`,

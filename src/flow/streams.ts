@@ -5,14 +5,15 @@ import type { Flow, LogProbOptions, PushOptions } from "./flow.ts";
 import { checkRunOptions, type SolveOptions } from "./options.ts";
 import { logProbRequest, pushRequest } from "./requests.ts";
 import { collect, type LogProb, logProbResult, type Trajectory } from "./results.ts";
-import { isBuffer, type Rows } from "./rows.ts";
+import { type DataUnitRows, isBuffer, type Rows } from "./rows.ts";
 import type { TrajectoryRequest } from "./trajectory.ts";
 
 /** Rows [n, dim] of a stream, alone or with what belongs to each row. Chunks may differ in length. */
 export type StreamChunk =
-  | Rows
+  | DataUnitRows
   | {
-      x: Rows;
+      /** For {@link Flow.pushStream}, whose rows are in the flow's own space, no Float64Array. */
+      x: DataUnitRows;
       /** Class of each row, [n]. */
       labels?: Uint32Array | GPUBuffer;
       /** Context of each row, [n, context]. */
@@ -23,11 +24,16 @@ export type StreamChunk =
 
 export type StreamChunks = Iterable<StreamChunk> | AsyncIterable<StreamChunk>;
 
+/** Whether a value is rows, of any kind. */
+export function isRows(value: unknown): value is DataUnitRows {
+  return value instanceof Float32Array || value instanceof Float64Array || isBuffer(value);
+}
+
 /** The rows of a chunk, and the options that belong to them. */
 export function partsOf(what: string, chunk: StreamChunk) {
-  if (chunk instanceof Float32Array || isBuffer(chunk)) return { x: chunk, conditions: {} };
-  const { x, labels, context, logProb } = (chunk ?? {}) as Partial<Exclude<StreamChunk, Rows>>;
-  if (!(x instanceof Float32Array) && !isBuffer(x))
+  if (isRows(chunk)) return { x: chunk, conditions: {} };
+  const { x, labels, context, logProb } = (chunk ?? {}) as Partial<Exclude<StreamChunk, DataUnitRows>>;
+  if (!isRows(x))
     throw invalid(
       `${what}: a chunk is ${show(chunk)}, but it is a Float32Array, a GPUBuffer or { x, labels?, context?, logProb? } with one of these as x`,
     );
@@ -156,7 +162,7 @@ export async function* pushStream(
     what,
     chunks,
     options,
-    (x, o) => pushRequest(flow, what, x, o),
+    (x, o) => pushRequest(flow, what, x as Rows, o),
     (result) => result,
   );
 }
@@ -166,7 +172,7 @@ async function* stream<T extends object, O extends StreamOptions>(
   what: string,
   chunks: StreamChunks,
   options: O,
-  request: (x: Rows, options: O) => TrajectoryRequest,
+  request: (x: DataUnitRows, options: O) => TrajectoryRequest,
   finish: (result: Trajectory) => T,
 ): AsyncGenerator<T & { start: number }> {
   checkStreamOptions(what, options);
@@ -179,7 +185,7 @@ async function* stream<T extends object, O extends StreamOptions>(
     const start = next;
     next += checked.count;
     const running = { ...checkRunOptions(what, options), signal };
-    const solved = await collect(flow, { ...checked, start: { rows: x, first: start } }, running);
+    const solved = await collect(flow, { ...checked, start: { ...checked.start, first: start } }, running);
     return { ...finish(solved), start };
   });
 }

@@ -1,3 +1,4 @@
+import { type DataRows, ownRows } from "../data/units.ts";
 import { checkFinite, checkKeys } from "../options.ts";
 import { type Cells, checkCells, gridPoints } from "./cells.ts";
 import { evaluate } from "./evaluation.ts";
@@ -39,21 +40,20 @@ export interface ContinuityOptions extends Cells, Omit<LogProbOptions, "at" | "o
 
 type Rest = Omit<LogProbOptions, "at">;
 
-async function densityAt(flow: Flow, what: string, x: Float32Array, t: number, options: Rest): Promise<Float32Array> {
+async function densityAt(flow: Flow, what: string, x: DataRows, t: number, options: Rest): Promise<Float32Array> {
   const solved = await collect(flow, logProbRequest(flow, what, x, { ...options, at: t }), options);
   return endedLogProb(solved).map((value) => Math.exp(value));
 }
 
 /** See {@link Flow.flux}. */
-export async function flux(flow: Flow, x: Float32Array, t: number, options: Rest, what = "flux"): Promise<Flux> {
-  const n = particleCount(what, "x", x, flow.dim);
+export async function flux(flow: Flow, x: DataRows, t: number, options: Rest, what = "flux"): Promise<Flux> {
+  const n = particleCount(what, "x", x, flow.dim, "data");
   flowTime(`${what}: t`, t);
   const density = await densityAt(flow, what, x, t, options);
   const { dim, normalization } = flow;
-  const mean = (k: number) => normalization?.mean[k % dim] ?? 0;
   const scale = (k: number) => normalization?.scale[k % dim] ?? 1;
   const { labels, context, guidance, signal, chunkSize } = options;
-  const own = normalization ? x.map((value, k) => (value - mean(k)) / scale(k)) : x;
+  const own = ownRows(x, normalization);
   const given = {
     ...(labels && { labels }),
     ...(context && { context }),
@@ -104,7 +104,7 @@ export async function continuity(flow: Flow, o: ContinuityOptions): Promise<Cont
   const { dim } = flow;
   flowTime(`${what}: t`, t);
   checkFinite(`${what}: timeStep`, timeStep, 1e-4, 0.25);
-  const { total, steps, centre, volume } = checkCells(what, dim, box, cells);
+  const { total, steps, centre, volume } = checkCells(what, flow, box, cells);
   const points = gridPoints(centre, steps, cells);
   const density = await densityAt(flow, what, points, t, options);
   const rate = new Float64Array(total);

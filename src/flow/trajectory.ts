@@ -1,3 +1,4 @@
+import { affineFloats } from "../data/units.ts";
 import type { Dispatch, PlannedBuffer, Shared } from "../gpu/kernel.ts";
 import { judge, tallyBuffer } from "../kernels/judge.ts";
 import { drawSource, exportParticles, finishLogProb, importParticles, sourceDensity } from "../kernels/particles.ts";
@@ -42,7 +43,8 @@ export interface TrajectoryRequest {
   /** Data units on the way in, on the way out. */
   readonly normalization: Normalization | undefined;
   readonly unitsIn: "flow" | "data";
-  readonly unitsOut: "flow" | "data";
+  /** `"data in f64"`: rows come back in the flow's own space, for the host to put them in data units; log p is that of these. */
+  readonly unitsOut: "flow" | "data" | "data in f64";
   readonly wantStart: boolean;
   readonly precision: Precision;
   /** Brings back figures of the outputs `x` and `logProb` instead of the outputs. */
@@ -107,8 +109,8 @@ export function trajectoryJob(
   const rule = grid.adaptive;
   const extra = adaptive?.adaptiveFloats(dim, tracks ? probes : 0, saves) ?? { all: 0, widest: 0 };
   const widestRow = Math.max(dim * Math.max(1, saves), probes * dim, engine.scratchFloats(mode), extra.widest);
-  const affineRows = normalization && Float32Array.of(...normalization.mean, ...normalization.scale);
-  const affine = (units: "flow" | "data") => (normalization && units === "data" ? "affine" : undefined);
+  const affineRows = normalization && affineFloats(normalization, dim);
+  const affine = (units: TrajectoryRequest["unitsOut"]) => (normalization && units === "data" ? "affine" : undefined);
 
   function plan(start: number, count: number, maxFlops: number): ChunkPlan {
     const capacity = Math.ceil(count / particleMultiple) * particleMultiple;
@@ -183,7 +185,7 @@ export function trajectoryJob(
       buffers.push(drawn.buffer);
       dispatches.push(...drawn.dispatches);
     }
-    const exportTo = (rows: string, units: "flow" | "data", offset = 0) =>
+    const exportTo = (rows: string, units: TrajectoryRequest["unitsOut"], offset = 0) =>
       exportParticles({ count, capacity, dim, state: names.state, rows, offset, affine: affine(units) });
     if (request.wantStart) {
       buffers.push({ name: outputs.start, bytes: count * dim * 4 });
@@ -192,7 +194,7 @@ export function trajectoryJob(
     }
 
     // Steps, interrupted where a state is to be saved.
-    const constant = request.unitsOut === "data" || logProb.kind === "backward" ? logScale(normalization) : 0;
+    const constant = request.unitsOut !== "flow" || logProb.kind === "backward" ? logScale(normalization) : 0;
     const finish = (target: string, offset: number, standardError?: string) =>
       finishLogProb({
         count,

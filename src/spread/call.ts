@@ -1,3 +1,4 @@
+import type { DataRows } from "../data/units.ts";
 import { invalid } from "../errors.ts";
 import { type HostConditions, onHost } from "../flow/conditions.ts";
 import type { LogProbOptions, SampleOptions } from "../flow/flow.ts";
@@ -27,7 +28,7 @@ export interface SpreadOptions {
   ahead?: number;
 }
 
-export type SpreadSampleOptions = Omit<SampleOptions, "output" | "chunkSize"> & SpreadOptions;
+export type SpreadSampleOptions = Omit<SampleOptions, "output" | "chunkSize"> & SpreadOptions & { output?: "float64" };
 export type SpreadLogProbOptions = Omit<LogProbOptions, "output" | "chunkSize" | "count"> & SpreadOptions;
 export type SpreadMomentOptions = Omit<MomentOptions, "chunkSize"> & SpreadOptions;
 export type SpreadHistogramOptions = Omit<HistogramOptions, "chunkSize"> & SpreadOptions;
@@ -48,7 +49,8 @@ export interface SpreadCall {
 
 function split<O extends SpreadOptions & Pick<SampleOptions, "signal" | "onProgress">>(what: string, options: O) {
   for (const name of ["output", "chunkSize", "count"]) {
-    if (name in options)
+    // in which units samples come is no matter of where
+    if (name in options && !(what.startsWith("sample") && options[name as keyof O] === "float64"))
       throw invalid(`${what}: ${name} is ${show(options[name as keyof O])}, but the workers choose it: leave it out`);
   }
   const { rangeSize, ahead, signal, onProgress, ...rest } = options;
@@ -70,12 +72,17 @@ function plain({ labels, context, divergence, ...rest }: Record<string, unknown>
 }
 
 /** The rows of a range out of arrays [n, width] and [probes, n, dim]. */
-function rowsOf(request: TrajectoryRequest, { start, count }: Range, dim: number, context: number): Arrays {
+function rowsOf(
+  request: TrajectoryRequest,
+  rows: DataRows | undefined,
+  { start, count }: Range,
+  dim: number,
+  context: number,
+): Arrays {
   // checked when the call began
   const { labels, context: values } = request.conditions as HostConditions;
   const { vectors } = request.divergence;
-  const rows = "rows" in request.start ? (request.start.rows as Float32Array) : undefined;
-  const part = <T extends Float32Array | Uint32Array>(all: T, width: number) =>
+  const part = <T extends DataRows | Uint32Array>(all: T, width: number) =>
     all.subarray(start * width, (start + count) * width) as T;
   return {
     ...(rows && { x: part(rows, dim) }),
@@ -102,11 +109,13 @@ function finish(
   request: TrajectoryRequest,
   options: Record<string, unknown>,
   { spread, signal, onProgress }: Pick<SpreadCall, "spread" | "signal" | "onProgress">,
+  rows?: DataRows,
 ): SpreadCall {
   const { context } = conditioning(shape);
   onHost(what, request.conditions);
   const probes = request.divergence.vectors ? request.divergence.vectors.length / Math.max(1, request.count) : 0;
-  const floats = shape.dim * (3 + (request.save?.length ?? 0)) + 4 + context + probes;
+  const states = 1 + (request.save?.length ?? 0);
+  const floats = shape.dim * (2 + (request.unitsOut === "data in f64" ? 2 : 1) * states) + 4 + context + probes;
   return {
     what,
     total: request.count,
@@ -115,7 +124,7 @@ function finish(
     spread,
     signal,
     onProgress,
-    input: (range) => rowsOf(request, range, shape.dim, context),
+    input: (range) => rowsOf(request, rows, range, shape.dim, context),
   };
 }
 
@@ -127,21 +136,18 @@ export function sampleCall(shape: FlowShape, what: string, count: number, option
 }
 
 function checkArray(what: string, shape: FlowShape, x: unknown): void {
-  if (!(x instanceof Float32Array))
-    throw invalid(`${what}: x is ${show(x)}, but rows that travel to workers are a Float32Array [n, ${shape.dim}]`);
+  if (!(x instanceof Float32Array || x instanceof Float64Array))
+    throw invalid(
+      `${what}: x is ${show(x)}, but rows that travel to workers are a Float32Array or Float64Array [n, ${shape.dim}]`,
+    );
 }
 
 /** Checks a call of `logProb` as {@link Flow.logProb} does; x is an array, because buffers stay on their device. */
-export function logProbCall(
-  shape: FlowShape,
-  what: string,
-  x: Float32Array,
-  options: SpreadLogProbOptions,
-): SpreadCall {
+export function logProbCall(shape: FlowShape, what: string, x: DataRows, options: SpreadLogProbOptions): SpreadCall {
   checkArray(what, shape, x);
   const { rest, running, ...others } = split(what, options);
   const request = logProbRequest(shape, what, x, { ...rest, ...running });
-  return finish(shape, "logProb", request, rest, others);
+  return finish(shape, "logProb", request, rest, others, x);
 }
 
 /** A checked call that brings back sums, and what puts those together. */
@@ -171,13 +177,13 @@ export function histogramCall(
 /** Checks a call of `meanLogProb` of rows as {@link Flow.meanLogProb} does. */
 export function meanLogProbCall(
   shape: FlowShape,
-  x: Float32Array,
+  x: DataRows,
   options: SpreadLogProbOptions,
 ): SummaryCall<MeanLogProb> {
   checkArray("meanLogProb", shape, x);
   const { rest, running, ...others } = split("meanLogProb", options);
   const summary = meanLogProbSummary(shape, x, { ...rest, ...running });
-  return { summary, call: finish(shape, "meanLogProb", summary.request, rest, others) };
+  return { summary, call: finish(shape, "meanLogProb", summary.request, rest, others, x) };
 }
 
 /** The options of a range on a worker: the JSON, and the arrays that belong to its particles. */

@@ -45,7 +45,7 @@ export function solvedOf({ nfe, nonFinite, unfinished, steps, times }: RangeFigu
 /** One result of `total` particles from those of its ranges, as a single call would have given it. */
 export class Gathering {
   readonly #total: number;
-  readonly #all: Record<string, Float32Array | Uint32Array | Uint8Array> = {};
+  readonly #all: Record<string, Arrays[string]> = {};
   readonly #steps: StepCounts = { accepted: 0, rejected: 0, most: 0 };
   #first: Solved | undefined;
   #nonFinite = 0;

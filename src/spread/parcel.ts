@@ -1,9 +1,9 @@
 import { PushforwardError } from "../errors.ts";
 
 /** Arrays that travel with a range, by name. */
-export type Arrays = Readonly<Record<string, Float32Array | Uint32Array | Uint8Array>>;
+export type Arrays = Readonly<Record<string, Float32Array | Float64Array | Uint32Array | Uint8Array>>;
 
-const types = { Float32Array, Uint32Array, Uint8Array };
+const types = { Float32Array, Float64Array, Uint32Array, Uint8Array };
 const magic = 0x31504650; // "PFP1"
 
 interface Entry {

@@ -1,3 +1,4 @@
+import type { DataRows } from "../data/units.ts";
 import { PushforwardError } from "../errors.ts";
 import { type Reduction, reduceSolve } from "../flow/block-reductions.ts";
 import type { Flow, LogProbOptions, SampleOptions } from "../flow/flow.ts";
@@ -25,7 +26,7 @@ export async function computeRange(
 ): Promise<{ figures: RangeFigures; arrays: Arrays }> {
   // the caller has checked them by the types of its call
   const own = rangeOptions(options, input) as unknown;
-  const rows = (input.x ?? new Float32Array(0)) as Float32Array;
+  const rows = (input.x ?? new Float32Array(0)) as DataRows;
   const solve = async (request: TrajectoryRequest) => {
     const result = await collect(flow, request, { signal });
     return { figures: figuresOf(result), arrays: arraysOf(result) };
@@ -39,7 +40,7 @@ export async function computeRange(
     case "sample":
       return solve(sampleRequest(flow, what, count, own as SampleOptions, start));
     case "logProb":
-      return solve({ ...logProbRequest(flow, what, rows, own as LogProbOptions), start: { rows, first: start } });
+      return solve(withFirst(logProbRequest(flow, what, rows, own as LogProbOptions), start));
     case "moments":
       return reduce(momentsSummary(flow, count, own as MomentOptions, start));
     case "histogram":
@@ -47,6 +48,10 @@ export async function computeRange(
     case "meanLogProb":
       return reduce(meanLogProbSummary(flow, rows, own as LogProbOptions, start));
   }
+}
+
+function withFirst(request: TrajectoryRequest, first: number): TrajectoryRequest {
+  return { ...request, start: { ...request.start, first } };
 }
 
 /** A reduction that keeps what comes back of each chunk instead of summing it up: that is done in the order of all particles. */

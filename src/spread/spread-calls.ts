@@ -1,7 +1,7 @@
 import { PushforwardError } from "../errors.ts";
 import type { Flow } from "../flow/flow.ts";
 import type { Histogram, MeanLogProb, Moments } from "../flow/reductions.ts";
-import { type LogProb, logProbResult, type Samples } from "../flow/results.ts";
+import { type DoubleSamples, type LogProb, logProbResult, type Samples } from "../flow/results.ts";
 import {
   histogramCall,
   logProbCall,
@@ -74,11 +74,21 @@ export abstract class SpreadCalls {
    * in its message; `device-lost` when the last thread or device of this machine has gone; `connection` when a cluster's Redis is
    * lost for half a minute.
    */
+  sampleStream(
+    flow: Flow | Uint8Array,
+    count: number,
+    options: SpreadSampleOptions & { output: "float64" },
+  ): AsyncIterableIterator<DoubleSamples & ComputedBy & { start: number }>;
+  sampleStream(
+    flow: Flow | Uint8Array,
+    count: number,
+    options?: SpreadSampleOptions,
+  ): AsyncIterableIterator<Samples & ComputedBy & { start: number }>;
   async *sampleStream(
     flow: Flow | Uint8Array,
     count: number,
     options: SpreadSampleOptions = {},
-  ): AsyncIterableIterator<Samples & ComputedBy & { start: number }> {
+  ): AsyncIterableIterator<(Samples | DoubleSamples) & ComputedBy & { start: number }> {
     const carried = await carry("sampleStream", flow);
     const call = sampleCall(carried.shape, "sampleStream", count, options);
     if (count === 0) return;
@@ -91,7 +101,17 @@ export abstract class SpreadCalls {
   }
 
   /** {@link Flow.sample} on the workers. */
-  async sample(flow: Flow | Uint8Array, count: number, options: SpreadSampleOptions = {}): Promise<Samples & Adapters> {
+  sample(
+    flow: Flow | Uint8Array,
+    count: number,
+    options: SpreadSampleOptions & { output: "float64" },
+  ): Promise<DoubleSamples & Adapters>;
+  sample(flow: Flow | Uint8Array, count: number, options?: SpreadSampleOptions): Promise<Samples & Adapters>;
+  async sample(
+    flow: Flow | Uint8Array,
+    count: number,
+    options: SpreadSampleOptions = {},
+  ): Promise<(Samples | DoubleSamples) & Adapters> {
     const carried = await carry("sample", flow);
     const { result, adapters } = await this.#gather(carried, sampleCall(carried.shape, "sample", count, options));
     return { ...result, count, adapters };
@@ -100,7 +120,7 @@ export abstract class SpreadCalls {
   /** {@link Flow.logProb} on the workers: log p of the rows of `x` [n, dim], in nats and data units. */
   async logProb(
     flow: Flow | Uint8Array,
-    x: Float32Array,
+    x: Float32Array | Float64Array,
     options: SpreadLogProbOptions = {},
   ): Promise<LogProb & Adapters> {
     const carried = await carry("logProb", flow);
@@ -131,7 +151,7 @@ export abstract class SpreadCalls {
   /** {@link Flow.meanLogProb} of the rows of `x` on the workers: rows go there, sums come back. */
   async meanLogProb(
     flow: Flow | Uint8Array,
-    x: Float32Array,
+    x: Float32Array | Float64Array,
     options: SpreadLogProbOptions = {},
   ): Promise<MeanLogProb & Adapters> {
     const carried = await carry("meanLogProb", flow);

@@ -1,3 +1,4 @@
+import type { DataRows } from "../data/units.ts";
 import type { Flow } from "../flow/flow.ts";
 import type { TrainingOptions, TrainingPlan } from "./options.ts";
 
@@ -28,7 +29,7 @@ const handled = [
 /** All that two trainings must share for one to go on where the other stopped; arrays count by their content. */
 export async function fingerprint(
   flow: Flow,
-  data: Float32Array,
+  data: DataRows,
   options: TrainingOptions,
   plan: TrainingPlan,
   own: Record<string, unknown>,

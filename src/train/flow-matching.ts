@@ -1,3 +1,4 @@
+import { type DataRows, ownRows } from "../data/units.ts";
 import type { Flow } from "../flow/flow.ts";
 import { particleMultiple } from "../flow/trajectory.ts";
 import type { Arena } from "../gpu/arena.ts";
@@ -10,14 +11,14 @@ import { gradientBuffers, residualBuffers } from "./buffers.ts";
 import { type CouplingOptions, coupledBatch } from "./coupling.ts";
 import { planBatch, planGivenBatch, planSum } from "./dispatches.ts";
 import { fingerprint } from "./fingerprint.ts";
-import { affineRows, type TrainingStep, type TrainingTask, trainingLoop } from "./loop.ts";
+import { type TrainingStep, type TrainingTask, trainingLoop, trainingRows } from "./loop.ts";
 import type { FlowMatchingOptions, FlowMatchingPlan } from "./options.ts";
 import { flowMatchingValidator } from "./validation.ts";
 
 /** The steps of a training run whose options have been checked. */
 export function runFlowMatching(
   flow: Flow,
-  data: Float32Array,
+  data: DataRows,
   options: FlowMatchingOptions,
   plan: FlowMatchingPlan,
 ): AsyncGenerator<TrainingStep, undefined> {
@@ -26,7 +27,7 @@ export function runFlowMatching(
 
 function flowMatchingTask(
   flow: Flow,
-  data: Float32Array,
+  data: DataRows,
   options: FlowMatchingOptions,
   plan: FlowMatchingPlan,
 ): TrainingTask {
@@ -36,14 +37,14 @@ function flowMatchingTask(
   const capacity = Math.ceil(batchSize / particleMultiple) * particleMultiple;
   const backward = backwardOf(flow, velocity);
   const table = plan.path && pathTable("trainFlowMatching", checkPath("trainFlowMatching", plan.path));
-  const { mean, scale } = affineRows(flow);
-  const constants = Float32Array.of(...mean, ...scale, ...flow.source.rows);
+  const { rows, affine } = trainingRows(flow, data);
+  const constants = Float32Array.of(...affine, ...flow.source.rows);
   const pairs: CouplingOptions | undefined = plan.coupled
     ? {
         dim,
         key: plan.key,
         source: flow.source,
-        data: data.map((value, i) => (value - (mean[i % dim] ?? 0)) / (scale[i % dim] ?? 1)),
+        data: ownRows(data, flow.normalization),
         labels,
         labelDropout: plan.labelDropout,
       }
@@ -95,7 +96,7 @@ function flowMatchingTask(
     buffers: [
       ...gradientBuffers(backward, velocity, capacity),
       ...residualBuffers(velocity, capacity),
-      ...(plan.coupled ? [] : [{ name: "data", bytes: data.byteLength, data }]),
+      ...(plan.coupled ? [] : [{ name: "data", bytes: rows.byteLength, data: rows }]),
       { name: "constants", bytes: constants.byteLength, data: constants },
       ...(plan.coupled
         ? [

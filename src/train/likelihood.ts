@@ -1,3 +1,4 @@
+import type { DataRows } from "../data/units.ts";
 import { invalid } from "../errors.ts";
 import { checkConditions, onHost } from "../flow/conditions.ts";
 import type { Flow } from "../flow/flow.ts";
@@ -36,7 +37,7 @@ import {
   planLikelihoodGradient,
   planPenaltySum,
 } from "./likelihood-plan.ts";
-import { affineRows, type TrainingStep, type TrainingTask, trainingLoop } from "./loop.ts";
+import { type TrainingStep, type TrainingTask, trainingLoop, trainingRows } from "./loop.ts";
 import { type TrainingPlan, trainableVelocity } from "./options.ts";
 import { likelihoodValidator } from "./validation.ts";
 
@@ -91,7 +92,7 @@ const capacityOf = (count: number) => Math.ceil(count / particleMultiple) * part
 /** The steps of a training run whose options have been checked. */
 export async function* runMaximumLikelihood(
   flow: Flow,
-  data: Float32Array,
+  data: DataRows,
   options: MaximumLikelihoodOptions,
   plan: TrainingPlan,
 ): AsyncGenerator<TrainingStep, undefined> {
@@ -113,7 +114,7 @@ export async function* runMaximumLikelihood(
 
 function likelihoodTask(
   flow: Flow,
-  data: Float32Array,
+  data: DataRows,
   options: MaximumLikelihoodOptions,
   plan: TrainingPlan,
   work: LikelihoodWork,
@@ -125,8 +126,7 @@ function likelihoodTask(
   const capacity = capacityOf(batchSize);
   const chunk: Chunk = { start: 0, count: batchSize, capacity, maxFlops: Number.POSITIVE_INFINITY };
   const lent = new Set<string>();
-  const { mean, scale } = affineRows(flow);
-  const affine = Float32Array.of(...mean, ...scale);
+  const { rows, affine } = trainingRows(flow, data);
   return {
     what: likelihoodTraining,
     fingerprint() {
@@ -145,7 +145,7 @@ function likelihoodTask(
     buffers: mergeBuffers([
       ...likelihoodBuffers(work, chunk),
       ...gradientBuffers(backward, velocity, capacity, likelihoodTangents(work)),
-      { name: "data", bytes: data.byteLength, data },
+      { name: "data", bytes: rows.byteLength, data: rows },
       { name: "affine", bytes: affine.byteLength, data: affine },
       ...(labels ? [{ name: "all labels", bytes: labels.byteLength, data: labels }] : []),
       ...(context ? [{ name: "all context", bytes: context.byteLength, data: context }] : []),
@@ -181,14 +181,14 @@ function likelihoodTask(
 /** What `likelihoodGradients` does, checks of its arguments included. */
 export async function givenLikelihoodGradients(
   flow: Flow,
-  x: Float32Array,
+  x: DataRows,
   options: LikelihoodGradientOptions,
 ): Promise<{ loss: number; gradients: Record<string, Float32Array> }> {
   const what = "likelihoodGradients";
   const velocity = trainableVelocity(what, flow);
   const { dim } = velocity;
   checkKeys(what, options, ["solver", "divergence", "regularization", "seed", "labels", "context"]);
-  const count = particleCount(what, "x", x, dim);
+  const count = particleCount(what, "x", x, dim, "data");
   if (count === 0) throw invalid(`${what}: x is empty, but a mean needs at least one row`);
   if (count > largestBatch)
     throw invalid(
@@ -202,8 +202,7 @@ export async function givenLikelihoodGradients(
   const key = seedKey(options.seed ?? 0);
   const parameters = parameterCount(velocity);
   const capacity = capacityOf(count);
-  const { mean, scale } = affineRows(flow);
-  const affine = Float32Array.of(...mean, ...scale);
+  const { rows, affine } = trainingRows(flow, x);
   return onDevice(flow.gpu, what, async (session) => {
     const maxFlops = flopsPerDispatch(trainingSpeed(session, what, velocity));
     const chunk: Chunk = { start: 0, count, capacity, maxFlops };
@@ -216,7 +215,7 @@ export async function givenLikelihoodGradients(
         mergeBuffers([
           ...likelihoodBuffers(work, chunk),
           ...gradientBuffers(backward, velocity, capacity, likelihoodTangents(work)),
-          { name: "rows", bytes: x.byteLength, data: x },
+          { name: "rows", bytes: rows.byteLength, data: rows },
           { name: "affine", bytes: affine.byteLength, data: affine },
           { name: "loss", bytes: 4, data: Float32Array.of(0) },
           ...(vectors

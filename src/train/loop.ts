@@ -1,3 +1,4 @@
+import { affineFloats, type DataRows, ownRows } from "../data/units.ts";
 import type { Flow } from "../flow/flow.ts";
 import type { Arena } from "../gpu/arena.ts";
 import type { Dispatch, PlannedBuffer } from "../gpu/kernel.ts";
@@ -105,11 +106,14 @@ export async function* trainingLoop(
   }
 }
 
-/** mean, scale of the flow's change to data units: [2][dim]. */
-export function affineRows(flow: Flow): { mean: readonly number[]; scale: readonly number[] } {
-  const { normalization, dim } = flow;
-  return {
-    mean: normalization?.mean ?? new Array<number>(dim).fill(0),
-    scale: normalization?.scale ?? new Array<number>(dim).fill(1),
-  };
+/** Data for a device: rows of f32, and the numbers by which kernels bring them into the flow's own space, [3][dim]. */
+export interface TrainingRows {
+  readonly rows: Float32Array;
+  readonly affine: Float32Array;
+}
+
+/** Data as it goes to the device: f32 as it is, f64 centred and scaled here already, where no digit is lost. */
+export function trainingRows({ normalization, dim }: Flow, data: DataRows): TrainingRows {
+  if (data instanceof Float64Array) return { rows: ownRows(data, normalization), affine: affineFloats(undefined, dim) };
+  return { rows: data, affine: affineFloats(normalization, dim) };
 }

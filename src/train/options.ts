@@ -1,3 +1,5 @@
+import { lossIn } from "../data/resolution.ts";
+import type { DataRows } from "../data/units.ts";
 import { invalid, PushforwardError } from "../errors.ts";
 import { checkConditions, onHost } from "../flow/conditions.ts";
 import type { Flow } from "../flow/flow.ts";
@@ -128,19 +130,21 @@ export function checkRowsFit(what: string, flow: Flow, { rows, velocity }: Train
 export function trainingPlan(
   what: string,
   flow: Flow,
-  data: Float32Array,
+  data: DataRows,
   o: TrainingOptions,
   more: readonly string[],
 ): TrainingPlan {
   const velocity = trainableVelocity(what, flow);
   const { dim } = velocity;
   checkKeys(what, o, [...keys, ...more]);
-  if (!(data instanceof Float32Array) || data.length === 0 || data.length % dim !== 0) {
+  const isArray = data instanceof Float32Array || data instanceof Float64Array;
+  if (!isArray || data.length === 0 || data.length % dim !== 0) {
     throw invalid(
-      `${what}: data is ${show(data)}, but a flow of dim ${dim} trains on a row-major [n, ${dim}] Float32Array of at least one row`,
+      `${what}: data is ${show(data)}, but a flow of dim ${dim} trains on a row-major [n, ${dim}] Float32Array or Float64Array of at least one row`,
     );
   }
   checkAllFinite(what, "data", data, dim);
+  checkResolved(what, flow, data);
   const rows = data.length / dim;
   const given = { ...(o.labels && { labels: o.labels }), ...(o.context && { context: o.context }) };
   const { context } = onHost(what, checkConditions(what, given, rows, velocity));
@@ -164,8 +168,23 @@ export function trainingPlan(
   };
 }
 
+/** Throws for a column of which f32 has lost too much. */
+function checkResolved(what: string, { dim, normalization }: Flow, data: DataRows): void {
+  for (let column = 0; column < dim; column++) {
+    const loss = lossIn(data, dim, column, normalization);
+    if (loss === undefined) continue;
+    const isRounded = data instanceof Float32Array || normalization === undefined;
+    throw invalid(
+      `${what}: column ${column} (from 0) of data ${loss}: ` +
+        (isRounded
+          ? "pass the data as a Float64Array, and give the flow normalization: fitNormalization(data, dim), which takes the offset off before anything is f32"
+          : "leave that column or those values out, or take an offset off"),
+    );
+  }
+}
+
 /** The options of flow matching, checked. */
-export function flowMatchingPlan(flow: Flow, data: Float32Array, o: FlowMatchingOptions): FlowMatchingPlan {
+export function flowMatchingPlan(flow: Flow, data: DataRows, o: FlowMatchingOptions): FlowMatchingPlan {
   const what = "trainFlowMatching";
   const plan = trainingPlan(what, flow, data, o, ["path", "coupling", "labelDropout"]);
   const { velocity } = plan;

@@ -1,3 +1,4 @@
+import type { DataRows } from "../data/units.ts";
 import { invalid } from "../errors.ts";
 import { checkConditions, onHost } from "../flow/conditions.ts";
 import { Flow } from "../flow/flow.ts";
@@ -16,8 +17,8 @@ import type { FlowMatchingOptions, FlowMatchingPlan, TrainingPlan } from "./opti
 
 /** Data on which a training is judged now and then, and from which it learns nothing. */
 export interface ValidationOptions {
-  /** [n, dim], in data units. */
-  data: Float32Array;
+  /** [n, dim], in data units; f64 where the data that is trained on is. */
+  data: Float32Array | Float64Array;
   /** Class of each row, [n]. */
   labels?: Uint32Array;
   /** Context of each row, [n, context]. */
@@ -44,7 +45,7 @@ export function checkValidation(
   if (o === undefined) return 0;
   const name = `${what}: validation`;
   checkKeys(name, o, ["data", "labels", "context", "every", "samples"]);
-  const rows = particleCount(name, "data", o.data, velocity.dim);
+  const rows = particleCount(name, "data", o.data, velocity.dim, "data");
   if (rows === 0) throw invalid(`${name}: data is empty, but a mean needs at least one row`);
   checkAllFinite(name, "data", o.data, velocity.dim);
   const { context } = onHost(name, checkConditions(name, conditionsOf(o), rows, velocity));
@@ -66,7 +67,7 @@ export function flowMatchingValidator(
   o: ValidationOptions,
   options: FlowMatchingOptions,
   plan: FlowMatchingPlan,
-  taskOf: (data: Float32Array, options: FlowMatchingOptions, plan: FlowMatchingPlan) => TrainingTask,
+  taskOf: (data: DataRows, options: FlowMatchingOptions, plan: FlowMatchingPlan) => TrainingTask,
 ): Validator {
   const { velocity, batchSize } = plan;
   const { dim } = velocity;

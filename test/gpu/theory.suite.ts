@@ -127,7 +127,7 @@ test("densityGrid: log p of the cells' centres, and the density of a trained sha
   const solved = { box: wide, ...solver40 };
   const { mass, logProb } = await network.densityGrid({ ...solved, cells: [60, 60], label: 1 });
   expect(Math.abs(mass - 1)).toBeLessThan(1e-3);
-  const first = await network.logProb(Float32Array.of(-13.75, -3 + 1 / 12), { labels: Uint32Array.of(1), ...solver40 });
+  const first = await network.logProb(Float64Array.of(-13.75, -3 + 1 / 12), { labels: Uint32Array.of(1), ...solver40 });
   expect(first.logProb[0]).toBe(logProb[0]);
   network.dispose();
 });

@@ -1,0 +1,69 @@
+import { invalid } from "../errors.ts";
+import type { Normalization } from "./normalization.ts";
+
+/** Rows [n, dim] in data units on the host; f64 where the digits of large offsets matter. */
+export type DataRows = Float32Array | Float64Array;
+
+/**
+ * What kernels change units by, [3][dim]: the mean rounded to f32, the scale, and what rounding took from the mean. Beside a large
+ * mean, x − mean is exact in f32 only for a mean that is an f32, so the rest is taken off afterwards.
+ */
+export function affineFloats(normalization: Normalization | undefined, dim: number): Float32Array {
+  const mean = normalization?.mean ?? new Array<number>(dim).fill(0);
+  const scale = normalization?.scale ?? new Array<number>(dim).fill(1);
+  return Float32Array.of(...mean, ...scale, ...mean.map((value) => value - Math.fround(value)));
+}
+
+/** Rows in data units as rows of the flow's own space: centred and scaled in f64, then rounded to f32. */
+export function ownRows(rows: DataRows, normalization: Normalization | undefined): Float32Array {
+  if (!normalization) return Float32Array.from(rows);
+  const { mean, scale } = normalization;
+  const dim = mean.length;
+  const own = new Float32Array(rows.length);
+  for (let i = 0; i < rows.length; i++) own[i] = ((rows[i] ?? 0) - (mean[i % dim] ?? 0)) / (scale[i % dim] ?? 1);
+  return own;
+}
+
+/** Rows of the flow's own space in data units, in f64. */
+export function dataRows(own: Float32Array, normalization: Normalization | undefined): Float64Array {
+  if (!normalization) return Float64Array.from(own);
+  const { mean, scale } = normalization;
+  const dim = mean.length;
+  const rows = new Float64Array(own.length);
+  for (let i = 0; i < own.length; i++) rows[i] = (mean[i % dim] ?? 0) + (scale[i % dim] ?? 1) * (own[i] ?? 0);
+  return rows;
+}
+
+/** A value of one axis, in data units, in the flow's own space. */
+export function ownValue(value: number, normalization: Normalization | undefined, axis: number): number {
+  return (value - (normalization?.mean[axis] ?? 0)) / (normalization?.scale[axis] ?? 1);
+}
+
+/** The distance of an f32 to the next one away from 0. */
+export function spacingOfF32(value: number): number {
+  const size = Math.max(Math.abs(Math.fround(value)), 2 ** -126);
+  return 2 ** (Math.floor(Math.log2(size)) - 23);
+}
+
+/** Throws where `parts` equal parts of an interval are narrower than f32 numbers are apart in the flow's own space. */
+export function checkResolution(
+  what: string,
+  [low, high]: readonly [number, number],
+  parts: number,
+  word: "bins" | "cells",
+  normalization: Normalization | undefined,
+  axis: number,
+): void {
+  const ends = [low, high].map((value) => ownValue(value, normalization, axis)) as [number, number];
+  const spacing = spacingOfF32(Math.max(Math.abs(ends[0]), Math.abs(ends[1])));
+  const width = (ends[1] - ends[0]) / parts;
+  if (width >= spacing) return;
+  const scale = normalization?.scale[axis] ?? 1;
+  const most = Math.floor((ends[1] - ends[0]) / spacing);
+  const way = normalization
+    ? "the range is far from the data: move it, or use fewer"
+    : "give the flow a normalization with the data's mean, or use fewer";
+  throw invalid(
+    `${what} is [${low}, ${high}] in ${parts} ${word}, but f32 numbers are ${(spacing * scale).toPrecision(3)} apart there, so at most ${most} ${word} can be told apart: ${way}`,
+  );
+}
