@@ -4,9 +4,6 @@ const decimal = /^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$/;
 /** Words that stand for a value that is not there. */
 const missing = /^(|na|n\/a|#n\/a|nan|[-+]nan|null|none|nil|nd|n\.a\.|missing|undefined|\?|\.|-+|—|–|\*|\\n)$/i;
 
-/** The greatest finite f32; devices compute in f32, and no column of data needs more. */
-const largest = 3.4028234663852886e38;
-
 export function isDecimal(cell: string): boolean {
   return decimal.test(cell);
 }
@@ -19,7 +16,8 @@ export function isMissing(cell: string | undefined): boolean {
 export function numberIn(cell: string | undefined): number {
   if (cell === undefined || !decimal.test(cell)) return Number.NaN;
   const value = Number(cell);
-  return Math.abs(value) <= largest ? value : Number.NaN;
+  // devices compute in f32, and no column of data needs more than its range
+  return Number.isFinite(Math.fround(value)) ? value : Number.NaN;
 }
 
 /** What mends such cells in the whole file: a filter, a word of advice. */

@@ -341,8 +341,8 @@ export class Flow {
 
   /**
    * Counts of `count` samples in a grid of bins over two axes, in data units, at constant memory: the device counts the samples that
-   * {@link Flow.sample} gives with the same options, and only the counts come back. Edges and samples are compared in the flow's own
-   * space, in f32: an offset that is large beside the bins does no harm where the normalization has it.
+   * {@link Flow.sample} gives with the same options, and only the counts come back. Bins have f32 edges, in
+   * the flow's own space where the normalization's mean is far from 0, so that a large offset takes no digits.
    *
    * @throws PushforwardError `invalid-argument`.
    */
@@ -352,7 +352,7 @@ export class Flow {
 
   /**
    * Mean and covariance of `count` samples in data units, at constant memory; samples that are not finite are counted apart. The device
-   * sums, in the flow's own space, blocks of 1024 samples about their means and the host merges the blocks in f64, so that the bits do not depend on
+   * sums blocks of 1024 samples about their means and the host merges the blocks in f64, so that the bits do not depend on
    * `chunkSize`. With `logProb: true` also the mean of log p over the samples, which is minus the entropy.
    *
    * @throws PushforwardError `invalid-argument`.

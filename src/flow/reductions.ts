@@ -7,6 +7,7 @@ import type { Flow, LogProbOptions, SampleOptions } from "./flow.ts";
 import { checkRunOptions, solveKeys } from "./options.ts";
 import { type FlowShape, logProbRequest, sampleRequest } from "./requests.ts";
 import type { DataUnitRows } from "./rows.ts";
+import type { Normalization } from "./source.ts";
 import { checkStreamOptions, chunksOf, isRows, partsOf, type StreamChunks } from "./streams.ts";
 import { outputs, type TrajectoryRequest } from "./trajectory.ts";
 
@@ -91,6 +92,7 @@ export function histogramSummary(flow: FlowShape, count: number, o: HistogramOpt
     throw invalid(`${what}: bins is ${show(bins)}, but it is a count for each of two axes`);
   if (!Array.isArray(range) || range.length !== 2)
     throw invalid(`${what}: range is ${show(range)}, but it is [low, high] for each of two axes`);
+  const offset = farOffset(flow);
   const along = [0, 1].map((k) => {
     const axis = checkInteger(`${what}: axes[${k}]`, axes[k] ?? 0, 0, flow.dim - 1);
     const number = checkInteger(`${what}: bins[${k}]`, bins[k] ?? 0, 1, 65536);
@@ -98,8 +100,8 @@ export function histogramSummary(flow: FlowShape, count: number, o: HistogramOpt
     checkFinite(`${what}: range[${k}][0]`, low);
     checkFinite(`${what}: range[${k}][1]`, high);
     if (!(low < high)) throw invalid(`${what}: range[${k}] is [${low}, ${high}], but low is less than high`);
-    checkResolution(`${what}: range[${k}]`, [low, high], number, "bins", flow.normalization, axis);
-    const own = (value: number) => ownValue(value, flow.normalization, axis);
+    checkResolution(`${what}: range[${k}]`, [low, high], number, "bins", offset, axis);
+    const own = (value: number) => ownValue(value, offset, axis);
     return { axis, bins: number, low: own(low), high: own(high) };
   });
   const [x, y] = along;
@@ -108,15 +110,24 @@ export function histogramSummary(flow: FlowShape, count: number, o: HistogramOpt
     throw invalid(`${what}: ${x.bins} × ${y.bins} bins are more than ${2 ** 24}: use fewer`);
   const sum = new HistogramSum(flow.dim, x, y);
   return {
-    request: inOwnSpace(sampleRequest(flow, what, count, options, first)),
+    request: sumRequest(flow, sampleRequest(flow, what, count, options, first)),
     reduction: sum,
     result: () => ({ counts: sum.counts, outside: sum.outside, ...sum.tally }),
   };
 }
 
-/** Samples for sums: they stay in the flow's own space, where f32 has the digits that a large mean would take; log p is that of data units. */
-function inOwnSpace(request: TrajectoryRequest): TrajectoryRequest {
-  return { ...request, unitsOut: "data in f64", wantStart: false };
+/** Means beyond so many scales take digits of f32 that a sum of samples would miss. */
+const farScales = 64;
+
+/** The normalization of a flow whose samples are summed up in its own space, because in data units a large mean would take their digits. */
+function farOffset({ normalization }: FlowShape): Normalization | undefined {
+  const isFar = normalization?.mean.some((mean, i) => Math.abs(mean) > farScales * (normalization.scale[i] ?? 1));
+  return isFar ? normalization : undefined;
+}
+
+/** Samples for sums, in the units that they are summed up in; log p is that of data units. */
+function sumRequest(flow: FlowShape, request: TrajectoryRequest): TrajectoryRequest {
+  return { ...request, wantStart: false, ...(farOffset(flow) && { unitsOut: "data in f64" }) };
 }
 
 /** See {@link Flow.histogram}. */
@@ -131,14 +142,13 @@ export function momentsSummary(flow: FlowShape, count: number, options: MomentOp
   const sum = new MomentSum(flow.dim, outputs.x);
   const likelihood = options.logProb === true ? new MomentSum(1, outputs.logProb) : undefined;
   return {
-    request: inOwnSpace(sampleRequest(flow, what, count, options, first)),
+    request: sumRequest(flow, sampleRequest(flow, what, count, options, first)),
     reduction: likelihood ? together([sum, likelihood]) : sum,
     result: () => {
-      const { dim, normalization } = flow;
-      const scale = (i: number) => normalization?.scale[i] ?? 1;
-      const mean = sum.mean.map((value, i) =>
-        sum.count > 0 ? (normalization?.mean[i] ?? 0) + scale(i) * value : Number.NaN,
-      );
+      const { dim } = flow;
+      const offset = farOffset(flow);
+      const scale = (i: number) => offset?.scale[i] ?? 1;
+      const mean = sum.mean.map((value, i) => (sum.count > 0 ? (offset?.mean[i] ?? 0) + scale(i) * value : Number.NaN));
       const covariance = sum.covariance.map((value, k) => value * scale(Math.floor(k / dim)) * scale(k % dim));
       const figures = { mean, covariance, count: sum.count, ...sum.tally };
       return { ...figures, ...(likelihood && { logProb: meanOf(likelihood) }) };
