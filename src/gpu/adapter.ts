@@ -1,12 +1,16 @@
 import { provideGpu } from "#provider";
 import { invalid, PushforwardError } from "../errors.ts";
+import { checkWord, show } from "../options.ts";
 import type { TextStore } from "./store.ts";
 
 /** How `openGpu` finds its device. */
 export interface GpuOptions {
-  /** Bring your own device; it is never destroyed by the library. */
+  /**
+   * Bring your own device; it is never destroyed by the library. In Node keep what `create([])` of the package `webgpu` returned for
+   * as long: Dawn ends with that object, whatever devices there are, and takes the process along.
+   */
   device?: GPUDevice;
-  /** Bring your own adapter; a device is requested from it. */
+  /** Bring your own adapter; a device is requested from it. In Node see `device`. */
   adapter?: GPUAdapter;
   /** Default `"high-performance"`. */
   powerPreference?: GPUPowerPreference;
@@ -65,6 +69,23 @@ function describe(info: GPUAdapterInfo | undefined, features: ReadonlySet<string
   };
 }
 
+const powerPreferences = ["low-power", "high-performance"] as const;
+
+/** Throws unless device, adapter and power preference are what WebGPU has, or left out. */
+export function checkPlace({ device, adapter, powerPreference }: GpuOptions): void {
+  if (adapter === null)
+    throw invalid(
+      "adapter is null, which is what requestAdapter() resolves to where there is no such adapter: ask for another one, or leave adapter out, and openGpu looks for one itself",
+    );
+  if (device === null)
+    throw invalid("device is null, but it is a GPUDevice: leave it out, and openGpu opens one itself");
+  if (device !== undefined && typeof device.createBuffer !== "function")
+    throw invalid(`device is ${show(device)}, but it is a GPUDevice: pass what adapter.requestDevice() resolved to`);
+  if (adapter !== undefined && typeof adapter.requestDevice !== "function")
+    throw invalid(`adapter is ${show(adapter)}, but it is a GPUAdapter: pass what requestAdapter() resolved to`);
+  if (powerPreference !== undefined) checkWord("powerPreference", powerPreference, powerPreferences);
+}
+
 async function findAdapter(options: GpuOptions): Promise<GPUAdapter> {
   if (options.adapter) return options.adapter;
   const gpu = await provideGpu();
@@ -91,12 +112,12 @@ async function findAdapter(options: GpuOptions): Promise<GPUAdapter> {
   );
 }
 
-/** Checks the options, finds an adapter and requests a device with the adapter's own limits. */
+const messageOf = (cause: unknown) => (cause instanceof Error ? cause.message : String(cause));
+
+/** Finds an adapter and requests a device with the adapter's own limits. */
 export async function requestDevice(options: GpuOptions): Promise<{ device: GPUDevice; info: GpuInfo }> {
   if (options.device) {
     const { device } = options;
-    if (typeof device.createBuffer !== "function")
-      throw invalid("device is not a GPUDevice: pass what adapter.requestDevice() resolved to");
     return { device, info: describe(device.adapterInfo, device.features) };
   }
   const adapter = await findAdapter(options);
@@ -105,6 +126,14 @@ export async function requestDevice(options: GpuOptions): Promise<{ device: GPUD
   const info = describe(adapter.info, new Set(requiredFeatures));
   const requiredLimits: Record<string, number> = {};
   for (const name of wantedLimits) requiredLimits[name] = adapter.limits[name];
-  const device = await adapter.requestDevice({ requiredFeatures, requiredLimits, label: "pushforward" });
-  return { device, info };
+  try {
+    const device = await adapter.requestDevice({ requiredFeatures, requiredLimits, label: "pushforward" });
+    return { device, info };
+  } catch (cause) {
+    const remedy = options.adapter
+      ? "an adapter gives one device, so ask requestAdapter() for another one"
+      : "see whether the driver has an update, and close what else uses the GPU";
+    const text = `the adapter ${info.description || info.vendor} gave no device (${messageOf(cause)}): ${remedy}`;
+    throw new PushforwardError("no-adapter", text, { cause });
+  }
 }

@@ -1,7 +1,7 @@
 import { defaultStore } from "#provider";
 import { invalid, PushforwardError } from "../errors.ts";
 import { checkKeys, checkWord, show } from "../options.ts";
-import { type GpuInfo, type GpuOptions, requestDevice } from "./adapter.ts";
+import { checkPlace, type GpuInfo, type GpuOptions, requestDevice } from "./adapter.ts";
 import { reopenDevice } from "./reopen.ts";
 import { type DeviceProfile, Session, type Tuning } from "./session.ts";
 import type { TextStore } from "./store.ts";
@@ -138,6 +138,7 @@ export async function openGpu(options: GpuOptions = {}): Promise<Gpu> {
     "recover",
     "tune",
   ]);
+  checkPlace(options);
   const { memoryBudget, software, recover } = options;
   if (memoryBudget !== undefined && !(Number.isFinite(memoryBudget) && memoryBudget >= mebibyte)) {
     throw invalid(

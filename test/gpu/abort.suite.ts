@@ -110,10 +110,15 @@ async function abortedAt(gpu: pf.Gpu, [velocity, call]: [pf.FlowOptions["velocit
 }
 
 for (const [name, call] of Object.entries(calls)) {
-  test(`wherever an abort meets it, a call has given back every buffer when it rejects: ${name}`, async ({ gpu }) => {
+  test(`wherever an abort meets it, a call has given back every buffer when it rejects: ${name}`, async ({
+    gpu,
+    home,
+  }) => {
+    // the questions are the same everywhere: elsewhere than in Node, where they are answered at once, one in some will do
+    const stride = home === "node" ? 1 : 13;
     const faults: string[] = [];
     let aborted = 0;
-    for (let place = 0, isOver = false; !isOver; place++) {
+    for (let place = 0, isOver = false; !isOver; place += stride) {
       const { outcome, left, ...end } = await abortedAt(gpu, call, place);
       isOver = end.isOver;
       if (left !== 0) faults.push(`question ${place}: ${left} buffers are left`);
@@ -122,7 +127,7 @@ for (const [name, call] of Object.entries(calls)) {
       else if (outcome !== "done") faults.push(`question ${place}: ${outcome}`);
     }
     expect(faults.join("\n")).toBe("");
-    expect(aborted > 8).toBe(true);
+    expect(aborted > 8 / stride).toBe(true);
   });
 }
 

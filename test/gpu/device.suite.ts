@@ -66,10 +66,24 @@ test("openGpu rejects an unknown option and names the nearest known one", async 
   expect(error.message).toContain("powerPreference");
 });
 
-test("openGpu rejects a device that is none", async () => {
-  const error = await rejection(openGpu({ device: {} as GPUDevice }));
-  expect(error.code).toBe("invalid-argument");
-  expect(error.message).toContain("GPUDevice");
+test("openGpu rejects a device, an adapter or any other option that is none, null included", async () => {
+  const loose = (value: unknown) => value as never;
+  for (const [options, message] of [
+    [{ device: {} }, /device is an object.*adapter\.requestDevice\(\)/],
+    [{ device: null }, /device is null.*leave it out/],
+    [{ adapter: null }, /adapter is null, which is what requestAdapter\(\) resolves to where there is no such adapter/],
+    [{ adapter: "gpu" }, /adapter is "gpu".*requestAdapter\(\)/],
+    [{ powerPreference: null }, /powerPreference is null.*"low-power", "high-performance"/],
+    [{ software: null }, /software is null.*"allow"/],
+    [{ memoryBudget: null }, /memoryBudget is null/],
+    [{ recover: null }, /recover is null, but it is true or false/],
+    [{ tune: null }, /tune is null/],
+    [null, /takes an options object, but got null/],
+  ] as [object, RegExp][]) {
+    const error = await rejection(openGpu(loose(options)));
+    expect(error.code).toBe("invalid-argument");
+    expect(error.message).toMatch(message);
+  }
 });
 
 test("a memory budget is kept as given", async ({ gpu }) => {
