@@ -49,6 +49,7 @@ export {
   trainFlowMatching,
   trainMaximumLikelihood,
 } from "./train/entry.ts";
+export type { GradientOptions } from "./train/gradient-options.ts";
 export type { FlowMatchingBatch } from "./train/gradients.ts";
 export type { LikelihoodGradientOptions, MaximumLikelihoodOptions } from "./train/likelihood-options.ts";
 export type { TrainingStep } from "./train/loop.ts";

@@ -58,6 +58,10 @@ class Running {
   #end: Promise<void> | undefined;
   readonly #progress: CallProgress;
 
+  get sign() {
+    return this.#progress.sign;
+  }
+
   constructor(shared: Shared, flow: CarriedFlow, call: SpreadCall) {
     this.#shared = shared;
     this.#flow = flow;
@@ -175,6 +179,7 @@ export async function* spread(
   const { closing, calls } = shared;
   const ending = new Ending(call.signal, closing);
   const running = new Running(shared, flow, call);
+  running.sign.onFault = ending.fail;
   const look = lookOut(shared);
   let workers = 0;
   const renew = () => void running.renew().catch(ending.fail);
@@ -201,8 +206,14 @@ export async function* spread(
     onReturn.add(renew);
     workers = await Promise.race([look(), ending.stopped]);
     const ahead = () => call.spread.ahead ?? aheadOfEach * Math.max(2, workers);
-    yield* inOrder(ending, rangesOfCall(call, workers), ahead, (range, index) => running.solve(range, index));
+    const ranges = inOrder(ending, rangesOfCall(call, workers), ahead, (range, index) => running.solve(range, index));
+    for await (const range of ranges) {
+      running.sign.pause();
+      yield range;
+      running.sign.resume();
+    }
   } finally {
+    running.sign.end();
     ending.end();
     await running.end();
     calls.delete(running);

@@ -37,7 +37,7 @@ export async function reduceSolve(
     reduce = reduction.plan(block);
     return { ...job, bytesPerParticle, multiple: block };
   };
-  for await (const chunk of runJob(gpu, makeJob, options)) reduction.take(chunk.outputs);
+  for await (const chunk of runJob(gpu, request.count, makeJob, options)) reduction.take(chunk.outputs);
 }
 
 /** The part of a reduction that finds the particles that it is about, and counts the others. */

@@ -159,16 +159,16 @@ export async function evaluate(
       evaluationJob({ ...request, engine }, shared, binding),
     );
   };
-  return gather(flow.gpu, makeJob, running);
+  return gather(flow.gpu, n, makeJob, running);
 }
 
-async function gather(gpu: Gpu, makeJob: JobMaker, options: RunOptions) {
+async function gather(gpu: Gpu, count: number, makeJob: JobMaker, options: RunOptions) {
   const parts: Record<"velocity" | "divergence" | "product", Float32Array[]> = {
     velocity: [],
     divergence: [],
     product: [],
   };
-  for await (const { outputs } of runJob(gpu, makeJob, options)) {
+  for await (const { outputs } of runJob(gpu, count, makeJob, options)) {
     for (const [name, bytes] of outputs) {
       const key = name.replace(" rows", "");
       if (key === "velocity" || key === "divergence" || key === "product") parts[key].push(new Float32Array(bytes));

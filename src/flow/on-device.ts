@@ -28,7 +28,7 @@ export async function collectOnDevice(flow: Flow, request: TrajectoryRequest, op
     return solveJob(flow, session, { ...request, resident });
   };
   try {
-    for await (const chunk of runJob(flow.gpu, makeJob, checkRunOptions(request.what, options)))
+    for await (const chunk of runJob(flow.gpu, request.count, makeJob, checkRunOptions(request.what, options)))
       figures.take(chunk.outputs, chunk.start);
   } catch (error) {
     for (const buffer of resident.values()) pool?.release(buffer);

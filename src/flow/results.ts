@@ -192,7 +192,7 @@ export async function collect(
   const figures = new Figures(request, request.count);
   for (const [name, { floats, rows }] of layout) arrays.set(name, new Float32Array(floats * rows * request.count));
   const makeJob = (session: Session) => solveJob(flow, session, request);
-  for await (const chunk of runJob(flow.gpu, makeJob, checkRunOptions(request.what, options))) {
+  for await (const chunk of runJob(flow.gpu, request.count, makeJob, checkRunOptions(request.what, options))) {
     figures.take(chunk.outputs, chunk.start);
     for (const [name, array] of arrays) {
       const { floats, rows } = layout.get(name) ?? { floats: 0, rows: 0 };
@@ -212,7 +212,7 @@ export async function* chunks(
   options: RunOptions,
 ): AsyncGenerator<{ start: number; result: Trajectory & { x0?: Float32Array } }> {
   const makeJob = (session: Session) => solveJob(flow, session, request);
-  for await (const chunk of runJob(flow.gpu, makeJob, checkRunOptions(request.what, options))) {
+  for await (const chunk of runJob(flow.gpu, request.count, makeJob, checkRunOptions(request.what, options))) {
     const figures = new Figures(request, chunk.count);
     figures.take(chunk.outputs, 0);
     const arrays = new Map(Array.from(chunk.outputs, ([name, bytes]) => [name, new Float32Array(bytes)] as const));

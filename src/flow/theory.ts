@@ -1,5 +1,6 @@
 import { type DataRows, ownRows } from "../data/units.ts";
 import { checkFinite, checkKeys } from "../options.ts";
+import type { Progress } from "../schedule/job.ts";
 import { type Cells, checkCells, gridPoints } from "./cells.ts";
 import { evaluate } from "./evaluation.ts";
 import type { Flow, LogProbOptions } from "./flow.ts";
@@ -52,7 +53,7 @@ export async function flux(flow: Flow, x: DataRows, t: number, options: Rest, wh
   const density = await densityAt(flow, what, x, t, options);
   const { dim, normalization } = flow;
   const scale = (k: number) => normalization?.scale[k % dim] ?? 1;
-  const { labels, context, guidance, signal, chunkSize } = options;
+  const { labels, context, guidance, signal, chunkSize, onProgress } = options;
   const own = ownRows(x, normalization);
   const given = {
     ...(labels && { labels }),
@@ -60,6 +61,8 @@ export async function flux(flow: Flow, x: DataRows, t: number, options: Rest, wh
     ...(guidance !== undefined && { guidance }),
     ...(signal && { signal }),
     ...(chunkSize !== undefined && { chunkSize }),
+    // how far the call is tells the density, which takes longest
+    ...(onProgress && { onProgress: (progress: Progress) => progress.compiling && onProgress(progress) }),
   };
   const { velocity: inFlow } = await evaluate(flow, "velocity", own, t, given);
   const velocity = inFlow.map((value, k) => value * scale(k));

@@ -86,12 +86,12 @@ export class Arena {
   }
 
   /**
-   * Compiles what the dispatches need; `fresh` is true when a kernel runs for the first time (its time is not representative). It
-   * holds nothing while it waits, so a call that is aborted meanwhile has nothing to give back.
+   * Compiles what the dispatches need; `fresh` are those that run for the first time (their time is not representative). It holds
+   * nothing while it waits, so a call that is aborted meanwhile has nothing to give back.
    */
-  async prepare(dispatches: readonly Dispatch[]): Promise<{ pipelines: Pipeline[]; fresh: boolean }> {
+  async prepare(dispatches: readonly Dispatch[]): Promise<{ pipelines: Pipeline[]; fresh: Pipeline[] }> {
     const pipelines = await Promise.all(dispatches.map(({ kernel }) => this.session.pipelines.get(kernel)));
-    const fresh = pipelines.some((pipeline) => pipeline.fresh);
+    const fresh = pipelines.filter((pipeline) => pipeline.fresh);
     for (const pipeline of pipelines) pipeline.fresh = false;
     return { pipelines, fresh };
   }

@@ -7,6 +7,15 @@ export interface Pipeline {
   readonly layout: GPUBindGroupLayout;
   readonly id: number;
   fresh: boolean;
+  /** Whether nothing of it is left to compile: where that happens in the first run, when that has ended. */
+  isReady: boolean;
+}
+
+/** A kernel of the cache, from when somebody has looked for it. */
+export interface Compilation {
+  /** Once it has been asked for. */
+  asked: Promise<Pipeline> | undefined;
+  pipeline: Pipeline | undefined;
 }
 
 const bufferTypes: Record<Access, GPUBufferBindingLayout> = {
@@ -19,16 +28,21 @@ const bufferTypes: Record<Access, GPUBufferBindingLayout> = {
 /** Pipelines of one device, each compiled once per source text. */
 export class PipelineCache {
   readonly #device: GPUDevice;
-  readonly #pipelines = new Map<string, Promise<Pipeline>>();
-  readonly #byKernel = new WeakMap<Kernel, Promise<Pipeline>>();
+  readonly #compilations = new Map<string, Compilation>();
+  readonly #byKernel = new WeakMap<Kernel, Compilation>();
   #compiled = 0;
+  /** Whether the adapter really compiles a kernel in its first run. */
+  readonly compilesInFirstRun: boolean;
+  /** Kernels that are being compiled. */
+  compiling = 0;
   /** While this is set, the device is somebody's alone, and submits wait for it: see src/tune/hold.ts. */
   gate: Promise<void> | undefined;
   /** How often a pipeline was asked for: it stands still while nothing is submitted. */
   requests = 0;
 
-  constructor(device: GPUDevice) {
+  constructor(device: GPUDevice, compilesInFirstRun = false) {
     this.#device = device;
+    this.compilesInFirstRun = compilesInFirstRun;
   }
 
   /** The pipeline of a kernel, which every submit asks for: while the device is held, the answer waits. */
@@ -46,20 +60,36 @@ export class PipelineCache {
 
   /** The pipeline of a kernel, compiled when it is first asked for. */
   compile(kernel: Kernel): Promise<Pipeline> {
+    const compilation = this.compilation(kernel);
+    if (compilation.asked) return compilation.asked;
+    const asked = this.#compile(kernel);
+    compilation.asked = asked;
+    this.compiling++;
+    asked.then(
+      (pipeline) => {
+        compilation.pipeline = pipeline;
+        this.compiling--;
+      },
+      () => {
+        compilation.asked = undefined;
+        this.compiling--;
+      },
+    );
+    return asked;
+  }
+
+  /** What is known of a kernel, which is not asked for by that. */
+  compilation(kernel: Kernel): Compilation {
     const known = this.#byKernel.get(kernel);
     if (known) return known;
     const key = `${kernel.entryPoint}|${kernel.bindings.join()}|${kernel.code}`;
-    let pipeline = this.#pipelines.get(key);
-    if (!pipeline) {
-      pipeline = this.#compile(kernel);
-      pipeline.catch(() => {
-        this.#pipelines.delete(key);
-        this.#byKernel.delete(kernel);
-      });
-      this.#pipelines.set(key, pipeline);
+    let compilation = this.#compilations.get(key);
+    if (!compilation) {
+      compilation = { asked: undefined, pipeline: undefined };
+      this.#compilations.set(key, compilation);
     }
-    this.#byKernel.set(kernel, pipeline);
-    return pipeline;
+    this.#byKernel.set(kernel, compilation);
+    return compilation;
   }
 
   async #compile(kernel: Kernel): Promise<Pipeline> {
@@ -78,7 +108,8 @@ export class PipelineCache {
     const scope = device.popErrorScope();
     const [pipeline, error] = await Promise.allSettled([compiling, scope]);
     if (pipeline.status === "fulfilled" && (error.status === "rejected" || !error.value)) {
-      return { gpu: pipeline.value, layout, id: this.#compiled++, fresh: true };
+      const isReady = !this.compilesInFirstRun;
+      return { gpu: pipeline.value, layout, id: this.#compiled++, fresh: true, isReady };
     }
     const messages = (await module.getCompilationInfo?.())?.messages ?? [];
     const details = messages.map((m) => `${m.lineNum}:${m.linePos} ${m.message}`).join("\n");

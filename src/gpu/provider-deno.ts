@@ -4,6 +4,9 @@ import type { TextStore } from "./store.ts";
 export { countTurns, provideGpu } from "./navigator.ts";
 export { waitingSpins } from "./waiting.ts";
 
+/** See waiting.ts. */
+export const waitingBlocks = true;
+
 /** The part of Deno that is used here. */
 declare const Deno: {
   readonly build: { readonly os: string };

@@ -1,7 +1,7 @@
 import { indexedDbStore } from "./indexed-db.ts";
 
 export { countTurns, pause, provideGpu } from "./navigator.ts";
-export { waitingSpins } from "./waiting.ts";
+export { waitingBlocks, waitingSpins } from "./waiting.ts";
 
 /** Tuned choices are kept in the page's IndexedDB, where it has one. */
 export const defaultStore = indexedDbStore;

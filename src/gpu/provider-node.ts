@@ -33,6 +33,8 @@ export function provideGpu(): Promise<GPU> {
 /** The binding polls on the main thread while a promise is pending, which costs a core: sleep before asking. */
 export const waitingSpins = true;
 
+export { waitingBlocks } from "./waiting.ts";
+
 /** Counts the turns of the event loop from now on; their number ends the count. */
 export function countTurns(): () => number {
   let turns = 0;

@@ -22,6 +22,10 @@ export interface DeviceProfile {
   speed: number;
 }
 
+/** SwiftShader compiles a kernel when its pipeline is made, as drivers of GPUs do; other adapters in software when it first runs. */
+const compilesInFirstRun = ({ software, vendor, architecture, description }: GpuInfo) =>
+  software && !/swiftshader/i.test(`${vendor} ${architecture} ${description}`);
+
 /** One device with what the library keeps on it, compiled pipelines and recycled buffers, from its opening until it is lost. */
 export class Session {
   readonly device: GPUDevice;
@@ -38,7 +42,7 @@ export class Session {
     this.device = device;
     this.profile = profile;
     this.buffers = new BufferPool(device, profile.memoryBudget);
-    this.pipelines = new PipelineCache(device);
+    this.pipelines = new PipelineCache(device, compilesInFirstRun(profile.info));
     this.lost = device.lost.then((lost) => {
       this.#lost = lost;
       for (const told of [...this.onLost]) told();

@@ -1,7 +1,7 @@
 import { waitingSpins } from "#provider";
 import { Arena, checked, paramsBytes } from "../gpu/arena.ts";
 import { sizeClass } from "../gpu/buffers.ts";
-import type { Rounds } from "../gpu/kernel.ts";
+import type { Kernel, Rounds } from "../gpu/kernel.ts";
 import { align, mapCopy } from "../gpu/read.ts";
 import type { Session } from "../gpu/session.ts";
 import type { ChunkPlan, ChunkResult, Job } from "./job.ts";
@@ -67,6 +67,10 @@ export class RunningChunk {
     const job = this.#job;
     const arena = this.#arena;
     const plan = job.plan(this.start, this.count, flopsPerDispatch(pacer.speed));
+    if (!prepared.has(job)) {
+      prepared.add(job);
+      await pacer.prepare(kernelsOf(plan, flopsPerDispatch(pacer.speed)));
+    }
     this.#freeMemory = await budgetOf(session).reserve(bytesOf(plan), (promise) => pacer.race(promise));
     for (const [name, buffer] of job.shared.buffers) arena.lend(name, buffer);
     for (const { name, bytes, data } of plan.buffers) await arena.allocate(name, bytes, data);
@@ -151,4 +155,13 @@ function bytesOf({ buffers, dispatches, outputs }: ChunkPlan): number {
   const read = outputs.filter(({ resident }) => !resident);
   const all = [...buffers, ...read, { bytes: paramsBytes(Math.min(dispatchesPerSubmit, dispatches.length)) }];
   return all.reduce((sum, { bytes }) => sum + sizeClass(bytes), 0);
+}
+
+/** Jobs all of whose kernels have been asked for, at the first chunk. */
+const prepared = new WeakSet<Job>();
+
+/** The kernels of a chunk; those of its rounds are known from the first two. */
+function* kernelsOf({ dispatches, rounds, after = [] }: ChunkPlan, maxFlops: number): Generator<Kernel> {
+  const planned = rounds ? [0, 1].flatMap((k) => rounds.next(k, rounds.particles, maxFlops).dispatches) : [];
+  for (const { kernel } of [...dispatches, ...planned, ...after]) yield kernel;
 }

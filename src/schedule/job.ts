@@ -60,11 +60,19 @@ export interface ChunkResult {
   readonly outputs: ReadonlyMap<string, ArrayBuffer>;
 }
 
+/**
+ * How far a call is. Besides each part that is done, a call tells within a second that it is at work: then `done` may be 0, with no
+ * particles per second and infinitely many seconds left.
+ */
 export interface Progress {
   readonly done: number;
   readonly total: number;
   readonly particlesPerSecond: number;
   readonly secondsLeft: number;
+  /** While the call waits for kernels that are being compiled, at most every quarter of a second: how many of them are. */
+  readonly compiling?: { readonly done: number; readonly total: number };
+  /** While the call waits for the device because a tiling is being timed on it. */
+  readonly tuning?: true;
 }
 
 /** Options of every call on many particles that concern its running. */

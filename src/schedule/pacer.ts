@@ -1,15 +1,22 @@
-import { waitingSpins } from "#provider";
+import { waitingBlocks, waitingSpins } from "#provider";
 import { type Arena, checked } from "../gpu/arena.ts";
-import type { Dispatch } from "../gpu/kernel.ts";
+import type { Dispatch, Kernel } from "../gpu/kernel.ts";
+import type { Compilation } from "../gpu/pipelines.ts";
 import type { Session } from "../gpu/session.ts";
 import { type DeviceQueue, type Lane, secondsPerSubmit, type Work } from "./queue.ts";
 import { queueOf } from "./queue-of.ts";
+import type { SignOfLife } from "./sign-of-life.ts";
 import { sleepUntil } from "./sleeping-queue.ts";
 import type { Speed } from "./speed.ts";
 import { unless } from "./unless.ts";
 
 /** Dispatches in one submit: encoding more of them takes longer than a device needs to run dry. */
 export const dispatchesPerSubmit = 256;
+
+/** Questions that keep the thread for longer than this leave the event loop a turn. */
+const millisecondsPerTurn = 20;
+
+const nextTurn = () => new Promise<void>((resolve) => setTimeout(resolve));
 
 /** The most work that one dispatch should hold at the speed measured so far. */
 export function flopsPerDispatch(speed: Speed): number {
@@ -23,6 +30,7 @@ export class Pacer {
   readonly #queue: DeviceQueue;
   readonly #lane: Lane = { used: 0, running: 0 };
   readonly #signal: AbortSignal | undefined;
+  readonly #sign: SignOfLife | undefined;
   /** Rejects when the device is lost, the call is aborted or has ended. */
   readonly #stopped: Promise<never>;
   readonly #onAbort: () => void;
@@ -32,11 +40,12 @@ export class Pacer {
   #fault: unknown;
 
   /** To be {@link close closed} when the call ends. */
-  constructor(session: Session, speed: Speed, signal: AbortSignal | undefined) {
+  constructor(session: Session, speed: Speed, signal: AbortSignal | undefined, sign?: SignOfLife) {
     this.session = session;
     this.speed = speed;
     this.#queue = queueOf(session);
     this.#signal = signal;
+    this.#sign = sign;
     this.#stopped = new Promise<never>((_, reject) => {
       this.#stop = reject;
     });
@@ -44,6 +53,7 @@ export class Pacer {
     this.#onAbort = () => this.#stop(signal?.reason);
     signal?.addEventListener("abort", this.#onAbort);
     session.onLost.add(this.#onLost);
+    if (sign) sign.onFault = (error) => this.#stop(error);
   }
 
   readonly #onLost = () => this.#stop(this.session.lostError());
@@ -62,8 +72,29 @@ export class Pacer {
   check(): void {
     this.#signal?.throwIfAborted();
     if (this.#fault !== undefined) throw this.#fault;
+    this.#sign?.check();
     this.session.assertUsable();
     if (this.#ended) throw new Error("this call has ended");
+  }
+
+  /**
+   * Has kernels compiled that the call will need: all are asked for at once, so that they are compiled side by side where the platform
+   * can, and the call can tell how many they are.
+   */
+  async prepare(kernels: Iterable<Kernel>): Promise<void> {
+    const { pipelines } = this.session;
+    const missing = new Set<Kernel>();
+    for (const kernel of kernels) if (!pipelines.compilation(kernel).pipeline?.isReady) missing.add(kernel);
+    if (missing.size === 0) return;
+    this.#sign?.expect(pipelines, missing);
+    for (const kernel of missing) {
+      this.#sign?.poll(waitingBlocks);
+      const started = performance.now();
+      // who submits it hears of a failure
+      pipelines.compile(kernel).catch(() => undefined);
+      if (performance.now() - started > millisecondsPerTurn) await this.race(nextTurn());
+    }
+    this.check();
   }
 
   /** Encodes and submits the dispatches, cut into submits; `last` adds copies to the last of them, which is what it gives. */
@@ -73,14 +104,24 @@ export class Pacer {
     dispatches: readonly Dispatch[],
     last?: (encoder: GPUCommandEncoder) => void,
   ): Promise<Work | undefined> {
+    const { pipelines: cache } = this.session;
+    await this.prepare(dispatches.map(({ kernel }) => kernel));
     for (let start = 0, more = dispatches.length > 0 || last !== undefined; more; ) {
       const limit = flopsPerDispatch(this.speed);
       let end = start;
       let flops = 0;
+      let first: Compilation | undefined;
       while (end < dispatches.length && end - start < dispatchesPerSubmit) {
-        const next = dispatches[end]?.flops ?? 0;
-        if (end > start && flops + next > limit) break;
-        flops += next;
+        const next = dispatches[end];
+        if (!next || (end > start && flops + next.flops > limit)) break;
+        if (cache.compilesInFirstRun) {
+          // A first run may take seconds: each has a submit for itself.
+          const compilation = cache.compilation(next.kernel);
+          const isFirst = compilation.pipeline?.fresh !== false;
+          if (isFirst && first !== undefined && first !== compilation) break;
+          if (isFirst) first = compilation;
+        }
+        flops += next.flops;
         end++;
       }
       const batch = dispatches.slice(start, end);
@@ -105,6 +146,10 @@ export class Pacer {
           this.#fault ??= error;
         });
         this.#last = this.#queue.submitted(this.#lane, flops, this.speed, fresh);
+        if (more && fresh.length > 0 && cache.compilesInFirstRun) {
+          await this.race(this.#queue.finished(this.#last));
+          this.#sign?.poll(waitingBlocks);
+        }
       } catch (error) {
         this.#queue.leave(this.#lane);
         throw error;

@@ -1,3 +1,4 @@
+import type { Pipeline } from "../gpu/pipelines.ts";
 import type { Session } from "../gpu/session.ts";
 import type { Speed } from "./speed.ts";
 
@@ -23,8 +24,8 @@ export interface Work {
   readonly lane: Lane;
   readonly flops: number;
   readonly speed: Speed;
-  /** A kernel runs for the first time, so that its time may hold its compilation. */
-  readonly fresh: boolean;
+  /** Kernels that run for the first time, so that its time may hold their compilation. */
+  readonly fresh: readonly Pipeline[];
   /** When it should be done, by the speed measured so far. */
   readonly expectedDone: number;
   readonly done?: Promise<void>;
@@ -82,7 +83,7 @@ export class DeviceQueue {
   }
 
   /** Notes what the lane that has the turn has just submitted. */
-  submitted(lane: Lane, flops: number, speed: Speed, fresh: boolean): Work {
+  submitted(lane: Lane, flops: number, speed: Speed, fresh: readonly Pipeline[]): Work {
     const now = performance.now();
     if (this.inFlight.size === 0) this.#busySince = now;
     const seconds = flops / speed.flops;
@@ -174,6 +175,7 @@ export class DeviceQueue {
     if (isMeasurable && !this.#session.isLost) this.#measure(works);
     for (const work of works) {
       if (this.inFlight.delete(work)) work.lane.running--;
+      for (const pipeline of work.fresh) pipeline.isReady = true;
     }
     this.#busySince = performance.now();
     this.expectedDone = this.#busySince + 1000 * this.queued();
@@ -184,7 +186,7 @@ export class DeviceQueue {
     const seconds = (performance.now() - this.#busySince) / 1000;
     const flops = works.reduce((sum, work) => sum + work.flops, 0);
     // The first run of a kernel may hold its compilation, and very short work measures the round trip.
-    if (works.some(({ fresh }) => fresh) || flops < 1e6 || seconds < 0.002) return;
+    if (works.some(({ fresh }) => fresh.length > 0) || flops < 1e6 || seconds < 0.002) return;
     const expected = works.reduce((sum, work) => sum + work.flops / work.speed.flops, 0);
     const change = expected / seconds;
     for (const speed of speedsOf(works)) {

@@ -3,6 +3,7 @@ import type { Gpu } from "../gpu/gpu.ts";
 import type { Session } from "../gpu/session.ts";
 import type { ChunkResult, Job, JobMaker, RunOptions } from "./job.ts";
 import { runOn, type Standing } from "./run.ts";
+import { SignOfLife } from "./sign-of-life.ts";
 import { unlessAborted } from "./unless.ts";
 
 /** What goes on after a loss is loaded with the first call, so that it is there when a page is no longer online. */
@@ -14,19 +15,30 @@ const afterLoss = () => import("./on-demand.ts");
  *
  * @throws PushforwardError `device-lost` when there is no way to go on with the same bits.
  */
-export async function* runJob(gpu: Gpu, makeJob: JobMaker, options: RunOptions = {}): AsyncGenerator<ChunkResult> {
-  const call = new RecoveringCall(gpu, makeJob, options);
+export async function* runJob(
+  gpu: Gpu,
+  count: number,
+  makeJob: JobMaker,
+  options: RunOptions = {},
+): AsyncGenerator<ChunkResult> {
+  const sign = new SignOfLife(options.onProgress, count);
+  const call = new RecoveringCall(gpu, makeJob, options, sign);
   afterLoss().catch(() => undefined);
-  const tell = progressTeller(options);
+  const started = performance.now();
   try {
     for (;;) {
       const chunk = await call.next();
       if (chunk === "lost") continue;
       if (chunk === "done") return;
-      tell(chunk, call.count);
+      const done = chunk.start + chunk.count;
+      const particlesPerSecond = done / Math.max(1e-9, (performance.now() - started) / 1000);
+      sign.tell({ done, total: count, particlesPerSecond, secondsLeft: (count - done) / particlesPerSecond });
+      sign.pause();
       yield chunk;
+      sign.resume();
     }
   } finally {
+    sign.end();
     await call.end();
   }
 }
@@ -36,6 +48,7 @@ class RecoveringCall {
   readonly #gpu: Gpu;
   readonly #makeJob: JobMaker;
   readonly #options: RunOptions;
+  readonly #sign: SignOfLife;
   readonly #standing: Standing = { next: 0, room: Number.POSITIVE_INFINITY, chunk: 0 };
   #session: Session | undefined;
   #job: Job | undefined;
@@ -45,14 +58,11 @@ class RecoveringCall {
   #furthest = 0;
   #losses = 0;
 
-  constructor(gpu: Gpu, makeJob: JobMaker, options: RunOptions) {
+  constructor(gpu: Gpu, makeJob: JobMaker, options: RunOptions, sign: SignOfLife) {
+    this.#sign = sign;
     this.#gpu = gpu;
     this.#makeJob = makeJob;
     this.#options = options;
-  }
-
-  get count(): number {
-    return this.#job?.count ?? 0;
   }
 
   /** The next chunk; `"lost"` when the device was lost instead, which is made good by asking again. */
@@ -94,7 +104,8 @@ class RecoveringCall {
         `the GPU device was lost while ${job.what} ran, and its flow's weights were changed meanwhile: call it again`,
       );
     }
-    return runOn(session, job, this.#standing, this.#options);
+    this.#sign.check();
+    return runOn(session, job, this.#standing, this.#options, this.#sign);
   }
 
   /** Frees all buffers. May be called twice. */
@@ -104,15 +115,4 @@ class RecoveringCall {
     this.#job?.shared.release();
     this.#job = undefined;
   }
-}
-
-/** Tells of chunks that are done. */
-function progressTeller({ onProgress }: RunOptions): (chunk: ChunkResult, total: number) => void {
-  const started = performance.now();
-  return ({ start, count }, total) => {
-    if (!onProgress) return;
-    const done = start + count;
-    const particlesPerSecond = done / Math.max(1e-9, (performance.now() - started) / 1000);
-    onProgress({ done, total, particlesPerSecond, secondsLeft: (total - done) / particlesPerSecond });
-  };
 }

@@ -4,6 +4,7 @@ import { RunningChunk } from "./chunk.ts";
 import type { ChunkResult, Job, RunOptions } from "./job.ts";
 import { budgetOf } from "./memory.ts";
 import { Pacer } from "./pacer.ts";
+import type { SignOfLife } from "./sign-of-life.ts";
 import { type Speed, speedOf } from "./speed.ts";
 
 /** Chunks in flight: one computes while the one before it is read back. */
@@ -31,11 +32,12 @@ export async function* runOn(
   job: Job,
   standing: Standing,
   options: RunOptions,
+  sign: SignOfLife,
 ): AsyncGenerator<ChunkResult> {
   const { signal } = options;
   session.assertUsable();
   signal?.throwIfAborted();
-  const pacer = new Pacer(session, speedOf(session, job.family), signal);
+  const pacer = new Pacer(session, speedOf(session, job.family), signal, sign);
   const budget = budgetOf(session);
   const pending: RunningChunk[] = [];
   const holder = {

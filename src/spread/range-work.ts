@@ -12,7 +12,9 @@ import {
 import { logProbRequest, sampleRequest } from "../flow/requests.ts";
 import { collect } from "../flow/results.ts";
 import type { TrajectoryRequest } from "../flow/trajectory.ts";
+import type { RunOptions } from "../schedule/job.ts";
 import { rangeOptions } from "./call.ts";
+import type { Compiling } from "./call-progress.ts";
 import { arraysOf, figuresOf } from "./gather.ts";
 import type { Arrays } from "./parcel.ts";
 import type { RangeFigures, RangeTask } from "./range-task.ts";
@@ -23,17 +25,22 @@ export async function computeRange(
   { what, start, count, options }: RangeTask,
   input: Arrays,
   signal: AbortSignal,
+  waits?: (compiling: Compiling) => void,
 ): Promise<{ figures: RangeFigures; arrays: Arrays }> {
   // the caller has checked them by the types of its call
   const own = rangeOptions(options, input) as unknown;
   const rows = (input.x ?? new Float32Array(0)) as DataRows;
+  const running: RunOptions = {
+    signal,
+    ...(waits && { onProgress: ({ compiling }) => compiling && waits(compiling) }),
+  };
   const solve = async (request: TrajectoryRequest) => {
-    const result = await collect(flow, request, { signal });
+    const result = await collect(flow, request, running);
     return { figures: figuresOf(result), arrays: arraysOf(result) };
   };
   const reduce = async (summary: { request: TrajectoryRequest; reduction: Reduction }) => {
     const record = new Recorder(summary.reduction);
-    await reduceSolve(flow, summary.request, record, { signal });
+    await reduceSolve(flow, summary.request, record, running);
     return { figures: { block: record.block, parts: record.parts }, arrays: record.arrays };
   };
   switch (what) {

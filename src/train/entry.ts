@@ -1,4 +1,5 @@
 import type { Flow } from "../flow/flow.ts";
+import type { GradientOptions } from "./gradient-options.ts";
 import type { FlowMatchingBatch } from "./gradients.ts";
 import {
   checkDrawnProbes,
@@ -72,9 +73,10 @@ async function* run(
 export async function flowMatchingGradients(
   flow: Flow,
   batch: FlowMatchingBatch,
+  options: GradientOptions = {},
 ): Promise<{ loss: number; gradients: Record<string, Float32Array> }> {
   const { givenBatchGradients } = await training();
-  return givenBatchGradients(flow, batch);
+  return givenBatchGradients(flow, batch, options);
 }
 
 /**

@@ -3,7 +3,9 @@ import type { Arena } from "../gpu/arena.ts";
 import type { Dispatch } from "../gpu/kernel.ts";
 import { readBack } from "../gpu/read.ts";
 import type { Session } from "../gpu/session.ts";
+import type { Progress } from "../schedule/job.ts";
 import { Pacer } from "../schedule/pacer.ts";
+import { SignOfLife } from "../schedule/sign-of-life.ts";
 import { type Speed, speedOf } from "../schedule/speed.ts";
 import type { MlpVelocity } from "../velocity/mlp.ts";
 import { parameterCount } from "../velocity/mlp.ts";
@@ -21,9 +23,10 @@ export async function gradientResult(
   what: string,
   arena: Arena,
   dispatches: readonly Dispatch[],
+  sign: SignOfLife,
 ): Promise<{ loss: number; gradients: Record<string, Float32Array> }> {
   const { session } = arena;
-  const pacer = new Pacer(session, trainingSpeed(session, what, velocity), undefined);
+  const pacer = new Pacer(session, trainingSpeed(session, what, velocity), undefined, sign);
   try {
     await pacer.submit(arena, what, dispatches);
     const gradient = new Float32Array(await readBack(session, arena.buffer("gradient"), parameterCount(velocity) * 4));
@@ -32,5 +35,23 @@ export async function gradientResult(
     return { loss, gradients: unflatten(flow.parameters.tensors, gradient) };
   } finally {
     pacer.close();
+  }
+}
+
+/** Runs `work` with what tells of it: of `rows` rows, whose gradient comes at once. */
+export async function told<T>(
+  onProgress: ((progress: Progress) => void) | undefined,
+  rows: number,
+  work: (sign: SignOfLife) => Promise<T>,
+): Promise<T> {
+  const sign = new SignOfLife(onProgress, rows);
+  const started = performance.now();
+  try {
+    const result = await work(sign);
+    const particlesPerSecond = rows / Math.max(1e-9, (performance.now() - started) / 1000);
+    sign.tell({ done: rows, total: rows, particlesPerSecond, secondsLeft: 0 });
+    return result;
+  } finally {
+    sign.end();
   }
 }

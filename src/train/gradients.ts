@@ -5,17 +5,19 @@ import { checkAllFinite, particleCount } from "../flow/options.ts";
 import { particleMultiple } from "../flow/trajectory.ts";
 import { Arena } from "../gpu/arena.ts";
 import type { Dispatch } from "../gpu/kernel.ts";
+import type { Session } from "../gpu/session.ts";
 import { planConditionRows } from "../kernels/stages.ts";
 import { checkKeys, show } from "../options.ts";
 import { checkPath, coefficients, type Path, type PathName } from "../path/paths.ts";
 import { onDevice } from "../schedule/loss.ts";
 import { flopsPerDispatch } from "../schedule/pacer.ts";
-
+import type { SignOfLife } from "../schedule/sign-of-life.ts";
 import { conditionInputs, parameterCount, timeInputs } from "../velocity/mlp.ts";
 import { backwardOf } from "./backward.ts";
 import { allocateAll, gradientBuffers, planPackings, residualBuffers } from "./buffers.ts";
 import { planGivenBatch, planReduceGradient, planSum } from "./dispatches.ts";
-import { gradientResult, trainingSpeed } from "./gradient-result.ts";
+import { checkOnProgress, type GradientOptions } from "./gradient-options.ts";
+import { gradientResult, told, trainingSpeed } from "./gradient-result.ts";
 import { largestBatch } from "./largest-batch.ts";
 import { trainableVelocity } from "./options.ts";
 
@@ -37,10 +39,13 @@ const what = "flowMatchingGradients";
 export async function givenBatchGradients(
   flow: Flow,
   batch: FlowMatchingBatch,
+  options: GradientOptions,
 ): Promise<{ loss: number; gradients: Record<string, Float32Array> }> {
   const velocity = trainableVelocity(what, flow);
   const { dim } = velocity;
   checkKeys(what, batch, ["x0", "x1", "t", "labels", "context", "path"]);
+  checkKeys(what, options, ["onProgress"]);
+  checkOnProgress(what, options);
   const count = particleCount(what, "x0", batch.x0, dim);
   if (count === 0) throw invalid(`${what}: x0 is empty, but a mean needs at least one row`);
   if (count > largestBatch)
@@ -59,7 +64,7 @@ export async function givenBatchGradients(
   const capacity = Math.ceil(count / particleMultiple) * particleMultiple;
   const parameters = parameterCount(velocity);
   const backward = backwardOf(flow, velocity);
-  return onDevice(flow.gpu, what, async (session) => {
+  const work = async (session: Session, sign: SignOfLife) => {
     const flat = await flow.parameters.borrow(session);
     const arena = new Arena(session);
     try {
@@ -107,10 +112,11 @@ export async function givenBatchGradients(
         planReduceGradient({ count: parameters, segments: backward.copies(capacity), norm: false }),
         planSum({ count: capacity, scale: 1 / (count * dim), add: false, from: "squares", to: "loss" }),
       );
-      return await gradientResult(flow, velocity, what, arena, dispatches);
+      return await gradientResult(flow, velocity, what, arena, dispatches, sign);
     } finally {
       arena.release();
       flat.release();
     }
-  });
+  };
+  return told(options.onProgress, count, (sign) => onDevice(flow.gpu, what, (session) => work(session, sign)));
 }

@@ -2,6 +2,7 @@ import { invalid, PushforwardError } from "../errors.ts";
 import { type Divergence, type DivergencePlan, divergencePlan } from "../flow/options.ts";
 import { type Solver, type TimeGrid, timeGrid } from "../ode/grid.ts";
 import { checkFinite, checkKeys, show } from "../options.ts";
+import type { GradientOptions } from "./gradient-options.ts";
 import type { TrainingOptions } from "./options.ts";
 
 /** The name under which faults of the training are told. */
@@ -25,7 +26,7 @@ export interface MaximumLikelihoodOptions extends TrainingOptions {
   divergence?: Divergence;
 }
 
-export interface LikelihoodGradientOptions {
+export interface LikelihoodGradientOptions extends GradientOptions {
   /** Penalties that are added to the loss; default: none. */
   regularization?: Regularization;
   /** A fixed-step solver. Default `{ method: "midpoint", steps: 10 }`. */

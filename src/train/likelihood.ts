@@ -6,6 +6,7 @@ import { checkAllFinite, particleCount } from "../flow/options.ts";
 import { logScale, particleMultiple } from "../flow/trajectory.ts";
 import { Arena } from "../gpu/arena.ts";
 import type { Dispatch } from "../gpu/kernel.ts";
+import type { Session } from "../gpu/session.ts";
 import { planDrawRows } from "../kernels/likelihood-training.ts";
 import { importParticles } from "../kernels/particles.ts";
 import { drawProbes } from "../kernels/probes.ts";
@@ -15,13 +16,14 @@ import { checkKeys } from "../options.ts";
 import { seedKey, streams } from "../random/philox.ts";
 import { onDevice } from "../schedule/loss.ts";
 import { flopsPerDispatch } from "../schedule/pacer.ts";
-
+import type { SignOfLife } from "../schedule/sign-of-life.ts";
 import { type MlpVelocity, parameterCount } from "../velocity/mlp.ts";
 import { backwardOf } from "./backward.ts";
 import { allocateAll, gradientBuffers, mergeBuffers, planPackings } from "./buffers.ts";
 import { planReduceGradient } from "./dispatches.ts";
 import { fingerprint } from "./fingerprint.ts";
-import { gradientResult, trainingSpeed } from "./gradient-result.ts";
+import { checkOnProgress } from "./gradient-options.ts";
+import { gradientResult, told, trainingSpeed } from "./gradient-result.ts";
 import { largestBatch } from "./largest-batch.ts";
 import {
   type LikelihoodGradientOptions,
@@ -187,7 +189,8 @@ export async function givenLikelihoodGradients(
   const what = "likelihoodGradients";
   const velocity = trainableVelocity(what, flow);
   const { dim } = velocity;
-  checkKeys(what, options, ["solver", "divergence", "regularization", "seed", "labels", "context"]);
+  checkKeys(what, options, ["solver", "divergence", "regularization", "seed", "labels", "context", "onProgress"]);
+  checkOnProgress(what, options);
   const count = particleCount(what, "x", x, dim, "data");
   if (count === 0) throw invalid(`${what}: x is empty, but a mean needs at least one row`);
   if (count > largestBatch)
@@ -203,7 +206,7 @@ export async function givenLikelihoodGradients(
   const parameters = parameterCount(velocity);
   const capacity = capacityOf(count);
   const { rows, affine } = trainingRows(flow, x);
-  return onDevice(flow.gpu, what, async (session) => {
+  const gradient = async (session: Session, sign: SignOfLife) => {
     const maxFlops = flopsPerDispatch(trainingSpeed(session, what, velocity));
     const chunk: Chunk = { start: 0, count, capacity, maxFlops };
     const flat = await flow.parameters.borrow(session);
@@ -230,17 +233,19 @@ export async function givenLikelihoodGradients(
         ]),
       );
       await lendShared(work, arena, new Set());
-      return await gradientResult(flow, velocity, what, arena, [
+      const dispatches = [
         ...planPackings(backward),
         importParticles({ count, capacity, dim, rows: "rows", state: names.state, affine: "affine" }),
         ...drawnProbes(work, capacity, 0, key),
         ...planLikelihoodGradient(work, chunk),
         ...planPenaltySum(work, chunk),
         planReduceGradient({ count: parameters, segments: backward.copies(capacity), norm: false }),
-      ]);
+      ];
+      return await gradientResult(flow, velocity, what, arena, dispatches, sign);
     } finally {
       arena.release();
       flat.release();
     }
-  });
+  };
+  return told(options.onProgress, count, (sign) => onDevice(flow.gpu, what, (session) => gradient(session, sign)));
 }

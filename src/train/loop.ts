@@ -10,7 +10,7 @@ import type { Fingerprint } from "./fingerprint.ts";
 import type { TrainingOptions, TrainingPlan } from "./options.ts";
 import { resuming } from "./resuming.ts";
 import { type Kept, trainOn } from "./train-on.ts";
-import { progressTeller } from "./training-progress.ts";
+import { TrainingProgress } from "./training-progress.ts";
 import { checkValidation, type ValidationOptions, type Validator } from "./validation.ts";
 
 /** What is told of a training run now and then. */
@@ -75,34 +75,40 @@ export async function* trainingLoop(
     told: 0,
     saved: 0,
   };
-  const tellProgress = progressTeller(options.onProgress, plan.steps, plan.batchSize, kept.state?.step ?? 0);
-  for (let losses = 0, furthest = 0; ; task = makeTask()) {
-    const session: Session = await unlessAborted(signal, flow.gpu.session());
-    const steps = trainOn(session, flow, options, plan, task, { kept, resumable, validateEvery, tellProgress });
-    try {
-      for (;;) {
-        let told: TrainingStep;
-        try {
-          const { done, value } = await steps.next();
-          if (done) return;
-          told = value;
-        } catch (error) {
-          // an abort says so, also when the device is lost at the same time
-          signal?.throwIfAborted();
-          if (!(await isLoss(session, error))) throw error;
-          // a flow that was disposed meanwhile says so
-          flow.assertAlive();
-          losses = kept.trained > furthest ? 1 : losses + 1;
-          furthest = Math.max(furthest, kept.trained);
-          if (losses > mostLosses) throw lostTooOften(what, `took step ${kept.trained + 1}`, losses);
-          kept.isBehind = true;
-          break;
+  const progress = new TrainingProgress(options.onProgress, plan.steps, plan.batchSize, kept.state?.step ?? 0);
+  try {
+    for (let losses = 0, furthest = 0; ; task = makeTask()) {
+      const session: Session = await unlessAborted(signal, flow.gpu.session());
+      const steps = trainOn(session, flow, options, plan, task, { kept, resumable, validateEvery, progress });
+      try {
+        for (;;) {
+          let told: TrainingStep;
+          try {
+            const { done, value } = await steps.next();
+            if (done) return;
+            told = value;
+          } catch (error) {
+            // an abort says so, also when the device is lost at the same time
+            signal?.throwIfAborted();
+            if (!(await isLoss(session, error))) throw error;
+            // a flow that was disposed meanwhile says so
+            flow.assertAlive();
+            losses = kept.trained > furthest ? 1 : losses + 1;
+            furthest = Math.max(furthest, kept.trained);
+            if (losses > mostLosses) throw lostTooOften(what, `took step ${kept.trained + 1}`, losses);
+            kept.isBehind = true;
+            break;
+          }
+          progress.sign.pause();
+          yield told;
+          progress.sign.resume();
         }
-        yield told;
+      } finally {
+        await steps.return(undefined);
       }
-    } finally {
-      await steps.return(undefined);
     }
+  } finally {
+    progress.sign.end();
   }
 }
 

@@ -14,6 +14,7 @@ import { trainingSpeed } from "./gradient-result.ts";
 import type { TrainingStep, TrainingTask } from "./loop.ts";
 import type { TrainingOptions, TrainingPlan } from "./options.ts";
 import type { Resuming } from "./resuming.ts";
+import type { TrainingProgress } from "./training-progress.ts";
 import type { Validator } from "./validation.ts";
 
 /** What of a training outlives the device that it runs on. */
@@ -35,7 +36,7 @@ export interface Course {
   readonly resumable: Resuming;
   /** Steps between two evaluations of the validation data; 0 for none. */
   readonly validateEvery: number;
-  readonly tellProgress: (done: number) => void;
+  readonly progress: TrainingProgress;
 }
 
 /** A state is read back about this often, so that little is done twice after a loss. */
@@ -51,7 +52,7 @@ export async function* trainOn(
   options: TrainingOptions,
   plan: TrainingPlan,
   task: TrainingTask,
-  { kept, resumable, validateEvery, tellProgress }: Course,
+  { kept, resumable, validateEvery, progress }: Course,
 ): AsyncGenerator<TrainingStep, undefined> {
   const { parameters } = flow;
   const { velocity, settings, batchSize } = plan;
@@ -66,7 +67,7 @@ export async function* trainOn(
   kept.state = start;
   const arena = new Arena(session);
   const speed = trainingSpeed(session, what, velocity);
-  const pacer = new Pacer(session, speed, options.signal);
+  const pacer = new Pacer(session, speed, options.signal, progress.sign);
   /** What is the same in every step, planned once and again when the device turns out faster or slower. */
   const planMiddle = (): Dispatch[] => [
     ...task.gradient(flopsPerDispatch(speed)),
@@ -116,11 +117,14 @@ export async function* trainOn(
     staging = await session.buffers.acquire(4, "staging", "loss");
     giveBack = budgetOf(session).hold(arena.bytes);
     const packs = planPackings(backward);
-    await pacer.submit(arena, what, packs);
-
     let planned = planMiddle();
     let plannedAt = speed.flops;
     validator = options.validation && task.validator(options.validation);
+    const adam = planAdam({ count, step: 1, learningRate: 0, settings });
+    const validating = validator?.dispatches?.(flopsPerDispatch(speed)) ?? [];
+    await pacer.prepare([...packs, ...planned, adam, ...validating].map(({ kernel }) => kernel));
+    await pacer.submit(arena, what, packs);
+
     let { sinceLog } = start;
     let timed = 0;
     let logged = performance.now();
@@ -169,10 +173,10 @@ export async function* trainOn(
         sinceLog = 0;
         timed = 0;
       }
-      if (done === kept.trained) tellProgress(done);
+      if (done === kept.trained) progress.tell(done);
       if (told && validator && validates) {
         const weights = arena.buffer(averages ? "average" : "parameters");
-        told.validationLoss = await validator.loss(weights, pacer);
+        told.validationLoss = await validator.loss(weights, pacer, progress.sign);
         pacer.check();
       }
       const saves = resumable.isDue(done) && done > kept.saved;

@@ -4,11 +4,14 @@ import { checkConditions, onHost } from "../flow/conditions.ts";
 import { Flow } from "../flow/flow.ts";
 import { checkAllFinite, particleCount } from "../flow/options.ts";
 import { Arena } from "../gpu/arena.ts";
+import type { Dispatch } from "../gpu/kernel.ts";
 import { mapCopy } from "../gpu/read.ts";
 import type { Session } from "../gpu/session.ts";
 import { checkInteger, checkKeys } from "../options.ts";
+import type { Progress } from "../schedule/job.ts";
 import { budgetOf } from "../schedule/memory.ts";
 import { flopsPerDispatch, type Pacer } from "../schedule/pacer.ts";
+import type { SignOfLife } from "../schedule/sign-of-life.ts";
 import { allocateAll, gradientBuffers, mergeBuffers, planPackings } from "./buffers.ts";
 import { planResidual, planSum } from "./dispatches.ts";
 import type { MaximumLikelihoodOptions } from "./likelihood-options.ts";
@@ -32,7 +35,9 @@ export interface ValidationOptions {
 /** How the loss of the validation data is found. */
 export interface Validator {
   /** With the weights in a buffer of parameters; training waits for it. */
-  loss(weights: GPUBuffer, pacer: Pacer): Promise<number>;
+  loss(weights: GPUBuffer, pacer: Pacer, sign: SignOfLife): Promise<number>;
+  /** What it submits for itself, batches apart. */
+  dispatches?(maxFlops: number): Dispatch[];
   release(): void;
 }
 
@@ -98,7 +103,14 @@ export function flowMatchingValidator(
     return arena;
   }
 
+  const dispatches = (maxFlops: number) => [
+    ...backward.velocity({ capacity, count: batchSize, maxFlops }, "u"),
+    planResidual({ dim, capacity, count: batchSize }),
+    planSum({ count: capacity, scale: 1 / (batchSize * dim), add: true, from: "squares", to: "loss" }),
+  ];
+
   return {
+    dispatches,
     async loss(weights, pacer) {
       const { session } = pacer;
       const own = await allocated(session);
@@ -106,12 +118,7 @@ export function flowMatchingValidator(
       const maxFlops = flopsPerDispatch(pacer.speed);
       await pacer.submit(own, what, planPackings(backward));
       for (let k = 0; k < batches; k++) {
-        await pacer.submit(own, what, [
-          ...(await task.batch(k, own)),
-          ...backward.velocity({ capacity, count: batchSize, maxFlops }, "u"),
-          planResidual({ dim, capacity, count: batchSize }),
-          planSum({ count: capacity, scale: 1 / (batchSize * dim), add: true, from: "squares", to: "loss" }),
-        ]);
+        await pacer.submit(own, what, [...(await task.batch(k, own)), ...dispatches(maxFlops)]);
       }
       const copy = staging;
       if (!copy) throw new Error("allocated with the arena");
@@ -144,7 +151,7 @@ export function likelihoodValidator(
     ...(normalization && { normalization }),
   });
   return {
-    async loss(weights, { session }) {
+    async loss(weights, { session }, sign) {
       const { parameters } = judged;
       const target = await parameters.buffer(session);
       const encoder = session.device.createCommandEncoder();
@@ -157,6 +164,7 @@ export function likelihoodValidator(
         ...(divergence && { divergence }),
         ...(seed !== undefined && { seed }),
         ...(signal && { signal }),
+        ...(sign.isHeard && { onProgress: (waiting: Progress) => sign.passOn(waiting) }),
       });
       return nonFinite + unfinished > 0 ? Number.NaN : -mean;
     },

@@ -1,6 +1,7 @@
 import { invalid } from "../errors.ts";
 import { Gpu } from "../gpu/gpu.ts";
 import { show } from "../options.ts";
+import type { Compiling } from "../spread/call-progress.ts";
 import type { CarriedFlow } from "../spread/carried-flow.ts";
 import type { Arrays } from "../spread/parcel.ts";
 import type { RangeTask } from "../spread/range-task.ts";
@@ -40,10 +41,15 @@ export class DeviceWorker implements RangeWorker {
     return new DeviceWorker(name, solver, await solver.adapter(), isOwn ? gpu : undefined);
   }
 
-  solve({ hash, parcel }: CarriedFlow, task: RangeTask, input: Arrays): Promise<Outcome> {
+  solve(
+    { hash, parcel }: CarriedFlow,
+    task: RangeTask,
+    input: Arrays,
+    waits: (compiling: Compiling) => void,
+  ): Promise<Outcome> {
     this.#current = new AbortController();
     const { signal } = this.#current;
-    this.#running = this.#solver.solve({ hash, parcel: async () => parcel }, task, input, signal);
+    this.#running = this.#solver.solve({ hash, parcel: async () => parcel }, task, input, signal, waits);
     return this.#running;
   }
 

@@ -1,4 +1,5 @@
 import type { GpuOptions } from "../gpu/adapter.ts";
+import type { Compiling } from "../spread/call-progress.ts";
 import type { Arrays } from "../spread/parcel.ts";
 import type { RangeTask } from "../spread/range-task.ts";
 import type { Outcome } from "./range-worker.ts";
@@ -19,4 +20,6 @@ export type ToThread =
 export type FromThread =
   | { readonly kind: "ready"; readonly version: string; readonly adapter: string }
   | { readonly kind: "want" }
+  /** What the range waits for. */
+  | { readonly kind: "compiling"; readonly compiling: Compiling }
   | Outcome;

@@ -1,4 +1,5 @@
 import { PushforwardError } from "../errors.ts";
+import type { Compiling } from "../spread/call-progress.ts";
 import type { CarriedFlow } from "../spread/carried-flow.ts";
 import type { Arrays } from "../spread/parcel.ts";
 import {
@@ -18,6 +19,8 @@ interface Errand {
   readonly input: () => Arrays;
   /** Aborted when the call is over. */
   readonly signal: AbortSignal;
+  /** Hears what a worker waits for, and when it no longer does. */
+  readonly waits: (worker: string, compiling: Compiling | undefined) => void;
   readonly resolve: (range: FinishedRange) => void;
   readonly reject: (reason: unknown) => void;
   tries: number;
@@ -50,9 +53,9 @@ export class Pool {
   }
 
   /** Settles when the range is done, has failed for good, or was recalled and no worker is at it any more. */
-  solve(flow: CarriedFlow, task: RangeTask, input: () => Arrays, signal: AbortSignal): Promise<FinishedRange> {
+  solve(errand: Pick<Errand, "flow" | "task" | "input" | "signal" | "waits">): Promise<FinishedRange> {
     return new Promise((resolve, reject) => {
-      this.#waiting.push({ flow, task, input, signal, resolve, reject, tries: 0 });
+      this.#waiting.push({ ...errand, resolve, reject, tries: 0 });
       this.#giveOut();
     });
   }
@@ -100,7 +103,8 @@ export class Pool {
     const { name } = worker;
     try {
       this.#running.set(worker, errand);
-      const outcome = await worker.solve(flow, task, input());
+      const outcome = await worker.solve(flow, task, input(), (compiling) => errand.waits(name, compiling));
+      errand.waits(name, undefined);
       if (outcome.kind === "done") errand.resolve({ ...outcome, start, count, worker: name });
       else if (signal.aborted) errand.reject(signal.reason);
       else if (outcome.kind === "failed") this.#retry(errand, outcome.failure);

@@ -1,6 +1,7 @@
 import { PushforwardError } from "../errors.ts";
 import type { Gpu } from "../gpu/gpu.ts";
 import { adapterName } from "../spread/adapter-name.ts";
+import type { Compiling } from "../spread/call-progress.ts";
 import { FlowShelf } from "../spread/flow-shelf.ts";
 import type { Arrays } from "../spread/parcel.ts";
 import { failureIn, type RangeTask } from "../spread/range-task.ts";
@@ -40,6 +41,7 @@ export class RangeSolver {
     task: RangeTask,
     input: Arrays,
     signal: AbortSignal,
+    waits: (compiling: Compiling) => void,
   ): Promise<Outcome> {
     try {
       signal.throwIfAborted();
@@ -47,7 +49,7 @@ export class RangeSolver {
       if (!canBeUsed(await this.#shelf.gpu()) && !this.#shelf.renew()) return gone;
       const loaded = await this.#shelf.flow(flow.hash, () => flow.parcel());
       const adapter = await this.adapter();
-      const { figures, arrays } = await computeRange(loaded, task, input, signal);
+      const { figures, arrays } = await computeRange(loaded, task, input, signal, waits);
       return { kind: "done", adapter, figures, arrays };
     } catch (error) {
       const isLost = error instanceof PushforwardError && error.code === "device-lost";

@@ -1,3 +1,4 @@
+import type { Compiling } from "../spread/call-progress.ts";
 import type { CarriedFlow } from "../spread/carried-flow.ts";
 import type { Arrays } from "../spread/parcel.ts";
 import type { Failure, RangeFigures, RangeTask } from "../spread/range-task.ts";
@@ -16,7 +17,7 @@ export interface RangeWorker {
   /** Resolves, with the reason in words, when the worker takes no more ranges. */
   readonly gone: Promise<string>;
   /** Never rejects. `input` is read, not kept. */
-  solve(flow: CarriedFlow, task: RangeTask, input: Arrays): Promise<Outcome>;
+  solve(flow: CarriedFlow, task: RangeTask, input: Arrays, waits: (compiling: Compiling) => void): Promise<Outcome>;
   /** Stops the range in work within a dispatch; what comes of it is not used. */
   abort(): void;
   /** Frees all, when what runs has been aborted. */

@@ -1,5 +1,6 @@
 import { startThread } from "#threads";
 import { PushforwardError } from "../errors.ts";
+import type { Compiling } from "../spread/call-progress.ts";
 import type { CarriedFlow } from "../spread/carried-flow.ts";
 import type { Arrays } from "../spread/parcel.ts";
 import type { RangeTask } from "../spread/range-task.ts";
@@ -21,6 +22,8 @@ function inOwnMemory(arrays: Arrays): Arrays {
   return Object.fromEntries(own);
 }
 
+type Answer = Exclude<FromThread, { kind: "want" | "compiling" }>;
+
 /** Another thread, which opens a device of its own. */
 export class ThreadWorker implements RangeWorker {
   readonly gone: Promise<string>;
@@ -28,7 +31,8 @@ export class ThreadWorker implements RangeWorker {
   readonly #thread: Thread;
   #why: string | undefined;
   #flow: CarriedFlow | undefined;
-  #answer: (message: Exclude<FromThread, { kind: "want" }>) => void = () => undefined;
+  #waits: (compiling: Compiling) => void = () => undefined;
+  #answer: (message: Answer) => void = () => undefined;
 
   constructor(place: ThreadPlace) {
     let tell: (why: string) => void = () => undefined;
@@ -64,8 +68,14 @@ export class ThreadWorker implements RangeWorker {
     return this.#thread.name;
   }
 
-  async solve(flow: CarriedFlow, task: RangeTask, input: Arrays): Promise<Outcome> {
+  async solve(
+    flow: CarriedFlow,
+    task: RangeTask,
+    input: Arrays,
+    waits: (compiling: Compiling) => void,
+  ): Promise<Outcome> {
     this.#flow = flow;
+    this.#waits = waits;
     const answer = await this.#ask(() => {
       const own = copies(input);
       const buffers = Object.values(own).map(({ buffer }) => buffer as ArrayBuffer);
@@ -80,7 +90,7 @@ export class ThreadWorker implements RangeWorker {
     this.#thread.post({ kind: "abort" }, []);
   }
 
-  #ask(post: () => void): Promise<Exclude<FromThread, { kind: "want" }>> {
+  #ask(post: () => void): Promise<Answer> {
     return new Promise((resolve) => {
       if (this.#why !== undefined) return resolve({ kind: "gone", why: this.#why });
       this.#answer = resolve;
@@ -89,6 +99,10 @@ export class ThreadWorker implements RangeWorker {
   }
 
   #take(message: FromThread): void {
+    if (message.kind === "compiling") {
+      this.#waits(message.compiling);
+      return;
+    }
     if (message.kind !== "want") {
       this.#answer(message);
       return;
@@ -120,7 +134,7 @@ function started(place: ThreadPlace): ThreadWorker {
 }
 
 /** The adapter of a thread that is ready; throws what kept it from that. */
-function adapterOf(name: string, answer: Exclude<FromThread, { kind: "want" }>): string {
+function adapterOf(name: string, answer: Answer): string {
   if (answer.kind === "failed")
     throw new PushforwardError(answer.failure.code, `openWorkers: ${answer.failure.message}`);
   if (answer.kind === "gone")

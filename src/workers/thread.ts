@@ -29,7 +29,9 @@ export function serve(post: (message: FromThread, transfer: ArrayBuffer[]) => vo
   const solve = async ({ hash, task, input }: ToThread & { kind: "range" }) => {
     if (!solver) return;
     current = new AbortController();
-    const outcome = await solver.solve({ hash, parcel: fetchParcel }, task, input, current.signal);
+    const outcome = await solver.solve({ hash, parcel: fetchParcel }, task, input, current.signal, (compiling) =>
+      post({ kind: "compiling", compiling }, []),
+    );
     const arrays = outcome.kind === "done" ? Object.values(outcome.arrays) : [];
     post(outcome, [...new Set(arrays.map(({ buffer }) => buffer as ArrayBuffer))]);
   };

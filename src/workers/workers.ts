@@ -59,12 +59,14 @@ export class Workers extends SpreadCalls {
     if (this.#closed) throw invalid("these workers have been closed: open new ones with openWorkers()");
     const ending = new Ending(call.signal, this.#closing.signal);
     const progress = new CallProgress(call);
+    progress.sign.onFault = ending.fail;
     ending.signal.addEventListener("abort", () => this.#pool.recall(ending.signal), { once: true });
     const { what, total, options } = call;
     const running = new Set<Promise<FinishedRange>>();
     const solve = async (range: Range) => {
       const task = { what, ...range, total, options };
-      const solving = this.#pool.solve(flow, task, () => call.input(range), ending.signal);
+      const waits = progress.waits.bind(progress);
+      const solving = this.#pool.solve({ flow, task, input: () => call.input(range), signal: ending.signal, waits });
       running.add(solving);
       const finished = await solving.finally(() => running.delete(solving));
       progress.add(range.count);
@@ -72,8 +74,13 @@ export class Workers extends SpreadCalls {
     };
     const ahead = () => call.spread.ahead ?? aheadOfEach * Math.max(2, this.#pool.workers.length);
     try {
-      yield* inOrder(ending, rangesOfCall(call, this.#pool.workers.length), ahead, solve);
+      for await (const range of inOrder(ending, rangesOfCall(call, this.#pool.workers.length), ahead, solve)) {
+        progress.sign.pause();
+        yield range;
+        progress.sign.resume();
+      }
     } finally {
+      progress.sign.end();
       ending.end();
       // devices are free, and their buffers, when the call is over
       await Promise.allSettled(running);

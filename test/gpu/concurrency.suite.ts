@@ -1,6 +1,7 @@
 import * as pf from "pushforward";
 import { expect, test } from "../suite.ts";
 import { uniformArray } from "./inputs.ts";
+import { ofNews } from "./losing.ts";
 
 const solver = { method: "midpoint", steps: 3 } as const;
 const mebibyte = 1 << 20;
@@ -168,9 +169,9 @@ test("trainings that are aborted while they wait for a loss leave the calls besi
       solver,
       seed: 2,
       chunkSize: 500,
-      onProgress: () => {
+      onProgress: ofNews(() => {
         if (++chunks > round) stop.abort(new Error("enough"));
-      },
+      }),
     });
     expect((await sampling).x).toEqual(alone.x);
     await during;

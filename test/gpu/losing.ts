@@ -24,6 +24,16 @@ export async function ownGpu(options: pf.GpuOptions = {}): Promise<{ gpu: pf.Gpu
   return { gpu, devices: () => seen.add(gpu.device).size };
 }
 
+/** An `onProgress` that hears of news alone: neither of kernels that are compiled, nor that a call is still at work. */
+export function ofNews(hear: (progress: pf.Progress) => void): (progress: pf.Progress) => void {
+  let last = 0;
+  return (progress) => {
+    if (progress.compiling || progress.tuning || progress.done === last) return;
+    last = progress.done;
+    hear(progress);
+  };
+}
+
 /** The error that a promise rejects with; fails when it resolves or rejects with anything else. */
 export async function rejection(promise: Promise<unknown>): Promise<pf.PushforwardError> {
   const error = await promise.then(

@@ -3,6 +3,7 @@ import * as pf from "pushforward";
 import { eightGaussians } from "../oracle/fields.ts";
 import { expect, expectClose, test } from "../suite.ts";
 import { uniformArray } from "./inputs.ts";
+import { ofNews } from "./losing.ts";
 
 const solver = { method: "midpoint", steps: 4 } as const;
 const velocities: [string, pf.MlpVelocity][] = [
@@ -133,7 +134,7 @@ test("abort stops a call with the signal's reason and frees its buffers; progres
   await expect(call).rejects.toBe(reason);
   expect(gpu.liveBufferCount).toBe(base);
   const done: number[] = [];
-  await flow.sample(1000, { solver, chunkSize: 300, onProgress: (progress) => done.push(progress.done) });
+  await flow.sample(1000, { solver, chunkSize: 300, onProgress: ofNews((progress) => done.push(progress.done)) });
   expect(done).toEqual([300, 600, 900, 1000]);
   await expect(flow.sample(10, { signal: AbortSignal.abort(reason) })).rejects.toBe(reason);
   flow.dispose();

@@ -1,7 +1,7 @@
 import * as pf from "pushforward";
 import { expect, test } from "../suite.ts";
 import { uniformArray } from "./inputs.ts";
-import { lose, ownGpu, rejection, withFlow } from "./losing.ts";
+import { lose, ofNews, ownGpu, rejection, withFlow } from "./losing.ts";
 
 const solver = { method: "midpoint", steps: 4 } as const;
 const narrow = pf.mlp({ dim: 2, hidden: [16, 16] });
@@ -13,7 +13,7 @@ const swirl = pf.wgslVelocity({
 });
 
 interface Running {
-  onProgress?: () => void;
+  onProgress?: (progress: pf.Progress) => void;
   chunkSize?: number;
 }
 
@@ -58,11 +58,11 @@ for (const [name, call] of Object.entries(calls)) {
     const { gpu: own, devices } = await ownGpu();
     devices();
     let chunks = 0;
-    const onProgress = () => {
+    const onProgress = ofNews(() => {
       chunks++;
       if (chunks === 2 || chunks === 4) lose(own);
       devices();
-    };
+    });
     // chunks are smaller than the call in every way of counting; vjp takes no callback more often than there are chunks
     const got = await call(own, {
       onProgress,
@@ -136,9 +136,9 @@ test("results that stay on the device begin anew after its loss and are whole", 
     logProb: true,
     output: "gpu",
     chunkSize: 128,
-    onProgress: () => {
+    onProgress: ofNews(() => {
       if (++chunks === 3) lose(own);
-    },
+    }),
   });
   // what the buffers hold goes back to the source, on the device that they are on
   const read = await flow.push(resident.x, { from: 1, to: 1, solver });
@@ -153,7 +153,7 @@ test("what was passed in a GPUBuffer is gone with its device: the call says so, 
   const { gpu: own } = await ownGpu();
   const flow = pf.Flow.create(own, { velocity: narrow, seed: 1 });
   const { x } = await flow.sample(2000, { solver, output: "gpu" });
-  const error = await rejection(flow.push(x, { solver, chunkSize: 128, onProgress: () => lose(own) }));
+  const error = await rejection(flow.push(x, { solver, chunkSize: 128, onProgress: ofNews(() => lose(own)) }));
   expect(error.code).toBe("device-lost");
   expect(error.message).toMatch(/with it x, passed to push in a GPUBuffer: make it anew on gpu\.device/);
   expect((await flow.push(new Float32Array(20), { solver })).x.length).toBe(20);
@@ -204,7 +204,7 @@ test("a running call keeps the weights that it began with; after a loss it canno
     solver,
     chunkSize: 192,
     onProgress: ({ done }) => {
-      if (done > 192) return;
+      if (done !== 192) return;
       for (const tensor of Object.values(other)) tensor.fill(0.25);
       flow.setWeights(other);
       lose(own);

@@ -1,5 +1,6 @@
 import * as pf from "pushforward";
 import { expect, expectClose, test } from "../suite.ts";
+import { ofNews } from "./losing.ts";
 
 const rows = 150;
 const data = pf.toyData("moons", rows);
@@ -92,7 +93,7 @@ test("progress of a training counts its steps, and ends at all of them", async (
   for (const train of [pf.trainFlowMatching, pf.trainMaximumLikelihood]) {
     const seen: pf.Progress[] = [];
     const solver = { method: "midpoint", steps: 2 } as const;
-    const o = { ...base, onProgress: (progress: pf.Progress) => void seen.push(progress) };
+    const o = { ...base, onProgress: ofNews((progress) => void seen.push(progress)) };
     await told(train(flow, data, train === pf.trainMaximumLikelihood ? { ...o, solver } : o));
     expect(seen[0]).toMatchObject({ done: 1, total: 7 });
     expect(seen.at(-1)).toMatchObject({ done: 7, total: 7, secondsLeft: 0 });

@@ -83,7 +83,8 @@ function poolOf(...names: string[]) {
   const pool = new Pool(puppets, (text) => notices.push(text));
   const signal = new AbortController().signal;
   const solve = (start: number, of = signal) => {
-    const range = pool.solve(flow, task(start), () => ({}), of);
+    const waits = () => undefined;
+    const range = pool.solve({ flow, task: task(start), input: () => ({}), signal: of, waits });
     range.catch(() => undefined);
     return range;
   };
