@@ -1,11 +1,12 @@
 import { readFile } from "node:fs/promises";
-import { resolve } from "node:path";
 import type { TrainingOptions } from "pushforward";
 import { decodeSafetensors } from "../src/io/safetensors.ts";
-import { UsageError } from "./context.ts";
-import { writeWhole } from "./files.ts";
+import { type Context, UsageError } from "./context.ts";
+import { FileError, faultOf, fileError, shown } from "./file-errors.ts";
 import { withColumns } from "./model.ts";
-import { count, type Output } from "./report.ts";
+import { claimOutputs, writeOutput } from "./outputs.ts";
+import { count } from "./report.ts";
+import type { Target } from "./targets.ts";
 
 /** What the command line says of checkpoints. */
 export interface CheckpointChoice {
@@ -15,36 +16,67 @@ export interface CheckpointChoice {
   output: string;
 }
 
-/** Throws for choices that do not go together. */
-export function checkCheckpoints({ checkpoint, resume, output }: CheckpointChoice): void {
-  if (checkpoint === undefined && resume)
+/** Where a training writes. */
+export interface TrainingTargets {
+  output: Target;
+  checkpoint?: Target;
+}
+
+/** Finds where a training writes before it reads anything; throws for choices that do not go together. */
+export async function claimTraining(
+  context: Context,
+  source: string,
+  { checkpoint: state, resume, output: path }: CheckpointChoice,
+): Promise<TrainingTargets> {
+  if (state === undefined && resume)
     throw new UsageError("--resume goes on from a checkpoint: say which with --checkpoint <file>");
-  if (checkpoint !== undefined && resolve(checkpoint) === resolve(output))
-    throw new UsageError(`--checkpoint and --output are both ${output}: give the checkpoint a file of its own`);
+  const outputs = [
+    { name: "--output", path, binary: true },
+    ...(state === undefined ? [] : [{ name: "--checkpoint", path: state }]),
+  ];
+  const [output, checkpoint] = await claimOutputs(context, outputs, [{ name: "the data", path: source }]);
+  if (checkpoint?.kind === "stdout" || checkpoint?.kind === "pipe")
+    throw new UsageError(`--checkpoint is ${shown(checkpoint.path)}, but it is written many times: give a file's name`);
+  return { output: output as Target, ...(checkpoint && { checkpoint }) }; // One for each that was asked for.
 }
 
 /** The options of a training that keep its state in a file and go on from it; without `--checkpoint` none. */
 export async function checkpointOptions(
-  { stderr }: Output,
-  { checkpoint: path, checkpointEvery: every, resume }: CheckpointChoice,
+  context: Context,
+  target: Target | undefined,
+  { checkpointEvery: every, resume }: CheckpointChoice,
   columns: readonly string[],
 ): Promise<Pick<TrainingOptions, "checkpoint" | "resume">> {
-  if (path === undefined) return {};
+  if (target === undefined) return {};
+  const { stderr } = context;
+  const { path } = target;
   const bytes = resume ? await readIfThere(path) : undefined;
   if (resume && !bytes) stderr.write(`${path} is not there yet: starting from the first step\n`);
   if (bytes) stderr.write(`going on from ${path}${describe(bytes)}\n`);
   return {
-    checkpoint: { every, save: (state: Uint8Array) => writeWhole(path, withColumns(state, columns)) },
+    checkpoint: { every, save: (state: Uint8Array) => saveState(context, target, withColumns(state, columns)) },
     ...(bytes && { resume: bytes }),
   };
+}
+
+/** A training is worth more than one of its checkpoints: where one cannot be written, the one before stays, and it goes on. */
+async function saveState(context: Context, target: Target, state: Uint8Array): Promise<void> {
+  try {
+    await writeOutput(context, target, state);
+  } catch (error) {
+    if (!(error instanceof FileError)) throw error;
+    context.stderr.write(
+      `warning: a checkpoint could not be written, the training goes on without: ${error.message}\n`,
+    );
+  }
 }
 
 async function readIfThere(path: string): Promise<Uint8Array | undefined> {
   try {
     return new Uint8Array(await readFile(path));
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
-    throw error;
+    if (faultOf(error) === "ENOENT") return undefined;
+    throw fileError(error, path);
   }
 }
 

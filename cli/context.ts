@@ -1,10 +1,11 @@
 import type { Gpu } from "pushforward";
+import type { PushforwardError } from "../src/errors.ts";
 import type { Output } from "./report.ts";
 
 /** What a command gets from the process; tests pass their own. */
 export interface Context extends Output {
   stdin: NodeJS.ReadableStream;
-  /** Aborted by Ctrl-C. */
+  /** Aborted by Ctrl-C, by SIGTERM and SIGHUP, and when stdout fails; the reason says which. */
   signal: AbortSignal;
 }
 
@@ -16,6 +17,11 @@ export class Interrupted extends Error {
 /** A command line that cannot be carried out as it was written: exit code 2. */
 export class UsageError extends Error {
   override name = "UsageError";
+}
+
+/** By its name: the command line is bundled with a class of its own, and the library that it loads has another. */
+export function isPushforwardError(error: unknown): error is PushforwardError {
+  return error instanceof Error && error.name === "PushforwardError";
 }
 
 export interface GpuChoice {
@@ -41,4 +47,9 @@ export function printResult(
   text: readonly string[],
 ): void {
   context.stdout.write(json ? `${JSON.stringify(result)}\n` : text.map((line) => `${line}\n`).join(""));
+}
+
+/** Where what is said of an output goes: to stdout, unless the output itself goes there. */
+export function besideOutput(context: Context, { kind }: { kind: string }): Context {
+  return kind === "stdout" ? { ...context, stdout: context.stderr } : context;
 }

@@ -1,13 +1,21 @@
 import { readFile } from "node:fs/promises";
 import type { Flow } from "pushforward";
 import { decodeSafetensors, encodeSafetensors } from "../src/io/safetensors.ts";
-import { writeWhole } from "./files.ts";
+import type { Context } from "./context.ts";
+import { onFile } from "./file-errors.ts";
+import { writeOutput } from "./outputs.ts";
+import type { Target } from "./targets.ts";
 
 const columnsKey = "pushforward.columns";
 
 /** Saves a flow with the names of its columns, so that `sample` and `log-prob` know them. */
-export async function saveModel(flow: Flow, path: string, columns: readonly string[]): Promise<void> {
-  await writeWhole(path, withColumns(await flow.save(), columns));
+export async function saveModel(
+  context: Context,
+  flow: Flow,
+  target: Target,
+  columns: readonly string[],
+): Promise<void> {
+  await writeOutput(context, target, withColumns(await flow.save(), columns), { rescue: true });
 }
 
 /** The bytes of a flow's file with the names of its columns. */
@@ -24,7 +32,7 @@ export interface ModelFile {
 }
 
 export async function readModel(path: string): Promise<ModelFile> {
-  const bytes = new Uint8Array(await readFile(path));
+  const bytes = new Uint8Array(await onFile(path, () => readFile(path)));
   const text = decodeSafetensors(bytes).metadata[columnsKey];
   return { bytes, columns: text === undefined ? undefined : parseNames(text) };
 }

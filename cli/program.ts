@@ -1,3 +1,4 @@
+import { inspect } from "node:util";
 import { Command, CommanderError } from "commander";
 import { infoCommand } from "./commands/info.ts";
 import { logProbCommand } from "./commands/log-prob.ts";
@@ -5,7 +6,9 @@ import { plotCommand } from "./commands/plot.ts";
 import { sampleCommand } from "./commands/sample.ts";
 import { trainCommand } from "./commands/train.ts";
 import { workerCommand } from "./commands/worker.ts";
-import { type Context, Interrupted, UsageError } from "./context.ts";
+import { type Context, Interrupted, isPushforwardError, UsageError } from "./context.ts";
+import { FileError, fileError, ReaderGone } from "./file-errors.ts";
+import { stdoutNames } from "./targets.ts";
 
 /** Exit codes, so that scripts can tell what happened. */
 export const exitCodes = { ok: 0, failed: 1, usage: 2, interrupted: 130 } as const;
@@ -19,7 +22,7 @@ A first tour:
   pushforward log-prob flow.safetensors data.csv
 
 Results go to stdout, progress and messages to stderr; --json prints the result as one line of JSON.
-Exit codes: 0 done, 1 failed, 2 the command line is wrong, 130 stopped by Ctrl-C.
+Exit codes: 0 done, 1 failed, 2 the command line is wrong, 130 stopped by Ctrl-C, SIGTERM or SIGHUP.
 \`pushforward <command> --help\` explains a command, with its defaults, units and examples.`;
 
 function createProgram(context: Context, version: string): Command {
@@ -53,32 +56,51 @@ export async function runCommandLine(words: readonly string[], context: Context,
   }
 }
 
-function explain(error: unknown, words: readonly string[], context: Context): number {
-  if (error instanceof CommanderError) {
+/** Tells the user what went wrong and returns the exit code; no text that is not ours is ever shown. */
+export function explain(thrown: unknown, words: readonly string[], context: Context): number {
+  if (thrown instanceof CommanderError) {
     // Commander has printed its message; asking for help or the version is no error, a missing command is.
-    const isAnswer = error.code === "commander.helpDisplayed" || error.code === "commander.version";
+    const isAnswer = thrown.code === "commander.helpDisplayed" || thrown.code === "commander.version";
     return isAnswer ? exitCodes.ok : exitCodes.usage;
   }
-  const isStopped = context.signal.aborted;
-  const { name, message, code } = describeError(error);
-  const text = isStopped && name !== Interrupted.name ? "stopped" : message;
-  context.stderr.write(`${isStopped ? "" : "error: "}${text}\n`);
-  if (words.includes("--json"))
-    context.stdout.write(`${JSON.stringify({ error: { code: isStopped ? "interrupted" : code, message: text } })}\n`);
+  if (process.env.PUSHFORWARD_DEBUG) context.stderr.write(`${inspect(thrown)}\n`);
+  const { aborted, reason } = context.signal;
+  // Stdout failed: what the command says of its end is only that it was ended.
+  const error = reason instanceof FileError || reason instanceof ReaderGone ? reason : thrown;
+  if (error instanceof ReaderGone) return exitCodes.ok;
+  const isStopped = aborted && error === thrown;
+  const { message, code } = isStopped
+    ? { message: error instanceof Interrupted ? error.message : "stopped", code: "interrupted" }
+    : describeError(error);
+  context.stderr.write(`${isStopped ? "" : "error: "}${message}\n`);
+  if (words.includes("--json")) {
+    // Where rows go to stdout, all that is said of them goes to stderr.
+    const { stdout, stderr } = context;
+    (hasRowsOnStdout(words) ? stderr : stdout).write(`${JSON.stringify({ error: { code, message } })}\n`);
+  }
   if (isStopped) return exitCodes.interrupted;
-  return name === UsageError.name ? exitCodes.usage : exitCodes.failed;
+  return error instanceof UsageError ? exitCodes.usage : exitCodes.failed;
 }
 
-function describeError(error: unknown): { name: string; message: string; code: string } {
-  if (!(error instanceof Error)) return { name: "", message: String(error), code: "failed" };
-  const code = "code" in error && typeof error.code === "string" ? error.code : "failed";
-  if (code === "ENOENT") return { name: error.name, message: `no such file or folder: ${pathOf(error)}`, code };
-  if (code === "EACCES") return { name: error.name, message: `not allowed to use ${pathOf(error)}`, code };
-  if (code === "EISDIR")
-    return { name: error.name, message: `${pathOf(error)} is a folder, but a file is expected`, code };
-  return { name: error.name, message: error.message, code };
+function describeError(error: unknown): { message: string; code: string } {
+  if (error instanceof UsageError) return { message: error.message, code: "usage" };
+  if (isPushforwardError(error)) return { message: error.message, code: error.code };
+  const told = fileError(error, pathOf(error));
+  if (told instanceof FileError) return { message: told.message, code: told.code };
+  return {
+    message:
+      "this is a fault of pushforward, not yours: run the same again with PUSHFORWARD_DEBUG=1 in the environment and report what it prints, with the command line",
+    code: "fault",
+  };
 }
 
-function pathOf(error: Error): string {
-  return "path" in error && typeof error.path === "string" ? error.path : error.message;
+function pathOf(error: unknown): string {
+  return error instanceof Error && "path" in error && typeof error.path === "string" ? error.path : "a file";
+}
+
+function hasRowsOnStdout(words: readonly string[]): boolean {
+  return words.some((word, i) => {
+    const value = /^(?:-o|--output)$/.test(word) ? words[i + 1] : /^(?:-o=?|--output=)(.+)$/.exec(word)?.[1];
+    return value !== undefined && stdoutNames.includes(value);
+  });
 }

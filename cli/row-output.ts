@@ -1,8 +1,10 @@
-import { once } from "node:events";
-import { type Context, Interrupted } from "./context.ts";
-import { GrowingFile } from "./files.ts";
+import { PushforwardError } from "../src/errors.ts";
+import { type Context, Interrupted, isPushforwardError } from "./context.ts";
+import { FileError, ReaderGone } from "./file-errors.ts";
+import { openSink } from "./outputs.ts";
 import { count } from "./report.ts";
 import { csvHeader, csvRows, rawBytes } from "./rows.ts";
+import { findTarget, type Target } from "./targets.ts";
 
 export type RowFormat = "csv" | "bin";
 
@@ -16,23 +18,30 @@ export interface RowOutput {
   readonly count: number;
   write(blocks: readonly Block[]): Promise<void>;
   finish(): Promise<void>;
-  /** Cleans up after `error` and returns what to throw: on Ctrl-C finished rows are kept beside the file's name. */
+  /**
+   * Cleans up after `error` and returns what to throw: finished rows are kept beside the file's name, unless the input or the
+   * command line is at fault, which the user will correct first.
+   */
   abandon(error: unknown): Promise<unknown>;
+}
+
+/** What is written: as was said, else as the file's ending says. */
+export function formatOf(path: string, chosen?: RowFormat): RowFormat {
+  return chosen ?? (path.toLowerCase().endsWith(".bin") ? "bin" : "csv");
 }
 
 /** Opens the output and writes the line of names; `-` is stdout. */
 export async function openRows(
   context: Context,
-  path: string,
+  output: string | Target,
   names: readonly string[],
-  format: RowFormat = path.endsWith(".bin") ? "bin" : "csv",
+  format?: RowFormat,
 ): Promise<RowOutput> {
-  const file = path === "-" ? undefined : await GrowingFile.create(path);
-  const put = file
-    ? (bytes: string | Uint8Array) => file.write(bytes)
-    : (bytes: string | Uint8Array) => writeStream(context, bytes);
+  const target = typeof output === "string" ? await findTarget(output) : output;
+  const isCsv = formatOf(target.path, format) === "csv";
+  const sink = await openSink(context, target);
   let rows = 0;
-  if (format === "csv") await put(csvHeader(names));
+  let isBegun = false;
   return {
     get count() {
       return rows;
@@ -41,27 +50,38 @@ export async function openRows(
       const [first] = blocks;
       if (first === undefined) return;
       const added = first.data.length / first.width;
-      await put(format === "csv" ? csvRows(blocks, added) : rawBytes(interleave(blocks, added)));
+      const header = isCsv && !isBegun ? csvHeader(names) : "";
+      await sink.write(isCsv ? header + csvRows(blocks, added) : rawBytes(interleave(blocks, added)));
+      isBegun = true;
       rows += added;
     },
-    finish: async () => file?.finish(),
+    async finish() {
+      if (isCsv && !isBegun) await sink.write(csvHeader(names));
+      isBegun = true;
+      await sink.finish();
+    },
     async abandon(error) {
-      if (!context.signal.aborted) {
-        await file?.discard();
-        return error;
+      const { aborted } = context.signal;
+      const isOfInput = isPushforwardError(error) && (error.code === "format" || error.code === "invalid-argument");
+      if (rows === 0 || (isOfInput && !aborted)) {
+        await sink.discard();
+        return aborted ? new Interrupted("stopped before the first rows were finished; nothing was written") : error;
       }
-      if (file === undefined) return new Interrupted(`stopped after ${count(rows)} rows`);
-      if (rows === 0) {
-        await file.discard();
-        return new Interrupted("stopped before the first rows were finished; nothing was written");
-      }
-      return new Interrupted(`stopped; the ${count(rows)} rows so far are in ${await file.keepPartial()}`);
+      const place = await sink.keep();
+      const rest = place ? `the ${count(rows)} rows so far are in ${place}` : `after ${count(rows)} rows`;
+      if (aborted) return new Interrupted(place ? `stopped; ${rest}` : `stopped ${rest}`);
+      const told = withMore(error, rest);
+      if (told === error && !(error instanceof ReaderGone)) context.stderr.write(`${rest}\n`);
+      return told;
     },
   };
 }
 
-async function writeStream({ stdout }: Context, bytes: string | Uint8Array): Promise<void> {
-  if (!stdout.write(bytes)) await once(stdout, "drain");
+/** An error of the same kind that says more. */
+function withMore(error: unknown, rest: string): unknown {
+  if (error instanceof FileError) return new FileError(error.code, `${error.message}; ${rest}`, { cause: error });
+  if (isPushforwardError(error)) return new PushforwardError(error.code, `${error.message}; ${rest}`, { cause: error });
+  return error;
 }
 
 /** Row-major rows from blocks of columns. */

@@ -3,13 +3,15 @@ import { Command } from "commander";
 import type { Flow } from "pushforward";
 import { PushforwardError } from "../../src/errors.ts";
 import { nameList, type SolverOptions, solverOf } from "../arguments.ts";
-import { type Context, type GpuChoice, printResult, withGpu } from "../context.ts";
+import { besideOutput, type Context, type GpuChoice, printResult, withGpu } from "../context.ts";
 import { type CsvChunk, readCsvChunks } from "../csv.ts";
 import { shellWord } from "../csv-text.ts";
 import { readModel } from "../model.ts";
+import { claimOutputs } from "../outputs.ts";
 import { count, duration, startCounter } from "../report.ts";
 import { openRows } from "../row-output.ts";
 import { RunningMean } from "../statistics.ts";
+import type { Target } from "../targets.ts";
 import { options } from "./shared-options.ts";
 
 interface LogProbOptions extends GpuChoice, SolverOptions {
@@ -57,6 +59,12 @@ export function logProbCommand(context: Context): Command {
 }
 
 async function logProb(context: Context, path: string, source: string, o: LogProbOptions): Promise<void> {
+  const inputs = [
+    { name: "the flow", path },
+    { name: "the data", path: source },
+  ];
+  const [target] =
+    o.output === undefined ? [] : await claimOutputs(context, [{ name: "--output", path: o.output }], inputs);
   const model = await readModel(path);
   const columns = o.columns ?? model.columns;
   const rows = readCsvChunks(source === "-" ? (context.stdin as Readable) : source, {
@@ -71,8 +79,8 @@ async function logProb(context: Context, path: string, source: string, o: LogPro
     const { Flow } = await import("pushforward");
     const flow = Flow.load(gpu, model.bytes);
     try {
-      const summary = await score(context, flow, rows, o);
-      report(context, o, summary);
+      const summary = await score(context, flow, rows, o, target);
+      report(target ? besideOutput(context, target) : context, o, summary);
     } finally {
       flow.dispose();
     }
@@ -91,6 +99,7 @@ async function score(
   flow: Flow,
   chunks: AsyncIterable<CsvChunk>,
   o: LogProbOptions,
+  target: Target | undefined,
 ): Promise<Summary> {
   const mean = new RunningMean();
   const doubled = new RunningMean();
@@ -101,7 +110,7 @@ async function score(
   try {
     for await (const chunk of chunks) {
       if (chunk.columns.length !== flow.dim) throw wrongWidth(chunk.columns, flow.dim);
-      if (o.output !== undefined) output ??= await openRows(context, o.output, [...chunk.columns, "log_prob"]);
+      if (target) output ??= await openRows(context, target, [...chunk.columns, "log_prob"]);
       const data = Float32Array.from(chunk.data);
       const { logProb } = await flow.logProb(data, { solver: solverOf(o), signal: context.signal });
       mean.add(logProb);
@@ -155,6 +164,5 @@ function report(context: Context, o: LogProbOptions, { mean, doubled, skipped, s
     ...(skipped > 0 ? [`${count(skipped)} incomplete rows left out`] : []),
     ...(o.output && o.output !== "-" ? [`wrote ${o.output}`] : []),
   ];
-  if (o.output === "-") context.stderr.write(o.json ? `${JSON.stringify(result)}\n` : `${lines.join("\n")}\n`);
-  else printResult(context, o.json, result, lines);
+  printResult(context, o.json, result, lines);
 }

@@ -3,13 +3,14 @@ import type { Readable } from "node:stream";
 import { Command, Option } from "commander";
 import { PushforwardError } from "../../src/errors.ts";
 import { decimalWithin, nameList, rangePair, wholeNumber } from "../arguments.ts";
-import { type Context, printResult } from "../context.ts";
+import { besideOutput, type Context, printResult } from "../context.ts";
 import { type CsvChunk, readCsv } from "../csv.ts";
-import { writeWhole } from "../files.ts";
+import { claimOutputs, writeOutput } from "../outputs.ts";
 import { colourScale, type ScaleKind } from "../plot/colour-scale.ts";
 import { type Figure, type Panel, renderFigure } from "../plot/figure.ts";
 import { countPoints, emptyGrid, fitRange, type Grid, positiveQuantile, type Range, toDensity } from "../plot/grid.ts";
 import { count } from "../report.ts";
+import type { Target } from "../targets.ts";
 import { options } from "./shared-options.ts";
 
 interface PlotOptions {
@@ -85,6 +86,9 @@ async function plot(context: Context, files: readonly string[], o: PlotOptions):
       `--columns names ${o.columns.length} columns, but a plot shows 2: x and y`,
     );
   }
+  const inputs = files.map((file) => ({ name: "the data", path: file }));
+  const outputs = [{ name: "--output", path: o.output, binary: true }];
+  const [target] = (await claimOutputs(context, outputs, inputs)) as [Target]; // One for the one asked for.
   const tables: Table[] = [];
   for (const file of files) {
     const table = await readCsv(file === "-" ? (context.stdin as Readable) : file, {
@@ -101,10 +105,10 @@ async function plot(context: Context, files: readonly string[], o: PlotOptions):
     tables.push({ ...table, data: Float32Array.from(table.data), name: file === "-" ? "stdin" : basename(file) });
   }
   const { figure, outside } = compose(tables, o);
-  await writeWhole(o.output, await renderFigure(figure));
+  await writeOutput(context, target, await renderFigure(figure));
   const rows = tables.reduce((sum, table) => sum + table.rows, 0);
   const skipped = tables.reduce((sum, table) => sum + table.skipped, 0);
-  printResult(context, o.json, { output: o.output, rows, outside, skipped }, [
+  printResult(besideOutput(context, target), o.json, { output: o.output, rows, outside, skipped }, [
     `wrote ${o.output}: ${count(rows)} rows` +
       (outside > 0 ? `, ${count(outside)} of them outside the axes` : "") +
       (skipped > 0 ? `, ${count(skipped)} incomplete rows left out` : ""),

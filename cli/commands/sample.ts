@@ -1,10 +1,12 @@
 import { Command, Option } from "commander";
 import { loadFlow } from "../../src/flow/file.ts";
 import { type SolverOptions, solverOf, wholeNumber } from "../arguments.ts";
-import { type Context, type GpuChoice, printResult, withGpu } from "../context.ts";
+import { besideOutput, type Context, type GpuChoice, printResult, withGpu } from "../context.ts";
 import { columnNames, type ModelFile, readModel } from "../model.ts";
+import { checkRoom, claimOutputs } from "../outputs.ts";
 import { count, duration, startProgress } from "../report.ts";
-import { openRows, type RowFormat } from "../row-output.ts";
+import { formatOf, openRows, type RowFormat } from "../row-output.ts";
+import type { Target } from "../targets.ts";
 import { options } from "./shared-options.ts";
 
 interface SampleOptions extends GpuChoice, SolverOptions {
@@ -60,6 +62,8 @@ export function sampleCommand(context: Context): Command {
 type Chunks = AsyncIterable<{ x: Float32Array; logProb?: Float32Array; nonFinite: number; adapter?: string }>;
 
 async function sample(context: Context, path: string, o: SampleOptions): Promise<void> {
+  const outputs = [{ name: "--output", path: o.output, binary: o.format === "bin" }];
+  const [target] = (await claimOutputs(context, outputs, [{ name: "the flow", path }])) as [Target]; // One for the one.
   const model = await readModel(path);
   const call = { solver: solverOf(o), seed: o.seed, logProb: o.logProb, signal: context.signal };
   if (o.cluster !== undefined) {
@@ -69,7 +73,7 @@ async function sample(context: Context, path: string, o: SampleOptions): Promise
     try {
       const { velocity } = loadFlow(model.bytes);
       const spread = o.rangeSize === undefined ? call : { ...call, rangeSize: o.rangeSize };
-      await write(context, o, model, velocity.dim, cluster.sampleStream(model.bytes, o.count, spread));
+      await write(context, o, target, model, velocity.dim, cluster.sampleStream(model.bytes, o.count, spread));
     } finally {
       await cluster.close();
     }
@@ -79,16 +83,26 @@ async function sample(context: Context, path: string, o: SampleOptions): Promise
     const { Flow } = await import("pushforward");
     const flow = Flow.load(gpu, model.bytes);
     try {
-      await write(context, o, model, flow.dim, flow.sampleStream(o.count, call));
+      await write(context, o, target, model, flow.dim, flow.sampleStream(o.count, call));
     } finally {
       flow.dispose();
     }
   });
 }
 
-async function write(context: Context, o: SampleOptions, model: ModelFile, dim: number, chunks: Chunks): Promise<void> {
+async function write(
+  context: Context,
+  o: SampleOptions,
+  target: Target,
+  model: ModelFile,
+  dim: number,
+  chunks: Chunks,
+): Promise<void> {
   const names = [...columnNames(model, dim), ...(o.logProb ? ["log_prob"] : [])];
-  const rows = await openRows(context, o.output, names, o.format);
+  const format = formatOf(target.path, o.format);
+  // A number of a CSV has one digit and a comma at least.
+  await checkRoom(target, o.count * names.length * (format === "bin" ? 4 : 2));
+  const rows = await openRows(context, target, names, format);
   const progress = startProgress(context, "sampling", o.count);
   const started = performance.now();
   const adapters = new Set<string>();
@@ -118,6 +132,6 @@ async function write(context: Context, o: SampleOptions, model: ModelFile, dim: 
     ...(adapters.size > 0 && { adapters: [...adapters] }),
   };
   const text = `${count(rows.count)} rows in ${duration(seconds)} (${count(rows.count / seconds)} per second)`;
-  if (o.output === "-") context.stderr.write(o.json ? `${JSON.stringify(result)}\n` : `${text}\n`);
-  else printResult(context, o.json, result, [`wrote ${o.output}: ${text}`]);
+  const line = target.kind === "stdout" ? text : `wrote ${o.output}: ${text}`;
+  printResult(besideOutput(context, target), o.json, result, [line]);
 }

@@ -2,8 +2,8 @@ import { Command, Option } from "commander";
 import type { Flow } from "pushforward";
 import { PushforwardError } from "../../src/errors.ts";
 import { decimalWithin, nameList, solverOf, timeEncoding, wholeNumber, widthList } from "../arguments.ts";
-import { type CheckpointChoice, checkCheckpoints, checkpointOptions } from "../checkpoint.ts";
-import { type Context, type GpuChoice, Interrupted, printResult, withGpu } from "../context.ts";
+import { type CheckpointChoice, checkpointOptions, claimTraining } from "../checkpoint.ts";
+import { besideOutput, type Context, type GpuChoice, Interrupted, printResult, withGpu } from "../context.ts";
 import { readCsv } from "../csv.ts";
 import { columnWord } from "../csv-shape.ts";
 import { cosineWithWarmup } from "../learning-rate.ts";
@@ -107,7 +107,7 @@ export function trainCommand(context: Context): Command {
 
 async function train(context: Context, source: string, o: TrainOptions): Promise<void> {
   const { signal, stderr } = context;
-  checkCheckpoints(o);
+  const targets = await claimTraining(context, source, o);
   const table = await readCsv(source === "-" ? (context.stdin as never) : source, {
     ...(o.columns && { columns: o.columns }),
     delimiter: o.delimiter,
@@ -132,9 +132,9 @@ async function train(context: Context, source: string, o: TrainOptions): Promise
     const flow = Flow.create(gpu, { velocity, seed: o.seed, normalization: fitNormalization(kept, dim) });
     try {
       stderr.write(`training ${count(flow.parameterCount)} parameters on ${gpu.info.description || gpu.info.vendor}\n`);
-      const checkpoints = await checkpointOptions(context, o, table.columns);
+      const checkpoints = await checkpointOptions(context, targets.checkpoint, o, table.columns);
       const training = await runTraining(context, flow, kept, held, o, checkpoints);
-      await saveModel(flow, o.output, table.columns);
+      await saveModel(context, flow, targets.output, table.columns);
       if (signal.aborted) {
         throw new Interrupted(
           `stopped, at least ${count(training.step)} of ${count(o.steps)} steps done; the flow so far is in ${o.output}`,
@@ -148,7 +148,7 @@ async function train(context: Context, source: string, o: TrainOptions): Promise
         ...training,
         ...(evaluation && { heldOut: evaluation }),
       };
-      printResult(context, o.json, result, [
+      printResult(besideOutput(context, targets.output), o.json, result, [
         `saved ${o.output}: ${lossText(training)}${count(training.step)} steps in ${duration(training.seconds)}`,
         ...(evaluation ? describe(evaluation) : []),
       ]);

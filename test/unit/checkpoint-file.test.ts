@@ -1,23 +1,14 @@
 import { spawn } from "node:child_process";
-import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { mkdir, readdir, readFile, realpath, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { PassThrough } from "node:stream";
 import { pathToFileURL } from "node:url";
 import { build } from "esbuild";
 import { expect, test } from "vitest";
-import { checkCheckpoints, checkpointOptions } from "../../cli/checkpoint.ts";
+import { checkpointOptions, claimTraining } from "../../cli/checkpoint.ts";
 import { readModel } from "../../cli/model.ts";
+import { findTarget } from "../../cli/targets.ts";
 import { encodeSafetensors } from "../../src/io/safetensors.ts";
-
-async function inFolder(work: (folder: string) => Promise<void>): Promise<void> {
-  const folder = await mkdtemp(join(tmpdir(), "pushforward-checkpoint-"));
-  try {
-    await work(folder);
-  } finally {
-    await rm(folder, { recursive: true });
-  }
-}
+import { captured, inFolder } from "./command-line.ts";
 
 /** Runs a program that writes to `path` as checkpoints are written, and kills it where it says "now". Resolves to the signal. */
 async function killed(folder: string, program: string): Promise<string | null> {
@@ -62,28 +53,46 @@ test("a program that is killed at any moment of many writes leaves one of the co
 
 const choice = { checkpointEvery: 5, resume: false, output: "flow.safetensors" };
 
-test("checkpoint options that do not go together are told", () => {
-  expect(() => checkCheckpoints({ ...choice, resume: true })).toThrow("--checkpoint <file>");
-  expect(() => checkCheckpoints({ ...choice, checkpoint: "./flow.safetensors" })).toThrow("a file of its own");
-  expect(() => checkCheckpoints({ ...choice, checkpoint: "state", resume: true })).not.toThrow();
-});
+test("checkpoint options that do not go together are told", () =>
+  inFolder(async (folder) => {
+    const output = join(folder, "flow.safetensors");
+    const claim = (more: object) => claimTraining(captured().context, "-", { ...choice, output, ...more });
+    await expect(claim({ resume: true })).rejects.toThrow("--checkpoint <file>");
+    await expect(claim({ checkpoint: `${folder}/./flow.safetensors` })).rejects.toThrow("a file of its own");
+    await expect(claim({ checkpoint: "-" })).rejects.toThrow("written many times");
+    const { checkpoint } = await claim({ checkpoint: join(folder, "state"), resume: true });
+    expect(checkpoint?.place).toBe(join(await realpath(folder), "state"));
+    expect(await readdir(folder)).toEqual([]);
+  }));
 
 test("a checkpoint is written with its columns, and found again by --resume", () =>
   inFolder(async (folder) => {
-    const stderr = new PassThrough();
-    const output = { stdout: new PassThrough(), stderr };
-    const checkpoint = join(folder, "state.safetensors");
-    expect(await checkpointOptions(output, choice, ["a"])).toEqual({});
-    const first = await checkpointOptions(output, { ...choice, checkpoint, resume: true }, ["a", "b"]);
+    const { context, text } = captured();
+    const path = join(folder, "state.safetensors");
+    const target = await findTarget(path);
+    expect(await checkpointOptions(context, undefined, choice, ["a"])).toEqual({});
+    const first = await checkpointOptions(context, target, { ...choice, resume: true }, ["a", "b"]);
     expect(first).toMatchObject({ checkpoint: { every: 5 } });
     expect(first.resume).toBeUndefined();
-    expect(String(stderr.read())).toContain("starting from the first step");
+    expect(text.err).toContain("starting from the first step");
     const metadata = { "pushforward.training": JSON.stringify({ step: 1234 }) };
     await first.checkpoint?.save(encodeSafetensors({ w: { shape: [1], data: Float32Array.of(3) } }, metadata), 1234);
     expect(await readdir(folder)).toEqual(["state.safetensors"]);
-    const { bytes, columns } = await readModel(checkpoint);
+    const { bytes, columns } = await readModel(path);
     expect(columns).toEqual(["a", "b"]);
-    const again = await checkpointOptions(output, { ...choice, checkpoint, resume: true }, ["a", "b"]);
+    const again = await checkpointOptions(context, target, { ...choice, resume: true }, ["a", "b"]);
     expect(again.resume).toEqual(bytes);
-    expect(String(stderr.read())).toContain("1,234 steps done");
+    expect(text.err).toContain("1,234 steps done");
+  }));
+
+test("a checkpoint that cannot be written is a warning: the training goes on", () =>
+  inFolder(async (folder) => {
+    const { context, text } = captured();
+    await mkdir(join(folder, "gone"));
+    const target = await findTarget(join(folder, "gone", "state"));
+    await rm(join(folder, "gone"), { recursive: true });
+    const options = await checkpointOptions(context, target, choice, ["a"]);
+    await options.checkpoint?.save(encodeSafetensors({ w: { shape: [1], data: Float32Array.of(3) } }, {}), 5);
+    expect(text.err).toContain("warning: a checkpoint could not be written");
+    expect(await readdir(folder)).toEqual([]);
   }));

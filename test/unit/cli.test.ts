@@ -1,44 +1,15 @@
-import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { readdir, readFile, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { PassThrough, Readable } from "node:stream";
+import { dirname, join } from "node:path";
 import { expect, test } from "vitest";
 import { delimiterText, nameList, wholeNumber } from "../../cli/arguments.ts";
 import { Interrupted } from "../../cli/context.ts";
 import { cosineWithWarmup } from "../../cli/learning-rate.ts";
-import { runCommandLine } from "../../cli/program.ts";
 import { duration, startProgress } from "../../cli/report.ts";
 import { openRows } from "../../cli/row-output.ts";
 import { shuffledIndices, splitRows } from "../../cli/split.ts";
 import { RunningMean } from "../../cli/statistics.ts";
-
-function captured(stdin = "", signal: AbortSignal = new AbortController().signal) {
-  const stdout = new PassThrough();
-  const stderr = new PassThrough();
-  const text = { out: "", err: "" };
-  stdout.on("data", (piece) => {
-    text.out += piece;
-  });
-  stderr.on("data", (piece) => {
-    text.err += piece;
-  });
-  return { context: { stdin: Readable.from([stdin]), stdout, stderr, signal }, text };
-}
-
-async function run(words: string[], stdin = "", signal?: AbortSignal) {
-  const { context, text } = captured(stdin, signal);
-  const code = await runCommandLine(words, context, "1.2.3");
-  return { code, ...text };
-}
-
-async function inFolder(work: (folder: string) => Promise<void>): Promise<void> {
-  const folder = await mkdtemp(join(tmpdir(), "pushforward-cli-"));
-  try {
-    await work(folder);
-  } finally {
-    await rm(folder, { recursive: true });
-  }
-}
+import { captured, inFolder, run } from "./command-line.ts";
 
 test.each([[], ["train"], ["sample"], ["log-prob"], ["plot"], ["info"]])(
   "help of %j teaches with examples",
@@ -129,7 +100,7 @@ test("a folder that is not there is told by the name that was asked for", async 
   const path = join(tmpdir(), "pushforward-no-such-folder", "x.png");
   const { code, err } = await run(["plot", "-", "-o", path], "a,b\n1,2\n");
   expect(code).toBe(1);
-  expect(err).toBe(`error: no such file or folder: ${path}\n`);
+  expect(err).toBe(`error: no such folder: ${dirname(path)}, for --output ${path}: make it first\n`);
 });
 
 test("a damaged flow file exits with 1 and code format", () =>
@@ -206,26 +177,6 @@ test("Ctrl-C exits with 130", async () => {
   expect(code).toBe(130);
   expect(err).toBe("stopped\n");
 });
-
-test("rows interrupted by Ctrl-C are kept beside the file's name, other faults leave nothing", () =>
-  inFolder(async (folder) => {
-    const path = join(folder, "out.csv");
-    const block = [{ data: Float32Array.of(1, 2), width: 2 }];
-    const controller = new AbortController();
-    const { context } = captured("", controller.signal);
-    const failed = await openRows(context, path, ["a", "b"]);
-    await failed.write(block);
-    const fault = new Error("disk full");
-    expect(await failed.abandon(fault)).toBe(fault);
-    expect(await readdir(folder)).toEqual([]);
-
-    const stopped = await openRows(context, path, ["a", "b"]);
-    await stopped.write(block);
-    controller.abort();
-    expect(String(await stopped.abandon(controller.signal.reason))).toContain("1 rows so far are in");
-    expect(await readdir(folder)).toEqual(["out.csv.partial"]);
-    expect(await readFile(`${path}.partial`, "utf8")).toBe("a,b\n1,2\n");
-  }));
 
 test("binary output is row-major f32 with the last block as last column", () =>
   inFolder(async (folder) => {

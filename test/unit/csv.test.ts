@@ -164,6 +164,6 @@ test("an interrupted file keeps its rows under another name", () =>
   inFolder(async (folder) => {
     const file = await GrowingFile.create(join(folder, "out.csv"));
     await file.write("half");
-    expect(await file.keepPartial()).toBe(join(folder, "out.csv.partial"));
+    expect(await file.keep()).toBe(join(folder, "out.csv.partial"));
     expect(await readdir(folder)).toEqual(["out.csv.partial"]);
   }));
