@@ -13,19 +13,20 @@ const idleSeconds = 90;
  * @property {number} passed
  * @property {{ name: string, failures: { message: string, stack?: string }[] }[]} failed
  * @property {number} seconds
- * @property {{ name: string, seconds: number }[]} slowest
+ * @property {{ name: string, seconds: number }[]} times of the tests, in their order
  */
 
 /**
  * Runs a bundled suite in one home. A test that crashes or hangs the home fails, and the tests after it run in a new one.
  * @param {"node" | "chrome" | "deno"} home
  * @param {string} bundle
- * @param {{ filter?: string, label?: string, args?: object, needsAdapter?: boolean }} [options] `filter`: part of the names of the tests to run;
- *   `label`: what the report calls the run, if not by its home; `args`: more for the program's `main`
+ * @param {{ filter?: string, isFull?: boolean, label?: string, args?: object, needsAdapter?: boolean, rerun?: (name: string) => string }} [options]
+ *   `filter`: part of the names of the tests to run; `isFull`: also those that the home leaves to others; `label`: what the report calls
+ *   the run, if not by its home; `args`: more for the program's `main`; `rerun`: the command that runs one test alone
  * @returns {Promise<HomeResult>}
  */
 export async function runSuite(home, bundle, options = {}) {
-  const { filter = "", label = home, args = {}, needsAdapter = true } = options;
+  const { filter = "", isFull = filter !== "", label = home, args = {}, needsAdapter = true, rerun } = options;
   const start = performance.now();
   /** @type {string[]} */
   let names = [];
@@ -34,7 +35,7 @@ export async function runSuite(home, bundle, options = {}) {
   let passed = 0;
   /** @type {HomeResult["failed"]} */
   const failed = [];
-  /** @type {HomeResult["slowest"]} */
+  /** @type {HomeResult["times"]} */
   const times = [];
   let isComplete = false;
   while (!isComplete) {
@@ -51,20 +52,20 @@ export async function runSuite(home, bundle, options = {}) {
         const name = names[event.index];
         times.push({ name, seconds: event.seconds });
         if (event.failures.length === 0) passed++;
-        else fail(label, failed, name, event.failures);
+        else fail(label, failed, name, event.failures, rerun);
       }
     };
     try {
       await runInHome(
         home,
         bundle,
-        { ...args, home, filter, firstIndex: next },
+        { ...args, home, filter, isFull, firstIndex: next },
         { onEvent, signal: watchdog.signal, needsAdapter },
       );
       isComplete = true;
     } catch (error) {
       const name = running < 0 ? "outside of a test" : names[running];
-      fail(label, failed, name, [{ message: `the home did not survive: ${error.message}` }]);
+      fail(label, failed, name, [{ message: `the home did not survive: ${error.message}` }], rerun);
       // Between tests a new home would end the same way.
       if (running < 0) isComplete = true;
       next = running + 1;
@@ -72,8 +73,7 @@ export async function runSuite(home, bundle, options = {}) {
       watchdog.stop();
     }
   }
-  const slowest = times.sort((a, b) => b.seconds - a.seconds).slice(0, 5);
-  return { label, adapter, passed, failed, seconds: (performance.now() - start) / 1000, slowest };
+  return { label, adapter, passed, failed, seconds: (performance.now() - start) / 1000, times };
 }
 
 class Watchdog {
@@ -101,9 +101,9 @@ class Watchdog {
 }
 
 /** Notes and prints a failure as it comes: a long run is read while it goes on. */
-function fail(label, failed, name, failures) {
+function fail(label, failed, name, failures, rerun) {
   failed.push({ name, failures });
-  console.log(`✗ ${label} > ${name}`);
+  console.log(`✗ ${label} > ${name}${rerun ? `\n    alone: ${rerun(name)}` : ""}`);
   for (const { message, stack } of failures) {
     console.log(`    ${message.replaceAll("\n", "\n    ")}`);
     if (stack) console.log(toSourcePositions(stack));
@@ -111,8 +111,6 @@ function fail(label, failed, name, failures) {
 }
 
 /** @param {HomeResult} result */
-export function describeResult({ label, adapter, passed, failed, seconds, slowest }) {
-  const slow = slowest.filter((test) => test.seconds >= 5).map((test) => `${test.name} (${test.seconds.toFixed(1)} s)`);
-  const more = slow.length > 0 ? `\n    slowest: ${slow.join("; ")}` : "";
-  return `${label}: ${passed} passed, ${failed.length} failed in ${seconds.toFixed(1)} s${adapter ? ` on ${adapter}` : ""}${more}`;
+export function describeResult({ label, adapter, passed, failed, seconds }) {
+  return `${label}: ${passed} passed, ${failed.length} failed in ${seconds.toFixed(1)} s${adapter ? ` on ${adapter}` : ""}`;
 }

@@ -2,11 +2,14 @@ import { type Gpu, openGpu } from "pushforward";
 import { DeviceErrors } from "./device-errors.ts";
 import type { Failure, SuiteEvent } from "./events.ts";
 import { type Home, type RegisteredTest, registeredTests } from "./registry.ts";
+import { checkSelections, isSelected } from "./selection.ts";
 
 export interface SuiteArguments {
   readonly home: Home;
   /** Part of the names of the tests to run, in any case. */
   readonly filter: string;
+  /** Whether tests run that this home leaves to others: see selection.ts. */
+  readonly isFull: boolean;
   /** Where to go on after a crash: tests before it are not run. */
   readonly firstIndex: number;
 }
@@ -20,7 +23,10 @@ interface Opened {
 /** Runs the registered tests on one device. A test that times out may hold the device, so the next gets a new one. */
 export async function runSuite(options: SuiteArguments, emit: (event: SuiteEvent) => void): Promise<void> {
   const filter = options.filter.toLowerCase();
-  const tests = registeredTests().filter((test) => test.name.toLowerCase().includes(filter));
+  checkSelections(registeredTests());
+  const tests = registeredTests().filter(
+    (test) => test.name.toLowerCase().includes(filter) && (options.isFull || isSelected(options.home, test)),
+  );
   emit({ type: "tests", names: tests.map((test) => test.name) });
   if (options.firstIndex >= tests.length) return;
   let opened = await open();

@@ -8,7 +8,7 @@ import { createProject } from "./project.mjs";
 export async function runPackageTests() {
   const start = performance.now();
   /** @type {import("../homes/run-suite.mjs").HomeResult} */
-  const result = { label: "package", adapter: "", passed: 0, failed: [], seconds: 0, slowest: [] };
+  const result = { label: "package", adapter: "", passed: 0, failed: [], seconds: 0, times: [] };
   const attempt = async (name, work) => {
     const before = performance.now();
     try {
@@ -19,7 +19,7 @@ export async function runPackageTests() {
       result.failed.push({ name, failures: [{ message: error.message }] });
       console.log(`✗ package > ${name}\n    ${error.message.replaceAll("\n", "\n    ")}`);
     } finally {
-      result.slowest.push({ name, seconds: (performance.now() - before) / 1000 });
+      result.times.push({ name, seconds: (performance.now() - before) / 1000 });
     }
   };
   const project = await attempt("npm packs the checkout and installs the tarball without a network", createProject);

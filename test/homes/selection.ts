@@ -1,0 +1,98 @@
+import type { Home, RegisteredTest } from "./registry.ts";
+
+/** Which tests of a suite file a home runs: those whose sentences `only` matches, or all but those that `not` matches. */
+interface Rule {
+  readonly suite: string;
+  readonly only?: RegExp;
+  readonly not?: RegExp;
+}
+
+/** What a home adds to another one, and therefore what it can leave to it. */
+interface Selection {
+  readonly because: string;
+  readonly rules: readonly Rule[];
+}
+
+/**
+ * What `npm test` leaves out in some homes; `npm run test:full`, and every run with a filter, run all tests everywhere. Node runs all.
+ * A file that is not named here runs as a whole.
+ */
+export const selections: Readonly<Record<Home, Selection>> = {
+  node: { because: "it is the home that runs every test", rules: [] },
+  chrome: {
+    because:
+      "its kernels come from the compiler that Node has (Tint), on the same adapter: what a page can change is the device, reading back, streams, recovery, workers and the minified bundle, and one kernel of each family",
+    rules: [
+      { suite: "adaptive", only: /network agrees with the f64 reference: fused$|labels, context|streams, reductions/ },
+      { suite: "checkpoint", only: /flow matching with Adam$|damaged/ },
+      { suite: "dense", only: /a plain tile, none/ },
+      { suite: "flow", not: /Fourier time|layered, conditional|layered, dim 64/ },
+      { suite: "hutchinson", only: /formula: rademacher, fused/ },
+      { suite: "layered", only: /65 particles/ },
+      { suite: "likelihood-training", only: /one dimension, euler|same bits twice|told at the call/ },
+      {
+        suite: "network",
+        only: /oracle: silu|dim 64, layer by layer|rademacher divergence|weights go in|saved and loaded/,
+      },
+      { suite: "not-finite", only: /counted: relu|did not end|by row and column/ },
+      {
+        suite: "recovery",
+        only: /log p at saved times|WGSL|histogram|goes on after every loss|stay on the device|another kind|abort/,
+      },
+      { suite: "recovery-training", only: /twice: flow matching$/ },
+      { suite: "training", only: /oracle: silu|same seed|early break|labels are learned|told before/ },
+      { suite: "tuning", only: /behind the calls|neither a boolean/ },
+      { suite: "workers", not: /moments, histograms|probe vectors/ },
+    ],
+  },
+  deno: {
+    because:
+      "its kernels come from another compiler (Naga), so every formula runs; sizes, solvers and faults that have no kernel of their own are left to Node",
+    rules: [
+      { suite: "adaptive", not: /five dimensions/ },
+      { suite: "checkpoint", only: /flow matching with Adam$|damaged/ },
+      {
+        suite: "likelihood-training",
+        not: /oracle: (tanh|softplus|elu|relu|sin)$|eight dimensions, rk4|reaches the entropy/,
+      },
+      { suite: "network", not: /micro-network|width 128|dim 3, time first/ },
+      {
+        suite: "recovery",
+        only: /log p at saved times|WGSL|goes on after every loss|stay on the device|another kind|abort/,
+      },
+      { suite: "recovery-training", only: /twice: flow matching$/ },
+      {
+        suite: "training",
+        not: /oracle: (tanh|softplus|elu|relu)$|dim 16|moves the source to the target: (cosine|one's)/,
+      },
+      { suite: "tuning", not: /in passes, one layer/ },
+      { suite: "workers", not: /moments, histograms|probe vectors/ },
+    ],
+  },
+};
+
+/** Whether a home runs a test of this name, "file: sentence", in `npm test`. */
+export function isSelected(home: Home, { name }: Pick<RegisteredTest, "name">): boolean {
+  const colon = name.indexOf(": ");
+  const suite = name.slice(0, colon);
+  const sentence = name.slice(colon + 2);
+  return selections[home].rules.every(
+    (rule) => rule.suite !== suite || ((rule.only?.test(sentence) ?? true) && !rule.not?.test(sentence)),
+  );
+}
+
+/** Throws when a rule speaks of tests that there are not: it would leave out nothing, or everything, unnoticed. */
+export function checkSelections(tests: readonly Pick<RegisteredTest, "name">[]): void {
+  for (const [home, { rules }] of Object.entries(selections)) {
+    for (const { suite, only, not } of rules) {
+      const sentences = tests
+        .filter(({ name }) => name.startsWith(`${suite}: `))
+        .map(({ name }) => name.slice(suite.length + 2));
+      const matched = sentences.filter((sentence) => (only ?? not)?.test(sentence));
+      if (matched.length === 0 || matched.length === sentences.length)
+        throw new Error(
+          `the selection of ${home} matches ${matched.length} of ${sentences.length} tests of "${suite}"`,
+        );
+    }
+  }
+}
