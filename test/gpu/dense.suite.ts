@@ -49,6 +49,7 @@ for (const [name, tile] of Object.entries(tiles)) {
           },
           { capacity, maxFlops: 100_000, tile },
         );
+        await arena.makeRoom(dispatches.length);
         const { pipelines } = await arena.prepare(dispatches);
         const encoder = gpu.device.createCommandEncoder();
         arena.encode(encoder, dispatches, pipelines);

@@ -10,6 +10,7 @@ import { uniformArray } from "./inputs.ts";
 const defaults = { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0, ema: undefined, gradientClip: undefined };
 
 async function submit(gpu: pf.Gpu, arena: Arena, dispatches: readonly Dispatch[]): Promise<void> {
+  await arena.makeRoom(dispatches.length);
   const { pipelines } = await arena.prepare(dispatches);
   const encoder = gpu.device.createCommandEncoder();
   arena.encode(encoder, dispatches, pipelines);

@@ -67,6 +67,7 @@ for (const [name, options, source] of shapes) {
           },
         }),
       ];
+      await arena.makeRoom(dispatches.length);
       const { pipelines } = await arena.prepare(dispatches);
       const encoder = gpu.device.createCommandEncoder();
       arena.encode(encoder, dispatches, pipelines);

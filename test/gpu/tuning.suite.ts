@@ -118,6 +118,7 @@ for (const [what, { options, method, divergence, tilings }] of Object.entries(ca
           names: { weights: "weights", schedule: "schedule", state: "state", integral: "integral", probes: "probes" },
         });
         expect(dispatches.length).toBe(2);
+        await arena.makeRoom(dispatches.length);
         const { pipelines } = await arena.prepare(dispatches);
         const encoder = gpu.device.createCommandEncoder();
         arena.encode(encoder, dispatches, pipelines);
