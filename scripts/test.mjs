@@ -129,6 +129,9 @@ function choose() {
   };
 }
 
+/** The quick run is one phase: unit tests beside all else. */
+const laneOf = ({ name, lane }, isQuick) => (isQuick && name === "gpu" ? 1 : lane);
+
 async function main() {
   const { steps: chosen, isQuick, ...choice } = choose();
   const report = new Report(root);
@@ -141,12 +144,13 @@ async function main() {
   }
   const needsBuild = chosen.some((step) => step.needsBuild);
   const isBuilt = needsBuild && (await report.check("build", script("scripts", "build.mjs")));
-  const own = isQuick ? { unit: { ...choice, filter: "" } } : {};
+  const choices = isQuick ? { unit: { ...choice, filter: "" } } : {};
   for (const phase of [1, 2, 3]) {
     const lane = async (number) => {
-      for (const step of chosen.filter((one) => one.phase === phase && one.lane === number)) {
+      const own = chosen.filter((one) => (isQuick ? 1 : one.phase) === phase && laneOf(one, isQuick) === number);
+      for (const step of own) {
         if (step.needsBuild && !isBuilt) report.note(`${step.name}: not run, as the build failed`, 0, [step.name]);
-        else await step.run(report, own[step.name] ?? choice);
+        else await step.run(report, choices[step.name] ?? choice);
       }
     };
     await Promise.all([lane(0), lane(1)]);
