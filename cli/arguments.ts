@@ -1,14 +1,16 @@
 import { InvalidArgumentError } from "commander";
 import { parse } from "csv-parse/sync";
 import type { Solver } from "pushforward";
+import { UsageError } from "./context.ts";
 
 /** Readers of option values; commander turns what they throw into a usage error that names the option. */
 
-export function wholeNumber(least: number): (text: string) => number {
+export function wholeNumber(least: number, most = Number.MAX_SAFE_INTEGER): (text: string) => number {
   return (text) => {
-    const value = /^\d+$|^\d+(\.\d+)?[eE]\+?\d+$/.test(text) ? Number(text) : Number.NaN;
-    if (Number.isSafeInteger(value) && value >= least) return value;
-    throw new InvalidArgumentError(`expected a whole number of at least ${least}.`);
+    const value = /^\d+(\.\d+)?([eE]\+?\d+)?$/.test(text) ? Number(text) : Number.NaN;
+    if (Number.isSafeInteger(value) && value >= least && value <= most) return value;
+    const end = most === Number.MAX_SAFE_INTEGER ? "" : ` and at most ${most}`;
+    throw new InvalidArgumentError(`expected a whole number of at least ${least}${end}, such as 1000 or 1e3.`);
   };
 }
 
@@ -65,17 +67,21 @@ export function delimiterText(text: string): string {
 
 /** "64,64,64" → widths. */
 export function widthList(text: string): number[] {
-  const widths = text.split(",").map((part) => (/^\s*\d+\s*$/.test(part) ? Number(part) : 0));
-  if (widths.every((width) => width >= 1)) return widths;
-  throw new InvalidArgumentError("expected layer widths with commas between, as in 64,64,64.");
+  try {
+    return text.split(",").map((part) => wholeNumber(1)(part.trim()));
+  } catch {
+    throw new InvalidArgumentError("expected layer widths with commas between, as in 64,64,64.");
+  }
 }
 
 /** "concat" or "fourier:4". */
 export function timeEncoding(text: string): "concat" | { fourier: number } {
   if (text === "concat") return "concat";
-  const frequencies = Number(/^fourier:(\d+)$/.exec(text)?.[1] ?? 0);
-  if (frequencies >= 1) return { fourier: frequencies };
-  throw new InvalidArgumentError("expected concat, or fourier:K with K frequencies as in fourier:4.");
+  try {
+    return { fourier: wholeNumber(1)(/^fourier:(.+)$/.exec(text)?.[1] ?? "") };
+  } catch {
+    throw new InvalidArgumentError("expected concat, or fourier:K with K frequencies as in fourier:4.");
+  }
 }
 
 /** "-10,10,0,5" → x from −10 to 10 and y from 0 to 5. */
@@ -95,14 +101,40 @@ export function rangePair(text: string): { x: [number, number]; y: [number, numb
   throw new InvalidArgumentError("expected four numbers as in -125,-66,24,50: low and high of x, then of y.");
 }
 
-export const methods = ["euler", "midpoint", "heun2", "rk4"] as const;
+export const methods = ["euler", "midpoint", "heun2", "rk4", "dopri5"] as const;
 
 export interface SolverOptions {
   method: (typeof methods)[number];
-  steps: number;
+  steps?: number;
+  tolerance?: number;
+  maxSteps?: number;
 }
 
-/** The solver that `--method` and `--steps` name; `factor` multiplies the steps, to see how much they matter. */
-export function solverOf({ method, steps }: SolverOptions, factor = 1): Solver {
-  return { method, steps: steps * factor };
+export const defaultSteps = 50;
+
+/**
+ * The solver that `--method` and its options name; `factor` multiplies the steps, to see how much they matter. Throws for options
+ * that belong to another method.
+ */
+export function solverOf({ method, steps, tolerance, maxSteps }: SolverOptions, factor = 1): Solver {
+  if (method === "dopri5") {
+    if (steps !== undefined)
+      throw new UsageError("--steps is for methods with equal steps, but dopri5 finds its own: use --tolerance");
+    if (factor !== 1)
+      throw new UsageError(
+        "--check-steps is for methods with equal steps: with dopri5 compare two values of --tolerance",
+      );
+    return {
+      method,
+      ...(tolerance !== undefined && { rtol: tolerance, atol: tolerance }),
+      ...(maxSteps !== undefined && { maxSteps }),
+    };
+  }
+  for (const [name, value] of [
+    ["--tolerance", tolerance],
+    ["--max-steps", maxSteps],
+  ] as const)
+    if (value !== undefined)
+      throw new UsageError(`${name} is for --method dopri5, but the method is ${method}: use --steps`);
+  return { method, steps: (steps ?? defaultSteps) * factor };
 }

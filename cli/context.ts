@@ -19,6 +19,11 @@ export class UsageError extends Error {
   override name = "UsageError";
 }
 
+/** Thrown when a command is done and its result is written, but some rows have none: exit code 3; the message says which and why. */
+export class PartialResult extends Error {
+  override name = "PartialResult";
+}
+
 /** By its name: the command line is bundled with a class of its own, and the library that it loads has another. */
 export function isPushforwardError(error: unknown): error is PushforwardError {
   return error instanceof Error && error.name === "PushforwardError";

@@ -59,12 +59,13 @@ export function selectColumns(beginning: Beginning): Selection {
     if (twice !== undefined) throw calledTwice(twice, own, place, headerLine);
     return { names: own, indices: own.map((_, i) => i), all: names, width, blank };
   }
-  const indices = wanted.map((name) => {
-    const index = names.indexOf(name);
-    if (index < 0) throw missingColumn(name, beginning, names);
-    if (names.indexOf(name, index + 1) >= 0) throw calledTwice(name, names, place, headerLine);
-    return index;
-  });
+  const isTwice = (name: string) => name !== "" && names.indexOf(name) !== names.lastIndexOf(name);
+  const missing = wanted.find((name) => !names.includes(name));
+  // Where names are not clear, that comes before one that is not there.
+  const twice = wanted.find(isTwice) ?? (missing === undefined ? undefined : names.find(isTwice));
+  if (twice !== undefined) throw calledTwice(twice, names, place, headerLine);
+  if (missing !== undefined) throw missingColumn(missing, beginning, names);
+  const indices = wanted.map((name) => names.indexOf(name));
   return { names: wanted, indices, all: names, width, blank: extra > 0 ? width - 1 : undefined };
 }
 
@@ -103,16 +104,17 @@ function fromLine({ file, reader }: Place, line: number): string {
 function calledTwice(name: string, names: readonly string[], place: Place, line: number): PushforwardError {
   const single = names.filter((other) => names.indexOf(other) === names.lastIndexOf(other) && other !== "");
   const choice = single.length > 0 ? `, or choose among the others: ${columnsOption(single)}` : "";
-  const count = names.filter((other) => other === name).length;
+  const positions = names.flatMap((other, i) => (other === name ? [i + 1] : []));
+  const all = `${positions.slice(0, -1).join(", ")} and ${positions.at(-1)}`;
   return new PushforwardError(
     "format",
-    `${place.name} has ${count === 2 ? "two" : count} columns called "${name}": rename one of them in line ${line}${choice}`,
+    `${place.name} has ${positions.length === 2 ? "two" : positions.length} columns called "${name}", the columns ${all}: rename one of them in line ${line}${choice}`,
   );
 }
 
 function missingColumn(name: string, beginning: Beginning, names: readonly string[]): PushforwardError {
   const { place, header, first } = beginning;
-  const near = nearest(name, names);
+  const near = name.length > 1 ? nearest(name, names) : undefined;
   const torn = names.find((other) => other.split(",").some((part) => part.trim() === name));
   const hint =
     torn !== undefined

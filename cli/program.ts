@@ -6,12 +6,12 @@ import { plotCommand } from "./commands/plot.ts";
 import { sampleCommand } from "./commands/sample.ts";
 import { trainCommand } from "./commands/train.ts";
 import { workerCommand } from "./commands/worker.ts";
-import { type Context, Interrupted, isPushforwardError, UsageError } from "./context.ts";
+import { type Context, Interrupted, isPushforwardError, PartialResult, UsageError } from "./context.ts";
 import { FileError, fileError, ReaderGone } from "./file-errors.ts";
 import { stdoutNames } from "./targets.ts";
 
 /** Exit codes, so that scripts can tell what happened. */
-export const exitCodes = { ok: 0, failed: 1, usage: 2, interrupted: 130 } as const;
+export const exitCodes = { ok: 0, failed: 1, usage: 2, partial: 3, interrupted: 130 } as const;
 
 const help = `
 A first tour:
@@ -22,7 +22,8 @@ A first tour:
   pushforward log-prob flow.safetensors data.csv
 
 Results go to stdout, progress and messages to stderr; --json prints the result as one line of JSON.
-Exit codes: 0 done, 1 failed, 2 the command line is wrong, 130 stopped by Ctrl-C, SIGTERM or SIGHUP.
+Exit codes: 0 done, 1 failed, 2 the command line is wrong, 3 done, but some rows are not finite or their
+solves did not end (how many is said, and in JSON as nonFinite and unfinished), 130 stopped by Ctrl-C, SIGTERM or SIGHUP.
 \`pushforward <command> --help\` explains a command, with its defaults, units and examples.`;
 
 function createProgram(context: Context, version: string): Command {
@@ -64,6 +65,10 @@ export function explain(thrown: unknown, words: readonly string[], context: Cont
     return isAnswer ? exitCodes.ok : exitCodes.usage;
   }
   if (process.env.PUSHFORWARD_DEBUG) context.stderr.write(`${inspect(thrown)}\n`);
+  if (thrown instanceof PartialResult) {
+    context.stderr.write(`warning: ${thrown.message}\n`);
+    return exitCodes.partial;
+  }
   const { aborted, reason } = context.signal;
   // Stdout failed: what the command says of its end is only that it was ended.
   const error = reason instanceof FileError || reason instanceof ReaderGone ? reason : thrown;

@@ -3,15 +3,10 @@ import { type Context, Interrupted, isPushforwardError } from "./context.ts";
 import { FileError, ReaderGone } from "./file-errors.ts";
 import { openSink } from "./outputs.ts";
 import { count } from "./report.ts";
-import { csvHeader, csvRows, rawBytes } from "./rows.ts";
+import { type Block, csvHeader, csvRows, type NumberBlock, rawBytes } from "./rows.ts";
 import { findTarget, type Target } from "./targets.ts";
 
 export type RowFormat = "csv" | "bin";
-
-export interface Block {
-  data: Float32Array;
-  width: number;
-}
 
 /** Rows on their way to a file or to stdout. */
 export interface RowOutput {
@@ -49,9 +44,9 @@ export async function openRows(
     async write(blocks) {
       const [first] = blocks;
       if (first === undefined) return;
-      const added = first.data.length / first.width;
+      const added = "text" in first ? first.text.length : first.data.length / first.width;
       const header = isCsv && !isBegun ? csvHeader(names) : "";
-      await sink.write(isCsv ? header + csvRows(blocks, added) : rawBytes(interleave(blocks, added)));
+      await sink.write(isCsv ? header + csvRows(blocks, added) : rawBytes(interleave(blocks.filter(isNumbers), added)));
       isBegun = true;
       rows += added;
     },
@@ -84,10 +79,14 @@ function withMore(error: unknown, rest: string): unknown {
   return error;
 }
 
+function isNumbers(block: Block): block is NumberBlock {
+  return "data" in block;
+}
+
 /** Row-major rows from blocks of columns. */
-function interleave(blocks: readonly Block[], rows: number): Float32Array {
+function interleave(blocks: readonly NumberBlock[], rows: number): Float32Array {
   const [first] = blocks;
-  if (blocks.length === 1 && first) return first.data;
+  if (blocks.length === 1 && first?.data instanceof Float32Array) return first.data;
   const width = blocks.reduce((sum, block) => sum + block.width, 0);
   const all = new Float32Array(rows * width);
   let start = 0;

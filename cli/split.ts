@@ -24,19 +24,20 @@ export function shuffledIndices(count: number, seed: number): Uint32Array {
 }
 
 /** The rows with these numbers, in this order, as a new row-major array. */
-export function takeRows(data: Float32Array, dim: number, rows: Uint32Array): Float32Array {
-  const taken = new Float32Array(rows.length * dim);
+export function takeRows<T extends Float32Array | Float64Array>(data: T, dim: number, rows: Uint32Array): T {
+  const length = rows.length * dim;
+  const taken = data instanceof Float64Array ? new Float64Array(length) : new Float32Array(length);
   for (const [position, row] of rows.entries()) taken.set(data.subarray(row * dim, (row + 1) * dim), position * dim);
-  return taken;
+  return taken as T;
 }
 
 /** Shuffles the rows by the seed and holds a share of them out; equal seeds give equal parts. */
-export function splitRows(
-  data: Float32Array,
+export function splitRows<T extends Float32Array | Float64Array>(
+  data: T,
   dim: number,
   share: number,
   seed: number,
-): { kept: Float32Array; held: Float32Array } {
+): { kept: T; held: T } {
   const order = shuffledIndices(data.length / dim, seed);
   const heldCount = Math.round(share * order.length);
   return {

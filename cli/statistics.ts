@@ -1,25 +1,32 @@
 /** Running mean and variance in f64 (Welford's recurrence), so that any number of values takes constant memory. */
 export class RunningMean {
+  /** Values that are finite: the mean is over these. */
   count = 0;
   nonFinite = 0;
-  mean = 0;
+  #mean = 0;
   #squares = 0;
 
-  add(values: Float32Array): void {
-    for (const value of values) {
+  add(values: ArrayLike<number>): void {
+    for (let i = 0; i < values.length; i++) {
+      const value = values[i] ?? Number.NaN;
       if (!Number.isFinite(value)) {
         this.nonFinite++;
         continue;
       }
       this.count++;
-      const distance = value - this.mean;
-      this.mean += distance / this.count;
-      this.#squares += distance * (value - this.mean);
+      const distance = value - this.#mean;
+      this.#mean += distance / this.count;
+      this.#squares += distance * (value - this.#mean);
     }
   }
 
-  /** Standard error of the mean: sample standard deviation over √n; NaN below two values. */
-  get standardError(): number {
-    return Math.sqrt(this.#squares / (this.count - 1) / this.count);
+  /** Null where there is no finite value, as JSON has it. */
+  get mean(): number | null {
+    return this.count === 0 ? null : this.#mean;
+  }
+
+  /** Standard error of the mean: sample standard deviation over √n; null below two values. */
+  get standardError(): number | null {
+    return this.count < 2 ? null : Math.sqrt(this.#squares / (this.count - 1) / this.count);
   }
 }

@@ -74,6 +74,19 @@ const steps = [
       report.check("faults", script("scripts", "run.mjs"), [script("test", "faults", "run.mjs"), filter]),
   },
   {
+    name: "cli",
+    phase: 3,
+    lane: 1,
+    run: (report, { filter }) =>
+      report.check("cli", script("scripts", "run.mjs"), [
+        packageScript("vitest", "vitest.mjs"),
+        "run",
+        "--config",
+        script("test", "cli", "vitest.config.ts"),
+        ...(filter === "" ? [] : ["-t", filter, "--passWithNoTests"]),
+      ]),
+  },
+  {
     name: "cluster",
     phase: 3,
     lane: 1,

@@ -1,22 +1,27 @@
 import type { Readable } from "node:stream";
 import { Command } from "commander";
-import type { Flow } from "pushforward";
+import type { Flow, Solver } from "pushforward";
 import { PushforwardError } from "../../src/errors.ts";
+import { loadFlow } from "../../src/flow/file.ts";
 import { nameList, type SolverOptions, solverOf } from "../arguments.ts";
-import { besideOutput, type Context, type GpuChoice, printResult, withGpu } from "../context.ts";
+import { checkSingles } from "../column-fit.ts";
+import { besideOutput, type Context, type GpuChoice, PartialResult, printResult, withGpu } from "../context.ts";
 import { type CsvChunk, readCsvChunks } from "../csv.ts";
+import { Survey } from "../csv-survey.ts";
 import { shellWord } from "../csv-text.ts";
 import { readModel } from "../model.ts";
 import { claimOutputs } from "../outputs.ts";
 import { count, duration, startCounter } from "../report.ts";
-import { openRows } from "../row-output.ts";
-import { RunningMean } from "../statistics.ts";
+import { formatOf, openRows, type RowOutput } from "../row-output.ts";
+import { scoreLayout } from "../score-layout.ts";
+import { Scores } from "../scores.ts";
 import type { Target } from "../targets.ts";
 import { options } from "./shared-options.ts";
 
 interface LogProbOptions extends GpuChoice, SolverOptions {
   columns?: string[];
   output?: string;
+  onlyScores: boolean;
   checkSteps: boolean;
   delimiter: string;
   header?: boolean;
@@ -26,11 +31,15 @@ interface LogProbOptions extends GpuChoice, SolverOptions {
 
 const examples = `
 Log-probabilities are in nats and in the units of the data: exp(log_prob) is a density per unit of every column.
-The mean over all rows is printed with its standard error; -o also writes each row with its value as column log_prob.
+The mean over all rows is printed with its standard error; -o also writes each row: all columns of the data as they are, and its
+value as column log_prob. With --skip-invalid a column row says which row of the data it is: 1 is the first below the names, and
+blank lines do not count. A file that ends in .bin gets f32 numbers alone: the flow's columns and log_prob.
+Rows whose value is not finite, or whose solve did not end, are counted, not in the mean, and make the exit code 3.
 
 Examples:
   pushforward log-prob flow.safetensors places.csv                 the mean alone
   pushforward log-prob flow.safetensors places.csv -o scored.csv
+  pushforward log-prob flow.safetensors places.csv -o scores.csv --only-scores
   pushforward log-prob flow.safetensors places.csv --steps 20 --check-steps
   pushforward log-prob flow.safetensors other.csv --columns lon,lat --json`;
 
@@ -40,6 +49,7 @@ export function logProbCommand(context: Context): Command {
     .argument("<flow.safetensors>", "flow saved by train")
     .argument("<data.csv>", "CSV file, or - for stdin")
     .option("-o, --output <file>", "write the rows with their log-probabilities; - for stdout")
+    .option("--only-scores", "write log_prob alone, in the order of the rows (with --skip-invalid beside row)", false)
     .option(
       "-c, --columns <names>",
       "columns, with commas between; default: those that the flow was trained on",
@@ -47,6 +57,8 @@ export function logProbCommand(context: Context): Command {
     )
     .addOption(options.method())
     .addOption(options.steps())
+    .addOption(options.tolerance())
+    .addOption(options.maxSteps())
     .option("--check-steps", "solve again with twice the steps and print how the mean changes", false)
     .addOption(options.skipInvalid())
     .addOption(options.header())
@@ -58,7 +70,17 @@ export function logProbCommand(context: Context): Command {
     .action((model: string, data: string, o: LogProbOptions) => logProb(context, model, data, o));
 }
 
+/** The solver, and the finer one that it is compared with. */
+interface Solvers {
+  readonly solver: Solver;
+  readonly finer: Solver | undefined;
+}
+
+/** Rows that are in memory at a time where their text is kept, too. */
+const rowsWithText = 16_384;
+
 async function logProb(context: Context, path: string, source: string, o: LogProbOptions): Promise<void> {
+  const solvers = { solver: solverOf(o), finer: o.checkSteps ? solverOf(o, 2) : undefined };
   const inputs = [
     { name: "the flow", path },
     { name: "the data", path: source },
@@ -66,103 +88,128 @@ async function logProb(context: Context, path: string, source: string, o: LogPro
   const [target] =
     o.output === undefined ? [] : await claimOutputs(context, [{ name: "--output", path: o.output }], inputs);
   const model = await readModel(path);
+  const flowOptions = loadFlow(model.bytes);
+  const { dim } = flowOptions.velocity;
   const columns = o.columns ?? model.columns;
-  const rows = readCsvChunks(source === "-" ? (context.stdin as Readable) : source, {
+  const isText = target !== undefined && formatOf(target.path) === "csv";
+  const survey = new Survey();
+  const chunks = readCsvChunks(source === "-" ? (context.stdin as Readable) : source, {
     ...(columns && { columns }),
     delimiter: o.delimiter,
     header: o.header,
     reader: `pushforward log-prob ${shellWord(path)} -`,
     skipInvalid: o.skipInvalid,
     signal: context.signal,
+    survey,
+    ...(isText && { text: true, chunkRows: rowsWithText }),
   });
-  await withGpu(o, async (gpu) => {
-    const { Flow } = await import("pushforward");
-    const flow = Flow.load(gpu, model.bytes);
-    try {
-      const summary = await score(context, flow, rows, o, target);
-      report(target ? besideOutput(context, target) : context, o, summary);
-    } finally {
-      flow.dispose();
-    }
-  });
+  try {
+    // What is wrong with the data is said before a device is opened.
+    const { value: first } = await chunks.next();
+    if (!first) throw new PushforwardError("format", "the CSV is empty"); // There is always a chunk.
+    survey.checkMisfits();
+    if (first.columns.length !== dim) throw wrongWidth(first.columns, dim);
+    if (first.rows === 0) throw noRows(source === "-" ? "the CSV" : source, survey);
+    if (target && !isText && !o.onlyScores)
+      checkSingles(target.path, first.columns, flowOptions.normalization, "write a CSV, or use --only-scores");
+    await withGpu(o, async (gpu) => {
+      const { Flow } = await import("pushforward");
+      const flow = Flow.create(gpu, flowOptions);
+      try {
+        const started = performance.now();
+        const { scores, skipped } = await score(context, flow, withFirst(first, chunks), solvers, o, target);
+        const seconds = (performance.now() - started) / 1000;
+        report(target ? besideOutput(context, target) : context, o, scores, { skipped, seconds, survey });
+      } finally {
+        flow.dispose();
+      }
+    });
+  } finally {
+    await chunks.return(undefined);
+  }
 }
 
-interface Summary {
-  mean: RunningMean;
-  doubled: RunningMean;
-  skipped: number;
-  seconds: number;
+async function* withFirst(first: CsvChunk, rest: AsyncIterable<CsvChunk>): AsyncGenerator<CsvChunk> {
+  yield first;
+  yield* rest;
 }
 
 async function score(
   context: Context,
   flow: Flow,
   chunks: AsyncIterable<CsvChunk>,
+  { solver, finer }: Solvers,
   o: LogProbOptions,
   target: Target | undefined,
-): Promise<Summary> {
-  const mean = new RunningMean();
-  const doubled = new RunningMean();
+): Promise<{ scores: Scores; skipped: number }> {
+  const { signal } = context;
   const counter = startCounter(context, "rows scored:");
-  const started = performance.now();
+  let scores: Scores | undefined;
   let skipped = 0;
-  let output: Awaited<ReturnType<typeof openRows>> | undefined;
+  let output: { rows: RowOutput; layout: ReturnType<typeof scoreLayout> } | undefined;
   try {
     for await (const chunk of chunks) {
-      if (chunk.columns.length !== flow.dim) throw wrongWidth(chunk.columns, flow.dim);
-      if (target) output ??= await openRows(context, target, [...chunk.columns, "log_prob"]);
-      const data = Float32Array.from(chunk.data);
-      const { logProb } = await flow.logProb(data, { solver: solverOf(o), signal: context.signal });
-      mean.add(logProb);
-      if (o.checkSteps) {
-        const solver = solverOf(o, 2);
-        doubled.add((await flow.logProb(data, { solver, signal: context.signal })).logProb);
+      scores ??= new Scores(chunk.columns);
+      if (target && output === undefined) {
+        const layout = scoreLayout(chunk, { ...o, isText: formatOf(target.path) === "csv" });
+        for (const notice of layout.notices) context.stderr.write(`${notice}\n`);
+        output = { layout, rows: await openRows(context, target, layout.names) };
       }
-      await output?.write([
-        { data, width: flow.dim },
-        { data: logProb, width: 1 },
-      ]);
+      const scored = await flow.logProb(chunk.data, { solver, signal });
+      const twice = finer && (await flow.logProb(chunk.data, { solver: finer, signal }));
+      const values = scores.add(chunk.data, scored, twice);
+      await output?.rows.write(output.layout.blocks(chunk, values));
       skipped = chunk.skipped;
-      counter.update(mean.count + mean.nonFinite);
+      counter.update(scores.rows);
     }
-    await output?.finish();
+    await output?.rows.finish();
   } catch (error) {
-    throw output ? await output.abandon(error) : error;
+    throw output ? await output.rows.abandon(error) : error;
   } finally {
     counter.stop();
   }
-  return { mean, doubled, skipped, seconds: (performance.now() - started) / 1000 };
+  return { scores: scores ?? new Scores([]), skipped };
 }
 
 function wrongWidth(columns: readonly string[], dim: number): PushforwardError {
+  const got = columns.length === 1 ? "1 column was" : `${columns.length} columns were`;
   return new PushforwardError(
     "invalid-argument",
-    `the flow has ${dim} dimensions, but ${columns.length} columns were read (${columns.join(", ")}): choose ${dim} with --columns`,
+    `the flow has ${dim} ${dim === 1 ? "dimension" : "dimensions"}, but ${got} read (${columns.join(", ")}): choose ${dim} with --columns`,
   );
 }
 
-function report(context: Context, o: LogProbOptions, { mean, doubled, skipped, seconds }: Summary): void {
-  const change = doubled.mean - mean.mean;
+function noRows(name: string, survey: Survey): PushforwardError {
+  return new PushforwardError(
+    "invalid-argument",
+    survey.rows === 0
+      ? `${name} has no rows, so there is nothing to score: expected rows of numbers below the names`
+      : `--skip-invalid leaves none of the ${count(survey.rows)} rows of ${name} to score, because of ${survey.reasons()}`,
+  );
+}
+
+function report(
+  context: Context,
+  o: LogProbOptions,
+  scores: Scores,
+  { skipped, seconds, survey }: { skipped: number; seconds: number; survey: Survey },
+): void {
+  const rows = scores.mean.count;
   const result = {
-    rows: mean.count,
-    mean: mean.mean,
-    standardError: mean.standardError,
-    nonFinite: mean.nonFinite,
+    rows,
+    ...scores.figures,
     skipped,
     seconds,
-    ...(o.checkSteps && { changeWithTwiceTheSteps: change }),
+    ...(o.checkSteps && { changeWithTwiceTheSteps: scores.change.mean }),
     ...(o.output && { output: o.output }),
   };
   const lines = [
-    `mean log-probability ${mean.mean.toFixed(4)} ± ${mean.standardError.toFixed(4)} nats over ${count(mean.count)} rows in ${duration(seconds)}`,
-    ...(o.checkSteps
-      ? [`with twice the steps it changes by ${change >= 0 ? "+" : "−"}${Math.abs(change).toFixed(5)}`]
-      : []),
-    ...(mean.nonFinite > 0
-      ? [`${count(mean.nonFinite)} rows have no finite log-probability and are not in the mean`]
-      : []),
-    ...(skipped > 0 ? [`${count(skipped)} incomplete rows left out`] : []),
+    `mean log-probability ${scores.text}${rows > 0 ? ` over ${count(rows)} ${rows === 1 ? "row" : "rows"}` : ""} in ${duration(seconds)}`,
+    ...(o.checkSteps ? [`with twice the steps it changes by ${scores.changeText}`] : []),
+    ...(skipped > 0 ? [`${count(skipped)} incomplete rows left out (${survey.reasons()})`] : []),
     ...(o.output && o.output !== "-" ? [`wrote ${o.output}`] : []),
   ];
   printResult(context, o.json, result, lines);
+  const lost = scores.lost("rows");
+  if (lost !== undefined) throw new PartialResult(lost);
 }

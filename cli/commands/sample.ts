@@ -1,8 +1,10 @@
 import { Command, Option } from "commander";
+import type { Normalization } from "../../src/data/normalization.ts";
 import { loadFlow } from "../../src/flow/file.ts";
 import { type SolverOptions, solverOf, wholeNumber } from "../arguments.ts";
-import { besideOutput, type Context, type GpuChoice, printResult, withGpu } from "../context.ts";
-import { columnNames, type ModelFile, readModel } from "../model.ts";
+import { checkSingles } from "../column-fit.ts";
+import { besideOutput, type Context, type GpuChoice, PartialResult, printResult, withGpu } from "../context.ts";
+import { columnNames, readModel } from "../model.ts";
 import { checkRoom, claimOutputs } from "../outputs.ts";
 import { count, duration, startProgress } from "../report.ts";
 import { formatOf, openRows, type RowFormat } from "../row-output.ts";
@@ -24,6 +26,7 @@ interface SampleOptions extends GpuChoice, SolverOptions {
 const examples = `
 Equal seeds give equal rows on one adapter, whatever the count. Rows stream to the file in chunks, so any count takes
 constant memory. The file gets its name when it is complete; after Ctrl-C the finished rows are in <file>.partial.
+Rows that are not finite, or whose solve did not end (NaN), are counted and make the exit code 3.
 
 Examples:
   pushforward sample flow.safetensors --count 100000 -o samples.csv
@@ -48,6 +51,8 @@ export function sampleCommand(context: Context): Command {
     .option("--log-prob", "also write each row's log-probability as the last column log_prob", false)
     .addOption(options.method())
     .addOption(options.steps())
+    .addOption(options.tolerance())
+    .addOption(options.maxSteps())
     .addOption(options.seed("of the draws"))
     .option("--cluster <url>", "let workers that are connected to this Redis do the work, as in redis://localhost:6379")
     .addOption(options.queue())
@@ -59,21 +64,40 @@ export function sampleCommand(context: Context): Command {
 }
 
 /** Rows as they come, from this machine or from others. */
-type Chunks = AsyncIterable<{ x: Float32Array; logProb?: Float32Array; nonFinite: number; adapter?: string }>;
+type Chunks = AsyncIterable<{
+  x: Float32Array | Float64Array;
+  logProb?: Float32Array;
+  nonFinite: number;
+  unfinished?: number;
+  status?: Uint8Array;
+  adapter?: string;
+}>;
 
 async function sample(context: Context, path: string, o: SampleOptions): Promise<void> {
+  const solver = solverOf(o);
   const outputs = [{ name: "--output", path: o.output, binary: o.format === "bin" }];
   const [target] = (await claimOutputs(context, outputs, [{ name: "the flow", path }])) as [Target]; // One for the one.
   const model = await readModel(path);
-  const call = { solver: solverOf(o), seed: o.seed, logProb: o.logProb, signal: context.signal };
+  const flowOptions = loadFlow(model.bytes);
+  const { velocity, normalization } = flowOptions;
+  const columns = columnNames(model, velocity.dim);
+  const format = formatOf(target.path, o.format);
+  if (format !== "csv") checkSingles(target.path, columns, normalization, "write a CSV (--format csv)");
+  const call = { solver, seed: o.seed, logProb: o.logProb, signal: context.signal };
+  // Text holds the digits of f64, which a sample needs beside a large mean.
+  const double = format === "csv" ? { ...call, output: "float64" as const } : undefined;
+  const run = (chunks: Chunks) => write(context, o, target, { columns, normalization, format }, chunks);
   if (o.cluster !== undefined) {
     const { openCluster } = await import("pushforward/cluster");
     const onNotice = (text: string) => context.stderr.write(`${text}\n`);
     const cluster = await openCluster({ url: o.cluster, queue: o.queue, onNotice });
     try {
-      const { velocity } = loadFlow(model.bytes);
-      const spread = o.rangeSize === undefined ? call : { ...call, rangeSize: o.rangeSize };
-      await write(context, o, target, model, velocity.dim, cluster.sampleStream(model.bytes, o.count, spread));
+      const spread = o.rangeSize === undefined ? {} : { rangeSize: o.rangeSize };
+      await run(
+        double
+          ? cluster.sampleStream(model.bytes, o.count, { ...double, ...spread })
+          : cluster.sampleStream(model.bytes, o.count, { ...call, ...spread }),
+      );
     } finally {
       await cluster.close();
     }
@@ -81,25 +105,30 @@ async function sample(context: Context, path: string, o: SampleOptions): Promise
   }
   await withGpu(o, async (gpu) => {
     const { Flow } = await import("pushforward");
-    const flow = Flow.load(gpu, model.bytes);
+    const flow = Flow.create(gpu, flowOptions);
     try {
-      await write(context, o, target, model, flow.dim, flow.sampleStream(o.count, call));
+      await run(double ? flow.sampleStream(o.count, double) : flow.sampleStream(o.count, call));
     } finally {
       flow.dispose();
     }
   });
 }
 
+interface Written {
+  columns: readonly string[];
+  normalization: Normalization | undefined;
+  format: RowFormat;
+}
+
 async function write(
   context: Context,
   o: SampleOptions,
   target: Target,
-  model: ModelFile,
-  dim: number,
+  { columns, normalization, format }: Written,
   chunks: Chunks,
 ): Promise<void> {
-  const names = [...columnNames(model, dim), ...(o.logProb ? ["log_prob"] : [])];
-  const format = formatOf(target.path, o.format);
+  const names = [...columns, ...(o.logProb ? ["log_prob"] : [])];
+  const width = columns.length;
   // A number of a CSV has one digit and a comma at least.
   await checkRoom(target, o.count * names.length * (format === "bin" ? 4 : 2));
   const rows = await openRows(context, target, names, format);
@@ -107,11 +136,25 @@ async function write(
   const started = performance.now();
   const adapters = new Set<string>();
   let nonFinite = 0;
+  let unfinished = 0;
   try {
-    for await (const chunk of chunks) {
+    for await (const { x, logProb, status, ...chunk } of chunks) {
       nonFinite += chunk.nonFinite;
+      unfinished += chunk.unfinished ?? 0;
       if (chunk.adapter !== undefined) adapters.add(chunk.adapter);
-      await rows.write([{ data: chunk.x, width: dim }, ...(chunk.logProb ? [{ data: chunk.logProb, width: 1 }] : [])]);
+      for (const [i, word] of (status ?? []).entries()) {
+        // Where a solve stopped is no sample.
+        if (word !== 0)
+          for (const [values, size] of [
+            [x, width],
+            [logProb, 1],
+          ] as const)
+            values?.fill(Number.NaN, i * size, (i + 1) * size);
+      }
+      await rows.write([
+        { data: x, width, normalization: normalization ?? { mean: [], scale: [] } },
+        ...(logProb ? [{ data: logProb, width: 1 }] : []),
+      ]);
       progress.update(rows.count);
     }
     progress.stop();
@@ -121,17 +164,29 @@ async function write(
     throw await rows.abandon(error);
   }
   const seconds = (performance.now() - started) / 1000;
-  if (nonFinite > 0)
-    context.stderr.write(`warning: ${count(nonFinite)} rows are not finite: the flow diverges there\n`);
   const result = {
     output: o.output,
     rows: rows.count,
     seconds,
     rowsPerSecond: rows.count / seconds,
     nonFinite,
+    unfinished,
     ...(adapters.size > 0 && { adapters: [...adapters] }),
   };
   const text = `${count(rows.count)} rows in ${duration(seconds)} (${count(rows.count / seconds)} per second)`;
   const line = target.kind === "stdout" ? text : `wrote ${o.output}: ${text}`;
   printResult(besideOutput(context, target), o.json, result, [line]);
+  const faults = [
+    ...(nonFinite > 0 ? [`${of(nonFinite, o.count)} not finite: the flow diverges there, try more --steps`] : []),
+    ...(unfinished > 0
+      ? [
+          `${of(unfinished, o.count)} NaN, as their solves did not end: allow more with --max-steps, or a larger --tolerance`,
+        ]
+      : []),
+  ];
+  if (faults.length > 0) throw new PartialResult(faults.join("; "));
+}
+
+function of(part: number, all: number): string {
+  return `${count(part)} of ${count(all)} rows ${part === 1 ? "is" : "are"}`;
 }

@@ -1,5 +1,5 @@
 import { Option } from "commander";
-import { delimiterText, methods, wholeNumber } from "../arguments.ts";
+import { decimalWithin, defaultSteps, delimiterText, methods, wholeNumber } from "../arguments.ts";
 
 /** Options that several commands take, under one name and one meaning. */
 export const options = {
@@ -9,7 +9,19 @@ export const options = {
       .choices(["allow", "forbid", "require"])
       .default("allow"),
   method: () => new Option("--method <name>", "ODE solver").choices(methods).default("midpoint"),
-  steps: () => new Option("--steps <count>", "solver steps between t = 0 and 1").argParser(wholeNumber(1)).default(50),
+  steps: () =>
+    new Option("--steps <count>", `solver steps between t = 0 and 1 (default: ${defaultSteps})`).argParser(
+      wholeNumber(1, 1_000_000),
+    ),
+  tolerance: () =>
+    new Option(
+      "--tolerance <error>",
+      "of dopri5, which chooses the steps of each row: error of a step, relative and absolute (default: 1e-5)",
+    ).argParser(decimalWithin(1e-6, 1)),
+  maxSteps: () =>
+    new Option("--max-steps <count>", "of dopri5: steps after which a row is given up (default: 1000)").argParser(
+      wholeNumber(1, 1_000_000),
+    ),
   seed: (what: string) => new Option("--seed <integer>", what).argParser(wholeNumber(0)).default(0),
   queue: () =>
     new Option("--queue <name>", "queue in Redis, the same for all who work together").default("pushforward"),

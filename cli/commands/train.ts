@@ -1,16 +1,25 @@
 import { Command, Option } from "commander";
-import type { Flow } from "pushforward";
+import type { Flow, Solver } from "pushforward";
 import { PushforwardError } from "../../src/errors.ts";
 import { decimalWithin, nameList, solverOf, timeEncoding, wholeNumber, widthList } from "../arguments.ts";
 import { type CheckpointChoice, checkpointOptions, claimTraining } from "../checkpoint.ts";
-import { besideOutput, type Context, type GpuChoice, Interrupted, printResult, withGpu } from "../context.ts";
+import { fitColumns } from "../column-fit.ts";
+import {
+  besideOutput,
+  type Context,
+  type GpuChoice,
+  Interrupted,
+  PartialResult,
+  printResult,
+  withGpu,
+} from "../context.ts";
 import { readCsv } from "../csv.ts";
 import { columnWord } from "../csv-shape.ts";
 import { cosineWithWarmup } from "../learning-rate.ts";
 import { saveModel } from "../model.ts";
 import { count, duration, startProgress } from "../report.ts";
+import { Scores } from "../scores.ts";
 import { splitRows } from "../split.ts";
-import { RunningMean } from "../statistics.ts";
 import { options } from "./shared-options.ts";
 
 interface TrainOptions extends GpuChoice, CheckpointChoice {
@@ -36,7 +45,8 @@ interface TrainOptions extends GpuChoice, CheckpointChoice {
 const examples = `
 The rows are shuffled by the seed and split into a training part and a held-out part; mean and scale of each column are
 fitted on the training part. At the end the held-out part's log-likelihood is printed in nats per row, in the units of
-the data, solved with N and with 2N steps: when the two differ by more than their standard error, use more steps.
+the data, solved with N and with 2N steps: when the two differ by more than their standard error, use more steps. Held-out rows
+without a finite log-likelihood, such as outliers, are counted, not in the mean, and make the exit code 3.
 While it trains, the loss of held-out rows is shown beside that of the batches: when it rises, the flow learns rows by heart.
 Ctrl-C stops at once and saves the flow as trained so far. With --checkpoint a training that was cut off, by whatever it was,
 goes on from its last checkpoint: the same command with --resume ends with the same bits as if nothing had happened.
@@ -118,18 +128,20 @@ async function train(context: Context, source: string, o: TrainOptions): Promise
     signal,
   });
   const dim = table.columns.length;
-  const { kept, held } = splitRows(Float32Array.from(table.data), dim, o.holdout, o.seed);
+  const { kept, held } = splitRows(table.data, dim, o.holdout, o.seed);
   const rows = kept.length / dim;
-  if (rows < 2) throw tooFewRows(source, table, rows);
+  const name = source === "-" ? "the CSV" : source;
+  if (rows < 2) throw tooFewRows(name, table, rows);
+  const normalization = fitColumns(name, table.columns, kept, held);
   stderr.write(`${count(table.rows)} rows of ${table.columns.map(columnWord).join(", ")}`);
   stderr.write(
     table.skipped > 0 ? `, ${count(table.skipped)} incomplete rows left out (${table.survey.reasons()})\n` : "\n",
   );
 
   await withGpu(o, async (gpu) => {
-    const { Flow, fitNormalization, mlp } = await import("pushforward");
+    const { Flow, mlp } = await import("pushforward");
     const velocity = mlp({ dim, hidden: o.hidden, activation: o.activation, time: o.time });
-    const flow = Flow.create(gpu, { velocity, seed: o.seed, normalization: fitNormalization(kept, dim) });
+    const flow = Flow.create(gpu, { velocity, seed: o.seed, normalization });
     try {
       stderr.write(`training ${count(flow.parameterCount)} parameters on ${gpu.info.description || gpu.info.vendor}\n`);
       const checkpoints = await checkpointOptions(context, targets.checkpoint, o, table.columns);
@@ -140,18 +152,20 @@ async function train(context: Context, source: string, o: TrainOptions): Promise
           `stopped, at least ${count(training.step)} of ${count(o.steps)} steps done; the flow so far is in ${o.output}`,
         );
       }
-      const evaluation = await evaluate(context, flow, held, o);
+      const scores = held.length > 0 ? await evaluate(context, flow, table.columns, held, o) : undefined;
       const result = {
         output: o.output,
         rows: { training: rows, heldOut: held.length / dim, skipped: table.skipped },
         parameters: flow.parameterCount,
         ...training,
-        ...(evaluation && { heldOut: evaluation }),
+        ...(scores && { heldOut: heldOutFigures(scores, o) }),
       };
       printResult(besideOutput(context, targets.output), o.json, result, [
         `saved ${o.output}: ${lossText(training)}${count(training.step)} steps in ${duration(training.seconds)}`,
-        ...(evaluation ? describe(evaluation) : []),
+        ...(scores ? describe(scores, o) : []),
       ]);
+      const lost = scores?.lost("held-out rows");
+      if (lost !== undefined) throw new PartialResult(lost);
     } finally {
       flow.dispose();
     }
@@ -159,11 +173,10 @@ async function train(context: Context, source: string, o: TrainOptions): Promise
 }
 
 function tooFewRows(
-  source: string,
+  name: string,
   { rows, skipped }: { rows: number; skipped: number },
   kept: number,
 ): PushforwardError {
-  const name = source === "-" ? "the CSV" : source;
   const from = skipped > 0 ? ` besides ${count(skipped)} that were left out` : "";
   const split =
     rows > kept ? `, of which --holdout takes ${rows - kept}: give more rows, or --holdout 0` : ": give more rows";
@@ -185,8 +198,8 @@ interface TrainingSummary {
 async function runTraining(
   context: Context,
   flow: Flow,
-  data: Float32Array,
-  held: Float32Array,
+  data: Float64Array,
+  held: Float64Array,
   o: TrainOptions,
   checkpoints: Awaited<ReturnType<typeof checkpointOptions>>,
 ): Promise<TrainingSummary> {
@@ -216,7 +229,7 @@ async function runTraining(
       step = report.step;
       losses.push(report.loss);
       validationLoss = report.validationLoss ?? validationLoss;
-      const onHeldOut = validationLoss === undefined ? "" : ` · held-out ${validationLoss.toFixed(4)}`;
+      const onHeldOut = validationLoss === undefined ? "" : ` · held-out ${lossOf(validationLoss)}`;
       progress.update(step, `loss ${report.loss.toFixed(4)}${onHeldOut}`);
     }
     // A checkpoint may be one of the last step: then there was none left to tell of.
@@ -236,46 +249,41 @@ async function runTraining(
   };
 }
 
+/** A loss of a few rows far away may be beyond f32. */
+function lossOf(loss: number): string {
+  return Number.isFinite(loss) ? loss.toFixed(4) : "not finite (some are too far from the others)";
+}
+
 function lossText({ loss, validationLoss }: TrainingSummary): string {
   if (loss === undefined) return "";
-  const onHeldOut = validationLoss === undefined ? "" : `, of held-out rows ${validationLoss.toFixed(4)},`;
+  const onHeldOut = validationLoss === undefined ? "" : `, of held-out rows ${lossOf(validationLoss)},`;
   return `loss ${loss.toFixed(4)}${onHeldOut} after `;
 }
 
-interface Evaluation {
-  logLikelihood: number;
-  standardError: number;
-  steps: number;
-  /** Mean log-likelihood with twice the steps minus that with N. */
-  changeWithTwiceTheSteps: number;
-}
-
 async function evaluate(
-  context: Context,
+  { signal }: Context,
   flow: Flow,
-  held: Float32Array,
-  o: TrainOptions,
-): Promise<Evaluation | undefined> {
-  if (held.length === 0) return undefined;
-  const means: RunningMean[] = [];
-  for (const factor of [1, 2]) {
-    const solver = solverOf({ method: "midpoint", steps: o.evaluationSteps }, factor);
-    const mean = new RunningMean();
-    mean.add((await flow.logProb(held, { solver, signal: context.signal })).logProb);
-    means.push(mean);
-  }
-  const [single, double] = means as [RunningMean, RunningMean]; // One for each factor.
-  return {
-    logLikelihood: single.mean,
-    standardError: single.standardError,
-    steps: o.evaluationSteps,
-    changeWithTwiceTheSteps: double.mean - single.mean,
-  };
+  columns: readonly string[],
+  held: Float64Array,
+  { evaluationSteps }: TrainOptions,
+): Promise<Scores> {
+  const scores = new Scores(columns);
+  const [single, double] = [1, 2].map((factor) => solverOf({ method: "midpoint", steps: evaluationSteps }, factor));
+  const scored = await flow.logProb(held, { solver: single as Solver, signal });
+  scores.add(held, scored, await flow.logProb(held, { solver: double as Solver, signal }));
+  return scores;
 }
 
-function describe({ logLikelihood, standardError, steps, changeWithTwiceTheSteps: change }: Evaluation): string[] {
+function heldOutFigures({ figures: { mean, ...rest }, change }: Scores, { evaluationSteps: steps }: TrainOptions) {
+  const { unfinished: _, ...figures } = rest;
+  return { logLikelihood: mean, ...figures, steps, changeWithTwiceTheSteps: change.mean };
+}
+
+function describe(scores: Scores, { evaluationSteps: steps }: TrainOptions): string[] {
+  const { count: finite } = scores.mean;
+  const rows = finite === scores.rows ? "" : ` over ${count(finite)} of ${count(scores.rows)} rows`;
   return [
-    `held-out log-likelihood ${logLikelihood.toFixed(4)} ± ${standardError.toFixed(4)} nats per row (midpoint, ${steps} steps)`,
-    `with ${2 * steps} steps it changes by ${change >= 0 ? "+" : "−"}${Math.abs(change).toFixed(5)}`,
+    `held-out log-likelihood ${scores.text}${finite > 0 ? ` per row${rows} (midpoint, ${steps} steps)` : ""}`,
+    ...(finite > 0 ? [`with ${2 * steps} steps it changes by ${scores.changeText}`] : []),
   ];
 }

@@ -2,7 +2,7 @@ import { readdir, readFile, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { expect, test } from "vitest";
-import { delimiterText, nameList, wholeNumber } from "../../cli/arguments.ts";
+import { delimiterText, nameList, timeEncoding, wholeNumber, widthList } from "../../cli/arguments.ts";
 import { Interrupted } from "../../cli/context.ts";
 import { cosineWithWarmup } from "../../cli/learning-rate.ts";
 import { duration, startProgress } from "../../cli/report.ts";
@@ -27,8 +27,14 @@ test.each([
   ["2.5e3", 2500],
   ["1e+2", 100],
   ["40", 40],
+  ["1.0", 1],
 ])("%s is a count", (text, value) => {
   expect(wholeNumber(1)(text)).toBe(value);
+});
+
+test("1e3 is a count of every option that counts", () => {
+  expect(widthList("1e2, 64")).toEqual([100, 64]);
+  expect(timeEncoding("fourier:1e1")).toEqual({ fourier: 10 });
 });
 
 test("names of columns are read as a line of a CSV is", () => {
@@ -78,6 +84,10 @@ test.each([
   [["train", "x.csv", "-o", "f", "--checkpoint", "./f"], "a file of its own"],
   [["train", "x.csv", "-o", "f", "--checkpoint-every", "0"], "whole number of at least 1"],
   [["sample", "f", "-o", "x"], "--count"],
+  [["sample", "f", "-o", "x", "-n", "1", "--steps", "1e7"], "at least 1 and at most 1000000"],
+  [["sample", "f", "-o", "x", "-n", "1", "--method", "dopri5", "--steps", "9"], "use --tolerance"],
+  [["sample", "f", "-o", "x", "-n", "1", "--max-steps", "9"], "is for --method dopri5"],
+  [["log-prob", "f", "x", "--method", "dopri5", "--check-steps"], "compare two values of --tolerance"],
   [["sample", "f", "-o", "x", "-n", "-3"], "whole number"],
   [["plot", "x.csv", "-o", "x.png", "--range", "1,0,0,1"], "low and high of x"],
   [["info", "--software", "maybe"], "allow, forbid, require"],
@@ -236,6 +246,9 @@ test("the running mean and its standard error agree with the closed form", () =>
   expect(mean.mean).toBe(2.5);
   expect(mean.standardError).toBeCloseTo(Math.sqrt(5 / 3 / 4), 12);
   expect([mean.count, mean.nonFinite]).toEqual([4, 2]);
+  const none = new RunningMean();
+  none.add([Number.NaN]);
+  expect([none.mean, none.standardError]).toEqual([null, null]);
 });
 
 test("times are written as people say them", () => {

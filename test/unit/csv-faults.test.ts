@@ -43,7 +43,7 @@ test.each([
   ["a column without name in the middle", "x,,y\n0,1,2\n", ["no name for column 2", "--columns x,y"]],
   ["no names", "1,2\n3,4\n", ["line 1 of the CSV is numbers", "--no-header", "--header"]],
   ["no names but a text", "Rome,0.5\nParis,0.7\n", ['has "0.5" where a name is expected', "--no-header"]],
-  ["a name twice", "v,w,v\n1,2,3\n", ['two columns called "v"', "line 1", "--columns w"]],
+  ["a name twice", "v,w,v\n1,2,3\n", ['two columns called "v", the columns 1 and 3', "line 1", "--columns w"]],
   ["a quote that is not closed", 'x,y\n1,"2\n3,4\n', ["quote", "not closed"]],
   ["a quote within a cell", 'x,y\n1,2\n3,5"2\n', ["line 3", "quote", "twice"]],
   ["a line of units", "x,y\nm,s\n1,2\n3,4\n", ["Is line 2 another line of names, or one of units?", "sed 2d data.csv"]],

@@ -6,7 +6,7 @@ import fc from "fast-check";
 import { expect, test } from "vitest";
 import { type CsvOptions, readCsv, readCsvChunks } from "../../cli/csv.ts";
 import { GrowingFile, writeWhole } from "../../cli/files.ts";
-import { csvHeader, csvRows, shortest } from "../../cli/rows.ts";
+import { csvHeader, csvRows, sampleText, shortest } from "../../cli/rows.ts";
 
 const read = (text: string, options?: CsvOptions) => readCsv(Readable.from([Buffer.from(text)]), options);
 
@@ -122,6 +122,36 @@ test("numbers are written as short as f32 allows", () => {
   expect(shortest(Math.fround(0.1))).toBe("0.1");
   expect(shortest(-72.5)).toBe("-72.5");
   expect(shortest(Number.NaN)).toBe("NaN");
+});
+
+test("samples keep the digits that they have beside their mean, and no more", () => {
+  expect(sampleText(0.123456789012345, 0, 1)).toBe("0.123456789");
+  expect(sampleText(5_400_000 + 0.0225448765, 5_400_000, 0.1)).toBe("5400000.022544877");
+  expect(sampleText(123.456789012345, 100, 20)).toBe("123.456789");
+  expect(sampleText(Number.NaN, 0, 1)).toBe("NaN");
+  const ownOf = (value: number, mean: number, scale: number) => (value - mean) / scale;
+  fc.assert(
+    fc.property(
+      fc.float({ noNaN: true, noDefaultInfinity: true, min: -30, max: 30 }).filter((x) => Math.abs(x) > 0.05),
+      fc.constantFrom([0, 1], [3, 2], [-1e6, 0.5], [1e9, 3], [-1e-7, 1e-9]),
+      (x, [mean = 0, scale = 1]) => {
+        const value = mean + scale * x;
+        const back = ownOf(Number(sampleText(value, mean, scale)), mean, scale);
+        // half an f32 of x, or what f64 has left of it beside the mean
+        const left = 2 ** -24 * Math.abs(x) + (2 ** -51 * Math.abs(mean)) / scale;
+        expect(Math.abs(back - ownOf(value, mean, scale))).toBeLessThanOrEqual(left);
+      },
+    ),
+  );
+});
+
+test("text that stands beside numbers is quoted where it must be", () => {
+  const text = [
+    ["a, b", 'say "hi"', "two\nlines"],
+    ["", " blank ", "plain"],
+  ];
+  const blocks = [{ text }, { data: Float64Array.of(1, 2), width: 1 }];
+  expect(csvRows(blocks, 2)).toBe('"a, b","say ""hi""","two\nlines",1\n," blank ",plain,2\n');
 });
 
 test("blocks of columns stand side by side", () => {

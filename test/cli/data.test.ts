@@ -1,0 +1,169 @@
+import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { shuffledIndices } from "../../cli/split.ts";
+import { toyData } from "../../src/data/toy.ts";
+import { run } from "../unit/command-line.ts";
+
+let folder = "";
+const file = (name: string) => join(folder, name);
+const rows = 150;
+const offset = 5_400_000;
+const centred = toyData("moons", rows);
+
+/** The rows of a table, "id" among them as text, with `north` far from 0 beside a spread of 0.1. */
+function table(north: number): string {
+  const lines = Array.from({ length: rows }, (_, i) => {
+    const y = Math.round((centred[2 * i + 1] ?? 0) * 100 * 4096) / 1000 / 4096;
+    return `"r, ${i}",${centred[2 * i]},${north + y}`;
+  });
+  return `id,east,north\n${lines.join("\n")}\n`;
+}
+
+async function train(data: string, flow: string, ...more: string[]) {
+  const words = ["train", file(data), "-o", file(flow), "--hidden", "8", "--steps", "30", "--json"];
+  const { code, out, err } = await run([...words, ...more]);
+  return { code, err, result: JSON.parse(out) };
+}
+
+const numbers = (text: string, column: number) =>
+  text
+    .trim()
+    .split("\n")
+    .slice(1)
+    .map((line) => Number(line.split(",")[column]));
+
+function deviation(values: readonly number[], mean = values.reduce((sum, v) => sum + v, 0) / values.length): number {
+  return Math.sqrt(values.reduce((sum, v) => sum + (v - mean) ** 2, 0) / values.length);
+}
+
+let trained: { near: Awaited<ReturnType<typeof train>>; far: Awaited<ReturnType<typeof train>> };
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), "pushforward-data-"));
+  await writeFile(file("near.csv"), table(0));
+  await writeFile(file("far.csv"), table(offset));
+  const columns = ["--columns", "east,north"];
+  trained = {
+    near: await train("near.csv", "near.flow", ...columns),
+    far: await train("far.csv", "far.flow", ...columns),
+  };
+});
+afterAll(() => rm(folder, { recursive: true, force: true }));
+
+test("an offset of millions changes neither likelihoods nor the spread of samples", async () => {
+  const { near, far } = trained;
+  expect([near.code, far.code]).toEqual([0, 0]);
+  expect(far.result.heldOut.logLikelihood).toBeCloseTo(near.result.heldOut.logLikelihood, 3);
+  const samples = await Promise.all(
+    ["near", "far"].map((name) => run(["sample", file(`${name}.flow`), "-n", "1e2", "-o", "-", "--log-prob"])),
+  );
+  const [a = [], b = []] = samples.map(({ out }) => numbers(out, 1));
+  expect(new Set(b).size).toBe(100);
+  expect(deviation(b)).toBeCloseTo(deviation(a), 5);
+  for (const [i, value] of b.entries()) expect(value - offset).toBeCloseTo(a[i] ?? 0, 6);
+  const [p = [], q = []] = samples.map(({ out }) => numbers(out, 2));
+  for (const [i, value] of q.entries()) expect(value).toBeCloseTo(p[i] ?? 0, 3);
+});
+
+test("a file of f32 numbers is refused where it would lose the digits of a column", async () => {
+  for (const words of [
+    ["sample", file("far.flow"), "-n", "5", "-o", file("x.bin")],
+    ["log-prob", file("far.flow"), file("far.csv"), "-o", file("x.bin")],
+  ]) {
+    const { code, err } = await run(words);
+    expect(code).toBe(1);
+    expect(err).toMatch(/f32 numbers, which are 0.5 apart around 54000.*the column "north".*CSV/);
+  }
+  const scores = ["log-prob", file("far.flow"), file("far.csv"), "-o", file("x.bin"), "--only-scores"];
+  expect((await run(scores)).code).toBe(0);
+  expect((await readFile(file("x.bin"))).length).toBe(4 * rows);
+});
+
+test("scores stand beside all columns as they were written, with numbers of rows where some are left out", async () => {
+  const text =
+    'id,when,"say ""hi""",north,east,log_prob\n"a, 1",2024-01-02,1.50,+0.10,1e0,x\nb,,"two\nlines",n/a,1,\nc,,, 0.2,.5,7\n';
+  const scored = ["log-prob", file("near.flow"), "-", "-o", "-", "--skip-invalid"];
+  const { code, out, err } = await run(scored, text);
+  expect(code).toBe(0);
+  const lines = out.split("\n");
+  expect(lines[0]).toBe('id,when,"say ""hi""",north,east,log_prob,row,log_prob.2');
+  expect(lines[1]).toMatch(/^"a, 1",2024-01-02,1\.50,\+0\.10,1e0,x,1,-?\d/);
+  expect(lines[2]).toMatch(/^c,,,0\.2,\.5,7,3,-?\d/);
+  expect(err).toContain('the data has a column "log_prob" of its own: the new one is called "log_prob.2"');
+  expect(err).toContain('1 incomplete rows left out ("north": 1)');
+  const only = await run([...scored, "--only-scores"], text);
+  expect(only.out.split("\n").map((line) => line.replace(/-?[\d.]+$/, "#"))).toEqual([
+    "row,log_prob",
+    "1,#",
+    "3,#",
+    "",
+  ]);
+  const plain = await run(["log-prob", file("near.flow"), "-", "-o", "-", "--only-scores"], "north,east\n0.1,1\n");
+  expect(plain.out).toMatch(/^log_prob\n-?[\d.]+\n$/);
+});
+
+test("held-out rows of density 0 are said, are not in the mean, and make the exit code 3", async () => {
+  const [outlier] = shuffledIndices(60, 0); // the first of those that are held out
+  const lines = Array.from({ length: 60 }, (_, i) => `${Math.sin(i)},${i === outlier ? 1e25 : Math.cos(3 * i)}`);
+  await writeFile(file("outlier.csv"), `x,y\n${lines.join("\n")}\n`);
+  const { code, err, result } = await train("outlier.csv", "outlier.flow");
+  expect(code).toBe(3);
+  expect(result.heldOut).toMatchObject({ nonFinite: 1, minusInfinity: 1, logLikelihood: expect.any(Number) });
+  expect(err).toMatch(
+    /1 of 6 held-out rows has no finite log-probability and is not in the mean: -Infinity .*y 1e\+25/,
+  );
+  expect(err).not.toMatch(/NaN|held-out Infinity/);
+  // where it is trained on, it would take the digits of all others
+  const { code: refused, err: why } = await train("outlier.csv", "outlier.flow", "--holdout", "0");
+  expect(refused).toBe(1);
+  expect(why).toMatch(/"y" has 60 different values, of which 2 are left.*\nLeave it out:\n {2}--columns x/);
+});
+
+test("one held-out row has no standard error, and rows of which none is finite no mean", async () => {
+  const lines = table(0).split("\n").slice(0, 11).join("\n");
+  await writeFile(file("ten.csv"), lines);
+  const { result } = await train("ten.csv", "ten.flow", "--columns", "east,north");
+  expect(result.heldOut).toMatchObject({ standardError: null, nonFinite: 0, logLikelihood: expect.any(Number) });
+  const far = "east,north\n1e30,0\n1,-1e30\n";
+  const { code, out, err } = await run(["log-prob", file("near.flow"), "-", "--json"], far);
+  expect(code).toBe(3);
+  expect(JSON.parse(out)).toMatchObject({ rows: 0, mean: null, standardError: null, nonFinite: 2 });
+  expect(err).toContain("2 of 2 rows have no finite log-probability");
+  const words = await run(["log-prob", file("near.flow"), "-"], far);
+  expect(words.out).toMatch(/^mean log-probability none: no row has a finite one in /);
+});
+
+test("solves that did not end are NaN, counted, not in the mean, and make the exit code 3", async () => {
+  const limited = ["--method", "dopri5", "--tolerance", "1e-6", "--max-steps", "1", "--json"];
+  const sampled = await run(["sample", file("near.flow"), "-n", "7", "-o", file("s.csv"), "--log-prob", ...limited]);
+  expect(sampled.code).toBe(3);
+  expect(JSON.parse(sampled.out)).toMatchObject({ rows: 7, nonFinite: 0, unfinished: 7 });
+  expect(sampled.err).toContain("7 of 7 rows are NaN, as their solves did not end: allow more with --max-steps");
+  expect((await readFile(file("s.csv"), "utf8")).split("\n")[1]).toBe("NaN,NaN,NaN");
+  const scored = await run(["log-prob", file("near.flow"), file("near.csv"), ...limited]);
+  expect(scored.code).toBe(3);
+  expect(JSON.parse(scored.out)).toMatchObject({ rows: 0, mean: null, nonFinite: 0, unfinished: rows });
+  const enough = await run(["log-prob", file("near.flow"), file("near.csv"), "--method", "dopri5", "--json"]);
+  expect(enough.code).toBe(0);
+  expect(JSON.parse(enough.out)).toMatchObject({ rows, unfinished: 0 });
+});
+
+test("a table without rows, or whose rows are all left out, is refused before anything is written", async () => {
+  for (const [text, more, message] of [
+    ["east,north\n", [], "the CSV has no rows, so there is nothing to score"],
+    [
+      "east,north\n1,x\n",
+      ["--skip-invalid"],
+      '--skip-invalid leaves none of the 1 rows of the CSV to score, because of "north": 1',
+    ],
+    ["v,v\n1,2\n", [], 'two columns called "v", the columns 1 and 2'],
+  ] as const) {
+    const { code, err } = await run(["log-prob", file("near.flow"), "-", "-o", file("none.csv"), ...more], text);
+    expect(code).toBe(1);
+    expect(err).toContain(message);
+  }
+  expect(await readdir(folder)).not.toContain("none.csv");
+  expect((await run(["train", "-", "-o", file("none.flow")], "a,b\n")).err).toContain("has no rows, but at least 2");
+});
