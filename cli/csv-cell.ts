@@ -48,7 +48,7 @@ export function faultIn(cell: string | undefined): CellFault {
   if (cell === undefined || isMissing(cell)) return { kind: "missing" };
   if (decimal.test(cell)) return { kind: "a number beyond the range of f32 (about ±3.4e38)" };
   if (/^[+-]?(inf|infinity|∞)$/i.test(cell)) return { kind: "infinite" };
-  if (/^(true|false|yes|no|t|f|y|n)$/i.test(cell))
+  if (/^(true|false|yes|no|t|f|y|n|on|off|ja|nein|oui|non|vrai|faux|wahr|falsch|sí|si|verdadero|falso)$/i.test(cell))
     return { kind: "a truth value", remedy: { advice: "write 1 and 0 for truth values" } };
   if (isDate.test(cell))
     return { kind: "a date", remedy: { advice: "make numbers of dates, such as days since the first of them" } };
@@ -77,7 +77,14 @@ export function faultIn(cell: string | undefined): CellFault {
   if (/^[+-]?[\d.,]+\s*[%‰]$/.test(cell))
     return { kind: "a percentage", remedy: { advice: "write percentages without their sign" } };
   if (/^[+-]?\s*[\p{Sc}]\s*[+-]?[\d.,]+$/u.test(cell) || /^[+-]?[\d.,]+\s*[\p{Sc}]$/u.test(cell))
-    return { kind: "a sum of money", remedy: { advice: "write sums of money without a currency's sign" } };
+    return {
+      kind: "a sum of money",
+      remedy: {
+        advice: cell.includes(",")
+          ? "write sums of money as plain numbers, without a currency's sign and thousands separators"
+          : "write sums of money without a currency's sign",
+      },
+    };
   if (/^\([\d.,]+\)$/.test(cell))
     return { kind: "a number in brackets", remedy: { advice: "write negative numbers with a minus sign" } };
   if (/^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*\p{L}+/u.test(cell))

@@ -15,9 +15,13 @@ interface Tally {
   example: { cell: string; line: number; fault: CellFault } | undefined;
   least: number;
   greatest: number;
-  /** Whether each number is one more than that before it. */
+  /** Whether each number is as much more than that before it, by a whole number. */
   counts: boolean;
+  step: number;
   last: number;
+  isWhole: boolean;
+  /** Whole numbers so large that different ones may be the same f64: the first of them, and whether others are written differently. */
+  large: { text: string; isOnly: boolean } | undefined;
 }
 
 /** What a table is needed for. */
@@ -31,6 +35,25 @@ export interface Needs {
 /** Different sets of columns that are faulty in a row, of which this many are told apart. */
 const mostPatterns = 4096;
 const mostLines = 12;
+
+/** Sees whether numbers go on as those of a counter. */
+function follow(tally: Tally, value: number): void {
+  if (tally.isWhole && !Number.isInteger(value)) tally.isWhole = false;
+  if (tally.counts && tally.numbers > 1) {
+    if (tally.numbers === 2) tally.step = value - tally.last;
+    tally.counts = tally.isWhole && tally.step > 0 && value === tally.last + tally.step;
+  }
+  tally.last = value;
+}
+
+/** Whether a column numbers its rows, or things: nothing that could be learned. */
+function isLabel({ name, counts, numbers, isWhole }: Tally): boolean {
+  return (
+    (counts && numbers > 2) ||
+    (isWhole && /(^|[\s_.-])(id|uuid|key)$/i.test(name)) ||
+    (isWhole && /[a-z]I[dD]$/.test(name))
+  );
+}
 
 /** Counts, column by column, what keeps the rows of a table from being numbers, so that all of it can be told at once. */
 export class Survey {
@@ -56,7 +79,10 @@ export class Survey {
       least: Number.POSITIVE_INFINITY,
       greatest: Number.NEGATIVE_INFINITY,
       counts: true,
+      step: Number.NaN,
       last: Number.NaN,
+      isWhole: true,
+      large: undefined,
     }));
   }
 
@@ -96,8 +122,11 @@ export class Survey {
       tally.numbers++;
       if (value < tally.least) tally.least = value;
       if (value > tally.greatest) tally.greatest = value;
-      if (tally.counts && tally.numbers > 1 && value !== tally.last + 1) tally.counts = false;
-      tally.last = value;
+      follow(tally, value);
+      if (Math.abs(value) > Number.MAX_SAFE_INTEGER && cell !== undefined) {
+        tally.large ??= { text: cell, isOnly: true };
+        if (cell !== tally.large.text) tally.large.isOnly = false;
+      }
     }
     if (pattern === "") return true;
     if (this.#patterns.has(pattern) || this.#patterns.size < mostPatterns)
@@ -119,6 +148,12 @@ export class Survey {
       if (columns.some((column) => faults.includes(String(column)))) faulty += rows;
     }
     return this.rows - this.misfits - faulty;
+  }
+
+  /** Columns that only number rows or things, where there are others. */
+  get labels(): string[] {
+    const labels = this.#columns.filter(isLabel).map(({ name }) => name);
+    return labels.length < this.#columns.length ? labels : [];
   }
 
   /** Why rows were left out, as in "discount: 3, price: 1". */
@@ -183,7 +218,10 @@ export class Survey {
     return this.#columns.length > 1 && this.#columns.every(isText) ? line : undefined;
   }
 
-  #describe({ name, numbers, missing, others, firstMissing, example, least }: Tally, isConstant: boolean): string[] {
+  #describe(
+    { name, numbers, missing, others, firstMissing, example, least, large }: Tally,
+    isConstant: boolean,
+  ): string[] {
     const rows = this.rows - this.misfits;
     const share = (cells: number) =>
       cells === rows ? `all ${count(rows)} rows` : `${count(cells)} of ${count(rows)} rows`;
@@ -196,23 +234,33 @@ export class Survey {
           ? "has no values"
           : `misses values in ${share(missing)}, first ${firstMissing?.cell ? `${shown(firstMissing.cell)} ` : ""}in line ${firstMissing?.line}`,
       );
-    if (isConstant)
+    if (isConstant && large?.isOnly === false)
+      parts.push(
+        `is whole numbers such as ${large.text}, which are too long to be told apart: f64 holds 15 digits of them`,
+      );
+    else if (isConstant)
       parts.push(numbers === rows ? `is ${least} in ${share(numbers)}` : `is ${least} wherever it is a number`);
     return parts.length === 0 ? [] : [`${shown(name)}: ${parts.join("; ")}`];
   }
 
   /** What mends the cells of columns that would be numbers but for their spelling, each said once. */
   #remedies({ file, reader }: Place, delimiter: string): string[] {
-    const advices = new Map<string, string>();
-    for (const { example } of this.#columns) {
+    const advices = new Map<string, { way: string; names: string[] }>();
+    for (const { name, example } of this.#columns) {
       const remedy = example?.fault.remedy;
-      if (!remedy || advices.has(remedy.advice)) continue;
+      if (!remedy) continue;
       // In a file that is separated by commas the filter would take these, too.
       const filter = remedy.filter?.startsWith("tr ,") && delimiter === "," ? undefined : remedy.filter;
       const option = delimiter === "," ? "" : ` --delimiter ${delimiter === "\t" ? "tab" : `'${delimiter}'`}`;
-      advices.set(remedy.advice, filter ? ` (${filter} < ${file} | ${reader}${option} …)` : "");
+      const way = filter ? ` (${filter} < ${file} | ${reader}${option} …)` : "";
+      const found = advices.get(remedy.advice);
+      if (found) found.names.push(shown(name));
+      else advices.set(remedy.advice, { way, names: [shown(name)] });
     }
-    return [...advices].map(([advice, way]) => `To use such a column, ${advice}${way}.`);
+    return [...advices].map(([advice, { way, names }]) => {
+      const some = names.length > 3 ? [...names.slice(0, 2), `${names.length - 2} more`] : names;
+      return `To use ${some.length === 1 ? some[0] : `${some.slice(0, -1).join(", ")} or ${some.at(-1)}`}, ${advice}${way}.`;
+    });
   }
 
   /** The options that choose what can be used. */
@@ -220,10 +268,9 @@ export class Survey {
     const rows = this.rows - this.misfits;
     const numbered = [...this.#columns.entries()];
     const isConstant = (column: Tally) => needs.spread && column.least === column.greatest;
-    const isCounter = (column: Tally) => column.counts && column.numbers > 2;
     const usable = numbered.filter(([, c]) => c.numbers > (c.numbers + c.others) / 2 && !isConstant(c));
     const whole = usable.filter(([, c]) => c.missing + c.others === 0);
-    const counters = usable.length > 1 ? usable.filter(([, c]) => isCounter(c)) : [];
+    const counters = usable.length > 1 ? usable.filter(([, c]) => isLabel(c)) : [];
     const chosen = whole.filter((entry) => !counters.includes(entry));
     const gaps = usable
       .filter((entry) => !whole.includes(entry) && !counters.includes(entry) && entry[1].numbers >= rows / 2)
@@ -232,7 +279,10 @@ export class Survey {
     const option = (entries: typeof numbered) =>
       columnsOption([...entries].sort(([a], [b]) => a - b).map(([, { name }]) => name));
     const left = counters.map(([, { name }]) => `"${name}"`).join(", ");
-    const note = left === "" ? "" : ` (without ${left}, which counts rows)`;
+    const note =
+      left === ""
+        ? ""
+        : ` (without ${left}, which only ${counters.length === 1 ? "numbers" : "number"} rows or things)`;
     if (chosen.length > 0 && rows >= needs.rows)
       lines.push(`Columns that are numbers in all rows${note}:`, `  ${option(chosen)}`);
     // As many columns with gaps as leave at least half of the rows.

@@ -14,7 +14,8 @@ import {
   withGpu,
 } from "../context.ts";
 import { readCsv } from "../csv.ts";
-import { columnWord } from "../csv-shape.ts";
+import { columnsOption, columnWord } from "../csv-shape.ts";
+import { shown } from "../csv-text.ts";
 import { cosineWithWarmup } from "../learning-rate.ts";
 import { saveModel } from "../model.ts";
 import { count, duration, startProgress } from "../report.ts";
@@ -137,6 +138,14 @@ async function train(context: Context, source: string, o: TrainOptions): Promise
   stderr.write(
     table.skipped > 0 ? `, ${count(table.skipped)} incomplete rows left out (${table.survey.reasons()})\n` : "\n",
   );
+  const { labels } = table.survey;
+  if (o.columns === undefined && labels.length > 0) {
+    const others = table.columns.filter((column) => !labels.includes(column));
+    const what = labels.length === 1 ? "only numbers" : "only number";
+    stderr.write(
+      `note: ${labels.map(shown).join(", ")} ${what} rows or things; to leave ${labels.length === 1 ? "it" : "them"} out: ${columnsOption(others)}\n`,
+    );
+  }
 
   await withGpu(o, async (gpu) => {
     const { Flow, mlp } = await import("pushforward");

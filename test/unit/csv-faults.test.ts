@@ -177,6 +177,26 @@ test.each(["", "NA", "N/A", "#N/A", "NaN", "nan", "-nan", "null", "NULL", "None"
 const orders = `order_id,number,date,city,price,quantity,discount,paid,flag,"weight, net"
 ${Array.from({ length: 20 }, (_, i) => `A-${i},${i + 100},2024-01-${10 + i},Rome,${(i * 7) % 11}.5,${(i * i) % 5},${i % 4 === 0 ? "" : i},true,0,${i / 3}`).join("\n")}\n`;
 
+test("columns of ids are left out of what is proposed, and told where they stand among numbers", async () => {
+  const lines = Array.from(
+    { length: 9 },
+    (_, i) => `${100 + 7 * i},${i % 3 === 0 ? 5 : 900 + ((i * i) % 11)},${i / 7},${(i * i) % 5},t`,
+  );
+  const table = (end: number) =>
+    [`code,customer_id,x,grid,note`, ...lines].map((line) => line.split(",").slice(0, end).join(",")).join("\n");
+  const message = await messageOf(read(table(5), forTraining));
+  expect(message).toContain('(without "code", "customer_id", which only number rows or things)');
+  expect(message).toContain("--columns x,grid");
+  const { survey } = await read(table(4), forTraining);
+  expect(survey.labels).toEqual(["code", "customer_id"]);
+});
+
+test("whole numbers that f64 takes for one are told as such", async () => {
+  const message = await messageOf(read("id,x\n12345678901234567890,1\n12345678901234567891,2\n", forTraining));
+  expect(message).toContain("12345678901234567890, which are too long to be told apart");
+  expect(message).toContain("--columns x");
+});
+
 test("a table from life is refused with all columns that stand in the way, and the options to copy", async () => {
   const message = await messageOf(read(orders, forTraining));
   for (const line of [
@@ -188,7 +208,7 @@ test("a table from life is refused with all columns that stand in the way, and t
     '"flag": is 0 in all 20 rows',
     `  --columns 'price,quantity,"weight, net"'\n`,
     `15 of 20 rows:\n  --columns 'price,quantity,discount,"weight, net"' --skip-invalid`,
-    'without "number", which counts rows',
+    'without "number", which only numbers rows or things',
     "make numbers of dates",
     "write 1 and 0",
   ])
