@@ -9,7 +9,7 @@ export function wholeNumber(least: number, most = Number.MAX_SAFE_INTEGER): (tex
   return (text) => {
     const value = /^\d+(\.\d+)?([eE]\+?\d+)?$/.test(text) ? Number(text) : Number.NaN;
     if (Number.isSafeInteger(value) && value >= least && value <= most) return value;
-    const end = most === Number.MAX_SAFE_INTEGER ? "" : ` and at most ${most}`;
+    const end = most === Number.MAX_SAFE_INTEGER && !(value > most) ? "" : ` and at most ${most}`;
     throw new InvalidArgumentError(`expected a whole number of at least ${least}${end}, such as 1000 or 1e3.`);
   };
 }
@@ -68,9 +68,9 @@ export function delimiterText(text: string): string {
 /** "64,64,64" → widths. */
 export function widthList(text: string): number[] {
   try {
-    return text.split(",").map((part) => wholeNumber(1)(part.trim()));
+    return text.split(",").map((part) => wholeNumber(1, 16_384)(part.trim()));
   } catch {
-    throw new InvalidArgumentError("expected layer widths with commas between, as in 64,64,64.");
+    throw new InvalidArgumentError("expected layer widths (1 to 16384) with commas between, as in 64,64,64.");
   }
 }
 
@@ -78,9 +78,9 @@ export function widthList(text: string): number[] {
 export function timeEncoding(text: string): "concat" | { fourier: number } {
   if (text === "concat") return "concat";
   try {
-    return { fourier: wholeNumber(1)(/^fourier:(.+)$/.exec(text)?.[1] ?? "") };
+    return { fourier: wholeNumber(1, 64)(/^fourier:(.+)$/.exec(text)?.[1] ?? "") };
   } catch {
-    throw new InvalidArgumentError("expected concat, or fourier:K with K frequencies as in fourier:4.");
+    throw new InvalidArgumentError("expected concat, or fourier:K with K frequencies (1 to 64) as in fourier:4.");
   }
 }
 

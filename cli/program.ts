@@ -9,6 +9,7 @@ import { workerCommand } from "./commands/worker.ts";
 import { type Context, Interrupted, isPushforwardError, PartialResult, UsageError } from "./context.ts";
 import { FileError, fileError, ReaderGone } from "./file-errors.ts";
 import { stdoutNames } from "./targets.ts";
+import { inWords } from "./wording.ts";
 
 /** Exit codes, so that scripts can tell what happened. */
 export const exitCodes = { ok: 0, failed: 1, usage: 2, partial: 3, interrupted: 130 } as const;
@@ -76,7 +77,7 @@ export function explain(thrown: unknown, words: readonly string[], context: Cont
   const isStopped = aborted && error === thrown;
   const { message, code } = isStopped
     ? { message: error instanceof Interrupted ? error.message : "stopped", code: "interrupted" }
-    : describeError(error);
+    : describeError(error, words[0] ?? "");
   context.stderr.write(`${isStopped ? "" : "error: "}${message}\n`);
   if (words.includes("--json")) {
     // Where rows go to stdout, all that is said of them goes to stderr.
@@ -87,9 +88,9 @@ export function explain(thrown: unknown, words: readonly string[], context: Cont
   return error instanceof UsageError ? exitCodes.usage : exitCodes.failed;
 }
 
-function describeError(error: unknown): { message: string; code: string } {
+function describeError(error: unknown, command: string): { message: string; code: string } {
   if (error instanceof UsageError) return { message: error.message, code: "usage" };
-  if (isPushforwardError(error)) return { message: error.message, code: error.code };
+  if (isPushforwardError(error)) return { message: inWords(error.message, command), code: error.code };
   const told = fileError(error, pathOf(error));
   if (told instanceof FileError) return { message: told.message, code: told.code };
   return {

@@ -85,13 +85,17 @@ export class Scores {
     return mean === null ? "nothing that can be told" : `${mean >= 0 ? "+" : "−"}${Math.abs(mean).toFixed(5)}`;
   }
 
-  /** What is to be said of rows that are not in the mean; undefined where there are none. */
-  lost(rows: string): string | undefined {
+  /**
+   * What is to be said of rows that are not in the mean; undefined where there are none.
+   *
+   * @param remedy what may help where a solve diverges
+   */
+  lost(rows: string, remedy: string): string | undefined {
     const lost = this.mean.nonFinite;
     if (lost === 0) return undefined;
     const causes = [
       [this.#minusInfinity, "-Infinity (density 0: too far from what was trained on)"],
-      [this.#notANumber, "NaN or Infinity (the solve diverges there: try more --steps)"],
+      [this.#notANumber, `NaN or Infinity (the solve diverges there: ${remedy})`],
       [this.#unfinished, "unfinished (allow more with --max-steps, or a larger --tolerance)"],
     ] as const;
     const found = causes.filter(([number]) => number > 0);

@@ -2,7 +2,6 @@ import type { Readable } from "node:stream";
 import { Command } from "commander";
 import type { Flow, Solver } from "pushforward";
 import { PushforwardError } from "../../src/errors.ts";
-import { loadFlow } from "../../src/flow/file.ts";
 import { nameList, type SolverOptions, solverOf } from "../arguments.ts";
 import { checkSingles } from "../column-fit.ts";
 import { besideOutput, type Context, type GpuChoice, PartialResult, printResult, withGpu } from "../context.ts";
@@ -88,7 +87,7 @@ async function logProb(context: Context, path: string, source: string, o: LogPro
   const [target] =
     o.output === undefined ? [] : await claimOutputs(context, [{ name: "--output", path: o.output }], inputs);
   const model = await readModel(path);
-  const flowOptions = loadFlow(model.bytes);
+  const flowOptions = model.options;
   const { dim } = flowOptions.velocity;
   const columns = o.columns ?? model.columns;
   const isText = target !== undefined && formatOf(target.path) === "csv";
@@ -210,6 +209,6 @@ function report(
     ...(o.output && o.output !== "-" ? [`wrote ${o.output}`] : []),
   ];
   printResult(context, o.json, result, lines);
-  const lost = scores.lost("rows");
+  const lost = scores.lost("rows", "try more --steps");
   if (lost !== undefined) throw new PartialResult(lost);
 }

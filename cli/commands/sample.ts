@@ -1,6 +1,5 @@
 import { Command, Option } from "commander";
 import type { Normalization } from "../../src/data/normalization.ts";
-import { loadFlow } from "../../src/flow/file.ts";
 import { type SolverOptions, solverOf, wholeNumber } from "../arguments.ts";
 import { checkSingles } from "../column-fit.ts";
 import { besideOutput, type Context, type GpuChoice, PartialResult, printResult, withGpu } from "../context.ts";
@@ -78,7 +77,7 @@ async function sample(context: Context, path: string, o: SampleOptions): Promise
   const outputs = [{ name: "--output", path: o.output, binary: o.format === "bin" }];
   const [target] = (await claimOutputs(context, outputs, [{ name: "the flow", path }])) as [Target]; // One for the one.
   const model = await readModel(path);
-  const flowOptions = loadFlow(model.bytes);
+  const flowOptions = model.options;
   const { velocity, normalization } = flowOptions;
   const columns = columnNames(model, velocity.dim);
   const format = formatOf(target.path, o.format);

@@ -1,6 +1,7 @@
 import { Command, Option } from "commander";
 import type { Flow, Solver } from "pushforward";
 import { PushforwardError } from "../../src/errors.ts";
+import { largestBatch } from "../../src/train/largest-batch.ts";
 import { decimalWithin, nameList, solverOf, timeEncoding, wholeNumber, widthList } from "../arguments.ts";
 import { type CheckpointChoice, checkpointOptions, claimTraining } from "../checkpoint.ts";
 import { fitColumns } from "../column-fit.ts";
@@ -21,6 +22,7 @@ import { saveModel } from "../model.ts";
 import { count, duration, startProgress } from "../report.ts";
 import { Scores } from "../scores.ts";
 import { splitRows } from "../split.ts";
+import { withColumnNames } from "../wording.ts";
 import { options } from "./shared-options.ts";
 
 interface TrainOptions extends GpuChoice, CheckpointChoice {
@@ -33,6 +35,7 @@ interface TrainOptions extends GpuChoice, CheckpointChoice {
   learningRate: number;
   warmup: number;
   ema: number;
+  gradientClip?: number;
   coupling: "independent" | "optimal-transport";
   holdout: number;
   evaluationSteps: number;
@@ -81,7 +84,7 @@ export function trainCommand(context: Context): Command {
         .default("concat"),
     )
     .option("--steps <count>", "training steps", wholeNumber(1), 5000)
-    .option("--batch-size <rows>", "rows per step", wholeNumber(1), 512)
+    .option("--batch-size <rows>", "rows per step", wholeNumber(1, largestBatch), 512)
     .option(
       "--learning-rate <rate>",
       "peak of the learning rate; it decays to 0 along a cosine",
@@ -92,8 +95,13 @@ export function trainCommand(context: Context): Command {
     .option(
       "--ema <decay>",
       "the saved weights are a moving average with this decay; 0 turns it off",
-      decimalWithin(0, 1, "[)"),
+      decimalWithin(0, 0.9999999),
       0.999,
+    )
+    .option(
+      "--gradient-clip <norm>",
+      "largest norm of a step's gradient; longer ones are scaled down; default: none",
+      decimalWithin(0, Number.POSITIVE_INFINITY, "()"),
     )
     .addOption(
       new Option("--coupling <kind>", "how noise and rows are paired in a batch")
@@ -101,7 +109,12 @@ export function trainCommand(context: Context): Command {
         .default("independent"),
     )
     .option("--holdout <share>", "share of the rows kept for the final log-likelihood", decimalWithin(0, 1, "[)"), 0.1)
-    .option("--evaluation-steps <count>", "N, the solver steps of the final log-likelihood", wholeNumber(1), 20)
+    .option(
+      "--evaluation-steps <count>",
+      "N, the solver steps of the final log-likelihood",
+      wholeNumber(1, 500_000),
+      20,
+    )
     .option("--checkpoint <file>", "where the state of the training is kept, as a flow's file with more in it")
     .option("--checkpoint-every <steps>", "training steps between two checkpoints", wholeNumber(1), 500)
     .option("--resume", "go on from the file of --checkpoint where it is there; all else must be as it was", false)
@@ -154,7 +167,7 @@ async function train(context: Context, source: string, o: TrainOptions): Promise
     try {
       stderr.write(`training ${count(flow.parameterCount)} parameters on ${gpu.info.description || gpu.info.vendor}\n`);
       const checkpoints = await checkpointOptions(context, targets.checkpoint, o, table.columns);
-      const training = await runTraining(context, flow, kept, held, o, checkpoints);
+      const training = await runTraining(context, flow, table.columns, kept, held, o, checkpoints);
       await saveModel(context, flow, targets.output, table.columns);
       if (signal.aborted) {
         throw new Interrupted(
@@ -173,7 +186,7 @@ async function train(context: Context, source: string, o: TrainOptions): Promise
         `saved ${o.output}: ${lossText(training)}${count(training.step)} steps in ${duration(training.seconds)}`,
         ...(scores ? describe(scores, o) : []),
       ]);
-      const lost = scores?.lost("held-out rows");
+      const lost = scores?.lost("held-out rows", "try a lower --learning-rate, or more --evaluation-steps");
       if (lost !== undefined) throw new PartialResult(lost);
     } finally {
       flow.dispose();
@@ -207,6 +220,7 @@ interface TrainingSummary {
 async function runTraining(
   context: Context,
   flow: Flow,
+  columns: readonly string[],
   data: Float64Array,
   held: Float64Array,
   o: TrainOptions,
@@ -227,6 +241,7 @@ async function runTraining(
       learningRate: cosineWithWarmup(o.learningRate, o.steps, Math.round(o.warmup * o.steps)),
       coupling: o.coupling,
       ...(o.ema > 0 && { ema: o.ema }),
+      ...(o.gradientClip !== undefined && { gradientClip: o.gradientClip }),
       seed: o.seed,
       logEvery,
       ...(held.length > 0 && {
@@ -245,7 +260,7 @@ async function runTraining(
     step = o.steps;
   } catch (error) {
     // Ctrl-C: the caller saves what was learned. Everything else is a fault.
-    if (!context.signal.aborted) throw error;
+    if (!context.signal.aborted) throw withColumnNames(error, columns);
   } finally {
     progress.stop();
   }

@@ -1,0 +1,81 @@
+import { PushforwardError } from "../src/errors.ts";
+import { shown } from "./csv-text.ts";
+
+/** Functions of the library that commands call: who uses the command line need not know them. */
+const callee =
+  /^(mlp|Flow\.\w+|train(FlowMatching|MaximumLikelihood)|sample(Stream)?|logProb(Stream)?|meanLogProb|fitNormalization|openGpu|openCluster|runWorker)(\(\))?: /;
+
+/** What the library advises, and what is the same for who stands at a command line; the commands that the advice is for. */
+const advice: readonly (readonly [RegExp, string | ((command: string) => string)])[] = [
+  [
+    /lower the learning rate \(([^)]*)\) or set gradientClip/,
+    "lower --learning-rate (it was $1 there) or set --gradient-clip",
+  ],
+  [/, or give the flow normalization: fitNormalization\(data, dim\)( of these data)?/, ""],
+  [/pass software: "allow"/, "use --software allow"],
+  [/pass fewer rows at a time \([^)]*\) or a smaller network/, lessMemory],
+  [/pass a smaller chunkSize or (memoryBudget|batchSize)|pass a smaller chunkSize/, lessMemory],
+  [/pass (\{ velocity: .*\} to Flow\.load|the velocity that the .*weights belong to)/, ownFile],
+  [/(say which with|if these are the same layers in the same order, pass|To load it, pass) \{ tensors: .*/, ownFile],
+  [/load it from a file or a checkpoint, or call setWeights/, "go on from its --checkpoint with --resume"],
+  [
+    /train on a random part of them, or on one part after another by calls of fewer steps/,
+    "train on a random part of them (shuf -n)",
+  ],
+  [/pass another queue name/, "choose another --queue"],
+  [/(see whether it runs, then )call again|call it again/, "$1run the same command again"],
+  [/ \(from 0\) of data/, " of the data"],
+  [/layers up to (\d+) wide fit/, "--hidden layers up to $1 wide fit"],
+  [/this library reads/, "this version reads"],
+];
+
+/** Names of options in the library, and on the command line. */
+const options: readonly (readonly [RegExp, string])[] = [
+  [/\bhidden\[\d+\]/, "a width of --hidden"],
+  [/\btime\.fourier\b/, "the K of --time fourier:K"],
+  [/\bsolver\.steps\b/, "--steps"],
+  [/\bsolver\.[ra]tol\b/, "--tolerance"],
+  [/\bsolver\.maxSteps\b/, "--max-steps"],
+  [/\bbatchSize\b/, "--batch-size"],
+  [/\blearningRate(\(\d+\))?/, "--learning-rate"],
+  [/\bgradientClip\b/, "--gradient-clip"],
+  [/\brangeSize\b/, "--range-size"],
+  [/\blockSeconds\b/, "--lock-seconds"],
+  [/^(ema|seed|count|queue|url|name|coupling|software)(?= is )/, "--$1"],
+];
+
+function lessMemory(command: string): string {
+  return command === "train"
+    ? "take a smaller --batch-size or narrower --hidden layers, and close what else uses the GPU"
+    : "close what else uses the GPU, or use a flow with narrower layers";
+}
+
+function ownFile(): string {
+  return "give a flow as `pushforward train` saved it (others are for programs that use the library)";
+}
+
+/** What an error of the library says, in words of the command line; `command` is the one that was called, such as "train". */
+export function inWords(message: string, command: string): string {
+  let text = message.replace(callee, "").replace(/^validation(?=[.:])/, "held-out rows");
+  for (const [pattern, words] of advice)
+    text = text.replace(pattern, typeof words === "string" ? words : words(command));
+  for (const [pattern, word] of options) text = text.replace(pattern, word);
+  return text.replace(/^--url(?= is )/, command === "worker" ? "--redis" : "--cluster");
+}
+
+/** An error that names columns by their numbers, with their names; rows of a training have been shuffled and have no number. */
+export function withColumnNames(error: unknown, columns: readonly string[]): unknown {
+  if (!(error instanceof Error) || error.name !== "PushforwardError") return error;
+  const { code } = error as PushforwardError;
+  const named = error.message
+    .replace(
+      /row \d+, column (\d+) \(from 0\) of data is/,
+      (_, column) => `a row of which ${called(columns, column)} is`,
+    )
+    .replace(/column (\d+) \(from 0\)( of data)?/g, (_, column) => `the column ${called(columns, column)}`);
+  return named === error.message ? error : new PushforwardError(code, named, { cause: error });
+}
+
+function called(columns: readonly string[], index: string): string {
+  return shown(columns[Number(index)] ?? index);
+}

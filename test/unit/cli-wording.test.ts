@@ -1,0 +1,93 @@
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { inWords, withColumnNames } from "../../cli/wording.ts";
+import { invalid } from "../../src/errors.ts";
+import { loadFlow } from "../../src/flow/file.ts";
+import { encodeSafetensors } from "../../src/io/safetensors.ts";
+import { timeGrid } from "../../src/ode/grid.ts";
+import { checkNetworkFits } from "../../src/velocity/device-fit.ts";
+import { mlp } from "../../src/velocity/mlp.ts";
+import { inFolder, run } from "./command-line.ts";
+
+function messageOf(work: () => unknown): string {
+  try {
+    work();
+  } catch (error) {
+    return (error as Error).message;
+  }
+  throw new Error("nothing was refused");
+}
+
+const limits = { maxBufferSize: 2 ** 28, maxStorageBufferBindingSize: 2 ** 27 } as GPUSupportedLimits;
+const weights = encodeSafetensors({ "fc.weight": { shape: [1], data: Float32Array.of(1) } }, {});
+
+test.each([
+  [messageOf(() => mlp({ dim: 2, hidden: [1e6] })), "train", "a width of --hidden is 1000000"],
+  [messageOf(() => mlp({ dim: 2, hidden: [8], time: { fourier: 99 } })), "train", "--time fourier:K is 99"],
+  [
+    messageOf(() => checkNetworkFits("Flow.create", mlp({ dim: 2, hidden: [16000, 16000] }), limits)),
+    "train",
+    "--hidden layers up to",
+  ],
+  [messageOf(() => loadFlow(weights)), "sample", "give a flow as `pushforward train` saved it"],
+  [messageOf(() => loadFlow(weights, { velocity: mlp({ dim: 2, hidden: [4] }) })), "sample", "give a flow as"],
+  [
+    messageOf(() => timeGrid("sampleStream", { method: "midpoint", steps: 1e7 }, 0, 1)),
+    "sample",
+    "--steps is 10000000",
+  ],
+  [messageOf(() => timeGrid("logProb", { method: "dopri5", rtol: 1e-9 }, 1, 0)), "log-prob", "--tolerance is 1e-9"],
+  [
+    "trainFlowMatching: the loss is NaN in step 7: the steps diverged, and the weights are lost: lower the learning rate (0.5) or set gradientClip",
+    "train",
+    "lower --learning-rate (it was 0.5 there) or set --gradient-clip",
+  ],
+  [
+    "activations needs a buffer of 9 bytes, but this device allows 8: pass fewer rows at a time (chunkSize, batchSize, a stream) or a smaller network",
+    "train",
+    "take a smaller --batch-size or narrower --hidden layers",
+  ],
+  [
+    "the device has no room for 9 bytes (x): pass a smaller chunkSize or memoryBudget (validation)",
+    "sample",
+    "close what else uses the GPU",
+  ],
+  [
+    'there is no hardware WebGPU adapter here: install the driver of the GPU, or pass software: "allow"',
+    "info",
+    "or use --software allow",
+  ],
+  ['openCluster: url is "http://x", but it is the address of a Redis', "sample", '--cluster is "http://x"'],
+  ['runWorker: url is "http://x", but it is the address of a Redis', "worker", '--redis is "http://x"'],
+])("%s is said to who calls %s by options", (message, command, words) => {
+  const said = inWords(message, command);
+  expect(said).toContain(words);
+  expect(said).not.toMatch(/\b(Flow\.|mlp|chunkSize|batchSize|memoryBudget|gradientClip|velocity|tensors:|software:)/);
+});
+
+test("a column that an error knows by its number gets its name, and a shuffled row none", () => {
+  const error = withColumnNames(
+    invalid(
+      "trainFlowMatching: row 3, column 1 (from 0) of data is 1e30, 1e29 scales from the normalization's mean: leave such rows out",
+    ),
+    ["x", "y"],
+  ) as Error;
+  expect(error.message).toContain('a row of which "y" is 1e30, 1e29 scales');
+  const other = withColumnNames(invalid("column 0 (from 0) of data reaches 7"), ["x", "y"]) as Error;
+  expect(other.message).toBe('the column "x" reaches 7');
+});
+
+test("data where a flow is expected are told as such", () =>
+  inFolder(async (folder) => {
+    const path = join(folder, "data.csv");
+    await writeFile(path, "x,y\n1,2\n");
+    for (const words of [
+      ["log-prob", path, "flow"],
+      ["sample", path, "-n", "1", "-o", "-"],
+    ]) {
+      const { code, err } = await run(words);
+      expect(code).toBe(1);
+      expect(err).toContain("is text, but a flow is expected: the file that `pushforward train` saved comes first");
+    }
+  }));
