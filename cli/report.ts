@@ -86,6 +86,11 @@ export function count(value: number): string {
   return Math.round(value).toLocaleString("en-US");
 }
 
+/** "1 row", "12,345 incomplete rows". */
+export function rowsText(rows: number, kind = ""): string {
+  return `${count(rows)} ${kind === "" ? "" : `${kind} `}${rows === 1 ? "row" : "rows"}`;
+}
+
 /** "4.2 s", "2 min 05 s". */
 export function duration(seconds: number): string {
   if (seconds < 60) return `${seconds.toFixed(seconds < 10 ? 1 : 0)} s`;

@@ -10,7 +10,7 @@ import { Survey } from "../csv-survey.ts";
 import { shellWord } from "../csv-text.ts";
 import { readModel } from "../model.ts";
 import { claimOutputs } from "../outputs.ts";
-import { count, duration, startCounter } from "../report.ts";
+import { duration, rowsText, startCounter } from "../report.ts";
 import { formatOf, openRows, type RowOutput } from "../row-output.ts";
 import { scoreLayout } from "../score-layout.ts";
 import { Scores } from "../scores.ts";
@@ -183,7 +183,7 @@ function noRows(name: string, survey: Survey): PushforwardError {
     "invalid-argument",
     survey.rows === 0
       ? `${name} has no rows, so there is nothing to score: expected rows of numbers below the names`
-      : `--skip-invalid leaves none of the ${count(survey.rows)} rows of ${name} to score, because of ${survey.reasons()}`,
+      : `--skip-invalid leaves none of ${rowsText(survey.rows)} of ${name} to score, because of ${survey.reasons()}`,
   );
 }
 
@@ -203,9 +203,9 @@ function report(
     ...(o.output && { output: o.output }),
   };
   const lines = [
-    `mean log-probability ${scores.text}${rows > 0 ? ` over ${count(rows)} ${rows === 1 ? "row" : "rows"}` : ""} in ${duration(seconds)}`,
+    `mean log-probability ${scores.text}${rows > 0 ? ` over ${rowsText(rows)}` : ""} in ${duration(seconds)}`,
     ...(o.checkSteps ? [`with twice the steps it changes by ${scores.changeText}`] : []),
-    ...(skipped > 0 ? [`${count(skipped)} incomplete rows left out (${survey.reasons()})`] : []),
+    ...(skipped > 0 ? [`${rowsText(skipped, "incomplete")} left out (${survey.reasons()})`] : []),
     ...(o.output && o.output !== "-" ? [`wrote ${o.output}`] : []),
   ];
   printResult(context, o.json, result, lines);

@@ -5,7 +5,7 @@ import { checkSingles } from "../column-fit.ts";
 import { besideOutput, type Context, type GpuChoice, PartialResult, printResult, withGpu } from "../context.ts";
 import { columnNames, readModel } from "../model.ts";
 import { checkRoom, claimOutputs } from "../outputs.ts";
-import { count, duration, startProgress } from "../report.ts";
+import { count, duration, rowsText, startProgress } from "../report.ts";
 import { formatOf, openRows, type RowFormat } from "../row-output.ts";
 import type { Target } from "../targets.ts";
 import { options } from "./shared-options.ts";
@@ -172,7 +172,7 @@ async function write(
     unfinished,
     ...(adapters.size > 0 && { adapters: [...adapters] }),
   };
-  const text = `${count(rows.count)} rows in ${duration(seconds)} (${count(rows.count / seconds)} per second)`;
+  const text = `${rowsText(rows.count)} in ${duration(seconds)} (${count(rows.count / seconds)} per second)`;
   const line = target.kind === "stdout" ? text : `wrote ${o.output}: ${text}`;
   printResult(besideOutput(context, target), o.json, result, [line]);
   const faults = [

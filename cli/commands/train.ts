@@ -19,7 +19,7 @@ import { columnsOption, columnWord } from "../csv-shape.ts";
 import { shown } from "../csv-text.ts";
 import { cosineWithWarmup } from "../learning-rate.ts";
 import { saveModel } from "../model.ts";
-import { count, duration, startProgress } from "../report.ts";
+import { count, duration, rowsText, startProgress } from "../report.ts";
 import { Scores } from "../scores.ts";
 import { splitRows } from "../split.ts";
 import { withColumnNames } from "../wording.ts";
@@ -149,7 +149,7 @@ async function train(context: Context, source: string, o: TrainOptions): Promise
   const normalization = fitColumns(name, table.columns, kept, held);
   stderr.write(`${count(table.rows)} rows of ${table.columns.map(columnWord).join(", ")}`);
   stderr.write(
-    table.skipped > 0 ? `, ${count(table.skipped)} incomplete rows left out (${table.survey.reasons()})\n` : "\n",
+    table.skipped > 0 ? `, ${rowsText(table.skipped, "incomplete")} left out (${table.survey.reasons()})\n` : "\n",
   );
   const { labels } = table.survey;
   if (o.columns === undefined && labels.length > 0) {
@@ -204,7 +204,7 @@ function tooFewRows(
     rows > kept ? `, of which --holdout takes ${rows - kept}: give more rows, or --holdout 0` : ": give more rows";
   return new PushforwardError(
     "invalid-argument",
-    `${name} has ${rows === 0 ? "no rows" : rows === 1 ? "1 row" : `${rows} rows`}${from}, but at least 2 are needed to train on${split}`,
+    `${name} has ${rows === 0 ? "no rows" : rowsText(rows)}${from}, but at least 2 are needed to train on${split}`,
   );
 }
 

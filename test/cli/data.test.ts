@@ -92,7 +92,7 @@ test("scores stand beside all columns as they were written, with numbers of rows
   expect(lines[1]).toMatch(/^"a, 1",2024-01-02,1\.50,\+0\.10,1e0,x,1,-?\d/);
   expect(lines[2]).toMatch(/^c,,,0\.2,\.5,7,3,-?\d/);
   expect(err).toContain('the data has a column "log_prob" of its own: the new one is called "log_prob.2"');
-  expect(err).toContain('1 incomplete rows left out ("north": 1)');
+  expect(err).toContain('1 incomplete row left out ("north": 1)');
   const only = await run([...scored, "--only-scores"], text);
   expect(only.out.split("\n").map((line) => line.replace(/-?[\d.]+$/, "#"))).toEqual([
     "row,log_prob",
@@ -156,7 +156,7 @@ test("a table without rows, or whose rows are all left out, is refused before an
     [
       "east,north\n1,x\n",
       ["--skip-invalid"],
-      '--skip-invalid leaves none of the 1 rows of the CSV to score, because of "north": 1',
+      '--skip-invalid leaves none of 1 row of the CSV to score, because of "north": 1',
     ],
     ["v,v\n1,2\n", [], 'two columns called "v", the columns 1 and 2'],
   ] as const) {
