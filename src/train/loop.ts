@@ -119,7 +119,8 @@ export interface TrainingRows {
 }
 
 /** Data as it goes to the device: f32 as it is, f64 centred and scaled here already, where no digit is lost. */
-export function trainingRows({ normalization, dim }: Flow, data: DataRows): TrainingRows {
+export function trainingRows(flow: Flow, data: DataRows): TrainingRows {
+  const { normalization, dim } = flow;
   if (data instanceof Float64Array) return { rows: ownRows(data, normalization), affine: affineFloats(undefined, dim) };
   return { rows: data, affine: affineFloats(normalization, dim) };
 }

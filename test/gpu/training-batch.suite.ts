@@ -33,6 +33,8 @@ for (const [name, options, source] of shapes) {
     const data = uniformArray(rows * dim, -3, 5, 1);
     const mean = uniformArray(dim, 0.5, 1.5, 2);
     const scale = uniformArray(dim, 1, 3, 3);
+    // what f32 has not of a mean
+    const rest = uniformArray(dim, -0.1, 0.1, 8);
     const [a, b] = [uniformArray(dim, -1, 0, 4), uniformArray(dim, 0.5, 2, 5)];
     const next = generator(6);
     const labels = Uint32Array.from({ length: rows }, () => Math.floor(next() * 3));
@@ -45,7 +47,8 @@ for (const [name, options, source] of shapes) {
     let targets: Float32Array;
     try {
       await arena.allocate("data", data.byteLength, data);
-      await arena.allocate("constants", 16 * dim, Float32Array.of(...mean, ...scale, ...a, ...b));
+      const constants = Float32Array.of(...mean, ...scale, ...rest, ...a, ...b);
+      await arena.allocate("constants", constants.byteLength, constants);
       await arena.allocate("labels", labels.byteLength, labels);
       await arena.allocate("context", context.byteLength, context);
       await arena.allocate("h0", inputs * capacity * 4);
@@ -85,7 +88,8 @@ for (const [name, options, source] of shapes) {
       const [low, other, z] = [a[j] ?? 0, b[j] ?? 0, draws[i * dim + j] ?? 0];
       return source === "gaussian" ? low + other * z : low + (other - low) * z;
     };
-    const end = (i: number, j: number) => ((data[(dataRow[i] ?? 0) * dim + j] ?? 0) - (mean[j] ?? 0)) / (scale[j] ?? 1);
+    const end = (i: number, j: number) =>
+      ((data[(dataRow[i] ?? 0) * dim + j] ?? 0) - (mean[j] ?? 0) - (rest[j] ?? 0)) / (scale[j] ?? 1);
     const feature = (count: number, f: (row: number, i: number) => number) =>
       forRows(count, (row) => forRows(capacity, (i) => f(row, i)));
     const t = (i: number) => times[i] ?? 0;

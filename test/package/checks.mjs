@@ -188,12 +188,12 @@ console.log(JSON.stringify({ isOurs: error instanceof PushforwardError, code: er
     },
   },
   {
-    name: "importing dist/pushforward.min.js downloads one file of at most 40 kB gzipped",
+    name: "importing dist/pushforward.min.js downloads one file of at most 50 kB gzipped",
     run: async (project) => {
       const dist = join(project.folder, "node_modules", "pushforward", "dist");
       const text = await readFile(join(dist, "pushforward.min.js"));
       const size = gzipSync(text, { level: 9 }).length;
-      assert.ok(size <= 40_000, `the browser bundle is ${size} bytes gzipped: see what grew with esbuild's metafile`);
+      assert.ok(size <= 50_000, `the browser bundle is ${size} bytes gzipped: see what grew with esbuild's metafile`);
       assert.ok(!/\bfrom\s*"\.|\bimport\s*"/.test(text), "the browser bundle waits for another file");
       const loaded = [...text.toString().matchAll(/\bimport\s*\("\.\/([^"]*)"\)/g)].map(([, name]) => name);
       for (const room of ["analysis", "layered", "recovery", "spreading", "training", "tuning"])
