@@ -1,5 +1,6 @@
 import type { Gpu } from "pushforward";
 import type { PushforwardError } from "../src/errors.ts";
+import { withoutNotices } from "./quiet.ts";
 import type { Output } from "./report.ts";
 
 /** What a command gets from the process; tests pass their own. */
@@ -36,7 +37,7 @@ export interface GpuChoice {
 /** Runs `work` with an open device and disposes of it, whatever happens. The library loads here, so that --help is quick. */
 export async function withGpu<T>(choice: GpuChoice, work: (gpu: Gpu) => Promise<T>): Promise<T> {
   const { openGpu } = await import("pushforward");
-  const gpu = await openGpu({ software: choice.software });
+  const gpu = await withoutNotices(() => openGpu({ software: choice.software }));
   try {
     return await work(gpu);
   } finally {

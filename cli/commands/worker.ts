@@ -2,6 +2,7 @@ import { Command } from "commander";
 import type { JobEvent } from "pushforward/cluster";
 import { decimalWithin } from "../arguments.ts";
 import type { Context, GpuChoice } from "../context.ts";
+import { withoutNotices } from "../quiet.ts";
 import { count, duration } from "../report.ts";
 import { options } from "./shared-options.ts";
 
@@ -39,7 +40,7 @@ async function work(context: Context, o: WorkerOptions): Promise<void> {
   const { openGpu } = await import("pushforward");
   const { runWorker } = await import("pushforward/cluster");
   const print = (event: object, text: string) => context.stdout.write(`${o.json ? JSON.stringify(event) : text}\n`);
-  const { served } = await runWorker(() => openGpu({ software: o.software }), {
+  const { served } = await runWorker(() => withoutNotices(() => openGpu({ software: o.software })), {
     url: o.redis,
     queue: o.queue,
     ...(o.name !== undefined && { name: o.name }),

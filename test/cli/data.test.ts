@@ -1,6 +1,9 @@
+import { execFile } from "node:child_process";
 import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import process from "node:process";
+import { promisify } from "node:util";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { shuffledIndices } from "../../cli/split.ts";
 import { toyData } from "../../src/data/toy.ts";
@@ -166,4 +169,12 @@ test("a table without rows, or whose rows are all left out, is refused before an
   }
   expect(await readdir(folder)).not.toContain("none.csv");
   expect((await run(["train", "-", "-o", file("none.flow")], "a,b\n")).err).toContain("has no rows, but at least 2");
+});
+
+test("notices of the WebGPU implementation are not shown", async () => {
+  const words = ["scripts/run.mjs", "dist/cli.js", "sample", file("near.flow"), "-n", "2", "-o", "-"];
+  // through a pipe of a shell, as in a terminal: what Node itself makes for a child is a socket
+  const { stdout } = await promisify(execFile)("bash", ["-c", '"$0" "$@" 2>&1 | cat', process.execPath, ...words]);
+  expect(stdout).toContain("2 rows in");
+  expect(stdout).not.toContain("maxDynamic");
 });
