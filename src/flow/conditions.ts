@@ -44,6 +44,16 @@ export function checkConditions(
   return { labels, context, guidance };
 }
 
+/**
+ * Throws where a network with classes would be trained without labels: the weights of its classes would stay as they were drawn.
+ */
+export function checkLabelled(what: string, labels: unknown, { classes }: { classes: number }): void {
+  if (classes === 0 || labels !== undefined) return;
+  throw invalid(
+    `${what}: labels are missing, but this network has ${classes} classes, whose weights would learn nothing: pass labels, a Uint32Array with the class of each row (4294967295 for a row of none), or make the network without classes`,
+  );
+}
+
 /** Conditions of which none is on the device. */
 export interface HostConditions extends Conditions {
   readonly labels?: Uint32Array | undefined;

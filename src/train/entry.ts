@@ -1,3 +1,4 @@
+import { checkLabelled } from "../flow/conditions.ts";
 import type { Flow } from "../flow/flow.ts";
 import type { GradientOptions } from "./gradient-options.ts";
 import type { FlowMatchingBatch } from "./gradients.ts";
@@ -104,6 +105,7 @@ export function trainMaximumLikelihood(
   options: MaximumLikelihoodOptions,
 ): AsyncIterableIterator<TrainingStep> {
   const plan = trainingPlan(likelihoodTraining, flow, data, options, ["solver", "divergence", "regularization"]);
+  checkLabelled(likelihoodTraining, options.labels, plan.velocity);
   checkRowsFit(likelihoodTraining, flow, plan);
   checkDrawnProbes(options);
   likelihoodSolve(likelihoodTraining, options, plan.velocity.dim, plan.batchSize);

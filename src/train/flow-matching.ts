@@ -81,6 +81,7 @@ function flowMatchingTask(
 
   return {
     what: "trainFlowMatching",
+    data,
     ...(pairs && {
       figures() {
         const { coupled, independent, samples } = transport;

@@ -1,5 +1,5 @@
 import { invalid } from "../errors.ts";
-import { checkConditions, onHost } from "../flow/conditions.ts";
+import { checkConditions, checkLabelled, onHost } from "../flow/conditions.ts";
 import type { Flow } from "../flow/flow.ts";
 import { checkAllFinite, particleCount } from "../flow/options.ts";
 import { particleMultiple } from "../flow/trajectory.ts";
@@ -13,6 +13,7 @@ import { onDevice } from "../schedule/loss.ts";
 import { flopsPerDispatch } from "../schedule/pacer.ts";
 import type { SignOfLife } from "../schedule/sign-of-life.ts";
 import { conditionInputs, parameterCount, timeInputs } from "../velocity/mlp.ts";
+import { ofSteadyWeights } from "./alone.ts";
 import { backwardOf } from "./backward.ts";
 import { allocateAll, gradientBuffers, planPackings, residualBuffers } from "./buffers.ts";
 import { planGivenBatch, planReduceGradient, planSum } from "./dispatches.ts";
@@ -58,6 +59,7 @@ export async function givenBatchGradients(
     throw invalid(`${what}: t is ${show(batch.t)}, but ${count} pairs need a Float32Array of ${count} times`);
   for (const name of ["x0", "x1"] as const) checkAllFinite(what, name, batch[name], dim);
   checkAllFinite(what, "t", batch.t, 1);
+  checkLabelled(what, batch.labels, velocity);
   const conditions = onHost(what, checkConditions(what, batch, count, velocity));
   const path = batch.path === undefined ? undefined : coefficients(what, checkPath(what, batch.path), batch.t);
 
@@ -118,5 +120,7 @@ export async function givenBatchGradients(
       flat.release();
     }
   };
-  return told(options.onProgress, count, (sign) => onDevice(flow.gpu, what, (session) => work(session, sign)));
+  return ofSteadyWeights(flow, what, () =>
+    told(options.onProgress, count, (sign) => onDevice(flow.gpu, what, (session) => work(session, sign))),
+  );
 }

@@ -1,6 +1,6 @@
 import type { DataRows } from "../data/units.ts";
 import { invalid } from "../errors.ts";
-import { checkConditions, onHost } from "../flow/conditions.ts";
+import { checkConditions, checkLabelled, onHost } from "../flow/conditions.ts";
 import type { Flow } from "../flow/flow.ts";
 import { checkAllFinite, particleCount } from "../flow/options.ts";
 import { logScale, particleMultiple } from "../flow/trajectory.ts";
@@ -18,6 +18,7 @@ import { onDevice } from "../schedule/loss.ts";
 import { flopsPerDispatch } from "../schedule/pacer.ts";
 import type { SignOfLife } from "../schedule/sign-of-life.ts";
 import { type MlpVelocity, parameterCount } from "../velocity/mlp.ts";
+import { ofSteadyWeights } from "./alone.ts";
 import { backwardOf } from "./backward.ts";
 import { allocateAll, gradientBuffers, mergeBuffers, planPackings } from "./buffers.ts";
 import { planReduceGradient } from "./dispatches.ts";
@@ -131,6 +132,7 @@ function likelihoodTask(
   const { rows, affine } = trainingRows(flow, data);
   return {
     what: likelihoodTraining,
+    data,
     fingerprint() {
       const { grid, divergence, regularization } = work;
       const solver = { method: grid.tableau.name, times: grid.times };
@@ -199,6 +201,7 @@ export async function givenLikelihoodGradients(
     );
   checkAllFinite(what, "x", x, dim);
   const solve = likelihoodSolve(what, options, dim, count);
+  checkLabelled(what, options.labels, velocity);
   const work = await workOf(flow, velocity, solve, onHost(what, checkConditions(what, options, count, velocity)));
   const { vectors } = solve.divergence;
   const { backward } = work;
@@ -247,5 +250,7 @@ export async function givenLikelihoodGradients(
       flat.release();
     }
   };
-  return told(options.onProgress, count, (sign) => onDevice(flow.gpu, what, (session) => gradient(session, sign)));
+  return ofSteadyWeights(flow, what, () =>
+    told(options.onProgress, count, (sign) => onDevice(flow.gpu, what, (session) => gradient(session, sign))),
+  );
 }

@@ -5,6 +5,7 @@ import type { Dispatch, PlannedBuffer } from "../gpu/kernel.ts";
 import type { Session } from "../gpu/session.ts";
 import { isLoss, lostTooOften, mostLosses } from "../schedule/loss.ts";
 import { unlessAborted } from "../schedule/unless.ts";
+import { trainAlone } from "./alone.ts";
 import type { Backward } from "./backward.ts";
 import type { Fingerprint } from "./fingerprint.ts";
 import type { TrainingOptions, TrainingPlan } from "./options.ts";
@@ -37,6 +38,8 @@ export interface TrainingStep {
 /** The part of a training that is its own: how a step's loss and gradient are found. */
 export interface TrainingTask {
   readonly what: string;
+  /** What is trained on, in data units. */
+  readonly data: DataRows;
   readonly backward: Backward;
   readonly capacity: number;
   /** Buffers of the whole run, {@link gradientBuffers} included. */
@@ -57,14 +60,25 @@ export interface TrainingTask {
  * steps to the same bits, of which nothing is told twice. The flow holds the trained weights when the iterator ends or is closed
  * early; with `ema`, their moving average. `makeTask` is asked for the training's own part once for each device.
  */
-export async function* trainingLoop(
+export function trainingLoop(
   flow: Flow,
   options: TrainingOptions,
   plan: TrainingPlan,
   makeTask: () => TrainingTask,
 ): AsyncGenerator<TrainingStep, undefined> {
+  const task = makeTask();
+  return trainAlone(flow, task.what, () => stepsOf(flow, options, plan, task, makeTask));
+}
+
+async function* stepsOf(
+  flow: Flow,
+  options: TrainingOptions,
+  plan: TrainingPlan,
+  first: TrainingTask,
+  makeTask: () => TrainingTask,
+): AsyncGenerator<TrainingStep, undefined> {
   const { signal } = options;
-  let task = makeTask();
+  let task = first;
   const { what } = task;
   const validateEvery = checkValidation(what, options, plan);
   const resumable = await resuming(what, flow, options, plan, () => task.fingerprint());

@@ -1,7 +1,7 @@
 import { lossIn } from "../data/resolution.ts";
 import type { DataRows } from "../data/units.ts";
 import { invalid, PushforwardError } from "../errors.ts";
-import { checkConditions, onHost } from "../flow/conditions.ts";
+import { checkConditions, checkLabelled, onHost } from "../flow/conditions.ts";
 import type { Flow } from "../flow/flow.ts";
 import { checkAllFinite, checkRunOptions } from "../flow/options.ts";
 import { largestBinding, mebibytes } from "../gpu/largest-binding.ts";
@@ -146,7 +146,8 @@ export function trainingPlan(
   checkAllFinite(what, "data", data, dim);
   checkResolved(what, flow, data);
   const rows = data.length / dim;
-  const given = { ...(o.labels && { labels: o.labels }), ...(o.context && { context: o.context }) };
+  const { labels } = o;
+  const given = { ...(labels !== undefined && { labels }), ...(o.context !== undefined && { context: o.context }) };
   const { context } = onHost(what, checkConditions(what, given, rows, velocity));
   if (context) checkAllFinite(what, "context", context, velocity.context);
   checkRunOptions(what, o);
@@ -199,13 +200,18 @@ export function flowMatchingPlan(flow: Flow, data: DataRows, o: FlowMatchingOpti
       `${what}: coupling "optimal-transport" pairs without regard to context, so every context would get a source of its own: leave it out`,
     );
   }
-  if (o.labelDropout !== undefined && o.labels === undefined)
-    throw invalid(`${what}: labelDropout was given, but there are no labels to drop: pass labels too`);
+  const labelDropout = checkFinite(`${what}: labelDropout`, o.labelDropout ?? 0, 0, 1);
+  // all labels dropped is the null class alone, for which none are needed
+  if (labelDropout !== 1 || velocity.classes === 0) {
+    if (o.labelDropout !== undefined && o.labels === undefined)
+      throw invalid(`${what}: labelDropout was given, but there are no labels to drop: pass labels too`);
+    checkLabelled(what, o.labels, velocity);
+  }
   return {
     ...plan,
     path: path === pathNames[0] ? undefined : path,
     coupled,
-    labelDropout: checkFinite(`${what}: labelDropout`, o.labelDropout ?? 0, 0, 1),
+    labelDropout,
   };
 }
 

@@ -1,4 +1,3 @@
-import { PushforwardError } from "../errors.ts";
 import type { Flow } from "../flow/flow.ts";
 import { Arena } from "../gpu/arena.ts";
 import type { Dispatch } from "../gpu/kernel.ts";
@@ -12,6 +11,7 @@ import type { TrainingState } from "./checkpoint.ts";
 import { normParts, planAdam, planReduceGradient, planSum } from "./dispatches.ts";
 import { trainingSpeed } from "./gradient-result.ts";
 import type { TrainingStep, TrainingTask } from "./loop.ts";
+import { lostLoss } from "./lost-loss.ts";
 import type { TrainingOptions, TrainingPlan } from "./options.ts";
 import type { Resuming } from "./resuming.ts";
 import type { TrainingProgress } from "./training-progress.ts";
@@ -82,10 +82,18 @@ export async function* trainOn(
   const meanLoss = (sum: number, steps: number, done: number): number => {
     const loss = sum / Math.max(1, steps);
     if (Number.isFinite(loss)) return loss;
-    throw new PushforwardError(
-      "invalid-argument",
-      `${what}: the loss is ${loss} within the ${steps} steps before step ${done}, so the weights are lost: lower the learning rate (${plan.learningRate(done - 1)}) or set gradientClip`,
-    );
+    throw lostLoss({
+      what,
+      loss,
+      steps,
+      done,
+      learningRate: plan.learningRate,
+      flow,
+      data: task.data,
+      context: options.context,
+      weights: start.weights,
+      firstStep: start.step,
+    });
   };
   /** Gives the flow what it has in the end, on the host as well: a device that is lost later takes nothing with it. */
   const hand = async () => {

@@ -1,6 +1,6 @@
 import type { DataRows } from "../data/units.ts";
 import { invalid } from "../errors.ts";
-import { checkConditions, onHost } from "../flow/conditions.ts";
+import { checkConditions, checkLabelled, onHost } from "../flow/conditions.ts";
 import { Flow } from "../flow/flow.ts";
 import { checkAllFinite, particleCount } from "../flow/options.ts";
 import { Arena } from "../gpu/arena.ts";
@@ -44,15 +44,17 @@ export interface Validator {
 /** Checks the option `validation`; gives the steps between two evaluations, 0 without it. */
 export function checkValidation(
   what: string,
-  { validation: o }: { validation?: ValidationOptions },
+  { validation: o, labels }: { validation?: ValidationOptions; labels?: Uint32Array },
   { velocity, logEvery }: TrainingPlan,
 ): number {
   if (o === undefined) return 0;
+  const isLabelled = labels !== undefined;
   const name = `${what}: validation`;
   checkKeys(name, o, ["data", "labels", "context", "every", "samples"]);
   const rows = particleCount(name, "data", o.data, velocity.dim, "data");
   if (rows === 0) throw invalid(`${name}: data is empty, but a mean needs at least one row`);
   checkAllFinite(name, "data", o.data, velocity.dim);
+  if (isLabelled) checkLabelled(name, o.labels, velocity);
   const { context } = onHost(name, checkConditions(name, conditionsOf(o), rows, velocity));
   if (context) checkAllFinite(name, "context", context, velocity.context);
   if (o.samples !== undefined) checkInteger(`${name}.samples`, o.samples, 1);
@@ -60,8 +62,8 @@ export function checkValidation(
 }
 
 const conditionsOf = ({ labels, context }: ValidationOptions) => ({
-  ...(labels && { labels }),
-  ...(context && { context }),
+  ...(labels !== undefined && { labels }),
+  ...(context !== undefined && { context }),
 });
 
 /**

@@ -50,6 +50,8 @@ export class Parameters {
   readonly count: number;
   /** Raised by every change. */
   version = 1;
+  /** The training that changes them, while it runs. */
+  trainedBy: string | undefined;
   #host: Float32Array;
   #hostVersion = 1;
   /** The device that the buffers are on; those on a lost one are gone with it. */
@@ -135,7 +137,12 @@ export class Parameters {
   /** Replaces all parameters. The record must have exactly the tensors of the network. */
   set(weights: Record<string, Float32Array | Tensor>): void {
     if (this.#disposed) throw invalid("this flow has been disposed: create or load it again");
-    this.setFlat(flatten(this.tensors, weights));
+    const flat = flatten(this.tensors, weights);
+    if (this.trainedBy !== undefined)
+      throw invalid(
+        `setWeights: this flow is being trained (${this.trainedBy}), which goes on from its own weights: set them when the loop over the training has ended (break, an abort and the iterator's return() end it)`,
+      );
+    this.setFlat(flat);
   }
 
   /** Replaces all parameters by finite ones in PyTorch's order, of which it keeps the array. */
