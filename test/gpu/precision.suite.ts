@@ -36,7 +36,13 @@ function worst(got: ArrayLike<number>, wanted: ArrayLike<number>): number {
 const n = 65;
 const activations = ["silu", "tanh", "softplus", "gelu", "elu", "relu", "sin"] as const;
 const shapes: Record<string, pf.MlpOptions> = {
-  ...Object.fromEntries(activations.map((activation) => [activation, { dim: 2, hidden: [64, 64, 64], activation }])),
+  // the first is as large as a network of the README
+  ...Object.fromEntries(
+    activations.map((activation, i) => [
+      activation,
+      { dim: 2, hidden: i === 0 ? [64, 64, 64] : [32, 32], activation } satisfies pf.MlpOptions,
+    ]),
+  ),
   "width 128": { dim: 3, hidden: [128, 100] },
   "one layer, Fourier time": { dim: 5, hidden: [13], time: { fourier: 2 } },
 };

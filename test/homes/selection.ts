@@ -55,8 +55,10 @@ export const selections: Readonly<Record<Home, Selection>> = {
       { suite: "checkpoint", only: /flow matching with Adam$|damaged/ },
       {
         suite: "likelihood-training",
-        not: /oracle: (tanh|softplus|elu|relu|sin)$|eight dimensions, rk4|reaches the entropy/,
+        not: /oracle: (tanh|softplus|elu|relu|sin|gelu)(, wider.*)?$|eight dimensions|five dimensions|reaches the entropy|three probes$/,
       },
+      // each is compiled for half a minute, where there is f16 at all
+      { suite: "precision", not: /^f16, (tanh|softplus|gelu|elu|relu|sin|width 128):/ },
       { suite: "network", not: /micro-network|width 128|dim 3, time first/ },
       {
         suite: "recovery",
