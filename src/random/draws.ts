@@ -97,12 +97,27 @@ export function normalPair(a: number, b: number): [number, number] {
 
 const pair = new Float32Array(2);
 
+/** Words are turned in quarters: (quarter + x)·π/2 with |x| ≤ 1/2. */
+const quarterOf = (angle: number) => (angle + 0x200000) >> 22;
+const restOf = (angle: number, quarter: number) => (angle - quarter * 0x400000) * 2 ** -22;
+
+/** The first of {@link normalPair}, without the second. */
+export function firstNormal(a: number, b: number): number {
+  const radius = r(Math.sqrt(squaredRadius(uniform01(a))));
+  const angle = b >>> 8;
+  const quarter = quarterOf(angle);
+  const x = restOf(angle, quarter);
+  const z = r(x * x);
+  const sign = ((quarter + 1) & 2) === 0 ? radius : -radius;
+  return r(sign * ((quarter & 1) === 0 ? cosineOf(z) : sineOf(x, z)));
+}
+
 /** {@link normalPair} into two elements of an array, for many of them: nothing is allocated. */
 export function writeNormalPair(a: number, b: number, out: Float32Array, at: number): void {
   const radius = r(Math.sqrt(squaredRadius(uniform01(a))));
   const angle = b >>> 8;
-  const quarter = (angle + 0x200000) >> 22;
-  const x = (angle - quarter * 0x400000) * 2 ** -22;
+  const quarter = quarterOf(angle);
+  const x = restOf(angle, quarter);
   const z = r(x * x);
   const sine = sineOf(x, z);
   const cosine = cosineOf(z);

@@ -1,6 +1,6 @@
 import { invalid } from "../errors.ts";
 import { show } from "../options.ts";
-import { rademacher, uniform01, writeNormalPair } from "./draws.ts";
+import { firstNormal, rademacher, uniform01, writeNormalPair } from "./draws.ts";
 
 export { normalPair, rademacher, randomIndex, sinCosTwoPi, uniform01 } from "./draws.ts";
 
@@ -118,18 +118,20 @@ export function normals(
   firstDraw = 0,
 ): Float32Array {
   const words = new Uint32Array(4);
-  // room behind the last row for what is drawn beyond an odd end of it, and for what the next row takes the place of
-  const rows = new Float32Array(count * perParticle + 3);
+  const rows = new Float32Array(count * perParticle);
   for (let i = 0; i < count; i++) {
     const particle = firstParticle + i;
     const high = Math.floor(particle / 2 ** 32);
     for (let j = 0; j < perParticle; j += 4) {
       philox(particle >>> 0, high, firstDraw + j / 4, stream, key, words);
-      writeNormalPair(words[0] as number, words[1] as number, rows, i * perParticle + j);
-      if (perParticle - j > 2) writeNormalPair(words[2] as number, words[3] as number, rows, i * perParticle + j + 2);
+      for (let k = 0; k < 4 && j + k < perParticle; k += 2) {
+        const [a, b, at] = [words[k] as number, words[k + 1] as number, i * perParticle + j + k];
+        if (j + k + 1 < perParticle) writeNormalPair(a, b, rows, at);
+        else rows[at] = firstNormal(a, b);
+      }
     }
   }
-  return rows.subarray(0, count * perParticle);
+  return rows;
 }
 
 /** Uniforms in (0, 1], `[count, perParticle]`, laid out as {@link normals}. Bit-equal to the WGSL twin. */

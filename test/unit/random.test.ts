@@ -239,6 +239,14 @@ describe("rows of draws", () => {
     expect(Math.abs(many.reduce((sum, v) => sum + v, 0))).toBeLessThan(4 * Math.sqrt(many.length));
   });
 
+  test("a value has the same bits however many its row has", () => {
+    const all = normals(seedKey(9), streams.source, 0, 500, 4);
+    for (const perParticle of [1, 2, 3]) {
+      const some = normals(seedKey(9), streams.source, 0, 500, perParticle);
+      expect(some).toEqual(all.filter((_, i) => i % 4 < perParticle));
+    }
+  });
+
   test("an empty request is an empty array", () => {
     expect(normals(seedKey(0), 0, 0, 0, 5)).toHaveLength(0);
   });
