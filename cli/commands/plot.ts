@@ -1,15 +1,18 @@
-import { basename } from "node:path";
+import { basename, extname } from "node:path";
 import type { Readable } from "node:stream";
 import { Command, Option } from "commander";
 import { PushforwardError } from "../../src/errors.ts";
 import { decimalWithin, nameList, rangePair, wholeNumber } from "../arguments.ts";
-import { besideOutput, type Context, printResult } from "../context.ts";
+import { besideOutput, type Context, printResult, UsageError } from "../context.ts";
 import { type CsvChunk, readCsv } from "../csv.ts";
+import { shown as quoted } from "../csv-text.ts";
+import { shown } from "../file-errors.ts";
 import { claimOutputs, writeOutput } from "../outputs.ts";
 import { colourScale, type ScaleKind } from "../plot/colour-scale.ts";
 import { type Figure, type Panel, renderFigure } from "../plot/figure.ts";
-import { countPoints, emptyGrid, fitRange, type Grid, positiveQuantile, type Range, toDensity } from "../plot/grid.ts";
-import { count } from "../report.ts";
+import { type Grid, hasLength, positiveQuantile, type Range, toDensity } from "../plot/grid.ts";
+import { countOutside, type Frame, frameOf, histogram, mostBins } from "../plot/histogram.ts";
+import { count, rowsText } from "../report.ts";
 import type { Target } from "../targets.ts";
 import { options } from "./shared-options.ts";
 
@@ -47,11 +50,11 @@ export function plotCommand(context: Context): Command {
     .requiredOption("-o, --output <file>", "PNG to write")
     .option("-c, --columns <names>", "two columns, x and y, with a comma between; default: the first two", nameList)
     .addOption(new Option("--kind <kind>", "what is drawn").choices(["density", "scatter"]).default("density"))
-    .option("--bins <count>", "cells along x; default: more for more rows, 40 to 240", wholeNumber(1))
+    .option("--bins <count>", "cells along x; default: more for more rows, 40 to 240", wholeNumber(1, mostBins))
     .addOption(
       new Option("--scale <kind>", "how density becomes colour").choices(["log", "sqrt", "linear"]).default("sqrt"),
     )
-    .option("--range <x0,x1,y0,y1>", "what the axes show; default: all points", rangePair)
+    .option("--range <x0,x1,y0,y1>", "what the axes show; default: all points, with a margin", rangePair)
     .option(
       "--trim <share>",
       "leave this share of the farthest points at each end out of the default range",
@@ -59,7 +62,7 @@ export function plotCommand(context: Context): Command {
       0,
     )
     .option("--title <text>", "above the panels")
-    .option("--width <pixels>", "of one panel; the PNG has twice as many", wholeNumber(50), 420)
+    .option("--width <pixels>", "of one panel; the PNG has twice as many", wholeNumber(50, 4000), 420)
     .option(
       "--aspect <ratio>",
       "length of a unit of y over a unit of x; default: square panels",
@@ -75,8 +78,9 @@ export function plotCommand(context: Context): Command {
 }
 
 interface Table extends Omit<CsvChunk, "data"> {
-  data: Float32Array;
+  data: Float64Array;
   name: string;
+  dim: number;
 }
 
 async function plot(context: Context, files: readonly string[], o: PlotOptions): Promise<void> {
@@ -86,9 +90,11 @@ async function plot(context: Context, files: readonly string[], o: PlotOptions):
       `--columns names ${o.columns.length} columns, but a plot shows 2: x and y`,
     );
   }
+  if (o.range) checkRange(o.range);
   const inputs = files.map((file) => ({ name: "the data", path: file }));
   const outputs = [{ name: "--output", path: o.output, binary: true }];
   const [target] = (await claimOutputs(context, outputs, inputs)) as [Target]; // One for the one asked for.
+  if (target.kind === "file") checkEnding(o.output);
   const tables: Table[] = [];
   for (const file of files) {
     const table = await readCsv(file === "-" ? (context.stdin as Readable) : file, {
@@ -99,67 +105,99 @@ async function plot(context: Context, files: readonly string[], o: PlotOptions):
       skipInvalid: o.skipInvalid,
       signal: context.signal,
     });
+    const name = file === "-" ? "stdin" : shown(file);
     if (table.columns.length < 2) {
-      throw new PushforwardError("invalid-argument", `${file} has one column, but a plot shows 2: x and y`);
+      throw new PushforwardError("invalid-argument", `${name} has one column, but a plot shows 2: x and y`);
     }
-    tables.push({ ...table, data: Float32Array.from(table.data), name: file === "-" ? "stdin" : basename(file) });
+    if (table.rows === 0)
+      throw new PushforwardError(
+        "format",
+        `${name} has no rows, so there is nothing to draw: expected rows of numbers below the names`,
+      );
+    tables.push({ ...table, name: file === "-" ? "stdin" : basename(file), dim: table.columns.length });
   }
   const { figure, outside } = compose(tables, o);
   await writeOutput(context, target, await renderFigure(figure));
   const rows = tables.reduce((sum, table) => sum + table.rows, 0);
   const skipped = tables.reduce((sum, table) => sum + table.skipped, 0);
   printResult(besideOutput(context, target), o.json, { output: o.output, rows, outside, skipped }, [
-    `wrote ${o.output}: ${count(rows)} rows` +
+    `wrote ${o.output}: ${rowsText(rows)}` +
       (outside > 0 ? `, ${count(outside)} of them outside the axes` : "") +
-      (skipped > 0 ? `, ${count(skipped)} incomplete rows left out` : ""),
+      (skipped > 0 ? `, ${rowsText(skipped, "incomplete")} left out` : ""),
   ]);
 }
 
+/** Names without an ending, and those with a number such as run-0.5, say nothing of a format. */
+function checkEnding(output: string): void {
+  const ending = extname(output);
+  if (ending.toLowerCase() !== ".png" && /^\.[a-z]/i.test(ending))
+    throw new UsageError(
+      `--output is ${shown(output)}, but pictures are written as PNG alone: give it the ending .png instead of ${ending}`,
+    );
+}
+
+/** What is beyond the range of data, or cannot be told apart in f64, has no axes. */
+function checkRange(range: { x: Range; y: Range }): void {
+  for (const axis of ["x", "y"] as const) {
+    const [low, high] = range[axis];
+    if (Math.abs(low) > 3.4e38 || Math.abs(high) > 3.4e38)
+      throw new UsageError(`--range of ${axis} is ${low} to ${high}, but data are between -3.4e38 and 3.4e38`);
+    if (!hasLength(range[axis]))
+      throw new UsageError(`--range of ${axis} is ${low} to ${high}, which is too short for axes: take a longer one`);
+  }
+}
+
 function compose(tables: readonly Table[], o: PlotOptions): { figure: Figure; outside: number } {
-  const [x, y] = o.range ? [o.range.x, o.range.y] : sharedRange(tables, o.trim);
-  const [first] = tables as [Table]; // Commander asks for at least one file.
+  // Cells shrink as the rows' cube root grows, the rate at which a histogram's error is least (Freedman and Diaconis 1981).
+  const fewest = Math.min(...tables.map((table) => table.rows));
+  const bins = o.bins ?? Math.min(240, Math.max(40, Math.round(2.2 * Math.cbrt(fewest))));
+  const frame = frameOf(tables, bins, {
+    trim: o.trim,
+    ...(o.range && { range: o.range }),
+    ...(o.aspect && { aspect: o.aspect }),
+  });
+  const label = (column: number) => [...new Set(tables.map(({ columns }) => columns[column] ?? ""))].join(" / ");
   const style = {
-    x: { range: x, label: first.columns[0] ?? "x" },
-    y: { range: y, label: first.columns[1] ?? "y" },
+    x: { range: frame.x, label: label(0) },
+    y: { range: frame.y, label: label(1) },
     panelWidth: o.width,
     ...(o.title && { title: o.title }),
     ...(o.aspect && { aspect: o.aspect }),
   };
-  const shape = o.aspect ? ((y[1] - y[0]) * o.aspect) / (x[1] - x[0]) : 1;
-  // Cells shrink as the rows' cube root grows, the rate at which a histogram's error is least (Freedman and Diaconis 1981).
-  const fewest = Math.min(...tables.map((table) => table.rows));
-  const bins = o.bins ?? Math.min(240, Math.max(40, Math.round(2.2 * Math.cbrt(fewest))));
-  const counted = tables.map((table) => {
-    const grid = emptyGrid(bins, Math.max(1, Math.round(bins * shape)), x, y);
-    const outside = countPoints(grid, { data: table.data, dim: table.columns.length });
-    return { table, outside, grid: toDensity(grid, table.rows) };
-  });
-  const outside = counted.reduce((sum, part) => sum + part.outside, 0);
-  const title = (table: Table) => `${table.name} · ${count(table.rows)} rows`;
+  const outside = tables.reduce((sum, table) => sum + countOutside(table, frame), 0);
+  checkShown(tables, outside, o.range ? "--range" : "--trim");
+  const title = ({ name, rows }: Table) => ({ title: name, detail: rowsText(rows) });
   if (o.kind === "scatter") {
-    const panels: Panel[] = tables.map((table) => ({
-      title: title(table),
-      points: { data: table.data, dim: table.columns.length },
-    }));
+    const panels: Panel[] = tables.map((table) => ({ ...title(table), points: table }));
     return { figure: { ...style, panels }, outside };
   }
-  const panels = counted.map(({ table, grid }) => ({ title: title(table), grid }));
-  const grids = counted.map(({ grid }) => grid);
+  const grids = tables.map((table) => densityOf(table, frame, o.range !== undefined));
+  const panels = tables.map((table, i) => ({ ...title(table), ...(grids[i] && { grid: grids[i] }) }));
   return { figure: { ...style, panels, colour: { scale: densityScale(grids, o.scale), label: "density" } }, outside };
 }
 
-function sharedRange(tables: readonly Table[], trim: number): [Range, Range] {
-  const ranges = tables.map((table) => fitRange({ data: table.data, dim: table.columns.length }, trim));
-  const join = (axis: "x" | "y"): Range => [
-    Math.min(...ranges.map((range) => range[axis][0])),
-    Math.max(...ranges.map((range) => range[axis][1])),
-  ];
-  return [join("x"), join("y")];
+function checkShown(tables: readonly Table[], outside: number, option: string): void {
+  const rows = tables.reduce((sum, table) => sum + table.rows, 0);
+  if (outside < rows) return;
+  const other = option === "--range" ? "take one that holds some" : "take a smaller share";
+  throw new PushforwardError(
+    "invalid-argument",
+    `${option} leaves out all of ${rowsText(rows)}: ${other}, or leave ${option} out to see all`,
+  );
+}
+
+function densityOf(table: Table, frame: Frame, isFixed: boolean): Grid {
+  const density = toDensity(histogram(table, frame, isFixed).grid, table.rows);
+  if (density.values.every(Number.isFinite)) return density;
+  throw new PushforwardError(
+    "invalid-argument",
+    `columns ${table.columns.slice(0, 2).map(quoted).join(" and ")} of ${table.name} have values so small that their density is beyond the range of f64: take them in a smaller unit, or --kind scatter`,
+  );
 }
 
 /** One scale for all panels, up to the densest cell but for the very densest, which would pale the rest. */
 export function densityScale(grids: readonly Grid[], kind: ScaleKind) {
-  const values = Float64Array.from(grids.flatMap((grid) => Array.from(grid.values)));
+  const values = Float64Array.from(grids.flatMap((grid) => Array.from(grid.values.filter((value) => value > 0))));
   const high = positiveQuantile(values, 0.9995) || 1;
   if (kind !== "log") return colourScale(kind, 0, high);
   // Just below the least density seen, so that a single point is told from none.

@@ -1,4 +1,5 @@
 import { scaleLinear, scaleLog, scaleSqrt } from "d3-scale";
+import { numberText, superscript, tickLabels } from "./ticks.ts";
 
 export type ScaleKind = "linear" | "sqrt" | "log";
 
@@ -9,6 +10,8 @@ export interface ColourScale {
   /** 0 for everything at or below the domain, also for 0 on a log scale. */
   position(value: number): number;
   readonly ticks: readonly { value: number; text: string }[];
+  /** What all ticks are to be read with, such as "×10⁻⁶"; "" for none. */
+  readonly note: string;
 }
 
 /** Throws RangeError for a domain that is empty, or not positive on a log scale: callers choose it from data. */
@@ -17,16 +20,14 @@ export function colourScale(kind: ScaleKind, low: number, high: number): ColourS
   const make = { linear: () => scaleLinear(), sqrt: () => scaleSqrt(), log: () => scaleLog() }[kind];
   const scale = make().domain([low, high]).range([0, 1]).clamp(true);
   const position = (value: number) => (value > low ? scale(value) : 0);
-  if (kind !== "log") {
-    const format = scale.tickFormat(5);
-    return {
-      kind,
-      domain: [low, high],
-      position,
-      ticks: scale.ticks(5).map((value) => ({ value, text: format(value) })),
-    };
+  const domain = [low, high] as const;
+  if (kind === "log") {
+    const ticks = logTicks(low, high);
+    if (ticks.length > 1) return { kind, domain, position, ticks, note: "" };
   }
-  return { kind, domain: [low, high], position, ticks: logTicks(low, high) };
+  const values = scaleLinear([low, high], [0, 1]).ticks(5);
+  const { texts, note } = tickLabels(values);
+  return { kind, domain, position, ticks: values.map((value, i) => ({ value, text: texts[i] ?? "" })), note };
 }
 
 /** Powers of ten where at least two fit, else 1–2–5 steps. */
@@ -42,14 +43,12 @@ function logTicks(low: number, high: number): { value: number; text: string }[] 
   for (let power = Math.floor(Math.log10(low)); power <= last + 1; power++) {
     for (const factor of [1, 2, 5]) {
       const value = factor * 10 ** power;
-      if (value >= low && value <= high) ticks.push({ value, text: String(Number(value.toPrecision(2))) });
+      if (value >= low && value <= high) ticks.push({ value, text: numberText(Number(value.toPrecision(2))) });
     }
   }
   return ticks;
 }
 
 function powerText(power: number): string {
-  if (power >= 0 && power <= 3) return String(10 ** power);
-  const digits = Array.from(String(Math.abs(power)), (d) => "⁰¹²³⁴⁵⁶⁷⁸⁹"[Number(d)]).join("");
-  return `10${power < 0 ? "⁻" : ""}${digits}`;
+  return power >= 0 && power <= 3 ? String(10 ** power) : `10${superscript(power)}`;
 }

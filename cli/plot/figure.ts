@@ -1,15 +1,19 @@
 import { scaleLinear } from "d3-scale";
 import { drawAxes, drawFrame } from "./axes.ts";
-import { type Context, fontFamily, loadCanvas } from "./canvas.ts";
-import { drawColourBar } from "./colour-bar.ts";
+import { type Context, loadCanvas } from "./canvas.ts";
+import { barGap, barWidth, drawColourBar } from "./colour-bar.ts";
 import type { ColourScale } from "./colour-scale.ts";
 import type { Grid, Points } from "./grid.ts";
+import { type Layout, layOut } from "./layout.ts";
 import { drawGrid, drawLines, drawPoints } from "./marks.ts";
 import { type AxisStyle, type Box, ink, paleInk } from "./style.ts";
+import { fitted, setFont, widthOf } from "./text.ts";
 
 /** One picture of the row: cells of a grid, or dots. */
 export interface Panel {
   readonly title: string;
+  /** Behind the title, where there is room for all of it. */
+  readonly detail?: string;
   readonly grid?: Grid;
   /** Blend neighbouring cells: right for a density known at points, wrong for counts. */
   readonly smooth?: boolean;
@@ -34,33 +38,26 @@ export interface Figure {
   readonly pixelRatio?: number;
 }
 
-const margins = { left: 68, right: 22, bottom: 50, gap: 18, colourBar: 92 };
-
-/** Draws a row of panels that share their axes and one colour bar; returns the bytes of a PNG. */
+/**
+ * Draws a row of panels that share their axes and one colour bar; returns the bytes of a PNG. Throws `invalid-argument` for a
+ * picture that is too large, or panels that are too low, to be drawn.
+ */
 export async function renderFigure(figure: Figure): Promise<Uint8Array> {
   const library = await loadCanvas();
-  const { panels, x, y, panelWidth = 420, pixelRatio = 2 } = figure;
-  const spanX = x.range[1] - x.range[0];
-  const spanY = y.range[1] - y.range[0];
-  const height = Math.round(figure.aspect === undefined ? panelWidth : (panelWidth * spanY * figure.aspect) / spanX);
-  const head = 20 + (figure.title ? 26 : 0) + (figure.subtitle ? 20 : 0);
-  const top = head + 26;
-  const columns = Math.max(1, panels.length);
-  const body = columns * panelWidth + (columns - 1) * margins.gap;
-  const width = margins.left + body + (figure.colour ? margins.colourBar : margins.right);
-  const pageHeight = top + height + margins.bottom;
-
-  const canvas = library.createCanvas(Math.round(width * pixelRatio), Math.round(pageHeight * pixelRatio));
+  const { panels, pixelRatio = 2 } = figure;
+  const page = layOut(library.createCanvas(1, 1).getContext("2d"), figure);
+  const canvas = library.createCanvas(Math.round(page.width * pixelRatio), Math.round(page.height * pixelRatio));
   const context = canvas.getContext("2d");
   context.scale(pixelRatio, pixelRatio);
   context.fillStyle = "#ffffff";
-  context.fillRect(0, 0, width, pageHeight);
-  drawHead(context, figure);
+  context.fillRect(0, 0, page.width, page.height);
+  drawHead(context, figure, page);
 
   for (const [i, panel] of panels.entries()) {
-    const box: Box = { left: margins.left + i * (panelWidth + margins.gap), top, width: panelWidth, height };
-    const scaleX = scaleLinear([...x.range], [box.left, box.left + box.width]);
-    const scaleY = scaleLinear([...y.range], [box.top + box.height, box.top]);
+    const { width, height } = page.panel;
+    const box: Box = { left: page.left + i * (width + page.gap), top: page.top, width, height };
+    const scaleX = scaleLinear([...page.x.range], [box.left, box.left + box.width]);
+    const scaleY = scaleLinear([...page.y.range], [box.top + box.height, box.top]);
     context.save();
     context.beginPath();
     context.rect(box.left, box.top, box.width, box.height);
@@ -72,33 +69,45 @@ export async function renderFigure(figure: Figure): Promise<Uint8Array> {
     if (panel.lines) drawLines(context, panel.lines, scaleX, scaleY);
     context.restore();
     drawFrame(context, box);
-    drawAxes(context, box, { scale: scaleX, ...x }, { scale: scaleY, ...y }, { isLeftmost: i === 0 });
+    const place = { isLeftmost: i === 0, slot: width + page.gap - 8 };
+    drawAxes(context, box, { scale: scaleX, ...page.x }, { scale: scaleY, ...page.y }, place);
     context.fillStyle = ink;
     context.textAlign = "left";
     context.textBaseline = "alphabetic";
-    context.font = `13px "${fontFamily}", sans-serif`;
-    context.fillText(panel.title, box.left, box.top - 9);
+    setFont(context, 13);
+    context.fillText(titleText(context, panel, width + 8), box.left, page.titleLine);
   }
   if (figure.colour) {
-    const left = margins.left + body + 16;
-    drawColourBar(context, { left, top, width: 13, height }, figure.colour.scale, figure.colour.label);
+    const { width, height } = page.panel;
+    const left = page.left + panels.length * (width + page.gap) - page.gap + barGap;
+    drawColourBar(context, { left, top: page.top, width: barWidth, height }, figure.colour.scale, figure.colour.label);
   }
   return canvas.encode("png");
 }
 
-function drawHead(context: Context, { title, subtitle }: Figure): void {
+function titleText(context: Context, { title, detail }: Panel, width: number): string {
+  const end = detail === undefined ? "" : ` · ${detail}`;
+  const room = width - widthOf(context, end);
+  // half of a number would be another number
+  return room < Math.min(60, widthOf(context, title))
+    ? fitted(context, title, width)
+    : fitted(context, title, room) + end;
+}
+
+function drawHead(context: Context, { title, subtitle }: Figure, page: Layout): void {
   context.textAlign = "left";
   context.textBaseline = "alphabetic";
+  const room = page.width - page.left - 8;
   let line = 36;
   if (title) {
     context.fillStyle = ink;
-    context.font = `17px "${fontFamily}", sans-serif`;
-    context.fillText(title, margins.left, line);
+    setFont(context, 17);
+    context.fillText(fitted(context, title, room), page.left, line);
     line += 21;
   }
   if (subtitle) {
     context.fillStyle = paleInk;
-    context.font = `12px "${fontFamily}", sans-serif`;
-    context.fillText(subtitle, margins.left, line);
+    setFont(context, 12);
+    context.fillText(fitted(context, subtitle, room), page.left, line);
   }
 }

@@ -11,7 +11,7 @@ export interface Grid {
 
 export interface Points {
   /** Row-major [n, dim]. */
-  readonly data: Float32Array;
+  readonly data: Float32Array | Float64Array;
   readonly dim: number;
   /** Which two columns are drawn; default [0, 1]. */
   readonly axes?: readonly [number, number];
@@ -62,25 +62,36 @@ export function cellCentres(grid: Grid): Float32Array {
 }
 
 /**
- * Ranges that hold the points with a margin of 4 %. `trim` (a share such as 0.001) leaves out the farthest points at
- * each end, so that one outlier does not shrink the picture.
+ * The ranges that the points fill. `trim` (a share such as 0.001) leaves out the farthest points at each end, so that one
+ * outlier does not shrink the picture. Without points: from −1 to 1.
  */
 export function fitRange({ data, dim, axes = [0, 1] }: Points, trim = 0): { x: Range; y: Range } {
   return { x: fitOne(data, dim, axes[0], trim), y: fitOne(data, dim, axes[1], trim) };
 }
 
-function fitOne(data: Float32Array, dim: number, axis: number, trim: number): Range {
-  const values: number[] = [];
+function fitOne(data: Points["data"], dim: number, axis: number, trim: number): Range {
+  const values = new Float64Array(Math.ceil(Math.max(0, data.length - axis) / dim));
+  let count = 0;
   for (let i = axis; i < data.length; i += dim) {
     const value = data[i] ?? Number.NaN;
-    if (Number.isFinite(value)) values.push(value);
+    if (Number.isFinite(value)) values[count++] = value;
   }
-  if (values.length === 0) return [-1, 1];
-  const sorted = Float64Array.from(values).sort();
-  const cut = Math.floor(trim * (sorted.length - 1));
-  const low = sorted[cut] ?? 0;
-  const high = sorted[sorted.length - 1 - cut] ?? 0;
-  const margin = high > low ? 0.04 * (high - low) : Math.max(1, Math.abs(low)) * 0.5;
+  if (count === 0) return [-1, 1];
+  const sorted = values.subarray(0, count).sort();
+  const cut = Math.floor(trim * (count - 1));
+  return [sorted[cut] ?? 0, sorted[count - 1 - cut] ?? 0];
+}
+
+/** Whether a range has a length, as far as f64 can tell its values apart. */
+export function hasLength([low, high]: Range): boolean {
+  return high - low > 1e-12 * Math.max(Math.abs(low), Math.abs(high));
+}
+
+/** The range with 4 % more at each end; about a single value, half of it, or ±0.5 about 0. */
+export function withMargin(range: Range): Range {
+  const [low, high] = range;
+  const size = Math.max(Math.abs(low), Math.abs(high));
+  const margin = hasLength(range) ? 0.04 * (high - low) : size === 0 ? 0.5 : size / 2;
   return [low - margin, high + margin];
 }
 

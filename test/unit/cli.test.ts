@@ -90,6 +90,12 @@ test.each([
   [["log-prob", "f", "x", "--method", "dopri5", "--check-steps"], "compare two values of --tolerance"],
   [["sample", "f", "-o", "x", "-n", "-3"], "whole number"],
   [["plot", "x.csv", "-o", "x.png", "--range", "1,0,0,1"], "low and high of x"],
+  [["plot", "x.csv", "-o", "x.png", "--range", "0,1e-14,5400000,5400000.000000001"], "too short for axes"],
+  [["plot", "x.csv", "-o", "x.png", "--range", "0,1e99,0,1"], "between -3.4e38 and 3.4e38"],
+  [["plot", "x.csv", "-o", "x.png", "--bins", "1e8"], "at least 1 and at most 2000"],
+  [["plot", "x.csv", "-o", "x.png", "--bins", "0"], "at least 1"],
+  [["plot", "x.csv", "-o", "x.png", "--width", "1000000"], "at least 50 and at most 4000"],
+  [["plot", "x.csv", "-o", "x.pdf"], "pictures are written as PNG alone: give it the ending .png instead of .pdf"],
   [["info", "--software", "maybe"], "allow, forbid, require"],
   [[], "Usage"],
 ])("the wrong command line %j exits with 2 and says what is expected", async (words, message) => {
@@ -171,6 +177,30 @@ test("plot reads stdin and takes any two columns", () =>
     const { code, err } = await run(["plot", "-", "-o", png, "--columns", "a"], "a,b\n1,2\n");
     expect(code).toBe(1);
     expect(err).toContain("a plot shows 2");
+  }));
+
+test.each([
+  ["a,b\n", [], "stdin has no rows"],
+  ["a,b\nx,1\n", ["--skip-invalid"], "leaves 0 of 1 rows"],
+  ["a,b\n1,2\n", ["--range", "5,6,0,9"], "--range leaves out all of 1 row: take one that holds some"],
+  ["a,b\n1e-300,1e-300\n2e-300,2e-300\n", [], '"a" and "b" of stdin have values so small'],
+])("a plot that would show nothing is an error and no picture: %j %j", (input, more, message) =>
+  inFolder(async (folder) => {
+    const { code, err } = await run(["plot", "-", "-o", join(folder, "x.png"), ...more], input);
+    expect(err).toContain(message);
+    expect(code).toBe(1);
+    expect(await readdir(folder)).toEqual([]);
+  }),
+);
+
+test("one row, a column of one value and large offsets are drawn", () =>
+  inFolder(async (folder) => {
+    for (const input of ["a,b\n1,2\n", "a,b\n7e-6,1\n7e-6,2\n", "a,b\n5400000.1,1e30\n5400000.2,-1e30\n"])
+      for (const more of [[], ["--kind", "scatter"], ["--scale", "log"], ["--trim", "0.1"]]) {
+        const { code, out } = await run(["plot", "-", "-o", join(folder, "x.png"), "--json", ...more], input);
+        expect(code).toBe(0);
+        expect(JSON.parse(out)).toMatchObject({ outside: 0 });
+      }
   }));
 
 test("a bad cell names line, column and value, and leaves no file", () =>
