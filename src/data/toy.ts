@@ -1,3 +1,4 @@
+import { hostArray } from "../host-array.ts";
 import { checkInteger, checkWord } from "../options.ts";
 import { normalPair, philox, randomIndex, seedKey, streams } from "../random/philox.ts";
 
@@ -90,7 +91,7 @@ export function toyData(name: ToyName, count: number, seed = 0): Float32Array {
   const point = points[checkWord("toyData: name", name, toyNames)];
   checkInteger("toyData: count", count, 0, 2 ** 30);
   const key = seedKey(seed);
-  const data = new Float32Array(2 * count);
+  const data = hostArray(Float32Array, 2 * count, `toyData: ${count} points`, "ask for fewer");
   const words = new Uint32Array(4);
   const noise = new Uint32Array(4);
   for (let i = 0; i < count; i++) {

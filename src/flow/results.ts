@@ -1,5 +1,6 @@
 import { dataRows } from "../data/units.ts";
 import type { Session } from "../gpu/session.ts";
+import { hostArray, piecemeal } from "../host-array.ts";
 import { readTally } from "../kernels/judge.ts";
 import type { RunOptions } from "../schedule/job.ts";
 import { runJob } from "../schedule/recovery.ts";
@@ -120,9 +121,9 @@ export class Figures {
   readonly #status: Uint8Array | undefined;
   readonly #steps: StepCounts = { accepted: 0, rejected: 0, most: 0 };
 
-  constructor({ grid }: TrajectoryRequest, count: number) {
+  constructor({ what, grid }: TrajectoryRequest, count: number) {
     this.#count = count;
-    this.#status = grid.adaptive && new Uint8Array(count);
+    this.#status = grid.adaptive && hostArray(Uint8Array, count, particles(what, count), piecemeal(what));
   }
 
   /** Takes those of a chunk whose first particle has number `start` of the result's. */
@@ -181,6 +182,8 @@ export function assemble(
   };
 }
 
+const particles = (what: string, count: number) => `${what}: ${count.toLocaleString("en-US")} particles`;
+
 /** Runs a solve and gathers all of it on the host. */
 export async function collect(
   flow: Flow,
@@ -190,7 +193,14 @@ export async function collect(
   const layout = shapes(flow.dim, request);
   const arrays = new Map<string, Float32Array>();
   const figures = new Figures(request, request.count);
-  for (const [name, { floats, rows }] of layout) arrays.set(name, new Float32Array(floats * rows * request.count));
+  const { what, count } = request;
+  for (const [name, { floats, rows }] of layout) {
+    const array = (type: typeof Float32Array | typeof Float64Array) =>
+      hostArray(type as typeof Float32Array, floats * rows * count, particles(what, count), piecemeal(what));
+    arrays.set(name, array(Float32Array));
+    // what is made at the end must not fail there
+    if (request.unitsOut === "data in f64" && floats > 1) array(Float64Array);
+  }
   const makeJob = (session: Session) => solveJob(flow, session, request);
   for await (const chunk of runJob(flow.gpu, request.count, makeJob, checkRunOptions(request.what, options))) {
     figures.take(chunk.outputs, chunk.start);

@@ -2,9 +2,3 @@
 export function largestBinding({ maxBufferSize, maxStorageBufferBindingSize }: GPUSupportedLimits): number {
   return Math.min(maxBufferSize, maxStorageBufferBindingSize);
 }
-
-/** "128 MiB": bytes as people read them. */
-export function mebibytes(bytes: number): string {
-  const value = bytes / 2 ** 20;
-  return `${value < 10 ? value.toFixed(1) : Math.round(value).toLocaleString("en-US")} MiB`;
-}

@@ -1,5 +1,6 @@
 import { PushforwardError } from "../errors.ts";
 import { meanEvaluations, type StepCounts, type Trajectory } from "../flow/results.ts";
+import { hostArray } from "../host-array.ts";
 import type { Arrays } from "./parcel.ts";
 import type { RangeFigures } from "./range-task.ts";
 
@@ -69,8 +70,11 @@ export class Gathering {
       const isSaved = name === "saved" || name === "savedLogProb";
       const width = count === 0 ? 0 : part.length / count / (isSaved ? rows : 1);
       // biome-ignore lint/suspicious/noAssignInExpressions: made when the first range brings it
-      const all = (this.#all[name] ??= new (part.constructor as Float32ArrayConstructor)(
+      const all = (this.#all[name] ??= hostArray(
+        part.constructor as Float32ArrayConstructor,
         count === 0 ? 0 : (this.#total * part.length) / count,
+        `${this.#total.toLocaleString("en-US")} particles`,
+        "use the stream, which gives them in chunks, or calls of fewer particles",
       ));
       for (let k = 0; k < (isSaved ? rows : 1); k++) {
         const row = part.subarray(k * count * width, (k + 1) * count * width);

@@ -1,5 +1,6 @@
 import { PushforwardError } from "../errors.ts";
-import { largestBinding, mebibytes } from "../gpu/largest-binding.ts";
+import { largestBinding } from "../gpu/largest-binding.ts";
+import { mebibytes } from "../options.ts";
 import { backwardLayers, forwardLayers } from "./dense-layout.ts";
 import { type MlpVelocity, parameterCount } from "./mlp.ts";
 

@@ -27,7 +27,7 @@ async function message(call: Promise<unknown>): Promise<string> {
 test("particles in a buffer give the bits of particles in an array, in every call, and stay the caller's", async ({
   gpu,
 }) => {
-  const flow = pf.Flow.create(gpu, { velocity: pf.mlp({ dim: 3, hidden: [16] }), seed: 1 });
+  const flow = pf.Flow.create(gpu, { velocity: pf.mlp({ dim: 3, hidden: [8] }), seed: 1 });
   const x = uniformArray(3 * n, -1, 1, 1);
   const v = uniformArray(3 * n, -1, 1, 2);
   const start = uniformArray(n, -1, 1, 3);
@@ -53,7 +53,7 @@ test("particles in a buffer give the bits of particles in an array, in every cal
 test("what stays on the device can be passed on as it is: sample, push and logProb without a read-back between", async ({
   gpu,
 }) => {
-  const flow = pf.Flow.create(gpu, { velocity: pf.mlp({ dim: 3, hidden: [16] }), seed: 1 });
+  const flow = pf.Flow.create(gpu, { velocity: pf.mlp({ dim: 3, hidden: [8] }), seed: 1 });
   const samples = await flow.sample(n, { solver, seed: 3, output: "gpu" });
   const pushed = await flow.push(samples.x, { solver, from: 1, to: 0, output: "gpu" });
   const scored = await flow.logProb(pushed.x, { solver, output: "gpu" });
@@ -71,7 +71,7 @@ test("what stays on the device can be passed on as it is: sample, push and logPr
 test("a buffer that cannot be read is an error in words: destroyed, foreign, mapped, of a wrong usage or size", async ({
   gpu,
 }) => {
-  const flow = pf.Flow.create(gpu, { velocity: pf.mlp({ dim: 3, hidden: [16] }), seed: 1 });
+  const flow = pf.Flow.create(gpu, { velocity: pf.mlp({ dim: 3, hidden: [8] }), seed: 1 });
   const good = buffer(gpu.device, uniformArray(3 * n, -1, 1, 1));
   const destroyed = buffer(gpu.device, new Float32Array(9));
   destroyed.destroy();
@@ -100,7 +100,7 @@ test("a buffer that cannot be read is an error in words: destroyed, foreign, map
   flow.dispose();
 });
 
-for (const [engine, hidden] of Object.entries({ fused: [16, 16], layered: [136] })) {
+for (const [engine, hidden] of Object.entries({ fused: [8, 8], layered: [136] })) {
   test(`labels and context in buffers give the bits of labels and context in arrays: ${engine}`, async ({ gpu }) => {
     const flow = pf.Flow.create(gpu, { velocity: pf.mlp({ dim: 2, hidden, classes: 3, context: 2 }), seed: 1 });
     const x = uniformArray(2 * n, -1, 1, 1);

@@ -4,7 +4,7 @@ import { uniformArray } from "./inputs.ts";
 import { lose, ownGpu, withFlow } from "./losing.ts";
 
 const solver = { method: "midpoint", steps: 4 } as const;
-const narrow = pf.mlp({ dim: 2, hidden: [16, 16] });
+const narrow = pf.mlp({ dim: 2, hidden: [8, 8] });
 
 const data = uniformArray(2 * 300, -1, 1, 11);
 const trainings: Record<string, (flow: pf.Flow, o: Partial<pf.TrainingOptions>) => AsyncIterable<pf.TrainingStep>> = {

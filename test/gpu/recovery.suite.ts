@@ -4,9 +4,9 @@ import { uniformArray } from "./inputs.ts";
 import { lose, ofNews, ownGpu, rejection, withFlow } from "./losing.ts";
 
 const solver = { method: "midpoint", steps: 4 } as const;
-const narrow = pf.mlp({ dim: 2, hidden: [16, 16] });
+const narrow = pf.mlp({ dim: 2, hidden: [8, 8] });
 const wide = pf.mlp({ dim: 3, hidden: [144] });
-const conditioned = pf.mlp({ dim: 2, hidden: [16], classes: 3 });
+const conditioned = pf.mlp({ dim: 2, hidden: [8], classes: 3 });
 const swirl = pf.wgslVelocity({
   dim: 2,
   code: "fn velocity(t: f32, x: array<f32, DIM>) -> array<f32, DIM> { return array<f32, DIM>(-x[1] + t, sin(x[0]) * x[1]); }",

@@ -3,7 +3,7 @@ import { expect, expectClose, test } from "../suite.ts";
 import { conditionsFor, uniformArray } from "./inputs.ts";
 
 const solver = { method: "midpoint", steps: 4 } as const;
-const small = () => pf.mlp({ dim: 3, hidden: [16, 16] });
+const small = () => pf.mlp({ dim: 3, hidden: [8, 8] });
 
 /** The rows of `x` in chunks of the given lengths. */
 function cut(x: Float32Array, dim: number, lengths: readonly number[]): Float32Array[] {
@@ -42,7 +42,7 @@ test("logProbStream: chunks of any length, an empty one too, give the bits of on
 });
 
 test("pushStream: labels and context come with their chunk", async ({ gpu }) => {
-  const spec = { dim: 2, hidden: [16], classes: 3, context: 1 };
+  const spec = { dim: 2, hidden: [8], classes: 3, context: 1 };
   const flow = pf.Flow.create(gpu, { velocity: pf.mlp(spec), seed: 1 });
   const n = 70;
   const x = uniformArray(2 * n, -1, 1, 8);
@@ -257,7 +257,7 @@ test("the mean of log p is that of the values, of arrays and of streams, and of 
 });
 
 test("the bits of moments do not depend on the chunks", async ({ gpu }) => {
-  const flow = pf.Flow.create(gpu, { velocity: pf.mlp({ dim: 4, hidden: [16] }), seed: 3 });
+  const flow = pf.Flow.create(gpu, { velocity: pf.mlp({ dim: 4, hidden: [8] }), seed: 3 });
   const [first, ...others] = await Promise.all(
     [undefined, 1, 1500].map((chunkSize) =>
       flow.moments(5001, { solver, seed: 1, logProb: true, ...(chunkSize && { chunkSize }) }),

@@ -7,10 +7,10 @@ import { openMortals } from "./threads.ts";
 const rangeSize = 1024;
 const count = 6_145;
 const starts = Array.from({ length: 7 }, (_, i) => i * rangeSize);
-const spec = { dim: 2, hidden: [16, 16], classes: 3, context: 1 };
+const spec = { dim: 2, hidden: [8, 8], classes: 3, context: 1 };
 const { options: conditions } = conditionsFor(spec, count, 3);
 const sampling = { seed: 5, solver: { method: "rk4", steps: 4 } } as const;
-const plain = () => pf.mlp({ dim: 2, hidden: [16, 16] });
+const plain = () => pf.mlp({ dim: 2, hidden: [8, 8] });
 /** Long enough to be in work when something else happens. */
 const long = { seed: 5, logProb: true, solver: { method: "rk4", steps: 40 } } as const;
 
