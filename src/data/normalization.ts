@@ -1,3 +1,4 @@
+import { readable } from "../arrays.ts";
 import { invalid } from "../errors.ts";
 import { checkInteger, show } from "../options.ts";
 
@@ -21,7 +22,8 @@ export interface Normalization {
  * import { fitNormalization, toyData } from "pushforward";
  * const { mean, scale } = fitNormalization(toyData("moons", 1000), 2);
  */
-export function fitNormalization(data: Float32Array | Float64Array, dim: number): Normalization {
+export function fitNormalization(rows: Float32Array | Float64Array, dim: number): Normalization {
+  const data = readable("fitNormalization: data", rows);
   checkInteger("fitNormalization: dim", dim, 1);
   if (!(data instanceof Float32Array || data instanceof Float64Array)) {
     throw invalid(

@@ -1,3 +1,4 @@
+import { readable } from "../arrays.ts";
 import { invalid } from "../errors.ts";
 import type { Conditions } from "../ode/engine.ts";
 import { checkFinite, show } from "../options.ts";
@@ -11,7 +12,8 @@ export function checkConditions(
   n: number,
   field: { classes: number; context: number },
 ): Conditions {
-  const { labels, context } = o;
+  const labels = readable(`${what}: labels`, o.labels);
+  const context = readable(`${what}: context`, o.context);
   const guidance = checkFinite(`${what}: guidance`, o.guidance ?? 1);
   if (labels !== undefined) {
     if (field.classes === 0)

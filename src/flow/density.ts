@@ -1,3 +1,4 @@
+import { readable } from "../arrays.ts";
 import { invalid } from "../errors.ts";
 import { checkInteger, checkKeys, show } from "../options.ts";
 import { type Cells, checkCells, gridPoints } from "./cells.ts";
@@ -46,7 +47,8 @@ export async function densityGrid(flow: Flow, o: DensityGridOptions): Promise<De
     "onProgress",
     "precision",
   ]);
-  const { box, cells, label, context, ...options } = o;
+  const { box, cells, label, context: givenContext, ...options } = o;
+  const context = readable(`${what}: context`, givenContext);
   const { total, steps, centre, volume } = checkCells(what, flow, box, cells);
   const inputs = conditioning(flow);
   if (label !== undefined) checkInteger(`${what}: label`, label, 0, Math.max(0, inputs.classes - 1));

@@ -1,3 +1,4 @@
+import { readable } from "../arrays.ts";
 import { invalid } from "../errors.ts";
 import type { Gpu } from "../gpu/gpu.ts";
 import type { Dispatch, PlannedBuffer, Shared } from "../gpu/kernel.ts";
@@ -120,11 +121,14 @@ function evaluationJob(request: EvaluationRequest, shared: Shared, maxBindingByt
 export async function evaluate(
   flow: Flow,
   output: Evaluation,
-  x: Rows,
-  t: number | Float32Array,
+  givenX: Rows,
+  givenT: number | Float32Array,
   options: EvaluationOptions & { divergence?: Divergence; seed?: number },
-  tangent?: Rows,
+  givenTangent?: Rows,
 ): Promise<{ velocity: Float32Array; divergence: Float32Array; product: Float32Array }> {
+  const x = readable(`${output}: x`, givenX);
+  const t = readable(`${output}: t`, givenT);
+  const tangent = readable(`${output}: ${output === "jvp" ? "tangent" : "cotangent"}`, givenTangent);
   const n = rowCount(output, "x", x, flow.dim, options.count);
   if (t instanceof Float32Array) {
     if (t.length !== n)

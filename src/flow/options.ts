@@ -1,3 +1,4 @@
+import { readable } from "../arrays.ts";
 import type { DataRows } from "../data/units.ts";
 import { invalid } from "../errors.ts";
 import type { DivergenceMode } from "../ode/engine.ts";
@@ -68,7 +69,7 @@ export function divergencePlan(
   }
   checkKeys(`${what}: divergence`, chosen, ["probe", "probes", "vectors"]);
   const kind = checkWord(`${what}: divergence.probe`, chosen.probe, ["rademacher", "gaussian"]);
-  const { vectors } = chosen;
+  const vectors = readable(`${what}: divergence.vectors`, chosen.vectors);
   if (vectors === undefined) {
     return {
       mode: { mode: "probes", kind, count: checkInteger(`${what}: divergence.probes`, chosen.probes ?? 1, 1, 4096) },

@@ -1,3 +1,4 @@
+import { readable } from "../arrays.ts";
 import { ownRows } from "../data/units.ts";
 import { invalid } from "../errors.ts";
 import { defaultSolver, saveIndices, timeGrid } from "../ode/grid.ts";
@@ -71,11 +72,12 @@ function solveRequest(
 }
 
 /** The checked request of {@link Flow.push} and its stream. */
-export function pushRequest(flow: FlowShape, what: string, x: Rows, options: PushOptions): TrajectoryRequest {
+export function pushRequest(flow: FlowShape, what: string, rows: Rows, options: PushOptions): TrajectoryRequest {
   checkKeys(what, options, [...solveKeys, "from", "to", "saveAt", "logProb", "count"]);
+  const x = readable(`${what}: x`, rows);
   const n = rowCount(what, "x", x, flow.dim, options.count);
   const from = flowTime(`${what}: from`, options.from ?? 0);
-  const { logProb } = options;
+  const logProb = readable(`${what}: logProb`, options.logProb);
   let mode: LogProbMode = { kind: "none" };
   if (logProb instanceof Float32Array || isBuffer(logProb)) {
     checkLength(what, "logProb", logProb, n, 1, options.count);
@@ -129,10 +131,11 @@ export function sampleStreamRequest(flow: FlowShape, count: number, options: Sam
 export function logProbRequest(
   flow: FlowShape,
   what: string,
-  x: DataUnitRows,
+  given: DataUnitRows,
   options: LogProbOptions,
 ): TrajectoryRequest {
   checkKeys(what, options, [...solveKeys, "at", "count"]);
+  const x = readable(`${what}: x`, given);
   const n = rowCount(what, "x", x, flow.dim, options.count, "data");
   const at = flowTime(`${what}: at`, options.at ?? 1);
   const isDouble = x instanceof Float64Array;

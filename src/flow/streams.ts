@@ -1,3 +1,4 @@
+import { readable } from "../arrays.ts";
 import { invalid } from "../errors.ts";
 import { show } from "../options.ts";
 import { unless } from "../schedule/unless.ts";
@@ -25,7 +26,8 @@ export type StreamChunk =
 export type StreamChunks = Iterable<StreamChunk> | AsyncIterable<StreamChunk>;
 
 /** Whether a value is rows, of any kind. */
-export function isRows(value: unknown): value is DataUnitRows {
+export function isRows(given: unknown): given is DataUnitRows {
+  const value = readable("x", given);
   return value instanceof Float32Array || value instanceof Float64Array || isBuffer(value);
 }
 
@@ -37,7 +39,11 @@ export function partsOf(what: string, chunk: StreamChunk) {
     throw invalid(
       `${what}: a chunk is ${show(chunk)}, but it is a Float32Array, a GPUBuffer or { x, labels?, context?, logProb? } with one of these as x`,
     );
-  return { x, conditions: { ...(labels && { labels }), ...(context && { context }), ...(logProb && { logProb }) } };
+  const given = Object.entries({ labels, context, logProb }).filter(([, value]) => value !== undefined);
+  return {
+    x,
+    conditions: Object.fromEntries(given) as { labels?: Uint32Array; context?: Float32Array; logProb?: Rows },
+  };
 }
 
 /** What was passed as the chunks of a stream, when they can be iterated over. */

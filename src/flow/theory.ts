@@ -1,3 +1,4 @@
+import { readable } from "../arrays.ts";
 import { type DataRows, ownRows } from "../data/units.ts";
 import { checkFinite, checkKeys } from "../options.ts";
 import type { Progress } from "../schedule/job.ts";
@@ -47,7 +48,8 @@ async function densityAt(flow: Flow, what: string, x: DataRows, t: number, optio
 }
 
 /** See {@link Flow.flux}. */
-export async function flux(flow: Flow, x: DataRows, t: number, options: Rest, what = "flux"): Promise<Flux> {
+export async function flux(flow: Flow, given: DataRows, t: number, options: Rest, what = "flux"): Promise<Flux> {
+  const x = readable(`${what}: x`, given);
   const n = particleCount(what, "x", x, flow.dim, "data");
   flowTime(`${what}: t`, t);
   const density = await densityAt(flow, what, x, t, options);
@@ -55,16 +57,16 @@ export async function flux(flow: Flow, x: DataRows, t: number, options: Rest, wh
   const scale = (k: number) => normalization?.scale[k % dim] ?? 1;
   const { labels, context, guidance, signal, chunkSize, onProgress } = options;
   const own = ownRows(x, normalization);
-  const given = {
-    ...(labels && { labels }),
-    ...(context && { context }),
+  const more = {
+    ...(labels !== undefined && { labels }),
+    ...(context !== undefined && { context }),
     ...(guidance !== undefined && { guidance }),
     ...(signal && { signal }),
     ...(chunkSize !== undefined && { chunkSize }),
     // how far the call is tells the density, which takes longest
     ...(onProgress && { onProgress: (progress: Progress) => progress.compiling && onProgress(progress) }),
   };
-  const { velocity: inFlow } = await evaluate(flow, "velocity", own, t, given);
+  const { velocity: inFlow } = await evaluate(flow, "velocity", own, t, more);
   const velocity = inFlow.map((value, k) => value * scale(k));
   const result = new Float32Array(n * dim);
   for (let k = 0; k < result.length; k++) result[k] = (velocity[k] ?? 0) * (density[Math.floor(k / dim)] ?? 0);

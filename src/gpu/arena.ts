@@ -1,3 +1,4 @@
+import { readable } from "../arrays.ts";
 import { invalid, PushforwardError } from "../errors.ts";
 import type { Dispatch } from "./kernel.ts";
 import type { Pipeline } from "./pipelines.ts";
@@ -34,7 +35,7 @@ export class Arena {
   async allocate(name: string, bytes: number, data?: Float32Array | Uint32Array): Promise<GPUBuffer> {
     const buffer = await this.#acquire(Math.max(bytes, 16), name);
     this.lend(name, buffer);
-    if (data) this.session.device.queue.writeBuffer(buffer, 0, data as GPUAllowSharedBufferSource);
+    if (data) this.session.device.queue.writeBuffer(buffer, 0, readable(name, data) as GPUAllowSharedBufferSource);
     return buffer;
   }
 

@@ -1,4 +1,6 @@
+import { readable } from "../arrays.ts";
 import { invalid, PushforwardError } from "../errors.ts";
+import { show as describe } from "../options.ts";
 import { dtypes, otherDtypes } from "./dtype.ts";
 import { describeForeign } from "./foreign.ts";
 import { findHeaderFault } from "./header-scan.ts";
@@ -35,15 +37,22 @@ const metadataKey = "__metadata__";
  * console.log(decodeSafetensors(bytes).tensors.weight?.shape); // [ 1, 2 ]
  */
 export function encodeSafetensors(tensors: Record<string, Tensor>, metadata: Record<string, string> = {}): Uint8Array {
+  for (const [name, value] of Object.entries({ tensors, metadata }))
+    if (typeof value !== "object" || value === null || Array.isArray(value) || ArrayBuffer.isView(value))
+      throw invalid(
+        `encodeSafetensors: ${name} is ${describe(value)}, but it is a record by name: ${name === "tensors" ? "pass { name: { shape, data } }" : "pass { key: text }"}`,
+      );
   const names = Object.keys(tensors).sort();
   const header: [string, unknown][] = [];
   if (Object.keys(metadata).length > 0) header.push([metadataKey, checkMetadata(metadata)]);
+  const arrays: Float32Array[] = [];
   let end = 0;
   for (const name of names) {
     const tensor = tensors[name] as Tensor; // A key of the record itself.
-    checkWritable(name, tensor);
-    header.push([name, { dtype: "F32", shape: tensor.shape, data_offsets: [end, end + tensor.data.byteLength] }]);
-    end += tensor.data.byteLength;
+    const data = checkWritable(name, tensor);
+    arrays.push(data);
+    header.push([name, { dtype: "F32", shape: tensor.shape, data_offsets: [end, end + data.byteLength] }]);
+    end += data.byteLength;
   }
   const text = new TextEncoder().encode(JSON.stringify(Object.fromEntries(header)));
   const headerLength = Math.ceil(text.length / 8) * 8;
@@ -56,8 +65,7 @@ export function encodeSafetensors(tensors: Record<string, Tensor>, metadata: Rec
   file.fill(0x20, lengthBytes, lengthBytes + headerLength);
   file.set(text, lengthBytes);
   let position = lengthBytes + headerLength;
-  for (const name of names) {
-    const { data } = tensors[name] as Tensor;
+  for (const data of arrays) {
     file.set(new Uint8Array(data.buffer, data.byteOffset, data.byteLength), position);
     position += data.byteLength;
   }
@@ -73,9 +81,12 @@ export function encodeSafetensors(tensors: Record<string, Tensor>, metadata: Rec
  * import { decodeSafetensors } from "pushforward";
  * const { tensors, metadata } = decodeSafetensors(await readFile("flow.safetensors"));
  */
-export function decodeSafetensors(bytes: Uint8Array): TensorFile {
+export function decodeSafetensors(file: Uint8Array): TensorFile {
+  const bytes = readable("the file", file);
   if (!(bytes instanceof Uint8Array)) {
-    throw invalid("a safetensors file is read from a Uint8Array: pass the file's bytes");
+    throw invalid(
+      `a safetensors file is read from a Uint8Array of its bytes, but got ${describe(bytes)}: pass new Uint8Array(arrayBuffer), or what readFile gives`,
+    );
   }
   const header = readHeader(bytes);
   const dataStart = lengthBytes + header.byteLength;
@@ -205,18 +216,24 @@ function checkTiling(entries: readonly Entry[], dataLength: number): void {
     throw fault(`its tensors take ${covered} bytes, but ${dataLength} bytes of data are there`);
 }
 
-function checkWritable(name: string, tensor: Tensor): void {
+/** A tensor's data, when it can be written. */
+function checkWritable(name: string, tensor: Tensor): Float32Array {
   if (name === metadataKey || name === "__proto__") throw invalid(`a tensor cannot be called "${name}": rename it`);
   checkText(name);
+  const { shape, data: given } = (tensor ?? {}) as Partial<Tensor>;
+  const data = readable(`tensor "${name}"`, given);
+  if (!Array.isArray(shape) || !(data instanceof Float32Array))
+    throw invalid(
+      `tensor "${name}" is ${describe(tensor)}${tensor && !ArrayBuffer.isView(tensor) ? ` of shape ${describe(shape)} and data ${describe(data)}` : ""}, but it is { shape, data }, a list of sizes and a Float32Array`,
+    );
   if (!tensor.shape.every((size) => Number.isSafeInteger(size) && size >= 0)) {
     throw invalid(`the shape of tensor "${name}" is ${show(tensor.shape)}, but sizes are integers of at least 0`);
   }
   const elements = tensor.shape.reduce((product, size) => product * size, 1);
-  if (elements !== tensor.data.length) {
-    throw invalid(
-      `tensor "${name}" of shape ${show(tensor.shape)} needs ${elements} values, got ${tensor.data.length}`,
-    );
+  if (elements !== data.length) {
+    throw invalid(`tensor "${name}" of shape ${show(tensor.shape)} needs ${elements} values, got ${data.length}`);
   }
+  return data;
 }
 
 function checkMetadata(metadata: Record<string, string>): Record<string, string> {

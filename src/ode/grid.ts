@@ -1,3 +1,4 @@
+import { readable } from "../arrays.ts";
 import { invalid } from "../errors.ts";
 import { checkFinite, checkInteger, checkKeys, checkWord, nearest, show } from "../options.ts";
 import { type FixedStepMethod, type Tableau, tableaux } from "./tableaux.ts";
@@ -97,10 +98,9 @@ export function timeGrid(what: string, solver: Solver, from: number, to: number,
 }
 
 function explicitTimes(what: string, times: unknown, from: number, to: number): Float64Array {
+  const given = readable(`${what}: solver.times`, times);
   const list =
-    Array.isArray(times) || times instanceof Float64Array || times instanceof Float32Array
-      ? Float64Array.from(times)
-      : undefined;
+    Array.isArray(given) || ArrayBuffer.isView(given) ? Float64Array.from(given as ArrayLike<number>) : undefined;
   if (!list || list.length < 2)
     throw invalid(`${what}: solver.times is ${show(times)}, but it is a list of at least two times`);
   for (const [k, time] of list.entries()) {
@@ -130,8 +130,9 @@ function explicitTimes(what: string, times: unknown, from: number, to: number): 
 export function saveIndices(
   what: string,
   grid: TimeGrid,
-  saveAt: readonly number[] | "steps" | undefined,
+  given: readonly number[] | "steps" | undefined,
 ): number[] | undefined {
+  const saveAt = readable(`${what}: saveAt`, given);
   if (saveAt === undefined) return undefined;
   const { times } = grid;
   if (saveAt === "steps") return Array.from(times.keys());

@@ -1,3 +1,4 @@
+import { readable } from "../arrays.ts";
 import type { PlannedBuffer } from "../gpu/kernel.ts";
 
 /** A chunk's part of an array [n, width] of the caller, on the host or on the device. */
@@ -9,7 +10,9 @@ export function slice(
   width: number,
 ): PlannedBuffer {
   const bytes = count * width * 4;
-  return ArrayBuffer.isView(all)
-    ? { name, bytes, data: all.subarray(start * width, (start + count) * width) }
-    : { name, bytes, copy: { from: all, offset: start * width * 4, bytes } };
+  // the caller may have transferred it while the call ran
+  const own = readable(name, all);
+  return ArrayBuffer.isView(own)
+    ? { name, bytes, data: own.subarray(start * width, (start + count) * width) }
+    : { name, bytes, copy: { from: own, offset: start * width * 4, bytes } };
 }

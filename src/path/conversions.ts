@@ -1,3 +1,4 @@
+import { readable } from "../arrays.ts";
 import { invalid } from "../errors.ts";
 import { checkFinite, checkWord, show } from "../options.ts";
 import { checkPath, type Path, type PathName } from "./paths.ts";
@@ -36,12 +37,15 @@ const rules: Readonly<Record<string, Rule>> = {
  * const score = convertPrediction(Float32Array.of(1, -1), x, 0.3, { from: "velocity", to: "score", path: "cosine" });
  */
 export function convertPrediction(
-  values: Float32Array,
-  x: Float32Array,
-  t: number | Float32Array,
+  givenValues: Float32Array,
+  givenX: Float32Array,
+  givenT: number | Float32Array,
   o: { from: Prediction; to: Prediction; path?: PathName | Path },
 ): Float32Array {
   const what = "convertPrediction";
+  const values = readable(`${what}: values`, givenValues);
+  const x = readable(`${what}: x`, givenX);
+  const t = readable(`${what}: t`, givenT);
   const words = ["velocity", "score", "x0", "x1"] as const;
   const from = checkWord(`${what}: from`, o.from, words);
   const to = checkWord(`${what}: to`, o.to, words);

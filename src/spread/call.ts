@@ -1,3 +1,4 @@
+import { readable } from "../arrays.ts";
 import type { DataRows } from "../data/units.ts";
 import { invalid } from "../errors.ts";
 import { type HostConditions, onHost } from "../flow/conditions.ts";
@@ -135,16 +136,22 @@ export function sampleCall(shape: FlowShape, what: string, count: number, option
   return finish(shape, "sample", request, rest, others);
 }
 
-function checkArray(what: string, shape: FlowShape, x: unknown): void {
-  if (!(x instanceof Float32Array || x instanceof Float64Array))
-    throw invalid(
-      `${what}: x is ${show(x)}, but rows that travel to workers are a Float32Array or Float64Array [n, ${shape.dim}]`,
-    );
+function checkArray(what: string, shape: FlowShape, given: DataRows): DataRows {
+  const x = readable(`${what}: x`, given);
+  if (x instanceof Float32Array || x instanceof Float64Array) return x;
+  throw invalid(
+    `${what}: x is ${show(x)}, but rows that travel to workers are a Float32Array or Float64Array [n, ${shape.dim}]`,
+  );
 }
 
 /** Checks a call of `logProb` as {@link Flow.logProb} does; x is an array, because buffers stay on their device. */
-export function logProbCall(shape: FlowShape, what: string, x: DataRows, options: SpreadLogProbOptions): SpreadCall {
-  checkArray(what, shape, x);
+export function logProbCall(
+  shape: FlowShape,
+  what: string,
+  given: DataRows,
+  options: SpreadLogProbOptions,
+): SpreadCall {
+  const x = checkArray(what, shape, given);
   const { rest, running, ...others } = split(what, options);
   const request = logProbRequest(shape, what, x, { ...rest, ...running });
   return finish(shape, "logProb", request, rest, others, x);
@@ -177,10 +184,10 @@ export function histogramCall(
 /** Checks a call of `meanLogProb` of rows as {@link Flow.meanLogProb} does. */
 export function meanLogProbCall(
   shape: FlowShape,
-  x: DataRows,
+  given: DataRows,
   options: SpreadLogProbOptions,
 ): SummaryCall<MeanLogProb> {
-  checkArray("meanLogProb", shape, x);
+  const x = checkArray("meanLogProb", shape, given);
   const { rest, running, ...others } = split("meanLogProb", options);
   const summary = meanLogProbSummary(shape, x, { ...rest, ...running });
   return { summary, call: finish(shape, "meanLogProb", summary.request, rest, others, x) };

@@ -1,3 +1,4 @@
+import { readable } from "../arrays.ts";
 import { invalid } from "../errors.ts";
 import { loadFlow } from "../flow/file.ts";
 import { Flow } from "../flow/flow.ts";
@@ -21,7 +22,8 @@ type FlowHead =
   | { kind: "wgsl"; dim: number; code: string; source: Source; normalization?: Normalization };
 
 /** A flow or its file, made ready to travel. A file is checked here already, without a device. */
-export async function carry(what: string, flow: Flow | Uint8Array): Promise<CarriedFlow> {
+export async function carry(what: string, given: Flow | Uint8Array): Promise<CarriedFlow> {
+  const flow = readable(`${what}: the flow`, given);
   const isFile = flow instanceof Uint8Array;
   if (!isFile && !(flow instanceof Flow))
     throw invalid(`${what}: the flow is ${show(flow)}, but it is a Flow or the bytes of a file that Flow.save() gave`);

@@ -1,3 +1,4 @@
+import { readable } from "../arrays.ts";
 import { checkLabelled } from "../flow/conditions.ts";
 import type { Flow } from "../flow/flow.ts";
 import type { GradientOptions } from "./gradient-options.ts";
@@ -15,6 +16,7 @@ import {
   type FlowMatchingOptions,
   type FlowMatchingPlan,
   flowMatchingPlan,
+  readableOptions,
   type TrainingPlan,
   trainingPlan,
 } from "./options.ts";
@@ -44,6 +46,14 @@ const training = () => import("./on-demand.ts");
  * gpu.dispose();
  */
 export function trainFlowMatching(
+  flow: Flow,
+  data: Float32Array | Float64Array,
+  options: FlowMatchingOptions,
+): AsyncIterableIterator<TrainingStep> {
+  return flowMatching(flow, readable("trainFlowMatching: data", data), readableOptions("trainFlowMatching", options));
+}
+
+function flowMatching(
   flow: Flow,
   data: Float32Array | Float64Array,
   options: FlowMatchingOptions,
@@ -100,6 +110,18 @@ export async function flowMatchingGradients(
  * gpu.dispose();
  */
 export function trainMaximumLikelihood(
+  flow: Flow,
+  data: Float32Array | Float64Array,
+  options: MaximumLikelihoodOptions,
+): AsyncIterableIterator<TrainingStep> {
+  return maximumLikelihood(
+    flow,
+    readable(`${likelihoodTraining}: data`, data),
+    readableOptions(likelihoodTraining, options),
+  );
+}
+
+function maximumLikelihood(
   flow: Flow,
   data: Float32Array | Float64Array,
   options: MaximumLikelihoodOptions,

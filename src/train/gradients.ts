@@ -1,3 +1,4 @@
+import { readable } from "../arrays.ts";
 import { invalid } from "../errors.ts";
 import { checkConditions, checkLabelled, onHost } from "../flow/conditions.ts";
 import type { Flow } from "../flow/flow.ts";
@@ -39,12 +40,14 @@ const what = "flowMatchingGradients";
 /** What `flowMatchingGradients` does, checks of its arguments included. */
 export async function givenBatchGradients(
   flow: Flow,
-  batch: FlowMatchingBatch,
+  given: FlowMatchingBatch,
   options: GradientOptions,
 ): Promise<{ loss: number; gradients: Record<string, Float32Array> }> {
   const velocity = trainableVelocity(what, flow);
   const { dim } = velocity;
-  checkKeys(what, batch, ["x0", "x1", "t", "labels", "context", "path"]);
+  checkKeys(what, given, ["x0", "x1", "t", "labels", "context", "path"]);
+  const [x0, x1, t] = (["x0", "x1", "t"] as const).map((name) => readable(`${what}: ${name}`, given[name]));
+  const batch = { ...given, x0, x1, t } as FlowMatchingBatch;
   checkKeys(what, options, ["onProgress"]);
   checkOnProgress(what, options);
   const count = particleCount(what, "x0", batch.x0, dim);

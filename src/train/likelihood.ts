@@ -1,3 +1,4 @@
+import { readable } from "../arrays.ts";
 import type { DataRows } from "../data/units.ts";
 import { invalid } from "../errors.ts";
 import { checkConditions, checkLabelled, onHost } from "../flow/conditions.ts";
@@ -185,10 +186,11 @@ function likelihoodTask(
 /** What `likelihoodGradients` does, checks of its arguments included. */
 export async function givenLikelihoodGradients(
   flow: Flow,
-  x: DataRows,
+  given: DataRows,
   options: LikelihoodGradientOptions,
 ): Promise<{ loss: number; gradients: Record<string, Float32Array> }> {
   const what = "likelihoodGradients";
+  const x = readable(`${what}: x`, given);
   const velocity = trainableVelocity(what, flow);
   const { dim } = velocity;
   checkKeys(what, options, ["solver", "divergence", "regularization", "seed", "labels", "context", "onProgress"]);

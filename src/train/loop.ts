@@ -1,3 +1,4 @@
+import { readable } from "../arrays.ts";
 import { affineFloats, type DataRows, ownRows } from "../data/units.ts";
 import type { Flow } from "../flow/flow.ts";
 import type { Arena } from "../gpu/arena.ts";
@@ -133,7 +134,9 @@ export interface TrainingRows {
 }
 
 /** Data as it goes to the device: f32 as it is, f64 centred and scaled here already, where no digit is lost. */
-export function trainingRows(flow: Flow, data: DataRows): TrainingRows {
+export function trainingRows(flow: Flow, given: DataRows): TrainingRows {
+  // since the call the caller may have transferred it
+  const data = readable("data", given);
   const { normalization, dim } = flow;
   if (data instanceof Float64Array) return { rows: ownRows(data, normalization), affine: affineFloats(undefined, dim) };
   return { rows: data, affine: affineFloats(normalization, dim) };

@@ -1,3 +1,4 @@
+import { readable } from "../arrays.ts";
 import { lossIn } from "../data/resolution.ts";
 import type { DataRows } from "../data/units.ts";
 import { invalid, PushforwardError } from "../errors.ts";
@@ -107,6 +108,31 @@ const keys = [
   "onProgress",
   "validation",
 ];
+
+/** The options of a training with the arrays among them as they can be read; see {@link readable}. */
+export function readableOptions<O extends TrainingOptions>(what: string, o: O): O {
+  if (typeof o !== "object" || o === null) return o;
+  const { labels, context, resume, validation } = o;
+  return {
+    ...o,
+    ...(labels !== undefined && { labels: readable(`${what}: labels`, labels) }),
+    ...(context !== undefined && { context: readable(`${what}: context`, context) }),
+    ...(resume !== undefined && { resume: readable(`${what}: resume`, resume) }),
+    ...(typeof validation === "object" &&
+      validation !== null && {
+        validation: {
+          ...validation,
+          data: readable(`${what}: validation.data`, validation.data),
+          ...(validation.labels !== undefined && {
+            labels: readable(`${what}: validation.labels`, validation.labels),
+          }),
+          ...(validation.context !== undefined && {
+            context: readable(`${what}: validation.context`, validation.context),
+          }),
+        },
+      }),
+  };
+}
 
 /** The MLP of a flow; other fields have nothing to train. */
 export function trainableVelocity(caller: string, flow: Flow): MlpVelocity {

@@ -1,4 +1,5 @@
 import { packKernel } from "../../shaders/pack.ts";
+import { readable } from "../arrays.ts";
 import { invalid, PushforwardError } from "../errors.ts";
 import { Arena } from "../gpu/arena.ts";
 import { gridOf } from "../gpu/grid.ts";
@@ -307,14 +308,15 @@ export function flatten(
   for (const { name, shape, offset, size } of tensors) {
     const given = weights[name];
     if (!given) throw invalid(`the tensor "${name}" [${shape.join(", ")}] is missing: pass all of ${names.join(", ")}`);
-    const values = given instanceof Float32Array ? given : given.data;
+    const isArray = ArrayBuffer.isView(given);
+    const values = readable(`the tensor "${name}"`, isArray ? given : given.data);
     if (!(values instanceof Float32Array))
       throw invalid(
         `the tensor "${name}" is ${show(given)}, but it is a Float32Array or { shape, data }, as decodeSafetensors gives: wrap numbers with Float32Array.from(…)`,
       );
-    if (!(given instanceof Float32Array) && given.shape.join() !== shape.join())
+    if (!isArray && given.shape?.join() !== shape.join())
       throw invalid(
-        `the tensor "${name}" has the shape [${given.shape.join(", ")}], but this network needs [${shape.join(", ")}]`,
+        `the tensor "${name}" has the shape ${show(given.shape)}, but this network needs [${shape.join(", ")}]`,
       );
     if (values.length !== size) {
       throw invalid(
