@@ -27,7 +27,7 @@ function editDistance(a: string, b: string): number {
 /** Throws when `options` is not a plain object or has a key that is not known. */
 export function checkKeys(what: string, options: object, known: readonly string[]): void {
   if (typeof options !== "object" || options === null || Array.isArray(options)) {
-    throw invalid(`${what} takes an options object, but got ${String(options)}`);
+    throw invalid(`${what} takes an options object, but got ${show(options)}`);
   }
   for (const key of Object.keys(options)) {
     if (known.includes(key)) continue;
@@ -70,22 +70,36 @@ export function checkFinite(what: string, value: unknown, least = -Infinity, mos
 /** The least positive number that f32 holds with all of its digits; smaller ones may be 0 on a device. */
 const leastNormal = 2 ** -126;
 
-/** Throws unless `value` is a finite number that is finite in f32, too, and not 0 there unless it is 0. */
-export function checkSingle(what: string, value: unknown): number {
-  const number = checkFinite(what, value);
+/** Throws unless `value` is a finite number that is finite in f32, too, and not 0 there unless it is 0; within bounds where they are given. */
+export function checkSingle(
+  what: string,
+  value: unknown,
+  least = -Infinity,
+  most = Infinity,
+  way = "use other units",
+): number {
+  const number = checkFinite(what, value, least, most);
   const single = Math.abs(Math.fround(number));
   if (single === Number.POSITIVE_INFINITY)
-    throw invalid(`${what} is ${number}, but devices calculate in f32, which ends at about ±3.4e38: use other units`);
+    throw invalid(`${what} is ${number}, but devices calculate in f32, which ends at about ±3.4e38: ${way}`);
   if (number !== 0 && single < leastNormal)
-    throw invalid(`${what} is ${number}, but devices calculate in f32, where it is 0: use other units`);
+    throw invalid(`${what} is ${number}, but devices calculate in f32, where it is 0: ${way}`);
   return number;
 }
 
+/** What to pass for a number that f32 does not hold, where it has no unit. */
+export const singles = "pass 0 or a number from 1e-37 to 1e38";
+
 /** How a value reads in an error message. */
 export function show(value: unknown): string {
-  if (typeof value === "string") return `"${value}"`;
-  if (ArrayBuffer.isView(value)) return `a ${value.constructor.name} of ${(value as Float32Array).length}`;
-  if (Array.isArray(value)) return value.length > 8 ? `an array of ${value.length}` : `[${value.map(show).join(", ")}]`;
+  if (typeof value === "string") return `"${value.length > 60 ? `${value.slice(0, 60)}…` : value}"`;
+  if (typeof value === "function") return "a function";
+  if (ArrayBuffer.isView(value))
+    return `a ${Object.prototype.toString.call(value).slice(8, -1)} of ${(value as Float32Array).length ?? value.byteLength}`;
+  if (Array.isArray(value))
+    return value.length > 8 || value.some(Array.isArray)
+      ? `an array of ${value.length}`
+      : `[${Array.from(value, show).join(", ")}]`;
   if (typeof value === "object" && value !== null) return "an object";
   return String(value);
 }

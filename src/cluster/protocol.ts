@@ -1,5 +1,5 @@
 import { PushforwardError } from "../errors.ts";
-import { codeOf, describeRange, failureIn, failureOfRange, type RangeTask } from "../spread/range-task.ts";
+import { codeOf, describeRange, failureIn, failureOfRange, faultOfTask, type RangeTask } from "../spread/range-task.ts";
 import { version } from "../spread/version.ts";
 
 /** Raised whenever jobs, inputs or results change their form. */
@@ -43,7 +43,12 @@ export function keysOf(queue: string) {
 
 /** Why a worker of this version cannot do a job, if it cannot: other versions may give other bits. */
 export function whyNot(job: Partial<RangeJob> | null | undefined): string | undefined {
-  if (job?.protocol === protocol && job.version === version) return undefined;
+  if (job?.protocol === protocol && job.version === version) {
+    const fault =
+      faultOfTask(job) ??
+      ([job.call, job.flow].every((id) => typeof id === "string") ? undefined : "names no call or no flow");
+    return fault && `the job ${fault}, so it is none of pushforward: let nothing else write to its queue`;
+  }
   return `the caller is pushforward ${job?.version ?? "of an unknown version"} (protocol ${job?.protocol ?? "unknown"}), but this worker is pushforward ${version} (protocol ${protocol}): install one version on all machines, because others may give other bits`;
 }
 

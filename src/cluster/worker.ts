@@ -164,13 +164,13 @@ class RangeWorker {
   /** What is left of a call whose caller is gone goes, too. */
   async #removeUnwanted(job: Job<RangeJob>): Promise<void> {
     const { redis, keys } = this.#link;
-    if ((await redis.exists(keys.call(job.data.call))) === 1) return;
+    if ((await redis.exists(keys.call(job.data?.call))) === 1) return;
     await job.remove();
     await redis.del(keys.input(job.id ?? ""), keys.result(job.id ?? ""));
   }
 
   #tell(phase: JobEvent["phase"], { data }: Job<RangeJob>, more: { seconds?: number; message?: string } = {}): void {
-    const { what, start, count, total } = data;
+    const { what, start, count, total } = data ?? {};
     this.#options.onJob?.({ phase, worker: this.#name, what, start, count, total, ...more });
   }
 
@@ -224,7 +224,7 @@ class RangeWorker {
   }
 
   async #isWanted(job: Job<RangeJob>): Promise<boolean> {
-    return (await this.#link.redis.exists(this.#link.keys.call(job.data.call))) === 1;
+    return (await this.#link.redis.exists(this.#link.keys.call(job.data?.call))) === 1;
   }
 
   async #fetchFlow(hash: string): Promise<Uint8Array> {

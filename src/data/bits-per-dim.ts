@@ -1,4 +1,6 @@
-import { checkFinite, checkInteger } from "../options.ts";
+import { readable } from "../arrays.ts";
+import { invalid } from "../errors.ts";
+import { checkFinite, checkInteger, checkKeys, show } from "../options.ts";
 
 /**
  * Log-likelihoods in nats as bits per dimension: −log p / (dim · ln 2) + bits. `bits` (default 0) is what the data lost when it was
@@ -14,10 +16,23 @@ export function bitsPerDim(logProb: ArrayLike<number>, dim: number, options?: { 
 export function bitsPerDim(
   logProb: number | ArrayLike<number>,
   dim: number,
-  { bits = 0 }: { bits?: number } = {},
+  options: { bits?: number } = {},
 ): number | Float64Array {
+  checkKeys("bitsPerDim", options, ["bits"]);
+  const { bits = 0 } = options;
   checkInteger("bitsPerDim: dim", dim, 1);
   checkFinite("bitsPerDim: bits", bits);
   const convert = (value: number) => bits - value / (dim * Math.LN2);
-  return typeof logProb === "number" ? convert(logProb) : Float64Array.from(logProb, convert);
+  if (typeof logProb === "number") return convert(logProb);
+  const list = readable("bitsPerDim: logProb", logProb);
+  const bad = isList(list) ? Array.prototype.findIndex.call(list, (value) => typeof value !== "number") : -1;
+  if (!isList(list) || bad >= 0)
+    throw invalid(
+      `bitsPerDim: logProb ${bad >= 0 ? `holds ${show(list[bad])} at index ${bad}` : `is ${show(list)}`}, but it is a number or a list of numbers, in nats`,
+    );
+  return Float64Array.from(list, convert);
+}
+
+function isList(value: unknown): value is ArrayLike<number> {
+  return Array.isArray(value) || (ArrayBuffer.isView(value) && !(value instanceof DataView));
 }

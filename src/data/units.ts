@@ -55,7 +55,8 @@ export function checkResolution(
   axis: number,
 ): void {
   const ends = [low, high].map((value) => ownValue(value, normalization, axis)) as [number, number];
-  const spacing = spacingOfF32(Math.max(Math.abs(ends[0]), Math.abs(ends[1])));
+  // what is below 2^-126 may be 0 on a device
+  const spacing = Math.max(2 ** -126, spacingOfF32(Math.max(Math.abs(ends[0]), Math.abs(ends[1]))));
   const width = (ends[1] - ends[0]) / parts;
   if (width >= spacing) return;
   const scale = normalization?.scale[axis] ?? 1;

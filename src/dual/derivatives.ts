@@ -18,19 +18,33 @@ const writtenOut = 4;
  * @throws PushforwardError `unsupported`, with the line, for what it does not know: matrices, structs, pointers, switch, textures.
  */
 export function derivativesOf(source: string, dim: number): string {
+  try {
+    return derivatives(source, dim);
+  } catch (error) {
+    // a chain of thousands of terms or functions, which no depth of brackets shows
+    if (!(error instanceof RangeError)) throw error;
+    throw unsupported("functions or terms that lead through thousands of others", 1);
+  }
+}
+
+function derivatives(source: string, dim: number): string {
   const module = parse(source);
   const velocity = module.functions.get("velocity");
   if (!velocity) throw unsupported("no fn velocity", 1);
   const written = new Map<string, string>();
   const pairs = new Map<string, string>();
+  const open = new Set<string>();
   const derivativeOf = (made: FunctionNode, active: readonly boolean[]): string => {
     const name = `pf_d_${made.name}_${active.map(Number).join("")}`;
     if (written.has(name) || !made.result) return name;
+    if (open.has(made.name)) throw unsupported(`fn ${made.name} that calls itself`, made.line);
+    open.add(made.name);
     const result = resolveType(module, made.result, source);
     const type = typeText(result);
     const pair = `PfDual_${type.replace(/\W+/g, "_")}`;
     pairs.set(pair, `struct ${pair} { value: ${type}, derivative: ${type} }`);
     written.set(name, new FunctionWriter({ module, source, derivativeOf }, result, pair).write(name, made, active));
+    open.delete(made.name);
     return name;
   };
   const result = velocity.result && resolveType(module, velocity.result, source);

@@ -16,10 +16,13 @@ const levels = [
   ["*", "/", "%"],
 ];
 const additive = 8;
+/** Brackets and blocks within one another: what WGSL promises for blocks (WGSL §2.4, limits). */
+const deepest = 127;
 
 class Parser {
   readonly #tokens: readonly Token[];
   #at = 0;
+  #depth = 0;
 
   constructor(tokens: readonly Token[], at = 0) {
     this.#tokens = tokens;
@@ -122,6 +125,10 @@ class Parser {
   }
 
   #type(): TypeNode {
+    return this.#within(() => this.#anyType());
+  }
+
+  #anyType(): TypeNode {
     const { line } = this.#now;
     const name = this.#name();
     const args: (TypeNode | Expression)[] = [];
@@ -136,6 +143,16 @@ class Parser {
     return { name, args, line };
   }
 
+  /** What `parse` makes of something that may hold itself, as deep as WGSL allows it. */
+  #within<T>(parse: () => T): T {
+    if (this.#depth === deepest)
+      throw unsupported(`more than ${deepest} brackets and blocks within one another`, this.#now.line);
+    this.#depth++;
+    const made = parse();
+    this.#depth--;
+    return made;
+  }
+
   /** The operator that stands here; two signs that touch are one where the first is ">". */
   #operator(): string {
     const { text, end, kind } = this.#now;
@@ -146,12 +163,16 @@ class Parser {
   }
 
   #expression(level = 0): Expression {
+    return this.#within(() => this.#binary(level));
+  }
+
+  #binary(level: number): Expression {
     if (level === levels.length) return this.#unary();
     const start = this.#now;
-    let left = this.#expression(level + 1);
+    let left = this.#binary(level + 1);
     for (let sign = this.#operator(); levels[level]?.includes(sign); sign = this.#operator()) {
       this.#at += sign === ">>" || sign === ">=" ? 2 : 1;
-      const right = this.#expression(level + 1);
+      const right = this.#binary(level + 1);
       left = { kind: "binary", sign, left, right, ...this.#placed(start) };
     }
     return left;
@@ -161,7 +182,7 @@ class Parser {
     const start = this.#now;
     if (start.kind === "sign" && ["-", "!", "~"].includes(start.text)) {
       this.#take();
-      const of = this.#unary();
+      const of = this.#within(() => this.#unary());
       return { kind: "unary", sign: start.text, of, ...this.#placed(start) };
     }
     if (this.#is("--")) {
@@ -217,6 +238,10 @@ class Parser {
   }
 
   #statement(): Statement {
+    return this.#within(() => this.#anyStatement());
+  }
+
+  #anyStatement(): Statement {
     const start = this.#now;
     const placed = () => this.#placed(start);
     if (this.#is("{")) return this.block();

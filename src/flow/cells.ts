@@ -1,6 +1,6 @@
 import { checkResolution } from "../data/units.ts";
 import { invalid } from "../errors.ts";
-import { checkFinite, checkInteger, show } from "../options.ts";
+import { checkInteger, checkSingle, show } from "../options.ts";
 import type { Normalization } from "./source.ts";
 
 /** A grid of equal cells over a box. Arrays over the cells are row-major over the axes, the last one fastest. */
@@ -32,8 +32,8 @@ export function checkCells(
   for (const [axis, ends] of box.entries()) {
     if (!Array.isArray(ends) || ends.length !== 2)
       throw invalid(`${what}: box[${axis}] is ${show(ends)}, but it is [low, high]`);
-    checkFinite(`${what}: box[${axis}][0]`, ends[0]);
-    checkFinite(`${what}: box[${axis}][1]`, ends[1]);
+    checkSingle(`${what}: box[${axis}][0]`, ends[0]);
+    checkSingle(`${what}: box[${axis}][1]`, ends[1]);
     if (!(ends[0] < ends[1])) throw invalid(`${what}: box[${axis}] is [${ends.join(", ")}], but low is less than high`);
   }
   for (const [axis, count] of cells.entries()) {

@@ -7,7 +7,7 @@ import { exportParticles, importParticles } from "../kernels/particles.ts";
 import { type Chunk, type Conditions, type Engine, type Evaluation, names } from "../ode/engine.ts";
 import { planProbes } from "../ode/probes.ts";
 import { slice } from "../ode/slice.ts";
-import { checkFinite } from "../options.ts";
+import { checkSingle, singles } from "../options.ts";
 import type { Job, JobMaker, RunOptions } from "../schedule/job.ts";
 import { runJob } from "../schedule/recovery.ts";
 import { checkConditions } from "./conditions.ts";
@@ -137,7 +137,7 @@ export async function evaluate(
       );
     const bad = t.findIndex((time) => !Number.isFinite(time));
     if (bad >= 0) throw invalid(`${output}: t[${bad}] is ${t[bad]}, but a time is a finite number`);
-  } else checkFinite(`${output}: t`, t);
+  } else checkSingle(`${output}: t`, t, -Infinity, Infinity, singles);
   if (output === "jvp" || output === "vjp") {
     const name = output === "jvp" ? "tangent" : "cotangent";
     checkLength(output, name, tangent, n, flow.dim, options.count);

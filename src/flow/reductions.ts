@@ -1,6 +1,6 @@
 import { checkResolution, ownValue } from "../data/units.ts";
 import { invalid } from "../errors.ts";
-import { checkFinite, checkInteger, checkKeys, show } from "../options.ts";
+import { checkInteger, checkKeys, checkSingle, show } from "../options.ts";
 import type { RunOptions } from "../schedule/job.ts";
 import { HistogramSum, MomentSum, type Reduction, reduceSolve, together } from "./block-reductions.ts";
 import type { Flow, LogProbOptions, SampleOptions } from "./flow.ts";
@@ -96,9 +96,12 @@ export function histogramSummary(flow: FlowShape, count: number, o: HistogramOpt
   const along = [0, 1].map((k) => {
     const axis = checkInteger(`${what}: axes[${k}]`, axes[k] ?? 0, 0, flow.dim - 1);
     const number = checkInteger(`${what}: bins[${k}]`, bins[k] ?? 0, 1, 65536);
-    const [low = Number.NaN, high = Number.NaN] = range[k] ?? [];
-    checkFinite(`${what}: range[${k}][0]`, low);
-    checkFinite(`${what}: range[${k}][1]`, high);
+    const ends: unknown = range[k];
+    if (!(Array.isArray(ends) || ArrayBuffer.isView(ends)))
+      throw invalid(`${what}: range[${k}] is ${show(ends)}, but it is [low, high]`);
+    const [low = Number.NaN, high = Number.NaN] = Array.from(ends as ArrayLike<number>);
+    checkSingle(`${what}: range[${k}][0]`, low);
+    checkSingle(`${what}: range[${k}][1]`, high);
     if (!(low < high)) throw invalid(`${what}: range[${k}] is [${low}, ${high}], but low is less than high`);
     checkResolution(`${what}: range[${k}]`, [low, high], number, "bins", offset, axis);
     const own = (value: number) => ownValue(value, offset, axis);

@@ -1,6 +1,6 @@
 import { readable } from "../arrays.ts";
 import { invalid } from "../errors.ts";
-import { show } from "../options.ts";
+import { checkKeys, show } from "../options.ts";
 import { unless } from "../schedule/unless.ts";
 import type { Flow, LogProbOptions, PushOptions } from "./flow.ts";
 import { checkRunOptions, type SolveOptions } from "./options.ts";
@@ -58,6 +58,7 @@ export function chunksOf(flow: Flow, what: string, chunks: unknown): StreamChunk
 
 /** Options of a stream cannot hold what belongs to single rows, because no chunk would know which of them are its own. */
 export function checkStreamOptions(what: string, options: StreamOptions): void {
+  if (typeof options !== "object" || options === null) checkKeys(what, options, []);
   const { labels, context, logProb, divergence, output } = options;
   const perRow = { labels, context, logProb: typeof logProb === "object" ? logProb : undefined };
   for (const [name, value] of Object.entries(perRow)) {

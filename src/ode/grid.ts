@@ -1,6 +1,6 @@
 import { readable } from "../arrays.ts";
 import { invalid } from "../errors.ts";
-import { checkFinite, checkInteger, checkKeys, checkWord, nearest, show } from "../options.ts";
+import { checkFinite, checkInteger, checkKeys, checkSingle, checkWord, nearest, show, singles } from "../options.ts";
 import { type FixedStepMethod, type Tableau, tableaux } from "./tableaux.ts";
 
 /** How an ODE is solved: a method and its time grid. Default `{ method: "midpoint", steps: 50 }`. */
@@ -54,7 +54,7 @@ function adaptiveGrid(
   const adaptive = {
     // f32 holds seven digits, so a step cannot be held to less
     rtol: checkFinite(`${what}: solver.rtol`, solver.rtol ?? 1e-5, 1e-6, 1),
-    atol: checkFinite(`${what}: solver.atol`, solver.atol ?? 1e-5, 1e-9),
+    atol: checkSingle(`${what}: solver.atol`, solver.atol ?? 1e-5, 1e-9, Infinity, singles),
     maxSteps: checkInteger(`${what}: solver.maxSteps`, solver.maxSteps ?? 1000, 1, 1_000_000),
   };
   const low = Math.min(from, to);

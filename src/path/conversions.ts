@@ -1,6 +1,6 @@
 import { readable } from "../arrays.ts";
 import { invalid } from "../errors.ts";
-import { checkFinite, checkWord, show } from "../options.ts";
+import { checkFinite, checkKeys, checkWord, show } from "../options.ts";
 import { checkPath, type Path, type PathName } from "./paths.ts";
 
 /** What a model tells of x_t: u_t(x), ∇log p_t(x), E[x_0 | x_t = x] (the noise), or E[x_1 | x_t = x] (the data). */
@@ -46,14 +46,17 @@ export function convertPrediction(
   const values = readable(`${what}: values`, givenValues);
   const x = readable(`${what}: x`, givenX);
   const t = readable(`${what}: t`, givenT);
+  checkKeys(what, o, ["from", "to", "path"]);
   const words = ["velocity", "score", "x0", "x1"] as const;
   const from = checkWord(`${what}: from`, o.from, words);
   const to = checkWord(`${what}: to`, o.to, words);
-  const path = checkPath(what, o.path ?? "conditional-optimal-transport");
+  const path = checkPath(what, o.path === undefined ? "conditional-optimal-transport" : o.path);
   for (const [name, value] of Object.entries({ values, x }))
     if (!(value instanceof Float32Array)) throw invalid(`${what}: ${name} is ${show(value)}, but it is a Float32Array`);
   if (values.length !== x.length)
     throw invalid(`${what}: values has ${values.length} numbers and x ${x.length}: pass one prediction for each state`);
+  if (typeof t !== "number" && !(t instanceof Float32Array))
+    throw invalid(`${what}: t is ${show(t)}, but it is one time, or a Float32Array with one for each row`);
   const times = typeof t === "number" ? Float32Array.of(t) : t;
   if (typeof t !== "number" && (t.length === 0 ? x.length > 0 : x.length % t.length !== 0))
     throw invalid(`${what}: t has ${t.length} times, but x has ${x.length} values: pass one time, or one for each row`);

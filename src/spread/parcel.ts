@@ -1,4 +1,5 @@
 import { PushforwardError } from "../errors.ts";
+import { show } from "../options.ts";
 
 /** Arrays that travel with a range, by name. */
 export type Arrays = Readonly<Record<string, Float32Array | Float64Array | Uint32Array | Uint8Array>>;
@@ -11,6 +12,12 @@ interface Entry {
   type: keyof typeof types;
   length: number;
 }
+
+const isEntry = (entry: Partial<Entry> | null): entry is Entry =>
+  typeof entry?.name === "string" &&
+  Object.hasOwn(types, entry.type ?? "") &&
+  Number.isSafeInteger(entry.length) &&
+  (entry.length ?? -1) >= 0;
 
 const padded = (bytes: number) => Math.ceil(bytes / 8) * 8;
 
@@ -44,12 +51,23 @@ export function unpack<Head>(bytes: Uint8Array, what: string): { head: Head; arr
       "format",
       `${what} in Redis is ${bytes.length} bytes that are no parcel of pushforward: another program writes to its keys, so pass another queue name`,
     );
+  if (!(bytes instanceof Uint8Array))
+    throw new PushforwardError(
+      "format",
+      `${what} is ${show(bytes)}, but it is a parcel of pushforward: other programs write where its workers read`,
+    );
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   if (bytes.length < 8 || view.getUint32(0, true) !== magic) throw bad();
   const length = view.getUint32(4, true);
   if (8 + padded(length) > bytes.length) throw bad();
-  const parsed: unknown = JSON.parse(new TextDecoder().decode(bytes.subarray(8, 8 + length)));
-  const { head, arrays: entries } = parsed as { head: Head; arrays: Entry[] };
+  let parsed: { head?: Head; arrays?: Entry[] } | null;
+  try {
+    parsed = JSON.parse(new TextDecoder().decode(bytes.subarray(8, 8 + length)));
+  } catch {
+    throw bad();
+  }
+  const { head, arrays: entries } = parsed ?? {};
+  if (typeof head !== "object" || head === null || !Array.isArray(entries) || !entries.every(isEntry)) throw bad();
   const arrays: Record<string, Arrays[string]> = {};
   let at = 8 + padded(length);
   for (const { name, type, length: values } of entries) {

@@ -1,4 +1,5 @@
-import { PushforwardError, type PushforwardErrorCode } from "../errors.ts";
+import { invalid, PushforwardError, type PushforwardErrorCode } from "../errors.ts";
+import { show } from "../options.ts";
 import type { Arrays } from "./parcel.ts";
 
 /** The calls that can be spread: those that bring particles back, and those that sum them up. */
@@ -14,6 +15,30 @@ export interface RangeTask {
   readonly total: number;
   /** What of the call's options is JSON. What belongs to single particles is in the input of the range. */
   readonly options: Readonly<Record<string, unknown>>;
+}
+
+const callNames: readonly unknown[] = ["sample", "logProb", "moments", "histogram", "meanLogProb"] satisfies CallName[];
+
+/** What is wrong with a task that came from elsewhere, in words that follow its name; undefined for one that can be computed. */
+export function faultOfTask(task: unknown): string | undefined {
+  if (typeof task !== "object" || task === null) return `is ${show(task)}`;
+  const { what, start, count, total, options } = task as Partial<Record<keyof RangeTask, unknown>>;
+  if (!callNames.includes(what)) return `asks for ${show(what)}, where calls are ${callNames.join(", ")}`;
+  const isCount = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0;
+  if (!isCount(start) || !isCount(count) || !isCount(total) || start + count > total)
+    return `is for particles from ${show(start)} on, ${show(count)} of ${show(total)}`;
+  if (typeof options !== "object" || options === null || Array.isArray(options))
+    return `has ${show(options)} as options`;
+  return undefined;
+}
+
+/** Throws for a task or input that no caller of this library sends. */
+export function checkTask(task: unknown, input: unknown): void {
+  const isRecord = typeof input === "object" && input !== null;
+  const isInput = isRecord && Object.values(input).every((array) => ArrayBuffer.isView(array));
+  const fault = faultOfTask(task) ?? (isInput ? undefined : `has ${show(input)} as the arrays of its particles`);
+  if (fault !== undefined)
+    throw invalid(`the job ${fault}, so it is none of this library: let nothing else send to its workers`);
 }
 
 /** The figures of a range beside its arrays. */

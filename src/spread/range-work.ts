@@ -17,16 +17,18 @@ import { rangeOptions } from "./call.ts";
 import type { Compiling } from "./call-progress.ts";
 import { arraysOf, figuresOf } from "./gather.ts";
 import type { Arrays } from "./parcel.ts";
-import type { RangeFigures, RangeTask } from "./range-task.ts";
+import { checkTask, type RangeFigures, type RangeTask } from "./range-task.ts";
 
 /** Computes a range on a worker's flow. Its particles have the indices that they have in the whole call. */
 export async function computeRange(
   flow: Flow,
-  { what, start, count, options }: RangeTask,
+  task: RangeTask,
   input: Arrays,
   signal: AbortSignal,
   waits?: (compiling: Compiling) => void,
 ): Promise<{ figures: RangeFigures; arrays: Arrays }> {
+  checkTask(task, input);
+  const { what, start, count, options } = task;
   // the caller has checked them by the types of its call
   const own = rangeOptions(options, input) as unknown;
   const rows = (input.x ?? new Float32Array(0)) as DataRows;

@@ -1,7 +1,7 @@
 import { invalid, PushforwardError } from "../errors.ts";
 import { type Divergence, type DivergencePlan, divergencePlan } from "../flow/options.ts";
 import { type Solver, type TimeGrid, timeGrid } from "../ode/grid.ts";
-import { checkFinite, checkKeys, show } from "../options.ts";
+import { checkKeys, checkSingle, show, singles } from "../options.ts";
 import type { GradientOptions } from "./gradient-options.ts";
 import type { TrainingOptions } from "./options.ts";
 
@@ -70,8 +70,8 @@ function checkRegularization(what: string, o: Regularization | undefined): Regul
   if (typeof o !== "object" || o === null)
     throw invalid(`${name} is ${show(o)}, but it is { kineticEnergy?, jacobianFrobenius? }`);
   checkKeys(name, o, ["kineticEnergy", "jacobianFrobenius"]);
-  const kineticEnergy = checkFinite(`${name}.kineticEnergy`, o.kineticEnergy ?? 0, 0);
-  const jacobianFrobenius = checkFinite(`${name}.jacobianFrobenius`, o.jacobianFrobenius ?? 0, 0);
+  const kineticEnergy = checkSingle(`${name}.kineticEnergy`, o.kineticEnergy ?? 0, 0, Infinity, singles);
+  const jacobianFrobenius = checkSingle(`${name}.jacobianFrobenius`, o.jacobianFrobenius ?? 0, 0, Infinity, singles);
   return kineticEnergy + jacobianFrobenius > 0 ? { kineticEnergy, jacobianFrobenius } : undefined;
 }
 

@@ -6,7 +6,7 @@ import { checkConditions, checkLabelled, onHost } from "../flow/conditions.ts";
 import type { Flow } from "../flow/flow.ts";
 import { checkAllFinite, checkRunOptions } from "../flow/options.ts";
 import { largestBinding } from "../gpu/largest-binding.ts";
-import { checkFinite, checkInteger, checkKeys, checkWord, mebibytes, show } from "../options.ts";
+import { checkFinite, checkInteger, checkKeys, checkSingle, checkWord, mebibytes, show, singles } from "../options.ts";
 import { type Path, type PathName, pathNames } from "../path/names.ts";
 import { seedKey } from "../random/philox.ts";
 import type { Progress } from "../schedule/job.ts";
@@ -178,17 +178,22 @@ export function trainingPlan(
   if (context) checkAllFinite(what, "context", context, velocity.context);
   checkRunOptions(what, o);
   const rate = o.learningRate ?? 1e-3;
-  if (typeof rate !== "function") checkFinite(`${what}: learningRate`, rate, 0);
+  if (typeof rate !== "function") checkSingle(`${what}: learningRate`, rate, 0, Infinity, singles);
   // an average that never moves would keep the initial weights
   const ema = o.ema === undefined ? undefined : checkFinite(`${what}: ema`, o.ema, 0, 0.9999999);
-  const clip = o.gradientClip === undefined ? undefined : checkFinite(`${what}: gradientClip`, o.gradientClip, 1e-30);
+  const clip =
+    o.gradientClip === undefined
+      ? undefined
+      : checkSingle(`${what}: gradientClip`, o.gradientClip, 1e-30, Infinity, singles);
   return {
     velocity,
     rows,
     steps: checkInteger(`${what}: steps`, o.steps, 1),
     batchSize: checkInteger(`${what}: batchSize`, o.batchSize ?? 1024, 1, largestBatch),
     learningRate:
-      typeof rate === "function" ? (step) => checkFinite(`${what}: learningRate(${step})`, rate(step), 0) : () => rate,
+      typeof rate === "function"
+        ? (step) => checkFinite(`${what}: learningRate(${step})`, rate(step), 0, 3e38)
+        : () => rate,
     settings: { ...optimizerSettings(what, o.optimizer ?? "adam"), ema, gradientClip: clip },
     key: seedKey(o.seed ?? 0),
     logEvery: checkInteger(`${what}: logEvery`, o.logEvery ?? 100, 1),
@@ -256,7 +261,7 @@ function optimizerSettings(what: string, optimizer: Optimizer): Omit<AdamSetting
   if (name === "adam" && o.weightDecay !== undefined) {
     throw invalid(`${what}: optimizer "adam" has no weightDecay: use { name: "adamw", weightDecay: … }`);
   }
-  const epsilon = checkFinite(`${what}: optimizer.epsilon`, o.epsilon ?? 1e-8, 0);
+  const epsilon = checkFinite(`${what}: optimizer.epsilon`, o.epsilon ?? 1e-8, 0, 1e38);
   // f32 flushes what is smaller to 0, and 0/0 is the step of a weight that has no gradient
   if (epsilon < 1e-30)
     throw invalid(`${what}: optimizer.epsilon is ${epsilon}, but it keeps 0/0 out: pass at least 1e-30`);
@@ -264,6 +269,7 @@ function optimizerSettings(what: string, optimizer: Optimizer): Omit<AdamSetting
     beta1: checkFinite(`${what}: optimizer.betas[0]`, beta1, 0, 0.999999),
     beta2: checkFinite(`${what}: optimizer.betas[1]`, beta2, 0, 0.9999999),
     epsilon,
-    weightDecay: name === "adamw" ? checkFinite(`${what}: optimizer.weightDecay`, o.weightDecay ?? 0.01, 0) : 0,
+    weightDecay:
+      name === "adamw" ? checkSingle(`${what}: optimizer.weightDecay`, o.weightDecay ?? 0.01, 0, Infinity, singles) : 0,
   };
 }

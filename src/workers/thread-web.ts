@@ -25,6 +25,7 @@ function hold(lock: string): Promise<void> {
 }
 
 self.addEventListener("message", ({ data }) => {
+  if (typeof data !== "object" || data === null) return;
   if ("lock" in data) isHeld = hold(data.lock);
   else void isHeld.then(() => receive(data));
 });

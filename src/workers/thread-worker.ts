@@ -99,6 +99,7 @@ export class ThreadWorker implements RangeWorker {
   }
 
   #take(message: FromThread): void {
+    if (typeof message !== "object" || message === null) return;
     if (message.kind === "compiling") {
       this.#waits(message.compiling);
       return;

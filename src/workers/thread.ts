@@ -36,9 +36,11 @@ export function serve(post: (message: FromThread, transfer: ArrayBuffer[]) => vo
     post(outcome, [...new Set(arrays.map(({ buffer }) => buffer as ArrayBuffer))]);
   };
   return (message) => {
+    // other messages may come from elsewhere: they are not for this
+    if (typeof message !== "object" || message === null) return;
     if (message.kind === "open") void open(message);
     else if (message.kind === "range") void solve(message);
     else if (message.kind === "flow") bring(message.parcel);
-    else current.abort();
+    else if (message.kind === "abort") current.abort();
   };
 }

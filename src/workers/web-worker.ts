@@ -16,7 +16,7 @@ export function threadOf(worker: Worker, name: string, { onMessage, onGone }: Th
     navigator.locks?.request(lock, { signal: ended.signal }, () => onGone("was ended")).catch(() => undefined);
   };
   worker.addEventListener("message", ({ data }: MessageEvent<FromThread>) => {
-    if (data.kind === "ready") watch();
+    if (data?.kind === "ready") watch();
     onMessage(data);
   });
   worker.addEventListener("error", (event) => {

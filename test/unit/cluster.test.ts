@@ -77,7 +77,10 @@ test("bytes that are no parcel, and a parcel that is cut off, are a format error
 });
 
 test("a worker refuses jobs of another version with both versions in the message", () => {
-  expect(whyNot({ protocol, version })).toBeUndefined();
+  const task = { what: "sample", start: 0, count: 1, total: 1, options: {}, call: "a", flow: "b" } as const;
+  expect(whyNot({ protocol, version, ...task })).toBeUndefined();
+  for (const wrong of [{ what: "toString" }, { start: -1 }, { count: 2 }, { options: null }, { flow: 3 }])
+    expect(whyNot({ protocol, version, ...task, ...(wrong as object) })).toMatch(/the job .* none of pushforward/);
   expect(whyNot({ protocol, version: "9.9.9" })).toMatch(/9\.9\.9.*this worker is pushforward/);
   expect(whyNot({ protocol: protocol + 1, version })).toMatch(/install one version/);
   expect(whyNot(null)).toMatch(/unknown version/);
