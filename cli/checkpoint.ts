@@ -2,6 +2,7 @@ import { readFile } from "node:fs/promises";
 import type { TrainingOptions } from "pushforward";
 import { decodeSafetensors } from "../src/io/safetensors.ts";
 import { type Context, UsageError } from "./context.ts";
+import { checkFlowEnding } from "./endings.ts";
 import { FileError, faultOf, fileError, shown } from "./file-errors.ts";
 import { withColumns } from "./model.ts";
 import { claimOutputs, writeOutput } from "./outputs.ts";
@@ -37,6 +38,11 @@ export async function claimTraining(
   const [output, checkpoint] = await claimOutputs(context, outputs, [{ name: "the data", path: source }]);
   if (checkpoint?.kind === "stdout" || checkpoint?.kind === "pipe")
     throw new UsageError(`--checkpoint is ${shown(checkpoint.path)}, but it is written many times: give a file's name`);
+  for (const [name, target] of [
+    ["--output", output],
+    ["--checkpoint", checkpoint],
+  ] as const)
+    if (target) checkFlowEnding(name, target);
   return { output: output as Target, ...(checkpoint && { checkpoint }) }; // One for each that was asked for.
 }
 

@@ -1,12 +1,11 @@
 import { PushforwardError } from "../src/errors.ts";
 import { type Context, Interrupted, isPushforwardError } from "./context.ts";
+import { type RowFormat, rowFormatOf } from "./endings.ts";
 import { FileError, ReaderGone } from "./file-errors.ts";
 import { openSink } from "./outputs.ts";
 import { count } from "./report.ts";
 import { type Block, csvHeader, csvRows, type NumberBlock, rawBytes } from "./rows.ts";
 import { findTarget, type Target } from "./targets.ts";
-
-export type RowFormat = "csv" | "bin";
 
 /** Rows on their way to a file or to stdout. */
 export interface RowOutput {
@@ -20,11 +19,6 @@ export interface RowOutput {
   abandon(error: unknown): Promise<unknown>;
 }
 
-/** What is written: as was said, else as the file's ending says. */
-export function formatOf(path: string, chosen?: RowFormat): RowFormat {
-  return chosen ?? (path.toLowerCase().endsWith(".bin") ? "bin" : "csv");
-}
-
 /** Opens the output and writes the line of names; `-` is stdout. */
 export async function openRows(
   context: Context,
@@ -33,7 +27,7 @@ export async function openRows(
   format?: RowFormat,
 ): Promise<RowOutput> {
   const target = typeof output === "string" ? await findTarget(output) : output;
-  const isCsv = formatOf(target.path, format) === "csv";
+  const isCsv = rowFormatOf(target, format) === "csv";
   const sink = await openSink(context, target);
   let rows = 0;
   let isBegun = false;

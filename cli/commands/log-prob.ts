@@ -8,10 +8,11 @@ import { besideOutput, type Context, type GpuChoice, PartialResult, printResult,
 import { type CsvChunk, readCsvChunks } from "../csv.ts";
 import { Survey } from "../csv-survey.ts";
 import { shellWord } from "../csv-text.ts";
+import { type RowFormat, rowFormatOf } from "../endings.ts";
 import { readModel } from "../model.ts";
 import { claimOutputs } from "../outputs.ts";
 import { duration, rowsText, startCounter } from "../report.ts";
-import { formatOf, openRows, type RowOutput } from "../row-output.ts";
+import { openRows, type RowOutput } from "../row-output.ts";
 import { scoreLayout } from "../score-layout.ts";
 import { Scores } from "../scores.ts";
 import type { Target } from "../targets.ts";
@@ -20,6 +21,7 @@ import { options } from "./shared-options.ts";
 interface LogProbOptions extends GpuChoice, SolverOptions {
   columns?: string[];
   output?: string;
+  format?: RowFormat;
   onlyScores: boolean;
   checkSteps: boolean;
   delimiter: string;
@@ -32,7 +34,7 @@ const examples = `
 Log-probabilities are in nats and in the units of the data: exp(log_prob) is a density per unit of every column.
 The mean over all rows is printed with its standard error; -o also writes each row: all columns of the data as they are, and its
 value as column log_prob. With --skip-invalid a column row says which row of the data it is: 1 is the first below the names, and
-blank lines do not count. A file that ends in .bin gets f32 numbers alone: the flow's columns and log_prob.
+blank lines do not count. A file that ends in .bin, or --format bin, gets f32 numbers alone: the flow's columns and log_prob.
 Rows whose value is not finite, or whose solve did not end, are counted, not in the mean, and make the exit code 3.
 
 Examples:
@@ -48,6 +50,7 @@ export function logProbCommand(context: Context): Command {
     .argument("<flow.safetensors>", "flow saved by train")
     .argument("<data.csv>", "CSV file, or - for stdin")
     .option("-o, --output <file>", "write the rows with their log-probabilities; - for stdout")
+    .addOption(options.format())
     .option("--only-scores", "write log_prob alone, in the order of the rows (with --skip-invalid beside row)", false)
     .option(
       "-c, --columns <names>",
@@ -85,12 +88,15 @@ async function logProb(context: Context, path: string, source: string, o: LogPro
     { name: "the data", path: source },
   ];
   const [target] =
-    o.output === undefined ? [] : await claimOutputs(context, [{ name: "--output", path: o.output }], inputs);
+    o.output === undefined
+      ? []
+      : await claimOutputs(context, [{ name: "--output", path: o.output, binary: o.format === "bin" }], inputs);
+  const format = target && rowFormatOf(target, o.format);
   const model = await readModel(path);
   const flowOptions = model.options;
   const { dim } = flowOptions.velocity;
   const columns = o.columns ?? model.columns;
-  const isText = target !== undefined && formatOf(target.path) === "csv";
+  const isText = format === "csv";
   const survey = new Survey();
   const chunks = readCsvChunks(source === "-" ? (context.stdin as Readable) : source, {
     ...(columns && { columns }),
@@ -110,13 +116,18 @@ async function logProb(context: Context, path: string, source: string, o: LogPro
     if (first.columns.length !== dim) throw wrongWidth(first.columns, dim);
     if (first.rows === 0) throw noRows(source === "-" ? "the CSV" : source, survey);
     if (target && !isText && !o.onlyScores)
-      checkSingles(target.path, first.columns, flowOptions.normalization, "write a CSV, or use --only-scores");
+      checkSingles(
+        target.path,
+        first.columns,
+        flowOptions.normalization,
+        "write a CSV (--format csv), or use --only-scores",
+      );
     await withGpu(o, async (gpu) => {
       const { Flow } = await import("pushforward");
       const flow = Flow.create(gpu, flowOptions);
       try {
         const started = performance.now();
-        const { scores, skipped } = await score(context, flow, withFirst(first, chunks), solvers, o, target);
+        const { scores, skipped } = await score(context, flow, withFirst(first, chunks), solvers, o, target, format);
         const seconds = (performance.now() - started) / 1000;
         report(target ? besideOutput(context, target) : context, o, scores, { skipped, seconds, survey });
       } finally {
@@ -140,6 +151,7 @@ async function score(
   { solver, finer }: Solvers,
   o: LogProbOptions,
   target: Target | undefined,
+  format: RowFormat | undefined,
 ): Promise<{ scores: Scores; skipped: number }> {
   const { signal } = context;
   const counter = startCounter(context, "rows scored:");
@@ -150,9 +162,9 @@ async function score(
     for await (const chunk of chunks) {
       scores ??= new Scores(chunk.columns);
       if (target && output === undefined) {
-        const layout = scoreLayout(chunk, { ...o, isText: formatOf(target.path) === "csv" });
+        const layout = scoreLayout(chunk, { ...o, isText: format === "csv" });
         for (const notice of layout.notices) context.stderr.write(`${notice}\n`);
-        output = { layout, rows: await openRows(context, target, layout.names) };
+        output = { layout, rows: await openRows(context, target, layout.names, format) };
       }
       const scored = await flow.logProb(chunk.data, { solver, signal });
       const twice = finer && (await flow.logProb(chunk.data, { solver: finer, signal }));

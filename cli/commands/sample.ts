@@ -1,12 +1,13 @@
-import { Command, Option } from "commander";
+import { Command } from "commander";
 import type { Normalization } from "../../src/data/normalization.ts";
 import { type SolverOptions, solverOf, wholeNumber } from "../arguments.ts";
 import { checkSingles } from "../column-fit.ts";
 import { besideOutput, type Context, type GpuChoice, PartialResult, printResult, withGpu } from "../context.ts";
+import { type RowFormat, rowFormatOf } from "../endings.ts";
 import { columnNames, readModel } from "../model.ts";
 import { checkRoom, claimOutputs } from "../outputs.ts";
 import { count, duration, rowsText, startProgress } from "../report.ts";
-import { formatOf, openRows, type RowFormat } from "../row-output.ts";
+import { openRows } from "../row-output.ts";
 import type { Target } from "../targets.ts";
 import { options } from "./shared-options.ts";
 
@@ -41,12 +42,7 @@ export function sampleCommand(context: Context): Command {
     .argument("<flow.safetensors>", "flow saved by train")
     .requiredOption("-n, --count <rows>", "how many rows", wholeNumber(1))
     .requiredOption("-o, --output <file>", "where they go; - for stdout")
-    .addOption(
-      new Option(
-        "--format <kind>",
-        "csv, or bin: little-endian f32; default: by the file's ending, csv on stdout",
-      ).choices(["csv", "bin"]),
-    )
+    .addOption(options.format())
     .option("--log-prob", "also write each row's log-probability as the last column log_prob", false)
     .addOption(options.method())
     .addOption(options.steps())
@@ -76,11 +72,11 @@ async function sample(context: Context, path: string, o: SampleOptions): Promise
   const solver = solverOf(o);
   const outputs = [{ name: "--output", path: o.output, binary: o.format === "bin" }];
   const [target] = (await claimOutputs(context, outputs, [{ name: "the flow", path }])) as [Target]; // One for the one.
+  const format = rowFormatOf(target, o.format);
   const model = await readModel(path);
   const flowOptions = model.options;
   const { velocity, normalization } = flowOptions;
   const columns = columnNames(model, velocity.dim);
-  const format = formatOf(target.path, o.format);
   if (format !== "csv") checkSingles(target.path, columns, normalization, "write a CSV (--format csv)");
   const call = { solver, seed: o.seed, logProb: o.logProb, signal: context.signal };
   // Text holds the digits of f64, which a sample needs beside a large mean.

@@ -1,5 +1,6 @@
 import { Option } from "commander";
 import { decimalWithin, defaultSteps, delimiterText, methods, wholeNumber } from "../arguments.ts";
+import { rowFormats } from "../endings.ts";
 
 /** Options that several commands take, under one name and one meaning. */
 export const options = {
@@ -23,6 +24,11 @@ export const options = {
       wholeNumber(1, 1_000_000),
     ),
   seed: (what: string) => new Option("--seed <integer>", what).argParser(wholeNumber(0)).default(0),
+  format: () =>
+    new Option(
+      "--format <kind>",
+      "csv, or bin: little-endian f32; default: by the file's ending, .csv or .bin, and csv on stdout",
+    ).choices(rowFormats),
   queue: () =>
     new Option("--queue <name>", "queue in Redis, the same for all who work together").default("pushforward"),
   delimiter: () =>

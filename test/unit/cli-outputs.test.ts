@@ -7,6 +7,7 @@ import { join, relative } from "node:path";
 import { text as textOf } from "node:stream/consumers";
 import { expect, test } from "vitest";
 import { Interrupted } from "../../cli/context.ts";
+import { rowFormatOf } from "../../cli/endings.ts";
 import { FileError } from "../../cli/file-errors.ts";
 import { GrowingFile, writeWhole } from "../../cli/files.ts";
 import { checkRoom } from "../../cli/outputs.ts";
@@ -319,3 +320,52 @@ test("an output that is - goes to stdout, and what is said of it to stderr", asy
   expect([failed.code, failed.out]).toEqual([1, ""]);
   expect(failed.err).toContain('{"error":');
 });
+
+test.each(["x.parquet", "x.XLSX", "x.json", "x.csv.gz", "x.tsv", "run-0.5.npy", "x.7z"])(
+  "rows do not go to %s, which promises another format, unless --format says what it gets",
+  (name) =>
+    inFolder(async (folder) => {
+      const output = join(folder, name);
+      for (const words of [
+        ["sample", "no-flow", "-n", "3", "-o", output],
+        ["log-prob", "no-flow", "no-data", "-o", output],
+      ]) {
+        const { code, err } = await run(words);
+        expect(code).toBe(2);
+        expect(err).toMatch(/written as csv or bin, not as \.[a-z0-9]+: let it end in .* or say .* --format csv/);
+        expect((await run([...words, "--format", "csv"])).err).toContain("no such file or folder: no-flow");
+      }
+      expect(await readdir(folder)).toEqual([]);
+    }),
+);
+
+test.each([
+  ["rows", "csv"],
+  ["rows.CSV", "csv"],
+  ["rows.txt", "csv"],
+  ["run-0.5", "csv"],
+  ["run-1.5e3", "csv"],
+  ["v1.2/rows", "csv"],
+  ["rows.BIN", "bin"],
+])("rows go to %s as %s", (path, format) => {
+  expect(rowFormatOf({ path, kind: "file" })).toBe(format);
+});
+
+test("what a pipe or a device is called says nothing of a format", () => {
+  expect(rowFormatOf({ path: "/dev/shm/x.json", kind: "pipe" })).toBe("csv");
+});
+
+test.each(["flow.csv", "flow.CSV", "flow.pt", "flow.safetensors.gz"])("a flow is not saved as %s", (name) =>
+  inFolder(async (folder) => {
+    const path = join(folder, name);
+    for (const words of [
+      ["-o", path],
+      ["-o", join(folder, "flow"), "--checkpoint", path],
+    ]) {
+      const { code, err } = await run(["train", "no-data", ...words]);
+      expect(code).toBe(2);
+      expect(err).toContain("let it end in .safetensors");
+    }
+    expect(await readdir(folder)).toEqual([]);
+  }),
+);
