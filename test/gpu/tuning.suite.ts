@@ -52,7 +52,7 @@ const cases: Record<string, Case> = {
     },
   },
   "exact divergence in one pass": {
-    options: { dim: 2, hidden: [16, 16, 16] },
+    options: { dim: 2, hidden: [8, 8] },
     method: "midpoint",
     divergence: { mode: "exact", perPass: 2 },
     tilings: { "unrolled layers": { keep: "names" }, "tile of 32": tile(32, 1) },
@@ -64,7 +64,7 @@ const cases: Record<string, Case> = {
     tilings: { "tile of 64": tile(64, 1) },
   },
   "two probes": {
-    options: { dim: 5, hidden: [16, 16], activation: "softplus" },
+    options: { dim: 5, hidden: [8, 8], activation: "softplus" },
     method: "heun2",
     divergence: { mode: "probes", perPass: 1 },
     tilings: { "tile of 32": tile(32, 1), "vectors of four in an array": { lanes: 4, outputs: 2 } },

@@ -79,7 +79,7 @@ export const selections: Readonly<Record<Home, Selection>> = {
         not: /oracle: (tanh|softplus|elu|relu)$|dim 16|moves the source to the target: (cosine|one's)/,
       },
       { suite: "training-faults", only: /begin at once/ },
-      { suite: "tuning", not: /in passes, one layer/ },
+      { suite: "tuning", not: /in passes, one layer|no divergence/ },
       { suite: "workers", not: /moments, histograms|probe vectors/ },
     ],
   },
