@@ -86,16 +86,15 @@ export class Report {
   }
 
   /** @param {readonly string[]} ofLane the homes that this lane has, of which those run that were chosen */
-  async gpuSuite({ filter, isFull, homes }, ofLane) {
+  async gpuSuite({ filter, isFull, homes }, home) {
+    if (!homes.includes(home)) return;
     const { runSuite } = await import("../test/homes/run-suite.mjs");
     const { bundleSuite } = await import("../test/homes/bundle.mjs");
-    for (const home of ofLane.filter((name) => homes.includes(name))) {
-      await this.#suites(`gpu in ${home}`, async (rerun) => {
-        this.suite ??= bundleSuite();
-        const alone = (name) => `${rerun} --home ${home} --filter ${quoted(name)}`;
-        return [await runSuite(home, await this.suite, { filter, isFull, rerun: alone })];
-      });
-    }
+    await this.#suites(`gpu in ${home}`, async (rerun) => {
+      this.suite ??= bundleSuite();
+      const alone = (name) => `${rerun} --home ${home} --filter ${quoted(name)}`;
+      return [await runSuite(home, await this.suite, { filter, isFull, rerun: alone })];
+    });
   }
 
   async packageTests() {

@@ -25,58 +25,37 @@ const help = `npm test [-- options]
  */
 
 /**
- * The steps by name. Two lanes run beside each other, since what compiles or type-checks uses one core: steps of one phase are
- * divided between them; the next phase begins when both are through.
- * @type {{ name: string, phase: number, lane: 0 | 1, needsBuild?: boolean, run: (report: Report, choice: Choice) => Promise<void> }[]}
+ * The steps by name, in the order in which two lanes take them, since what compiles or type-checks uses one core: what tells most in
+ * little time first, then what takes longest.
+ * @type {{ name: string, needsBuild?: boolean, run: (report: Report, choice: Choice) => Promise<void> }[]}
  */
 const steps = [
-  { name: "unit", phase: 1, lane: 0, run: (report, choice) => report.unitTests(choice) },
+  { name: "unit", run: (report, choice) => report.unitTests(choice) },
   {
     name: "lint",
-    phase: 1,
-    lane: 1,
     run: (report) =>
       report.check("lint", packageScript("@biomejs/biome", "bin/biome"), ["check", "--max-diagnostics=100", "."]),
   },
   {
     name: "types",
-    phase: 1,
-    lane: 1,
     run: (report) => report.check("types", packageScript("typescript", "bin/tsc"), ["--noEmit"]),
   },
-  { name: "shaders", phase: 1, lane: 1, run: (report, choice) => report.shaders(choice) },
-  { name: "gpu", phase: 2, lane: 0, needsBuild: true, run: (report, choice) => report.gpuSuite(choice, ["node"]) },
-  {
+  { name: "shaders", run: (report, choice) => report.shaders(choice) },
+  ...["node", "deno", "chrome"].map((home) => ({
     name: "gpu",
-    phase: 2,
-    lane: 1,
     needsBuild: true,
-    run: (report, choice) => report.gpuSuite(choice, ["deno", "chrome"]),
-  },
-  {
-    name: "soak",
-    phase: 3,
-    lane: 0,
-    needsBuild: true,
-    run: (report, { isFull }) =>
-      report.check("soak", script("scripts", "run.mjs"), [
-        script("bench", "soak.mjs"),
-        "--minutes",
-        isFull ? "1" : "0.3",
-      ]),
-  },
+    run: (report, choice) => report.gpuSuite(choice, home),
+  })),
   {
     name: "faults",
-    phase: 3,
-    lane: 0,
     needsBuild: true,
     run: (report, { filter }) =>
       report.check("faults", script("scripts", "run.mjs"), [script("test", "faults", "run.mjs"), filter]),
   },
+  { name: "package", needsBuild: true, run: (report) => report.packageTests() },
   {
     name: "cli",
-    phase: 3,
-    lane: 1,
+    needsBuild: true,
     run: (report, { filter }) =>
       report.check("cli", script("scripts", "run.mjs"), [
         packageScript("vitest", "vitest.mjs"),
@@ -88,12 +67,19 @@ const steps = [
   },
   {
     name: "cluster",
-    phase: 3,
-    lane: 1,
     needsBuild: true,
     run: (report) => report.check("cluster", script("scripts", "run.mjs"), [script("test", "cluster", "run.mjs")]),
   },
-  { name: "package", phase: 3, lane: 1, needsBuild: true, run: (report) => report.packageTests() },
+  {
+    name: "soak",
+    needsBuild: true,
+    run: (report, { isFull }) =>
+      report.check("soak", script("scripts", "run.mjs"), [
+        script("bench", "soak.mjs"),
+        "--minutes",
+        isFull ? "1" : "0.3",
+      ]),
+  },
 ];
 
 const quickSteps = ["unit", "lint", "types", "gpu"];
@@ -142,9 +128,6 @@ function choose() {
   };
 }
 
-/** The quick run is one phase: unit tests beside all else. */
-const laneOf = ({ name, lane }, isQuick) => (isQuick && name === "gpu" ? 1 : lane);
-
 async function main() {
   const { steps: chosen, isQuick, ...choice } = choose();
   const report = new Report(root);
@@ -158,16 +141,14 @@ async function main() {
   const needsBuild = chosen.some((step) => step.needsBuild);
   const isBuilt = needsBuild && (await report.check("build", script("scripts", "build.mjs")));
   const choices = isQuick ? { unit: { ...choice, filter: "" } } : {};
-  for (const phase of [1, 2, 3]) {
-    const lane = async (number) => {
-      const own = chosen.filter((one) => (isQuick ? 1 : one.phase) === phase && laneOf(one, isQuick) === number);
-      for (const step of own) {
-        if (step.needsBuild && !isBuilt) report.note(`${step.name}: not run, as the build failed`, 0, [step.name]);
-        else await step.run(report, choices[step.name] ?? choice);
-      }
-    };
-    await Promise.all([lane(0), lane(1)]);
-  }
+  const waiting = [...chosen];
+  const lane = async () => {
+    for (let step = waiting.shift(); step; step = waiting.shift()) {
+      if (step.needsBuild && !isBuilt) report.note(`${step.name}: not run, as the build failed`, 0, [step.name]);
+      else await step.run(report, choices[step.name] ?? choice);
+    }
+  };
+  await Promise.all([lane(), lane()]);
   report.finish();
 }
 
