@@ -120,7 +120,7 @@ export class ThreadWorker implements RangeWorker {
 }
 
 const where =
-  "where a bundler has moved files, pass the thread's script as script: new URL(…); where there can be no threads, pass devices in workers";
+  "where a bundler has moved files, pass the thread's script as script: new URL(…) (Vite's development server: optimizeDeps: { exclude: [\"pushforward\"] }); where there can be no threads, pass devices in workers";
 
 /** A thread that is on its way; whatever the platform throws is told as its refusal. */
 function started(place: ThreadPlace): ThreadWorker {

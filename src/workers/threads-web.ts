@@ -14,9 +14,15 @@ export function startThread({ number, script }: ThreadPlace, events: ThreadEvent
 
 function start(script: string | URL | undefined): Worker {
   // Bundlers find the file by this very expression, and copy it as it is: it imports nothing.
-  const url = new URL(script ?? new URL("./pushforward-thread.min.js", import.meta.url), location.href);
+  const beside = new URL("./pushforward-thread.min.js", import.meta.url);
+  const url = new URL(script ?? asInstalled(beside), location.href);
   if (/^https?:$/.test(url.protocol) && url.origin !== location.origin) return fromElsewhere(url);
   return new Worker(url, { type: "module" });
+}
+
+/** Vite's development server (before version 8) moves this module into a cache of its own, but serves packages where they are. */
+export function asInstalled({ href }: URL): string {
+  return href.replace(/\/node_modules\/\.vite\/deps(_[^/]*)?\/(?=[^/]*$)/, "/node_modules/pushforward/dist/");
 }
 
 /** A worker's script has the origin of its page: one of a CDN is imported by a script that has. */

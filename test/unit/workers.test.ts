@@ -11,6 +11,7 @@ import { SpreadCalls } from "../../src/spread/spread-calls.ts";
 import { mlp, parameterTensors } from "../../src/velocity/mlp.ts";
 import { Pool } from "../../src/workers/pool.ts";
 import type { Outcome, RangeWorker } from "../../src/workers/range-worker.ts";
+import { asInstalled } from "../../src/workers/threads-web.ts";
 
 const flow: CarriedFlow = {
   hash: "0",
@@ -264,4 +265,15 @@ test("adapters that differ are told in the result and by a notice, and are an er
     code: "unsupported",
     message: `${told}; stop one kind of workers, or leave sameAdapter out`,
   });
+});
+
+test.each([
+  ["/node_modules/.vite/deps/pushforward-thread.min.js", "/node_modules/pushforward/dist/pushforward-thread.min.js"],
+  [
+    "/app/node_modules/.vite/deps_temp_1/pushforward-thread.min.js",
+    "/app/node_modules/pushforward/dist/pushforward-thread.min.js",
+  ],
+  ["/assets/pushforward-thread.min.js", "/assets/pushforward-thread.min.js"],
+])("the thread's script of %s is looked for at %s", (moved, found) => {
+  expect(asInstalled(new URL(moved, "http://localhost:5173"))).toBe(`http://localhost:5173${found}`);
 });
