@@ -4,10 +4,11 @@ import { decodeSafetensors } from "../src/io/safetensors.ts";
 import { type Context, UsageError } from "./context.ts";
 import { checkFlowEnding } from "./endings.ts";
 import { FileError, faultOf, fileError, shown } from "./file-errors.ts";
-import { withColumns } from "./model.ts";
+import { withMetadata } from "./model.ts";
 import { claimOutputs, writeOutput } from "./outputs.ts";
 import { count } from "./report.ts";
 import type { Target } from "./targets.ts";
+import { checkSettings, parseSettings, settingsKey, type TrainingSettings } from "./training-settings.ts";
 
 /** What the command line says of checkpoints. */
 export interface CheckpointChoice {
@@ -15,6 +16,7 @@ export interface CheckpointChoice {
   checkpointEvery: number;
   resume: boolean;
   output: string;
+  from?: string;
 }
 
 /** Where a training writes. */
@@ -27,7 +29,7 @@ export interface TrainingTargets {
 export async function claimTraining(
   context: Context,
   source: string,
-  { checkpoint: state, resume, output: path }: CheckpointChoice,
+  { checkpoint: state, resume, output: path, from }: CheckpointChoice,
 ): Promise<TrainingTargets> {
   if (state === undefined && resume)
     throw new UsageError("--resume goes on from a checkpoint: say which with --checkpoint <file>");
@@ -35,7 +37,10 @@ export async function claimTraining(
     { name: "--output", path, binary: true },
     ...(state === undefined ? [] : [{ name: "--checkpoint", path: state }]),
   ];
-  const [output, checkpoint] = await claimOutputs(context, outputs, [{ name: "the data", path: source }]);
+  const [output, checkpoint] = await claimOutputs(context, outputs, [
+    { name: "the data", path: source },
+    ...(from === undefined ? [] : [{ name: "the flow of --from", path: from }]),
+  ]);
   if (checkpoint?.kind === "stdout" || checkpoint?.kind === "pipe")
     throw new UsageError(`--checkpoint is ${shown(checkpoint.path)}, but it is written many times: give a file's name`);
   for (const [name, target] of [
@@ -46,21 +51,31 @@ export async function claimTraining(
   return { output: output as Target, ...(checkpoint && { checkpoint }) }; // One for each that was asked for.
 }
 
-/** The options of a training that keep its state in a file and go on from it; without `--checkpoint` none. */
+/**
+ * The options of a training that keep its state in a file and go on from it; without `--checkpoint` none. Throws, in words of the
+ * command line, where the file is of a training with other `settings`.
+ */
 export async function checkpointOptions(
   context: Context,
   target: Target | undefined,
   { checkpointEvery: every, resume }: CheckpointChoice,
   columns: readonly string[],
+  settings: TrainingSettings,
 ): Promise<Pick<TrainingOptions, "checkpoint" | "resume">> {
   if (target === undefined) return {};
   const { stderr } = context;
   const { path } = target;
   const bytes = resume ? await readIfThere(path) : undefined;
   if (resume && !bytes) stderr.write(`${path} is not there yet: starting from the first step\n`);
+  const there = bytes && parseSettings(metadataOf(bytes)[settingsKey]);
+  if (there) checkSettings(path, there, settings);
   if (bytes) stderr.write(`going on from ${path}${describe(bytes)}\n`);
   return {
-    checkpoint: { every, save: (state: Uint8Array) => saveState(context, target, withColumns(state, columns)) },
+    checkpoint: {
+      every,
+      save: (state: Uint8Array) =>
+        saveState(context, target, withMetadata(state, columns, { [settingsKey]: JSON.stringify(settings) })),
+    },
     ...(bytes && { resume: bytes }),
   };
 }
@@ -89,9 +104,17 @@ async function readIfThere(path: string): Promise<Uint8Array | undefined> {
 /** How far it is; what is wrong with the file is for the training to say. */
 function describe(bytes: Uint8Array): string {
   try {
-    const { step } = JSON.parse(decodeSafetensors(bytes).metadata["pushforward.training"] ?? "{}");
+    const { step } = JSON.parse(metadataOf(bytes)["pushforward.training"] ?? "{}");
     return typeof step === "number" ? `, ${count(step)} steps done` : "";
   } catch {
     return "";
+  }
+}
+
+function metadataOf(bytes: Uint8Array): Record<string, string> {
+  try {
+    return decodeSafetensors(bytes).metadata;
+  } catch {
+    return {};
   }
 }

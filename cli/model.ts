@@ -17,14 +17,17 @@ export async function saveModel(
   target: Target,
   columns: readonly string[],
 ): Promise<void> {
-  await writeOutput(context, target, withColumns(await flow.save(), columns), { rescue: true });
+  await writeOutput(context, target, withMetadata(await flow.save(), columns), { rescue: true });
 }
 
-/** The bytes of a flow's file with the names of its columns. */
-export function withColumns(bytes: Uint8Array, columns: readonly string[]): Uint8Array {
+/** The bytes of a flow's file with the names of its columns, and more. */
+export function withMetadata(
+  bytes: Uint8Array,
+  columns: readonly string[],
+  more: Record<string, string> = {},
+): Uint8Array {
   const { tensors, metadata } = decodeSafetensors(bytes);
-  metadata[columnsKey] = JSON.stringify(columns);
-  return encodeSafetensors(tensors, metadata);
+  return encodeSafetensors(tensors, { ...metadata, ...more, [columnsKey]: JSON.stringify(columns) });
 }
 
 export interface ModelFile {

@@ -22,6 +22,20 @@ const advice: readonly (readonly [RegExp, string | ((command: string) => string)
     /train on a random part of them, or on one part after another by calls of fewer steps/,
     "train on a random part of them (shuf -n)",
   ],
+  [
+    /^resume has no metadata field .* so it is no checkpoint: .*/,
+    "the file of --checkpoint is no checkpoint, so --resume cannot go on from it: give one that --checkpoint wrote; to start from the weights of a flow, use --from",
+  ],
+  [/^resume is damaged, (.*): use an older checkpoint/, "the checkpoint is damaged, $1: start anew without --resume"],
+  [
+    /^resume is a checkpoint of another training: (.*)\. Resume with what .*/,
+    "--resume goes on with another training: $1. Give the options and the data of then, or start a new training from its weights: --from with the checkpoint, without --resume",
+  ],
+  [/^resume is a checkpoint of version/, "the file of --checkpoint is of version"],
+  [
+    /^resume has done (\d+) steps, but steps is (\d+): .*/,
+    "the checkpoint has done $1 steps, but --steps is $2: --steps counts from the very start, so give at least $1",
+  ],
   [/pass another queue name/, "choose another --queue"],
   [/(see whether it runs, then )call again|call it again/, "$1run the same command again"],
   [/ \(from 0\) of data/, " of the data"],

@@ -22,6 +22,8 @@ import { saveModel } from "../model.ts";
 import { count, duration, rowsText, startProgress } from "../report.ts";
 import { Scores } from "../scores.ts";
 import { splitRows } from "../split.ts";
+import { checkWidth, readStartingFlow, type StartingFlow, withStart } from "../starting-flow.ts";
+import { digest, type TrainingSettings, typed } from "../training-settings.ts";
 import { withColumnNames } from "../wording.ts";
 import { options } from "./shared-options.ts";
 
@@ -61,6 +63,7 @@ Examples:
       --hidden 128,128,128 --time fourier:4 --steps 20000 --learning-rate 2e-3
   pushforward train table.csv -o flow.safetensors --skip-invalid     all columns, incomplete rows left out
   pushforward train places.csv -o flow.safetensors --checkpoint state.safetensors --resume
+  pushforward train places.csv -o longer.safetensors --from flow.safetensors     a new training from trained weights
   cat table.csv | pushforward train - -o flow.safetensors --json`;
 
 export function trainCommand(context: Context): Command {
@@ -72,6 +75,10 @@ export function trainCommand(context: Context): Command {
       "where the flow is saved (safetensors; PyTorch loads the weights as they are)",
     )
     .option("-c, --columns <names>", "columns to learn, with commas between; default: all", nameList)
+    .option(
+      "--from <flow.safetensors>",
+      "start from the weights of this flow, or of a checkpoint; network, normalization and columns are its own",
+    )
     .option("--hidden <widths>", "widths of the hidden layers", widthList, [64, 64, 64])
     .addOption(
       new Option("--activation <name>", "between layers")
@@ -126,33 +133,38 @@ export function trainCommand(context: Context): Command {
     .addOption(options.software())
     .addOption(options.json())
     .addHelpText("after", examples)
-    .action((source: string, o: TrainOptions) => train(context, source, o));
+    .action((source: string, o: TrainOptions, command: Command) => train(context, source, o, command));
 }
 
-async function train(context: Context, source: string, o: TrainOptions): Promise<void> {
+async function train(context: Context, source: string, o: TrainOptions, command: Command): Promise<void> {
   const { signal, stderr } = context;
   const targets = await claimTraining(context, source, o);
+  const start = o.from === undefined ? undefined : await readStartingFlow(o.from, command);
+  const columns = o.columns ?? start?.columns;
   const table = await readCsv(source === "-" ? (context.stdin as never) : source, {
-    ...(o.columns && { columns: o.columns }),
+    ...(columns && { columns }),
     delimiter: o.delimiter,
     header: o.header,
     reader: "pushforward train -",
     needs: { rows: 2, spread: true },
     skipInvalid: o.skipInvalid,
     signal,
+  }).catch((error) => {
+    throw start && o.columns === undefined ? withStart(error, start) : error;
   });
   const dim = table.columns.length;
   const { kept, held } = splitRows(table.data, dim, o.holdout, o.seed);
   const rows = kept.length / dim;
   const name = source === "-" ? "the CSV" : source;
   if (rows < 2) throw tooFewRows(name, table, rows);
-  const normalization = fitColumns(name, table.columns, kept, held);
+  if (start) checkWidth(name, table.columns, start);
+  const normalization = start ? start.options.normalization : fitColumns(name, table.columns, kept, held);
   stderr.write(`${count(table.rows)} rows of ${table.columns.map(columnWord).join(", ")}`);
   stderr.write(
     table.skipped > 0 ? `, ${rowsText(table.skipped, "incomplete")} left out (${table.survey.reasons()})\n` : "\n",
   );
   const { labels } = table.survey;
-  if (o.columns === undefined && labels.length > 0) {
+  if (columns === undefined && labels.length > 0) {
     const others = table.columns.filter((column) => !labels.includes(column));
     const what = labels.length === 1 ? "only numbers" : "only number";
     stderr.write(
@@ -160,13 +172,17 @@ async function train(context: Context, source: string, o: TrainOptions): Promise
     );
   }
 
+  const settings = settingsOf(o, table, start);
+  const checkpoints = await checkpointOptions(context, targets.checkpoint, o, table.columns, settings);
   await withGpu(o, async (gpu) => {
     const { Flow, mlp } = await import("pushforward");
-    const velocity = mlp({ dim, hidden: o.hidden, activation: o.activation, time: o.time });
-    const flow = Flow.create(gpu, { velocity, seed: o.seed, normalization });
+    const { hidden, activation, time } = o;
+    const made = { velocity: mlp({ dim, hidden, activation, time }), ...(normalization && { normalization }) };
+    const flow = Flow.create(gpu, start?.options ?? { ...made, seed: o.seed });
     try {
-      stderr.write(`training ${count(flow.parameterCount)} parameters on ${gpu.info.description || gpu.info.vendor}\n`);
-      const checkpoints = await checkpointOptions(context, targets.checkpoint, o, table.columns);
+      const origin = start ? `, from the weights of ${start.path},` : "";
+      const device = gpu.info.description || gpu.info.vendor;
+      stderr.write(`training ${count(flow.parameterCount)} parameters${origin} on ${device}\n`);
       const training = await runTraining(context, flow, table.columns, kept, held, o, checkpoints);
       await saveModel(context, flow, targets.output, table.columns);
       if (signal.aborted) {
@@ -192,6 +208,33 @@ async function train(context: Context, source: string, o: TrainOptions): Promise
       flow.dispose();
     }
   });
+}
+
+/** What must be the same for a checkpoint to be gone on from, by the names that the command line has for it. */
+function settingsOf(
+  o: TrainOptions,
+  { data, columns }: { data: Float64Array; columns: readonly string[] },
+  start: StartingFlow | undefined,
+): TrainingSettings {
+  const { hidden, activation, time } = start?.velocity ?? o;
+  const all = {
+    "--columns": columns.join(),
+    "--from": start && digest(start.bytes),
+    "--hidden": hidden,
+    "--activation": activation,
+    "--time": time,
+    "--steps": o.steps,
+    "--batch-size": o.batchSize,
+    "--learning-rate": o.learningRate,
+    "--warmup": o.warmup,
+    "--ema": o.ema,
+    "--gradient-clip": o.gradientClip,
+    "--coupling": o.coupling,
+    "--holdout": o.holdout,
+    "--seed": o.seed,
+    "the data": digest(data),
+  };
+  return Object.fromEntries(Object.entries(all).map(([name, value]) => [name, typed(value)]));
 }
 
 function tooFewRows(

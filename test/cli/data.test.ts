@@ -178,3 +178,15 @@ test("notices of the WebGPU implementation are not shown", async () => {
   expect(stdout).toContain("2 rows in");
   expect(stdout).not.toContain("maxDynamic");
 });
+
+test("a training that should last longer goes on from the weights of its checkpoint", async () => {
+  const state = file("state.safetensors");
+  const columns = ["--columns", "east,north"];
+  await train("near.csv", "first.flow", ...columns, "--checkpoint", state);
+  const refused = await train("near.csv", "first.flow", ...columns, "--checkpoint", state, "--resume", "--steps", "40");
+  expect(refused.code).toBe(2);
+  expect(refused.err).toContain("--steps is 40 here, but 30 in the checkpoint");
+  const longer = await train("near.csv", "longer.flow", "--from", state, "--steps", "40");
+  expect({ code: longer.code, output: longer.result.output }).toEqual({ code: 0, output: file("longer.flow") });
+  expect(longer.result.heldOut.logLikelihood).toBeGreaterThan(trained.near.result.heldOut.logLikelihood);
+});

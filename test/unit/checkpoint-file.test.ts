@@ -7,8 +7,9 @@ import { expect, test } from "vitest";
 import { checkpointOptions, claimTraining } from "../../cli/checkpoint.ts";
 import { readModel } from "../../cli/model.ts";
 import { findTarget } from "../../cli/targets.ts";
-import { encodeSafetensors } from "../../src/io/safetensors.ts";
+import { decodeSafetensors, encodeSafetensors } from "../../src/io/safetensors.ts";
 import { captured, inFolder } from "./command-line.ts";
+import { flowFile } from "./flow-file.ts";
 
 /** Runs a program that writes to `path` as checkpoints are written, and kills it where it says "now". Resolves to the signal. */
 async function killed(folder: string, program: string): Promise<string | null> {
@@ -70,19 +71,36 @@ test("a checkpoint is written with its columns, and found again by --resume", ()
     const { context, text } = captured();
     const path = join(folder, "state.safetensors");
     const target = await findTarget(path);
-    expect(await checkpointOptions(context, undefined, choice, ["a"])).toEqual({});
-    const first = await checkpointOptions(context, target, { ...choice, resume: true }, ["a", "b"]);
+    const settings = { "--steps": "20", "the data": "0123" };
+    expect(await checkpointOptions(context, undefined, choice, ["a"], {})).toEqual({});
+    const first = await checkpointOptions(context, target, { ...choice, resume: true }, ["a", "b"], settings);
     expect(first).toMatchObject({ checkpoint: { every: 5 } });
     expect(first.resume).toBeUndefined();
     expect(text.err).toContain("starting from the first step");
-    const metadata = { "pushforward.training": JSON.stringify({ step: 1234 }) };
-    await first.checkpoint?.save(encodeSafetensors({ w: { shape: [1], data: Float32Array.of(3) } }, metadata), 1234);
+    const { tensors, metadata } = decodeSafetensors(flowFile());
+    const training = { "pushforward.training": JSON.stringify({ step: 1234 }) };
+    await first.checkpoint?.save(encodeSafetensors(tensors, { ...metadata, ...training }), 1234);
     expect(await readdir(folder)).toEqual(["state.safetensors"]);
     const { bytes, columns } = await readModel(path);
     expect(columns).toEqual(["a", "b"]);
-    const again = await checkpointOptions(context, target, { ...choice, resume: true }, ["a", "b"]);
+    const again = await checkpointOptions(context, target, { ...choice, resume: true }, ["a", "b"], settings);
     expect(again.resume).toEqual(bytes);
     expect(text.err).toContain("1,234 steps done");
+    const other = { "--steps": "30", "the data": "4567" };
+    await expect(checkpointOptions(context, target, { ...choice, resume: true }, ["a", "b"], other)).rejects.toThrow(
+      /--steps is 30 here, but 20 in the checkpoint; the rows of the data are others .* use --from .*state\.safetensors without/,
+    );
+  }));
+
+test("a checkpoint without the options of its training is left to the training to compare", () =>
+  inFolder(async (folder) => {
+    const path = join(folder, "state");
+    await writeFile(path, encodeSafetensors({ w: { shape: [1], data: Float32Array.of(3) } }, {}));
+    const { context } = captured();
+    const options = await checkpointOptions(context, await findTarget(path), { ...choice, resume: true }, ["a"], {
+      "--steps": "30",
+    });
+    expect(options.resume).toEqual(new Uint8Array(await readFile(path)));
   }));
 
 test("a checkpoint that cannot be written is a warning: the training goes on", () =>
@@ -91,7 +109,7 @@ test("a checkpoint that cannot be written is a warning: the training goes on", (
     await mkdir(join(folder, "gone"));
     const target = await findTarget(join(folder, "gone", "state"));
     await rm(join(folder, "gone"), { recursive: true });
-    const options = await checkpointOptions(context, target, choice, ["a"]);
+    const options = await checkpointOptions(context, target, choice, ["a"], {});
     await options.checkpoint?.save(encodeSafetensors({ w: { shape: [1], data: Float32Array.of(3) } }, {}), 5);
     expect(text.err).toContain("warning: a checkpoint could not be written");
     expect(await readdir(folder)).toEqual([]);

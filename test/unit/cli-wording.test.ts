@@ -44,6 +44,16 @@ test.each([
     "lower --learning-rate (it was 0.5 there) or set --gradient-clip",
   ],
   [
+    "trainFlowMatching: resume is a checkpoint of another training: batchSize is 64 there and 128 here. Resume with what it was made with, or load its weights with Flow.load and start anew",
+    "train",
+    "--batch-size is 64 there and 128 here. Give the options and the data of then, or start a new training from its weights: --from",
+  ],
+  [
+    "trainFlowMatching: resume has done 40 steps, but steps is 30: steps count from the very start, so pass at least 40",
+    "train",
+    "the checkpoint has done 40 steps, but --steps is 30",
+  ],
+  [
     "activations needs a buffer of 9 bytes, but this device allows 8: pass fewer rows at a time (chunkSize, batchSize, a stream) or a smaller network",
     "train",
     "take a smaller --batch-size or narrower --hidden layers",
