@@ -27,6 +27,8 @@ export interface Beginning {
   /** The first line of data, where there is one. */
   readonly first: readonly string[] | undefined;
   readonly wanted: readonly string[] | undefined;
+  /** How many columns are read where none are wanted by name; undefined: all. */
+  readonly limit: number | undefined;
 }
 
 /** A name as `--columns` takes it: in quotes where it has a comma, a quote or blanks around it. */
@@ -41,7 +43,7 @@ export function columnsOption(names: readonly string[]): string {
 
 /** Finds the wanted columns; throws where the names are wrong, missing, or not clear. */
 export function selectColumns(beginning: Beginning): Selection {
-  const { place, header, first, wanted, headerLine } = beginning;
+  const { place, header, first, wanted, limit, headerLine } = beginning;
   const line = header ?? first ?? [];
   const names = header ?? line.map((_, i) => String(i + 1));
   // A delimiter at the end of every line, with nothing behind it, ends no column.
@@ -53,11 +55,12 @@ export function selectColumns(beginning: Beginning): Selection {
   const width = names.length + extra;
   const blank = extra > 0 || own.length < names.length ? width - 1 : undefined;
   if (wanted === undefined) {
-    const unnamed = own.indexOf("");
+    const read = own.slice(0, limit);
+    const unnamed = read.indexOf("");
     if (unnamed >= 0) throw withoutName(unnamed, own, beginning);
-    const twice = own.find((name, i) => own.indexOf(name) !== i);
+    const twice = read.find((name, i) => read.indexOf(name) !== i);
     if (twice !== undefined) throw calledTwice(twice, own, place, headerLine);
-    return { names: own, indices: own.map((_, i) => i), all: names, width, blank };
+    return { names: read, indices: read.map((_, i) => i), all: names, width, blank };
   }
   const isTwice = (name: string) => name !== "" && names.indexOf(name) !== names.lastIndexOf(name);
   const missing = wanted.find((name) => !names.includes(name));

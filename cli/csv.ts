@@ -10,6 +10,8 @@ import { type Place, placeOf, textOf } from "./csv-text.ts";
 export interface CsvOptions {
   /** Names of the columns to read, in this order; default: all columns of the file. */
   columns?: readonly string[] | undefined;
+  /** How many columns are read where none are named, from the first on; default: all. */
+  first?: number;
   /** Leave out rows with a missing or non-numeric cell, or with more or fewer cells than names, instead of throwing. */
   skipInvalid?: boolean;
   /** Default ",". */
@@ -89,6 +91,7 @@ async function* readChunks(
       headerLine: names?.line ?? 1,
       first,
       wanted: options.columns,
+      limit: options.first,
     };
     if (header === undefined) checkNames(beginning);
     const chosen = selectColumns(beginning);

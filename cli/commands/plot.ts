@@ -101,6 +101,7 @@ async function plot(context: Context, files: readonly string[], o: PlotOptions):
       ...(o.columns && { columns: o.columns }),
       delimiter: o.delimiter,
       header: o.header,
+      first: 2,
       reader: "pushforward plot -",
       skipInvalid: o.skipInvalid,
       signal: context.signal,

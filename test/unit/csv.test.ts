@@ -197,3 +197,9 @@ test("an interrupted file keeps its rows under another name", () =>
     expect(await file.keep()).toBe(join(folder, "out.csv.partial"));
     expect(await readdir(folder)).toEqual(["out.csv.partial"]);
   }));
+
+test("the first columns alone are read where the others are not asked for", async () => {
+  const table = await read("x,y,city,city\n1,2,Rome,I\n3,4,Oslo,N\n", { first: 2 });
+  expect([table.columns, [...table.data]]).toEqual([["x", "y"], [1, 2, 3, 4]]); // biome-ignore format: a row
+  await expect(read("x,y,city\n1,2,Rome,3\n", { first: 2 })).rejects.toThrow(/line 2.*4 cells/);
+});
