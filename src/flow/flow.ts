@@ -10,9 +10,9 @@ import { seedKey } from "../random/philox.ts";
 import type { RunOptions } from "../schedule/job.ts";
 import { checkNetworkFits } from "../velocity/device-fit.ts";
 import { initialParameters } from "../velocity/initialisation.ts";
-import { type MlpVelocity, parameterTensors } from "../velocity/mlp.ts";
+import { type MlpVelocity, mlp, parameterTensors } from "../velocity/mlp.ts";
 import { flatten, Parameters, unflatten } from "../velocity/parameters.ts";
-import type { WgslVelocity } from "../velocity/wgsl.ts";
+import { type WgslVelocity, wgslVelocity } from "../velocity/wgsl.ts";
 import type { DensityGrid, DensityGridOptions } from "./density.ts";
 import { type LoadOptions, loadFlow, saveFlow } from "./file.ts";
 import {
@@ -51,6 +51,15 @@ function checkGpu(what: string, gpu: Gpu): void {
     throw invalid(
       `${what}: the first argument is ${show(gpu)}, but it is what openGpu() resolved to: pass await openGpu()`,
     );
+}
+
+/** A spec is plain data, which anybody can write: whether it is one that its function would have made. */
+function checkVelocity(velocity: MlpVelocity | WgslVelocity): void {
+  if (velocity.kind === "wgsl") wgslVelocity({ dim: velocity.dim, code: velocity.code });
+  else {
+    const { kind: _, hidden, time, ...options } = velocity;
+    mlp({ ...options, time, hidden: hidden as number[] });
+  }
 }
 
 const evaluationKeys = [...callKeys, "count"];
@@ -158,6 +167,7 @@ export class Flow {
     if (velocity?.kind !== "mlp" && velocity?.kind !== "wgsl") {
       throw invalid(`Flow.create: velocity is ${show(velocity)}, but it is what mlp(…) or wgslVelocity(…) returned`);
     }
+    checkVelocity(velocity);
     if (options.seed !== undefined) seedKey(options.seed);
     return new Flow(gpu, options);
   }
@@ -178,6 +188,7 @@ export class Flow {
     const { velocity, tensors } = options;
     if (velocity !== undefined && velocity?.kind !== "mlp")
       throw invalid(`Flow.load: velocity is ${show(velocity)}, but it is what mlp(…) returned`);
+    if (velocity !== undefined) checkVelocity(velocity);
     if (tensors !== undefined && typeof tensors !== "function" && (typeof tensors !== "object" || tensors === null))
       throw invalid(
         `Flow.load: tensors is ${show(tensors)}, but it is { ours: theirs } or a function of our name: { "net.0.weight": "fc1.weight" }`,

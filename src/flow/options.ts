@@ -113,10 +113,14 @@ export function particleCount(
   return x.length / dim;
 }
 
+function isSignal(signal: Partial<AbortSignal> | null): boolean {
+  return typeof signal?.throwIfAborted === "function" && typeof signal.addEventListener === "function";
+}
+
 /** Checks the options that concern the running of a call. */
 export function checkRunOptions(what: string, o: RunOptions): RunOptions {
   if (o.chunkSize !== undefined) checkInteger(`${what}: chunkSize`, o.chunkSize, 1);
-  if (o.signal !== undefined && typeof o.signal.throwIfAborted !== "function") {
+  if (o.signal !== undefined && !isSignal(o.signal)) {
     throw invalid(`${what}: signal is ${show(o.signal)}, but it is an AbortSignal: pass new AbortController().signal`);
   }
   if (o.onProgress !== undefined && typeof o.onProgress !== "function") {

@@ -49,7 +49,11 @@ export function partsOf(what: string, chunk: StreamChunk) {
 /** What was passed as the chunks of a stream, when they can be iterated over. */
 export function chunksOf(flow: Flow, what: string, chunks: unknown): StreamChunks {
   const iterable = chunks as Partial<Iterable<StreamChunk> & AsyncIterable<StreamChunk>> | null | undefined;
-  if (ArrayBuffer.isView(chunks) || !(iterable?.[Symbol.asyncIterator] ?? iterable?.[Symbol.iterator]))
+  if (
+    typeof chunks === "string" ||
+    ArrayBuffer.isView(chunks) ||
+    !(iterable?.[Symbol.asyncIterator] ?? iterable?.[Symbol.iterator])
+  )
     throw invalid(
       `${what}: chunks is ${show(chunks)}, but it is an iterable or async iterable of Float32Arrays [n, ${flow.dim}]`,
     );
@@ -59,6 +63,7 @@ export function chunksOf(flow: Flow, what: string, chunks: unknown): StreamChunk
 /** Options of a stream cannot hold what belongs to single rows, because no chunk would know which of them are its own. */
 export function checkStreamOptions(what: string, options: StreamOptions): void {
   if (typeof options !== "object" || options === null) checkKeys(what, options, []);
+  checkRunOptions(what, options);
   const { labels, context, logProb, divergence, output } = options;
   const perRow = { labels, context, logProb: typeof logProb === "object" ? logProb : undefined };
   for (const [name, value] of Object.entries(perRow)) {

@@ -5,7 +5,7 @@ import type { Progress } from "../schedule/job.ts";
 import { type Cells, checkCells, gridPoints } from "./cells.ts";
 import { evaluate } from "./evaluation.ts";
 import type { Flow, LogProbOptions } from "./flow.ts";
-import { particleCount } from "./options.ts";
+import { particleCount, solveKeys } from "./options.ts";
 import { flowTime, logProbRequest } from "./requests.ts";
 import { collect, endedLogProb } from "./results.ts";
 
@@ -52,6 +52,7 @@ export async function flux(flow: Flow, given: DataRows, t: number, options: Rest
   const x = readable(`${what}: x`, given);
   const n = particleCount(what, "x", x, flow.dim, "data");
   flowTime(`${what}: t`, t);
+  checkKeys(what, options, [...solveKeys, "count"]);
   const density = await densityAt(flow, what, x, t, options);
   const { dim, normalization } = flow;
   const scale = (k: number) => normalization?.scale[k % dim] ?? 1;

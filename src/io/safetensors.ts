@@ -227,7 +227,7 @@ function checkWritable(name: string, tensor: Tensor): Float32Array {
       `tensor "${name}" is ${describe(tensor)}${tensor && !ArrayBuffer.isView(tensor) ? ` of shape ${describe(shape)} and data ${describe(data)}` : ""}, but it is { shape, data }, a list of sizes and a Float32Array`,
     );
   if (!tensor.shape.every((size) => Number.isSafeInteger(size) && size >= 0)) {
-    throw invalid(`the shape of tensor "${name}" is ${show(tensor.shape)}, but sizes are integers of at least 0`);
+    throw invalid(`the shape of tensor "${name}" is ${describe(tensor.shape)}, but sizes are integers of at least 0`);
   }
   const elements = tensor.shape.reduce((product, size) => product * size, 1);
   if (elements !== data.length) {
@@ -240,7 +240,7 @@ function checkMetadata(metadata: Record<string, string>): Record<string, string>
   for (const [key, value] of Object.entries(metadata)) {
     if (key === "__proto__") throw invalid('metadata cannot have the key "__proto__": rename it');
     if (typeof value !== "string")
-      throw invalid(`metadata "${key}" is ${show(value)}, but metadata values are strings`);
+      throw invalid(`metadata "${key}" is ${describe(value)}, but metadata values are strings`);
     checkText(key);
     checkText(value);
   }

@@ -99,12 +99,12 @@ export function timeGrid(what: string, solver: Solver, from: number, to: number,
 
 function explicitTimes(what: string, times: unknown, from: number, to: number): Float64Array {
   const given = readable(`${what}: solver.times`, times);
-  const list =
-    Array.isArray(given) || ArrayBuffer.isView(given) ? Float64Array.from(given as ArrayLike<number>) : undefined;
-  if (!list || list.length < 2)
-    throw invalid(`${what}: solver.times is ${show(times)}, but it is a list of at least two times`);
+  const all: unknown[] =
+    Array.isArray(given) || ArrayBuffer.isView(given) ? Array.from(given as ArrayLike<unknown>) : [];
+  if (all.length < 2) throw invalid(`${what}: solver.times is ${show(times)}, but it is a list of at least two times`);
+  // not Float64Array.from, which makes numbers of texts and throws at what it cannot
+  const list = Float64Array.from(all, (time, k) => checkFinite(`${what}: solver.times[${k}]`, time));
   for (const [k, time] of list.entries()) {
-    checkFinite(`${what}: solver.times[${k}]`, time);
     if (k > 0 && Math.sign(time - (list[k - 1] ?? 0)) !== Math.sign(to - from)) {
       throw invalid(
         `${what}: solver.times go from ${list[k - 1]} to ${time}, but they must move strictly from ${from} towards ${to}`,

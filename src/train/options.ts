@@ -136,6 +136,11 @@ export function readableOptions<O extends TrainingOptions>(what: string, o: O): 
 
 /** The MLP of a flow; other fields have nothing to train. */
 export function trainableVelocity(caller: string, flow: Flow): MlpVelocity {
+  const kind: unknown = flow?.velocitySpec?.kind;
+  if (kind !== "mlp" && kind !== "wgsl")
+    throw invalid(
+      `${caller}: the first argument is ${show(flow)}, but it is a flow: pass what Flow.create(…) or Flow.load(…) returned`,
+    );
   if (flow.velocitySpec.kind !== "mlp")
     throw new PushforwardError("unsupported", `${caller}: a wgslVelocity has no weights to train: use an mlp`);
   return flow.velocitySpec;

@@ -314,7 +314,14 @@ export function flatten(
       throw invalid(
         `the tensor "${name}" is ${show(given)}, but it is a Float32Array or { shape, data }, as decodeSafetensors gives: wrap numbers with Float32Array.from(…)`,
       );
-    if (!isArray && given.shape?.join() !== shape.join())
+    if (
+      !isArray &&
+      !(
+        Array.isArray(given.shape) &&
+        given.shape.length === shape.length &&
+        given.shape.every((size, i) => size === shape[i])
+      )
+    )
       throw invalid(
         `the tensor "${name}" has the shape ${show(given.shape)}, but this network needs [${shape.join(", ")}]`,
       );
