@@ -35,6 +35,16 @@ const cases: [string, (flow: pf.Flow, gpu: pf.Gpu) => unknown, RegExp][] = [
     (flow) => flow.push(x, { solver: { method: "euler", steps: -1 } }),
     /solver.steps is -1, but it is an integer from 1/,
   ],
+  [
+    "a velocity that was written by hand",
+    (_, gpu) => pf.Flow.create(gpu, { velocity: { ...pf.mlp({ dim: 2, hidden: [] }), dim: Number.NaN } }),
+    /mlp: dim is NaN, but it is an integer from 1/,
+  ],
+  [
+    "options of flux that are null",
+    (flow) => flow.flux(x, 0.5, loose(null)),
+    /flux takes an options object, but got null/,
+  ],
   ["fractional steps", (flow) => flow.push(x, { solver: { method: "euler", steps: 2.5 } }), /solver.steps is 2.5/],
   ["no steps", (flow) => flow.push(x, { solver: loose({ method: "rk4" }) }), /neither steps nor times.*steps: 50/],
   [
