@@ -29,6 +29,6 @@ export function hostArray<T extends HostArray>(
 
 /** What gives as many particles as are wanted, for the calls that give them all at once. */
 export function piecemeal(what: string): string {
-  const stream = /^(sample|logProb)$/.test(what) ? `${what}Stream, which gives them in chunks, or` : "";
+  const stream = /^(sample|push|logProb)$/.test(what) ? `${what}Stream, which gives them in chunks, or` : "";
   return `use ${stream ? `${stream} ` : ""}calls of fewer particles`;
 }
