@@ -7,8 +7,9 @@ import { sampleCommand } from "./commands/sample.ts";
 import { trainCommand } from "./commands/train.ts";
 import { workerCommand } from "./commands/worker.ts";
 import { type Context, Interrupted, isPushforwardError, PartialResult, UsageError } from "./context.ts";
-import { FileError, fileError, ReaderGone } from "./file-errors.ts";
+import { FileError, ReaderGone } from "./file-errors.ts";
 import { stdoutNames } from "./targets.ts";
+import { unknownInWords } from "./unknown-errors.ts";
 import { inWords } from "./wording.ts";
 
 /** Exit codes, so that scripts can tell what happened. */
@@ -25,6 +26,7 @@ A first tour:
 Results go to stdout, progress and messages to stderr; --json prints the result as one line of JSON.
 Exit codes: 0 done, 1 failed, 2 the command line is wrong, 3 done, but some rows are not finite or their
 solves did not end (how many is said, and in JSON as nonFinite and unfinished), 130 stopped by Ctrl-C, SIGTERM or SIGHUP.
+With PUSHFORWARD_DEBUG=1 in the environment an error comes with its stack, for reports; the exit code stays.
 \`pushforward <command> --help\` explains a command, with its defaults, units and examples.`;
 
 function createProgram(context: Context, version: string): Command {
@@ -91,17 +93,8 @@ export function explain(thrown: unknown, words: readonly string[], context: Cont
 function describeError(error: unknown, command: string): { message: string; code: string } {
   if (error instanceof UsageError) return { message: error.message, code: "usage" };
   if (isPushforwardError(error)) return { message: inWords(error.message, command), code: error.code };
-  const told = fileError(error, pathOf(error));
-  if (told instanceof FileError) return { message: told.message, code: told.code };
-  return {
-    message:
-      "this is a fault of pushforward, not yours: run the same again with PUSHFORWARD_DEBUG=1 in the environment and report what it prints, with the command line",
-    code: "fault",
-  };
-}
-
-function pathOf(error: unknown): string {
-  return error instanceof Error && "path" in error && typeof error.path === "string" ? error.path : "a file";
+  if (error instanceof FileError) return { message: error.message, code: error.code };
+  return unknownInWords(error, command);
 }
 
 function hasRowsOnStdout(words: readonly string[]): boolean {

@@ -40,7 +40,7 @@ export function sampleCommand(context: Context): Command {
   return new Command("sample")
     .description("Draw rows from a trained flow.")
     .argument("<flow.safetensors>", "flow saved by train")
-    .requiredOption("-n, --count <rows>", "how many rows", wholeNumber(1))
+    .requiredOption("-n, --count <rows>", "how many rows", wholeNumber(1, 1e12))
     .requiredOption("-o, --output <file>", "where they go; - for stdout")
     .addOption(options.format())
     .option("--log-prob", "also write each row's log-probability as the last column log_prob", false)

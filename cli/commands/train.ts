@@ -90,7 +90,7 @@ export function trainCommand(context: Context): Command {
         .argParser(timeEncoding)
         .default("concat"),
     )
-    .option("--steps <count>", "training steps", wholeNumber(1), 5000)
+    .option("--steps <count>", "training steps", wholeNumber(1, 1e9), 5000)
     .option("--batch-size <rows>", "rows per step", wholeNumber(1, largestBatch), 512)
     .option(
       "--learning-rate <rate>",
@@ -108,7 +108,7 @@ export function trainCommand(context: Context): Command {
     .option(
       "--gradient-clip <norm>",
       "largest norm of a step's gradient; longer ones are scaled down; default: none",
-      decimalWithin(0, Number.POSITIVE_INFINITY, "()"),
+      decimalWithin(1e-30, 1e38),
     )
     .addOption(
       new Option("--coupling <kind>", "how noise and rows are paired in a batch")
@@ -123,7 +123,7 @@ export function trainCommand(context: Context): Command {
       20,
     )
     .option("--checkpoint <file>", "where the state of the training is kept, as a flow's file with more in it")
-    .option("--checkpoint-every <steps>", "training steps between two checkpoints", wholeNumber(1), 500)
+    .option("--checkpoint-every <steps>", "training steps between two checkpoints", wholeNumber(1, 1e9), 500)
     .option("--resume", "go on from the file of --checkpoint where it is there; all else must be as it was", false)
     .addOption(options.seed("of the split, the initial weights and the batches"))
     .addOption(options.skipInvalid())

@@ -1,6 +1,7 @@
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, test } from "vitest";
+import { unknownInWords } from "../../cli/unknown-errors.ts";
 import { inWords, withColumnNames } from "../../cli/wording.ts";
 import { invalid } from "../../src/errors.ts";
 import { loadFlow } from "../../src/flow/file.ts";
@@ -101,3 +102,21 @@ test("data where a flow is expected are told as such", () =>
       expect(err).toContain("is text, but a flow is expected: the file that `pushforward train` saved comes first");
     }
   }));
+
+const coded = (code: string, more: object = {}) => Object.assign(new Error(`${code}: text of Node`), { code, ...more });
+
+test.each([
+  [new RangeError("Invalid typed array length: 9e15"), "out-of-memory", /^the training failed \(memory does not hold/],
+  [new TypeError("x is not a function\n at f (/a/b.js:3:4)"), "fault", /^the training failed \(x is not a function\)/],
+  [new Error("SyntaxError: undefined in file:///a/b.ts:3:4"), "fault", /\(a value that is missing in …\)/],
+  ["text", "fault", /^the training failed \(text\)/],
+  [undefined, "fault", /^the training failed/],
+  [coded("ECONNREFUSED"), "ECONNREFUSED", /\(the system says ECONNREFUSED\)/],
+  [coded("EMFILE", { path: "a.csv" }), "EMFILE", /^a\.csv cannot be opened, .*too many files/],
+  [coded("EPERM", { path: "a.csv" }), "EPERM", /^not allowed to use a\.csv/],
+])("an error that nobody foresaw says what was being done, and why: %s", (error, code, words) => {
+  const told = unknownInWords(error, "train");
+  expect(told).toEqual({ code, message: expect.stringMatching(words) });
+  expect(told.message).not.toMatch(/\w+Error\b|\bundefined\b|[jt]s:\d|\n/);
+  if (!("path" in Object(error))) expect(told.message).toContain("PUSHFORWARD_DEBUG=1");
+});
