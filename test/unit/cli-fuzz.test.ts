@@ -11,7 +11,7 @@ import { flowFile } from "./flow-file.ts";
  * Every command line ends before a device is opened, as none of them has all that it needs.
  */
 const seed = Number(process.env.FUZZ_SEED ?? 14);
-const runs = Number(process.env.FUZZ_RUNS ?? 150);
+const runs = Number(process.env.FUZZ_RUNS ?? 100);
 const parameters = { seed, numRuns: runs };
 const seconds = process.env.FUZZ_RUNS ? 3600 : 60;
 
