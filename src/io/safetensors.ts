@@ -174,7 +174,7 @@ function readEntry(name: string, value: unknown, dataLength: number): Entry {
   if (elementBytes === undefined) {
     const known = [...dtypes.keys()].join(", ");
     throw fault(
-      `tensor ${show(name)} has ${record.dtype === undefined ? "no dtype" : `dtype ${show(record.dtype)}`}, but ${known} are supported: convert it to float32`,
+      `tensor ${show(name)} has dtype ${show(record.dtype)}, but ${known} are supported: convert it to float32`,
     );
   }
   const shape = asCounts(record.shape, `the shape of tensor ${show(name)}`);

@@ -55,6 +55,11 @@ test.each([
     "the checkpoint has done 40 steps, but --steps is 30",
   ],
   [
+    "the file does not hold a flow: source.distribution is undefined, but it is one of",
+    "sample",
+    "distribution is missing",
+  ],
+  [
     "activations needs a buffer of 9 bytes, but this device allows 8: pass fewer rows at a time (chunkSize, batchSize, a stream) or a smaller network",
     "train",
     "take a smaller --batch-size or narrower --hidden layers",
