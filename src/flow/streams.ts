@@ -47,7 +47,8 @@ export function partsOf(what: string, chunk: StreamChunk) {
 }
 
 /** What was passed as the chunks of a stream, when they can be iterated over. */
-export function chunksOf(flow: Flow, what: string, chunks: unknown): StreamChunks {
+export function chunksOf(flow: Flow, what: string, given: unknown): StreamChunks {
+  const chunks = readable(`${what}: chunks`, given);
   const iterable = chunks as Partial<Iterable<StreamChunk> & AsyncIterable<StreamChunk>> | null | undefined;
   if (
     typeof chunks === "string" ||

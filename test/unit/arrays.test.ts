@@ -7,7 +7,7 @@ import { evaluate } from "../../src/flow/evaluation.ts";
 import type { Flow } from "../../src/flow/flow.ts";
 import { logProbRequest, pushRequest } from "../../src/flow/requests.ts";
 import { sourceSpec } from "../../src/flow/source.ts";
-import { partsOf } from "../../src/flow/streams.ts";
+import { chunksOf, partsOf } from "../../src/flow/streams.ts";
 import { decodeSafetensors, encodeSafetensors, fitNormalization } from "../../src/index.ts";
 import { slice } from "../../src/ode/slice.ts";
 import { convertPrediction } from "../../src/path/entry.ts";
@@ -149,4 +149,10 @@ test("an array that shrank with its buffer is refused", () => {
   const array = new Float32Array(buffer, 8, 2);
   (buffer as unknown as { resize(bytes: number): void }).resize(8);
   expect(() => readable("x", array)).toThrow(/x is a Float32Array whose memory is gone/);
+});
+
+test("a proxy of an array in place of a stream's chunks is told, not iterated over", () => {
+  expect(() => chunksOf(flow, "logProbStream", new Proxy(x, {}))).toThrow(
+    /logProbStream: chunks is an object that stands/,
+  );
 });
