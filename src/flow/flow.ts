@@ -58,7 +58,11 @@ function checkVelocity(velocity: MlpVelocity | WgslVelocity): void {
   if (velocity.kind === "wgsl") wgslVelocity({ dim: velocity.dim, code: velocity.code });
   else {
     const { kind: _, hidden, time, ...options } = velocity;
-    mlp({ ...options, time, hidden: hidden as number[] });
+    const made = mlp({ ...options, time, hidden: hidden as number[] });
+    // what mlp would have filled in by its defaults
+    const lacking = Object.keys(made).find((key) => (velocity[key as keyof MlpVelocity] ?? undefined) === undefined);
+    if (lacking !== undefined)
+      throw invalid(`velocity has no ${lacking}: make it with mlp(…), which fills in what is left out`);
   }
 }
 

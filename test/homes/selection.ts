@@ -51,6 +51,7 @@ export const selections: Readonly<Record<Home, Selection>> = {
       { suite: "recovery-training", only: /twice: flow matching$/ },
       { suite: "training", only: /oracle: silu|same seed|early break|labels are learned|told before/ },
       // checks of the host, on the same device as in Node
+      { suite: "fuzz", only: /solves/ },
       { suite: "training-faults", only: /begin at once/ },
       { suite: "tuning", only: /behind the calls|neither a boolean/ },
       { suite: "workers", not: /moments, histograms|probe vectors/ },
@@ -78,6 +79,7 @@ export const selections: Readonly<Record<Home, Selection>> = {
         suite: "training",
         not: /oracle: (tanh|softplus|elu|relu)$|dim 16|moves the source to the target: (cosine|one's)/,
       },
+      { suite: "fuzz", only: /solves/ },
       { suite: "training-faults", only: /begin at once/ },
       { suite: "tuning", not: /in passes, one layer|no divergence/ },
       { suite: "workers", not: /moments, histograms|probe vectors/ },

@@ -1,0 +1,72 @@
+import fc from "fast-check";
+import { expect, test } from "vitest";
+import * as pf from "../../src/index.ts";
+import { endsInWords, fuzz, fuzzing, type Template } from "../hostile.ts";
+
+// biome-ignore lint/suspicious/noExplicitAny: arguments are wrong on purpose
+type Any = any;
+
+const small = {
+  "a.weight": { shape: [2, 2], data: new Float32Array(4) },
+  "a.bias": { shape: [2], data: new Float32Array(2) },
+};
+const templates: Record<string, Template> = {
+  mlp: {
+    args: [
+      { dim: 2, hidden: [8, 8], activation: "silu", time: { fourier: 2 }, classes: 2, context: 1, inputOrder: "t,x" },
+    ],
+    call: ([o]) => pf.mlp(o as Any),
+  },
+  wgslVelocity: {
+    args: [{ dim: 2, code: "fn velocity(t: f32, x: array<f32, DIM>) -> array<f32, DIM> { return x; }" }],
+    call: ([o]) => pf.wgslVelocity(o as Any),
+  },
+  toyData: { args: ["moons", 16, 7], call: ([a, b, c]) => pf.toyData(a as Any, b as Any, c as Any) },
+  fitNormalization: {
+    args: [Float32Array.of(1, 2, 3, 4, 5, 7), 2],
+    call: ([a, b]) => pf.fitNormalization(a as Any, b as Any),
+  },
+  "bitsPerDim of rows": {
+    args: [[-3, -4], 2, { bits: 8 }],
+    call: ([a, b, c]) => pf.bitsPerDim(a as Any, b as Any, c as Any),
+  },
+  bitsPerDim: { args: [-3, 2, { bits: 8 }], call: ([a, b, c]) => pf.bitsPerDim(a as Any, b as Any, c as Any) },
+  encodeSafetensors: {
+    args: [small, { key: "value" }],
+    call: ([a, b]) => pf.encodeSafetensors(a as Any, b as Any),
+  },
+  decodeSafetensors: { args: [pf.encodeSafetensors(small as Any, {})], call: ([a]) => pf.decodeSafetensors(a as Any) },
+  openGpu: {
+    args: [{ software: "allow", memoryBudget: 1e6, tune: false, adapter: {} }],
+    // a device is opened by the GPU suites
+    call: ([o]) => (isOpened(o) ? undefined : pf.openGpu(o as Any)),
+  },
+};
+
+/** Whether openGpu would look for an adapter by itself. */
+function isOpened(o: unknown): boolean {
+  return o === undefined || (typeof o === "object" && o !== null && (o as { adapter?: unknown }).adapter === undefined);
+}
+
+for (const [name, template] of Object.entries(templates))
+  test(`whatever ${name} is given, it ends with a result or in words`, () => fuzz(name, template, 300));
+
+test("damaged files end in words", async () => {
+  const file = pf.encodeSafetensors(small as Any, { pushforward: "{}" });
+  const damage = fc.array(fc.record({ at: fc.nat(file.length - 1), byte: fc.nat(255) }), { maxLength: 4 });
+  await fc.assert(
+    fc.asyncProperty(damage, fc.nat(file.length), async (bytes, end) => {
+      const damaged = file.slice(0, end === 0 ? file.length : end);
+      for (const { at, byte } of bytes) if (at < damaged.length) damaged[at] = byte;
+      await endsInWords(() => pf.decodeSafetensors(damaged), "decodeSafetensors");
+    }),
+    fuzzing(500),
+  );
+});
+
+test("the check itself notices raw errors", async () => {
+  await expect(endsInWords(() => (null as Any).x, "a call")).rejects.toThrow(/a call: ended with TypeError/);
+  await expect(
+    endsInWords(() => Promise.reject(new pf.PushforwardError("format", "x is [object Object]")), "a call"),
+  ).rejects.toThrow(/object Object/);
+});
