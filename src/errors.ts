@@ -29,6 +29,6 @@ export class PushforwardError extends Error {
 }
 
 /** Shorthand for the most frequent error: a value the caller passed. */
-export function invalid(message: string): PushforwardError {
-  return new PushforwardError("invalid-argument", message);
+export function invalid(message: string, options?: ErrorOptions): PushforwardError {
+  return new PushforwardError("invalid-argument", message, options);
 }

@@ -54,7 +54,8 @@ export async function checkReadable(session: Session, what: string, rows: Record
       session.assertUsable();
       if (problem !== undefined)
         throw invalid(
-          `${what}: ${name} is a GPUBuffer that this device cannot read, because it was destroyed or another device made it: pass one of gpu.device that lives until the call ends (${problem})`,
+          `${what}: ${name} is a GPUBuffer that this device cannot read, because it was destroyed or another device made it: pass one of gpu.device that lives until the call ends`,
+          { cause: new Error(problem) },
         );
     }
   } finally {

@@ -1,3 +1,4 @@
+import { readable } from "../arrays.ts";
 import { checkResolution, ownValue } from "../data/units.ts";
 import { invalid } from "../errors.ts";
 import { checkInteger, checkKeys, checkSingle, show } from "../options.ts";
@@ -99,7 +100,9 @@ export function histogramSummary(flow: FlowShape, count: number, o: HistogramOpt
     const ends: unknown = range[k];
     if (!(Array.isArray(ends) || ArrayBuffer.isView(ends)))
       throw invalid(`${what}: range[${k}] is ${show(ends)}, but it is [low, high]`);
-    const [low = Number.NaN, high = Number.NaN] = Array.from(ends as ArrayLike<number>);
+    const [low = Number.NaN, high = Number.NaN] = Array.from(
+      readable(`${what}: range[${k}]`, ends) as ArrayLike<number>,
+    );
     checkSingle(`${what}: range[${k}][0]`, low);
     checkSingle(`${what}: range[${k}][1]`, high);
     if (!(low < high)) throw invalid(`${what}: range[${k}] is [${low}, ${high}], but low is less than high`);

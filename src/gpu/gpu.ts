@@ -142,12 +142,12 @@ export async function openGpu(options: GpuOptions = {}): Promise<Gpu> {
   const { memoryBudget, software, recover } = options;
   if (memoryBudget !== undefined && !(Number.isFinite(memoryBudget) && memoryBudget >= mebibyte)) {
     throw invalid(
-      `memoryBudget is ${memoryBudget}, but it is a number of bytes and at least ${mebibyte}: leave it out for the default`,
+      `memoryBudget is ${show(memoryBudget)}, but it is a number of bytes and at least ${mebibyte}: leave it out for the default`,
     );
   }
   if (software !== undefined) checkWord("software", software, ["allow", "forbid", "require"]);
   if (recover !== undefined && typeof recover !== "boolean") {
-    throw invalid(`recover is ${String(recover)}, but it is true or false`);
+    throw invalid(`recover is ${show(recover)}, but it is true or false`);
   }
   const { tune } = options;
   const ownStore = typeof tune === "object" && tune !== null ? tune.store : undefined;

@@ -1,5 +1,5 @@
 import { PushforwardError } from "../errors.ts";
-import { nearest } from "../options.ts";
+import { nearest, show } from "../options.ts";
 import type { Tensor } from "./safetensors.ts";
 
 /** Ours → theirs: which tensor of a file each of a network's is. */
@@ -28,7 +28,12 @@ export function findTensors(
   const theirs = names === undefined ? byPrefix(wanted, found, notice) : mapped(names);
   const result: Record<string, Float32Array> = {};
   for (const { name, shape } of wanted) {
-    const other = theirs(name);
+    const other: unknown = theirs(name);
+    if (typeof other !== "string")
+      throw new PushforwardError(
+        "format",
+        `tensors gives ${show(other)} for "${name}", but it gives the name that the tensor has in the file`,
+      );
     const tensor = Object.hasOwn(found, other) ? found[other] : undefined;
     if (!tensor) throw missing(name, other, wanted, found);
     if (!fits(shape, tensor.shape))

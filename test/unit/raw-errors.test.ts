@@ -7,6 +7,7 @@ import { histogramSummary } from "../../src/flow/reductions.ts";
 import { sampleRequest } from "../../src/flow/requests.ts";
 import { sourceSpec } from "../../src/flow/source.ts";
 import * as pf from "../../src/index.ts";
+import { findTensors } from "../../src/io/tensor-names.ts";
 import { convertPrediction, polynomialPath } from "../../src/path/entry.ts";
 import { pack, unpack } from "../../src/spread/parcel.ts";
 import { checkTask } from "../../src/spread/range-task.ts";
@@ -208,4 +209,23 @@ test("WGSL that calls itself, or nests too deeply, is told with its line before 
   expect(
     derivativesOf(`${V} { let a = ${"(".repeat(60)}x[0]${")".repeat(60)}; return array<f32, DIM>(a, a); }`, 2),
   ).toContain("pf_trace");
+});
+
+test("values that have no text of their own are told in words", async () => {
+  for (const value of [Symbol("s"), Object.create(null), 10n])
+    await expect(pf.openGpu({ memoryBudget: loose(value) })).rejects.toThrow(/^memoryBudget is .*a number of bytes/);
+  expect(
+    told(() =>
+      findTensors(
+        [{ name: "a", shape: [1] }],
+        {},
+        loose(() => 3),
+        () => undefined,
+      ),
+    ),
+  ).toMatch(/tensors gives 3 for "a"/);
+  const ends = new Float32Array(2);
+  structuredClone(ends.buffer, { transfer: [ends.buffer] });
+  const options = { labels: new Uint32Array(8), bins: [2, 2], range: [ends, [0, 1]] };
+  expect(told(() => histogramSummary(loose(shape), 8, loose(options)))).toMatch(/range\[0\].*memory is gone/);
 });
