@@ -10,7 +10,7 @@ export interface Fixture {
 }
 
 export interface TestOptions {
-  /** How long the test may take before it fails. Default 120. */
+  /** How long the test may take before it fails. Default 300. */
   timeoutSeconds?: number;
 }
 
@@ -32,7 +32,7 @@ export function beginFile(name: string): void {
 export function register(sentence: string, body: RegisteredTest["body"], options: TestOptions): void {
   const name = `${file}: ${sentence}`;
   if (registered.some((other) => other.name === name)) throw new Error(`two tests have the name "${name}"`);
-  registered.push({ name, body, timeoutSeconds: options.timeoutSeconds ?? 120 });
+  registered.push({ name, body, timeoutSeconds: options.timeoutSeconds ?? 300 });
 }
 
 export function registeredTests(): readonly RegisteredTest[] {
