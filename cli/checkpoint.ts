@@ -67,9 +67,12 @@ export async function checkpointOptions(
   const { path } = target;
   const bytes = resume ? await readIfThere(path) : undefined;
   if (resume && !bytes) stderr.write(`${path} is not there yet: starting from the first step\n`);
-  const there = bytes && parseSettings(metadataOf(bytes)[settingsKey]);
-  if (there) checkSettings(path, there, settings);
-  if (bytes) stderr.write(`going on from ${path}${describe(bytes)}\n`);
+  if (bytes) {
+    const metadata = metadataOf(bytes);
+    const there = parseSettings(metadata[settingsKey]);
+    if (there) checkSettings(path, there, settings);
+    stderr.write(`going on from ${path}${describe(metadata)}\n`);
+  }
   return {
     checkpoint: {
       every,
@@ -102,15 +105,16 @@ async function readIfThere(path: string): Promise<Uint8Array | undefined> {
 }
 
 /** How far it is; what is wrong with the file is for the training to say. */
-function describe(bytes: Uint8Array): string {
+function describe(metadata: Record<string, string>): string {
   try {
-    const { step } = JSON.parse(metadataOf(bytes)["pushforward.training"] ?? "{}");
+    const { step } = JSON.parse(metadata["pushforward.training"] ?? "{}");
     return typeof step === "number" ? `, ${count(step)} steps done` : "";
   } catch {
     return "";
   }
 }
 
+/** Nothing where the file is damaged, which is for the training to say. */
 function metadataOf(bytes: Uint8Array): Record<string, string> {
   try {
     return decodeSafetensors(bytes).metadata;

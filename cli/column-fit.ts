@@ -1,13 +1,11 @@
 import { fitNormalization, type Normalization } from "../src/data/normalization.ts";
-import { lossIn } from "../src/data/resolution.ts";
+import { leastSteps, lossIn } from "../src/data/resolution.ts";
 import { spacingOfF32 } from "../src/data/units.ts";
 import { PushforwardError } from "../src/errors.ts";
+import { leastNormal } from "../src/options.ts";
 import { columnsOption } from "./csv-shape.ts";
 import { shown } from "./csv-text.ts";
 import { count } from "./report.ts";
-
-/** Below this f32 has no number of full precision. */
-const leastNormal = 2 ** -126;
 
 /**
  * Mean and scale of each column of the rows that are trained on, in f64. Throws, with the column's name and the option that leaves
@@ -72,7 +70,7 @@ export function checkSingles(
   for (const [i, mean] of (normalization?.mean ?? []).entries()) {
     const scale = normalization?.scale[i] ?? 1;
     const step = spacingOfF32(mean);
-    if (step * 16 <= scale) continue;
+    if (step * leastSteps.f32 <= scale) continue;
     throw new PushforwardError(
       "invalid-argument",
       `${shown(path)} would hold f32 numbers, which are ${step} apart around ${mean}, but the column ${shown(columns[i] ?? "")} spreads by only ${scale.toPrecision(3)}: ${ways}`,

@@ -1,14 +1,17 @@
+/** All codes of errors. "connection": machines that work together lost each other, see `pushforward/cluster`. */
+export const errorCodes = [
+  "invalid-argument",
+  "no-adapter",
+  "device-lost",
+  "out-of-memory",
+  "shader",
+  "format",
+  "unsupported",
+  "connection",
+] as const;
+
 /** What went wrong, as a word a program can switch on. */
-export type PushforwardErrorCode =
-  | "invalid-argument"
-  | "no-adapter"
-  | "device-lost"
-  | "out-of-memory"
-  | "shader"
-  | "format"
-  | "unsupported"
-  /** Machines that work together lost each other: see `pushforward/cluster`. */
-  | "connection";
+export type PushforwardErrorCode = (typeof errorCodes)[number];
 
 /**
  * The one error class of the library. The message says what was got, what was expected and what to do.

@@ -68,7 +68,7 @@ export function checkFinite(what: string, value: unknown, least = -Infinity, mos
 }
 
 /** The least positive number that f32 holds with all of its digits; smaller ones may be 0 on a device. */
-const leastNormal = 2 ** -126;
+export const leastNormal = 2 ** -126;
 
 /** Throws unless `value` is a finite number that is finite in f32, too, and not 0 there unless it is 0; within bounds where they are given. */
 export function checkSingle(

@@ -1,4 +1,5 @@
 import fc from "fast-check";
+import { errorCodes } from "../src/errors.ts";
 
 /** A call with arguments that are right, of which one part after another is replaced. */
 export interface Template {
@@ -9,9 +10,9 @@ export interface Template {
 /** What a getter of the caller throws: the library passes it on as it is. */
 export const own = "thrown by the caller";
 
-/** Detached, as after a postMessage that transferred it. */
-function detached(): Float32Array {
-  const array = new Float32Array(8);
+/** An array without its memory, as after a postMessage that transferred it. */
+export function detached(length: number): Float32Array {
+  const array = new Float32Array(length);
   structuredClone(array.buffer, { transfer: [array.buffer] });
   return array;
 }
@@ -45,7 +46,7 @@ const objects: readonly (() => unknown)[] = [
   () => new DataView(new ArrayBuffer(8)),
   () => new ArrayBuffer(8),
   () => (typeof SharedArrayBuffer === "undefined" ? null : new Float32Array(new SharedArrayBuffer(32))),
-  detached,
+  () => detached(8),
   () => AbortSignal.abort(new Error(own)),
   () => ({
     get steps() {
@@ -99,18 +100,6 @@ function pick(value: unknown, path: Key[]): boolean {
   return Array.isArray(part) || isPlain(part);
 }
 
-const codes = [
-  ...[
-    "invalid-argument",
-    "no-adapter",
-    "device-lost",
-    "out-of-memory",
-    "shader",
-    "format",
-    "unsupported",
-    "connection",
-  ],
-];
 const raw =
   /is not a function|is not iterable|cannot read|cannot convert|invalid typed array|maximum call stack|\[object |\bat .*:\d+:\d+|validation error|GPUValidation|wgpu|\[Buffer|undefined is|detached ArrayBuffer/i;
 
@@ -121,7 +110,7 @@ export async function endsInWords(work: () => unknown, told: string): Promise<vo
   } catch (error) {
     const { name, code, message } = error as { name?: string; code?: string; message?: string };
     if (message === own) return;
-    if (name !== "PushforwardError" || !codes.includes(code ?? "") || !message || raw.test(message))
+    if (name !== "PushforwardError" || !errorCodes.some((known) => known === code) || !message || raw.test(message))
       throw new Error(`${told}: ended with ${name} ${code ?? ""} "${message}"`, { cause: error });
   }
 }

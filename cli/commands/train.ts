@@ -172,7 +172,8 @@ async function train(context: Context, source: string, o: TrainOptions, command:
     );
   }
 
-  const settings = settingsOf(o, table, start);
+  // to digest large data takes a while, and nobody asks for it without a checkpoint
+  const settings = targets.checkpoint ? settingsOf(o, table, start) : {};
   const checkpoints = await checkpointOptions(context, targets.checkpoint, o, table.columns, settings);
   await withGpu(o, async (gpu) => {
     const { Flow, mlp } = await import("pushforward");

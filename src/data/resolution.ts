@@ -5,7 +5,7 @@ import { type DataRows, ownValue, spacingOfF32 } from "./units.ts";
 const mostRows = 8192;
 
 /** Columns of a spread below so many steps of f32 have lost too much; columns of f64, which samples are put back into, below so many of f64. */
-const leastSteps = { f32: 16, f64: 4096 };
+export const leastSteps = { f32: 16, f64: 4096 };
 
 /**
  * What is lost of a column in f32, in words that follow its name, where that is so much that nothing can be learned: f32 values too

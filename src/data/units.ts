@@ -1,4 +1,5 @@
 import { invalid } from "../errors.ts";
+import { leastNormal } from "../options.ts";
 import type { Normalization } from "./normalization.ts";
 
 /** Rows [n, dim] in data units on the host; f64 where the digits of large offsets matter. */
@@ -41,7 +42,7 @@ export function ownValue(value: number, normalization: Normalization | undefined
 
 /** The distance of an f32 to the next one away from 0. */
 export function spacingOfF32(value: number): number {
-  const size = Math.max(Math.abs(Math.fround(value)), 2 ** -126);
+  const size = Math.max(Math.abs(Math.fround(value)), leastNormal);
   return 2 ** (Math.floor(Math.log2(size)) - 23);
 }
 
@@ -55,8 +56,8 @@ export function checkResolution(
   axis: number,
 ): void {
   const ends = [low, high].map((value) => ownValue(value, normalization, axis)) as [number, number];
-  // what is below 2^-126 may be 0 on a device
-  const spacing = Math.max(2 ** -126, spacingOfF32(Math.max(Math.abs(ends[0]), Math.abs(ends[1]))));
+  // what is below it may be 0 on a device
+  const spacing = Math.max(leastNormal, spacingOfF32(Math.max(Math.abs(ends[0]), Math.abs(ends[1]))));
   const width = (ends[1] - ends[0]) / parts;
   if (width >= spacing) return;
   const scale = normalization?.scale[axis] ?? 1;

@@ -262,19 +262,10 @@ function asCounts(value: unknown, what: string): number[] {
   throw fault(`${what} are ${show(value)}, but they are a list of integers of at least 0`);
 }
 
-/** A value as a message shows it: JSON, cut short, since a hostile file may hold megabytes. */
+/** What came out of a file, or a text, as a message shows it: JSON, cut short, since a hostile file may hold megabytes. */
 function show(value: unknown): string {
-  const text = asJson(value) ?? describe(value);
+  const text = JSON.stringify(value) ?? String(value);
   return text.length > 60 ? `${text.slice(0, 60)}…` : text;
-}
-
-/** Undefined for what JSON has not, such as a BigInt or a circle. */
-function asJson(value: unknown): string | undefined {
-  try {
-    return JSON.stringify(value);
-  } catch {
-    return undefined;
-  }
 }
 
 function fault(message: string, cause?: unknown): PushforwardError {

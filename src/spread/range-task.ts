@@ -1,4 +1,4 @@
-import { invalid, PushforwardError, type PushforwardErrorCode } from "../errors.ts";
+import { errorCodes, invalid, PushforwardError, type PushforwardErrorCode } from "../errors.ts";
 import { show } from "../options.ts";
 import type { Arrays } from "./parcel.ts";
 
@@ -76,20 +76,9 @@ export function describeRange({ start, count, total, what }: Pick<RangeTask, "st
   return `particles ${start} to ${start + Math.max(1, count) - 1} of ${total} (${what})`;
 }
 
-const codes: readonly PushforwardErrorCode[] = [
-  "invalid-argument",
-  "no-adapter",
-  "device-lost",
-  "out-of-memory",
-  "shader",
-  "format",
-  "unsupported",
-  "connection",
-];
-
 /** The code that a word stands for, if it is one. */
 export function codeOf(word: string | undefined): PushforwardErrorCode | undefined {
-  return codes.find((known) => known === word);
+  return errorCodes.find((known) => known === word);
 }
 
 /** Errors that another attempt cannot mend. */

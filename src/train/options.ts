@@ -109,29 +109,16 @@ const keys = [
   "validation",
 ];
 
-/** The options of a training with the arrays among them as they can be read; see {@link readable}. */
+/** The options of a training with the arrays among them, and among those of its validation, as they can be read; see {@link readable}. */
 export function readableOptions<O extends TrainingOptions>(what: string, o: O): O {
-  if (typeof o !== "object" || o === null) return o;
-  const { labels, context, resume, validation } = o;
-  return {
-    ...o,
-    ...(labels !== undefined && { labels: readable(`${what}: labels`, labels) }),
-    ...(context !== undefined && { context: readable(`${what}: context`, context) }),
-    ...(resume !== undefined && { resume: readable(`${what}: resume`, resume) }),
-    ...(typeof validation === "object" &&
-      validation !== null && {
-        validation: {
-          ...validation,
-          data: readable(`${what}: validation.data`, validation.data),
-          ...(validation.labels !== undefined && {
-            labels: readable(`${what}: validation.labels`, validation.labels),
-          }),
-          ...(validation.context !== undefined && {
-            context: readable(`${what}: validation.context`, validation.context),
-          }),
-        },
+  const parts = (prefix: string, record: object): object =>
+    Object.fromEntries(
+      Object.entries(record).map(([key, value]) => {
+        const isRecord = key === "validation" && typeof value === "object" && value !== null;
+        return [key, isRecord ? parts(`${prefix}${key}.`, value) : readable(prefix + key, value)];
       }),
-  };
+    );
+  return typeof o === "object" && o !== null ? (parts(`${what}: `, o) as O) : o;
 }
 
 /** The MLP of a flow; other fields have nothing to train. */

@@ -48,13 +48,12 @@ export function checkValidation(
   { velocity, logEvery }: TrainingPlan,
 ): number {
   if (o === undefined) return 0;
-  const isLabelled = labels !== undefined;
   const name = `${what}: validation`;
   checkKeys(name, o, ["data", "labels", "context", "every", "samples"]);
   const rows = particleCount(name, "data", o.data, velocity.dim, "data");
   if (rows === 0) throw invalid(`${name}: data is empty, but a mean needs at least one row`);
   checkAllFinite(name, "data", o.data, velocity.dim);
-  if (isLabelled) checkLabelled(name, o.labels, velocity);
+  if (labels !== undefined) checkLabelled(name, o.labels, velocity);
   const { context } = onHost(name, checkConditions(name, conditionsOf(o), rows, velocity));
   if (context) checkAllFinite(name, "context", context, velocity.context);
   if (o.samples !== undefined) checkInteger(`${name}.samples`, o.samples, 1);

@@ -2,6 +2,7 @@ import { mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import fc from "fast-check";
 import { expect, test } from "vitest";
+import { fuzzing } from "../hostile.ts";
 import { inFolder, run } from "./command-line.ts";
 import { flowFile } from "./flow-file.ts";
 
@@ -10,9 +11,8 @@ import { flowFile } from "./flow-file.ts";
  * nothing but a named output is written. FUZZ_SEED and FUZZ_RUNS vary it; a failure prints its seed and path.
  * Every command line ends before a device is opened, as none of them has all that it needs.
  */
-const seed = Number(process.env.FUZZ_SEED ?? 14);
-const runs = Number(process.env.FUZZ_RUNS ?? 100);
-const parameters = { seed, numRuns: runs };
+const { seed, numRuns } = fuzzing(100);
+const parameters = { seed, numRuns };
 const seconds = process.env.FUZZ_RUNS ? 3600 : 60;
 
 const raw =
@@ -141,7 +141,7 @@ test(
           expect((await readdir(folder)).sort()).toEqual(["data", "other"]);
           expect(new Uint8Array(await readFile(data))).toEqual(Uint8Array.from(one));
         }),
-        { ...parameters, numRuns: Math.ceil(runs / 3) },
+        { ...parameters, numRuns: Math.ceil(numRuns / 3) },
       );
     }),
   seconds * 1000,

@@ -5,37 +5,19 @@ import { checkCells } from "../../src/flow/cells.ts";
 import type { Flow } from "../../src/flow/flow.ts";
 import { histogramSummary } from "../../src/flow/reductions.ts";
 import { sampleRequest } from "../../src/flow/requests.ts";
-import { sourceSpec } from "../../src/flow/source.ts";
 import * as pf from "../../src/index.ts";
 import { findTensors } from "../../src/io/tensor-names.ts";
 import { convertPrediction, polynomialPath } from "../../src/path/entry.ts";
 import { pack, unpack } from "../../src/spread/parcel.ts";
 import { checkTask } from "../../src/spread/range-task.ts";
 import { flowMatchingPlan } from "../../src/train/options.ts";
+import { detached } from "../hostile.ts";
+import { shapeOf, told } from "./refusals.ts";
 
 // Values that TypeScript would refuse are passed as a JavaScript user could.
 const loose = (value: unknown) => value as never;
 const velocity = pf.mlp({ dim: 2, hidden: [2], classes: 2 });
-// what the checks read of a flow, without a device
-const shape = {
-  dim: 2,
-  velocitySpec: velocity,
-  source: sourceSpec(undefined, 2),
-  normalization: undefined,
-  assertAlive: () => undefined,
-};
-
-function told(call: () => unknown): string {
-  try {
-    call();
-  } catch (error) {
-    expect(error).toBeInstanceOf(PushforwardError);
-    const { message } = error as Error;
-    expect(message).not.toMatch(/\[object|Cannot read|is not iterable|undefined is not/);
-    return message;
-  }
-  throw new Error("the call was expected to fail");
-}
+const shape = shapeOf(velocity);
 
 const self: unknown[] = [];
 self.push(self);
@@ -224,8 +206,6 @@ test("values that have no text of their own are told in words", async () => {
       ),
     ),
   ).toMatch(/tensors gives 3 for "a"/);
-  const ends = new Float32Array(2);
-  structuredClone(ends.buffer, { transfer: [ends.buffer] });
-  const options = { labels: new Uint32Array(8), bins: [2, 2], range: [ends, [0, 1]] };
+  const options = { labels: new Uint32Array(8), bins: [2, 2], range: [detached(2), [0, 1]] };
   expect(told(() => histogramSummary(loose(shape), 8, loose(options)))).toMatch(/range\[0\].*memory is gone/);
 });
