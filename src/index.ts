@@ -4,15 +4,19 @@ export { type ToyName, toyData, toyNames } from "./data/toy.ts";
 export { PushforwardError, type PushforwardErrorCode } from "./errors.ts";
 export type { Cells } from "./flow/cells.ts";
 export type { DensityGrid, DensityGridOptions } from "./flow/density.ts";
-export {
-  Flow,
-  type FlowOptions,
-  type LogProbOptions,
-  type PushOptions,
-  type SampleOptions,
-  type SampleOutput,
-} from "./flow/flow.ts";
-export type { CallOptions, Divergence, EvaluationOptions, Output, Precision, SolveOptions } from "./flow/options.ts";
+export { Flow } from "./flow/flow.ts";
+export type {
+  CallOptions,
+  Divergence,
+  EvaluationOptions,
+  LogProbOptions,
+  Output,
+  Precision,
+  PushOptions,
+  SampleOptions,
+  SampleOutput,
+  SolveOptions,
+} from "./flow/options.ts";
 export type {
   Histogram,
   HistogramOptions,
@@ -33,6 +37,7 @@ export {
   type Trajectory,
 } from "./flow/results.ts";
 export type { DataUnitRows, Rows } from "./flow/rows.ts";
+export type { FlowOptions } from "./flow/shape.ts";
 export type { Normalization, Source } from "./flow/source.ts";
 export type { StreamChunk, StreamChunks } from "./flow/streams.ts";
 export type { ContinuityOptions, ContinuityReport, Flux } from "./flow/theory.ts";
@@ -42,7 +47,6 @@ export { decodeSafetensors, encodeSafetensors } from "./io/safetensors.ts";
 export type { Solver } from "./ode/grid.ts";
 export type { Path, PathName } from "./path/names.ts";
 export type { Progress, RunOptions } from "./schedule/job.ts";
-export type { CheckpointOptions } from "./train/checkpoint.ts";
 export {
   flowMatchingGradients,
   likelihoodGradients,
@@ -52,8 +56,13 @@ export {
 export type { GradientOptions } from "./train/gradient-options.ts";
 export type { FlowMatchingBatch } from "./train/gradients.ts";
 export type { LikelihoodGradientOptions, MaximumLikelihoodOptions } from "./train/likelihood-options.ts";
-export type { TrainingStep } from "./train/loop.ts";
-export type { FlowMatchingOptions, Optimizer, TrainingOptions } from "./train/options.ts";
-export type { ValidationOptions } from "./train/validation.ts";
+export type {
+  CheckpointOptions,
+  FlowMatchingOptions,
+  Optimizer,
+  TrainingOptions,
+  ValidationOptions,
+} from "./train/options.ts";
+export type { TrainingStep } from "./train/task.ts";
 export { type Activation, type MlpOptions, type MlpVelocity, mlp } from "./velocity/mlp.ts";
 export { type WgslVelocity, type WgslVelocityOptions, wgslVelocity } from "./velocity/wgsl.ts";

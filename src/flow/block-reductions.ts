@@ -3,7 +3,7 @@ import { judge, readTally, type Tally, tallyBuffer } from "../kernels/judge.ts";
 import { type Bins, blockMoments, histogram, momentFloats } from "../kernels/reductions.ts";
 import type { ChunkPlan, Job, RunOptions } from "../schedule/job.ts";
 import { runJob } from "../schedule/recovery.ts";
-import type { Flow } from "./flow.ts";
+import type { FlowOnDevice } from "./shape.ts";
 import { solveJob } from "./solve-job.ts";
 import { outputs, type Reduce, type TrajectoryRequest } from "./trajectory.ts";
 
@@ -20,7 +20,7 @@ export interface Reduction {
 
 /** Runs a solve of which only figures come back to the host. */
 export async function reduceSolve(
-  flow: Flow,
+  flow: FlowOnDevice,
   request: TrajectoryRequest,
   reduction: Reduction,
   options: RunOptions,

@@ -2,8 +2,8 @@ import { readable } from "../arrays.ts";
 import { invalid } from "../errors.ts";
 import type { Conditions } from "../ode/engine.ts";
 import { checkSingle, show, singles } from "../options.ts";
-import { type CallOptions, checkAllFinite } from "./options.ts";
-import { isBuffer, rowCount } from "./rows.ts";
+import type { CallOptions } from "./options.ts";
+import { checkAllFinite, isBuffer, rowCount } from "./rows.ts";
 
 /** Checks labels, context and guidance against the field and the number of particles. */
 export function checkConditions(

@@ -2,9 +2,10 @@ import { readable } from "../arrays.ts";
 import { invalid } from "../errors.ts";
 import { checkInteger, checkKeys, show } from "../options.ts";
 import { type Cells, checkCells, gridPoints } from "./cells.ts";
-import type { Flow, LogProbOptions } from "./flow.ts";
-import { conditioning, logProbRequest } from "./requests.ts";
+import type { LogProbOptions } from "./options.ts";
+import { logProbRequest } from "./requests.ts";
 import { collect, endedLogProb } from "./results.ts";
+import { conditioning, type FlowOnDevice } from "./shape.ts";
 
 /** A density at the centres of a grid of cells; row-major over the axes, the last one fastest. */
 export interface DensityGrid {
@@ -30,7 +31,7 @@ export interface DensityGridOptions extends Cells, Omit<LogProbOptions, "output"
 }
 
 /** See {@link Flow.densityGrid}. */
-export async function densityGrid(flow: Flow, o: DensityGridOptions): Promise<DensityGrid> {
+export async function densityGrid(flow: FlowOnDevice, o: DensityGridOptions): Promise<DensityGrid> {
   const what = "densityGrid";
   checkKeys(what, o, [
     "box",

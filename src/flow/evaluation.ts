@@ -11,17 +11,15 @@ import { checkSingle, singles } from "../options.ts";
 import type { Job, JobMaker, RunOptions } from "../schedule/job.ts";
 import { runJob } from "../schedule/recovery.ts";
 import { checkConditions } from "./conditions.ts";
-import type { Flow } from "./flow.ts";
 import {
-  checkAllFinite,
   checkRunOptions,
   type Divergence,
   type DivergencePlan,
   divergencePlan,
   type EvaluationOptions,
 } from "./options.ts";
-import { conditioning } from "./requests.ts";
-import { checkLength, type Rows, rowCount } from "./rows.ts";
+import { checkAllFinite, checkLength, type Rows, rowCount } from "./rows.ts";
+import { conditioning, type FlowOnDevice } from "./shape.ts";
 import { jobOn } from "./solve-job.ts";
 import { particleMultiple } from "./trajectory.ts";
 
@@ -119,7 +117,7 @@ function evaluationJob(request: EvaluationRequest, shared: Shared, maxBindingByt
 
 /** Checks the arguments of an evaluation and runs it; arrays that it does not produce are empty. */
 export async function evaluate(
-  flow: Flow,
+  flow: FlowOnDevice,
   output: Evaluation,
   givenX: Rows,
   givenT: number | Float32Array,

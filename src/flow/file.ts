@@ -3,7 +3,7 @@ import { decodeSafetensors, encodeSafetensors } from "../io/safetensors.ts";
 import { findTensors, type TensorNames } from "../io/tensor-names.ts";
 import { type MlpVelocity, mlp, parameterTensors } from "../velocity/mlp.ts";
 import { flatten } from "../velocity/parameters.ts";
-import type { FlowOptions } from "./flow.ts";
+import type { FlowOptions } from "./shape.ts";
 import { checkNormalization, type Normalization, type Source, sourceSpec } from "./source.ts";
 
 const metadataKey = "pushforward";

@@ -1,7 +1,6 @@
 import type { DataRows } from "../data/units.ts";
 import { invalid, PushforwardError } from "../errors.ts";
 import { Gpu } from "../gpu/gpu.ts";
-import type { Session } from "../gpu/session.ts";
 import type { Tensor } from "../io/safetensors.ts";
 import type { Engine, Evaluation } from "../ode/engine.ts";
 import { type Engines, mlpEngines, wgslEngines } from "../ode/engines.ts";
@@ -19,9 +18,11 @@ import {
   callKeys,
   type Divergence,
   type EvaluationOptions,
-  type Output,
+  type LogProbOptions,
   type Precision,
-  type SolveOptions,
+  type PushOptions,
+  type SampleOptions,
+  type SampleOutput,
 } from "./options.ts";
 import type { Histogram, HistogramOptions, MeanLogProb, MomentOptions, Moments } from "./reductions.ts";
 import { logProbRequest, pushRequest, sampleRequest, sampleStreamRequest } from "./requests.ts";
@@ -38,7 +39,8 @@ import {
   type Trajectory,
 } from "./results.ts";
 import type { DataUnitRows, Rows } from "./rows.ts";
-import { checkNormalization, type Normalization, type Source, type SourceSpec, sourceSpec } from "./source.ts";
+import type { FlowOptions } from "./shape.ts";
+import { checkNormalization, type Normalization, type SourceSpec, sourceSpec } from "./source.ts";
 import type { StreamChunks } from "./streams.ts";
 import type { ContinuityOptions, ContinuityReport, Flux } from "./theory.ts";
 import type { TrajectoryRequest } from "./trajectory.ts";
@@ -67,54 +69,6 @@ function checkVelocity(velocity: MlpVelocity | WgslVelocity): void {
 }
 
 const evaluationKeys = [...callKeys, "count"];
-
-export interface FlowOptions {
-  velocity: MlpVelocity | WgslVelocity;
-  /** Seed of the initial weights. Default 0. */
-  seed?: number;
-  /** Initial weights under PyTorch's names, as arrays or as {@link decodeSafetensors} gives them; default: drawn from the seed. */
-  weights?: Record<string, Float32Array | Tensor>;
-  /** Default N(0, I). */
-  source?: Source;
-  /** The affine map to data units, as {@link fitNormalization} makes it. */
-  normalization?: Normalization;
-}
-
-export interface PushOptions extends SolveOptions {
-  /** Default 0. */
-  from?: number;
-  /** Default 1. */
-  to?: number;
-  /** Times at which states are kept, each a time of the grid; `"steps"` for all of them. */
-  saveAt?: number[] | "steps";
-  /** log p at `from`, [n]; or true at `from` = 0, where the source gives it. */
-  logProb?: Rows | boolean;
-  /** Rows of particles that are passed in a GPUBuffer; default: as many as its size holds. */
-  count?: number;
-}
-
-/** {@link Output}, or "float64": to the host, in data units of f64. */
-export type SampleOutput = Output | "float64";
-
-export interface SampleOptions extends Omit<SolveOptions, "output"> {
-  /**
-   * Default `"cpu"`. With `"float64"` samples come as Float64Arrays, mean + scale·x in f64: beside a large mean an f32 in data units
-   * would keep few of the digits that a sample has.
-   */
-  output?: SampleOutput;
-  /** Default 1. */
-  to?: number;
-  saveAt?: number[] | "steps";
-  /** Whether log p of every sample is wanted. */
-  logProb?: boolean;
-}
-
-export interface LogProbOptions extends SolveOptions {
-  /** The time t of p_t. Default 1. */
-  at?: number;
-  /** Rows of particles that are passed in a GPUBuffer; default: as many as its size holds. */
-  count?: number;
-}
 
 /**
  * A velocity field on a device with a source distribution: pushes particles along ẋ = u_t(x), samples, and evaluates log-likelihoods.
@@ -442,11 +396,6 @@ export class Flow {
   ): Promise<Trajectory & { x0?: Float32Array }> {
     if (options.output !== "gpu") return collect(this, request, options);
     return (await analysis()).collectOnDevice(this, request, options);
-  }
-
-  /** @internal Makes sure that the device can read the buffers among `rows`, which are what the caller passed. */
-  async checkReadable(session: Session, what: string, rows: Readonly<Record<string, unknown>>): Promise<void> {
-    await (await analysis()).checkReadable(session, what, rows);
   }
 
   async #evaluate(

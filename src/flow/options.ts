@@ -1,11 +1,10 @@
 import { readable } from "../arrays.ts";
-import type { DataRows } from "../data/units.ts";
 import { invalid } from "../errors.ts";
 import type { DivergenceMode } from "../ode/engine.ts";
 import type { Solver } from "../ode/grid.ts";
 import { checkInteger, checkKeys, checkWord, show } from "../options.ts";
 import type { RunOptions } from "../schedule/job.ts";
-import type { Rows } from "./rows.ts";
+import { checkAllFinite, type Rows } from "./rows.ts";
 
 /** `"exact"` (default for dim ≤ 16), or Hutchinson's estimate ZᵀJZ with K probes, drawn once per particle and solve, or given as [K, n, dim]. */
 export type Divergence = "exact" | { probe: "rademacher" | "gaussian"; probes?: number; vectors?: Float32Array };
@@ -43,6 +42,42 @@ export interface SolveOptions extends CallOptions {
   seed?: number;
   output?: Output;
   precision?: Precision;
+}
+
+export interface PushOptions extends SolveOptions {
+  /** Default 0. */
+  from?: number;
+  /** Default 1. */
+  to?: number;
+  /** Times at which states are kept, each a time of the grid; `"steps"` for all of them. */
+  saveAt?: number[] | "steps";
+  /** log p at `from`, [n]; or true at `from` = 0, where the source gives it. */
+  logProb?: Rows | boolean;
+  /** Rows of particles that are passed in a GPUBuffer; default: as many as its size holds. */
+  count?: number;
+}
+
+/** {@link Output}, or "float64": to the host, in data units of f64. */
+export type SampleOutput = Output | "float64";
+
+export interface SampleOptions extends Omit<SolveOptions, "output"> {
+  /**
+   * Default `"cpu"`. With `"float64"` samples come as Float64Arrays, mean + scale·x in f64: beside a large mean an f32 in data units
+   * would keep few of the digits that a sample has.
+   */
+  output?: SampleOutput;
+  /** Default 1. */
+  to?: number;
+  saveAt?: number[] | "steps";
+  /** Whether log p of every sample is wanted. */
+  logProb?: boolean;
+}
+
+export interface LogProbOptions extends SolveOptions {
+  /** The time t of p_t. Default 1. */
+  at?: number;
+  /** Rows of particles that are passed in a GPUBuffer; default: as many as its size holds. */
+  count?: number;
 }
 
 export const callKeys = ["chunkSize", "signal", "onProgress", "labels", "context", "guidance"];
@@ -92,27 +127,6 @@ export function divergencePlan(
   return { mode: { mode: "probes", kind: "given", count }, vectors };
 }
 
-/** Number of rows in `x`; throws when it is no row-major [n, dim] array. */
-export function particleCount(
-  what: string,
-  name: string,
-  x: unknown,
-  dim: number,
-  units: "own" | "data" = "own",
-): number {
-  if (!(x instanceof Float32Array || (units === "data" && x instanceof Float64Array))) {
-    throw invalid(
-      `${what}: ${name} is ${show(x)}, but it is a row-major [n, ${dim}] Float32Array: wrap it with Float32Array.from(…)`,
-    );
-  }
-  if (x.length % dim !== 0) {
-    throw invalid(
-      `${what}: ${name} has ${x.length} values, but a flow of dim ${dim} needs a multiple of ${dim}: pass a row-major [n, ${dim}] Float32Array`,
-    );
-  }
-  return x.length / dim;
-}
-
 function isSignal(signal: Partial<AbortSignal> | null): boolean {
   return typeof signal?.throwIfAborted === "function" && typeof signal.addEventListener === "function";
 }
@@ -133,13 +147,4 @@ export function checkRunOptions(what: string, o: RunOptions): RunOptions {
     ...(o.signal !== undefined && { signal: o.signal }),
     ...(o.onProgress !== undefined && { onProgress: o.onProgress }),
   };
-}
-
-/** NaN and infinities among inputs are errors, not results. */
-export function checkAllFinite(what: string, name: string, values: DataRows, dim: number): void {
-  const bad = (values as Float64Array).findIndex((value) => !Number.isFinite(value));
-  if (bad >= 0)
-    throw invalid(
-      `${what}: ${name} holds ${values[bad]} at row ${Math.floor(bad / dim)}, column ${bad % dim}: remove or repair that row`,
-    );
 }

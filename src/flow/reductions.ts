@@ -4,10 +4,11 @@ import { invalid } from "../errors.ts";
 import { checkInteger, checkKeys, checkSingle, show } from "../options.ts";
 import type { RunOptions } from "../schedule/job.ts";
 import { HistogramSum, MomentSum, type Reduction, reduceSolve, together } from "./block-reductions.ts";
-import type { Flow, LogProbOptions, SampleOptions } from "./flow.ts";
+import type { LogProbOptions, SampleOptions } from "./options.ts";
 import { checkRunOptions, solveKeys } from "./options.ts";
-import { type FlowShape, logProbRequest, sampleRequest } from "./requests.ts";
+import { logProbRequest, sampleRequest } from "./requests.ts";
 import type { DataUnitRows } from "./rows.ts";
+import type { FlowOnDevice, FlowShape } from "./shape.ts";
 import type { Normalization } from "./source.ts";
 import { checkStreamOptions, chunksOf, isRows, partsOf, type StreamChunks } from "./streams.ts";
 import { outputs, type TrajectoryRequest } from "./trajectory.ts";
@@ -77,7 +78,11 @@ export interface Summary<T> {
   result(): T;
 }
 
-async function summarise<T>(flow: Flow, { request, reduction, result }: Summary<T>, options: RunOptions): Promise<T> {
+async function summarise<T>(
+  flow: FlowOnDevice,
+  { request, reduction, result }: Summary<T>,
+  options: RunOptions,
+): Promise<T> {
   await reduceSolve(flow, request, reduction, checkRunOptions(request.what, options));
   return result();
 }
@@ -137,7 +142,7 @@ function sumRequest(flow: FlowShape, request: TrajectoryRequest): TrajectoryRequ
 }
 
 /** See {@link Flow.histogram}. */
-export async function histogram(flow: Flow, count: number, o: HistogramOptions): Promise<Histogram> {
+export async function histogram(flow: FlowOnDevice, count: number, o: HistogramOptions): Promise<Histogram> {
   return summarise(flow, histogramSummary(flow, count, o), o);
 }
 
@@ -163,7 +168,7 @@ export function momentsSummary(flow: FlowShape, count: number, options: MomentOp
 }
 
 /** See {@link Flow.moments}. */
-export async function moments(flow: Flow, count: number, options: MomentOptions): Promise<Moments> {
+export async function moments(flow: FlowOnDevice, count: number, options: MomentOptions): Promise<Moments> {
   return summarise(flow, momentsSummary(flow, count, options), options);
 }
 
@@ -184,7 +189,7 @@ export function meanLogProbSummary(
 
 /** See {@link Flow.meanLogProb}. */
 export async function meanLogProb(
-  flow: Flow,
+  flow: FlowOnDevice,
   x: DataUnitRows | StreamChunks,
   options: LogProbOptions,
 ): Promise<MeanLogProb> {

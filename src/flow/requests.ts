@@ -4,32 +4,23 @@ import { invalid } from "../errors.ts";
 import { defaultSolver, saveIndices, timeGrid } from "../ode/grid.ts";
 import { checkFinite, checkInteger, checkKeys, checkWord, show } from "../options.ts";
 import { seedKey } from "../random/philox.ts";
-import type { MlpVelocity } from "../velocity/mlp.ts";
-import type { WgslVelocity } from "../velocity/wgsl.ts";
 import { checkConditions } from "./conditions.ts";
-import type { LogProbOptions, PushOptions, SampleOptions, SampleOutput } from "./flow.ts";
-import { checkRunOptions, divergencePlan, solveKeys } from "./options.ts";
+import {
+  checkRunOptions,
+  divergencePlan,
+  type LogProbOptions,
+  type PushOptions,
+  type SampleOptions,
+  type SampleOutput,
+  solveKeys,
+} from "./options.ts";
 import { checkLength, type DataUnitRows, isBuffer, type Rows, rowCount } from "./rows.ts";
-import type { Normalization, SourceSpec } from "./source.ts";
+import { conditioning, type FlowShape } from "./shape.ts";
 import type { LogProbMode, TrajectoryRequest } from "./trajectory.ts";
-
-/** What a request needs to know of a flow, which may be on no device here. */
-export interface FlowShape {
-  readonly dim: number;
-  readonly velocitySpec: MlpVelocity | WgslVelocity;
-  readonly source: SourceSpec;
-  readonly normalization: Normalization | undefined;
-  assertAlive(): void;
-}
 
 /** A time of the flow: finite and within [0, 1], because the field is defined nowhere else. */
 export function flowTime(what: string, t: number): number {
   return checkFinite(what, t, 0, 1);
-}
-
-/** Class and context inputs of a flow's field. */
-export function conditioning({ velocitySpec }: FlowShape): { classes: number; context: number } {
-  return velocitySpec.kind === "mlp" ? velocitySpec : { classes: 0, context: 0 };
 }
 
 function solveRequest(

@@ -4,8 +4,8 @@ import { hostArray, piecemeal } from "../host-array.ts";
 import { readTally } from "../kernels/judge.ts";
 import type { RunOptions } from "../schedule/job.ts";
 import { runJob } from "../schedule/recovery.ts";
-import type { Flow } from "./flow.ts";
 import { checkRunOptions } from "./options.ts";
+import type { FlowOnDevice } from "./shape.ts";
 import { solveJob } from "./solve-job.ts";
 import { functionEvaluations, outputs, type TrajectoryRequest } from "./trajectory.ts";
 
@@ -186,7 +186,7 @@ const particles = (what: string, count: number) => `${what}: ${count.toLocaleStr
 
 /** Runs a solve and gathers all of it on the host. */
 export async function collect(
-  flow: Flow,
+  flow: FlowOnDevice,
   request: TrajectoryRequest,
   options: RunOptions,
 ): Promise<Trajectory & { x0?: Float32Array }> {
@@ -217,7 +217,7 @@ export async function collect(
 
 /** Runs a solve and yields the result of every chunk, in order. */
 export async function* chunks(
-  flow: Flow,
+  flow: FlowOnDevice,
   request: TrajectoryRequest,
   options: RunOptions,
 ): AsyncGenerator<{ start: number; result: Trajectory & { x0?: Float32Array } }> {

@@ -1,6 +1,6 @@
+import type { DataRows } from "../data/units.ts";
 import { invalid } from "../errors.ts";
 import { checkInteger, show } from "../options.ts";
-import { particleCount } from "./options.ts";
 
 /**
  * Row-major values of particles: an array, or a buffer that this flow's device made, with COPY_SRC among its usages and the
@@ -22,6 +22,27 @@ export function isBuffer(value: unknown): value is GPUBuffer {
   return (
     typeof buffer === "object" && typeof buffer?.mapAsync === "function" && typeof buffer.getMappedRange === "function"
   );
+}
+
+/** Number of rows in `x`; throws when it is no row-major [n, dim] array. */
+export function particleCount(
+  what: string,
+  name: string,
+  x: unknown,
+  dim: number,
+  units: "own" | "data" = "own",
+): number {
+  if (!(x instanceof Float32Array || (units === "data" && x instanceof Float64Array))) {
+    throw invalid(
+      `${what}: ${name} is ${show(x)}, but it is a row-major [n, ${dim}] Float32Array: wrap it with Float32Array.from(…)`,
+    );
+  }
+  if (x.length % dim !== 0) {
+    throw invalid(
+      `${what}: ${name} has ${x.length} values, but a flow of dim ${dim} needs a multiple of ${dim}: pass a row-major [n, ${dim}] Float32Array`,
+    );
+  }
+  return x.length / dim;
 }
 
 /** Number of rows in `x`: those of an array, those that fit into a buffer, or the first `count` of a buffer. */
@@ -80,5 +101,14 @@ export function checkLength(
   if (!(values instanceof Float32Array) || values.length !== n * width)
     throw invalid(
       `${what}: ${name} ${values instanceof Float32Array ? `has ${values.length} values` : `is ${show(values)}`}, but there are ${n} particles: pass a Float32Array or a GPUBuffer of ${n * width} values`,
+    );
+}
+
+/** NaN and infinities among inputs are errors, not results. */
+export function checkAllFinite(what: string, name: string, values: DataRows, dim: number): void {
+  const bad = (values as Float64Array).findIndex((value) => !Number.isFinite(value));
+  if (bad >= 0)
+    throw invalid(
+      `${what}: ${name} holds ${values[bad]} at row ${Math.floor(bad / dim)}, column ${bad % dim}: remove or repair that row`,
     );
 }

@@ -1,12 +1,13 @@
 import type { Shared } from "../gpu/kernel.ts";
 import type { Session } from "../gpu/session.ts";
 import type { Job } from "../schedule/job.ts";
-import type { Flow } from "./flow.ts";
+import { checkReadable } from "./readable-buffers.ts";
 import { isBuffer } from "./rows.ts";
+import type { FlowOnDevice } from "./shape.ts";
 import { type TrajectoryRequest, trajectoryJob } from "./trajectory.ts";
 
 /** A flow's solve as a job on a device, with the weights of this moment. */
-export async function solveJob(flow: Flow, session: Session, request: TrajectoryRequest): Promise<Job> {
+export async function solveJob(flow: FlowOnDevice, session: Session, request: TrajectoryRequest): Promise<Job> {
   const engine = await flow.forwardEngine(request.precision);
   const isAdaptive = request.grid.adaptive !== undefined;
   const isProbed = request.logProb.kind !== "none" && request.divergence.mode.mode === "probes";
@@ -25,7 +26,7 @@ export async function solveJob(flow: Flow, session: Session, request: Trajectory
 
 /** A job of a flow that reads `rows` of the caller, made by `make` of the packed weights in `shared`, which it gives back in the end. */
 export async function jobOn(
-  flow: Flow,
+  flow: FlowOnDevice,
   session: Session,
   what: string,
   rows: Readonly<Record<string, unknown>>,
@@ -34,7 +35,7 @@ export async function jobOn(
 ): Promise<Job> {
   try {
     const reads = Object.keys(rows).filter((name) => isBuffer(rows[name]));
-    if (reads.length > 0) await flow.checkReadable(session, what, rows);
+    if (reads.length > 0) await checkReadable(session, what, rows);
     return { ...make(shared), reads, check: () => flow.assertAlive() };
   } catch (error) {
     shared.release();

@@ -2,11 +2,12 @@ import { readable } from "../arrays.ts";
 import { invalid } from "../errors.ts";
 import { checkKeys, show } from "../options.ts";
 import { unless } from "../schedule/unless.ts";
-import type { Flow, LogProbOptions, PushOptions } from "./flow.ts";
+import type { LogProbOptions, PushOptions } from "./options.ts";
 import { checkRunOptions, type SolveOptions } from "./options.ts";
 import { logProbRequest, pushRequest } from "./requests.ts";
 import { collect, type LogProb, logProbResult, type Trajectory } from "./results.ts";
 import { type DataUnitRows, isBuffer, type Rows } from "./rows.ts";
+import type { FlowOnDevice } from "./shape.ts";
 import type { TrajectoryRequest } from "./trajectory.ts";
 
 /** Rows [n, dim] of a stream, alone or with what belongs to each row. Chunks may differ in length. */
@@ -47,7 +48,7 @@ export function partsOf(what: string, chunk: StreamChunk) {
 }
 
 /** What was passed as the chunks of a stream, when they can be iterated over. */
-export function chunksOf(flow: Flow, what: string, given: unknown): StreamChunks {
+export function chunksOf(flow: FlowOnDevice, what: string, given: unknown): StreamChunks {
   const chunks = readable(`${what}: chunks`, given);
   const iterable = chunks as Partial<Iterable<StreamChunk> & AsyncIterable<StreamChunk>> | null | undefined;
   if (
@@ -155,7 +156,7 @@ async function* inOrder<T>(
 
 /** See {@link Flow.logProbStream}. */
 export async function* logProbStream(
-  flow: Flow,
+  flow: FlowOnDevice,
   chunks: StreamChunks,
   options: LogProbOptions,
 ): AsyncGenerator<LogProb & { start: number }> {
@@ -165,7 +166,7 @@ export async function* logProbStream(
 
 /** See {@link Flow.pushStream}. */
 export async function* pushStream(
-  flow: Flow,
+  flow: FlowOnDevice,
   chunks: StreamChunks,
   options: PushOptions,
 ): AsyncGenerator<Trajectory & { start: number }> {
@@ -181,7 +182,7 @@ export async function* pushStream(
 }
 
 async function* stream<T extends object, O extends StreamOptions>(
-  flow: Flow,
+  flow: FlowOnDevice,
   what: string,
   chunks: StreamChunks,
   options: O,

@@ -4,10 +4,12 @@ import { checkFinite, checkKeys } from "../options.ts";
 import type { Progress } from "../schedule/job.ts";
 import { type Cells, checkCells, gridPoints } from "./cells.ts";
 import { evaluate } from "./evaluation.ts";
-import type { Flow, LogProbOptions } from "./flow.ts";
-import { particleCount, solveKeys } from "./options.ts";
+import type { LogProbOptions } from "./options.ts";
+import { solveKeys } from "./options.ts";
 import { flowTime, logProbRequest } from "./requests.ts";
 import { collect, endedLogProb } from "./results.ts";
+import { particleCount } from "./rows.ts";
+import type { FlowOnDevice } from "./shape.ts";
 
 /** p_t, u_t and j_t = p_t u_t at given points, all in data units. */
 export interface Flux {
@@ -42,13 +44,25 @@ export interface ContinuityOptions extends Cells, Omit<LogProbOptions, "at" | "o
 
 type Rest = Omit<LogProbOptions, "at">;
 
-async function densityAt(flow: Flow, what: string, x: DataRows, t: number, options: Rest): Promise<Float32Array> {
+async function densityAt(
+  flow: FlowOnDevice,
+  what: string,
+  x: DataRows,
+  t: number,
+  options: Rest,
+): Promise<Float32Array> {
   const solved = await collect(flow, logProbRequest(flow, what, x, { ...options, at: t }), options);
   return endedLogProb(solved).map((value) => Math.exp(value));
 }
 
 /** See {@link Flow.flux}. */
-export async function flux(flow: Flow, given: DataRows, t: number, options: Rest, what = "flux"): Promise<Flux> {
+export async function flux(
+  flow: FlowOnDevice,
+  given: DataRows,
+  t: number,
+  options: Rest,
+  what = "flux",
+): Promise<Flux> {
   const x = readable(`${what}: x`, given);
   const n = particleCount(what, "x", x, flow.dim, "data");
   flowTime(`${what}: t`, t);
@@ -90,7 +104,7 @@ function timeDifference(t: number, h: number): [time: number, weight: number][] 
 }
 
 /** See {@link Flow.continuity}: finite volumes, with the flux at the centres of the cells' faces. */
-export async function continuity(flow: Flow, o: ContinuityOptions): Promise<ContinuityReport> {
+export async function continuity(flow: FlowOnDevice, o: ContinuityOptions): Promise<ContinuityReport> {
   const what = "continuity";
   checkKeys(what, o, [
     "t",

@@ -2,7 +2,7 @@ import { readable } from "../arrays.ts";
 import type { DataRows } from "../data/units.ts";
 import { invalid } from "../errors.ts";
 import { type HostConditions, onHost } from "../flow/conditions.ts";
-import type { LogProbOptions, SampleOptions } from "../flow/flow.ts";
+import type { LogProbOptions, SampleOptions } from "../flow/options.ts";
 import {
   type Histogram,
   type HistogramOptions,
@@ -14,7 +14,8 @@ import {
   momentsSummary,
   type Summary,
 } from "../flow/reductions.ts";
-import { conditioning, type FlowShape, logProbRequest, sampleRequest } from "../flow/requests.ts";
+import { logProbRequest, sampleRequest } from "../flow/requests.ts";
+import { conditioning, type FlowShape } from "../flow/shape.ts";
 import type { TrajectoryRequest } from "../flow/trajectory.ts";
 import { checkInteger, show } from "../options.ts";
 import type { Arrays } from "./parcel.ts";

@@ -2,7 +2,7 @@ import { readable } from "../arrays.ts";
 import { invalid } from "../errors.ts";
 import { loadFlow } from "../flow/file.ts";
 import { Flow } from "../flow/flow.ts";
-import type { FlowShape } from "../flow/requests.ts";
+import type { FlowShape } from "../flow/shape.ts";
 import { checkNormalization, type Normalization, type Source, sourceSpec } from "../flow/source.ts";
 import type { Gpu } from "../gpu/gpu.ts";
 import { show } from "../options.ts";

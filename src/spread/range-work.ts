@@ -1,7 +1,8 @@
 import type { DataRows } from "../data/units.ts";
 import { PushforwardError } from "../errors.ts";
 import { type Reduction, reduceSolve } from "../flow/block-reductions.ts";
-import type { Flow, LogProbOptions, SampleOptions } from "../flow/flow.ts";
+import type { Flow } from "../flow/flow.ts";
+import type { LogProbOptions, SampleOptions } from "../flow/options.ts";
 import {
   type HistogramOptions,
   histogramSummary,

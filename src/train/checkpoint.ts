@@ -6,33 +6,6 @@ import type { MlpVelocity } from "../velocity/mlp.ts";
 import { unflatten } from "../velocity/parameters.ts";
 import { differences, type Fingerprint, sha256 } from "./fingerprint.ts";
 
-/**
- * Where the state of a training goes now and then, as safetensors bytes: the trained weights, the optimiser's moments, the moving
- * average, the step, and what decides the run's bits. `Flow.load` reads them too, and gives the weights that the training would
- * have ended with: the moving average where there is one.
- *
- * @example
- * import { Flow, mlp, openGpu, toyData, trainFlowMatching } from "pushforward";
- * const gpu = await openGpu();
- * const start = () => Flow.create(gpu, { velocity: mlp({ dim: 2, hidden: [32, 32] }) });
- * const data = toyData("moons", 1000);
- * let state: Uint8Array | undefined;
- * const checkpoint = { every: 10, save: (bytes: Uint8Array) => { state = bytes; } };
- * for await (const { step } of trainFlowMatching(start(), data, { steps: 20, logEvery: 5, checkpoint })) if (step === 15) break;
- * const options = { steps: 20, logEvery: 5, ...(state && { resume: state }) };
- * for await (const { step } of trainFlowMatching(start(), data, options)) console.log(step); // 15, 20
- * gpu.dispose();
- */
-export interface CheckpointOptions {
-  /** Optimiser steps between two checkpoints; there is one after the last step, too. */
-  every: number;
-  /**
-   * Takes the bytes of a checkpoint, for a file or a database. Training waits for the promise that it returns, and ends with
-   * what it throws. Write a file beside the old one and rename it, so that a crash leaves one of the two.
-   */
-  save: (bytes: Uint8Array, step: number) => void | Promise<void>;
-}
-
 /** All that a training needs to go on: after `step` steps, the parameters and what belongs to them, flat. */
 export interface TrainingState {
   readonly step: number;

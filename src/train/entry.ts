@@ -10,16 +10,16 @@ import {
   likelihoodTraining,
   type MaximumLikelihoodOptions,
 } from "./likelihood-options.ts";
-import type { TrainingStep } from "./loop.ts";
+import type { FlowMatchingOptions } from "./options.ts";
 import {
   checkRowsFit,
-  type FlowMatchingOptions,
   type FlowMatchingPlan,
   flowMatchingPlan,
   readableOptions,
   type TrainingPlan,
   trainingPlan,
-} from "./options.ts";
+} from "./plan.ts";
+import type { TrainingStep } from "./task.ts";
 
 /** The code that trains is loaded when it is first used: who only samples needs a third less in a browser. */
 const training = () => import("./on-demand.ts");

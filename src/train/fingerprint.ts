@@ -1,6 +1,7 @@
 import type { DataRows } from "../data/units.ts";
 import type { Flow } from "../flow/flow.ts";
-import type { TrainingOptions, TrainingPlan } from "./options.ts";
+import type { TrainingOptions } from "./options.ts";
+import type { TrainingPlan } from "./plan.ts";
 
 /** What decides the bits of a training, as plain values under the names that messages use; one that is not set is left out. */
 export type Fingerprint = Record<string, string | number | boolean>;

@@ -11,8 +11,10 @@ import { gradientBuffers, residualBuffers } from "./buffers.ts";
 import { type CouplingOptions, coupledBatch } from "./coupling.ts";
 import { planBatch, planGivenBatch, planSum } from "./dispatches.ts";
 import { fingerprint } from "./fingerprint.ts";
-import { type TrainingStep, type TrainingTask, trainingLoop, trainingRows } from "./loop.ts";
-import type { FlowMatchingOptions, FlowMatchingPlan } from "./options.ts";
+import { trainingLoop, trainingRows } from "./loop.ts";
+import type { FlowMatchingOptions } from "./options.ts";
+import type { FlowMatchingPlan } from "./plan.ts";
+import type { TrainingStep, TrainingTask } from "./task.ts";
 import { flowMatchingValidator } from "./validation.ts";
 
 /** The steps of a training run whose options have been checked. */

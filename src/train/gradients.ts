@@ -2,7 +2,7 @@ import { readable } from "../arrays.ts";
 import { invalid } from "../errors.ts";
 import { checkConditions, checkLabelled, onHost } from "../flow/conditions.ts";
 import type { Flow } from "../flow/flow.ts";
-import { checkAllFinite, particleCount } from "../flow/options.ts";
+import { checkAllFinite, particleCount } from "../flow/rows.ts";
 import { particleMultiple } from "../flow/trajectory.ts";
 import { Arena } from "../gpu/arena.ts";
 import type { Dispatch } from "../gpu/kernel.ts";
@@ -21,7 +21,7 @@ import { planGivenBatch, planReduceGradient, planSum } from "./dispatches.ts";
 import { checkOnProgress, type GradientOptions } from "./gradient-options.ts";
 import { gradientResult, told, trainingSpeed } from "./gradient-result.ts";
 import { largestBatch } from "./largest-batch.ts";
-import { trainableVelocity } from "./options.ts";
+import { trainableVelocity } from "./plan.ts";
 
 export interface FlowMatchingBatch {
   /** Source samples [n, dim], in the flow's own space, like x1. */

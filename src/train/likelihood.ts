@@ -3,7 +3,7 @@ import type { DataRows } from "../data/units.ts";
 import { invalid } from "../errors.ts";
 import { checkConditions, checkLabelled, onHost } from "../flow/conditions.ts";
 import type { Flow } from "../flow/flow.ts";
-import { checkAllFinite, particleCount } from "../flow/options.ts";
+import { checkAllFinite, particleCount } from "../flow/rows.ts";
 import { logScale, particleMultiple } from "../flow/trajectory.ts";
 import { Arena } from "../gpu/arena.ts";
 import type { Dispatch } from "../gpu/kernel.ts";
@@ -41,8 +41,9 @@ import {
   planLikelihoodGradient,
   planPenaltySum,
 } from "./likelihood-plan.ts";
-import { type TrainingStep, type TrainingTask, trainingLoop, trainingRows } from "./loop.ts";
-import { type TrainingPlan, trainableVelocity } from "./options.ts";
+import { trainingLoop, trainingRows } from "./loop.ts";
+import { type TrainingPlan, trainableVelocity } from "./plan.ts";
+import type { TrainingStep, TrainingTask } from "./task.ts";
 import { likelihoodValidator } from "./validation.ts";
 
 async function workOf(

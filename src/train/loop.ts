@@ -1,60 +1,17 @@
 import { readable } from "../arrays.ts";
 import { affineFloats, type DataRows, ownRows } from "../data/units.ts";
 import type { Flow } from "../flow/flow.ts";
-import type { Arena } from "../gpu/arena.ts";
-import type { Dispatch, PlannedBuffer } from "../gpu/kernel.ts";
 import type { Session } from "../gpu/session.ts";
 import { isLoss, lostTooOften, mostLosses } from "../schedule/loss.ts";
 import { unlessAborted } from "../schedule/unless.ts";
 import { trainAlone } from "./alone.ts";
-import type { Backward } from "./backward.ts";
-import type { Fingerprint } from "./fingerprint.ts";
-import type { TrainingOptions, TrainingPlan } from "./options.ts";
+import type { TrainingOptions } from "./options.ts";
+import type { TrainingPlan } from "./plan.ts";
 import { resuming } from "./resuming.ts";
+import type { TrainingStep, TrainingTask } from "./task.ts";
 import { type Kept, trainOn } from "./train-on.ts";
 import { TrainingProgress } from "./training-progress.ts";
-import { checkValidation, type ValidationOptions, type Validator } from "./validation.ts";
-
-/** What is told of a training run now and then. */
-export interface TrainingStep {
-  /** Optimiser steps done. */
-  step: number;
-  /** Mean of the loss over the steps since the last one told. */
-  loss: number;
-  learningRate: number;
-  samplesPerSecond: number;
-  /**
-   * With optimal-transport pairs: the mean of |x_1 − x_0|² over the pairs since the last step told, and what it would be for
-   * independent ones, in the flow's own space.
-   */
-  transportCost?: { coupled: number; independent: number };
-  /**
-   * With the option `validation`, where it was due: the loss of that data with the weights that the training would end with now,
-   * their moving average where there is one. Flow matching: over draws that stay the same; maximum likelihood: the mean over all
-   * rows, in nats, NaN when log p of one is not finite.
-   */
-  validationLoss?: number;
-}
-
-/** The part of a training that is its own: how a step's loss and gradient are found. */
-export interface TrainingTask {
-  readonly what: string;
-  /** What is trained on, in data units. */
-  readonly data: DataRows;
-  readonly backward: Backward;
-  readonly capacity: number;
-  /** Buffers of the whole run, {@link gradientBuffers} included. */
-  readonly buffers: readonly PlannedBuffer[];
-  /** Makes the batch of a step ready: what must be uploaded or drawn for it. */
-  batch(step: number, arena: Arena): Dispatch[] | Promise<Dispatch[]>;
-  /** From the batch to "partials", and the batch's loss added to "loss". The same in every step. */
-  gradient(maxFlops: number): Dispatch[];
-  /** More figures of the steps since they were last asked for. */
-  figures?(): Partial<TrainingStep>;
-  /** What decides the bits of the run. */
-  fingerprint(): Promise<Fingerprint>;
-  validator(validation: ValidationOptions): Validator;
-}
+import { checkValidation } from "./validation.ts";
 
 /**
  * Runs a training on the flow's device, and on the next one when that is lost: from the last state that the host has, over the same

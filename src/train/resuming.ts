@@ -6,7 +6,8 @@ import { checkInteger, checkKeys, show } from "../options.ts";
 import type { Pacer } from "../schedule/pacer.ts";
 import { decodeCheckpoint, encodeCheckpoint, type TrainingState } from "./checkpoint.ts";
 import type { Fingerprint } from "./fingerprint.ts";
-import type { TrainingOptions, TrainingPlan } from "./options.ts";
+import type { TrainingOptions } from "./options.ts";
+import type { TrainingPlan } from "./plan.ts";
 
 /** How a run starts where another stopped, and leaves what the next one needs. */
 export interface Resuming {

@@ -10,12 +10,12 @@ import { allocateAll, planPackings } from "./buffers.ts";
 import type { TrainingState } from "./checkpoint.ts";
 import { normParts, planAdam, planReduceGradient, planSum } from "./dispatches.ts";
 import { trainingSpeed } from "./gradient-result.ts";
-import type { TrainingStep, TrainingTask } from "./loop.ts";
 import { lostLoss } from "./lost-loss.ts";
-import type { TrainingOptions, TrainingPlan } from "./options.ts";
+import type { TrainingOptions } from "./options.ts";
+import type { TrainingPlan } from "./plan.ts";
 import type { Resuming } from "./resuming.ts";
+import type { TrainingStep, TrainingTask, Validator } from "./task.ts";
 import type { TrainingProgress } from "./training-progress.ts";
-import type { Validator } from "./validation.ts";
 
 /** What of a training outlives the device that it runs on. */
 export interface Kept {

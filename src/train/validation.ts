@@ -2,44 +2,20 @@ import type { DataRows } from "../data/units.ts";
 import { invalid } from "../errors.ts";
 import { checkConditions, checkLabelled, onHost } from "../flow/conditions.ts";
 import { Flow } from "../flow/flow.ts";
-import { checkAllFinite, particleCount } from "../flow/options.ts";
+import { checkAllFinite, particleCount } from "../flow/rows.ts";
 import { Arena } from "../gpu/arena.ts";
-import type { Dispatch } from "../gpu/kernel.ts";
 import { mapCopy } from "../gpu/read.ts";
 import type { Session } from "../gpu/session.ts";
 import { checkInteger, checkKeys } from "../options.ts";
 import type { Progress } from "../schedule/job.ts";
 import { budgetOf } from "../schedule/memory.ts";
-import { flopsPerDispatch, type Pacer } from "../schedule/pacer.ts";
-import type { SignOfLife } from "../schedule/sign-of-life.ts";
+import { flopsPerDispatch } from "../schedule/pacer.ts";
 import { allocateAll, gradientBuffers, mergeBuffers, planPackings } from "./buffers.ts";
 import { planResidual, planSum } from "./dispatches.ts";
 import type { MaximumLikelihoodOptions } from "./likelihood-options.ts";
-import type { TrainingTask } from "./loop.ts";
-import type { FlowMatchingOptions, FlowMatchingPlan, TrainingPlan } from "./options.ts";
-
-/** Data on which a training is judged now and then, and from which it learns nothing. */
-export interface ValidationOptions {
-  /** [n, dim], in data units; f64 where the data that is trained on is. */
-  data: Float32Array | Float64Array;
-  /** Class of each row, [n]. */
-  labels?: Uint32Array;
-  /** Context of each row, [n, context]. */
-  context?: Float32Array;
-  /** Optimiser steps between two evaluations; there is one after the last step, too. Default: `logEvery`. */
-  every?: number;
-  /** Flow matching: draws (row, x_0, t) that the loss is the mean over, rounded up to whole batches. Default: n. */
-  samples?: number;
-}
-
-/** How the loss of the validation data is found. */
-export interface Validator {
-  /** With the weights in a buffer of parameters; training waits for it. */
-  loss(weights: GPUBuffer, pacer: Pacer, sign: SignOfLife): Promise<number>;
-  /** What it submits for itself, batches apart. */
-  dispatches?(maxFlops: number): Dispatch[];
-  release(): void;
-}
+import type { FlowMatchingOptions, ValidationOptions } from "./options.ts";
+import type { FlowMatchingPlan, TrainingPlan } from "./plan.ts";
+import type { TrainingTask, Validator } from "./task.ts";
 
 /** Checks the option `validation`; gives the steps between two evaluations, 0 without it. */
 export function checkValidation(

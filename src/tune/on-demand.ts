@@ -8,7 +8,7 @@ import { type Integrator, oneBranch, planIntegrate } from "../kernels/fused.ts";
 import { narrowLayout } from "../velocity/narrow-layout.ts";
 import { candidateTilings } from "./candidates.ts";
 import { storeKey } from "./kept.ts";
-import type { LoadedTuner, Question } from "./tilings.ts";
+import type { LoadedTuner, Question } from "./question.ts";
 import { DeviceTrial, longStep } from "./trial.ts";
 import { type Choice, Tuner } from "./tuner.ts";
 

@@ -10,7 +10,7 @@ import { decodeSafetensors, encodeSafetensors, fitNormalization } from "../../sr
 import { slice } from "../../src/ode/slice.ts";
 import { convertPrediction } from "../../src/path/entry.ts";
 import { logProbCall } from "../../src/spread/call.ts";
-import { flowMatchingPlan, readableOptions } from "../../src/train/options.ts";
+import { flowMatchingPlan, readableOptions } from "../../src/train/plan.ts";
 import { mlp, parameterTensors } from "../../src/velocity/mlp.ts";
 import { flatten } from "../../src/velocity/parameters.ts";
 

@@ -6,7 +6,8 @@ import { sourceSpec } from "../../src/flow/source.ts";
 import { decodeSafetensors, encodeSafetensors } from "../../src/io/safetensors.ts";
 import { decodeCheckpoint, encodeCheckpoint } from "../../src/train/checkpoint.ts";
 import { differences, fingerprint } from "../../src/train/fingerprint.ts";
-import { flowMatchingPlan, type TrainingOptions } from "../../src/train/options.ts";
+import type { TrainingOptions } from "../../src/train/options.ts";
+import { flowMatchingPlan } from "../../src/train/plan.ts";
 import { mlp, parameterTensors } from "../../src/velocity/mlp.ts";
 
 const velocity = mlp({ dim: 2, hidden: [3] });

@@ -10,7 +10,7 @@ import { findTensors } from "../../src/io/tensor-names.ts";
 import { convertPrediction, polynomialPath } from "../../src/path/entry.ts";
 import { pack, unpack } from "../../src/spread/parcel.ts";
 import { checkTask } from "../../src/spread/range-task.ts";
-import { flowMatchingPlan } from "../../src/train/options.ts";
+import { flowMatchingPlan } from "../../src/train/plan.ts";
 import { detached } from "../hostile.ts";
 import { shapeOf, told } from "./refusals.ts";
 

@@ -1,0 +1,58 @@
+import type { DataRows } from "../data/units.ts";
+import type { Arena } from "../gpu/arena.ts";
+import type { Dispatch, PlannedBuffer } from "../gpu/kernel.ts";
+import type { Pacer } from "../schedule/pacer.ts";
+import type { SignOfLife } from "../schedule/sign-of-life.ts";
+import type { Backward } from "./backward.ts";
+import type { Fingerprint } from "./fingerprint.ts";
+import type { ValidationOptions } from "./options.ts";
+
+/** What is told of a training run now and then. */
+export interface TrainingStep {
+  /** Optimiser steps done. */
+  step: number;
+  /** Mean of the loss over the steps since the last one told. */
+  loss: number;
+  learningRate: number;
+  samplesPerSecond: number;
+  /**
+   * With optimal-transport pairs: the mean of |x_1 − x_0|² over the pairs since the last step told, and what it would be for
+   * independent ones, in the flow's own space.
+   */
+  transportCost?: { coupled: number; independent: number };
+  /**
+   * With the option `validation`, where it was due: the loss of that data with the weights that the training would end with now,
+   * their moving average where there is one. Flow matching: over draws that stay the same; maximum likelihood: the mean over all
+   * rows, in nats, NaN when log p of one is not finite.
+   */
+  validationLoss?: number;
+}
+
+/** How the loss of the validation data is found. */
+export interface Validator {
+  /** With the weights in a buffer of parameters; training waits for it. */
+  loss(weights: GPUBuffer, pacer: Pacer, sign: SignOfLife): Promise<number>;
+  /** What it submits for itself, batches apart. */
+  dispatches?(maxFlops: number): Dispatch[];
+  release(): void;
+}
+
+/** The part of a training that is its own: how a step's loss and gradient are found. */
+export interface TrainingTask {
+  readonly what: string;
+  /** What is trained on, in data units. */
+  readonly data: DataRows;
+  readonly backward: Backward;
+  readonly capacity: number;
+  /** Buffers of the whole run, {@link gradientBuffers} included. */
+  readonly buffers: readonly PlannedBuffer[];
+  /** Makes the batch of a step ready: what must be uploaded or drawn for it. */
+  batch(step: number, arena: Arena): Dispatch[] | Promise<Dispatch[]>;
+  /** From the batch to "partials", and the batch's loss added to "loss". The same in every step. */
+  gradient(maxFlops: number): Dispatch[];
+  /** More figures of the steps since they were last asked for. */
+  figures?(): Partial<TrainingStep>;
+  /** What decides the bits of the run. */
+  fingerprint(): Promise<Fingerprint>;
+  validator(validation: ValidationOptions): Validator;
+}
