@@ -1,62 +1,93 @@
 import { PushforwardError } from "../errors.ts";
 import type { Gpu } from "../gpu/gpu.ts";
 import type { Session } from "../gpu/session.ts";
-import type { Job } from "./job.ts";
-import type { Standing } from "./run.ts";
-import { speedOf } from "./speed.ts";
+import type { SignOfLife } from "./sign-of-life.ts";
+import { unlessAborted } from "./unless.ts";
 
 /** How often the device may be lost without a result in between, before a call takes it for its own doing. */
-export const mostLosses = 5;
+const mostLosses = 5;
 
-/** The result of work that leaves nothing behind, done again on another device when the one that it ran on is lost. */
-export async function onDevice<T>(gpu: Gpu, what: string, work: (session: Session) => Promise<T>): Promise<T> {
-  for (let losses = 1; ; losses++) {
-    const session = await gpu.session();
+/** A call as the loop over devices sees it: what one device began, the next one goes on with. */
+export interface LongCall<T> {
+  readonly signal?: AbortSignal | undefined;
+  /** Tells nothing while the caller has a result. */
+  readonly sign?: SignOfLife | undefined;
+  /** The results that are still missing, computed on this device. It frees what it holds, however it ends. */
+  on(session: Session): AsyncGenerator<T, unknown>;
+  /** How far the call has come, in a number that grows: while it stays, losses are losses in a row. */
+  reached(): number;
+  /**
+   * Makes ready for another device after the loss number `losses` in a row, and throws where the call cannot go on with the same
+   * bits. `"done"` when nothing is left to do.
+   */
+  prepare(session: Session, losses: number): "again" | "done";
+  /** What it was at, for a message: "trainFlowMatching took step 7". */
+  doing(): string;
+}
+
+/**
+ * The results of a call, from one device after the other: the one place where anything goes on after a lost device. The signal ends
+ * it with its reason, also where the device is lost at the same time; every exit, also an early one, ends the work on the device.
+ *
+ * @throws PushforwardError `device-lost` when there is no other device, or devices are lost time after time without a result.
+ */
+export async function* acrossLosses<T>(gpu: Gpu, call: LongCall<T>): AsyncGenerator<T, undefined> {
+  const { signal, sign } = call;
+  for (let losses = 0, furthest = 0; ; ) {
+    const session = await unlessAborted(signal, gpu.session());
+    const results = call.on(session);
     try {
-      return await work(session);
-    } catch (error) {
-      if (!(await isLoss(session, error))) throw error;
-      if (losses > mostLosses) throw lostTooOften(what, "ran", losses);
+      for (;;) {
+        let result: T;
+        try {
+          const { done, value } = await results.next();
+          if (done) return;
+          result = value as T;
+        } catch (error) {
+          signal?.throwIfAborted();
+          if (!(await isLoss(session, error))) throw error;
+          losses = call.reached() > furthest ? 1 : losses + 1;
+          furthest = Math.max(furthest, call.reached());
+          if (losses > mostLosses) throw lostTooOften(call.doing(), losses);
+          if (call.prepare(session, losses) === "done") return;
+          break;
+        }
+        sign?.pause();
+        yield result;
+        sign?.resume();
+      }
+    } finally {
+      await results.return(undefined);
     }
   }
 }
 
+/** The result of work that leaves nothing behind, done again on another device when the one that it ran on is lost. */
+export async function onDevice<T>(gpu: Gpu, what: string, work: (session: Session) => Promise<T>): Promise<T> {
+  const results = acrossLosses<T>(gpu, {
+    async *on(session) {
+      yield await work(session);
+    },
+    reached: () => 0,
+    prepare: () => "again",
+    doing: () => `${what} ran`,
+  });
+  for await (const result of results) return result;
+  throw new Error("the work has one result");
+}
+
 /** Whether an error comes of the loss of the device. */
-export async function isLoss(session: Session, error: unknown): Promise<boolean> {
+async function isLoss(session: Session, error: unknown): Promise<boolean> {
   if (session.isDisposed) return false;
   // these have reasons of their own
   const own = error instanceof PushforwardError && ["invalid-argument", "unsupported", "format"].includes(error.code);
   return own ? false : session.hasGone();
 }
 
-function inputsAreGone(session: Session, { what }: Job, names: readonly string[]): PushforwardError {
-  return new PushforwardError(
-    "device-lost",
-    `${session.whyLost()}, and with it ${names.join(" and ")}, passed to ${what} in a GPUBuffer: make it anew on gpu.device, which the next call opens, or pass a Float32Array`,
-  );
-}
-
 /** The end of a call that loses one device after the other. */
-export function lostTooOften(what: string, doing: string, losses: number): PushforwardError {
+function lostTooOften(doing: string, losses: number): PushforwardError {
   return new PushforwardError(
     "device-lost",
-    `the GPU device was lost ${losses} times in a row while ${what} ${doing}: see whether its driver has an update, and pass a smaller chunkSize or batchSize`,
+    `the GPU device was lost ${losses} times in a row while ${doing}: see whether its driver has an update, and pass a smaller chunkSize or batchSize`,
   );
-}
-
-/** Makes sure that a call can go on after the loss number `losses` since it last got on. A flow that was disposed meanwhile says so. */
-export function prepareAgain(session: Session, job: Job | undefined, standing: Standing, losses: number): void {
-  job?.check?.();
-  if (job?.reads && job.reads.length > 0) throw inputsAreGone(session, job, job.reads);
-  if (losses > mostLosses) {
-    const { next, chunk } = standing;
-    const doing = `computed particles ${next} to ${next + Math.max(1, chunk) - 1}`;
-    throw lostTooOften(job?.what ?? "a call", job ? doing : "began", losses);
-  }
-  if (!job) return;
-  if (job.isResident) standing.next = 0;
-  if (losses === 1) return;
-  // a chunk by which the device was lost, perhaps by a watchdog of its driver, is tried again in smaller parts
-  standing.room = Math.max(1, Math.floor(standing.chunk / 2));
-  speedOf(session, job.family).flops /= 4;
 }

@@ -2,12 +2,10 @@ import { PushforwardError } from "../errors.ts";
 import type { Gpu } from "../gpu/gpu.ts";
 import type { Session } from "../gpu/session.ts";
 import type { ChunkResult, Job, JobMaker, RunOptions } from "./job.ts";
+import { acrossLosses } from "./loss.ts";
 import { runOn, type Standing } from "./run.ts";
 import { SignOfLife } from "./sign-of-life.ts";
-import { unlessAborted } from "./unless.ts";
-
-/** What goes on after a loss is loaded with the first call, so that it is there when a page is no longer online. */
-const afterLoss = () => import("./on-demand.ts");
+import { speedOf } from "./speed.ts";
 
 /**
  * Runs a job and yields the results of its chunks in order. When the device is lost it goes on with another one, at the first
@@ -22,97 +20,74 @@ export async function* runJob(
   options: RunOptions = {},
 ): AsyncGenerator<ChunkResult> {
   const sign = new SignOfLife(options.onProgress, count);
-  const call = new RecoveringCall(gpu, makeJob, options, sign);
-  afterLoss().catch(() => undefined);
+  const standing: Standing = { next: 0, room: Number.POSITIVE_INFINITY, chunk: 0 };
   const started = performance.now();
+  let job: Job | undefined;
+  let version: number | undefined;
+
+  async function* on(session: Session): AsyncGenerator<ChunkResult, undefined> {
+    job = undefined;
+    const made = await makeJob(session);
+    job = made;
+    try {
+      version ??= made.shared.version;
+      if (made.shared.version !== version) throw weightsChanged(made);
+      sign.check();
+      yield* runOn(session, made, standing, options, sign);
+    } finally {
+      made.shared.release();
+    }
+  }
+
+  const chunks = acrossLosses(gpu, {
+    signal: options.signal,
+    sign,
+    on,
+    reached: () => standing.next,
+    prepare: (session, losses) => prepare(session, job, standing, losses),
+    doing: () => doing(job, standing),
+  });
   try {
-    for (;;) {
-      const chunk = await call.next();
-      if (chunk === "lost") continue;
-      if (chunk === "done") return;
+    for await (const chunk of chunks) {
       const done = chunk.start + chunk.count;
       const particlesPerSecond = done / Math.max(1e-9, (performance.now() - started) / 1000);
       sign.tell({ done, total: count, particlesPerSecond, secondsLeft: (count - done) / particlesPerSecond });
-      sign.pause();
       yield chunk;
-      sign.resume();
     }
   } finally {
     sign.end();
-    await call.end();
   }
 }
 
-/** A running call, on one device after the other. */
-class RecoveringCall {
-  readonly #gpu: Gpu;
-  readonly #makeJob: JobMaker;
-  readonly #options: RunOptions;
-  readonly #sign: SignOfLife;
-  readonly #standing: Standing = { next: 0, room: Number.POSITIVE_INFINITY, chunk: 0 };
-  #session: Session | undefined;
-  #job: Job | undefined;
-  #results: AsyncGenerator<ChunkResult> | undefined;
-  #version: number | undefined;
-  /** The end of what has come so far, and the losses since it last grew. */
-  #furthest = 0;
-  #losses = 0;
+/** Makes sure that a job can go on after a loss, in smaller parts when it is not the first. A flow that was disposed meanwhile says so. */
+function prepare(session: Session, job: Job | undefined, standing: Standing, losses: number): "again" | "done" {
+  if (!job) return "again";
+  const { isResident, reads = [], count, family } = job;
+  if (standing.next >= count && !isResident) return "done";
+  job.check?.();
+  if (reads.length > 0) throw inputsAreGone(session, job, reads);
+  if (isResident) standing.next = 0;
+  if (losses === 1) return "again";
+  // a chunk by which the device was lost, perhaps by a watchdog of its driver, is tried again in smaller parts
+  standing.room = Math.max(1, Math.floor(standing.chunk / 2));
+  speedOf(session, family).flops /= 4;
+  return "again";
+}
 
-  constructor(gpu: Gpu, makeJob: JobMaker, options: RunOptions, sign: SignOfLife) {
-    this.#sign = sign;
-    this.#gpu = gpu;
-    this.#makeJob = makeJob;
-    this.#options = options;
-  }
+function doing(job: Job | undefined, { next, chunk }: Standing): string {
+  return job ? `${job.what} computed particles ${next} to ${next + Math.max(1, chunk) - 1}` : "a call began";
+}
 
-  /** The next chunk; `"lost"` when the device was lost instead, which is made good by asking again. */
-  async next(): Promise<ChunkResult | "done" | "lost"> {
-    const { signal } = this.#options;
-    this.#session ??= await unlessAborted(signal, this.#gpu.session());
-    try {
-      this.#results ??= await this.#begin(this.#session);
-      const { done, value } = await this.#results.next();
-      if (done) return "done";
-      const end = value.start + value.count;
-      if (end > this.#furthest) this.#losses = 0;
-      this.#furthest = Math.max(end, this.#furthest);
-      return value;
-    } catch (error) {
-      // an abort says so, also when the device is lost at the same time
-      signal?.throwIfAborted();
-      if (this.#session.isDisposed) throw error;
-      const { isLoss, prepareAgain } = await afterLoss().catch(() => {
-        throw error;
-      });
-      if (!(await isLoss(this.#session, error))) throw error;
-      const isComplete = this.#job !== undefined && this.#standing.next >= this.#job.count && !this.#job.isResident;
-      if (isComplete) return "done";
-      prepareAgain(this.#session, this.#job, this.#standing, ++this.#losses);
-      await this.end();
-      this.#session = undefined;
-      return "lost";
-    }
-  }
+function weightsChanged({ what }: Job): PushforwardError {
+  return new PushforwardError(
+    "device-lost",
+    `the GPU device was lost while ${what} ran, and its flow's weights were changed meanwhile: call it again`,
+  );
+}
 
-  async #begin(session: Session): Promise<AsyncGenerator<ChunkResult>> {
-    const job = await this.#makeJob(session);
-    this.#job = job;
-    this.#version ??= job.shared.version;
-    if (job.shared.version !== this.#version) {
-      throw new PushforwardError(
-        "device-lost",
-        `the GPU device was lost while ${job.what} ran, and its flow's weights were changed meanwhile: call it again`,
-      );
-    }
-    this.#sign.check();
-    return runOn(session, job, this.#standing, this.#options, this.#sign);
-  }
-
-  /** Frees all buffers. May be called twice. */
-  async end(): Promise<void> {
-    await this.#results?.return(undefined);
-    this.#results = undefined;
-    this.#job?.shared.release();
-    this.#job = undefined;
-  }
+function inputsAreGone(session: Session, { what }: Job, names: readonly string[]): PushforwardError {
+  return new PushforwardError(
+    "device-lost",
+    `${session.whyLost()}, and with it ${names.join(" and ")}, passed to ${what} in a GPUBuffer: make it anew on gpu.device, which the next call opens, or pass a Float32Array`,
+  );
 }

@@ -1,9 +1,7 @@
 import { readable } from "../arrays.ts";
 import { affineFloats, type DataRows, ownRows } from "../data/units.ts";
 import type { Flow } from "../flow/flow.ts";
-import type { Session } from "../gpu/session.ts";
-import { isLoss, lostTooOften, mostLosses } from "../schedule/loss.ts";
-import { unlessAborted } from "../schedule/unless.ts";
+import { acrossLosses } from "../schedule/loss.ts";
 import { trainAlone } from "./alone.ts";
 import type { TrainingOptions } from "./options.ts";
 import type { TrainingPlan } from "./plan.ts";
@@ -35,11 +33,9 @@ async function* stepsOf(
   first: TrainingTask,
   makeTask: () => TrainingTask,
 ): AsyncGenerator<TrainingStep, undefined> {
-  const { signal } = options;
-  let task = first;
-  const { what } = task;
+  const { what } = first;
   const validateEvery = checkValidation(what, options, plan);
-  const resumable = await resuming(what, flow, options, plan, () => task.fingerprint());
+  const resumable = await resuming(what, flow, options, plan, () => first.fingerprint());
   const kept: Kept = {
     state: resumable.resumed,
     isBehind: resumable.resumed !== undefined,
@@ -48,37 +44,26 @@ async function* stepsOf(
     saved: 0,
   };
   const progress = new TrainingProgress(options.onProgress, plan.steps, plan.batchSize, kept.state?.step ?? 0);
+  let next: TrainingTask | undefined = first;
+  const steps = acrossLosses<TrainingStep>(flow.gpu, {
+    signal: options.signal,
+    sign: progress.sign,
+    on(session) {
+      const task = next ?? makeTask();
+      next = undefined;
+      return trainOn(session, flow, options, plan, task, { kept, resumable, validateEvery, progress });
+    },
+    reached: () => kept.trained,
+    prepare() {
+      // a flow that was disposed meanwhile says so
+      flow.assertAlive();
+      kept.isBehind = true;
+      return "again";
+    },
+    doing: () => `${what} took step ${kept.trained + 1}`,
+  });
   try {
-    for (let losses = 0, furthest = 0; ; task = makeTask()) {
-      const session: Session = await unlessAborted(signal, flow.gpu.session());
-      const steps = trainOn(session, flow, options, plan, task, { kept, resumable, validateEvery, progress });
-      try {
-        for (;;) {
-          let told: TrainingStep;
-          try {
-            const { done, value } = await steps.next();
-            if (done) return;
-            told = value;
-          } catch (error) {
-            // an abort says so, also when the device is lost at the same time
-            signal?.throwIfAborted();
-            if (!(await isLoss(session, error))) throw error;
-            // a flow that was disposed meanwhile says so
-            flow.assertAlive();
-            losses = kept.trained > furthest ? 1 : losses + 1;
-            furthest = Math.max(furthest, kept.trained);
-            if (losses > mostLosses) throw lostTooOften(what, `took step ${kept.trained + 1}`, losses);
-            kept.isBehind = true;
-            break;
-          }
-          progress.sign.pause();
-          yield told;
-          progress.sign.resume();
-        }
-      } finally {
-        await steps.return(undefined);
-      }
-    }
+    return yield* steps;
   } finally {
     progress.sign.end();
   }
