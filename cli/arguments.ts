@@ -101,7 +101,11 @@ export function rangePair(text: string): { x: [number, number]; y: [number, numb
   throw new InvalidArgumentError("expected four numbers as in -125,-66,24,50: low and high of x, then of y.");
 }
 
-export const methods = ["euler", "midpoint", "heun2", "rk4", "dopri5"] as const;
+const fixedMethods = ["euler", "midpoint", "heun2", "heun3", "ssprk3", "rk4", "rk4-3/8"] as const;
+const adaptiveMethods = ["dopri5"] as const;
+export const methods = [...fixedMethods, ...adaptiveMethods] as const;
+type AdaptiveMethod = (typeof adaptiveMethods)[number];
+const isAdaptive = (method: string): method is AdaptiveMethod => adaptiveMethods.includes(method as AdaptiveMethod);
 
 export interface SolverOptions {
   method: (typeof methods)[number];
@@ -117,12 +121,12 @@ export const defaultSteps = 50;
  * that belong to another method.
  */
 export function solverOf({ method, steps, tolerance, maxSteps }: SolverOptions, factor = 1): Solver {
-  if (method === "dopri5") {
+  if (isAdaptive(method)) {
     if (steps !== undefined)
-      throw new UsageError("--steps is for methods with equal steps, but dopri5 finds its own: use --tolerance");
+      throw new UsageError(`--steps is for methods with equal steps, but ${method} finds its own: use --tolerance`);
     if (factor !== 1)
       throw new UsageError(
-        "--check-steps is for methods with equal steps: with dopri5 compare two values of --tolerance",
+        `--check-steps is for methods with equal steps: with ${method} compare two values of --tolerance`,
       );
     return {
       method,
@@ -135,6 +139,8 @@ export function solverOf({ method, steps, tolerance, maxSteps }: SolverOptions, 
     ["--max-steps", maxSteps],
   ] as const)
     if (value !== undefined)
-      throw new UsageError(`${name} is for --method dopri5, but the method is ${method}: use --steps`);
+      throw new UsageError(
+        `${name} is for --method ${adaptiveMethods.join(" or ")}, but the method is ${method}: use --steps`,
+      );
   return { method, steps: (steps ?? defaultSteps) * factor };
 }

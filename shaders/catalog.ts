@@ -32,6 +32,7 @@ import { drawProbesKernel } from "./probes.ts";
 import { blockMeanKernel, blockProductsKernel, histogramKernel } from "./reductions.ts";
 import { residentGradientKernel } from "./resident-gradient.ts";
 import {
+  addStagesKernel,
   conditionRowsKernel,
   finishStepKernel,
   mixKernel,
@@ -116,7 +117,10 @@ const methods: Record<string, { stages: number; freeStages: boolean }> = {
   euler: { stages: 1, freeStages: false },
   midpoint: { stages: 2, freeStages: true },
   heun2: { stages: 2, freeStages: false },
+  heun3: { stages: 3, freeStages: true },
+  ssprk3: { stages: 3, freeStages: false },
   rk4: { stages: 4, freeStages: false },
+  "six stages": { stages: 6, freeStages: true },
 };
 
 const gpu = tilings.gpu as Tiling;
@@ -220,6 +224,10 @@ for (const [name, field] of tiledFields) {
     );
   }
 }
+for (const [how, divergence] of Object.entries(divergences))
+  add(`tiled step of six stages, divergence ${how}`, () =>
+    integrateTileKernel({ field: network, tiling: tile, stages: 6, freeStages: true, divergence }),
+  );
 for (const activation of activations) {
   const field = { ...network, activation };
   add(`midpoint step with exact divergence, ${activation}`, () =>
@@ -302,7 +310,8 @@ for (const labels of [false, true])
     );
 for (const kind of ["gaussian", "uniform"] as const)
   add(`score of a ${kind} source`, () => sourceScoreKernel({ kind }));
-for (const terms of [0, 1, 2, 3, 4]) add(`combine ${terms} rows`, () => combineKernel({ terms }));
+for (const terms of [0, 1, 2, 3, 4]) add(`combine ${terms} rows`, () => combineKernel({ terms, add: false }));
+add("combine 7 rows and what is there", () => combineKernel({ terms: 7, add: true }));
 for (const tangents of [1, 2, 3, 4]) {
   add(`scale ${tangents} tangents`, () => scaleTangentsKernel({ tangents }));
   add(`couple ${tangents} tangents`, () => coupleKernel({ tangents }));
@@ -380,10 +389,11 @@ for (const labels of [false, true]) {
     add(`condition rows, ${what}`, () => conditionRowsKernel({ labels, context }));
   }
 }
-for (const previous of [0, 1, 2, 3]) {
+for (const previous of [0, 1, 2, 3, 5, 6]) {
   add(`stage input after ${previous}`, () => stageInputKernel({ previous, fourier: 0, times: false }));
-  if (previous !== 2) add(`finish step of ${previous + 1}`, () => finishStepKernel({ stages: previous + 1 }));
+  add(`finish step of ${previous + 1}`, () => finishStepKernel({ stages: previous + 1 }));
 }
+for (const stages of [1, 7]) add(`stage input, ${stages} more`, () => addStagesKernel({ stages }));
 add("stage input with fourier time per particle", () => stageInputKernel({ previous: 0, fourier: 3, times: true }));
 for (const flag of [false, true]) {
   add(`guidance mix, ${flag ? "add" : "begin"}`, () => mixKernel({ add: flag }));

@@ -9,6 +9,7 @@ import {
   velocityText,
 } from "./field.ts";
 import { type Kernel, oncePerShape } from "./kernel.ts";
+import { stageStruct } from "./stage-row.ts";
 import { splat, type Tiling, vectorType } from "./tiling.ts";
 import { lines, wgsl } from "./wgsl.ts";
 
@@ -16,7 +17,7 @@ import { lines, wgsl } from "./wgsl.ts";
 export interface IntegrateShape {
   readonly field: FusedField;
   readonly tiling: Tiling;
-  /** Stages of the Runge–Kutta method, 1 to 4. */
+  /** Stages of the Runge–Kutta method. */
   readonly stages: number;
   readonly divergence: DivergenceText;
   /** Whether some stage has weight 0 in the tableau, so that it needs no divergence (the first of midpoint). */
@@ -84,7 +85,7 @@ export const integrateKernel = oncePerShape((shape: IntegrateShape): Kernel => {
     : `${withDivergence}\n${lines(tiling.groups, (g) => `integral${g} = fma(${minusWeight}, div${g}, integral${g});`)}`;
 
   const code = `${enables(tiling)}${paramsText}
-struct PfStage { time: f32, weight: f32, a0: f32, a1: f32, a2: f32, pad0: f32, pad1: f32, pad2: f32 }
+${stageStruct(stages)}
 ${declarations}
 ${bindings.text}
 

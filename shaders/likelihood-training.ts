@@ -98,10 +98,10 @@ fn source_score${signature} {
   }),
 );
 
-/** target = Σ w_j·rows_j over [dim][capacity]; zeros when there is none. Buffers: target, then the rows. */
+/** target = Σ w_j·rows_j over [dim][capacity], added to what is there or not; zeros when there is none. Buffers: target, then the rows. */
 export const combineKernel = oncePerShape(
-  ({ terms }: { terms: number }): Kernel => ({
-    label: `combine ${terms} rows`,
+  ({ terms, add }: { terms: number; add: boolean }): Kernel => ({
+    label: `combine ${terms} rows${add ? " and what is there" : ""}`,
     entryPoint: "combine",
     bindings: ["params", "write", ...Array.from({ length: terms }, () => "read" as const)],
     code: wgsl`
@@ -115,7 +115,7 @@ fn combine${signature} {
   ${sample}
   for (var i = 0u; i < params.dim; i++) {
     let at = i * params.capacity + p;
-    var sum = 0.0;
+    var sum = ${add ? "target_rows[at]" : "0.0"};
     ${lines(terms, (j) => `sum = fma(params.w${j}, rows${j}[at], sum);`)}
     target_rows[at] = sum;
   }

@@ -10,6 +10,9 @@ const head = wgsl`@compute @workgroup_size(${stageWorkgroup})`;
 const signature = "(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u)";
 const particle = wgsl`let p = id.x + id.y * groups.x * ${stageWorkgroup}u;
   if (p >= params.capacity) { return; }`;
+/** The rest of a params block: a number for each stage. */
+const coefficients = (name: string, count: number) =>
+  Array.from({ length: count }, (_, j) => `, ${name}${j}: f32`).join("");
 const repeated = <T>(count: number, value: T): T[] => Array.from({ length: count }, () => value);
 
 /**
@@ -30,7 +33,7 @@ export const stageInputKernel = oncePerShape(
         ...repeated(times ? 1 : 0, "read" as const),
       ],
       code: wgsl`
-struct Params { capacity: u32, dim: u32, time: f32, a0: f32, a1: f32, a2: f32 }
+struct Params { capacity: u32, dim: u32, time: f32${coefficients("a", previous)} }
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> state: array<f32>;
 @group(0) @binding(2) var<storage, read_write> inputs: array<f32>;
@@ -60,6 +63,32 @@ fn stage_input${signature} {
     };
   },
 );
+
+/** More stages for the input rows that {@link stageInputKernel} has begun: inputs += Σ h a_j k_j. */
+export const addStagesKernel = oncePerShape(({ stages }: { stages: number }): Kernel => {
+  return {
+    label: `stage input, ${stages} more stages`,
+    entryPoint: "add_stages",
+    bindings: ["params", "write", ...repeated(stages, "read" as const)],
+    code: wgsl`
+struct Params { capacity: u32, dim: u32${coefficients("a", stages)} }
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read_write> inputs: array<f32>;
+${lines(stages, (j) => `@group(0) @binding(${2 + j}) var<storage, read> k${j}: array<f32>;`)}
+
+${head}
+fn add_stages${signature} {
+  ${particle}
+  for (var i = 0u; i < params.dim; i++) {
+    let at = i * params.capacity + p;
+    var y = inputs[at];
+    ${lines(stages, (j) => `y = fma(params.a${j}, k${j}[at], y);`)}
+    inputs[at] = y;
+  }
+}
+`,
+  };
+});
 
 /** Input rows that stay the same along a trajectory: one-hot class (all zeros for the null class), then context. */
 export const conditionRowsKernel = oncePerShape(
@@ -136,7 +165,7 @@ export const finishStepKernel = oncePerShape(({ stages }: { stages: number }): K
     entryPoint: "finish_step",
     bindings: ["params", "write", ...repeated(stages, "read" as const)],
     code: wgsl`
-struct Params { capacity: u32, dim: u32, b0: f32, b1: f32, b2: f32, b3: f32 }
+struct Params { capacity: u32, dim: u32${coefficients("b", stages)} }
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read_write> state: array<f32>;
 ${lines(stages, (j) => `@group(0) @binding(${2 + j}) var<storage, read> k${j}: array<f32>;`)}

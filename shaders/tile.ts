@@ -2,6 +2,7 @@ import { Bindings, type DivergenceText, type FusedField, fieldDeclarations, time
 import { type IntegrateShape, labelOf, paramsText } from "./integrate.ts";
 import { type Kernel, oncePerShape } from "./kernel.ts";
 import { movingInputs, type NarrowMlp, packedSizes } from "./narrow-mlp.ts";
+import { stageStruct } from "./stage-row.ts";
 import { components, type Tiling } from "./tiling.ts";
 import { lines, wgsl } from "./wgsl.ts";
 
@@ -217,7 +218,7 @@ integral = fma(vec4f(-row.weight), divergence, integral);`;
   const keepsIntegral = tracks && divergence.mode !== "probes";
   const track = tracks ? trackText() : "";
   const code = `${paramsText}
-struct PfStage { time: f32, weight: f32, a0: f32, a1: f32, a2: f32, pad0: f32, pad1: f32, pad2: f32 }
+${stageStruct(stages)}
 ${declarations}
 ${bindings.text}
 // activations [set][unit][quad], in place; what the network is evaluated at; products of the tangents

@@ -47,6 +47,7 @@ export { decodeSafetensors, encodeSafetensors } from "./io/safetensors.ts";
 export type { Solver } from "./ode/grid.ts";
 export type { Path, PathName } from "./path/names.ts";
 export type { Progress, RunOptions } from "./schedule/job.ts";
+export type { Tableau } from "./solvers/tableau.ts";
 export {
   flowMatchingGradients,
   likelihoodGradients,

@@ -41,7 +41,7 @@ function solveRequest(
   const precision = checkWord(`${what}: precision`, options.precision ?? "f32", ["f32", "f16"]);
   if (grid.adaptive && precision === "f16")
     throw invalid(
-      `${what}: precision is "f16", but dopri5 would take its rounding for error: pass "f32", or fixed steps`,
+      `${what}: precision is "f16", but ${grid.tableau.name} would take its rounding for error: pass "f32", or fixed steps`,
     );
   return {
     what,

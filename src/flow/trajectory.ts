@@ -3,10 +3,11 @@ import type { Dispatch, PlannedBuffer, Shared } from "../gpu/kernel.ts";
 import { judge, tallyBuffer } from "../kernels/judge.ts";
 import { drawSource, exportParticles, finishLogProb, importParticles, sourceDensity } from "../kernels/particles.ts";
 import { type Chunk, type Conditions, type Engine, names } from "../ode/engine.ts";
-import { schedule, type TimeGrid } from "../ode/grid.ts";
+import type { TimeGrid } from "../ode/grid.ts";
 import { slice } from "../ode/slice.ts";
 import { seedKey, streams } from "../random/philox.ts";
 import type { ChunkOutput, ChunkPlan, Job } from "../schedule/job.ts";
+import { schedule } from "../solvers/schedule.ts";
 import type { DivergencePlan, Precision } from "./options.ts";
 import type { Normalization, SourceSpec } from "./source.ts";
 
@@ -102,13 +103,16 @@ export function trajectoryJob(
   const mode = tracks ? divergence.mode : ({ mode: "none" } as const);
   const probes = mode.mode === "probes" ? mode.count : 1;
   const saves = save?.length ?? 0;
-  const stages = grid.tableau.b.length;
   const steps = grid.times.length - 1;
-  const integration = { stages, freeStages: grid.tableau.b.includes(0), schedule: schedule(grid), divergence: mode };
-  const weighted = grid.tableau.b.filter((b) => b !== 0).length;
   const rule = grid.adaptive;
+  // an adaptive solve has buffers and coefficients of its own for its stages
+  const weights = rule ? [] : grid.tableau.b;
+  const stages = weights.length;
+  const weighted = weights.filter((b) => b !== 0).length;
+  const table = rule ? new Float32Array(4) : schedule(grid);
+  const integration = { stages, freeStages: weighted < stages, schedule: table, divergence: mode };
   const extra = adaptive?.adaptiveFloats(dim, tracks ? probes : 0, saves) ?? { all: 0, widest: 0 };
-  const widestRow = Math.max(dim * Math.max(1, saves), probes * dim, engine.scratchFloats(mode), extra.widest);
+  const widestRow = Math.max(dim * Math.max(1, saves), probes * dim, engine.scratchFloats(mode, stages), extra.widest);
   const affineRows = normalization && affineFloats(normalization, dim);
   const affine = (units: TrajectoryRequest["unitsOut"]) => (normalization && units === "data" ? "affine" : undefined);
 
@@ -120,7 +124,7 @@ export function trajectoryJob(
       { name: names.schedule, bytes: integration.schedule.byteLength, data: integration.schedule },
       { name: "source", bytes: request.source.rows.byteLength, data: request.source.rows },
       { name: outputs.x, bytes: count * dim * 4 },
-      ...engine.buffers(chunk, request.conditions, mode),
+      ...engine.buffers(chunk, request.conditions, mode, stages),
     ];
     const results: ChunkOutput[] = [];
     const result = (name: string, floats: number, rows = 1) => {
@@ -281,7 +285,7 @@ export function trajectoryJob(
     copies +
     (tracks ? 1 + probes : 0) +
     (mode.mode === "probes" ? probes * dim : 0) +
-    engine.scratchFloats(mode) +
+    engine.scratchFloats(mode, stages) +
     extra.all;
   return {
     what: request.what,

@@ -6,6 +6,7 @@ import {
 } from "../../shaders/likelihood-training.ts";
 import type { SourceKind } from "../../shaders/particles.ts";
 import { type Dispatch, f32, type Kernel, packParams, u32 } from "../gpu/kernel.ts";
+import { groupsOf, mostBuffers } from "./stages.ts";
 
 type Field = readonly ["u32" | "f32", number];
 
@@ -69,19 +70,22 @@ export function planSourceScore(o: {
   );
 }
 
-/** `target` = Σ weight·rows over [dim][capacity]; no term makes it zero. At most 6 terms. */
+/** `target` = Σ weight·rows over [dim][capacity]; no term makes it zero. Terms beyond the bindings of a kernel are added by others. */
 export function planCombine(o: {
   capacity: number;
   dim: number;
   target: string;
   terms: readonly { readonly weight: number; readonly rows: string }[];
-}): Dispatch {
-  return perSample(
-    combineKernel({ terms: o.terms.length }),
-    [o.target, ...o.terms.map(({ rows }) => rows)],
-    o.capacity,
-    o.dim,
-    o.terms.map(({ weight }) => f32(weight)),
-    2 * o.terms.length * o.dim,
-  );
+}): Dispatch[] {
+  return groupsOf(o.terms.length, mostBuffers - 1, mostBuffers - 1).map(([start, end]) => {
+    const terms = o.terms.slice(start, end);
+    return perSample(
+      combineKernel({ terms: terms.length, add: start > 0 }),
+      [o.target, ...terms.map(({ rows }) => rows)],
+      o.capacity,
+      o.dim,
+      terms.map(({ weight }) => f32(weight)),
+      2 * terms.length * o.dim,
+    );
+  });
 }

@@ -1,4 +1,5 @@
 import {
+  addStagesKernel,
   conditionRowsKernel,
   finishStepKernel,
   mixKernel,
@@ -29,7 +30,17 @@ function perParticle(
   };
 }
 
-/** Input rows x + Σ h a_j k_j and time; `times` names a buffer of times per particle. */
+/** Storage buffers that a kernel may have on every adapter (WebGPU's least `maxStorageBuffersPerShaderStage`). */
+export const mostBuffers = 8;
+
+/** 0 … `count` − 1 in groups: `first` at most in the first one, `rest` at most in the others. At least one group. */
+export function groupsOf(count: number, first: number, rest: number): [start: number, end: number][] {
+  const groups: [number, number][] = [[0, Math.min(count, first)]];
+  for (let start = first; start < count; start += rest) groups.push([start, Math.min(count, start + rest)]);
+  return groups;
+}
+
+/** Input rows x + Σ h a_j k_j and time; `times` names a buffer of times per particle. What a kernel has no bindings for, others add. */
 export function planStageInput(o: {
   capacity: number;
   dim: number;
@@ -39,16 +50,23 @@ export function planStageInput(o: {
   ks: readonly string[];
   state: string;
   input: string;
-}): Dispatch {
-  const perParticleTime = typeof o.time === "object";
-  return perParticle(
-    stageInputKernel({ previous: o.ks.length, fourier: o.fourier, times: perParticleTime }),
-    [o.state, o.input, ...o.ks, ...(typeof o.time === "object" ? [o.time.times] : [])],
-    o.capacity,
-    o.dim,
-    [f32(typeof o.time === "object" ? 0 : o.time), ...[0, 1, 2].map((j) => f32(o.a[j] ?? 0))],
-    o.dim * (2 + 2 * o.ks.length) + 40 * o.fourier,
-  );
+}): Dispatch[] {
+  const times = typeof o.time === "object" ? [o.time.times] : [];
+  const time = typeof o.time === "object" ? 0 : o.time;
+  return groupsOf(o.ks.length, mostBuffers - 2 - times.length, mostBuffers - 1).map(([start, end]) => {
+    const ks = o.ks.slice(start, end);
+    const first = start === 0;
+    return perParticle(
+      first
+        ? stageInputKernel({ previous: ks.length, fourier: o.fourier, times: times.length > 0 })
+        : addStagesKernel({ stages: ks.length }),
+      [...(first ? [o.state] : []), o.input, ...ks, ...(first ? times : [])],
+      o.capacity,
+      o.dim,
+      [...(first ? [f32(time)] : []), ...ks.map((_, j) => f32(o.a[start + j] ?? 0))],
+      o.dim * (2 + 2 * ks.length) + (first ? 40 * o.fourier : 0),
+    );
+  });
 }
 
 export function planConditionRows(o: {
@@ -82,22 +100,25 @@ export function planMix(o: {
   return perParticle(mixKernel({ add: o.add }), [o.value, o.target], o.capacity, o.dim, [f32(o.weight)], 2 * o.dim);
 }
 
+/** x + Σ h b_i k_i into `state`; more than seven stages come in several sums. */
 export function planFinishStep(o: {
   capacity: number;
   dim: number;
   b: readonly number[];
   ks: readonly string[];
   state: string;
-}): Dispatch {
-  const stages = o.ks.length;
-  return perParticle(
-    finishStepKernel({ stages }),
-    [o.state, ...o.ks],
-    o.capacity,
-    o.dim,
-    [0, 1, 2, 3].map((j) => f32(o.b[j] ?? 0)),
-    2 * stages * o.dim,
-  );
+}): Dispatch[] {
+  return groupsOf(o.ks.length, mostBuffers - 1, mostBuffers - 1).map(([start, end]) => {
+    const ks = o.ks.slice(start, end);
+    return perParticle(
+      finishStepKernel({ stages: ks.length }),
+      [o.state, ...ks],
+      o.capacity,
+      o.dim,
+      ks.map((_, j) => f32(o.b[start + j] ?? 0)),
+      2 * ks.length * o.dim,
+    );
+  });
 }
 
 export function planTangentInput(o: {

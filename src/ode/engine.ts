@@ -67,12 +67,12 @@ export interface Engine {
   /** Work of one evaluation for one particle, without and with the divergence. */
   readonly flops: number;
   divergenceFlops(mode: DivergenceMode): number;
-  /** Floats of scratch per particle, for sizing chunks. */
-  scratchFloats(mode: DivergenceMode | Evaluation): number;
+  /** Floats of scratch per particle, for sizing chunks. `stages` are those of {@link Integration}, none for evaluations. */
+  scratchFloats(mode: DivergenceMode | Evaluation, stages?: number): number;
   /** Buffers that all chunks share: the packed weights of this moment, which stay as they are until they are released. */
   shared(session: Session): Promise<Shared>;
   /** Scratch buffers of one chunk, conditions included. */
-  buffers(chunk: Chunk, conditions: Conditions, mode: DivergenceMode | Evaluation): PlannedBuffer[];
+  buffers(chunk: Chunk, conditions: Conditions, mode: DivergenceMode | Evaluation, stages?: number): PlannedBuffer[];
   /** Dispatches to run once per chunk, before anything else. */
   begin(chunk: Chunk, conditions: Conditions): Dispatch[];
   /** Dispatches for steps firstStep … lastStep − 1. */

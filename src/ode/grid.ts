@@ -1,24 +1,32 @@
 import { readable } from "../arrays.ts";
 import { invalid } from "../errors.ts";
 import { checkFinite, checkInteger, checkKeys, checkSingle, checkWord, nearest, show, singles } from "../options.ts";
-import { type FixedStepMethod, type Tableau, tableaux } from "./tableaux.ts";
+import {
+  type AdaptiveMethod,
+  adaptiveNames,
+  adaptiveSolvers,
+  type FixedStepMethod,
+  fixedNames,
+  fixedSolvers,
+} from "../solvers/methods.ts";
+import { type AdaptiveSolver, checkTableau, type Tableau } from "../solvers/tableau.ts";
 
 /** How an ODE is solved: a method and its time grid. Default `{ method: "midpoint", steps: 50 }`. */
 export type Solver =
   /** Equal steps over the whole interval. */
-  | { method: FixedStepMethod; steps: number }
+  | { method: FixedStepMethod | Tableau; steps: number }
   /** An explicit grid, from the start of the interval to its end. */
-  | { method: FixedStepMethod; times: number[] }
+  | { method: FixedStepMethod | Tableau; times: number[] }
   /**
-   * Dormand–Prince 5(4): every particle has steps of its own, held to rms(error / (atol + rtol·|y|)) ≤ 1 over its components, log p
-   * among them. Defaults: rtol and atol 1e-5, maxSteps 1000. How each solve ended is the result's `status`.
+   * Every particle has steps of its own, held to rms(error / (atol + rtol·|y|)) ≤ 1 over its components, log p among them. Defaults: rtol and atol 1e-5, maxSteps 1000. How each solve ended is the result's `status`.
    */
-  | { method: "dopri5"; rtol?: number; atol?: number; maxSteps?: number };
+  | { method: AdaptiveMethod; rtol?: number; atol?: number; maxSteps?: number };
 
 export const defaultSolver: Solver = { method: "midpoint", steps: 50 };
 
 /** What an adaptive step is held to: rms of error / (atol + rtol·|y|) ≤ 1, and steps that are tried at most. */
 export interface AdaptiveRule {
+  readonly solver: AdaptiveSolver;
   readonly rtol: number;
   readonly atol: number;
   readonly maxSteps: number;
@@ -26,7 +34,8 @@ export interface AdaptiveRule {
 
 /** A solver bound to an interval: the tableau and the times t_0 … t_N in f64. Adaptive ones land on all of the times. */
 export interface TimeGrid {
-  readonly tableau: Tableau;
+  /** Without a name, it is the caller's own. */
+  readonly tableau: Tableau & { readonly name?: string };
   readonly times: Float64Array;
   readonly adaptive?: AdaptiveRule;
 }
@@ -41,7 +50,8 @@ export function equalTimes(from: number, to: number, steps: number): Float64Arra
 /** An adaptive solve: its steps are found while it runs, so the grid is what it lands on. */
 function adaptiveGrid(
   what: string,
-  solver: Solver & { method: "dopri5" },
+  solver: Extract<Solver, { rtol?: number }>,
+  tableau: AdaptiveSolver,
   from: number,
   to: number,
   saveAt: SaveAt | undefined,
@@ -49,9 +59,10 @@ function adaptiveGrid(
   checkKeys(`${what}: solver`, solver, ["method", "rtol", "atol", "maxSteps"]);
   if (saveAt === "steps")
     throw invalid(
-      `${what}: saveAt is "steps", but with dopri5 every particle has steps of its own: pass the times to save`,
+      `${what}: saveAt is "steps", but with ${tableau.name} every particle has steps of its own: pass the times to save`,
     );
   const adaptive = {
+    solver: tableau,
     // f32 holds seven digits, so a step cannot be held to less
     rtol: checkFinite(`${what}: solver.rtol`, solver.rtol ?? 1e-5, 1e-6, 1),
     atol: checkSingle(`${what}: solver.atol`, solver.atol ?? 1e-5, 1e-9, Infinity, singles),
@@ -64,7 +75,7 @@ function adaptiveGrid(
   );
   const times = [...new Set(inside)].sort((a, b) => (to > from ? a - b : b - a));
   return {
-    tableau: { name: "dopri5", order: 5, a: [], b: [], c: [] },
+    tableau,
     times: Float64Array.of(from, ...times, ...(from === to ? [] : [to])),
     adaptive,
   };
@@ -72,17 +83,23 @@ function adaptiveGrid(
 
 type SaveAt = readonly number[] | "steps";
 
+/** The solver of that name, or the caller's own tableau. */
+function tableauOf(what: string, method: unknown): TimeGrid["tableau"] | AdaptiveSolver {
+  if (typeof method === "object" && method !== null) return checkTableau(`${what}: solver.method`, method);
+  const name = checkWord(`${what}: solver.method`, method, [...fixedNames, ...adaptiveNames]);
+  return Object.hasOwn(adaptiveSolvers, name)
+    ? adaptiveSolvers[name as AdaptiveMethod]
+    : fixedSolvers[name as FixedStepMethod];
+}
+
 /** Checks a solver and lays its grid over [from, to]. */
 export function timeGrid(what: string, solver: Solver, from: number, to: number, saveAt?: SaveAt): TimeGrid {
   if (typeof solver !== "object" || solver === null) {
     throw invalid(`${what}: solver is ${show(solver)}, but it is an object such as { method: "midpoint", steps: 50 }`);
   }
-  const method = checkWord(`${what}: solver.method`, solver.method, [
-    ...(Object.keys(tableaux) as FixedStepMethod[]),
-    "dopri5",
-  ] as const);
-  if (method === "dopri5") return adaptiveGrid(what, { ...solver, method }, from, to, saveAt);
-  const tableau = tableaux[method];
+  const tableau = tableauOf(what, solver.method);
+  if ("error" in tableau)
+    return adaptiveGrid(what, solver as Extract<Solver, { rtol?: number }>, tableau, from, to, saveAt);
   checkKeys(`${what}: solver`, solver, ["method", "steps", "times"]);
   if ("steps" in solver && "times" in solver) {
     throw invalid(
@@ -91,7 +108,9 @@ export function timeGrid(what: string, solver: Solver, from: number, to: number,
   }
   if ("times" in solver) return { tableau, times: explicitTimes(what, solver.times, from, to) };
   if (!("steps" in solver) || solver.steps === undefined) {
-    throw invalid(`${what}: solver has neither steps nor times: pass for example { method: "${method}", steps: 50 }`);
+    throw invalid(
+      `${what}: solver has neither steps nor times: pass for example { method: ${tableau.name ? `"${tableau.name}"` : "{ a, b, c }"}, steps: 50 }`,
+    );
   }
   const steps = checkInteger(`${what}: solver.steps`, solver.steps, 1, 1_000_000);
   return { tableau, times: from === to ? Float64Array.of(from) : equalTimes(from, to, steps) };
@@ -177,26 +196,4 @@ function fittingSteps(fraction: number): number | undefined {
     if (Math.abs(fraction * steps - Math.round(fraction * steps)) < closeness * steps) return steps;
   }
   return undefined;
-}
-
-/** Floats per stage in the kernel's schedule. */
-export const stageFloats = 8;
-
-/** The schedule a kernel reads, a row per step and stage: t + c_i h, h b_i, h a_i0 … h a_i2, padding. f64 rounded once. */
-export function schedule({ tableau, times }: TimeGrid): Float32Array {
-  const stages = tableau.b.length;
-  const steps = times.length - 1;
-  const rows = new Float32Array(Math.max(1, steps * stages) * stageFloats);
-  for (let step = 0; step < steps; step++) {
-    const t = times[step] ?? 0;
-    const h = (times[step + 1] ?? 0) - t;
-    for (let i = 0; i < stages; i++) {
-      const c = tableau.c[i] ?? 0;
-      // c = 1 lands on the next grid time itself, so that rounding never leaves the interval
-      const time = c === 1 ? (times[step + 1] ?? 0) : t + c * h;
-      const a = [0, 1, 2].map((j) => h * (tableau.a[i]?.[j] ?? 0));
-      rows.set([time, h * (tableau.b[i] ?? 0), ...a], (step * stages + i) * stageFloats);
-    }
-  }
-  return rows;
 }

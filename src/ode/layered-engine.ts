@@ -9,13 +9,13 @@ import {
   planTangentInput,
 } from "../kernels/stages.ts";
 import { subgroupForWeights } from "../kernels/tiling.ts";
+import { stageRow } from "../solvers/schedule.ts";
 import { denseBackwardLayout, denseForwardLayout } from "../velocity/dense-layout.ts";
 import { denseWeights, planBackward, planForward, planTangents } from "../velocity/layered.ts";
 import { conditionInputs, layerSizes, type MlpVelocity, multiplyAdds, timeInputs } from "../velocity/mlp.ts";
 import type { Parameters } from "../velocity/parameters.ts";
 import { branchesOf, conditionBuffers } from "./branches.ts";
 import { type Chunk, type Conditions, type DivergenceMode, type Engine, type Evaluation, names } from "./engine.ts";
-import { stageFloats } from "./grid.ts";
 
 /** Tangents that go through the layers in one batch. */
 const tangentsPerPass = 4;
@@ -111,7 +111,7 @@ export function layeredEngine(gpu: Gpu, velocity: MlpVelocity, parameters: Param
         state: names.state,
         input: inputOf(branch),
       }),
-    );
+    ).flat();
   }
 
   return {
@@ -120,18 +120,22 @@ export function layeredEngine(gpu: Gpu, velocity: MlpVelocity, parameters: Param
     family: `layered ${velocity.hidden}`,
     flops,
     divergenceFlops: (mode) => (1 + allTangents(mode)) * flops,
-    scratchFloats(mode) {
+    scratchFloats(mode, stages = 0) {
       const { tangents, slopes } = demand(dim, mode);
       const widths = hidden.reduce((sum, width) => sum + width, 0);
       const [inputs = 0] = sizes;
-      return (conditioned ? 2 : 1) * inputs + widths * (1 + Number(slopes) * 2 + tangents) + dim * (7 + 2 * tangents);
+      return (
+        (conditioned ? 2 : 1) * inputs +
+        widths * (1 + Number(slopes) * 2 + tangents) +
+        dim * (3 + stages + 2 * tangents)
+      );
     },
     shared: (session) =>
       parameters.lease(session, {
         [denseWeights.forward]: denseForwardLayout(velocity),
         [denseWeights.backward]: denseBackwardLayout(velocity),
       }),
-    buffers(chunk, conditions, mode) {
+    buffers(chunk, conditions, mode, stages = 0) {
       const { tangents, slopes } = demand(dim, mode);
       const rows = (name: string, features: number): PlannedBuffer => ({ name, bytes: features * chunk.capacity * 4 });
       const branches = branchesOf(velocity, conditions).count;
@@ -149,7 +153,7 @@ export function layeredEngine(gpu: Gpu, velocity: MlpVelocity, parameters: Param
             ]
           : []),
         ...(mode === "vjp" ? [...hidden.map((width, l) => rows(`abar${l + 1}`, width)), rows("xbar", dim)] : []),
-        ...(isEvaluation(mode) ? [] : Array.from({ length: 4 }, (_, s) => rows(`k${s}`, dim))),
+        ...Array.from({ length: stages }, (_, s) => rows(`k${s}`, dim)),
         ...conditionBuffers(chunk, conditions, velocity.context),
       ];
     },
@@ -176,8 +180,7 @@ export function layeredEngine(gpu: Gpu, velocity: MlpVelocity, parameters: Param
       for (let step = firstStep; step < lastStep; step++) {
         const b: number[] = [];
         for (let stage = 0; stage < stages; stage++) {
-          const at = (step * stages + stage) * stageFloats;
-          const [time = 0, weight = 0, ...a] = schedule.subarray(at, at + 5);
+          const { time, weight, a } = stageRow(schedule, stages, step, stage);
           b.push(weight);
           dispatches.push(...stageInputs(chunk, conditions, time, a, ks.slice(0, stage)));
           const needsDivergence = tracks && weight !== 0;
@@ -196,7 +199,7 @@ export function layeredEngine(gpu: Gpu, velocity: MlpVelocity, parameters: Param
             ),
           );
         }
-        dispatches.push(planFinishStep({ capacity: chunk.capacity, dim, b, ks, state: names.state }));
+        dispatches.push(...planFinishStep({ capacity: chunk.capacity, dim, b, ks, state: names.state }));
       }
       return dispatches;
     },

@@ -55,7 +55,7 @@ export function likelihoodSolve(
   if (grid.adaptive)
     throw new PushforwardError(
       "unsupported",
-      `${what}: solver is dopri5, but the gradient is that of fixed steps: use "midpoint" or "rk4" with a number of steps`,
+      `${what}: solver is ${grid.tableau.name}, but the gradient is that of fixed steps: use "midpoint" or "rk4" with a number of steps`,
     );
   return {
     grid,

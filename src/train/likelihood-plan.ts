@@ -6,7 +6,8 @@ import { planCombine, planSourceScore } from "../kernels/likelihood-training.ts"
 import { finishLogProb, sourceDensity } from "../kernels/particles.ts";
 import { planConditionRows, planFinishStep, planMix, planStageInput } from "../kernels/stages.ts";
 import { type Chunk, type Conditions, type Engine, names } from "../ode/engine.ts";
-import { schedule, stageFloats, type TimeGrid } from "../ode/grid.ts";
+import type { TimeGrid } from "../ode/grid.ts";
+import { schedule, stageRow } from "../solvers/schedule.ts";
 import { conditionInputs, type MlpVelocity, timeInputs } from "../velocity/mlp.ts";
 import type { Backward, Batch } from "./backward.ts";
 import { planSum } from "./dispatches.ts";
@@ -71,7 +72,7 @@ export function likelihoodBuffers(work: LikelihoodWork, chunk: Chunk): PlannedBu
   const table = schedule(grid);
   const probes = divergence.mode === "probes" ? divergence.count : 1;
   return [
-    ...engine.buffers(chunk, conditions, divergence),
+    ...engine.buffers(chunk, conditions, divergence, stages),
     rows(names.state, velocity.dim),
     { name: names.schedule, bytes: table.byteLength, data: table },
     { name: "source", bytes: source.rows.byteLength, data: source.rows },
@@ -104,7 +105,7 @@ function planForward(work: LikelihoodWork, chunk: Chunk): Dispatch[] {
   const probes = divergence.mode === "probes" ? divergence.count : 1;
   const steps = grid.times.length - 1;
   return [
-    planCombine({ capacity, dim: probes, target: names.integral, terms: [] }),
+    ...planCombine({ capacity, dim: probes, target: names.integral, terms: [] }),
     ...engine.begin(chunk, conditions),
     ...Array.from({ length: steps }, (_, step) => [
       planMix({ capacity, dim, weight: 1, add: false, value: names.state, target: `state ${step}` }),
@@ -156,11 +157,7 @@ function planReverseStep(
   const { dim } = velocity;
   const fourier = velocity.time === "concat" ? 0 : velocity.time.fourier;
   const stages = grid.tableau.b.length;
-  const row = (i: number) => {
-    const at = (step * stages + i) * stageFloats;
-    const [time = 0, weight = 0, ...a] = table.subarray(at, at + 5);
-    return { time, weight, a };
-  };
+  const row = (i: number) => stageRow(table, stages, step, i);
   const total = tangentTotal(work);
   const worth = -1 / (count * (divergence.mode === "probes" ? divergence.count : 1));
   const input = (i: number) =>
@@ -177,7 +174,7 @@ function planReverseStep(
   const dispatches: Dispatch[] = [];
   if (!keepsStages(work)) {
     for (let i = 0; i + 1 < stages; i++)
-      dispatches.push(input(i), ...backward.velocity(batch, stageName(work, step, i)));
+      dispatches.push(...input(i), ...backward.velocity(batch, stageName(work, step, i)));
   }
   let first = begin;
   for (let i = stages - 1; i >= 0; i--) {
@@ -185,8 +182,8 @@ function planReverseStep(
     const terms = [{ weight, rows: "adjoint" }];
     for (let j = i + 1; j < stages; j++) terms.push({ weight: row(j).a[i] ?? 0, rows: `eta ${j}` });
     dispatches.push(
-      input(i),
-      planCombine({ capacity, dim, target: "kappa", terms: terms.filter((term) => term.weight !== 0) }),
+      ...input(i),
+      ...planCombine({ capacity, dim, target: "kappa", terms: terms.filter((term) => term.weight !== 0) }),
     );
     // the divergence's gradient is linear in its tangents: the first group goes with κ, each further one alone
     const groups = weight === 0 ? 1 : Math.max(1, Math.ceil(total / backward.mostTangents));
@@ -213,7 +210,7 @@ function planReverseStep(
     }
   }
   dispatches.push(
-    planFinishStep({
+    ...planFinishStep({
       capacity,
       dim,
       b: Array.from({ length: stages }, () => 1),
@@ -255,7 +252,7 @@ export function planLikelihoodGradient(work: LikelihoodWork, chunk: Chunk): Disp
       scale: 1 / count,
       names: { source: "source", state: names.state, adjoint: "adjoint" },
     }),
-    ...penaltyRows.map((target) => planCombine({ capacity, dim: dim + 1, target, terms: [] })),
+    ...penaltyRows.flatMap((target) => planCombine({ capacity, dim: dim + 1, target, terms: [] })),
     ...(conditionInputs(velocity) > 0
       ? [
           planConditionRows({

@@ -137,7 +137,7 @@ function likelihoodTask(
     data,
     fingerprint() {
       const { grid, divergence, regularization } = work;
-      const solver = { method: grid.tableau.name, times: grid.times };
+      const solver = { method: grid.tableau.name ?? grid.tableau, times: grid.times };
       return fingerprint(flow, data, options, plan, {
         training: likelihoodTraining,
         solver,

@@ -1,3 +1,4 @@
+import { stageFloats } from "../../shaders/stage-row.ts";
 import type { Tiling } from "../../shaders/tiling.ts";
 import type { Dispatch } from "../gpu/kernel.ts";
 import type { Session } from "../gpu/session.ts";
@@ -35,11 +36,9 @@ export interface TrialShape {
   plan(tiling: Tiling, capacity: number, firstStep: number, lastStep: number): Dispatch[];
 }
 
-/** Floats of a row of the schedule: time, weight h·b, h·a0, h·a1, h·a2, padding. */
-const rowFloats = 8;
-
 /** The first step of a schedule, made so long that a difference in the last bit of a velocity shows in the state. */
 export function longStep(schedule: Float32Array, stages: number): Float32Array {
+  const rowFloats = stageFloats(stages);
   const rows = schedule.slice(0, rowFloats * stages);
   let sum = 0;
   for (let at = 1; at < rows.length; at += rowFloats) sum += rows[at] ?? 0;

@@ -10,7 +10,7 @@ import {
   reverse,
   zeroGradients,
 } from "./mlp.ts";
-import { type Method, stagesOf, standardLogDensity, type Tableau, tableaux } from "./ode.ts";
+import { type Method, stagesOf, standardLogDensity, tableauOf } from "./ode.ts";
 import { addScaled, at, row, rowCount, type Vector } from "./vectors.ts";
 
 export interface LossAndGradients {
@@ -88,7 +88,7 @@ export function likelihood(
   const { kineticEnergy, jacobianFrobenius } = options.regularization ?? { kineticEnergy: 0, jacobianFrobenius: 0 };
   const square = (v: Vector) => Array.from(v).reduce((sum, value) => sum + value * value, 0);
   const { dim } = net.spec;
-  const tableau: Tableau = tableaux[options.method];
+  const tableau = tableauOf(options.method);
   const source = options.source ?? standardSource;
   const n = rowCount(x, dim);
   const gradients = zeroGradients(net);

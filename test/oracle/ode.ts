@@ -9,7 +9,7 @@ export interface Field {
 
 /** k_i = u(t + c_i h, x + h Σ a_ij k_j), x⁺ = x + h Σ b_i k_i (FIELD.md §2.1). */
 export interface Tableau {
-  readonly order: number;
+  readonly order?: number;
   readonly a: readonly (readonly number[])[];
   readonly b: readonly number[];
   readonly c: readonly number[];
@@ -21,9 +21,10 @@ export const tableaux = {
   heun2: { order: 2, c: [0, 1], a: [[], [1]], b: [1 / 2, 1 / 2] },
   ralston: { order: 2, c: [0, 2 / 3], a: [[], [2 / 3]], b: [1 / 4, 3 / 4] },
   heun3: { order: 3, c: [0, 1 / 3, 2 / 3], a: [[], [1 / 3], [0, 2 / 3]], b: [1 / 4, 0, 3 / 4] },
+  ssprk3: { order: 3, c: [0, 1, 1 / 2], a: [[], [1], [1 / 4, 1 / 4]], b: [1 / 6, 1 / 6, 2 / 3] },
   rk4: { order: 4, c: [0, 1 / 2, 1 / 2, 1], a: [[], [1 / 2], [0, 1 / 2], [0, 0, 1]], b: [1 / 6, 1 / 3, 1 / 3, 1 / 6] },
   /** What torchdiffeq calls rk4. */
-  "rk4 3/8": {
+  "rk4-3/8": {
     order: 4,
     c: [0, 1 / 3, 2 / 3, 1],
     a: [[], [1 / 3], [-1 / 3, 1], [1, -1, 1]],
@@ -31,7 +32,12 @@ export const tableaux = {
   },
 } as const satisfies Record<string, Tableau>;
 
-export type Method = keyof typeof tableaux;
+export type MethodName = keyof typeof tableaux;
+
+/** A name of the table above, or a tableau. */
+export type Method = MethodName | Tableau;
+
+export const tableauOf = (method: Method): Tableau => (typeof method === "string" ? tableaux[method] : method);
 
 /** t_k = from + (to − from)·(k/steps) from the integer k; the last is `to` itself. */
 export function timesOf(from: number, to: number, steps: number): number[] {
@@ -70,7 +76,7 @@ export interface Pushed {
  * stages of weight 0 need none. `logProb` is log p at the start.
  */
 export function push(field: Field, x0: Vector, method: Method, times: Vector, logProb = 0): Pushed {
-  const tableau: Tableau = tableaux[method];
+  const tableau = tableauOf(method);
   let x = Float64Array.from(x0);
   let l = logProb;
   const states = [x];
