@@ -3,28 +3,26 @@ export { fitNormalization } from "./data/normalization.ts";
 export { type ToyName, toyData, toyNames } from "./data/toy.ts";
 export { PushforwardError, type PushforwardErrorCode } from "./errors.ts";
 export type { Cells } from "./flow/cells.ts";
-export type { DensityGrid, DensityGridOptions } from "./flow/density.ts";
+export type { DensityGrid } from "./flow/density.ts";
 export { Flow } from "./flow/flow.ts";
 export type {
   CallOptions,
+  ContinuityOptions,
+  DensityGridOptions,
   Divergence,
   EvaluationOptions,
+  HistogramOptions,
   LogProbOptions,
+  MomentOptions,
   Output,
   Precision,
   PushOptions,
+  ReductionOptions,
   SampleOptions,
   SampleOutput,
   SolveOptions,
 } from "./flow/options.ts";
-export type {
-  Histogram,
-  HistogramOptions,
-  MeanLogProb,
-  MomentOptions,
-  Moments,
-  ReductionOptions,
-} from "./flow/reductions.ts";
+export type { Histogram, MeanLogProb, Moments } from "./flow/reductions.ts";
 export {
   type DoubleSamples,
   type LogProb,
@@ -40,7 +38,7 @@ export type { DataUnitRows, Rows } from "./flow/rows.ts";
 export type { FlowOptions } from "./flow/shape.ts";
 export type { Normalization, Source } from "./flow/source.ts";
 export type { StreamChunk, StreamChunks } from "./flow/streams.ts";
-export type { ContinuityOptions, ContinuityReport, Flux } from "./flow/theory.ts";
+export type { ContinuityReport, Flux } from "./flow/theory.ts";
 export type { GpuInfo, GpuOptions } from "./gpu/adapter.ts";
 export { type Gpu, openGpu } from "./gpu/gpu.ts";
 export { decodeSafetensors, encodeSafetensors } from "./io/safetensors.ts";
@@ -54,12 +52,13 @@ export {
   trainFlowMatching,
   trainMaximumLikelihood,
 } from "./train/entry.ts";
-export type { GradientOptions } from "./train/gradient-options.ts";
-export type { FlowMatchingBatch } from "./train/gradients.ts";
-export type { LikelihoodGradientOptions, MaximumLikelihoodOptions } from "./train/likelihood-options.ts";
 export type {
   CheckpointOptions,
+  FlowMatchingBatch,
   FlowMatchingOptions,
+  GradientOptions,
+  LikelihoodGradientOptions,
+  MaximumLikelihoodOptions,
   Optimizer,
   TrainingOptions,
   ValidationOptions,

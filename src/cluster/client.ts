@@ -1,10 +1,10 @@
 import type { Queue, QueueEvents } from "bullmq";
 import { invalid } from "../errors.ts";
-import { checkKeys } from "../options.ts";
+import { type Checked, checked, later, type Schema } from "../options/schema.ts";
 import type { SpreadCall } from "../spread/call.ts";
 import type { CarriedFlow } from "../spread/carried-flow.ts";
 import type { FinishedRange } from "../spread/range-task.ts";
-import { type AdapterOptions, SpreadCalls } from "../spread/spread-calls.ts";
+import { type AdapterOptions, adapterFields, SpreadCalls } from "../spread/spread-calls.ts";
 import { leaseSeconds, prefix } from "./protocol.ts";
 import { connect, type Link, leave, tidy } from "./redis.ts";
 import { spread } from "./spread.ts";
@@ -18,6 +18,13 @@ export interface ClusterOptions extends AdapterOptions {
   /** Hears what a person may want to know: no worker is there, a worker vanished, Redis is away. Default: `console.warn`. */
   onNotice?: (text: string) => void;
 }
+
+/** Address and name of the queue are checked where they are connected to. */
+const clusterFields = {
+  url: { check: later<string>, required: true },
+  queue: { check: later<string> },
+  ...adapterFields,
+} satisfies Schema<ClusterOptions>;
 
 /**
  * Workers on other machines (or other processes), met through a Redis. Calls are cut into ranges of particles, which BullMQ hands
@@ -34,12 +41,12 @@ export class Cluster extends SpreadCalls {
   readonly #closing = new AbortController();
   #closed: Promise<void> | undefined;
 
-  private constructor(link: Link, queue: Queue, events: QueueEvents, options: ClusterOptions) {
+  private constructor(link: Link, queue: Queue, events: QueueEvents, options: Checked<typeof clusterFields>) {
     super(options);
     this.#link = link;
     this.#queue = queue;
     this.#events = events;
-    this.#onNotice = options.onNotice ?? console.warn;
+    this.#onNotice = options.onNotice;
     this.#waiters = new Waiters(events, this.#onNotice);
     link.ended.catch((error: unknown) => this.#closing.abort(error));
   }
@@ -47,8 +54,8 @@ export class Cluster extends SpreadCalls {
   /** @internal */
   static async open(options: ClusterOptions): Promise<Cluster> {
     const what = "openCluster";
-    checkKeys(what, options, ["url", "queue", "sameAdapter", "onNotice"]);
-    const { url, queue, onNotice = console.warn } = options;
+    const own = checked(what, clusterFields, options);
+    const { url, queue, onNotice } = own;
     const link = await connect(what, { url, queue, patience: leaseSeconds / 4, onNotice });
     try {
       const jobs = new link.bullmq.Queue(link.queue, { connection: link.redis, prefix });
@@ -60,7 +67,7 @@ export class Cluster extends SpreadCalls {
       const events = new link.bullmq.QueueEvents(link.queue, { connection: link.redis, prefix, lastEventId });
       events.on("error", () => undefined);
       await Promise.race([Promise.all([jobs.waitUntilReady(), events.waitUntilReady()]), link.ended]);
-      return new Cluster(link, jobs, events, options);
+      return new Cluster(link, jobs, events, own);
     } catch (error) {
       link.close();
       throw error;

@@ -4,8 +4,10 @@ import process from "node:process";
 // biome-ignore-end lint/correctness/noNodejsModules: this entry is for Node
 import type { Job } from "bullmq";
 import { invalid, PushforwardError } from "../errors.ts";
+import { runFields } from "../flow/fields.ts";
 import { Gpu } from "../gpu/gpu.ts";
-import { checkFinite, checkKeys, show } from "../options.ts";
+import { type Checked, checked, finite, functionThat, later, type Schema } from "../options/schema.ts";
+import { show } from "../options.ts";
 import { adapterName } from "../spread/adapter-name.ts";
 import { FlowShelf } from "../spread/flow-shelf.ts";
 import { pack, unpack } from "../spread/parcel.ts";
@@ -50,6 +52,22 @@ export interface WorkerOptions {
   lockSeconds?: number;
 }
 
+const workerFields = {
+  url: { check: later<string>, required: true },
+  queue: { check: later<string> },
+  name: { check: later<string> },
+  signal: { check: runFields.signal.check },
+  onJob: { check: functionThat<(event: JobEvent) => void>("that takes what a worker does") },
+  onNotice: {
+    check: functionThat<(text: string) => void>("that takes a text"),
+    fallback: (text) => console.warn(text),
+  },
+  onReady: { check: functionThat<NonNullable<WorkerOptions["onReady"]>>("that takes { name, adapter }") },
+  lockSeconds: { check: finite(1, 3600), fallback: 10 },
+} satisfies Schema<WorkerOptions>;
+
+type CheckedWorker = Checked<typeof workerFields>;
+
 /** How often a worker asks whether somebody still waits for what it computes. */
 const secondsBetweenLooks = 1;
 
@@ -79,18 +97,16 @@ class Dropped extends Error {
  */
 export async function runWorker(gpu: Gpu | (() => Promise<Gpu>), options: WorkerOptions): Promise<{ served: number }> {
   const what = "runWorker";
-  const known = ["url", "queue", "name", "signal", "onJob", "onNotice", "onReady", "lockSeconds"];
-  checkKeys(what, options, known);
+  const own = checked(what, workerFields, options);
   if (!(gpu instanceof Gpu) && typeof gpu !== "function")
     throw invalid(
       `${what}: the first argument is ${show(gpu)}, but it is what openGpu() resolved to, or openGpu itself`,
     );
-  const lockSeconds = checkFinite(`${what}: lockSeconds`, options.lockSeconds ?? 10, 1, 3600);
-  const { url, queue, signal, onNotice = console.warn } = options;
+  const { url, queue, signal, onNotice, lockSeconds } = own;
   signal?.throwIfAborted();
   const link = await connect(what, { url, queue, patience: Number.POSITIVE_INFINITY, onNotice });
   try {
-    const worker = new RangeWorker(link, gpu, options);
+    const worker = new RangeWorker(link, gpu, own);
     try {
       await worker.serve(lockSeconds);
     } finally {
@@ -109,10 +125,10 @@ class RangeWorker {
   readonly #link: Link;
   readonly #shelf: FlowShelf;
   readonly #name: string;
-  readonly #options: WorkerOptions;
+  readonly #options: CheckedWorker;
   readonly #stop = new AbortController();
 
-  constructor(link: Link, gpu: Gpu | (() => Promise<Gpu>), options: WorkerOptions) {
+  constructor(link: Link, gpu: Gpu | (() => Promise<Gpu>), options: CheckedWorker) {
     this.#link = link;
     this.#shelf = new FlowShelf(gpu);
     this.#name = options.name ?? `${hostname()}-${process.pid}`;
@@ -126,7 +142,7 @@ class RangeWorker {
   /** Serves until it is stopped; rejects when it cannot go on. */
   async serve(lockSeconds: number): Promise<void> {
     const { bullmq, redis, queue } = this.#link;
-    const { signal, onNotice = console.warn, onReady } = this.#options;
+    const { signal, onNotice, onReady } = this.#options;
     const adapter = adapterName(await this.#shelf.gpu());
     const worker = new bullmq.Worker<RangeJob>(queue, (job, token) => this.#process(job, token ?? ""), {
       connection: redis,

@@ -1,6 +1,9 @@
 import { readable } from "../arrays.ts";
 import { invalid } from "../errors.ts";
-import { checkFinite, checkInteger, checkKeys, show } from "../options.ts";
+import { checked, finite, type Schema } from "../options/schema.ts";
+import { checkInteger, show } from "../options.ts";
+
+const fields = { bits: { check: finite(), fallback: 0 } } satisfies Schema<{ bits?: number }>;
 
 /**
  * Log-likelihoods in nats as bits per dimension: −log p / (dim · ln 2) + bits. `bits` (default 0) is what the data lost when it was
@@ -18,10 +21,8 @@ export function bitsPerDim(
   dim: number,
   options: { bits?: number } = {},
 ): number | Float64Array {
-  checkKeys("bitsPerDim", options, ["bits"]);
-  const { bits = 0 } = options;
+  const { bits } = checked("bitsPerDim", fields, options);
   checkInteger("bitsPerDim: dim", dim, 1);
-  checkFinite("bitsPerDim: bits", bits);
   const convert = (value: number) => bits - value / (dim * Math.LN2);
   if (typeof logProb === "number") return convert(logProb);
   const list = readable("bitsPerDim: logProb", logProb);

@@ -1,7 +1,7 @@
 import { readable } from "../arrays.ts";
 import { invalid } from "../errors.ts";
 import type { Conditions } from "../ode/engine.ts";
-import { checkSingle, show, singles } from "../options.ts";
+import { show } from "../options.ts";
 import type { CallOptions } from "./options.ts";
 import { checkAllFinite, isBuffer, rowCount } from "./rows.ts";
 
@@ -14,7 +14,7 @@ export function checkConditions(
 ): Conditions {
   const labels = readable(`${what}: labels`, o.labels);
   const context = readable(`${what}: context`, o.context);
-  const guidance = checkSingle(`${what}: guidance`, o.guidance ?? 1, -Infinity, Infinity, singles);
+  const { guidance = 1 } = o;
   if (labels !== undefined) {
     if (field.classes === 0)
       throw invalid(`${what}: labels were given, but this velocity has no classes: make it with mlp({ classes: … })`);

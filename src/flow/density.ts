@@ -1,9 +1,10 @@
-import { readable } from "../arrays.ts";
 import { invalid } from "../errors.ts";
-import { checkInteger, checkKeys, show } from "../options.ts";
-import { type Cells, checkCells, gridPoints } from "./cells.ts";
-import type { LogProbOptions } from "./options.ts";
-import { logProbRequest } from "./requests.ts";
+import { checked } from "../options/schema.ts";
+import { checkInteger, show } from "../options.ts";
+import { checkCells, gridPoints } from "./cells.ts";
+import { type CheckedLogProb, densityGridFields } from "./fields.ts";
+import type { DensityGridOptions } from "./options.ts";
+import { scoreRequest } from "./requests.ts";
 import { collect, endedLogProb } from "./results.ts";
 import { conditioning, type FlowOnDevice } from "./shape.ts";
 
@@ -23,44 +24,21 @@ export interface DensityGrid {
   unfinished: number;
 }
 
-export interface DensityGridOptions extends Cells, Omit<LogProbOptions, "output" | "count" | "labels" | "context"> {
-  /** The class of all cells, for fields with classes. */
-  label?: number;
-  /** The context of all cells, [context], for fields with context. */
-  context?: Float32Array;
-}
-
 /** See {@link Flow.densityGrid}. */
 export async function densityGrid(flow: FlowOnDevice, o: DensityGridOptions): Promise<DensityGrid> {
   const what = "densityGrid";
-  checkKeys(what, o, [
-    "box",
-    "cells",
-    "label",
-    "context",
-    "at",
-    "solver",
-    "divergence",
-    "seed",
-    "guidance",
-    "signal",
-    "chunkSize",
-    "onProgress",
-    "precision",
-  ]);
-  const { box, cells, label, context: givenContext, ...options } = o;
-  const context = readable(`${what}: context`, givenContext);
+  const { box, cells, label, context, ...options } = checked(what, densityGridFields, o);
   const { total, steps, centre, volume } = checkCells(what, flow, box, cells);
   const inputs = conditioning(flow);
   if (label !== undefined) checkInteger(`${what}: label`, label, 0, Math.max(0, inputs.classes - 1));
   if (context !== undefined && !(context instanceof Float32Array && context.length === inputs.context))
     throw invalid(`${what}: context is ${show(context)}, but it is a Float32Array of the ${inputs.context} inputs`);
-  const given: LogProbOptions = {
+  const given: CheckedLogProb = {
     ...options,
     ...(label !== undefined && { labels: new Uint32Array(total).fill(label) }),
     ...(context && { context: repeated(context, total) }),
   };
-  const request = logProbRequest(flow, what, gridPoints(centre, steps, cells), given);
+  const request = scoreRequest(flow, what, gridPoints(centre, steps, cells), given);
   const solved = await collect(flow, request, options);
   const logProb = endedLogProb(solved);
   const density = logProb.map((value) => Math.exp(value));

@@ -11,13 +11,8 @@ import { checkSingle, singles } from "../options.ts";
 import type { Job, JobMaker, RunOptions } from "../schedule/job.ts";
 import { runJob } from "../schedule/recovery.ts";
 import { checkConditions } from "./conditions.ts";
-import {
-  checkRunOptions,
-  type Divergence,
-  type DivergencePlan,
-  divergencePlan,
-  type EvaluationOptions,
-} from "./options.ts";
+import { type DivergencePlan, divergencePlan } from "./divergence.ts";
+import type { CheckedEvaluation } from "./fields.ts";
 import { checkAllFinite, checkLength, type Rows, rowCount } from "./rows.ts";
 import { conditioning, type FlowOnDevice } from "./shape.ts";
 import { jobOn } from "./solve-job.ts";
@@ -115,13 +110,13 @@ function evaluationJob(request: EvaluationRequest, shared: Shared, maxBindingByt
   };
 }
 
-/** Checks the arguments of an evaluation and runs it; arrays that it does not produce are empty. */
+/** Checks the arrays of an evaluation, whose options are checked, and runs it; arrays that it does not produce are empty. */
 export async function evaluate(
   flow: FlowOnDevice,
   output: Evaluation,
   givenX: Rows,
   givenT: number | Float32Array,
-  options: EvaluationOptions & { divergence?: Divergence; seed?: number },
+  options: CheckedEvaluation,
   givenTangent?: Rows,
 ): Promise<{ velocity: Float32Array; divergence: Float32Array; product: Float32Array }> {
   const x = readable(`${output}: x`, givenX);
@@ -151,7 +146,6 @@ export async function evaluate(
     seed: options.seed ?? 0,
     conditions: checkConditions(output, options, n, conditioning(flow)),
   };
-  const running = checkRunOptions(output, options);
   const engine = await (output === "vjp" ? flow.reverseEngine() : flow.forwardEngine());
   const { labels, context } = request.conditions;
   const rows = { x, [output === "vjp" ? "cotangent" : "tangent"]: tangent, labels, context };
@@ -161,7 +155,7 @@ export async function evaluate(
       evaluationJob({ ...request, engine }, shared, binding),
     );
   };
-  return gather(flow.gpu, n, makeJob, running);
+  return gather(flow.gpu, n, makeJob, options);
 }
 
 async function gather(gpu: Gpu, count: number, makeJob: JobMaker, options: RunOptions) {

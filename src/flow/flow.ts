@@ -4,27 +4,31 @@ import { Gpu } from "../gpu/gpu.ts";
 import type { Tensor } from "../io/safetensors.ts";
 import type { Engine, Evaluation } from "../ode/engine.ts";
 import { type Engines, mlpEngines, wgslEngines } from "../ode/engines.ts";
-import { checkKeys, show } from "../options.ts";
-import { seedKey } from "../random/philox.ts";
+import { checked } from "../options/schema.ts";
+import { show } from "../options.ts";
 import type { RunOptions } from "../schedule/job.ts";
 import { checkNetworkFits } from "../velocity/device-fit.ts";
 import { initialParameters } from "../velocity/initialisation.ts";
 import { type MlpVelocity, mlp, parameterTensors } from "../velocity/mlp.ts";
 import { flatten, Parameters, unflatten } from "../velocity/parameters.ts";
 import { type WgslVelocity, wgslVelocity } from "../velocity/wgsl.ts";
-import type { DensityGrid, DensityGridOptions } from "./density.ts";
+import type { DensityGrid } from "./density.ts";
+import { type CheckedEvaluation, divergenceCallFields, evaluationFields, flowFields, loadFields } from "./fields.ts";
 import { type LoadOptions, loadFlow, saveFlow } from "./file.ts";
-import {
-  callKeys,
-  type Divergence,
-  type EvaluationOptions,
-  type LogProbOptions,
-  type Precision,
-  type PushOptions,
-  type SampleOptions,
-  type SampleOutput,
+import type {
+  ContinuityOptions,
+  DensityGridOptions,
+  Divergence,
+  EvaluationOptions,
+  HistogramOptions,
+  LogProbOptions,
+  MomentOptions,
+  Precision,
+  PushOptions,
+  SampleOptions,
+  SampleOutput,
 } from "./options.ts";
-import type { Histogram, HistogramOptions, MeanLogProb, MomentOptions, Moments } from "./reductions.ts";
+import type { Histogram, MeanLogProb, Moments } from "./reductions.ts";
 import { logProbRequest, pushRequest, sampleRequest, sampleStreamRequest } from "./requests.ts";
 import {
   chunks,
@@ -42,7 +46,7 @@ import type { DataUnitRows, Rows } from "./rows.ts";
 import type { FlowOptions } from "./shape.ts";
 import { checkNormalization, type Normalization, type SourceSpec, sourceSpec } from "./source.ts";
 import type { StreamChunks } from "./streams.ts";
-import type { ContinuityOptions, ContinuityReport, Flux } from "./theory.ts";
+import type { ContinuityReport, Flux } from "./theory.ts";
 import type { TrajectoryRequest } from "./trajectory.ts";
 
 /** What is not needed to push, sample and score with a narrow network is loaded when it is first used. */
@@ -67,8 +71,6 @@ function checkVelocity(velocity: MlpVelocity | WgslVelocity): void {
       throw invalid(`velocity has no ${lacking}: make it with mlp(…), which fills in what is left out`);
   }
 }
-
-const evaluationKeys = [...callKeys, "count"];
 
 /**
  * A velocity field on a device with a source distribution: pushes particles along ẋ = u_t(x), samples, and evaluates log-likelihoods.
@@ -120,13 +122,11 @@ export class Flow {
    */
   static create(gpu: Gpu, options: FlowOptions): Flow {
     checkGpu("Flow.create", gpu);
-    checkKeys("Flow.create", options, ["velocity", "seed", "weights", "source", "normalization"]);
-    const { velocity } = options;
+    const { velocity } = checked("Flow.create", flowFields, options);
     if (velocity?.kind !== "mlp" && velocity?.kind !== "wgsl") {
       throw invalid(`Flow.create: velocity is ${show(velocity)}, but it is what mlp(…) or wgslVelocity(…) returned`);
     }
     checkVelocity(velocity);
-    if (options.seed !== undefined) seedKey(options.seed);
     return new Flow(gpu, options);
   }
 
@@ -142,8 +142,7 @@ export class Flow {
    */
   static load(gpu: Gpu, bytes: Uint8Array, options: LoadOptions = {}): Flow {
     checkGpu("Flow.load", gpu);
-    checkKeys("Flow.load", options, ["velocity", "tensors", "onNotice"]);
-    const { velocity, tensors } = options;
+    const { velocity, tensors } = checked("Flow.load", loadFields, options);
     if (velocity !== undefined && velocity?.kind !== "mlp")
       throw invalid(`Flow.load: velocity is ${show(velocity)}, but it is what mlp(…) returned`);
     if (velocity !== undefined) checkVelocity(velocity);
@@ -192,8 +191,8 @@ export class Flow {
 
   /** u_t(x), [n, dim], in the flow's own space. `t` is one time or a time per particle. */
   async velocity(x: Rows, t: number | Float32Array, options: EvaluationOptions = {}): Promise<Float32Array> {
-    checkKeys("velocity", options, evaluationKeys);
-    return (await this.#evaluate("velocity", x, t, options)).velocity;
+    const checkedOptions = checked("velocity", evaluationFields, options);
+    return (await this.#evaluate("velocity", x, t, checkedOptions)).velocity;
   }
 
   /** div u_t(x) = tr ∂u/∂x, [n]; exact for dim ≤ 16 unless told otherwise, else Hutchinson's estimate with one Rademacher probe. */
@@ -202,8 +201,8 @@ export class Flow {
     t: number | Float32Array,
     options: EvaluationOptions & { divergence?: Divergence; seed?: number } = {},
   ): Promise<Float32Array> {
-    checkKeys("divergence", options, [...evaluationKeys, "divergence", "seed"]);
-    return (await this.#evaluate("divergence", x, t, options)).divergence;
+    const checkedOptions = checked("divergence", divergenceCallFields, options);
+    return (await this.#evaluate("divergence", x, t, checkedOptions)).divergence;
   }
 
   /** Velocity and J·v, J_ij = ∂u_i/∂x_j, for one tangent v per particle, all [n, dim]. */
@@ -213,8 +212,8 @@ export class Flow {
     tangent: Rows,
     options: EvaluationOptions = {},
   ): Promise<{ velocity: Float32Array; jvp: Float32Array }> {
-    checkKeys("jvp", options, evaluationKeys);
-    const { velocity, product } = await this.#evaluate("jvp", x, t, options, tangent);
+    const checkedOptions = checked("jvp", evaluationFields, options);
+    const { velocity, product } = await this.#evaluate("jvp", x, t, checkedOptions, tangent);
     return { velocity, jvp: product };
   }
 
@@ -225,8 +224,8 @@ export class Flow {
     cotangent: Rows,
     options: EvaluationOptions = {},
   ): Promise<{ velocity: Float32Array; vjp: Float32Array }> {
-    checkKeys("vjp", options, evaluationKeys);
-    const { velocity, product } = await this.#evaluate("vjp", x, t, options, cotangent);
+    const checkedOptions = checked("vjp", evaluationFields, options);
+    const { velocity, product } = await this.#evaluate("vjp", x, t, checkedOptions, cotangent);
     return { velocity, vjp: product };
   }
 
@@ -402,7 +401,7 @@ export class Flow {
     output: Evaluation,
     x: Rows,
     t: number | Float32Array,
-    options: EvaluationOptions & { divergence?: Divergence; seed?: number },
+    options: CheckedEvaluation,
     tangent?: Rows,
   ): Promise<{ velocity: Float32Array; divergence: Float32Array; product: Float32Array }> {
     this.assertAlive();

@@ -2,7 +2,6 @@ import type { BufferPool } from "../gpu/buffers.ts";
 import type { Session } from "../gpu/session.ts";
 import type { RunOptions } from "../schedule/job.ts";
 import { runJob } from "../schedule/recovery.ts";
-import { checkRunOptions } from "./options.ts";
 import { assemble, Figures, shapes } from "./results.ts";
 import type { FlowOnDevice } from "./shape.ts";
 import { solveJob } from "./solve-job.ts";
@@ -26,7 +25,7 @@ export async function collectOnDevice(flow: FlowOnDevice, request: TrajectoryReq
     return solveJob(flow, session, { ...request, resident });
   };
   try {
-    for await (const chunk of runJob(flow.gpu, request.count, makeJob, checkRunOptions(request.what, options)))
+    for await (const chunk of runJob(flow.gpu, request.count, makeJob, options))
       figures.take(chunk.outputs, chunk.start);
   } catch (error) {
     for (const buffer of resident.values()) pool?.release(buffer);

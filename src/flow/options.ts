@@ -1,10 +1,7 @@
-import { readable } from "../arrays.ts";
-import { invalid } from "../errors.ts";
-import type { DivergenceMode } from "../ode/engine.ts";
 import type { Solver } from "../ode/grid.ts";
-import { checkInteger, checkKeys, checkWord, show } from "../options.ts";
 import type { RunOptions } from "../schedule/job.ts";
-import { checkAllFinite, type Rows } from "./rows.ts";
+import type { Cells } from "./cells.ts";
+import type { Rows } from "./rows.ts";
 
 /** `"exact"` (default for dim ≤ 16), or Hutchinson's estimate ZᵀJZ with K probes, drawn once per particle and solve, or given as [K, n, dim]. */
 export type Divergence = "exact" | { probe: "rademacher" | "gaussian"; probes?: number; vectors?: Float32Array };
@@ -80,71 +77,33 @@ export interface LogProbOptions extends SolveOptions {
   count?: number;
 }
 
-export const callKeys = ["chunkSize", "signal", "onProgress", "labels", "context", "guidance"];
-export const solveKeys = [...callKeys, "solver", "divergence", "seed", "output", "precision"];
+export type ReductionOptions = Omit<SampleOptions, "output" | "saveAt" | "logProb">;
 
-/** A divergence checked against dim and particle count; given vectors come beside it. */
-export interface DivergencePlan {
-  readonly mode: DivergenceMode;
-  readonly vectors?: Float32Array | undefined;
+export interface MomentOptions extends ReductionOptions {
+  /** Whether the mean of log p over the samples is wanted, which is minus the entropy of p. */
+  logProb?: boolean;
 }
 
-export function divergencePlan(
-  what: string,
-  divergence: Divergence | undefined,
-  dim: number,
-  n: number,
-): DivergencePlan {
-  const chosen = divergence ?? (dim <= 16 ? "exact" : { probe: "rademacher" as const });
-  if (chosen === "exact") return { mode: { mode: "exact" } };
-  if (typeof chosen !== "object" || chosen === null) {
-    throw invalid(
-      `${what}: divergence is ${show(chosen)}, but it is "exact" or { probe: "rademacher" | "gaussian", probes? }`,
-    );
-  }
-  checkKeys(`${what}: divergence`, chosen, ["probe", "probes", "vectors"]);
-  const kind = checkWord(`${what}: divergence.probe`, chosen.probe, ["rademacher", "gaussian"]);
-  const vectors = readable(`${what}: divergence.vectors`, chosen.vectors);
-  if (vectors === undefined) {
-    return {
-      mode: { mode: "probes", kind, count: checkInteger(`${what}: divergence.probes`, chosen.probes ?? 1, 1, 4096) },
-    };
-  }
-  if (!(vectors instanceof Float32Array))
-    throw invalid(`${what}: divergence.vectors is ${show(vectors)}, but it is a Float32Array [probes, n, dim]`);
-  const count = checkInteger(
-    `${what}: divergence.probes`,
-    chosen.probes ?? (n === 0 ? 1 : vectors.length / (n * dim)),
-    1,
-    4096,
-  );
-  if (vectors.length !== count * n * dim) {
-    throw invalid(
-      `${what}: divergence.vectors has ${vectors.length} values, but ${count} probe(s) for ${n} particles of dim ${dim} need ${count * n * dim}`,
-    );
-  }
-  checkAllFinite(what, "divergence.vectors", vectors, dim);
-  return { mode: { mode: "probes", kind: "given", count }, vectors };
+export interface HistogramOptions extends ReductionOptions {
+  /** The two axes. Default [0, 1]. */
+  axes?: [x: number, y: number];
+  /** Bins along each of the two axes. */
+  bins: [x: number, y: number];
+  /** Low and high end of each of the two axes, in data units. A bin holds its low end, not its high end. */
+  range: [x: [low: number, high: number], y: [low: number, high: number]];
 }
 
-function isSignal(signal: Partial<AbortSignal> | null): boolean {
-  return typeof signal?.throwIfAborted === "function" && typeof signal.addEventListener === "function";
+export interface DensityGridOptions extends Cells, Omit<LogProbOptions, "output" | "count" | "labels" | "context"> {
+  /** The class of all cells, for fields with classes. */
+  label?: number;
+  /** The context of all cells, [context], for fields with context. */
+  context?: Float32Array;
 }
 
-/** Checks the options that concern the running of a call. */
-export function checkRunOptions(what: string, o: RunOptions): RunOptions {
-  if (o.chunkSize !== undefined) checkInteger(`${what}: chunkSize`, o.chunkSize, 1);
-  if (o.signal !== undefined && !isSignal(o.signal)) {
-    throw invalid(`${what}: signal is ${show(o.signal)}, but it is an AbortSignal: pass new AbortController().signal`);
-  }
-  if (o.onProgress !== undefined && typeof o.onProgress !== "function") {
-    throw invalid(
-      `${what}: onProgress is ${show(o.onProgress)}, but it is a function of { done, total, particlesPerSecond, secondsLeft }`,
-    );
-  }
-  return {
-    ...(o.chunkSize !== undefined && { chunkSize: o.chunkSize }),
-    ...(o.signal !== undefined && { signal: o.signal }),
-    ...(o.onProgress !== undefined && { onProgress: o.onProgress }),
-  };
+export interface ContinuityOptions
+  extends Cells,
+    Omit<LogProbOptions, "at" | "output" | "count" | "labels" | "context"> {
+  t: number;
+  /** Step of the time difference. Default 0.01: its error, of order step², is then about that of f32. */
+  timeStep?: number;
 }

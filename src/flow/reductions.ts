@@ -1,33 +1,18 @@
 import { readable } from "../arrays.ts";
 import { checkResolution, ownValue } from "../data/units.ts";
 import { invalid } from "../errors.ts";
-import { checkInteger, checkKeys, checkSingle, show } from "../options.ts";
+import { checked } from "../options/schema.ts";
+import { checkInteger, checkSingle, show } from "../options.ts";
 import type { RunOptions } from "../schedule/job.ts";
 import { HistogramSum, MomentSum, type Reduction, reduceSolve, together } from "./block-reductions.ts";
-import type { LogProbOptions, SampleOptions } from "./options.ts";
-import { checkRunOptions, solveKeys } from "./options.ts";
-import { logProbRequest, sampleRequest } from "./requests.ts";
+import { histogramFields, meanLogProbFields, momentFields } from "./fields.ts";
+import type { HistogramOptions, LogProbOptions, MomentOptions } from "./options.ts";
+import { drawRequest, scoreRequest } from "./requests.ts";
 import type { DataUnitRows } from "./rows.ts";
 import type { FlowOnDevice, FlowShape } from "./shape.ts";
 import type { Normalization } from "./source.ts";
 import { checkStreamOptions, chunksOf, isRows, partsOf, type StreamChunks } from "./streams.ts";
 import { outputs, type TrajectoryRequest } from "./trajectory.ts";
-
-export type ReductionOptions = Omit<SampleOptions, "output" | "saveAt" | "logProb">;
-
-export interface MomentOptions extends ReductionOptions {
-  /** Whether the mean of log p over the samples is wanted, which is minus the entropy of p. */
-  logProb?: boolean;
-}
-
-export interface HistogramOptions extends ReductionOptions {
-  /** The two axes. Default [0, 1]. */
-  axes?: [x: number, y: number];
-  /** Bins along each of the two axes. */
-  bins: [x: number, y: number];
-  /** Low and high end of each of the two axes, in data units. A bin holds its low end, not its high end. */
-  range: [x: [low: number, high: number], y: [low: number, high: number]];
-}
 
 export interface Histogram {
   /** [bins[1], bins[0]]: row y, column x. */
@@ -69,8 +54,6 @@ export interface MeanLogProb {
   unfinished: number;
 }
 
-const keys = [...solveKeys.filter((key) => key !== "output"), "to"];
-
 /** A reduction of a solve: what is summed up, and what the sums say in the end. */
 export interface Summary<T> {
   readonly request: TrajectoryRequest;
@@ -83,15 +66,14 @@ async function summarise<T>(
   { request, reduction, result }: Summary<T>,
   options: RunOptions,
 ): Promise<T> {
-  await reduceSolve(flow, request, reduction, checkRunOptions(request.what, options));
+  await reduceSolve(flow, request, reduction, options);
   return result();
 }
 
 /** The checked summary of {@link Flow.histogram}; the first particle has index `first`. */
 export function histogramSummary(flow: FlowShape, count: number, o: HistogramOptions, first = 0): Summary<Histogram> {
   const what = "histogram";
-  checkKeys(what, o, [...keys, "axes", "bins", "range"]);
-  const { axes = [0, Math.min(1, flow.dim - 1)], bins, range, ...options } = o;
+  const { axes = [0, Math.min(1, flow.dim - 1)], bins, range, ...options } = checked(what, histogramFields, o);
   if (!Array.isArray(axes) || axes.length !== 2)
     throw invalid(`${what}: axes is ${show(axes)}, but it is two of the ${flow.dim} axes`);
   if (!Array.isArray(bins) || bins.length !== 2)
@@ -121,7 +103,7 @@ export function histogramSummary(flow: FlowShape, count: number, o: HistogramOpt
     throw invalid(`${what}: ${x.bins} × ${y.bins} bins are more than ${2 ** 24}: use fewer`);
   const sum = new HistogramSum(flow.dim, x, y);
   return {
-    request: sumRequest(flow, sampleRequest(flow, what, count, options, first)),
+    request: sumRequest(flow, drawRequest(flow, what, count, options, first)),
     reduction: sum,
     result: () => ({ counts: sum.counts, outside: sum.outside, ...sum.tally }),
   };
@@ -147,13 +129,13 @@ export async function histogram(flow: FlowOnDevice, count: number, o: HistogramO
 }
 
 /** The checked summary of {@link Flow.moments}; the first particle has index `first`. */
-export function momentsSummary(flow: FlowShape, count: number, options: MomentOptions, first = 0): Summary<Moments> {
+export function momentsSummary(flow: FlowShape, count: number, o: MomentOptions, first = 0): Summary<Moments> {
   const what = "moments";
-  checkKeys(what, options, [...keys, "logProb"]);
+  const options = checked(what, momentFields, o);
   const sum = new MomentSum(flow.dim, outputs.x);
   const likelihood = options.logProb === true ? new MomentSum(1, outputs.logProb) : undefined;
   return {
-    request: sumRequest(flow, sampleRequest(flow, what, count, options, first)),
+    request: sumRequest(flow, drawRequest(flow, what, count, options, first)),
     reduction: likelihood ? together([sum, likelihood]) : sum,
     result: () => {
       const { dim } = flow;
@@ -176,14 +158,13 @@ export async function moments(flow: FlowOnDevice, count: number, options: Moment
 export function meanLogProbSummary(
   flow: FlowShape,
   rows: DataUnitRows,
-  options: LogProbOptions,
+  options: Omit<LogProbOptions, "output">,
   first = 0,
   sum = new MomentSum(1, outputs.logProb),
 ): Summary<MeanLogProb> {
   const what = "meanLogProb";
-  checkKeys(what, options, [...solveKeys.filter((key) => key !== "output"), "at", "count"]);
-  const checked = logProbRequest(flow, what, rows, options);
-  const request = { ...checked, start: { ...checked.start, first } };
+  const own = scoreRequest(flow, what, rows, checked(what, meanLogProbFields, options));
+  const request = { ...own, start: { ...own.start, first } };
   return { request, reduction: sum, result: () => meanOf(sum) };
 }
 
@@ -191,12 +172,11 @@ export function meanLogProbSummary(
 export async function meanLogProb(
   flow: FlowOnDevice,
   x: DataUnitRows | StreamChunks,
-  options: LogProbOptions,
+  options: Omit<LogProbOptions, "output">,
 ): Promise<MeanLogProb> {
   const what = "meanLogProb";
   if (isRows(x)) return summarise(flow, meanLogProbSummary(flow, x, options), options);
-  checkKeys(what, options, [...solveKeys.filter((key) => key !== "output"), "at", "count"]);
-  checkStreamOptions(what, options);
+  checkStreamOptions(what, meanLogProbFields, checked(what, meanLogProbFields, options));
   const sum = new MomentSum(1, outputs.logProb);
   let first = 0;
   for await (const chunk of chunksOf(flow, what, x)) {

@@ -1,44 +1,38 @@
 import { readable } from "../arrays.ts";
 import { ownRows } from "../data/units.ts";
 import { invalid } from "../errors.ts";
-import { defaultSolver, saveIndices, timeGrid } from "../ode/grid.ts";
-import { checkFinite, checkInteger, checkKeys, checkWord, show } from "../options.ts";
-import { seedKey } from "../random/philox.ts";
+import { saveIndices, timeGrid } from "../ode/grid.ts";
+import { checked } from "../options/schema.ts";
+import { checkInteger, show } from "../options.ts";
 import { checkConditions } from "./conditions.ts";
+import { divergencePlan } from "./divergence.ts";
 import {
-  checkRunOptions,
-  divergencePlan,
-  type LogProbOptions,
-  type PushOptions,
-  type SampleOptions,
-  type SampleOutput,
-  solveKeys,
-} from "./options.ts";
+  type CheckedLogProb,
+  type CheckedSample,
+  type CheckedSolve,
+  logProbFields,
+  pushFields,
+  sampleFields,
+  sampleStreamFields,
+} from "./fields.ts";
+import type { LogProbOptions, PushOptions, SampleOptions } from "./options.ts";
 import { checkLength, type DataUnitRows, isBuffer, type Rows, rowCount } from "./rows.ts";
 import { conditioning, type FlowShape } from "./shape.ts";
 import type { LogProbMode, TrajectoryRequest } from "./trajectory.ts";
-
-/** A time of the flow: finite and within [0, 1], because the field is defined nowhere else. */
-export function flowTime(what: string, t: number): number {
-  return checkFinite(what, t, 0, 1);
-}
 
 function solveRequest(
   flow: FlowShape,
   what: string,
   n: number,
-  options: PushOptions,
+  options: Omit<CheckedSolve, "output"> & Pick<PushOptions, "saveAt">,
   from: number,
   to: number,
   start: TrajectoryRequest["start"],
   logProb: LogProbMode,
 ): TrajectoryRequest {
   flow.assertAlive();
-  checkRunOptions(what, options);
-  if (options.output !== undefined) checkWord(`${what}: output`, options.output, ["cpu", "gpu"]);
-  seedKey(options.seed ?? 0);
-  const grid = timeGrid(what, options.solver ?? defaultSolver, from, to, options.saveAt);
-  const precision = checkWord(`${what}: precision`, options.precision ?? "f32", ["f32", "f16"]);
+  const { precision, seed, saveAt } = options;
+  const grid = timeGrid(what, options.solver, from, to, saveAt);
   if (grid.adaptive && precision === "f16")
     throw invalid(
       `${what}: precision is "f16", but ${grid.tableau.name} would take its rounding for error: pass "f32", or fixed steps`,
@@ -49,10 +43,10 @@ function solveRequest(
     source: flow.source,
     grid,
     start,
-    save: saveIndices(what, grid, options.saveAt),
+    save: saveIndices(what, grid, saveAt),
     logProb,
     divergence: divergencePlan(what, options.divergence, flow.dim, n),
-    seed: options.seed ?? 0,
+    seed,
     conditions: checkConditions(what, options, n, conditioning(flow)),
     normalization: flow.normalization,
     unitsIn: "flow",
@@ -64,14 +58,13 @@ function solveRequest(
 
 /** The checked request of {@link Flow.push} and its stream. */
 export function pushRequest(flow: FlowShape, what: string, rows: Rows, options: PushOptions): TrajectoryRequest {
-  checkKeys(what, options, [...solveKeys, "from", "to", "saveAt", "logProb", "count"]);
+  const o = checked(what, pushFields, options);
+  const { from, to, logProb, count } = o;
   const x = readable(`${what}: x`, rows);
-  const n = rowCount(what, "x", x, flow.dim, options.count);
-  const from = flowTime(`${what}: from`, options.from ?? 0);
-  const logProb = readable(`${what}: logProb`, options.logProb);
+  const n = rowCount(what, "x", x, flow.dim, count);
   let mode: LogProbMode = { kind: "none" };
   if (logProb instanceof Float32Array || isBuffer(logProb)) {
-    checkLength(what, "logProb", logProb, n, 1, options.count);
+    checkLength(what, "logProb", logProb, n, 1, count);
     mode = { kind: "forward", start: logProb };
   } else if (logProb === true) {
     if (from !== 0) {
@@ -85,37 +78,39 @@ export function pushRequest(flow: FlowShape, what: string, rows: Rows, options: 
       `${what}: logProb is ${show(logProb)}, but it is a Float32Array [n] or a GPUBuffer of as many, true or false`,
     );
   }
-  return solveRequest(flow, what, n, options, from, flowTime(`${what}: to`, options.to ?? 1), { rows: x }, mode);
+  return solveRequest(flow, what, n, o, from, to, { rows: x }, mode);
 }
 
-/** The checked request of {@link Flow.sample} and of what draws samples; the first particle has index `first`. */
+/** The checked request of {@link Flow.sample}; the first particle has index `first`. */
 export function sampleRequest(
   flow: FlowShape,
   what: string,
   count: number,
   options: SampleOptions,
   first = 0,
-  destinations: readonly SampleOutput[] = ["cpu", "gpu", "float64"],
 ): TrajectoryRequest {
-  checkKeys(what, options, [...solveKeys, "to", "saveAt", "logProb"]);
-  checkInteger(`${what}: count`, count, 0);
-  if (options.logProb !== undefined && typeof options.logProb !== "boolean") {
-    throw invalid(
-      `${what}: logProb is ${show(options.logProb)}, but it is true or false: the source's log-density is known`,
-    );
-  }
-  const seed = options.seed ?? 0;
-  const mode: LogProbMode = options.logProb === true ? { kind: "forward", start: "source" } : { kind: "none" };
-  const to = flowTime(`${what}: to`, options.to ?? 1);
-  const { output, ...rest } = options;
-  if (output !== undefined) checkWord(`${what}: output`, output, destinations);
-  const request = solveRequest(flow, what, count, rest, 0, to, { seed, first }, mode);
-  return { ...request, unitsOut: output === "float64" ? "data in f64" : "data", wantStart: true };
+  return drawRequest(flow, what, count, checked(what, sampleFields, options), first);
 }
 
-/** The checked request of {@link Flow.sampleStream}, whose results go to the host. */
+/** The checked request of {@link Flow.sampleStream}. */
 export function sampleStreamRequest(flow: FlowShape, count: number, options: SampleOptions): TrajectoryRequest {
-  return sampleRequest(flow, "sampleStream", count, options, 0, ["cpu", "float64"]);
+  const what = "sampleStream";
+  return drawRequest(flow, what, count, checked(what, sampleStreamFields, options), 0);
+}
+
+/** The request of what draws samples, from options that are checked. */
+export function drawRequest(
+  flow: FlowShape,
+  what: string,
+  count: number,
+  options: CheckedSample,
+  first: number,
+): TrajectoryRequest {
+  checkInteger(`${what}: count`, count, 0);
+  const { output, seed, to, logProb, ...rest } = options;
+  const mode: LogProbMode = logProb === true ? { kind: "forward", start: "source" } : { kind: "none" };
+  const request = solveRequest(flow, what, count, { ...rest, seed }, 0, to, { seed, first }, mode);
+  return { ...request, unitsOut: output === "float64" ? "data in f64" : "data", wantStart: true };
 }
 
 /** The checked request of {@link Flow.logProb} and its stream. */
@@ -125,10 +120,19 @@ export function logProbRequest(
   given: DataUnitRows,
   options: LogProbOptions,
 ): TrajectoryRequest {
-  checkKeys(what, options, [...solveKeys, "at", "count"]);
+  return scoreRequest(flow, what, given, checked(what, logProbFields, options));
+}
+
+/** The request of what evaluates log p, from options that are checked. */
+export function scoreRequest(
+  flow: FlowShape,
+  what: string,
+  given: DataUnitRows,
+  options: CheckedLogProb,
+): TrajectoryRequest {
+  const { at, count } = options;
   const x = readable(`${what}: x`, given);
-  const n = rowCount(what, "x", x, flow.dim, options.count, "data");
-  const at = flowTime(`${what}: at`, options.at ?? 1);
+  const n = rowCount(what, "x", x, flow.dim, count, "data");
   const isDouble = x instanceof Float64Array;
   const rows = isDouble ? ownRows(x, flow.normalization) : x;
   const request = solveRequest(flow, what, n, options, at, 0, { rows }, { kind: "backward" });

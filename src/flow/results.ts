@@ -4,7 +4,6 @@ import { hostArray, piecemeal } from "../host-array.ts";
 import { readTally } from "../kernels/judge.ts";
 import type { RunOptions } from "../schedule/job.ts";
 import { runJob } from "../schedule/recovery.ts";
-import { checkRunOptions } from "./options.ts";
 import type { FlowOnDevice } from "./shape.ts";
 import { solveJob } from "./solve-job.ts";
 import { functionEvaluations, outputs, type TrajectoryRequest } from "./trajectory.ts";
@@ -202,7 +201,7 @@ export async function collect(
     if (request.unitsOut === "data in f64" && floats > 1) array(Float64Array);
   }
   const makeJob = (session: Session) => solveJob(flow, session, request);
-  for await (const chunk of runJob(flow.gpu, request.count, makeJob, checkRunOptions(request.what, options))) {
+  for await (const chunk of runJob(flow.gpu, request.count, makeJob, options)) {
     figures.take(chunk.outputs, chunk.start);
     for (const [name, array] of arrays) {
       const { floats, rows } = layout.get(name) ?? { floats: 0, rows: 0 };
@@ -222,7 +221,7 @@ export async function* chunks(
   options: RunOptions,
 ): AsyncGenerator<{ start: number; result: Trajectory & { x0?: Float32Array } }> {
   const makeJob = (session: Session) => solveJob(flow, session, request);
-  for await (const chunk of runJob(flow.gpu, request.count, makeJob, checkRunOptions(request.what, options))) {
+  for await (const chunk of runJob(flow.gpu, request.count, makeJob, options)) {
     const figures = new Figures(request, chunk.count);
     figures.take(chunk.outputs, 0);
     const arrays = new Map(Array.from(chunk.outputs, ([name, bytes]) => [name, new Float32Array(bytes)] as const));

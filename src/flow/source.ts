@@ -1,5 +1,6 @@
 import { invalid } from "../errors.ts";
-import { checkKeys, checkSingle, checkWord, show } from "../options.ts";
+import { type Check, checked, type Schema, word } from "../options/schema.ts";
+import { checkSingle, checkWord, show } from "../options.ts";
 
 /** Where particles start: a Gaussian with independent components (default N(0, I)), or uniform on a box. */
 export type Source =
@@ -21,17 +22,11 @@ export function sourceSpec(source: Source | undefined, dim: number): SourceSpec 
   const options = source ?? { distribution: "gaussian" };
   const kind = checkWord("source.distribution", (options as Source).distribution, ["gaussian", "uniform"]);
   if (options.distribution === "gaussian") {
-    checkKeys("source", options, ["distribution", "mean", "std"]);
-    const mean = row("source.mean", options.mean ?? new Array(dim).fill(0), dim);
-    const std = row("source.std", options.std ?? new Array(dim).fill(1), dim);
-    for (const [i, s] of std.entries())
-      if (!(s > 0)) throw invalid(`source.std[${i}] is ${s}, but a standard deviation is positive`);
+    const { mean, std } = checked("source", gaussianFields(dim), options, "source.");
     const constant = -std.reduce((sum, s) => sum + Math.log(s) + Math.log(2 * Math.PI) / 2, 0);
     return { kind, rows: Float32Array.of(...mean, ...std), constant, options: { distribution: "gaussian", mean, std } };
   }
-  checkKeys("source", options, ["distribution", "low", "high"]);
-  const low = row("source.low", options.low, dim);
-  const high = row("source.high", options.high, dim);
+  const { low, high } = checked("source", uniformFields(dim), options, "source.");
   for (const [i, bound] of high.entries()) {
     const width = Math.fround(bound) - Math.fround(low[i] ?? Number.NaN);
     if (!(width > 0 && Math.fround(width) < Number.POSITIVE_INFINITY))
@@ -43,12 +38,38 @@ export function sourceSpec(source: Source | undefined, dim: number): SourceSpec 
   return { kind, rows: Float32Array.of(...low, ...high), constant, options: { distribution: "uniform", low, high } };
 }
 
-function row(what: string, values: unknown, dim: number): number[] {
-  if (!(Array.isArray(values) || ArrayBuffer.isView(values)) || (values as number[]).length !== dim) {
-    throw invalid(`${what} is ${show(values)}, but it is a list of ${dim} numbers, one per dimension`);
-  }
-  return Array.from(values as number[], (value, i) => checkSingle(`${what}[${i}]`, value));
-}
+/** A number for each of `dim` axes. */
+const row =
+  (dim: number): Check<number[]> =>
+  (name, values) => {
+    if (!(Array.isArray(values) || ArrayBuffer.isView(values)) || (values as number[]).length !== dim)
+      throw invalid(`${name} is ${show(values)}, but it is a list of ${dim} numbers, one per dimension`);
+    return Array.from(values as number[], (value, i) => checkSingle(`${name}[${i}]`, value));
+  };
+
+/** A positive number for each axis; `what` each of them is. */
+const positiveRow =
+  (dim: number, what: string): Check<number[]> =>
+  (name, values) => {
+    const numbers = row(dim)(name, values);
+    for (const [i, s] of numbers.entries())
+      if (!(s > 0)) throw invalid(`${name}[${i}] is ${s}, but ${what} is positive`);
+    return numbers;
+  };
+
+const gaussianFields = (dim: number) =>
+  ({
+    distribution: { check: word("gaussian"), required: true },
+    mean: { check: row(dim), fallback: new Array<number>(dim).fill(0) },
+    std: { check: positiveRow(dim, "a standard deviation"), fallback: new Array<number>(dim).fill(1) },
+  }) satisfies Schema<Extract<Source, { distribution: "gaussian" }>>;
+
+const uniformFields = (dim: number) =>
+  ({
+    distribution: { check: word("uniform"), required: true },
+    low: { check: row(dim), required: true },
+    high: { check: row(dim), required: true },
+  }) satisfies Schema<Extract<Source, { distribution: "uniform" }>>;
 
 /** The affine map from the flow's own space to data units: x_data = mean + scale·x. */
 export interface Normalization {
@@ -57,9 +78,9 @@ export interface Normalization {
 }
 
 export function checkNormalization(normalization: Normalization, dim: number): Normalization {
-  checkKeys("normalization", normalization, ["mean", "scale"]);
-  const scale = row("normalization.scale", normalization.scale, dim);
-  for (const [i, s] of scale.entries())
-    if (!(s > 0)) throw invalid(`normalization.scale[${i}] is ${s}, but a scale is positive`);
-  return { mean: row("normalization.mean", normalization.mean, dim), scale };
+  const fields = {
+    mean: { check: row(dim), required: true },
+    scale: { check: positiveRow(dim, "a scale"), required: true },
+  } satisfies Schema<Normalization>;
+  return checked("normalization", fields, normalization, "normalization.");
 }

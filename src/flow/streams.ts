@@ -1,9 +1,11 @@
 import { readable } from "../arrays.ts";
 import { invalid } from "../errors.ts";
-import { checkKeys, show } from "../options.ts";
+import { checked, partOf, type Travels } from "../options/schema.ts";
+import { show } from "../options.ts";
+import type { RunOptions } from "../schedule/job.ts";
 import { unless } from "../schedule/unless.ts";
-import type { LogProbOptions, PushOptions } from "./options.ts";
-import { checkRunOptions, type SolveOptions } from "./options.ts";
+import { logProbFields, pushFields, runFields } from "./fields.ts";
+import type { LogProbOptions, PushOptions, SolveOptions } from "./options.ts";
 import { logProbRequest, pushRequest } from "./requests.ts";
 import { collect, type LogProb, logProbResult, type Trajectory } from "./results.ts";
 import { type DataUnitRows, isBuffer, type Rows } from "./rows.ts";
@@ -63,17 +65,18 @@ export function chunksOf(flow: FlowOnDevice, what: string, given: unknown): Stre
 }
 
 /** Options of a stream cannot hold what belongs to single rows, because no chunk would know which of them are its own. */
-export function checkStreamOptions(what: string, options: StreamOptions): void {
-  if (typeof options !== "object" || options === null) checkKeys(what, options, []);
-  checkRunOptions(what, options);
-  const { labels, context, logProb, divergence, output } = options;
-  const perRow = { labels, context, logProb: typeof logProb === "object" ? logProb : undefined };
-  for (const [name, value] of Object.entries(perRow)) {
-    if (value !== undefined)
+export function checkStreamOptions(
+  what: string,
+  fields: Readonly<Record<string, Travels>>,
+  options: Pick<SolveOptions, "divergence" | "output">,
+): void {
+  for (const [name, value] of Object.entries(options)) {
+    if (fields[name]?.travels === "particles" && typeof value !== "boolean")
       throw invalid(
         `${what}: ${name} is ${show(value)} for the whole stream, but it belongs to the rows of a chunk: pass chunks { x, ${name} }`,
       );
   }
+  const { divergence, output } = options;
   if (typeof divergence === "object" && divergence?.vectors !== undefined)
     throw invalid(
       `${what}: divergence.vectors were given, but a stream has no known length: leave them out, probes are drawn per row`,
@@ -81,8 +84,6 @@ export function checkStreamOptions(what: string, options: StreamOptions): void {
   if (output !== undefined && output !== "cpu")
     throw invalid(`${what}: output is ${show(output)}, but a stream's results go to the host: leave it out`);
 }
-
-type StreamOptions = SolveOptions & { logProb?: Rows | boolean };
 
 /** Chunks that are solved or waiting for their consumer at a time. */
 const chunksAhead = 2;
@@ -161,6 +162,7 @@ export async function* logProbStream(
   options: LogProbOptions,
 ): AsyncGenerator<LogProb & { start: number }> {
   const what = "logProbStream";
+  checkStreamOptions(what, logProbFields, checked(what, logProbFields, options));
   yield* stream(flow, what, chunks, options, (x, o) => logProbRequest(flow, what, x, o), logProbResult);
 }
 
@@ -171,6 +173,7 @@ export async function* pushStream(
   options: PushOptions,
 ): AsyncGenerator<Trajectory & { start: number }> {
   const what = "pushStream";
+  checkStreamOptions(what, pushFields, checked(what, pushFields, options));
   yield* stream(
     flow,
     what,
@@ -181,7 +184,7 @@ export async function* pushStream(
   );
 }
 
-async function* stream<T extends object, O extends StreamOptions>(
+async function* stream<T extends object, O extends RunOptions>(
   flow: FlowOnDevice,
   what: string,
   chunks: StreamChunks,
@@ -189,7 +192,6 @@ async function* stream<T extends object, O extends StreamOptions>(
   request: (x: DataUnitRows, options: O) => TrajectoryRequest,
   finish: (result: Trajectory) => T,
 ): AsyncGenerator<T & { start: number }> {
-  checkStreamOptions(what, options);
   let next = 0;
   yield* inOrder(chunksOf(flow, what, chunks), options.signal, async (chunk, signal) => {
     const { x, conditions } = partsOf(what, chunk);
@@ -198,7 +200,7 @@ async function* stream<T extends object, O extends StreamOptions>(
     // particles are counted through the stream, so that each draws the probes that it would draw in one long call
     const start = next;
     next += checked.count;
-    const running = { ...checkRunOptions(what, options), signal };
+    const running = { ...partOf(runFields, options), signal };
     const solved = await collect(flow, { ...checked, start: { ...checked.start, first: start } }, running);
     return { ...finish(solved), start };
   });

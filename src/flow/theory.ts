@@ -1,12 +1,12 @@
 import { readable } from "../arrays.ts";
 import { type DataRows, ownRows } from "../data/units.ts";
-import { checkFinite, checkKeys } from "../options.ts";
+import { checked, partOf } from "../options/schema.ts";
 import type { Progress } from "../schedule/job.ts";
-import { type Cells, checkCells, gridPoints } from "./cells.ts";
+import { checkCells, gridPoints } from "./cells.ts";
 import { evaluate } from "./evaluation.ts";
-import type { LogProbOptions } from "./options.ts";
-import { solveKeys } from "./options.ts";
-import { flowTime, logProbRequest } from "./requests.ts";
+import { type CheckedLogProb, callFields, continuityFields, flowTime, fluxFields } from "./fields.ts";
+import type { ContinuityOptions, LogProbOptions } from "./options.ts";
+import { scoreRequest } from "./requests.ts";
 import { collect, endedLogProb } from "./results.ts";
 import { particleCount } from "./rows.ts";
 import type { FlowOnDevice } from "./shape.ts";
@@ -36,13 +36,7 @@ export interface ContinuityReport {
   imbalance: number;
 }
 
-export interface ContinuityOptions extends Cells, Omit<LogProbOptions, "at" | "output" | "labels" | "context"> {
-  t: number;
-  /** Step of the time difference. Default 0.01: its error, of order step², is then about that of f32. */
-  timeStep?: number;
-}
-
-type Rest = Omit<LogProbOptions, "at">;
+type Rest = Omit<CheckedLogProb, "at">;
 
 async function densityAt(
   flow: FlowOnDevice,
@@ -51,7 +45,7 @@ async function densityAt(
   t: number,
   options: Rest,
 ): Promise<Float32Array> {
-  const solved = await collect(flow, logProbRequest(flow, what, x, { ...options, at: t }), options);
+  const solved = await collect(flow, scoreRequest(flow, what, x, { ...options, at: t }), options);
   return endedLogProb(solved).map((value) => Math.exp(value));
 }
 
@@ -60,28 +54,25 @@ export async function flux(
   flow: FlowOnDevice,
   given: DataRows,
   t: number,
-  options: Rest,
-  what = "flux",
+  options: Omit<LogProbOptions, "at">,
 ): Promise<Flux> {
+  return fluxAt(flow, "flux", given, t, checked("flux", fluxFields, options));
+}
+
+async function fluxAt(flow: FlowOnDevice, what: string, given: DataRows, t: number, options: Rest): Promise<Flux> {
   const x = readable(`${what}: x`, given);
   const n = particleCount(what, "x", x, flow.dim, "data");
   flowTime(`${what}: t`, t);
-  checkKeys(what, options, [...solveKeys, "count"]);
   const density = await densityAt(flow, what, x, t, options);
   const { dim, normalization } = flow;
   const scale = (k: number) => normalization?.scale[k % dim] ?? 1;
-  const { labels, context, guidance, signal, chunkSize, onProgress } = options;
-  const own = ownRows(x, normalization);
+  const { onProgress } = options;
   const more = {
-    ...(labels !== undefined && { labels }),
-    ...(context !== undefined && { context }),
-    ...(guidance !== undefined && { guidance }),
-    ...(signal && { signal }),
-    ...(chunkSize !== undefined && { chunkSize }),
+    ...partOf(callFields, options),
     // how far the call is tells the density, which takes longest
     ...(onProgress && { onProgress: (progress: Progress) => progress.compiling && onProgress(progress) }),
   };
-  const { velocity: inFlow } = await evaluate(flow, "velocity", own, t, more);
+  const { velocity: inFlow } = await evaluate(flow, "velocity", ownRows(x, normalization), t, more);
   const velocity = inFlow.map((value, k) => value * scale(k));
   const result = new Float32Array(n * dim);
   for (let k = 0; k < result.length; k++) result[k] = (velocity[k] ?? 0) * (density[Math.floor(k / dim)] ?? 0);
@@ -106,24 +97,8 @@ function timeDifference(t: number, h: number): [time: number, weight: number][] 
 /** See {@link Flow.continuity}: finite volumes, with the flux at the centres of the cells' faces. */
 export async function continuity(flow: FlowOnDevice, o: ContinuityOptions): Promise<ContinuityReport> {
   const what = "continuity";
-  checkKeys(what, o, [
-    "t",
-    "box",
-    "cells",
-    "timeStep",
-    "solver",
-    "divergence",
-    "seed",
-    "guidance",
-    "signal",
-    "chunkSize",
-    "onProgress",
-    "precision",
-  ]);
-  const { t, box, cells, timeStep = 0.01, ...options } = o;
+  const { t, box, cells, timeStep, ...options } = checked(what, continuityFields, o);
   const { dim } = flow;
-  flowTime(`${what}: t`, t);
-  checkFinite(`${what}: timeStep`, timeStep, 1e-4, 0.25);
   const { total, steps, centre, volume } = checkCells(what, flow, box, cells);
   const points = gridPoints(centre, steps, cells);
   const density = await densityAt(flow, what, points, t, options);
@@ -137,7 +112,7 @@ export async function continuity(flow: FlowOnDevice, o: ContinuityOptions): Prom
   for (let axis = 0; axis < dim; axis++) {
     const faces = cells.map((count, k) => count + (k === axis ? 1 : 0));
     const lows = centre.map((low, k) => (k === axis ? (box[axis]?.[0] ?? 0) : low));
-    const { flux: j } = await flux(flow, gridPoints(lows, steps, faces), t, options, what);
+    const { flux: j } = await fluxAt(flow, what, gridPoints(lows, steps, faces), t, options);
     // a face's index, from the cell below it: the axes behind are as in the cells, the axis itself has one more
     const inner = cells.slice(axis + 1).reduce((product, count) => product * count, 1);
     const count = cells[axis] ?? 1;

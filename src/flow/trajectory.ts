@@ -8,7 +8,8 @@ import { slice } from "../ode/slice.ts";
 import { seedKey, streams } from "../random/philox.ts";
 import type { ChunkOutput, ChunkPlan, Job } from "../schedule/job.ts";
 import { schedule } from "../solvers/schedule.ts";
-import type { DivergencePlan, Precision } from "./options.ts";
+import type { DivergencePlan } from "./divergence.ts";
+import type { Precision } from "./options.ts";
 import type { Normalization, SourceSpec } from "./source.ts";
 
 /** Which log-probability a solve carries. */

@@ -1,6 +1,5 @@
 import { provideGpu } from "#provider";
-import { invalid, PushforwardError } from "../errors.ts";
-import { checkWord, show } from "../options.ts";
+import { PushforwardError } from "../errors.ts";
 import type { TextStore } from "./store.ts";
 
 /** How `openGpu` finds its device. */
@@ -67,23 +66,6 @@ function describe(info: GPUAdapterInfo | undefined, features: ReadonlySet<string
     features: [...features].sort(),
     subgroupSize: features.has("subgroups") && fixedSubgroup ? info.subgroupMinSize : 0,
   };
-}
-
-const powerPreferences = ["low-power", "high-performance"] as const;
-
-/** Throws unless device, adapter and power preference are what WebGPU has, or left out. */
-export function checkPlace({ device, adapter, powerPreference }: GpuOptions): void {
-  if (adapter === null)
-    throw invalid(
-      "adapter is null, which is what requestAdapter() resolves to where there is no such adapter: ask for another one, or leave adapter out, and openGpu looks for one itself",
-    );
-  if (device === null)
-    throw invalid("device is null, but it is a GPUDevice: leave it out, and openGpu opens one itself");
-  if (device !== undefined && typeof device.createBuffer !== "function")
-    throw invalid(`device is ${show(device)}, but it is a GPUDevice: pass what adapter.requestDevice() resolved to`);
-  if (adapter !== undefined && typeof adapter.requestDevice !== "function")
-    throw invalid(`adapter is ${show(adapter)}, but it is a GPUAdapter: pass what requestAdapter() resolved to`);
-  if (powerPreference !== undefined) checkWord("powerPreference", powerPreference, powerPreferences);
 }
 
 async function findAdapter(options: GpuOptions): Promise<GPUAdapter> {

@@ -1,12 +1,11 @@
 import { defaultStore } from "#provider";
-import { invalid, PushforwardError } from "../errors.ts";
-import { checkKeys, checkWord, show } from "../options.ts";
-import { checkPlace, type GpuInfo, type GpuOptions, requestDevice } from "./adapter.ts";
+import { PushforwardError } from "../errors.ts";
+import { checked } from "../options/schema.ts";
+import { type GpuInfo, type GpuOptions, requestDevice } from "./adapter.ts";
+import { gpuFields, mebibyte } from "./fields.ts";
 import { reopenDevice } from "./reopen.ts";
 import { type DeviceProfile, Session, type Tuning } from "./session.ts";
 import type { TextStore } from "./store.ts";
-
-const mebibyte = 1 << 20;
 
 const noTuning: Tuning = { measure: false, store: undefined };
 
@@ -129,39 +128,14 @@ function keptChoices(): TextStore | undefined {
  * gpu.dispose();
  */
 export async function openGpu(options: GpuOptions = {}): Promise<Gpu> {
-  checkKeys("openGpu", options, [
-    "device",
-    "adapter",
-    "powerPreference",
-    "software",
-    "memoryBudget",
-    "recover",
-    "tune",
-  ]);
-  checkPlace(options);
-  const { memoryBudget, software, recover } = options;
-  if (memoryBudget !== undefined && !(Number.isFinite(memoryBudget) && memoryBudget >= mebibyte)) {
-    throw invalid(
-      `memoryBudget is ${show(memoryBudget)}, but it is a number of bytes and at least ${mebibyte}: leave it out for the default`,
-    );
-  }
-  if (software !== undefined) checkWord("software", software, ["allow", "forbid", "require"]);
-  if (recover !== undefined && typeof recover !== "boolean") {
-    throw invalid(`recover is ${show(recover)}, but it is true or false`);
-  }
-  const { tune } = options;
-  const ownStore = typeof tune === "object" && tune !== null ? tune.store : undefined;
-  const isStore = typeof ownStore?.get === "function" && typeof ownStore.set === "function";
-  if (tune !== undefined && typeof tune !== "boolean" && !isStore) {
-    throw invalid(
-      `tune is ${show(tune)}, but it is true, false or { store: { get(key), set(key, value) } } whose methods return promises`,
-    );
-  }
-  const { device, info } = await requestDevice(options);
+  const own = checked("openGpu", gpuFields, options, "");
+  const { memoryBudget, tune, recover } = own;
+  const { device, info } = await requestDevice(own);
+  const givenStore = typeof tune === "object" ? tune.store : undefined;
   const tuning: Tuning =
     tune === false
       ? noTuning
-      : { measure: tune === undefined ? !info.software : true, store: ownStore ?? keptChoices() };
+      : { measure: tune === undefined ? !info.software : true, store: givenStore ?? keptChoices() };
   const profile: DeviceProfile = {
     info,
     memoryBudget:
@@ -169,6 +143,6 @@ export async function openGpu(options: GpuOptions = {}): Promise<Gpu> {
     tuning,
     speed: info.software ? 1e9 : 2e11,
   };
-  const owned = options.device === undefined;
-  return new Gpu(device, profile, owned, owned && recover !== false ? () => reopenDevice(options, info) : undefined);
+  const owned = own.device === undefined;
+  return new Gpu(device, profile, owned, owned && recover ? () => reopenDevice(own, info) : undefined);
 }

@@ -1,10 +1,19 @@
 import { readable } from "../arrays.ts";
 import { invalid } from "../errors.ts";
-import { checkFinite, checkKeys, checkWord, show } from "../options.ts";
+import { checked, later, type Schema, word } from "../options/schema.ts";
+import { checkFinite, show } from "../options.ts";
 import { checkPath, type Path, type PathName } from "./paths.ts";
 
 /** What a model tells of x_t: u_t(x), ∇log p_t(x), E[x_0 | x_t = x] (the noise), or E[x_1 | x_t = x] (the data). */
 export type Prediction = "velocity" | "score" | "x0" | "x1";
+
+const prediction = word("velocity", "score", "x0", "x1");
+
+const fields = {
+  from: { check: prediction, required: true },
+  to: { check: prediction, required: true },
+  path: { check: later<PathName | Path>, fallback: "conditional-optimal-transport" },
+} satisfies Schema<{ from: Prediction; to: Prediction; path?: PathName | Path }>;
 
 /** a, b of wanted = a x + b given, from α, σ, α̇, σ̇ and D = α̇σ − σ̇α (Lipman et al. 2024, table 1). */
 type Rule = (a: number, s: number, da: number, ds: number, D: number) => [x: number, given: number];
@@ -46,11 +55,8 @@ export function convertPrediction(
   const values = readable(`${what}: values`, givenValues);
   const x = readable(`${what}: x`, givenX);
   const t = readable(`${what}: t`, givenT);
-  checkKeys(what, o, ["from", "to", "path"]);
-  const words = ["velocity", "score", "x0", "x1"] as const;
-  const from = checkWord(`${what}: from`, o.from, words);
-  const to = checkWord(`${what}: to`, o.to, words);
-  const path = checkPath(what, o.path === undefined ? "conditional-optimal-transport" : o.path);
+  const { from, to, path: givenPath } = checked(what, fields, o);
+  const path = checkPath(what, givenPath);
   for (const [name, value] of Object.entries({ values, x }))
     if (!(value instanceof Float32Array)) throw invalid(`${what}: ${name} is ${show(value)}, but it is a Float32Array`);
   if (values.length !== x.length)

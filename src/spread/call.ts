@@ -2,13 +2,12 @@ import { readable } from "../arrays.ts";
 import type { DataRows } from "../data/units.ts";
 import { invalid } from "../errors.ts";
 import { type HostConditions, onHost } from "../flow/conditions.ts";
-import type { LogProbOptions, SampleOptions } from "../flow/options.ts";
+import { histogramFields, logProbFields, meanLogProbFields, momentFields, sampleFields } from "../flow/fields.ts";
+import type { HistogramOptions, LogProbOptions, MomentOptions, SampleOptions } from "../flow/options.ts";
 import {
   type Histogram,
-  type HistogramOptions,
   histogramSummary,
   type MeanLogProb,
-  type MomentOptions,
   type Moments,
   meanLogProbSummary,
   momentsSummary,
@@ -17,10 +16,13 @@ import {
 import { logProbRequest, sampleRequest } from "../flow/requests.ts";
 import { conditioning, type FlowShape } from "../flow/shape.ts";
 import type { TrajectoryRequest } from "../flow/trajectory.ts";
-import { checkInteger, show } from "../options.ts";
+import { checked, integer, type Schema } from "../options/schema.ts";
+import { show } from "../options.ts";
+import type { RunOptions } from "../schedule/job.ts";
 import type { Arrays } from "./parcel.ts";
 import type { CallName } from "./range-task.ts";
 import type { Range } from "./ranges.ts";
+import { optionsOfCall, type TravellingFields } from "./travelling.ts";
 
 /** How a call is spread. */
 export interface SpreadOptions {
@@ -49,28 +51,37 @@ export interface SpreadCall {
   input(range: Range): Arrays;
 }
 
+const spreadFields = {
+  rangeSize: { check: integer(1) },
+  ahead: { check: integer(1) },
+} satisfies Schema<SpreadOptions>;
+
+/** The options of each call, on this side and on the workers'. */
+export const fieldsOf = {
+  sample: sampleFields,
+  logProb: logProbFields,
+  moments: momentFields,
+  histogram: histogramFields,
+  meanLogProb: meanLogProbFields,
+} satisfies Record<CallName, TravellingFields>;
+
+/** Options that no call of workers takes, because it is for them to choose. */
+const chosenByWorkers = new Set(
+  Object.values<TravellingFields>(fieldsOf).flatMap((fields) =>
+    Object.keys(fields).filter((name) => fields[name]?.travels === "refused"),
+  ),
+);
+
+/** Parts the options of a call from how it is spread. */
 function split<O extends SpreadOptions & Pick<SampleOptions, "signal" | "onProgress">>(what: string, options: O) {
-  for (const name of ["output", "chunkSize", "count"]) {
+  for (const name of chosenByWorkers) {
     // in which units samples come is no matter of where
     if (name in options && !(what.startsWith("sample") && options[name as keyof O] === "float64"))
       throw invalid(`${what}: ${name} is ${show(options[name as keyof O])}, but the workers choose it: leave it out`);
   }
-  const { rangeSize, ahead, signal, onProgress, ...rest } = options;
-  if (rangeSize !== undefined) checkInteger(`${what}: rangeSize`, rangeSize, 1);
-  if (ahead !== undefined) checkInteger(`${what}: ahead`, ahead, 1);
-  const spread: SpreadOptions = { ...(rangeSize && { rangeSize }), ...(ahead && { ahead }) };
-  const running = { ...(signal && { signal }), ...(onProgress && { onProgress }) };
-  return { rest, spread, signal, onProgress, running };
-}
-
-/** The options without the arrays that belong to particles, as JSON can hold them. */
-function plain({ labels, context, divergence, ...rest }: Record<string, unknown>): Record<string, unknown> {
-  const { vectors, ...probing } = typeof divergence === "object" ? (divergence as { vectors?: unknown }) : {};
-  const told = vectors === undefined ? divergence : probing;
-  const all = { ...rest, ...(told !== undefined && { divergence: told }) };
-  return JSON.parse(
-    JSON.stringify(all, (_, value) => (ArrayBuffer.isView(value) ? [...(value as Float64Array)] : value)),
-  );
+  const { rangeSize, ahead, ...own } = options;
+  const given = { ...(rangeSize !== undefined && { rangeSize }), ...(ahead !== undefined && { ahead }) };
+  return { own, spread: checked(what, spreadFields, given) };
 }
 
 /** The rows of a range out of arrays [n, width] and [probes, n, dim]. */
@@ -109,8 +120,8 @@ function finish(
   shape: FlowShape,
   what: CallName,
   request: TrajectoryRequest,
-  options: Record<string, unknown>,
-  { spread, signal, onProgress }: Pick<SpreadCall, "spread" | "signal" | "onProgress">,
+  options: RunOptions,
+  spread: SpreadOptions,
   rows?: DataRows,
 ): SpreadCall {
   const { context } = conditioning(shape);
@@ -122,19 +133,18 @@ function finish(
     what,
     total: request.count,
     bytesPerParticle: 4 * floats,
-    options: plain(options),
+    options: optionsOfCall(fieldsOf[what], options),
     spread,
-    signal,
-    onProgress,
+    signal: options.signal,
+    onProgress: options.onProgress,
     input: (range) => rowsOf(request, rows, range, shape.dim, context),
   };
 }
 
 /** Checks a call of `sample` as {@link Flow.sample} does. */
 export function sampleCall(shape: FlowShape, what: string, count: number, options: SpreadSampleOptions): SpreadCall {
-  const { rest, running, ...others } = split(what, options);
-  const request = sampleRequest(shape, what, count, { ...rest, ...running });
-  return finish(shape, "sample", request, rest, others);
+  const { own, spread } = split(what, options);
+  return finish(shape, "sample", sampleRequest(shape, what, count, own), own, spread);
 }
 
 function checkArray(what: string, shape: FlowShape, given: DataRows): DataRows {
@@ -153,9 +163,8 @@ export function logProbCall(
   options: SpreadLogProbOptions,
 ): SpreadCall {
   const x = checkArray(what, shape, given);
-  const { rest, running, ...others } = split(what, options);
-  const request = logProbRequest(shape, what, x, { ...rest, ...running });
-  return finish(shape, "logProb", request, rest, others, x);
+  const { own, spread } = split(what, options);
+  return finish(shape, "logProb", logProbRequest(shape, what, x, own), own, spread, x);
 }
 
 /** A checked call that brings back sums, and what puts those together. */
@@ -166,9 +175,9 @@ export interface SummaryCall<T> {
 
 /** Checks a call of `moments` as {@link Flow.moments} does. */
 export function momentsCall(shape: FlowShape, count: number, options: SpreadMomentOptions): SummaryCall<Moments> {
-  const { rest, running, ...others } = split("moments", options);
-  const summary = momentsSummary(shape, count, { ...rest, ...running });
-  return { summary, call: finish(shape, "moments", summary.request, rest, others) };
+  const { own, spread } = split("moments", options);
+  const summary = momentsSummary(shape, count, own);
+  return { summary, call: finish(shape, "moments", summary.request, own, spread) };
 }
 
 /** Checks a call of `histogram` as {@link Flow.histogram} does. */
@@ -177,9 +186,9 @@ export function histogramCall(
   count: number,
   options: SpreadHistogramOptions,
 ): SummaryCall<Histogram> {
-  const { rest, running, ...others } = split("histogram", options);
-  const summary = histogramSummary(shape, count, { ...rest, ...running });
-  return { summary, call: finish(shape, "histogram", summary.request, rest, others) };
+  const { own, spread } = split("histogram", options);
+  const summary = histogramSummary(shape, count, own);
+  return { summary, call: finish(shape, "histogram", summary.request, own, spread) };
 }
 
 /** Checks a call of `meanLogProb` of rows as {@link Flow.meanLogProb} does. */
@@ -189,21 +198,7 @@ export function meanLogProbCall(
   options: SpreadLogProbOptions,
 ): SummaryCall<MeanLogProb> {
   const x = checkArray("meanLogProb", shape, given);
-  const { rest, running, ...others } = split("meanLogProb", options);
-  const summary = meanLogProbSummary(shape, x, { ...rest, ...running });
-  return { summary, call: finish(shape, "meanLogProb", summary.request, rest, others, x) };
-}
-
-/** The options of a range on a worker: the JSON, and the arrays that belong to its particles. */
-export function rangeOptions(
-  plainOptions: Readonly<Record<string, unknown>>,
-  { labels, context, vectors }: Arrays,
-): Record<string, unknown> {
-  const { divergence } = plainOptions;
-  return {
-    ...plainOptions,
-    ...(labels && { labels }),
-    ...(context && { context }),
-    ...(vectors && typeof divergence === "object" && { divergence: { ...divergence, vectors } }),
-  };
+  const { own, spread } = split("meanLogProb", options);
+  const summary = meanLogProbSummary(shape, x, own);
+  return { summary, call: finish(shape, "meanLogProb", summary.request, own, spread, x) };
 }

@@ -2,23 +2,18 @@ import type { DataRows } from "../data/units.ts";
 import { PushforwardError } from "../errors.ts";
 import { type Reduction, reduceSolve } from "../flow/block-reductions.ts";
 import type { Flow } from "../flow/flow.ts";
-import type { LogProbOptions, SampleOptions } from "../flow/options.ts";
-import {
-  type HistogramOptions,
-  histogramSummary,
-  type MomentOptions,
-  meanLogProbSummary,
-  momentsSummary,
-} from "../flow/reductions.ts";
+import type { HistogramOptions, LogProbOptions, MomentOptions, SampleOptions } from "../flow/options.ts";
+import { histogramSummary, meanLogProbSummary, momentsSummary } from "../flow/reductions.ts";
 import { logProbRequest, sampleRequest } from "../flow/requests.ts";
 import { collect } from "../flow/results.ts";
 import type { TrajectoryRequest } from "../flow/trajectory.ts";
 import type { RunOptions } from "../schedule/job.ts";
-import { rangeOptions } from "./call.ts";
+import { fieldsOf } from "./call.ts";
 import type { Compiling } from "./call-progress.ts";
 import { arraysOf, figuresOf } from "./gather.ts";
 import type { Arrays } from "./parcel.ts";
 import { checkTask, type RangeFigures, type RangeTask } from "./range-task.ts";
+import { optionsOfRange } from "./travelling.ts";
 
 /** Computes a range on a worker's flow. Its particles have the indices that they have in the whole call. */
 export async function computeRange(
@@ -31,7 +26,7 @@ export async function computeRange(
   checkTask(task, input);
   const { what, start, count, options } = task;
   // the caller has checked them by the types of its call
-  const own = rangeOptions(options, input) as unknown;
+  const own: unknown = optionsOfRange(fieldsOf[what], options, input);
   const rows = (input.x ?? new Float32Array(0)) as DataRows;
   const running: RunOptions = {
     signal,

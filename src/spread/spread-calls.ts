@@ -2,6 +2,7 @@ import { PushforwardError } from "../errors.ts";
 import type { Flow } from "../flow/flow.ts";
 import type { Histogram, MeanLogProb, Moments } from "../flow/reductions.ts";
 import { type DoubleSamples, type LogProb, logProbResult, type Samples } from "../flow/results.ts";
+import { type Checked, flag, functionThat, type Schema } from "../options/schema.ts";
 import {
   histogramCall,
   logProbCall,
@@ -31,6 +32,14 @@ export interface AdapterOptions {
   onNotice?: (text: string) => void;
 }
 
+export const adapterFields = {
+  sameAdapter: { check: flag(), fallback: false },
+  onNotice: {
+    check: functionThat<(text: string) => void>("that takes a text"),
+    fallback: (text) => console.warn(text),
+  },
+} satisfies Schema<AdapterOptions>;
+
 /** Ranges per worker that may be ahead of a consumer, who holds them up; */
 const aheadOfConsumer = 2;
 /** and of a result, which holds all of them in the end: those before a lost range do not keep the others from work. */
@@ -55,7 +64,7 @@ export abstract class SpreadCalls {
   readonly #onNotice: (text: string) => void;
 
   /** @internal */
-  constructor({ sameAdapter = false, onNotice = console.warn }: AdapterOptions) {
+  constructor({ sameAdapter, onNotice }: Checked<typeof adapterFields>) {
     this.#sameAdapter = sameAdapter;
     this.#onNotice = onNotice;
   }

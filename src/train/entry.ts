@@ -1,24 +1,14 @@
 import { readable } from "../arrays.ts";
-import { checkLabelled } from "../flow/conditions.ts";
 import type { Flow } from "../flow/flow.ts";
-import type { GradientOptions } from "./gradient-options.ts";
-import type { FlowMatchingBatch } from "./gradients.ts";
-import {
-  checkDrawnProbes,
-  type LikelihoodGradientOptions,
-  likelihoodSolve,
-  likelihoodTraining,
-  type MaximumLikelihoodOptions,
-} from "./likelihood-options.ts";
-import type { FlowMatchingOptions } from "./options.ts";
-import {
-  checkRowsFit,
-  type FlowMatchingPlan,
-  flowMatchingPlan,
-  readableOptions,
-  type TrainingPlan,
-  trainingPlan,
-} from "./plan.ts";
+import { likelihoodTraining } from "./likelihood-options.ts";
+import type {
+  FlowMatchingBatch,
+  FlowMatchingOptions,
+  GradientOptions,
+  LikelihoodGradientOptions,
+  MaximumLikelihoodOptions,
+} from "./options.ts";
+import { checkRowsFit, flowMatchingPlan, likelihoodTrainingPlan } from "./plan.ts";
 import type { TrainingStep } from "./task.ts";
 
 /** The code that trains is loaded when it is first used: who only samples needs a third less in a browser. */
@@ -50,29 +40,20 @@ export function trainFlowMatching(
   data: Float32Array | Float64Array,
   options: FlowMatchingOptions,
 ): AsyncIterableIterator<TrainingStep> {
-  return flowMatching(flow, readable("trainFlowMatching: data", data), readableOptions("trainFlowMatching", options));
-}
-
-function flowMatching(
-  flow: Flow,
-  data: Float32Array | Float64Array,
-  options: FlowMatchingOptions,
-): AsyncIterableIterator<TrainingStep> {
-  const plan = flowMatchingPlan(flow, data, options);
+  const what = "trainFlowMatching";
+  const rows = readable(`${what}: data`, data);
+  const plan = flowMatchingPlan(flow, rows, options);
   // pairs are drawn on the host
-  if (!plan.coupled) checkRowsFit("trainFlowMatching", flow, plan);
-  options.signal?.throwIfAborted();
-  return run(flow, data, options, plan);
+  if (!plan.coupled) checkRowsFit(what, flow, plan);
+  plan.options.signal?.throwIfAborted();
+  return steps(({ runFlowMatching }) => runFlowMatching(flow, rows, plan));
 }
 
-async function* run(
-  flow: Flow,
-  data: Float32Array | Float64Array,
-  options: FlowMatchingOptions,
-  plan: FlowMatchingPlan,
+/** The steps of a training whose code is loaded when the first one is asked for. */
+async function* steps(
+  run: (code: Awaited<ReturnType<typeof training>>) => AsyncGenerator<TrainingStep, undefined>,
 ): AsyncGenerator<TrainingStep, undefined> {
-  const { runFlowMatching } = await training();
-  return yield* runFlowMatching(flow, data, options, plan);
+  return yield* run(await training());
 }
 
 /**
@@ -114,35 +95,11 @@ export function trainMaximumLikelihood(
   data: Float32Array | Float64Array,
   options: MaximumLikelihoodOptions,
 ): AsyncIterableIterator<TrainingStep> {
-  return maximumLikelihood(
-    flow,
-    readable(`${likelihoodTraining}: data`, data),
-    readableOptions(likelihoodTraining, options),
-  );
-}
-
-function maximumLikelihood(
-  flow: Flow,
-  data: Float32Array | Float64Array,
-  options: MaximumLikelihoodOptions,
-): AsyncIterableIterator<TrainingStep> {
-  const plan = trainingPlan(likelihoodTraining, flow, data, options, ["solver", "divergence", "regularization"]);
-  checkLabelled(likelihoodTraining, options.labels, plan.velocity);
+  const rows = readable(`${likelihoodTraining}: data`, data);
+  const plan = likelihoodTrainingPlan(flow, rows, options);
   checkRowsFit(likelihoodTraining, flow, plan);
-  checkDrawnProbes(options);
-  likelihoodSolve(likelihoodTraining, options, plan.velocity.dim, plan.batchSize);
-  options.signal?.throwIfAborted();
-  return runLikelihood(flow, data, options, plan);
-}
-
-async function* runLikelihood(
-  flow: Flow,
-  data: Float32Array | Float64Array,
-  options: MaximumLikelihoodOptions,
-  plan: TrainingPlan,
-): AsyncGenerator<TrainingStep, undefined> {
-  const { runMaximumLikelihood } = await training();
-  return yield* runMaximumLikelihood(flow, data, options, plan);
+  plan.options.signal?.throwIfAborted();
+  return steps(({ runMaximumLikelihood }) => runMaximumLikelihood(flow, rows, plan));
 }
 
 /**

@@ -1,50 +1,31 @@
 import type { DataRows } from "../data/units.ts";
 import type { Flow } from "../flow/flow.ts";
-import type { TrainingOptions } from "./options.ts";
+import type { Decides } from "../options/schema.ts";
 import type { TrainingPlan } from "./plan.ts";
 
 /** What decides the bits of a training, as plain values under the names that messages use; one that is not set is left out. */
 export type Fingerprint = Record<string, string | number | boolean>;
 
 /**
- * Names of plans that users know by another one, or that decide nothing by themselves: the data's rows, the seed and a path's
- * numbers are compared.
+ * All that two trainings must share for one to go on where the other stopped; arrays count by their content. Of the options it is
+ * those that decide anything by their schema, as they are or as what `made` says that was made of them.
  */
-const named: Record<string, string | undefined> = {
-  key: undefined,
-  rows: undefined,
-  steps: undefined,
-  logEvery: undefined,
-  path: undefined,
-  settings: "optimizer",
-  coupled: "optimal-transport coupling",
-};
-
-/** Options that decide nothing, or are compared as what the plan or the task made of them. */
-const handled = [
-  ...["steps", "logEvery", "signal", "onProgress", "validation", "checkpoint", "resume"],
-  ...["batchSize", "learningRate", "optimizer", "ema", "gradientClip", "labels", "context", "seed"],
-  ...["path", "coupling", "labelDropout", "solver", "divergence"],
-];
-
-/** All that two trainings must share for one to go on where the other stopped; arrays count by their content. */
 export async function fingerprint(
   flow: Flow,
   data: DataRows,
-  options: TrainingOptions,
-  plan: TrainingPlan,
-  own: Record<string, unknown>,
+  { options, velocity, settings }: TrainingPlan,
+  fields: Readonly<Record<string, Decides>>,
+  training: string,
+  made: Readonly<Record<string, unknown>>,
 ): Promise<Fingerprint> {
+  const { ema: _, gradientClip: __, ...optimizer } = settings;
+  const values: Record<string, unknown> = { ...options, optimizer, ...made };
   const all: Fingerprint = {};
-  const { normalization } = flow;
-  const { labels, context, seed = 0 } = options;
-  const planned = Object.entries(plan).map(([key, value]) => [key in named ? named[key] : key, value] as const);
-  for (const [name, value] of [
-    ...planned,
-    ...Object.entries(options).filter(([name]) => !handled.includes(name)),
-    ...Object.entries({ ...own, seed, data, labels, context, source: flow.source.options, normalization }),
-  ])
-    if (name !== undefined) await describe(all, name, value);
+  for (const [name, { decides }] of Object.entries(fields))
+    if (decides !== false) await describe(all, decides === true ? name : decides, values[name]);
+  const { normalization, source } = flow;
+  const beside = { training, velocity, data, source: source.options, normalization };
+  for (const [name, value] of Object.entries(beside)) await describe(all, name, value);
   return all;
 }
 

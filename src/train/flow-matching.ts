@@ -10,9 +10,9 @@ import { backwardOf } from "./backward.ts";
 import { gradientBuffers, residualBuffers } from "./buffers.ts";
 import { type CouplingOptions, coupledBatch } from "./coupling.ts";
 import { planBatch, planGivenBatch, planSum } from "./dispatches.ts";
+import { flowMatchingFields } from "./fields.ts";
 import { fingerprint } from "./fingerprint.ts";
 import { trainingLoop, trainingRows } from "./loop.ts";
-import type { FlowMatchingOptions } from "./options.ts";
 import type { FlowMatchingPlan } from "./plan.ts";
 import type { TrainingStep, TrainingTask } from "./task.ts";
 import { flowMatchingValidator } from "./validation.ts";
@@ -21,21 +21,15 @@ import { flowMatchingValidator } from "./validation.ts";
 export function runFlowMatching(
   flow: Flow,
   data: DataRows,
-  options: FlowMatchingOptions,
   plan: FlowMatchingPlan,
 ): AsyncGenerator<TrainingStep, undefined> {
-  return trainingLoop(flow, options, plan, () => flowMatchingTask(flow, data, options, plan));
+  return trainingLoop(flow, plan, () => flowMatchingTask(flow, data, plan));
 }
 
-function flowMatchingTask(
-  flow: Flow,
-  data: DataRows,
-  options: FlowMatchingOptions,
-  plan: FlowMatchingPlan,
-): TrainingTask {
+function flowMatchingTask(flow: Flow, data: DataRows, plan: FlowMatchingPlan): TrainingTask {
   const { velocity, batchSize } = plan;
   const { dim } = velocity;
-  const { labels, context } = options;
+  const { labels, context } = plan.options;
   const capacity = Math.ceil(batchSize / particleMultiple) * particleMultiple;
   const backward = backwardOf(flow, velocity);
   const table = plan.path && pathTable("trainFlowMatching", checkPath("trainFlowMatching", plan.path));
@@ -91,9 +85,13 @@ function flowMatchingTask(
         return { transportCost: { coupled: coupled / samples, independent: independent / samples } };
       },
     }),
-    fingerprint: () => fingerprint(flow, data, options, plan, { training: "trainFlowMatching", path: table }),
-    validator: (validation) =>
-      flowMatchingValidator(validation, options, plan, (...own) => flowMatchingTask(flow, ...own)),
+    fingerprint: () =>
+      fingerprint(flow, data, plan, flowMatchingFields, "trainFlowMatching", {
+        path: table,
+        coupling: plan.coupled,
+        labelDropout: plan.labelDropout,
+      }),
+    validator: (validation) => flowMatchingValidator(validation, plan, (...own) => flowMatchingTask(flow, ...own)),
     backward,
     capacity,
     buffers: [

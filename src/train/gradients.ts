@@ -1,4 +1,3 @@
-import { readable } from "../arrays.ts";
 import { invalid } from "../errors.ts";
 import { checkConditions, checkLabelled, onHost } from "../flow/conditions.ts";
 import type { Flow } from "../flow/flow.ts";
@@ -8,8 +7,9 @@ import { Arena } from "../gpu/arena.ts";
 import type { Dispatch } from "../gpu/kernel.ts";
 import type { Session } from "../gpu/session.ts";
 import { planConditionRows } from "../kernels/stages.ts";
-import { checkKeys, show } from "../options.ts";
-import { checkPath, coefficients, type Path, type PathName } from "../path/paths.ts";
+import { checked } from "../options/schema.ts";
+import { show } from "../options.ts";
+import { checkPath, coefficients } from "../path/paths.ts";
 import { onDevice } from "../schedule/loss.ts";
 import { flopsPerDispatch } from "../schedule/pacer.ts";
 import type { SignOfLife } from "../schedule/sign-of-life.ts";
@@ -18,22 +18,11 @@ import { ofSteadyWeights } from "./alone.ts";
 import { backwardOf } from "./backward.ts";
 import { allocateAll, gradientBuffers, planPackings, residualBuffers } from "./buffers.ts";
 import { planGivenBatch, planReduceGradient, planSum } from "./dispatches.ts";
-import { checkOnProgress, type GradientOptions } from "./gradient-options.ts";
+import { batchFields, gradientFields } from "./fields.ts";
 import { gradientResult, told, trainingSpeed } from "./gradient-result.ts";
 import { largestBatch } from "./largest-batch.ts";
+import type { FlowMatchingBatch, GradientOptions } from "./options.ts";
 import { trainableVelocity } from "./plan.ts";
-
-export interface FlowMatchingBatch {
-  /** Source samples [n, dim], in the flow's own space, like x1. */
-  x0: Float32Array;
-  x1: Float32Array;
-  /** Times [n]. */
-  t: Float32Array;
-  labels?: Uint32Array;
-  context?: Float32Array;
-  /** Default: the straight one, as in training. */
-  path?: PathName | Path;
-}
 
 const what = "flowMatchingGradients";
 
@@ -45,11 +34,8 @@ export async function givenBatchGradients(
 ): Promise<{ loss: number; gradients: Record<string, Float32Array> }> {
   const velocity = trainableVelocity(what, flow);
   const { dim } = velocity;
-  checkKeys(what, given, ["x0", "x1", "t", "labels", "context", "path"]);
-  const [x0, x1, t] = (["x0", "x1", "t"] as const).map((name) => readable(`${what}: ${name}`, given[name]));
-  const batch = { ...given, x0, x1, t } as FlowMatchingBatch;
-  checkKeys(what, options, ["onProgress"]);
-  checkOnProgress(what, options);
+  const batch = checked(what, batchFields, given);
+  const { onProgress } = checked(what, gradientFields, options);
   const count = particleCount(what, "x0", batch.x0, dim);
   if (count === 0) throw invalid(`${what}: x0 is empty, but a mean needs at least one row`);
   if (count > largestBatch)
@@ -124,6 +110,6 @@ export async function givenBatchGradients(
     }
   };
   return ofSteadyWeights(flow, what, () =>
-    told(options.onProgress, count, (sign) => onDevice(flow.gpu, what, (session) => work(session, sign))),
+    told(onProgress, count, (sign) => onDevice(flow.gpu, what, (session) => work(session, sign))),
   );
 }

@@ -1,4 +1,4 @@
-import type { DivergencePlan } from "../flow/options.ts";
+import type { DivergencePlan } from "../flow/divergence.ts";
 import type { SourceSpec } from "../flow/source.ts";
 import type { Dispatch, PlannedBuffer } from "../gpu/kernel.ts";
 import type { Penalty } from "../kernels/gradient.ts";
@@ -11,7 +11,7 @@ import { schedule, stageRow } from "../solvers/schedule.ts";
 import { conditionInputs, type MlpVelocity, timeInputs } from "../velocity/mlp.ts";
 import type { Backward, Batch } from "./backward.ts";
 import { planSum } from "./dispatches.ts";
-import type { Regularization } from "./likelihood-options.ts";
+import type { Regularization } from "./options.ts";
 
 /** What a likelihood gradient is planned for. */
 export interface LikelihoodWork {

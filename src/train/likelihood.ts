@@ -13,7 +13,7 @@ import { importParticles } from "../kernels/particles.ts";
 import { drawProbes } from "../kernels/probes.ts";
 import { type Chunk, type Conditions, names } from "../ode/engine.ts";
 import { featureMajor } from "../ode/probes.ts";
-import { checkKeys } from "../options.ts";
+import { checked } from "../options/schema.ts";
 import { seedKey, streams } from "../random/philox.ts";
 import { onDevice } from "../schedule/loss.ts";
 import { flopsPerDispatch } from "../schedule/pacer.ts";
@@ -23,17 +23,11 @@ import { ofSteadyWeights } from "./alone.ts";
 import { backwardOf } from "./backward.ts";
 import { allocateAll, gradientBuffers, mergeBuffers, planPackings } from "./buffers.ts";
 import { planReduceGradient } from "./dispatches.ts";
+import { likelihoodFields, likelihoodGradientFields } from "./fields.ts";
 import { fingerprint } from "./fingerprint.ts";
-import { checkOnProgress } from "./gradient-options.ts";
 import { gradientResult, told, trainingSpeed } from "./gradient-result.ts";
 import { largestBatch } from "./largest-batch.ts";
-import {
-  type LikelihoodGradientOptions,
-  type LikelihoodSolve,
-  likelihoodSolve,
-  likelihoodTraining,
-  type MaximumLikelihoodOptions,
-} from "./likelihood-options.ts";
+import { type LikelihoodSolve, likelihoodSolve, likelihoodTraining } from "./likelihood-options.ts";
 import {
   type LikelihoodWork,
   likelihoodBuffers,
@@ -42,7 +36,8 @@ import {
   planPenaltySum,
 } from "./likelihood-plan.ts";
 import { trainingLoop, trainingRows } from "./loop.ts";
-import { type TrainingPlan, trainableVelocity } from "./plan.ts";
+import type { LikelihoodGradientOptions } from "./options.ts";
+import { type LikelihoodPlan, trainableVelocity } from "./plan.ts";
 import type { TrainingStep, TrainingTask } from "./task.ts";
 import { likelihoodValidator } from "./validation.ts";
 
@@ -98,10 +93,9 @@ const capacityOf = (count: number) => Math.ceil(count / particleMultiple) * part
 export async function* runMaximumLikelihood(
   flow: Flow,
   data: DataRows,
-  options: MaximumLikelihoodOptions,
-  plan: TrainingPlan,
+  plan: LikelihoodPlan,
 ): AsyncGenerator<TrainingStep, undefined> {
-  const { velocity, batchSize } = plan;
+  const { velocity, batchSize, options } = plan;
   const conditions: Conditions = {
     // a batch's labels and context are drawn on the device, into buffers that are filled with these at first
     labels: options.labels && new Uint32Array(batchSize),
@@ -114,17 +108,11 @@ export async function* runMaximumLikelihood(
     );
   const solve = likelihoodSolve(likelihoodTraining, options, velocity.dim, batchSize);
   const work = await workOf(flow, velocity, solve, conditions);
-  return yield* trainingLoop(flow, options, plan, () => likelihoodTask(flow, data, options, plan, work));
+  return yield* trainingLoop(flow, plan, () => likelihoodTask(flow, data, plan, work));
 }
 
-function likelihoodTask(
-  flow: Flow,
-  data: DataRows,
-  options: MaximumLikelihoodOptions,
-  plan: TrainingPlan,
-  work: LikelihoodWork,
-): TrainingTask {
-  const { labels, context } = options;
+function likelihoodTask(flow: Flow, data: DataRows, plan: LikelihoodPlan, work: LikelihoodWork): TrainingTask {
+  const { labels, context } = plan.options;
   const { velocity, batchSize } = plan;
   const { dim } = velocity;
   const { backward } = work;
@@ -138,14 +126,10 @@ function likelihoodTask(
     fingerprint() {
       const { grid, divergence, regularization } = work;
       const solver = { method: grid.tableau.name ?? grid.tableau, times: grid.times };
-      return fingerprint(flow, data, options, plan, {
-        training: likelihoodTraining,
-        solver,
-        divergence,
-        regularization,
-      });
+      const made = { solver, divergence, regularization };
+      return fingerprint(flow, data, plan, likelihoodFields, likelihoodTraining, made);
     },
-    validator: (validation) => likelihoodValidator(flow, validation, options),
+    validator: (validation) => likelihoodValidator(flow, validation, plan.options),
     backward,
     capacity,
     buffers: mergeBuffers([
@@ -188,14 +172,13 @@ function likelihoodTask(
 export async function givenLikelihoodGradients(
   flow: Flow,
   given: DataRows,
-  options: LikelihoodGradientOptions,
+  givenOptions: LikelihoodGradientOptions,
 ): Promise<{ loss: number; gradients: Record<string, Float32Array> }> {
   const what = "likelihoodGradients";
   const x = readable(`${what}: x`, given);
   const velocity = trainableVelocity(what, flow);
   const { dim } = velocity;
-  checkKeys(what, options, ["solver", "divergence", "regularization", "seed", "labels", "context", "onProgress"]);
-  checkOnProgress(what, options);
+  const options = checked(what, likelihoodGradientFields, givenOptions);
   const count = particleCount(what, "x", x, dim, "data");
   if (count === 0) throw invalid(`${what}: x is empty, but a mean needs at least one row`);
   if (count > largestBatch)
@@ -208,7 +191,7 @@ export async function givenLikelihoodGradients(
   const work = await workOf(flow, velocity, solve, onHost(what, checkConditions(what, options, count, velocity)));
   const { vectors } = solve.divergence;
   const { backward } = work;
-  const key = seedKey(options.seed ?? 0);
+  const key = seedKey(options.seed);
   const parameters = parameterCount(velocity);
   const capacity = capacityOf(count);
   const { rows, affine } = trainingRows(flow, x);

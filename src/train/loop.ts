@@ -3,7 +3,6 @@ import { affineFloats, type DataRows, ownRows } from "../data/units.ts";
 import type { Flow } from "../flow/flow.ts";
 import { acrossLosses } from "../schedule/loss.ts";
 import { trainAlone } from "./alone.ts";
-import type { TrainingOptions } from "./options.ts";
 import type { TrainingPlan } from "./plan.ts";
 import { resuming } from "./resuming.ts";
 import type { TrainingStep, TrainingTask } from "./task.ts";
@@ -18,24 +17,22 @@ import { checkValidation } from "./validation.ts";
  */
 export function trainingLoop(
   flow: Flow,
-  options: TrainingOptions,
   plan: TrainingPlan,
   makeTask: () => TrainingTask,
 ): AsyncGenerator<TrainingStep, undefined> {
   const task = makeTask();
-  return trainAlone(flow, task.what, () => stepsOf(flow, options, plan, task, makeTask));
+  return trainAlone(flow, task.what, () => stepsOf(flow, plan, task, makeTask));
 }
 
 async function* stepsOf(
   flow: Flow,
-  options: TrainingOptions,
   plan: TrainingPlan,
   first: TrainingTask,
   makeTask: () => TrainingTask,
 ): AsyncGenerator<TrainingStep, undefined> {
   const { what } = first;
-  const validateEvery = checkValidation(what, options, plan);
-  const resumable = await resuming(what, flow, options, plan, () => first.fingerprint());
+  const validateEvery = checkValidation(what, plan);
+  const resumable = await resuming(what, flow, plan, () => first.fingerprint());
   const kept: Kept = {
     state: resumable.resumed,
     isBehind: resumable.resumed !== undefined,
@@ -43,15 +40,15 @@ async function* stepsOf(
     told: 0,
     saved: 0,
   };
-  const progress = new TrainingProgress(options.onProgress, plan.steps, plan.batchSize, kept.state?.step ?? 0);
+  const progress = new TrainingProgress(plan.options.onProgress, plan.steps, plan.batchSize, kept.state?.step ?? 0);
   let next: TrainingTask | undefined = first;
   const steps = acrossLosses<TrainingStep>(flow.gpu, {
-    signal: options.signal,
+    signal: plan.options.signal,
     sign: progress.sign,
     on(session) {
       const task = next ?? makeTask();
       next = undefined;
-      return trainOn(session, flow, options, plan, task, { kept, resumable, validateEvery, progress });
+      return trainOn(session, flow, plan, task, { kept, resumable, validateEvery, progress });
     },
     reached: () => kept.trained,
     prepare() {

@@ -1,3 +1,5 @@
+import type { Divergence } from "../flow/options.ts";
+import type { Solver } from "../ode/grid.ts";
 import type { Path, PathName } from "../path/names.ts";
 import type { Progress } from "../schedule/job.ts";
 
@@ -95,4 +97,51 @@ export interface FlowMatchingOptions extends TrainingOptions {
   coupling?: "independent" | "optimal-transport";
   /** Probability with which a sample loses its label, so that the null class is trained for guidance. Default 0. */
   labelDropout?: number;
+}
+
+/**
+ * Penalties that keep trajectories straight and slow (RNODE; Finlay et al. 2020): kineticEnergy·∫|u|² dt + jacobianFrobenius·∫‖∂u/∂x‖² dt
+ * along each trajectory, by the solver's own weights. With probes ‖∂u/∂x‖² is estimated by |∂u/∂x Z|².
+ */
+export interface Regularization {
+  kineticEnergy?: number;
+  jacobianFrobenius?: number;
+}
+
+export interface MaximumLikelihoodOptions extends TrainingOptions {
+  /** Default: none. The loss that is told stays the negative log-likelihood. */
+  regularization?: Regularization;
+  /** A fixed-step solver. Default `{ method: "midpoint", steps: 10 }`. */
+  solver?: Solver;
+  /** Default: exact for dim ≤ 16, else one Rademacher probe, drawn anew for every sample of every batch. */
+  divergence?: Divergence;
+}
+
+export interface GradientOptions {
+  /** Told within a second, while kernels are compiled, and at the end; see {@link Progress}. `done` and `total` are rows. */
+  onProgress?: (progress: Progress) => void;
+}
+
+export interface FlowMatchingBatch {
+  /** Source samples [n, dim], in the flow's own space, like x1. */
+  x0: Float32Array;
+  x1: Float32Array;
+  /** Times [n]. */
+  t: Float32Array;
+  labels?: Uint32Array;
+  context?: Float32Array;
+  /** Default: the straight one, as in training. */
+  path?: PathName | Path;
+}
+
+export interface LikelihoodGradientOptions extends GradientOptions {
+  /** Penalties that are added to the loss; default: none. */
+  regularization?: Regularization;
+  /** A fixed-step solver. Default `{ method: "midpoint", steps: 10 }`. */
+  solver?: Solver;
+  divergence?: Divergence;
+  /** Seed of the probes. Default 0. */
+  seed?: number;
+  labels?: Uint32Array;
+  context?: Float32Array;
 }

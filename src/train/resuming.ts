@@ -2,11 +2,12 @@ import { invalid } from "../errors.ts";
 import type { Flow } from "../flow/flow.ts";
 import type { Arena } from "../gpu/arena.ts";
 import { mapCopy } from "../gpu/read.ts";
-import { checkInteger, checkKeys, show } from "../options.ts";
+import { checked } from "../options/schema.ts";
+import { show } from "../options.ts";
 import type { Pacer } from "../schedule/pacer.ts";
 import { decodeCheckpoint, encodeCheckpoint, type TrainingState } from "./checkpoint.ts";
+import { checkpointFields } from "./fields.ts";
 import type { Fingerprint } from "./fingerprint.ts";
-import type { TrainingOptions } from "./options.ts";
 import type { TrainingPlan } from "./plan.ts";
 
 /** How a run starts where another stopped, and leaves what the next one needs. */
@@ -25,11 +26,13 @@ export interface Resuming {
 export async function resuming(
   what: string,
   flow: Flow,
-  { checkpoint, resume }: TrainingOptions,
   plan: TrainingPlan,
   fingerprint: () => Promise<Fingerprint>,
 ): Promise<Resuming> {
-  const every = checkpoint === undefined ? 0 : checkEvery(what, checkpoint);
+  const { checkpoint: given, resume } = plan.options;
+  const name = `${what}: checkpoint`;
+  const checkpoint = given && checked(name, checkpointFields, given, `${name}.`);
+  const every = checkpoint?.every ?? 0;
   if (resume !== undefined && !(resume instanceof Uint8Array))
     throw invalid(`${what}: resume is ${show(resume)}, but it is the bytes of a checkpoint: pass a Uint8Array`);
   const settings = checkpoint || resume ? await fingerprint() : {};
@@ -53,13 +56,6 @@ export async function resuming(
       await checkpoint?.save(await encodeCheckpoint(flow, plan.velocity, settingsAt(state.step), state), state.step);
     },
   };
-}
-
-function checkEvery(what: string, checkpoint: NonNullable<TrainingOptions["checkpoint"]>): number {
-  checkKeys(`${what}: checkpoint`, checkpoint, ["every", "save"]);
-  if (typeof checkpoint.save !== "function")
-    throw invalid(`${what}: checkpoint.save is ${show(checkpoint.save)}, but it is a function of (bytes, step)`);
-  return checkInteger(`${what}: checkpoint.every`, checkpoint.every, 1);
 }
 
 /** Copies buffers to the host as they are at one moment: in one submit. */

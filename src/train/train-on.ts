@@ -11,7 +11,6 @@ import type { TrainingState } from "./checkpoint.ts";
 import { normParts, planAdam, planReduceGradient, planSum } from "./dispatches.ts";
 import { trainingSpeed } from "./gradient-result.ts";
 import { lostLoss } from "./lost-loss.ts";
-import type { TrainingOptions } from "./options.ts";
 import type { TrainingPlan } from "./plan.ts";
 import type { Resuming } from "./resuming.ts";
 import type { TrainingStep, TrainingTask, Validator } from "./task.ts";
@@ -49,13 +48,12 @@ const millisecondsBetweenStates = 2000;
 export async function* trainOn(
   session: Session,
   flow: Flow,
-  options: TrainingOptions,
   plan: TrainingPlan,
   task: TrainingTask,
   { kept, resumable, validateEvery, progress }: Course,
 ): AsyncGenerator<TrainingStep, undefined> {
   const { parameters } = flow;
-  const { velocity, settings, batchSize } = plan;
+  const { velocity, settings, batchSize, options } = plan;
   const { what, backward, capacity } = task;
   const count = parameterCount(velocity);
   const zeros = new Float32Array(count);

@@ -6,34 +6,32 @@ import { checkAllFinite, particleCount } from "../flow/rows.ts";
 import { Arena } from "../gpu/arena.ts";
 import { mapCopy } from "../gpu/read.ts";
 import type { Session } from "../gpu/session.ts";
-import { checkInteger, checkKeys } from "../options.ts";
+import { checked } from "../options/schema.ts";
 import type { Progress } from "../schedule/job.ts";
 import { budgetOf } from "../schedule/memory.ts";
 import { flopsPerDispatch } from "../schedule/pacer.ts";
 import { allocateAll, gradientBuffers, mergeBuffers, planPackings } from "./buffers.ts";
 import { planResidual, planSum } from "./dispatches.ts";
-import type { MaximumLikelihoodOptions } from "./likelihood-options.ts";
-import type { FlowMatchingOptions, ValidationOptions } from "./options.ts";
+import { type CheckedLikelihood, validationFields } from "./fields.ts";
+import type { ValidationOptions } from "./options.ts";
 import type { FlowMatchingPlan, TrainingPlan } from "./plan.ts";
 import type { TrainingTask, Validator } from "./task.ts";
 
 /** Checks the option `validation`; gives the steps between two evaluations, 0 without it. */
 export function checkValidation(
   what: string,
-  { validation: o, labels }: { validation?: ValidationOptions; labels?: Uint32Array },
-  { velocity, logEvery }: TrainingPlan,
+  { velocity, logEvery, options: { validation, labels } }: TrainingPlan,
 ): number {
-  if (o === undefined) return 0;
+  if (validation === undefined) return 0;
   const name = `${what}: validation`;
-  checkKeys(name, o, ["data", "labels", "context", "every", "samples"]);
+  const o = checked(name, validationFields, validation, `${name}.`);
   const rows = particleCount(name, "data", o.data, velocity.dim, "data");
   if (rows === 0) throw invalid(`${name}: data is empty, but a mean needs at least one row`);
   checkAllFinite(name, "data", o.data, velocity.dim);
   if (labels !== undefined) checkLabelled(name, o.labels, velocity);
   const { context } = onHost(name, checkConditions(name, conditionsOf(o), rows, velocity));
   if (context) checkAllFinite(name, "context", context, velocity.context);
-  if (o.samples !== undefined) checkInteger(`${name}.samples`, o.samples, 1);
-  return checkInteger(`${name}.every`, o.every ?? logEvery, 1);
+  return o.every ?? logEvery;
 }
 
 const conditionsOf = ({ labels, context }: ValidationOptions) => ({
@@ -47,20 +45,21 @@ const conditionsOf = ({ labels, context }: ValidationOptions) => ({
  */
 export function flowMatchingValidator(
   o: ValidationOptions,
-  options: FlowMatchingOptions,
   plan: FlowMatchingPlan,
-  taskOf: (data: DataRows, options: FlowMatchingOptions, plan: FlowMatchingPlan) => TrainingTask,
+  taskOf: (data: DataRows, plan: FlowMatchingPlan) => TrainingTask,
 ): Validator {
   const { velocity, batchSize } = plan;
   const { dim } = velocity;
   const rows = o.data.length / dim;
   const batches = Math.ceil((o.samples ?? rows) / batchSize);
-  const { labels: _, context: __, ...rest } = options;
-  const task = taskOf(
-    o.data,
-    { ...rest, ...conditionsOf(o) },
-    { ...plan, rows, labelDropout: 0, key: [plan.key[0], (plan.key[1] ^ 0x80000000) >>> 0] },
-  );
+  const { labels: _, context: __, ...rest } = plan.options;
+  const task = taskOf(o.data, {
+    ...plan,
+    options: { ...rest, ...conditionsOf(o) },
+    rows,
+    labelDropout: 0,
+    key: [plan.key[0], (plan.key[1] ^ 0x80000000) >>> 0],
+  });
   const { what, backward, capacity } = task;
   let arena: Arena | undefined;
   let staging: GPUBuffer | undefined;
@@ -118,7 +117,7 @@ export function flowMatchingValidator(
 export function likelihoodValidator(
   flow: Flow,
   o: ValidationOptions,
-  { solver, divergence, seed, signal }: MaximumLikelihoodOptions,
+  { solver, divergence, seed, signal }: CheckedLikelihood,
 ): Validator {
   const { gpu, normalization, velocitySpec, source } = flow;
   // the weights in question may not be the flow's own
@@ -137,9 +136,9 @@ export function likelihoodValidator(
       parameters.changed();
       const { mean, nonFinite, unfinished } = await judged.meanLogProb(o.data, {
         ...conditionsOf(o),
-        solver: solver ?? { method: "midpoint", steps: 10 },
+        solver,
+        seed,
         ...(divergence && { divergence }),
-        ...(seed !== undefined && { seed }),
         ...(signal && { signal }),
         ...(sign.isHeard && { onProgress: (waiting: Progress) => sign.passOn(waiting) }),
       });

@@ -1,7 +1,8 @@
 import { invalid } from "../errors.ts";
 import { Gpu } from "../gpu/gpu.ts";
-import { checkKeys, checkWord, show } from "../options.ts";
-import type { AdapterOptions } from "../spread/spread-calls.ts";
+import { checked, later, type Schema } from "../options/schema.ts";
+import { checkWord, show } from "../options.ts";
+import { type AdapterOptions, adapterFields } from "../spread/spread-calls.ts";
 import type { ThreadGpuOptions } from "./messages.ts";
 
 /** `"thread"`, a device of this thread that stays its owner's, or a function that opens one, which goes with the workers. */
@@ -25,28 +26,46 @@ export interface WorkersOptions extends AdapterOptions {
 
 const most = 256;
 
-/** Who is to be opened, in order. Throws for options that cannot be. */
-export function checkWorkersOptions(options: WorkersOptions): readonly WorkerPlace[] {
-  const what = "openWorkers";
-  checkKeys(what, options, ["workers", "gpu", "script", "sameAdapter", "onNotice"]);
-  const { workers, gpu = {}, script, sameAdapter, onNotice } = options;
-  checkKeys(`${what}: gpu`, gpu, ["powerPreference", "software", "memoryBudget", "tune"]);
-  if (gpu.tune !== undefined && typeof gpu.tune !== "boolean")
-    throw invalid(`${what}: gpu.tune is ${show(gpu.tune)}, but a store cannot go to a thread: pass true or false`);
-  if (script !== undefined && typeof script !== "string" && !(script instanceof URL))
-    throw invalid(`${what}: script is ${show(script)}, but it is the address of a script: pass a string or a URL`);
-  if (sameAdapter !== undefined && typeof sameAdapter !== "boolean")
-    throw invalid(`${what}: sameAdapter is ${show(sameAdapter)}, but it is true or false`);
-  if (onNotice !== undefined && typeof onNotice !== "function")
-    throw invalid(`${what}: onNotice is ${show(onNotice)}, but it is a function that takes a text`);
+/** What of openGpu's options goes to threads. They check the values when they open their devices. */
+const threadFields = {
+  powerPreference: { check: later<NonNullable<ThreadGpuOptions["powerPreference"]>> },
+  software: { check: later<NonNullable<ThreadGpuOptions["software"]>> },
+  memoryBudget: { check: later<number> },
+  tune: {
+    check(name, value) {
+      if (typeof value === "boolean") return value;
+      throw invalid(`${name} is ${show(value)}, but a store cannot go to a thread: pass true or false`);
+    },
+  },
+} satisfies Schema<ThreadGpuOptions>;
+
+const workersFields = {
+  workers: { check: checkPlaces, required: true },
+  gpu: {
+    check: (name, value) => checked(name, threadFields, value as ThreadGpuOptions, `${name}.`),
+    fallback: {},
+  },
+  script: {
+    check(name, value) {
+      if (typeof value === "string" || value instanceof URL) return value;
+      throw invalid(`${name} is ${show(value)}, but it is the address of a script: pass a string or a URL`);
+    },
+  },
+  ...adapterFields,
+} satisfies Schema<WorkersOptions>;
+
+/** Options that can be opened by: `workers` is who, in order. */
+export const checkWorkersOptions = (options: WorkersOptions) => checked("openWorkers", workersFields, options);
+
+function checkPlaces(name: string, workers: unknown): readonly WorkerPlace[] {
   if (typeof workers === "number" && Number.isSafeInteger(workers) && workers >= 1 && workers <= most)
     return Array.from({ length: workers }, () => "thread" as const);
   if (!Array.isArray(workers) || workers.length === 0 || workers.length > most)
     throw invalid(
-      `${what}: workers is ${show(workers)}, but it is a number of threads from 1 to ${most}, or a list of devices, of functions that open one, or of "thread"s, as in workers: 2 or workers: [await openGpu(), "thread"]`,
+      `${name} is ${show(workers)}, but it is a number of threads from 1 to ${most}, or a list of devices, of functions that open one, or of "thread"s, as in workers: 2 or workers: [await openGpu(), "thread"]`,
     );
-  for (const [i, place] of workers.entries()) checkPlace(`${what}: workers[${i}]`, place);
-  return workers as readonly WorkerPlace[];
+  for (const [i, place] of workers.entries()) checkPlace(`${name}[${i}]`, place);
+  return workers;
 }
 
 function checkPlace(what: string, place: unknown): void {

@@ -23,15 +23,15 @@ export class Workers extends SpreadCalls {
   readonly #closing = new AbortController();
   #closed: Promise<void> | undefined;
 
-  private constructor(pool: Pool, options: WorkersOptions) {
+  private constructor(pool: Pool, options: ReturnType<typeof checkWorkersOptions>) {
     super(options);
     this.#pool = pool;
   }
 
   /** @internal */
   static async open(options: WorkersOptions): Promise<Workers> {
-    const places = checkWorkersOptions(options);
-    const { gpu = {}, script, onNotice = console.warn } = options;
+    const own = checkWorkersOptions(options);
+    const { workers: places, gpu, script, onNotice } = own;
     const opening = places.map(async (place, i): Promise<RangeWorker> => {
       if (place === "thread") return ThreadWorker.open({ number: i + 1, script }, gpu);
       return DeviceWorker.open(`device ${i + 1}`, `openWorkers: workers[${i}]`, place);
@@ -39,7 +39,7 @@ export class Workers extends SpreadCalls {
     const opened = await Promise.allSettled(opening);
     const workers = opened.flatMap((one) => (one.status === "fulfilled" ? [one.value] : []));
     const failed = opened.find((one) => one.status === "rejected");
-    if (!failed) return new Workers(new Pool(workers, onNotice), options);
+    if (!failed) return new Workers(new Pool(workers, onNotice), own);
     await Promise.all(workers.map((worker) => worker.close()));
     throw failed.reason;
   }

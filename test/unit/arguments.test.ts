@@ -1,10 +1,11 @@
 import { expect, test } from "vitest";
 import { PushforwardError } from "../../src/errors.ts";
+import { pushFields, runFields } from "../../src/flow/fields.ts";
 import type { Flow } from "../../src/flow/flow.ts";
-import { checkRunOptions } from "../../src/flow/options.ts";
-import { checkStreamOptions, chunksOf } from "../../src/flow/streams.ts";
+import { chunksOf } from "../../src/flow/streams.ts";
 import * as pf from "../../src/index.ts";
 import { timeGrid } from "../../src/ode/grid.ts";
+import { checked } from "../../src/options/schema.ts";
 import { parameterTensors } from "../../src/velocity/mlp.ts";
 import { flatten } from "../../src/velocity/parameters.ts";
 
@@ -34,8 +35,8 @@ test("trainers say what they were given in place of a flow", async () => {
 
 test("a signal is an AbortSignal, for single calls and for streams", async () => {
   for (const signal of [null, "stop", Symbol("a"), {}, { throwIfAborted: () => undefined }]) {
-    expect(await told(() => checkRunOptions("sample", loose({ signal })))).toContain("AbortSignal");
-    expect(await told(() => checkStreamOptions("pushStream", loose({ signal })))).toContain("AbortSignal");
+    expect(await told(() => checked("sample", runFields, { signal } as pf.RunOptions))).toContain("AbortSignal");
+    expect(await told(() => checked("pushStream", pushFields, { signal } as pf.PushOptions))).toContain("AbortSignal");
   }
 });
 

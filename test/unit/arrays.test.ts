@@ -10,7 +10,7 @@ import { decodeSafetensors, encodeSafetensors, fitNormalization } from "../../sr
 import { slice } from "../../src/ode/slice.ts";
 import { convertPrediction } from "../../src/path/entry.ts";
 import { logProbCall } from "../../src/spread/call.ts";
-import { flowMatchingPlan, readableOptions } from "../../src/train/plan.ts";
+import { flowMatchingPlan } from "../../src/train/plan.ts";
 import { mlp, parameterTensors } from "../../src/velocity/mlp.ts";
 import { flatten } from "../../src/velocity/parameters.ts";
 
@@ -69,14 +69,14 @@ const entrances: Record<string, (array: Float32Array) => unknown> = {
   predictions: (array) => convertPrediction(array, array, array, { from: "velocity", to: "x1" }),
   "a chunk's part": (array) => slice("rows", array, 0, 2, 2),
   "data and context of a training": (array) => {
-    const o = readableOptions("trainFlowMatching", {
+    const data = readable("data", new Float32Array([...x, ...x].map((value, i) => value + i)));
+    const { options } = flowMatchingPlan(flow, data, {
       steps: 1,
       labels: Uint32Array.of(0, 1, 0, 1),
       context: array,
       validation: { data: array, labels: Uint32Array.of(0, 1), context: new Float32Array(2) },
     });
-    flowMatchingPlan(flow, readable("data", new Float32Array([...x, ...x].map((value, i) => value + i))), o);
-    return [o.context, o.validation?.data];
+    return [options.context, options.validation?.data];
   },
 };
 

@@ -5,8 +5,9 @@ import type { Flow } from "../../src/flow/flow.ts";
 import { sourceSpec } from "../../src/flow/source.ts";
 import { decodeSafetensors, encodeSafetensors } from "../../src/io/safetensors.ts";
 import { decodeCheckpoint, encodeCheckpoint } from "../../src/train/checkpoint.ts";
+import { flowMatchingFields } from "../../src/train/fields.ts";
 import { differences, fingerprint } from "../../src/train/fingerprint.ts";
-import type { TrainingOptions } from "../../src/train/options.ts";
+import type { FlowMatchingOptions } from "../../src/train/options.ts";
 import { flowMatchingPlan } from "../../src/train/plan.ts";
 import { mlp, parameterTensors } from "../../src/velocity/mlp.ts";
 
@@ -85,11 +86,8 @@ test("all that differs is told at once, with what it was and what it is", async 
 });
 
 const data = Float32Array.of(0, 1, 2, 3, 4, 5);
-const printOf = (o: Partial<TrainingOptions> & Record<string, unknown>, rows = data) => {
-  const { steps = 7, ...rest } = o;
-  const known = { steps, ...Object.fromEntries(Object.entries(rest).filter(([key]) => key !== "later")) };
-  return fingerprint(flow, rows, { steps, ...rest }, flowMatchingPlan(flow, rows, known), {});
-};
+const printOf = (o: Partial<FlowMatchingOptions>, rows = data) =>
+  fingerprint(flow, rows, flowMatchingPlan(flow, rows, { steps: 7, ...o }), flowMatchingFields, "a training", {});
 
 test("options that change no bits may change between two runs, all others may not", async () => {
   const there = await printOf({});
@@ -102,8 +100,7 @@ test("options that change no bits may change between two runs, all others may no
   } as const;
   expect(differences(there, await printOf({ ...free, onProgress: () => undefined }))).toEqual([]);
   expect(differences(there, await printOf({}, data.slice()))).toEqual([]);
-  // an option that this file has never heard of counts, too
-  for (const o of [{ batchSize: 5 }, { seed: 2 }, { ema: 0.5 }, { gradientClip: 1 }, { later: { weight: 0.1 } }])
+  for (const o of [{ batchSize: 5 }, { seed: 2 }, { ema: 0.5 }, { gradientClip: 1 }, { path: "cosine" as const }])
     expect(differences(there, await printOf(o))).toHaveLength(1);
   expect(differences(there, await printOf({ optimizer: { name: "adamw", betas: [0.8, 0.9] } }))).toHaveLength(3);
   const shared = new Float32Array(new SharedArrayBuffer(24));

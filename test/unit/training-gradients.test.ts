@@ -1,8 +1,8 @@
 import { expect, test } from "vitest";
 import type { Flow } from "../../src/flow/flow.ts";
 import { flowMatchingGradients } from "../../src/train/entry.ts";
-import type { FlowMatchingBatch } from "../../src/train/gradients.ts";
 import { largestBatch } from "../../src/train/largest-batch.ts";
+import type { FlowMatchingBatch } from "../../src/train/options.ts";
 import { type MlpOptions, mlp } from "../../src/velocity/mlp.ts";
 
 const plain: MlpOptions = { dim: 2, hidden: [8] };

@@ -236,7 +236,7 @@ class Told extends SpreadCalls {
   readonly #adapters: readonly string[];
 
   constructor(adapters: readonly string[], options: { sameAdapter?: boolean; onNotice?: (text: string) => void }) {
-    super(options);
+    super({ sameAdapter: false, onNotice: () => undefined, ...options });
     this.#adapters = adapters;
   }
 

@@ -1,0 +1,190 @@
+import { readable } from "../arrays.ts";
+import { invalid } from "../errors.ts";
+import { defaultSolver, type Solver } from "../ode/grid.ts";
+import {
+  type Check,
+  type Checked,
+  finite,
+  flag,
+  functionThat,
+  integer,
+  later,
+  type Schema,
+  single,
+  type Travels,
+  without,
+  word,
+} from "../options/schema.ts";
+import { show, singles } from "../options.ts";
+import { seedKey } from "../random/philox.ts";
+import type { RunOptions } from "../schedule/job.ts";
+import type { Cells } from "./cells.ts";
+import type { LoadOptions } from "./file.ts";
+import type {
+  CallOptions,
+  ContinuityOptions,
+  DensityGridOptions,
+  Divergence,
+  EvaluationOptions,
+  HistogramOptions,
+  LogProbOptions,
+  MomentOptions,
+  PushOptions,
+  SampleOptions,
+  SolveOptions,
+} from "./options.ts";
+import type { Rows } from "./rows.ts";
+import type { FlowOptions } from "./shape.ts";
+import type { Normalization, Source } from "./source.ts";
+
+const abortSignal: Check<AbortSignal> = (name, value) => {
+  const signal = value as Partial<AbortSignal> | null;
+  if (typeof signal?.throwIfAborted === "function" && typeof signal.addEventListener === "function")
+    return signal as AbortSignal;
+  throw invalid(`${name} is ${show(value)}, but it is an AbortSignal: pass new AbortController().signal`);
+};
+
+export const seed: Check<number> = (_, value) => {
+  seedKey(value as number);
+  return value as number;
+};
+
+/** A time of the flow: finite and within [0, 1], because the field is defined nowhere else. */
+export const flowTime = finite(0, 1);
+
+export const runFields = {
+  chunkSize: { check: integer(1), travels: "refused" },
+  signal: { check: abortSignal, travels: "stays" },
+  onProgress: { check: functionThat("of { done, total, particlesPerSecond, secondsLeft }"), travels: "stays" },
+} satisfies Schema<RunOptions, Travels>;
+
+export const callFields = {
+  ...runFields,
+  labels: { check: later<Uint32Array | GPUBuffer>, travels: "particles" },
+  context: { check: later<Rows>, travels: "particles" },
+  guidance: { check: single(-Infinity, Infinity, singles), travels: "call" },
+} satisfies Schema<CallOptions, Travels>;
+
+/** Of an estimate of the divergence. */
+export const divergenceFields = {
+  probe: { check: word("rademacher", "gaussian"), required: true, travels: "call" },
+  probes: { check: integer(1, 4096), travels: "call" },
+  vectors: {
+    check(name, value) {
+      const vectors = readable(name, value);
+      if (vectors instanceof Float32Array) return vectors;
+      throw invalid(`${name} is ${show(vectors)}, but it is a Float32Array [probes, n, dim]`);
+    },
+    travels: "particles",
+  },
+} satisfies Schema<Exclude<Divergence, "exact">, Travels>;
+
+const divergence = { check: later<Divergence>, parts: divergenceFields, travels: "call" } as const;
+const count = { check: later<number>, travels: "refused" } as const;
+
+export const evaluationFields = { ...callFields, count } satisfies Schema<EvaluationOptions, Travels>;
+
+/** Of {@link Flow.divergence}. */
+export const divergenceCallFields = {
+  ...evaluationFields,
+  divergence,
+  seed: { check: seed, fallback: 0, travels: "call" },
+} satisfies Schema<EvaluationOptions & Pick<SolveOptions, "divergence" | "seed">, Travels>;
+
+export const solveFields = {
+  ...callFields,
+  solver: { check: later<Solver>, fallback: defaultSolver, travels: "call" },
+  divergence,
+  seed: { check: seed, fallback: 0, travels: "call" },
+  output: { check: word("cpu", "gpu"), travels: "refused" },
+  precision: { check: word("f32", "f16"), fallback: "f32", travels: "call" },
+} satisfies Schema<SolveOptions, Travels>;
+
+export const pushFields = {
+  ...solveFields,
+  from: { check: flowTime, fallback: 0, travels: "call" },
+  to: { check: flowTime, fallback: 1, travels: "call" },
+  saveAt: { check: later<number[] | "steps">, travels: "call" },
+  logProb: { check: (name, value) => readable(name, value as Rows | boolean), travels: "particles" },
+  count,
+} satisfies Schema<PushOptions, Travels>;
+
+export const sampleFields = {
+  ...solveFields,
+  output: { check: word("cpu", "gpu", "float64"), travels: "call" },
+  to: { check: flowTime, fallback: 1, travels: "call" },
+  saveAt: { check: later<number[] | "steps">, travels: "call" },
+  logProb: { check: flag(": the source's log-density is known"), travels: "call" },
+} satisfies Schema<SampleOptions, Travels>;
+
+/** Of {@link Flow.sampleStream}, whose results go to the host. */
+export const sampleStreamFields = {
+  ...sampleFields,
+  output: { check: word("cpu", "float64"), travels: "call" },
+} satisfies Schema<SampleOptions, Travels>;
+
+export const logProbFields = {
+  ...solveFields,
+  at: { check: flowTime, fallback: 1, travels: "call" },
+  count,
+} satisfies Schema<LogProbOptions, Travels>;
+
+/** Of {@link Flow.meanLogProb}, of which only sums come back. */
+export const meanLogProbFields = without(logProbFields, "output");
+
+/** Of what sums samples up. */
+const sumFields = without(sampleFields, "output", "saveAt", "logProb");
+
+export const momentFields = {
+  ...sumFields,
+  logProb: sampleFields.logProb,
+} satisfies Schema<MomentOptions, Travels>;
+
+export const histogramFields = {
+  ...sumFields,
+  axes: { check: later<[number, number]>, travels: "call" },
+  bins: { check: later<HistogramOptions["bins"]>, required: true, travels: "call" },
+  range: { check: later<HistogramOptions["range"]>, required: true, travels: "call" },
+} satisfies Schema<HistogramOptions, Travels>;
+
+/** Of {@link Flow.flux}, whose time is an argument. */
+export const fluxFields = without(logProbFields, "at");
+
+/** Of log p at the cells of a grid, where no particle has anything of its own. */
+const gridFields = {
+  box: { check: later<Cells["box"]>, required: true },
+  cells: { check: later<Cells["cells"]>, required: true },
+  ...without(logProbFields, "labels", "context", "at", "output", "count"),
+} as const;
+
+export const densityGridFields = {
+  ...gridFields,
+  label: { check: later<number> },
+  context: { check: (name: string, value: unknown) => readable(name, value as Float32Array) },
+  at: logProbFields.at,
+} satisfies Schema<DensityGridOptions>;
+
+export const continuityFields = {
+  ...gridFields,
+  t: { check: flowTime, required: true },
+  timeStep: { check: finite(1e-4, 0.25), fallback: 0.01 },
+} satisfies Schema<ContinuityOptions>;
+
+export const flowFields = {
+  velocity: { check: later<FlowOptions["velocity"]>, required: true },
+  seed: { check: seed, fallback: 0 },
+  weights: { check: later<NonNullable<FlowOptions["weights"]>> },
+  source: { check: later<Source> },
+  normalization: { check: later<Normalization> },
+} satisfies Schema<FlowOptions>;
+
+export const loadFields = {
+  velocity: { check: later<NonNullable<LoadOptions["velocity"]>> },
+  tensors: { check: later<NonNullable<LoadOptions["tensors"]>> },
+  onNotice: { check: functionThat<(text: string) => void>("that takes a text") },
+} satisfies Schema<LoadOptions>;
+
+export type CheckedEvaluation = Checked<typeof evaluationFields> & Pick<SolveOptions, "divergence" | "seed">;
+export type CheckedSolve = Checked<typeof solveFields>;
+export type CheckedSample = Checked<typeof sampleFields>;
+export type CheckedLogProb = Checked<typeof logProbFields>;

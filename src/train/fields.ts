@@ -1,0 +1,147 @@
+import { readable } from "../arrays.ts";
+import { runFields, seed } from "../flow/fields.ts";
+import type { Divergence } from "../flow/options.ts";
+import type { Solver } from "../ode/grid.ts";
+import {
+  type Check,
+  type Checked,
+  type Decides,
+  finite,
+  functionThat,
+  integer,
+  later,
+  type Schema,
+  single,
+  word,
+} from "../options/schema.ts";
+import { checkSingle, singles } from "../options.ts";
+import type { Path, PathName } from "../path/names.ts";
+import { largestBatch } from "./largest-batch.ts";
+import type {
+  CheckpointOptions,
+  FlowMatchingBatch,
+  FlowMatchingOptions,
+  GradientOptions,
+  LikelihoodGradientOptions,
+  MaximumLikelihoodOptions,
+  Optimizer,
+  Regularization,
+  TrainingOptions,
+  ValidationOptions,
+} from "./options.ts";
+
+/** An array as it can be read from now on, whatever the caller does with its own; what it holds is checked with the flow. */
+const array =
+  <A>(): Check<A> =>
+  (name, value) =>
+    readable(name, value as A);
+
+const onProgress = functionThat<NonNullable<GradientOptions["onProgress"]>>("that takes the progress");
+
+export const validationFields = {
+  data: { check: later<ValidationOptions["data"]>, required: true },
+  labels: { check: later<Uint32Array> },
+  context: { check: later<Float32Array> },
+  every: { check: integer(1) },
+  samples: { check: integer(1) },
+} satisfies Schema<ValidationOptions>;
+
+export const checkpointFields = {
+  every: { check: integer(1), required: true },
+  save: { check: functionThat<CheckpointOptions["save"]>("of (bytes, step)"), required: true },
+} satisfies Schema<CheckpointOptions>;
+
+export const optimizerFields = {
+  name: { check: word("adam", "adamw"), required: true },
+  betas: { check: later<[number, number]>, fallback: [0.9, 0.999] },
+  epsilon: { check: finite(0, 1e38), fallback: 1e-8 },
+  weightDecay: { check: single(0, Infinity, singles) },
+} satisfies Schema<Exclude<Optimizer, string>>;
+
+export const regularizationFields = {
+  kineticEnergy: { check: single(0, Infinity, singles), fallback: 0 },
+  jacobianFrobenius: { check: single(0, Infinity, singles), fallback: 0 },
+} satisfies Schema<Regularization>;
+
+/** Of every training: what decides its bits stands in its checkpoints, and is compared where it is gone on with. */
+export const trainingFields = {
+  steps: { check: integer(1), required: true, decides: false },
+  batchSize: { check: integer(1, largestBatch), fallback: 1024, decides: true },
+  learningRate: {
+    check: (name, value) =>
+      typeof value === "function"
+        ? (value as (step: number) => number)
+        : checkSingle(name, value, 0, Infinity, singles),
+    fallback: 1e-3,
+    // it may be a function, of which the first and the last value are compared
+    decides: false,
+  },
+  optimizer: { check: later<Optimizer>, fallback: "adam", decides: true },
+  labels: { check: array<Uint32Array>(), decides: true },
+  context: { check: array<Float32Array>(), decides: true },
+  // an average that never moves would keep the initial weights
+  ema: { check: finite(0, 0.9999999), decides: "optimizer.ema" },
+  gradientClip: { check: single(1e-30, Infinity, singles), decides: "optimizer.gradientClip" },
+  seed: { check: seed, fallback: 0, decides: true },
+  logEvery: { check: integer(1), fallback: 100, decides: false },
+  signal: { check: runFields.signal.check, decides: false },
+  // these two and `resume` are checked when the first step is asked for
+  checkpoint: { check: later<CheckpointOptions>, decides: false },
+  validation: {
+    check(name, value) {
+      if (typeof value !== "object" || value === null) return value as unknown as ValidationOptions;
+      const parts = Object.entries(value).map(([part, own]) => [part, readable(`${name}.${part}`, own)]);
+      return Object.fromEntries(parts) as ValidationOptions;
+    },
+    decides: false,
+  },
+  resume: { check: array<Uint8Array>(), decides: false },
+  onProgress: { check: runFields.onProgress.check, decides: false },
+} satisfies Schema<TrainingOptions, Decides>;
+
+export const flowMatchingFields = {
+  ...trainingFields,
+  // what the functions of one's own path give is checked, and compared, where they are used
+  path: { check: later<PathName | Path>, fallback: "conditional-optimal-transport", decides: true },
+  coupling: {
+    check: word("independent", "optimal-transport"),
+    fallback: "independent",
+    decides: "optimal-transport coupling",
+  },
+  labelDropout: { check: finite(0, 1), decides: true },
+} satisfies Schema<FlowMatchingOptions, Decides>;
+
+const solver = { check: later<Solver>, fallback: { method: "midpoint", steps: 10 } } as const;
+
+export const likelihoodFields = {
+  ...trainingFields,
+  solver: { ...solver, decides: true },
+  divergence: { check: later<Divergence>, decides: true },
+  regularization: { check: later<Regularization>, decides: true },
+} satisfies Schema<MaximumLikelihoodOptions, Decides>;
+
+export const gradientFields = { onProgress: { check: onProgress } } satisfies Schema<GradientOptions>;
+
+export const likelihoodGradientFields = {
+  ...gradientFields,
+  solver,
+  divergence: { check: later<Divergence> },
+  regularization: { check: later<Regularization> },
+  seed: { check: seed, fallback: 0 },
+  labels: { check: later<Uint32Array> },
+  context: { check: later<Float32Array> },
+} satisfies Schema<LikelihoodGradientOptions>;
+
+/** Of a batch that is given whole. */
+export const batchFields = {
+  x0: { check: array<Float32Array>(), required: true },
+  x1: { check: array<Float32Array>(), required: true },
+  t: { check: array<Float32Array>(), required: true },
+  labels: { check: later<Uint32Array> },
+  context: { check: later<Float32Array> },
+  path: { check: later<PathName | Path> },
+} satisfies Schema<FlowMatchingBatch>;
+
+export type CheckedTraining = Checked<typeof trainingFields>;
+export type CheckedFlowMatching = Checked<typeof flowMatchingFields>;
+export type CheckedLikelihood = Checked<typeof likelihoodFields>;
