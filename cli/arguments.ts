@@ -102,9 +102,11 @@ export function rangePair(text: string): { x: [number, number]; y: [number, numb
 }
 
 const fixedMethods = ["euler", "midpoint", "heun2", "heun3", "ssprk3", "rk4", "rk4-3/8"] as const;
-const adaptiveMethods = ["dopri5"] as const;
+const adaptiveMethods = ["dopri5", "bosh3", "tsit5"] as const;
 export const methods = [...fixedMethods, ...adaptiveMethods] as const;
 type AdaptiveMethod = (typeof adaptiveMethods)[number];
+/** "dopri5, bosh3 or tsit5". */
+export const adaptiveNames = `${adaptiveMethods.slice(0, -1).join(", ")} or ${adaptiveMethods.at(-1)}`;
 const isAdaptive = (method: string): method is AdaptiveMethod => adaptiveMethods.includes(method as AdaptiveMethod);
 
 export interface SolverOptions {
@@ -139,8 +141,6 @@ export function solverOf({ method, steps, tolerance, maxSteps }: SolverOptions, 
     ["--max-steps", maxSteps],
   ] as const)
     if (value !== undefined)
-      throw new UsageError(
-        `${name} is for --method ${adaptiveMethods.join(" or ")}, but the method is ${method}: use --steps`,
-      );
+      throw new UsageError(`${name} is for --method ${adaptiveNames}, but the method is ${method}: use --steps`);
   return { method, steps: (steps ?? defaultSteps) * factor };
 }

@@ -4,7 +4,7 @@ import { RunningMean } from "./statistics.ts";
 /** Log-probabilities of some rows, as a flow gives them. */
 export interface Scored {
   readonly logProb: Float32Array;
-  /** With dopri5, 0 for each row whose solve came to its end. */
+  /** With steps of their own, 0 for each row whose solve came to its end. */
   readonly status?: Uint8Array | undefined;
 }
 

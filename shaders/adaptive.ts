@@ -4,30 +4,23 @@ import { f32, lines, wgsl } from "./wgsl.ts";
 /** Invocations per workgroup of every kernel in this file; one invocation per particle. */
 export const adaptiveWorkgroup = 64;
 
-/** Stages of dopri5; the last one of an accepted step is the first of the next. */
-export const stages = 7;
-
-/** dopri5: rows of a (the last is b), nodes c, and b − b̂, the weights of the error (Dormand & Prince 1980; FIELD.md §2.3). */
-export const dopri5 = {
-  a: [
-    [],
-    [1 / 5],
-    [3 / 40, 9 / 40],
-    [44 / 45, -56 / 15, 32 / 9],
-    [19372 / 6561, -25360 / 2187, 64448 / 6561, -212 / 729],
-    [9017 / 3168, -355 / 33, 46732 / 5247, 49 / 176, -5103 / 18656],
-    [35 / 384, 0, 500 / 1113, 125 / 192, -2187 / 6784, 11 / 84],
-  ],
-  c: [0, 1 / 5, 3 / 10, 4 / 5, 8 / 9, 1, 1],
-  error: [71 / 57600, 0, -71 / 16695, 71 / 1920, -17253 / 339200, 22 / 525, -1 / 40],
-} as const;
+/**
+ * What the kernels know of a pair of methods: rows of a (the last is b), nodes c, and b − b̂, the weights of the error. Its last stage
+ * is the first of the next step.
+ */
+export interface Pair {
+  readonly order: number;
+  readonly a: readonly (readonly number[])[];
+  readonly c: readonly number[];
+  readonly error: readonly number[];
+}
 
 /** Why a particle's solve has ended; `running` where it has not. */
 export const statuses = { done: 0, stepLimit: 1, stepUnderflow: 2, nonFinite: 3, running: 255 } as const;
 
 const largest = 3e38;
 
-/** What a particle keeps beside its state, its next state and seven slopes: rows behind those, one value each. */
+/** What a particle keeps beside its state, its next state and a slope for each stage: rows behind those, one value each. */
 const meta = [
   "time",
   "time_low",
@@ -43,7 +36,7 @@ const meta = [
 ] as const;
 
 /** Rows of the buffer that holds a solve, for particles with `components` values: the state and what is integrated with it. */
-export function solveRows(components: number): number {
+export function solveRows(components: number, stages: number): number {
   return (2 + stages) * components + meta.length;
 }
 
@@ -51,11 +44,16 @@ const head = wgsl`@compute @workgroup_size(${adaptiveWorkgroup})`;
 const signature = "(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u)";
 const thread = wgsl`let p = id.x + id.y * groups.x * ${adaptiveWorkgroup}u;`;
 
+/** Names of the coefficients of a stage; the first has none. */
+const coefficients = (stages: number) => Array.from({ length: stages - 1 }, (_, j) => `a${j}`);
+
 /** Buffers [row][capacity]: the particle's own rows by name, its state by component. */
-const layout = `struct Params {
+const layout = (stages: number) => `struct Params {
   capacity: u32, stride: u32, dim: u32, rows: u32, from_list: u32, to_list: u32, count: u32, stage: u32,
   rtol: f32, atol: f32, start: f32, span: f32, least: f32, max_steps: u32, goals: u32, c: f32,
-  a0: f32, a1: f32, a2: f32, a3: f32, a4: f32, a5: f32,
+  ${coefficients(stages)
+    .map((a) => `${a}: f32`)
+    .join(", ")},
 }
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read_write> solve: array<f32>;
@@ -145,13 +143,13 @@ const bindings = (tracks: boolean, ...more: Kernel["bindings"]): Kernel["binding
  * Starts a solve: state [dim][capacity] and log p at the start [capacity] (where it is `based` on one) into the rows of `solve`.
  * Saves the first goal where it is the start itself. Buffers: solve, [base], state, list, lengths, state to evaluate, times.
  */
-export const beginKernel = oncePerShape(({ based }: { based: boolean }): Kernel => {
+export const beginKernel = oncePerShape(({ based, stages }: { based: boolean; stages: number }): Kernel => {
   const b = based ? 1 : 0;
   return {
     label: "begin adaptive solve",
     entryPoint: "begin",
     bindings: bindings(based, "write", "write", "write", "write"),
-    code: wgsl`${layout}
+    code: wgsl`${layout(stages)}
 ${based ? "@group(0) @binding(2) var<storage, read> base: array<f32>;" : ""}
 @group(0) @binding(${2 + b}) var<storage, read_write> state: array<f32>;
 @group(0) @binding(${3 + b}) var<storage, read_write> list: array<u32>;
@@ -182,20 +180,22 @@ fn begin${signature} {
  * The first step's size (Hairer, Nørsett & Wanner I, §II.4), in two parts around an evaluation at a short Euler step.
  * Buffers: solve, [divergence], velocity, list, lengths, then state and times (first part) or goals (second).
  */
-export const startKernel = oncePerShape(({ tracks, part }: { tracks: boolean; part: "probe" | "size" }): Kernel => {
-  const b = tracks ? 1 : 0;
-  const probe = part === "probe";
-  return {
-    label: `first step of an adaptive solve, ${part}`,
-    entryPoint: "start",
-    bindings: bindings(
-      tracks,
-      "read",
-      "read",
-      "read",
-      ...(probe ? (["write", "write"] as const) : (["read"] as const)),
-    ),
-    code: wgsl`${layout}
+export const startKernel = oncePerShape(
+  (shape: { tracks: boolean; part: "probe" | "size"; stages: number; order: number }): Kernel => {
+    const { tracks, part, stages, order } = shape;
+    const b = tracks ? 1 : 0;
+    const probe = part === "probe";
+    return {
+      label: `first step of an adaptive solve, ${part}`,
+      entryPoint: "start",
+      bindings: bindings(
+        tracks,
+        "read",
+        "read",
+        "read",
+        ...(probe ? (["write", "write"] as const) : (["read"] as const)),
+      ),
+      code: wgsl`${layout(stages)}
 ${tracks ? "@group(0) @binding(2) var<storage, read> divergence: array<f32>;" : ""}
 @group(0) @binding(${2 + b}) var<storage, read> velocity: array<f32>;
 ${listed(3 + b)}
@@ -241,7 +241,7 @@ fn start${signature} {
   let d1 = bounded(norm_slope(q));
   let h0 = solve[at_size(q)];
   let d2 = bounded(norm_change(q) / h0);
-  var h1 = pow(0.01 / max(d1, d2), 0.2);
+  var h1 = pow(0.01 / max(d1, d2), ${f32(1 / order)});
   if (max(d1, d2) <= 1e-15) { h1 = max(1e-6, h0 * 1e-3); }
   // where even the shortest step may be too long, the error of it will tell
   let h = max(min(min(100.0 * h0, h1), abs(params.span)), params.least);
@@ -254,20 +254,21 @@ fn start${signature} {
 #endif
 }
 `,
-  };
-});
+    };
+  },
+);
 
 /**
- * State and time of stage 1 … 6 of the step that is tried: x + h Σ a_j k_j. What the field gave for the stage before is kept first.
+ * State and time of stage 1, 2, … of the step that is tried: x + h Σ a_j k_j. What the field gave for the stage before is kept first.
  * Buffers: solve, [divergence], velocity, list, lengths, state, times.
  */
-export const stageKernel = oncePerShape(({ tracks }: { tracks: boolean }): Kernel => {
+export const stageKernel = oncePerShape(({ tracks, stages }: { tracks: boolean; stages: number }): Kernel => {
   const b = tracks ? 1 : 0;
   return {
     label: "stage of an adaptive step",
     entryPoint: "stage",
     bindings: bindings(tracks, "read", "read", "read", "write", "write"),
-    code: wgsl`${layout}
+    code: wgsl`${layout(stages)}
 ${tracks ? "@group(0) @binding(2) var<storage, read> divergence: array<f32>;" : ""}
 @group(0) @binding(${2 + b}) var<storage, read> velocity: array<f32>;
 ${listed(3 + b)}
@@ -280,7 +281,9 @@ fn stage${signature} {
   ${member}
   if (params.stage > 1u) { keep_slope(params.stage - 1u, p, q); }
   let h = solve[at_step(q)];
-  let a = array<f32, 6>(params.a0, params.a1, params.a2, params.a3, params.a4, params.a5);
+  let a = array<f32, ${stages - 1}>(${coefficients(stages)
+    .map((a) => `params.${a}`)
+    .join(", ")});
   for (var i = 0u; i < components(); i++) {
     var d = 0.0;
     for (var j = 0u; j < params.stage; j++) { d = fma(a[j], solve[slope(j, i, q)], d); }
@@ -296,16 +299,19 @@ fn stage${signature} {
 
 /**
  * Ends a step that was tried: measures its error, accepts or rejects it, chooses the next size, saves what a goal asks for.
- * err = rms(h Σ e_j k_j / (atol + rtol·max(|y|, |y⁺|))) over the particle's own components; h ← h·clamp(0.9 err^(−1/5), 0.2, 10).
+ * err = rms(h Σ e_j k_j / (atol + rtol·max(|y|, |y⁺|))) over the particle's own components; h ← h·clamp(0.9 err^(−1/order), 0.2, 10).
  * Buffers: solve, [divergence], velocity, list, lengths, goals, saved [goals][components][capacity].
  */
-export const controlKernel = oncePerShape(({ tracks }: { tracks: boolean }): Kernel => {
-  const b = tracks ? 1 : 0;
-  return {
-    label: "error control of an adaptive step",
-    entryPoint: "control",
-    bindings: bindings(tracks, "read", "read", "read", "read", "write"),
-    code: wgsl`${layout}
+export const controlKernel = oncePerShape(
+  (shape: { tracks: boolean; order: number; error: readonly number[] }): Kernel => {
+    const { tracks, order, error } = shape;
+    const stages = error.length;
+    const b = tracks ? 1 : 0;
+    return {
+      label: "error control of an adaptive step",
+      entryPoint: "control",
+      bindings: bindings(tracks, "read", "read", "read", "read", "write"),
+      code: wgsl`${layout(stages)}
 ${tracks ? "@group(0) @binding(2) var<storage, read> divergence: array<f32>;" : ""}
 @group(0) @binding(${2 + b}) var<storage, read> velocity: array<f32>;
 ${listed(3 + b)}
@@ -315,7 +321,7 @@ ${goalType}
 ${keepSlope(tracks)}
 fn error_of(i: u32, q: u32) -> f32 {
   var e = 0.0;
-  ${lines(stages, (s) => (dopri5.error[s] === 0 ? "" : `e = fma(${f32(dopri5.error[s] ?? 0)}, solve[slope(${s}u, i, q)], e);`))}
+  ${lines(stages, (s) => (error[s] === 0 ? "" : `e = fma(${f32(error[s] ?? 0)}, solve[slope(${s}u, i, q)], e);`))}
   return e * solve[at_step(q)];
 }
 ${rootMean}
@@ -326,19 +332,19 @@ ${head}
 fn control${signature} {
   ${member}
   if (whole(at_status(q)) != ${statuses.running}u) { return; }
-  keep_slope(6u, p, q);
+  keep_slope(${stages - 1}u, p, q);
   let error = norm_error(q);
   var is_good = is_finite(error);
   for (var i = 0u; i < components(); i++) { is_good = is_good && is_finite(solve[next(i, q)]); }
   var factor = 0.2;
-  if (is_good) { factor = clamp(0.9 * pow(max(error, 1e-10), -0.2), 0.2, 10.0); }
+  if (is_good) { factor = clamp(0.9 * pow(max(error, 1e-10), ${f32(-1 / order)}), 0.2, 10.0); }
   let step = solve[at_step(q)];
   var size = abs(step) * factor;
   if (is_good && error <= 1.0) {
     size = max(size, abs(step));
     for (var i = 0u; i < components(); i++) {
       solve[now(i, q)] = solve[next(i, q)];
-      solve[slope(0u, i, q)] = solve[slope(6u, i, q)];
+      solve[slope(0u, i, q)] = solve[slope(${stages - 1}u, i, q)];
     }
     keep_whole(at_accepted(q), whole(at_accepted(q)) + 1u);
     if (whole(at_lands(q)) == 1u) {
@@ -377,16 +383,17 @@ fn control${signature} {
   try_step(q, size);
 }
 `,
-  };
-});
+    };
+  },
+);
 
 /** The list of the particles that are still at work. Their order is of no importance. Buffers: solve, list, lengths, new list. */
-export const compactKernel = oncePerShape((_: { whole: true }): Kernel => {
+export const compactKernel = oncePerShape(({ stages }: { stages: number }): Kernel => {
   return {
     label: "particles still at work",
     entryPoint: "compact",
     bindings: ["params", "write", "read", "write", "write"],
-    code: wgsl`${layout}
+    code: wgsl`${layout(stages)}
 @group(0) @binding(2) var<storage, read> list: array<u32>;
 @group(0) @binding(3) var<storage, read_write> lengths: array<atomic<u32>>;
 @group(0) @binding(4) var<storage, read_write> new_list: array<u32>;
@@ -448,12 +455,12 @@ fn gather${signature} {
  * A state, the last or a saved one, back to where a fixed grid leaves it. For particles that did not reach the goal, the last one.
  * Buffers: solve, saved, state, [integral].
  */
-export const restoreKernel = oncePerShape(({ tracks }: { tracks: boolean }): Kernel => {
+export const restoreKernel = oncePerShape(({ tracks, stages }: { tracks: boolean; stages: number }): Kernel => {
   return {
     label: "restore a state of an adaptive solve",
     entryPoint: "restore",
     bindings: ["params", "write", "read", "write", ...(tracks ? (["write"] as const) : [])],
-    code: wgsl`${layout}
+    code: wgsl`${layout(stages)}
 @group(0) @binding(2) var<storage, read> saved: array<f32>;
 @group(0) @binding(3) var<storage, read_write> state: array<f32>;
 ${tracks ? "@group(0) @binding(4) var<storage, read_write> integral: array<f32>;" : ""}
@@ -476,12 +483,12 @@ fn restore${signature} {
 });
 
 /** Statuses of the particles, and sums over them: accepted steps, rejected ones; the most of both. Buffers: solve, status, totals. */
-export const reportKernel = oncePerShape((_: { whole: true }): Kernel => {
+export const reportKernel = oncePerShape(({ stages }: { stages: number }): Kernel => {
   return {
     label: "report of an adaptive solve",
     entryPoint: "report",
     bindings: ["params", "write", "write", "write"],
-    code: wgsl`${layout}
+    code: wgsl`${layout(stages)}
 @group(0) @binding(2) var<storage, read_write> status: array<u32>;
 @group(0) @binding(3) var<storage, read_write> totals: array<atomic<u32>>;
 

@@ -404,19 +404,26 @@ for (const flag of [false, true]) {
     );
 }
 
-for (const tracks of [false, true]) {
-  const how = tracks ? " with log p" : "";
-  add(`dopri5, begin${how}`, () => beginKernel({ based: tracks }));
-  add(`dopri5, probe the first step${how}`, () => startKernel({ tracks, part: "probe" }));
-  add(`dopri5, size of the first step${how}`, () => startKernel({ tracks, part: "size" }));
-  add(`dopri5, stage${how}`, () => stageKernel({ tracks }));
-  add(`dopri5, error control${how}`, () => controlKernel({ tracks }));
-  add(`dopri5, restore${how}`, () => restoreKernel({ tracks }));
+const pairs = {
+  "order 3(2)": { order: 3, error: [-5 / 72, 1 / 12, 1 / 9, -1 / 8] },
+  "order 5(4)": { order: 5, error: [71 / 57600, 0, -71 / 16695, 71 / 1920, -17253 / 339200, 22 / 525, -1 / 40] },
+};
+for (const [pair, { order, error }] of Object.entries(pairs)) {
+  const stages = error.length;
+  for (const tracks of [false, true]) {
+    const how = `${pair}${tracks ? " with log p" : ""}`;
+    add(`adaptive steps of ${how}, begin`, () => beginKernel({ based: tracks, stages }));
+    add(`adaptive steps of ${how}, probe the first step`, () => startKernel({ tracks, part: "probe", stages, order }));
+    add(`adaptive steps of ${how}, size of the first step`, () => startKernel({ tracks, part: "size", stages, order }));
+    add(`adaptive steps of ${how}, stage`, () => stageKernel({ tracks, stages }));
+    add(`adaptive steps of ${how}, error control`, () => controlKernel({ tracks, order, error }));
+    add(`adaptive steps of ${how}, restore`, () => restoreKernel({ tracks, stages }));
+  }
+  add(`adaptive steps of ${pair}, particles still at work`, () => compactKernel({ stages }));
+  add(`adaptive steps of ${pair}, report`, () => reportKernel({ stages }));
 }
-add("dopri5, particles still at work", () => compactKernel({ whole: true }));
-add("dopri5, clear a length", () => clearLengthKernel({ whole: true }));
-add("dopri5, gather", () => gatherKernel({ whole: true }));
-add("dopri5, report", () => reportKernel({ whole: true }));
+add("adaptive steps, clear a length", () => clearLengthKernel({ whole: true }));
+add("adaptive steps, gather", () => gatherKernel({ whole: true }));
 
 for (const status of [false, true]) {
   add(`judge rows${status ? " of an adaptive solve" : ""}`, () => judgeKernel({ logProb: true, status, marks: false }));

@@ -1,5 +1,5 @@
 import { Option } from "commander";
-import { decimalWithin, defaultSteps, delimiterText, methods, wholeNumber } from "../arguments.ts";
+import { adaptiveNames, decimalWithin, defaultSteps, delimiterText, methods, wholeNumber } from "../arguments.ts";
 import { rowFormats } from "../endings.ts";
 
 /** Options that several commands take, under one name and one meaning. */
@@ -17,12 +17,13 @@ export const options = {
   tolerance: () =>
     new Option(
       "--tolerance <error>",
-      "of dopri5, which chooses the steps of each row: error of a step, relative and absolute (default: 1e-5)",
+      `of ${adaptiveNames}, which choose the steps of each row: error of a step, relative and absolute (default: 1e-5)`,
     ).argParser(decimalWithin(1e-6, 1)),
   maxSteps: () =>
-    new Option("--max-steps <count>", "of dopri5: steps after which a row is given up (default: 1000)").argParser(
-      wholeNumber(1, 1_000_000),
-    ),
+    new Option(
+      "--max-steps <count>",
+      `of ${adaptiveNames}: steps after which a row is given up (default: 1000)`,
+    ).argParser(wholeNumber(1, 1_000_000)),
   seed: (what: string) => new Option("--seed <integer>", what).argParser(wholeNumber(0)).default(0),
   format: () =>
     new Option(

@@ -20,7 +20,7 @@ export interface DensityGrid {
   mass: number;
   /** Cells whose log p is NaN or infinite; where it is −∞ the density is 0, which the mass has. */
   nonFinite: number;
-  /** Cells whose dopri5 solve did not end, which the mass lacks. */
+  /** Cells whose adaptive solve did not end, which the mass lacks. */
   unfinished: number;
 }
 

@@ -21,7 +21,7 @@ export interface Histogram {
   outside: number;
   /** Samples with a NaN or an infinity. */
   nonFinite: number;
-  /** Finite samples whose dopri5 solve did not end; see {@link solveStatus}. */
+  /** Finite samples whose adaptive solve did not end; see {@link solveStatus}. */
   unfinished: number;
 }
 
@@ -34,7 +34,7 @@ export interface Moments {
   count: number;
   /** Samples with a NaN or an infinity, which are left out. */
   nonFinite: number;
-  /** Finite samples whose dopri5 solve did not end, which are left out; see {@link solveStatus}. */
+  /** Finite samples whose adaptive solve did not end, which are left out; see {@link solveStatus}. */
   unfinished: number;
   /** Of log p at the samples, when it was asked for. */
   logProb?: MeanLogProb;
@@ -50,7 +50,7 @@ export interface MeanLogProb {
   count: number;
   /** Particles whose log p is NaN or infinite (−∞ where the density is 0), which are left out. */
   nonFinite: number;
-  /** Particles with a finite log p whose dopri5 solve did not end, which are left out; see {@link solveStatus}. */
+  /** Particles with a finite log p whose adaptive solve did not end, which are left out; see {@link solveStatus}. */
   unfinished: number;
 }
 

@@ -22,15 +22,15 @@ export interface Trajectory {
   saved?: Float32Array;
   /** [times, n]. */
   savedLogProb?: Float32Array;
-  /** Velocity evaluations per particle; with dopri5 their mean. */
+  /** Velocity evaluations per particle; with adaptive steps their mean. */
   nfe: number;
   /** Particles that ended with a NaN or an infinity in x or in log p (−∞ is one, where the density is 0). */
   nonFinite: number;
-  /** With dopri5, particles that are finite but whose solve did not end: those with a `status` that is not 0. */
+  /** With adaptive steps, particles that are finite but whose solve did not end: those with a `status` that is not 0. */
   unfinished?: number;
-  /** With dopri5, how each particle's solve ended, [n]: see {@link solveStatus}. What is not done stays at its last state. */
+  /** With adaptive steps, how each particle's solve ended, [n]: see {@link solveStatus}. What is not done stays at its last state. */
   status?: Uint8Array;
-  /** With dopri5, the steps of all particles. */
+  /** With adaptive steps, the steps of all particles. */
   steps?: StepCounts;
 }
 
@@ -76,7 +76,7 @@ export interface LogProb {
   nfe: number;
   /** Particles whose log p or x0 is a NaN or an infinity: log p is −∞ where the density is 0. */
   nonFinite: number;
-  /** With dopri5, particles that are finite but whose solve did not end. */
+  /** With adaptive steps, particles that are finite but whose solve did not end. */
   unfinished?: number;
   status?: Uint8Array;
   steps?: StepCounts;
@@ -107,9 +107,9 @@ export function shapes(dim: number, request: TrajectoryRequest): Map<string, { f
 }
 
 /** Velocity evaluations per particle of an adaptive solve. */
-export function meanEvaluations({ accepted, rejected, most }: StepCounts, count: number): number {
+export function meanEvaluations({ accepted, rejected, most }: StepCounts, count: number, stages: number): number {
   // two evaluations choose the first step's size, and the last of a step is the first of the next
-  return count === 0 || most === 0 ? 0 : 2 + (6 * (accepted + rejected)) / count;
+  return count === 0 || most === 0 ? 0 : 2 + ((stages - 1) * (accepted + rejected)) / count;
 }
 
 /** What comes back beside the arrays: particles that are not finite, and the report of an adaptive solve. */
@@ -117,11 +117,13 @@ export class Figures {
   nonFinite = 0;
   #unfinished = 0;
   readonly #count: number;
+  readonly #stages: number;
   readonly #status: Uint8Array | undefined;
   readonly #steps: StepCounts = { accepted: 0, rejected: 0, most: 0 };
 
   constructor({ what, grid }: TrajectoryRequest, count: number) {
     this.#count = count;
+    this.#stages = grid.tableau.b.length;
     this.#status = grid.adaptive && hostArray(Uint8Array, count, particles(what, count), piecemeal(what));
   }
 
@@ -144,7 +146,7 @@ export class Figures {
     if (!this.#status) return { nfe, nonFinite };
     const steps = this.#steps;
     return {
-      nfe: meanEvaluations(steps, this.#count),
+      nfe: meanEvaluations(steps, this.#count, this.#stages),
       nonFinite,
       unfinished: this.#unfinished,
       status: this.#status,

@@ -13,7 +13,7 @@ import type { FlowOnDevice } from "./shape.ts";
 
 /** p_t, u_t and j_t = p_t u_t at given points, all in data units. */
 export interface Flux {
-  /** p_t(x), [n]; NaN where a dopri5 solve did not end. */
+  /** p_t(x), [n]; NaN where an adaptive solve did not end. */
   density: Float32Array;
   /** u_t(x), [n, dim]. */
   velocity: Float32Array;

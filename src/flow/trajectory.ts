@@ -112,7 +112,10 @@ export function trajectoryJob(
   const weighted = weights.filter((b) => b !== 0).length;
   const table = rule ? new Float32Array(4) : schedule(grid);
   const integration = { stages, freeStages: weighted < stages, schedule: table, divergence: mode };
-  const extra = adaptive?.adaptiveFloats(dim, tracks ? probes : 0, saves) ?? { all: 0, widest: 0 };
+  const extra = adaptive?.adaptiveFloats(dim, tracks ? probes : 0, saves, grid.tableau.b.length) ?? {
+    all: 0,
+    widest: 0,
+  };
   const widestRow = Math.max(dim * Math.max(1, saves), probes * dim, engine.scratchFloats(mode, stages), extra.widest);
   const affineRows = normalization && affineFloats(normalization, dim);
   const affine = (units: TrajectoryRequest["unitsOut"]) => (normalization && units === "data" ? "affine" : undefined);

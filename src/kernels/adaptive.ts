@@ -4,8 +4,8 @@ import {
   clearLengthKernel,
   compactKernel,
   controlKernel,
-  dopri5,
   gatherKernel,
+  type Pair,
   reportKernel,
   restoreKernel,
   stageKernel,
@@ -14,7 +14,7 @@ import {
 import { gridOf } from "../gpu/grid.ts";
 import { type Dispatch, f32, type Kernel, packParams, u32 } from "../gpu/kernel.ts";
 
-export { solveRows, stages, statuses } from "../../shaders/adaptive.ts";
+export { solveRows, statuses } from "../../shaders/adaptive.ts";
 
 /** Names of the buffers of an adaptive solve beside those of its engine. */
 export const adaptiveNames = {
@@ -29,6 +29,7 @@ export const adaptiveNames = {
 
 /** One solve, as its kernels see it. */
 export interface AdaptiveSolve {
+  readonly solver: Pair;
   readonly capacity: number;
   readonly count: number;
   readonly dim: number;
@@ -72,7 +73,7 @@ function dispatch(
 
 function paramsOf(o: AdaptiveSolve, round: Round, more: { count?: number; stage?: number } = {}): Uint8Array {
   const stage = more.stage ?? 0;
-  const a: readonly number[] = dopri5.a[stage] ?? [];
+  const { a, c } = o.solver;
   return packParams([
     u32(o.capacity),
     u32(round.stride),
@@ -89,8 +90,8 @@ function paramsOf(o: AdaptiveSolve, round: Round, more: { count?: number; stage?
     f32(leastShare * Math.abs(o.span)),
     u32(o.maxSteps),
     u32(o.goals),
-    f32(dopri5.c[stage] ?? 0),
-    ...Array.from({ length: 6 }, (_, j) => f32(a[j] ?? 0)),
+    f32(c[stage] ?? 0),
+    ...Array.from({ length: c.length - 1 }, (_, j) => f32(a[stage]?.[j] ?? 0)),
   ]);
 }
 
@@ -107,6 +108,8 @@ export function adaptiveKernels(
   },
 ) {
   const { solve, goals, saved, lists, lengths, totals, status } = adaptiveNames;
+  const { order, error } = o.solver;
+  const stages = error.length;
   const tracks = o.rows > 0;
   const n = o.dim + o.rows;
   const divergence = tracks ? names.divergence : undefined;
@@ -114,7 +117,7 @@ export function adaptiveKernels(
   return {
     begin: (round: Round): Dispatch =>
       dispatch(
-        beginKernel({ based: names.base !== undefined }),
+        beginKernel({ based: names.base !== undefined, stages }),
         [solve, names.base, names.state, listOf(round), lengths, names.times],
         o.capacity,
         4 * n,
@@ -123,7 +126,7 @@ export function adaptiveKernels(
     start(round: Round, part: "probe" | "size"): Dispatch {
       const own = part === "probe" ? [names.state, names.times] : [goals];
       return dispatch(
-        startKernel({ tracks, part }),
+        startKernel({ tracks, part, stages, order }),
         [solve, divergence, names.velocity, listOf(round), lengths, ...own],
         round.particles,
         20 * n,
@@ -132,7 +135,7 @@ export function adaptiveKernels(
     },
     stage: (round: Round, stage: number): Dispatch =>
       dispatch(
-        stageKernel({ tracks }),
+        stageKernel({ tracks, stages }),
         [solve, divergence, names.velocity, listOf(round), lengths, names.state, names.times],
         round.particles,
         4 * (stage + 2) * n,
@@ -140,7 +143,7 @@ export function adaptiveKernels(
       ),
     control: (round: Round): Dispatch =>
       dispatch(
-        controlKernel({ tracks }),
+        controlKernel({ tracks, order, error }),
         [solve, divergence, names.velocity, listOf(round), lengths, goals, saved],
         round.particles,
         40 * n,
@@ -156,7 +159,7 @@ export function adaptiveKernels(
         flops: 1,
       },
       dispatch(
-        compactKernel({ whole: true }),
+        compactKernel({ stages }),
         [solve, listOf(round), lengths, lists[1 - round.list]],
         round.particles,
         4,
@@ -175,7 +178,7 @@ export function adaptiveKernels(
     /** The last state, or the one that goal `goal` has saved as number `save`, into the engine's state and integral. */
     restore: (save = noMember, goal = 0): Dispatch =>
       dispatch(
-        restoreKernel({ tracks }),
+        restoreKernel({ tracks, stages }),
         [solve, saved, names.state, tracks ? names.integral : undefined],
         o.capacity,
         2 * n,
@@ -183,7 +186,7 @@ export function adaptiveKernels(
       ),
     report: (): Dispatch =>
       dispatch(
-        reportKernel({ whole: true }),
+        reportKernel({ stages }),
         [solve, status, totals],
         o.count,
         6,

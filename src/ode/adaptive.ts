@@ -21,14 +21,19 @@ export interface AdaptivePlan {
 }
 
 /** Floats per particle of its buffers, and of the widest of them. */
-export function adaptiveFloats(dim: number, rows: number, saves: number): { all: number; widest: number } {
-  const solve = solveRows(dim + rows);
+export function adaptiveFloats(
+  dim: number,
+  rows: number,
+  saves: number,
+  stages: number,
+): { all: number; widest: number } {
+  const solve = solveRows(dim + rows, stages);
   const saved = saves * (dim + rows);
   return { all: solve + saved + 2 * dim + 2 * rows * (1 + dim) + 5, widest: Math.max(solve, saved) };
 }
 
 /**
- * Solves each particle by dopri5 with steps of its own (Dormand & Prince 1980; Hairer, Nørsett & Wanner I, §II.4; FIELD.md §2.3).
+ * Solves each particle with steps of its own (Hairer, Nørsett & Wanner I, §II.4).
  * A round tries a few steps for all particles that are at work and lists those that still are; the next one evaluates no others.
  * `times` are those to land on, from the start to the end; `save[k]` is the index of the k-th time to save; `base` names log p at
  * the start, where it is known then: the tolerance of log p is relative to it.
@@ -46,6 +51,7 @@ export function adaptivePlan(
   const { dim } = engine;
   const { capacity, count } = chunk;
   const rows = mode.mode === "none" ? 0 : mode.mode === "probes" ? mode.count : 1;
+  const stages = rule.solver.error.length;
   const goals = times.length - 1;
   const start = times[0] ?? 0;
   const o = { capacity, count, dim, rows, ...rule, start, span: (times[goals] ?? 0) - start, goals };
@@ -74,7 +80,7 @@ export function adaptivePlan(
   }
   const row = capacity * 4;
   const buffers: PlannedBuffer[] = [
-    { name: adaptiveNames.solve, bytes: solveRows(dim + rows) * row },
+    { name: adaptiveNames.solve, bytes: solveRows(dim + rows, stages) * row },
     { name: adaptiveNames.goals, bytes: goalWords.byteLength, data: goalBits },
     { name: adaptiveNames.saved, bytes: Math.max(16, save.length * (dim + rows) * row) },
     ...adaptiveNames.lists.map((name) => ({ name, bytes: row })),
@@ -111,9 +117,9 @@ export function adaptivePlan(
       for (const shape of belongingsOf(stride)) dispatches.push(kernels.gather(round, shape));
       dispatches.push(...engine.begin(part, conditions));
     }
-    const tries = Math.floor((2 * maxFlops) / (6 * stride * engine.divergenceFlops(mode)));
+    const tries = Math.floor((2 * maxFlops) / ((stages - 1) * stride * engine.divergenceFlops(mode)));
     for (let k = Math.max(1, Math.min(mostTries, tries)); k > 0; k--) {
-      for (let stage = 1; stage <= 6; stage++) dispatches.push(kernels.stage(round, stage), ...evaluate());
+      for (let stage = 1; stage < stages; stage++) dispatches.push(kernels.stage(round, stage), ...evaluate());
       dispatches.push(kernels.control(round));
     }
     dispatches.push(...kernels.compact(round));

@@ -41,6 +41,8 @@ export type SpreadHistogramOptions = Omit<HistogramOptions, "chunkSize"> & Sprea
 export interface SpreadCall {
   readonly what: CallName;
   readonly total: number;
+  /** Stages of its solver. */
+  readonly stages: number;
   /** Bytes of results and inputs per particle, about. */
   readonly bytesPerParticle: number;
   readonly options: Record<string, unknown>;
@@ -132,6 +134,7 @@ function finish(
   return {
     what,
     total: request.count,
+    stages: request.grid.tableau.b.length,
     bytesPerParticle: 4 * floats,
     options: optionsOfCall(fieldsOf[what], options),
     spread,

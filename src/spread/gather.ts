@@ -46,14 +46,16 @@ export function solvedOf({ nfe, nonFinite, unfinished, steps, times }: RangeFigu
 /** One result of `total` particles from those of its ranges, as a single call would have given it. */
 export class Gathering {
   readonly #total: number;
+  readonly #stages: number;
   readonly #all: Record<string, Arrays[string]> = {};
   readonly #steps: StepCounts = { accepted: 0, rejected: 0, most: 0 };
   #first: Solved | undefined;
   #nonFinite = 0;
   #unfinished = 0;
 
-  constructor(total: number) {
+  constructor(total: number, stages: number) {
     this.#total = total;
+    this.#stages = stages;
   }
 
   take(start: number, count: number, result: Solved): void {
@@ -88,7 +90,7 @@ export class Gathering {
     if (!first) throw new Error("a call has at least one range");
     const { times, nfe, steps } = first;
     const adaptive = steps && {
-      nfe: meanEvaluations(this.#steps, this.#total),
+      nfe: meanEvaluations(this.#steps, this.#total, this.#stages),
       unfinished: this.#unfinished,
       steps: this.#steps,
     };

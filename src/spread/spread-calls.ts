@@ -178,7 +178,7 @@ export abstract class SpreadCalls {
   }
 
   async #gather(carried: CarriedFlow, call: SpreadCall): Promise<{ result: Solved; adapters: string[] }> {
-    const gathering = new Gathering(call.total);
+    const gathering = new Gathering(call.total, call.stages);
     const adapters = new Set<string>();
     for await (const { start, count, figures, arrays, adapter } of this.#spread(carried, call, aheadOfResult)) {
       gathering.take(start, count, solvedOf(figures, arrays));

@@ -80,7 +80,7 @@ export async function flowMatchingGradients(
  * With `activation: "relu"` the divergence is constant between kinks, so its gradient with respect to x is zero almost everywhere
  * and training by it is poor: prefer a smooth activation.
  *
- * @throws PushforwardError `invalid-argument` for data or options at the call itself; `unsupported` for dopri5; while running,
+ * @throws PushforwardError `invalid-argument` for data or options at the call itself; `unsupported` for adaptive solvers; while running,
  * `invalid-argument` when the loss is no longer finite or the flow is disposed, and the signal's reason when it aborts.
  * @example
  * import { Flow, mlp, openGpu, toyData, trainMaximumLikelihood } from "pushforward";
@@ -106,7 +106,7 @@ export function trainMaximumLikelihood(
  * −mean log p_1 of the rows of `x` [n, dim] (data units) in nats, and its gradient for every weight and bias: the derivative of
  * the discretised objective, equal to what finite differences of the loss give. Probes are drawn from `seed` as `logProb` draws them.
  *
- * @throws PushforwardError `invalid-argument` for shapes that do not match, `unsupported` for a wgslVelocity and for dopri5.
+ * @throws PushforwardError `invalid-argument` for shapes that do not match, `unsupported` for a wgslVelocity and for adaptive solvers.
  */
 export async function likelihoodGradients(
   flow: Flow,

@@ -1,5 +1,5 @@
 import * as pf from "pushforward";
-import { dopri5 } from "../oracle/dopri5.ts";
+import { adaptive, dopri5 } from "../oracle/dopri5.ts";
 import { type ClosedForm, eightGaussians, gaussian, linear, rotation } from "../oracle/fields.ts";
 import { network } from "../oracle/mlp.ts";
 import { networkField } from "../oracle/network-field.ts";
@@ -124,6 +124,69 @@ for (const [name, velocity] of shapes) {
     const others = (values: Float32Array, width: number) => values.filter((_, i) => Math.floor(i / width) !== 1);
     expect(others(beside.logProb, 1)).toEqual(others(alone.logProb, 1));
     expect(others(beside.x0, dim)).toEqual(others(alone.x0, dim));
+    flow.dispose();
+  });
+}
+
+for (const method of ["bosh3", "tsit5"] as const) {
+  for (const [name, velocity] of [
+    ...shapes,
+    ["WGSL", pf.wgslVelocity({ dim: 2, code: eightGaussians.wgsl ?? "" })] as const,
+  ]) {
+    test(`${method} takes the steps of the f64 reference: ${name}`, async ({ gpu }) => {
+      const { dim } = velocity;
+      const flow = pf.Flow.create(gpu, { velocity, seed: 3 });
+      const own = velocity.kind === "mlp" ? { ...velocity, hidden: [...velocity.hidden] } : undefined;
+      const field = own ? networkField(network(own, await flow.weights())) : eightGaussians;
+      const n = 37;
+      const x = uniformArray(n * dim, -1.5, 1.5, 5);
+      const options = { rtol: 1e-4, atol: 1e-4 };
+      const solved = await flow.push(x, { solver: { method, ...options }, logProb: true });
+      expect(new Set(statuses(solved))).toEqual(new Set([done]));
+      const wanted = Array.from({ length: n }, (_, i) => {
+        const x0 = rowOf(x, dim, i);
+        return adaptive(method, field, x0, { ...options, logProb: standardLogDensity(x0) });
+      });
+      const stages = method === "bosh3" ? 4 : 7;
+      const { accepted = 0, rejected = 0 } = solved.steps ?? {};
+      expect(solved.nfe).toBe(2 + ((stages - 1) * (accepted + rejected)) / n);
+      const nfe = wanted.reduce((sum, one) => sum + one.nfe, 0) / n;
+      // a rounding may tip a few decisions of the step control, and where it does, errors are those of other steps
+      expect(Math.abs(solved.nfe / nfe - 1)).toBeLessThan(0.02);
+      const close = own ? 1 : 100;
+      expectClose(
+        solved.x,
+        forRows(n, (i) => wanted[i]?.y.slice(0, dim) ?? []),
+        { absolute: 1e-5 * close },
+      );
+      expectClose(
+        solved.logProb ?? [],
+        forRows(n, (i) => wanted[i]?.y[dim] ?? Number.NaN),
+        { absolute: 1e-4 * close },
+      );
+      const parts = await flow.push(x, { solver: { method, ...options }, logProb: true, chunkSize: 17 });
+      expect([parts.x, parts.logProb, parts.nfe]).toEqual([solved.x, solved.logProb, solved.nfe]);
+      flow.dispose();
+    });
+  }
+
+  test(`${method} keeps to its tolerance, forward and backward, and lands on times to save`, async ({ gpu }) => {
+    const field = gaussian([1, -2], 0.5);
+    const flow = flowOf(gpu, field);
+    const n = 33;
+    const x = uniformArray(2 * n, -1.5, 1.5, 4);
+    const saveAt = [0, 0.123, 0.5, 1];
+    const own = { method, rtol: 1e-5, atol: 1e-5 } as const;
+    const solved = await flow.push(x, { solver: own, logProb: true, saveAt });
+    for (const [k, t] of saveAt.entries()) {
+      // ψ_t(x_0) = t m + √v x_0, v = (1 − t)² + t² s²
+      const root = Math.sqrt((1 - t) ** 2 + t ** 2 * 0.25);
+      const wanted = forRows(n, (i) => [t + root * (x[2 * i] ?? 0), -2 * t + root * (x[2 * i + 1] ?? 0)]);
+      expectClose(solved.saved?.subarray(2 * n * k, 2 * n * (k + 1)) ?? [], wanted, { absolute: 2e-4 });
+    }
+    const back = await flow.logProb(solved.x, { solver: own });
+    expectClose(back.x0, x, { absolute: 4e-4 });
+    expectClose(back.logProb, solved.logProb ?? [], { absolute: 1e-3 });
     flow.dispose();
   });
 }

@@ -81,6 +81,12 @@ test("probe vectors, empty calls and closed-form fields go through threads, with
   const options = { ...sampling, divergence: { probe: "gaussian", vectors } } as const;
   const found = await workers.logProb(flow, x, { ...options, rangeSize });
   expect(exact(found)).toEqual(exact(await flow.logProb(x, options)));
+  // a tableau of one's own, in lists and arrays, and the figures of solvers with other numbers of stages
+  const own = { a: [[], Float64Array.of(2 / 3) as unknown as number[]], b: [1 / 4, 3 / 4], c: [0, 2 / 3] };
+  for (const solver of [{ method: own, steps: 3 }, { method: "bosh3" }] as const)
+    expect(exact(await workers.sample(flow, 1500, { solver, rangeSize }))).toEqual(
+      exact(await flow.sample(1500, { solver })),
+    );
   expect(exact(await workers.sample(flow, 0))).toEqual(exact(await flow.sample(0)));
   expect(await joined(workers.sampleStream(flow, 0))).toEqual({ starts: [], x: [] });
   await workers.close();

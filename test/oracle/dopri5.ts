@@ -1,18 +1,64 @@
-// dopri5 in f64 by FIELD.md §2.3, ℓ in the error norm, for one particle.
+// Adaptive steps in f64 by FIELD.md §2.3, ℓ in the error norm, for one particle: dopri5, bosh3, tsit5.
 import type { Field } from "./ode.ts";
 import { at, type Vector } from "./vectors.ts";
 
-const a: readonly Vector[] = [
-  [],
-  [1 / 5],
-  [3 / 40, 9 / 40],
-  [44 / 45, -56 / 15, 32 / 9],
-  [19372 / 6561, -25360 / 2187, 64448 / 6561, -212 / 729],
-  [9017 / 3168, -355 / 33, 46732 / 5247, 49 / 176, -5103 / 18656],
-  [35 / 384, 0, 500 / 1113, 125 / 192, -2187 / 6784, 11 / 84],
+/** Rows of a, the last one b of the higher order; nodes; the weights of the embedded method of one order less. */
+interface Pair {
+  readonly order: number;
+  readonly a: readonly Vector[];
+  readonly c: Vector;
+  readonly embedded: Vector;
+}
+
+const dormandPrince: Pair = {
+  order: 5,
+  a: [
+    [],
+    [1 / 5],
+    [3 / 40, 9 / 40],
+    [44 / 45, -56 / 15, 32 / 9],
+    [19372 / 6561, -25360 / 2187, 64448 / 6561, -212 / 729],
+    [9017 / 3168, -355 / 33, 46732 / 5247, 49 / 176, -5103 / 18656],
+    [35 / 384, 0, 500 / 1113, 125 / 192, -2187 / 6784, 11 / 84],
+  ],
+  c: [0, 1 / 5, 3 / 10, 4 / 5, 8 / 9, 1, 1],
+  embedded: [5179 / 57600, 0, 7571 / 16695, 393 / 640, -92097 / 339200, 187 / 2100, 1 / 40],
+};
+
+const bogackiShampine: Pair = {
+  order: 3,
+  a: [[], [1 / 2], [0, 3 / 4], [2 / 9, 1 / 3, 4 / 9]],
+  c: [0, 1 / 2, 3 / 4, 1],
+  embedded: [7 / 24, 1 / 4, 1 / 3, 1 / 8],
+};
+
+const weights = [
+  0.09646076681806523, 0.01, 0.4798896504144996, 1.379008574103742, -3.290069515436081, 2.324710524099774,
 ];
-const c = [0, 1 / 5, 3 / 10, 4 / 5, 8 / 9, 1, 1];
-const fourth = [5179 / 57600, 0, 7571 / 16695, 393 / 640, -92097 / 339200, 187 / 2100, 1 / 40];
+const tsitouras: Pair = {
+  order: 5,
+  a: [
+    [],
+    [0.161],
+    [-0.008480655492356989, 0.335480655492357],
+    [2.8971530571054935, -6.359448489975075, 4.3622954328695815],
+    [5.325864828439257, -11.748883564062828, 7.4955393428898365, -0.09249506636175525],
+    [5.86145544294642, -12.92096931784711, 8.159367898576159, -0.071584973281401, -0.028269050394068383],
+    weights,
+  ],
+  c: [0, 0.161, 0.327, 0.9, 0.9800255409045097, 1, 1],
+  embedded: [
+    0.09468075576583945,
+    0.009183565540343254,
+    0.4877705284247616,
+    1.234297566930479,
+    -2.7077123499835256,
+    1.866628418170587,
+    1 / 66,
+  ],
+};
+
+export const pairs = { dopri5: dormandPrince, bosh3: bogackiShampine, tsit5: tsitouras } as const;
 
 export interface AdaptiveResult {
   readonly y: Float64Array;
@@ -22,12 +68,22 @@ export interface AdaptiveResult {
   readonly firstStep: number;
 }
 
+export const dopri5 = (field: Field, x0: Vector, o: Options) => adaptive("dopri5", field, x0, o);
+
+interface Options {
+  rtol: number;
+  atol: number;
+  from?: number;
+  to?: number;
+  logProb?: number;
+  maxSteps?: number;
+}
+
 /** Solves for y = (x, ℓ) or, without `logProb`, for x alone, from `from` to `to`. */
-export function dopri5(
-  field: Field,
-  x0: Vector,
-  o: { rtol: number; atol: number; from?: number; to?: number; logProb?: number; maxSteps?: number },
-): AdaptiveResult {
+export function adaptive(method: keyof typeof pairs, field: Field, x0: Vector, o: Options): AdaptiveResult {
+  const { a, c, embedded, order } = pairs[method];
+  const stages = c.length;
+  const b = [...Array.from(a[stages - 1] ?? []), 0];
   const { rtol, atol, from = 0, to = 1, maxSteps = 1000 } = o;
   const carries = o.logProb !== undefined;
   let nfe = 0;
@@ -56,7 +112,7 @@ export function dopri5(
       scale,
     ) / h0;
   const worst = Math.max(d1, d2);
-  const h1 = worst <= 1e-15 ? Math.max(1e-6, h0 / 1000) : (0.01 / worst) ** 0.2;
+  const h1 = worst <= 1e-15 ? Math.max(1e-6, h0 / 1000) : (0.01 / worst) ** (1 / order);
   let h = Math.min(100 * h0, h1, span);
   const firstStep = h;
   let [accepted, rejected] = [0, 0];
@@ -66,24 +122,24 @@ export function dopri5(
     const step = sign * (lands ? rest : h);
     const ks = [k1];
     let next = y;
-    for (let s = 1; s < 7; s++) {
+    for (let s = 1; s < stages; s++) {
       next = combine(y, step, a[s] ?? [], ks);
       ks.push(f(lands && c[s] === 1 ? to : t + at(c, s) * step, next));
     }
     const error = combine(
       new Float64Array(y.length),
       step,
-      at6().map((b, i) => b - at(fourth, i)),
+      b.map((weight, i) => weight - at(embedded, i)),
       ks,
     );
     const size = y.map((value, i) => atol + rtol * Math.max(Math.abs(value), Math.abs(at(next, i))));
     const err = rms(error, size);
-    const factor = Number.isFinite(err) ? Math.min(10, Math.max(0.2, 0.9 * Math.max(err, 1e-10) ** -0.2)) : 0.2;
+    const factor = Number.isFinite(err) ? Math.min(10, Math.max(0.2, 0.9 * Math.max(err, 1e-10) ** (-1 / order))) : 0.2;
     if (err <= 1) {
       accepted++;
       t = lands ? to : t + step;
       y = next;
-      k1 = ks[6] ?? k1;
+      k1 = ks[stages - 1] ?? k1;
       h = Math.abs(step) * Math.max(1, factor);
     } else {
       rejected++;
@@ -92,6 +148,3 @@ export function dopri5(
   }
   return { y, accepted, rejected, nfe, firstStep };
 }
-
-/** b, with a zero for the last stage. */
-const at6 = () => [...Array.from(a[6] ?? []), 0];

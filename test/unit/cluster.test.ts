@@ -159,7 +159,7 @@ test("equal flows have equal hashes, other weights another one", async () => {
 });
 
 test("the results of ranges come together as a call on all particles gives them", () => {
-  const gathering = new Gathering(3);
+  const gathering = new Gathering(3, 7);
   const part = (values: number[], saved: number[], accepted: number) => ({
     x: Float32Array.from(values),
     saved: Float32Array.from(saved),

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { dopri5 } from "../oracle/dopri5.ts";
+import { adaptive, dopri5 } from "../oracle/dopri5.ts";
 import { eightGaussians, linear, rotation } from "../oracle/fields.ts";
 import { standardLogDensity } from "../oracle/ode.ts";
 
@@ -30,4 +30,22 @@ test("dopri5 of the oracle solves linear fields and rotations to its tolerance, 
   const turned = dopri5(rotation(Math.PI), [1, 0], { rtol: 1e-9, atol: 1e-9, from: 1, to: 0 });
   expect(turned.y[0]).toBeCloseTo(-1, 7);
   expect(turned.y[1]).toBeCloseTo(0, 7);
+});
+
+test("bosh3 and tsit5 of the oracle solve the eight Gaussians to their tolerances", () => {
+  const x0 = [0.5, 0.2];
+  for (const method of ["bosh3", "tsit5"] as const) {
+    const errors = [1e-4, 1e-7].map((tolerance) => {
+      const solved = adaptive(method, eightGaussians, x0, {
+        rtol: tolerance,
+        atol: tolerance,
+        logProb: standardLogDensity(x0),
+        maxSteps: 10_000,
+      });
+      const [a = 0, b = 0, logProb = 0] = solved.y;
+      return Math.max(Math.abs(a - 2.2974346027), Math.abs(b - 0.6540275473), Math.abs(logProb + 4.6694354937));
+    });
+    expect(errors[0], method).toBeLessThan(1e-2);
+    expect(errors[1], method).toBeLessThan(1e-5);
+  }
 });
