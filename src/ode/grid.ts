@@ -1,6 +1,7 @@
 import { readable } from "../arrays.ts";
 import { invalid } from "../errors.ts";
-import { checkFinite, checkInteger, checkKeys, checkSingle, checkWord, nearest, show, singles } from "../options.ts";
+import { checked, finite, integer, later, type Schema, single } from "../options/schema.ts";
+import { checkFinite, checkWord, nearest, show, singles } from "../options.ts";
 import {
   type AdaptiveMethod,
   adaptiveNames,
@@ -23,6 +24,29 @@ export type Solver =
   | { method: AdaptiveMethod; rtol?: number; atol?: number; maxSteps?: number };
 
 export const defaultSolver: Solver = { method: "midpoint", steps: 50 };
+
+type AdaptiveGrid = Extract<Solver, { rtol?: number }>;
+/** Fixed steps, of which one of two is given. */
+interface FixedGrid {
+  method: FixedStepMethod | Tableau;
+  steps?: number;
+  times?: number[];
+}
+
+// methods are looked up before it is known which of the two it is
+const adaptiveFields = {
+  method: { check: later<AdaptiveMethod>, required: true },
+  // f32 holds seven digits, so a step cannot be held to less
+  rtol: { check: finite(1e-6, 1), fallback: 1e-5 },
+  atol: { check: single(1e-9, Infinity, singles), fallback: 1e-5 },
+  maxSteps: { check: integer(1, 1_000_000), fallback: 1000 },
+} satisfies Schema<AdaptiveGrid>;
+
+const fixedFields = {
+  method: { check: later<FixedGrid["method"]>, required: true },
+  steps: { check: integer(1, 1_000_000) },
+  times: { check: later<number[]> },
+} satisfies Schema<FixedGrid>;
 
 /** What an adaptive step is held to: rms of error / (atol + rtol·|y|) ≤ 1, and steps that are tried at most. */
 export interface AdaptiveRule {
@@ -50,24 +74,17 @@ export function equalTimes(from: number, to: number, steps: number): Float64Arra
 /** An adaptive solve: its steps are found while it runs, so the grid is what it lands on. */
 function adaptiveGrid(
   what: string,
-  solver: Extract<Solver, { rtol?: number }>,
+  solver: AdaptiveGrid,
   tableau: AdaptiveSolver,
   from: number,
   to: number,
   saveAt: SaveAt | undefined,
 ): TimeGrid {
-  checkKeys(`${what}: solver`, solver, ["method", "rtol", "atol", "maxSteps"]);
+  const { method: _, ...rule } = checked(`${what}: solver`, adaptiveFields, solver, `${what}: solver.`);
   if (saveAt === "steps")
     throw invalid(
       `${what}: saveAt is "steps", but with ${tableau.name} every particle has steps of its own: pass the times to save`,
     );
-  const adaptive = {
-    solver: tableau,
-    // f32 holds seven digits, so a step cannot be held to less
-    rtol: checkFinite(`${what}: solver.rtol`, solver.rtol ?? 1e-5, 1e-6, 1),
-    atol: checkSingle(`${what}: solver.atol`, solver.atol ?? 1e-5, 1e-9, Infinity, singles),
-    maxSteps: checkInteger(`${what}: solver.maxSteps`, solver.maxSteps ?? 1000, 1, 1_000_000),
-  };
   const low = Math.min(from, to);
   const high = Math.max(from, to);
   const inside = Array.from(Array.isArray(saveAt) || ArrayBuffer.isView(saveAt) ? (saveAt as number[]) : []).filter(
@@ -77,7 +94,7 @@ function adaptiveGrid(
   return {
     tableau,
     times: Float64Array.of(from, ...times, ...(from === to ? [] : [to])),
-    adaptive,
+    adaptive: { solver: tableau, ...rule },
   };
 }
 
@@ -98,21 +115,19 @@ export function timeGrid(what: string, solver: Solver, from: number, to: number,
     throw invalid(`${what}: solver is ${show(solver)}, but it is an object such as { method: "midpoint", steps: 50 }`);
   }
   const tableau = tableauOf(what, solver.method);
-  if ("error" in tableau)
-    return adaptiveGrid(what, solver as Extract<Solver, { rtol?: number }>, tableau, from, to, saveAt);
-  checkKeys(`${what}: solver`, solver, ["method", "steps", "times"]);
-  if ("steps" in solver && "times" in solver) {
+  if ("error" in tableau) return adaptiveGrid(what, solver as AdaptiveGrid, tableau, from, to, saveAt);
+  const { steps, times } = checked(`${what}: solver`, fixedFields, solver as FixedGrid, `${what}: solver.`);
+  if (steps !== undefined && times !== undefined) {
     throw invalid(
       `${what}: solver has both steps and times: pass the number of equal steps or an explicit grid, not both`,
     );
   }
-  if ("times" in solver) return { tableau, times: explicitTimes(what, solver.times, from, to) };
-  if (!("steps" in solver) || solver.steps === undefined) {
+  if (times !== undefined) return { tableau, times: explicitTimes(what, times, from, to) };
+  if (steps === undefined) {
     throw invalid(
       `${what}: solver has neither steps nor times: pass for example { method: ${tableau.name ? `"${tableau.name}"` : "{ a, b, c }"}, steps: 50 }`,
     );
   }
-  const steps = checkInteger(`${what}: solver.steps`, solver.steps, 1, 1_000_000);
   return { tableau, times: from === to ? Float64Array.of(from) : equalTimes(from, to, steps) };
 }
 

@@ -1,6 +1,7 @@
 import { readable } from "../arrays.ts";
 import { invalid } from "../errors.ts";
-import { checkKeys, checkSingle, show, singles } from "../options.ts";
+import { checked, later, type Schema } from "../options/schema.ts";
+import { checkSingle, show, singles } from "../options.ts";
 
 /**
  * Butcher tableau of an explicit Runge–Kutta method of any number of stages: k_i = u(t + c_i h, x + h Σ_j a_ij k_j),
@@ -35,17 +36,20 @@ const closeness = 1e-9;
 
 const example = "{ a: [[], [1]], b: [1 / 2, 1 / 2], c: [0, 1] }";
 
+const fields = {
+  a: { check: later<Tableau["a"]>, required: true },
+  b: { check: numbers, required: true },
+  c: { check: numbers, required: true },
+} satisfies Schema<Tableau>;
+
 /** Checks a tableau of the caller's and copies it. */
 export function checkTableau(what: string, given: object): Tableau {
   if (Array.isArray(given))
     throw invalid(`${what} is ${show(given)}, but it is a name such as "midpoint" or a tableau such as ${example}`);
-  checkKeys(what, given, ["a", "b", "c"]);
-  const { a, b, c } = given as Partial<Record<keyof Tableau, unknown>>;
-  const weights = numbers(`${what}.b`, b);
+  const { a, b: weights, c: nodes } = checked(what, fields, given as Tableau, `${what}.`);
   const stages = weights.length;
   if (stages < 1 || stages > mostStages)
     throw invalid(`${what}.b has ${stages} weights, but a tableau has from 1 to ${mostStages} stages`);
-  const nodes = numbers(`${what}.c`, c);
   if (nodes.length !== stages)
     throw invalid(`${what}.c has ${nodes.length} nodes, but b has ${stages} weights: each stage has one of both`);
   const ownRows = list(`${what}.a`, a);
@@ -93,5 +97,6 @@ function list(what: string, given: unknown): unknown[] {
   throw invalid(`${what} is ${show(given)}, but it is a list: a tableau is an object such as ${example}`);
 }
 
-const numbers = (what: string, given: unknown): number[] =>
-  list(what, given).map((value, i) => checkSingle(`${what}[${i}]`, value, -Infinity, Infinity, singles));
+function numbers(what: string, given: unknown): number[] {
+  return list(what, given).map((value, i) => checkSingle(`${what}[${i}]`, value, -Infinity, Infinity, singles));
+}
