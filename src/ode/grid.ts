@@ -19,7 +19,8 @@ export type Solver =
   /** An explicit grid, from the start of the interval to its end. */
   | { method: FixedStepMethod | Tableau; times: number[] }
   /**
-   * Every particle has steps of its own, held to rms(error / (atol + rtol·|y|)) ≤ 1 over its components, log p among them. Defaults: rtol and atol 1e-5, maxSteps 1000. How each solve ended is the result's `status`.
+   * Every particle has steps of its own, held to rms(error / (atol + rtol·|y|)) ≤ 1 over its components, log p among them.
+   * Defaults: rtol and atol 1e-5, maxSteps 1000. How each solve ended is the result's `status`.
    */
   | { method: AdaptiveMethod; rtol?: number; atol?: number; maxSteps?: number };
 

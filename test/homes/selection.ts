@@ -49,6 +49,7 @@ export const selections: Readonly<Record<Home, Selection>> = {
         only: /log p at saved times|WGSL|histogram|goes on after every loss|stay on the device|another kind|abort/,
       },
       { suite: "recovery-training", only: /twice: flow matching$/ },
+      { suite: "solvers", only: /six stages agree .*: (fused|WGSL)$|told at the call/ },
       { suite: "training", only: /oracle: silu|same seed|early break|labels are learned|told before/ },
       // checks of the host, on the same device as in Node
       { suite: "fuzz", only: /solves/ },
@@ -62,6 +63,7 @@ export const selections: Readonly<Record<Home, Selection>> = {
       "its kernels come from another compiler (Naga), so every formula runs; sizes, solvers and faults that have no kernel of their own are left to Node",
     rules: [
       { suite: "adaptive", not: /five dimensions/ },
+      { suite: "solvers", not: /goes on from its checkpoint|three probes/ },
       { suite: "checkpoint", only: /flow matching with Adam$|damaged/ },
       {
         suite: "likelihood-training",
