@@ -101,7 +101,7 @@ export function rangePair(text: string): { x: [number, number]; y: [number, numb
   throw new InvalidArgumentError("expected four numbers as in -125,-66,24,50: low and high of x, then of y.");
 }
 
-const fixedMethods = ["euler", "midpoint", "heun2", "heun3", "ssprk3", "rk4", "rk4-3/8"] as const;
+const fixedMethods = ["euler", "midpoint", "heun2", "heun3", "ssprk3", "rk4", "rk4-3/8", "butcher5"] as const;
 const adaptiveMethods = ["dopri5", "bosh3", "tsit5"] as const;
 export const methods = [...fixedMethods, ...adaptiveMethods] as const;
 type AdaptiveMethod = (typeof adaptiveMethods)[number];

@@ -29,9 +29,9 @@ function midpointSteps(count: number): pf.Tableau {
   return { a, b, c: a.map((row) => row.reduce((sum, value) => sum + value, 0)) };
 }
 
-type FixedMethod = "heun3" | "ssprk3" | "rk4-3/8" | pf.Tableau;
+type FixedMethod = "heun3" | "ssprk3" | "rk4-3/8" | "butcher5" | pf.Tableau;
 
-const methods: FixedMethod[] = ["heun3", "ssprk3", "rk4-3/8", six];
+const methods: FixedMethod[] = ["heun3", "ssprk3", "rk4-3/8", "butcher5", six];
 
 const fields: [string, pf.MlpVelocity | pf.WgslVelocity][] = [
   ["fused", pf.mlp({ dim: 2, hidden: [16, 16], time: { fourier: 2 } })],
@@ -60,7 +60,7 @@ for (const [name, velocity] of fields) {
       const wanted = pushRows(field, x, method, timesOf(0, 1, 5), start);
       expectClose(got.x, wanted.x, { relative: close, absolute: close });
       expectClose(got.logProb ?? [], wanted.logProb, { relative: close, absolute: close });
-      const stages = typeof method === "string" ? { heun3: 3, ssprk3: 3, "rk4-3/8": 4 }[method] : 6;
+      const stages = typeof method === "string" ? { heun3: 3, ssprk3: 3, "rk4-3/8": 4, butcher5: 6 }[method] : 6;
       expect(got.nfe).toBe(5 * stages);
       const likelihood = await flow.logProb(x, { solver });
       const back = logLikelihoodRows(field, x, method, timesOf(1, 0, 5));
