@@ -141,14 +141,15 @@ fn source_density${signature} {
   ${index}
   if (p >= params.capacity) { return; }
 #if ${kind === "gaussian"}
-  // −½ Σ ((x − mean)/std)² with Kahan's compensation: at dim 784 a plain f32 sum would lose three digits
+  // −½ Σ ((x − mean)/std)² with Kahan's compensation: at dim 784 a plain f32 sum would lose three digits. A sum that has
+  // overflowed has lost nothing: ∞ − ∞ would turn the density 0 of such a state into NaN
   var sum = 0.0;
   var lost = 0.0;
   for (var i = 0u; i < params.dim; i++) {
     let z = (state[i * params.capacity + p] - source[i]) / source[params.dim + i];
     let term = z * z - lost;
     let next = sum + term;
-    lost = (next - sum) - term;
+    lost = select((next - sum) - term, 0.0, bitcast<u32>(next) == 0x7f800000u);
     sum = next;
   }
   density[p] = fma(-0.5, sum, params.constant);

@@ -16,7 +16,7 @@ const finite = (values: Float32Array | undefined) => Array.from(values ?? [], Nu
 
 for (const activation of activations) {
   test(`NaN in the context or in x comes out as NaN and is counted: ${activation}`, async ({ gpu }) => {
-    using flow = pf.Flow.create(gpu, { velocity: pf.mlp({ dim: 2, hidden: [8, 8], context: 1, activation }) });
+    using flow = pf.Flow.create(gpu, { velocity: pf.mlp({ dim: 2, hidden: [4, 3], context: 1, activation }) });
     const context = onDevice(gpu, Float32Array.of(0.5, Number.NaN, 1));
     const samples = await flow.sample(3, { context, solver, logProb: true });
     expect(finite(samples.x)).toEqual([true, true, false, false, true, true]);
@@ -36,7 +36,7 @@ test("NaN in the context comes out as NaN from layered networks, adaptive solves
   const context = onDevice(gpu, Float32Array.of(Number.NaN, 1));
   const x = Float32Array.of(0.5, 1, -1, 2);
   const rows = [false, false, true, true];
-  for (const hidden of [[8, 8], [136]]) {
+  for (const hidden of [[4, 3], [136]]) {
     using flow = pf.Flow.create(gpu, { velocity: pf.mlp({ dim: 2, hidden, context: 1, activation: "relu" }) });
     expect(finite(await flow.velocity(x, 0, { context }))).toEqual(rows);
     const { jvp } = await flow.jvp(x, 0, x, { context });
@@ -121,6 +121,19 @@ test("a log p of −∞ is counted by every call", async ({ gpu }) => {
   expect(none).toEqual({ mean: Number.NaN, standardError: Number.NaN, count: 0, nonFinite: 0, unfinished: 0 });
 });
 
+test("a state too far away for f32 in any coordinate has log p −∞, and beside NaN NaN", async ({ gpu }) => {
+  const code = "fn velocity(t: f32, x: array<f32, DIM>) -> array<f32, DIM> { return array<f32, DIM>(); }";
+  using flow = pf.Flow.create(gpu, { velocity: pf.wgslVelocity({ dim: 3, code }) });
+  const none = Number.NEGATIVE_INFINITY;
+  const rows = [[1e25, 0, 0], [0, -1e25, 1], [0, 0, 1e25], [1e25, -1e30, 1e25]]; // biome-ignore format: rows
+  const { logProb } = await flow.logProb(Float32Array.from(rows.flat()), { solver });
+  expect([...logProb]).toEqual([none, none, none, none]);
+  const unknown = onDevice(gpu, Float32Array.of(1e25, Number.NaN, 0, Number.NaN, 1e25, 0));
+  const nan = await flow.logProb(unknown, { solver });
+  expect([finite(nan.logProb), [...nan.logProb].includes(none)]).toEqual([[false, false], false]);
+  unknown.destroy();
+});
+
 test("a field of 10³⁰ is solved by adaptive steps as by fixed ones", async ({ gpu }) => {
   const code = "fn velocity(t: f32, x: array<f32, DIM>) -> array<f32, DIM> { return array<f32, DIM>(1e30); }";
   using flow = pf.Flow.create(gpu, { velocity: pf.wgslVelocity({ dim: 1, code }) });
@@ -129,7 +142,7 @@ test("a field of 10³⁰ is solved by adaptive steps as by fixed ones", async ({
 });
 
 test("samples that overflow in data units are counted, and a normalization beyond f32 is refused", async ({ gpu }) => {
-  const velocity = pf.mlp({ dim: 2, hidden: [8, 8] });
+  const velocity = pf.mlp({ dim: 2, hidden: [4] });
   using flow = pf.Flow.create(gpu, { velocity, normalization: { mean: [3e38, 0], scale: [2e38, 1] } });
   const { x, nonFinite } = await flow.sample(100, { solver });
   const rows = Array.from({ length: 100 }, (_, p) => Number.isFinite(x[2 * p] ?? Number.NaN));
