@@ -86,6 +86,11 @@ export function timeEncoding(text: string): "concat" | { fourier: number } {
 
 /** "-10,10,0,5" → x from −10 to 10 and y from 0 to 5. */
 export function rangePair(text: string): { x: [number, number]; y: [number, number] } {
+  for (const part of text.split(",").map((word) => word.trim()))
+    if (/^[+-]?(\d+\.?\d*|\.\d+)e\+?\d+$/i.test(part) && !Number.isFinite(Number(part)))
+      throw new InvalidArgumentError(
+        `${part} is beyond the numbers there are here: expected numbers between -3.4e38 and 3.4e38.`,
+      );
   const [x0, x1, y0, y1, ...rest] = text.split(",").map((part) => (part.trim() === "" ? Number.NaN : Number(part)));
   if (
     x0 !== undefined &&

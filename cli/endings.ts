@@ -9,6 +9,9 @@ export type RowFormat = (typeof rowFormats)[number];
 /** Endings of row files and what such a file holds. */
 const rowEndings: Record<string, RowFormat> = { "": "csv", ".csv": "csv", ".txt": "csv", ".bin": "bin" };
 
+/** Programs that compress what comes on their standard input, by the ending of what they write. */
+const packers: Record<string, string> = { ".gz": "gzip", ".zst": "zstd", ".xz": "xz", ".bz2": "bzip2" };
+
 /** Formats of others, in which a file of safetensors would be looked at in vain. */
 const foreign =
   /^\.(csv|tsv|txt|json|jsonl|ya?ml|xml|html|md|parquet|feather|arrow|avro|xlsx?|ods|bin|np[yz]|mat|h5|hdf5|pkl|pickle|pth?|onnx|pb|tflite|gguf|png|jpe?g|svg|pdf|gz|zip|zst|xz|bz2|7z|tar|tgz)$/;
@@ -25,6 +28,14 @@ export function rowFormatOf({ path, kind }: Pick<Target, "path" | "kind">, chose
   const ending = endingOf(path);
   const format = rowEndings[ending];
   if (format !== undefined || kind !== "file") return format ?? "csv";
+  if (/\.(gz|zst|xz|bz2)$/.test(ending))
+    throw new UsageError(
+      `--output is ${shown(path)}, but rows are written without compression: pipe them through a program that compresses, as in -o - | ${packers[ending]} > ${shown(path)}, or let it end in .csv or .bin`,
+    );
+  if (ending === ".tsv")
+    throw new UsageError(
+      `--output is ${shown(path)}, but columns are written with commas between, not with tabs: let it end in .csv`,
+    );
   throw new UsageError(
     `--output is ${shown(path)}, but rows are written as csv or bin, not as ${ending}: let it end in .csv or .bin, or say what it gets with --format csv or --format bin`,
   );

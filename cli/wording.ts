@@ -41,7 +41,6 @@ const advice: readonly (readonly [RegExp, string | ((command: string) => string)
   [/ \(from 0\) of data/, " of the data"],
   [/layers up to (\d+) wide fit/, "--hidden layers up to $1 wide fit"],
   [/this library reads/, "this version reads"],
-  [/ has dtype undefined\b/, " has no dtype"],
   [/ (is|are) undefined\b/, " $1 missing"],
 ];
 

@@ -22,8 +22,8 @@ export interface Normalization {
  * import { fitNormalization, toyData } from "pushforward";
  * const { mean, scale } = fitNormalization(toyData("moons", 1000), 2);
  */
-export function fitNormalization(rows: Float32Array | Float64Array, dim: number): Normalization {
-  const data = readable("fitNormalization: data", rows);
+export function fitNormalization(data: Float32Array | Float64Array, dim: number): Normalization {
+  data = readable("fitNormalization: data", data);
   checkInteger("fitNormalization: dim", dim, 1);
   if (!(data instanceof Float32Array || data instanceof Float64Array)) {
     throw invalid(

@@ -20,6 +20,8 @@ export interface SourceSpec {
 /** The source N(0, I) unless another is given. */
 export function sourceSpec(source: Source | undefined, dim: number): SourceSpec {
   const options = source ?? { distribution: "gaussian" };
+  if ((options as Partial<Source>).distribution === undefined)
+    throw invalid(`source has no distribution, but it is { distribution: "gaussian" } or { distribution: "uniform" }`);
   const kind = checkWord("source.distribution", (options as Source).distribution, ["gaussian", "uniform"]);
   if (options.distribution === "gaussian") {
     const { mean, std } = checked("source", gaussianFields(dim), options, "source.");
@@ -43,7 +45,9 @@ const row =
   (dim: number): Check<number[]> =>
   (name, values) => {
     if (!(Array.isArray(values) || ArrayBuffer.isView(values)) || (values as number[]).length !== dim)
-      throw invalid(`${name} is ${show(values)}, but it is a list of ${dim} numbers, one per dimension`);
+      throw invalid(
+        `${name} is ${values === undefined ? "missing" : show(values)}, but it is a list of ${dim} numbers, one per dimension`,
+      );
     return Array.from(values as number[], (value, i) => checkSingle(`${name}[${i}]`, value));
   };
 

@@ -81,8 +81,8 @@ export function encodeSafetensors(tensors: Record<string, Tensor>, metadata: Rec
  * import { decodeSafetensors } from "pushforward";
  * const { tensors, metadata } = decodeSafetensors(await readFile("flow.safetensors"));
  */
-export function decodeSafetensors(file: Uint8Array): TensorFile {
-  const bytes = readable("the file", file);
+export function decodeSafetensors(bytes: Uint8Array): TensorFile {
+  bytes = readable("the file", bytes);
   if (!(bytes instanceof Uint8Array)) {
     throw invalid(
       `a safetensors file is read from a Uint8Array of its bytes, but got ${describe(bytes)}: pass new Uint8Array(arrayBuffer), or what readFile gives`,
@@ -174,7 +174,7 @@ function readEntry(name: string, value: unknown, dataLength: number): Entry {
   if (elementBytes === undefined) {
     const known = [...dtypes.keys()].join(", ");
     throw fault(
-      `tensor ${show(name)} has dtype ${show(record.dtype)}, but ${known} are supported: convert it to float32`,
+      `tensor ${show(name)} has ${record.dtype === undefined ? "no dtype" : `dtype ${show(record.dtype)}`}, but ${known} are supported: convert it to float32`,
     );
   }
   const shape = asCounts(record.shape, `the shape of tensor ${show(name)}`);
@@ -259,7 +259,9 @@ function asObject(value: unknown, what: string): Record<string, unknown> {
 
 function asCounts(value: unknown, what: string): number[] {
   if (Array.isArray(value) && value.every((v) => Number.isSafeInteger(v) && v >= 0)) return value;
-  throw fault(`${what} are ${show(value)}, but they are a list of integers of at least 0`);
+  throw fault(
+    `${what} are ${value === undefined ? "missing" : show(value)}, but they are a list of integers of at least 0`,
+  );
 }
 
 /** What came out of a file, or a text, as a message shows it: JSON, cut short, since a hostile file may hold megabytes. */

@@ -36,7 +36,7 @@ const rules: Readonly<Record<string, Rule>> = {
 /**
  * Turns what a model predicts at x_t into another prediction of it. `values` and `x` are [n, dim] in the flow's own space, `t` is one
  * time or [n]. Between velocity, x0 and x1 this holds for every source and coupling; the score only for a source N(0, I) that is
- * independent of the data, since then s = −E[x_0 | x_t]/σ_t (Lipman et al. 2024, §4.8; FIELD.md §2.7).
+ * independent of the data, since then s = −E[x_0 | x_t]/σ_t (Lipman et al. 2024, §4.8).
  *
  * @throws PushforwardError `invalid-argument` for shapes that do not match, and at times where the conversion divides by zero: by
  * α at t = 0, by σ at t = 1.
@@ -46,15 +46,15 @@ const rules: Readonly<Record<string, Rule>> = {
  * const score = convertPrediction(Float32Array.of(1, -1), x, 0.3, { from: "velocity", to: "score", path: "cosine" });
  */
 export function convertPrediction(
-  givenValues: Float32Array,
-  givenX: Float32Array,
-  givenT: number | Float32Array,
+  values: Float32Array,
+  x: Float32Array,
+  t: number | Float32Array,
   o: { from: Prediction; to: Prediction; path?: PathName | Path },
 ): Float32Array {
   const what = "convertPrediction";
-  const values = readable(`${what}: values`, givenValues);
-  const x = readable(`${what}: x`, givenX);
-  const t = readable(`${what}: t`, givenT);
+  values = readable(`${what}: values`, values);
+  x = readable(`${what}: x`, x);
+  t = readable(`${what}: t`, t);
   const { from, to, path: givenPath } = checked(what, fields, o);
   const path = checkPath(what, givenPath);
   for (const [name, value] of Object.entries({ values, x }))

@@ -321,22 +321,27 @@ test("an output that is - goes to stdout, and what is said of it to stderr", asy
   expect(failed.err).toContain('{"error":');
 });
 
-test.each(["x.parquet", "x.XLSX", "x.json", "x.csv.gz", "x.tsv", "run-0.5.npy", "x.7z"])(
-  "rows do not go to %s, which promises another format, unless --format says what it gets",
-  (name) =>
-    inFolder(async (folder) => {
-      const output = join(folder, name);
-      for (const words of [
-        ["sample", "no-flow", "-n", "3", "-o", output],
-        ["log-prob", "no-flow", "no-data", "-o", output],
-      ]) {
-        const { code, err } = await run(words);
-        expect(code).toBe(2);
-        expect(err).toMatch(/written as csv or bin, not as \.[a-z0-9]+: let it end in .* or say .* --format csv/);
-        expect((await run([...words, "--format", "csv"])).err).toContain("no such file or folder: no-flow");
-      }
-      expect(await readdir(folder)).toEqual([]);
-    }),
+const otherFormat = /written as csv or bin, not as \.[a-z0-9]+: let it end in .* or say .* --format csv/;
+
+test.each([
+  ...["x.parquet", "x.XLSX", "x.json", "run-0.5.npy", "x.7z"].map((name) => [name, otherFormat] as const),
+  ["x.csv.gz", /without compression: pipe them through a program that compresses, as in -o - \| gzip > \S*x\.csv\.gz/],
+  ["x.zst", /as in -o - \| zstd > /],
+  ["x.tsv", /with commas between, not with tabs: let it end in \.csv/],
+] as const)("rows do not go to %s, which promises another format, unless --format says what it gets", (name, message) =>
+  inFolder(async (folder) => {
+    const output = join(folder, name);
+    for (const words of [
+      ["sample", "no-flow", "-n", "3", "-o", output],
+      ["log-prob", "no-flow", "no-data", "-o", output],
+    ]) {
+      const { code, err } = await run(words);
+      expect(code).toBe(2);
+      expect(err).toMatch(message);
+      expect((await run([...words, "--format", "csv"])).err).toContain("no such file or folder: no-flow");
+    }
+    expect(await readdir(folder)).toEqual([]);
+  }),
 );
 
 test.each([

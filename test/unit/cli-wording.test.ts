@@ -54,11 +54,7 @@ test.each([
     "train",
     "the checkpoint has done 40 steps, but --steps is 30",
   ],
-  [
-    "the file does not hold a flow: source.distribution is undefined, but it is one of",
-    "sample",
-    "distribution is missing",
-  ],
+  ["the file does not hold a flow: dim is undefined, but it is an integer", "sample", "dim is missing"],
   [
     "activations needs a buffer of 9 bytes, but this device allows 8: pass fewer rows at a time (chunkSize, batchSize, a stream) or a smaller network",
     "train",

@@ -99,6 +99,7 @@ test.each([
   [["plot", "x.csv", "-o", "x.png", "--range", "1,0,0,1"], "low and high of x"],
   [["plot", "x.csv", "-o", "x.png", "--range", "0,1e-14,5400000,5400000.000000001"], "too short for axes"],
   [["plot", "x.csv", "-o", "x.png", "--range", "0,1e99,0,1"], "between -3.4e38 and 3.4e38"],
+  [["plot", "x.csv", "-o", "x.png", "--range", "0,1e400,0,1"], "1e400 is beyond the numbers there are here"],
   [["plot", "x.csv", "-o", "x.png", "--bins", "1e8"], "at least 1 and at most 2000"],
   [["plot", "x.csv", "-o", "x.png", "--bins", "0"], "at least 1"],
   [["plot", "x.csv", "-o", "x.png", "--width", "1000000"], "at least 50 and at most 4000"],

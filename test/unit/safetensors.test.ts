@@ -175,7 +175,7 @@ test("shapes that overflow, mismatch or are not sizes are refused", () => {
 test("an unknown dtype is named together with those that work", () => {
   const header = { a: { dtype: "Q64", shape: [1], data_offsets: [0, 8] } };
   expectFault(forge(header, 8), /dtype "Q64", but F32, F64, F16, BF16 are supported/);
-  expectFault(forge({ a: { shape: [1], data_offsets: [0, 8] } }, 8), /dtype undefined/);
+  expectFault(forge({ a: { shape: [1], data_offsets: [0, 8] } }, 8), /has no dtype, but F32, F64/);
 });
 
 test("metadata that is not text is refused", () => {
