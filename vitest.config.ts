@@ -11,5 +11,5 @@ export default defineConfig({
       pushforward: path("./src/index.ts"),
     },
   },
-  test: { include: ["test/unit/**/*.test.ts"], testTimeout: 60_000 },
+  test: { include: ["test/unit/**/*.test.ts"], testTimeout: 60_000, isolate: false },
 });

@@ -77,7 +77,7 @@ const steps = [
       report.check("soak", script("scripts", "run.mjs"), [
         script("bench", "soak.mjs"),
         "--minutes",
-        isFull ? "1" : "0.3",
+        isFull ? "1" : "0.2",
       ]),
   },
 ];

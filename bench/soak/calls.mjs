@@ -110,7 +110,8 @@ const kinds = {
       return flow.weights();
     }),
 };
-const narrow = mlp({ dim: 2, hidden: [16, 16] });
+// small, so that the time goes into calls and not into compiling for the devices that are lost
+const narrow = mlp({ dim: 2, hidden: [8] });
 const wide = mlp({ dim: 2, hidden: [136] });
 const field = wgslVelocity({ dim: 2, code: swirl });
 

@@ -11,7 +11,7 @@ export interface TilingLimits {
   readonly maxComputeWorkgroupStorageSize: number;
 }
 
-/** Accumulators of an invocation, in numbers: more of them spill (PERFORMANCE.md §6). */
+/** Accumulators of an invocation, in numbers: more of them spill. */
 const mostAccumulators = 16;
 
 /** Multiply-adds in the longest straight-line text that compilers take well. */

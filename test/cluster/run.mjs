@@ -14,7 +14,7 @@ import { runCli, Workers } from "./workers.mjs";
 const rangeSize = 1024;
 const count = 12_289;
 const labels = Uint32Array.from({ length: count }, (_, i) => (i * 7) % 3);
-const sampling = { seed: 5, logProb: true, labels, saveAt: [0.5], solver: { method: "rk4", steps: 30 } };
+const sampling = { seed: 5, logProb: true, labels, saveAt: [0.5], solver: { method: "rk4", steps: 120 } };
 const scoring = { seed: 3, labels, divergence: { probe: "gaussian", probes: 2 }, solver: { method: "dopri5" } };
 
 const secondsSince = (start) => (performance.now() - start) / 1000;
@@ -45,7 +45,7 @@ keys.on("error", () => undefined);
 const gpu = await openGpu();
 const notices = [];
 try {
-  const flow = Flow.create(gpu, { velocity: mlp({ dim: 2, hidden: [32, 32], classes: 3 }), seed: 1 });
+  const flow = Flow.create(gpu, { velocity: mlp({ dim: 2, hidden: [6], classes: 3 }), seed: 1 });
   const samples = await flow.sample(count, sampling);
   const scores = await flow.logProb(samples.x, scoring);
   const file = join(folder, "flow.safetensors");

@@ -4,7 +4,7 @@ import { expect, test } from "../suite.ts";
 import { withFlow } from "./losing.ts";
 
 const solver = { method: "midpoint", steps: 2 } as const;
-const narrow = pf.mlp({ dim: 2, hidden: [8] });
+const narrow = pf.mlp({ dim: 2, hidden: [4] });
 const wide = pf.mlp({ dim: 3, hidden: [144] });
 const swirl = pf.wgslVelocity({
   dim: 2,

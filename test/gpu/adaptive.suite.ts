@@ -214,7 +214,7 @@ test("dopri5 lands on every time to save, with log p, and what it saves at the e
 });
 
 test("labels, context and guidance stay with their particles while others finish", async ({ gpu }) => {
-  const spec = { dim: 2, hidden: [16], classes: 3, context: 2 };
+  const spec = { dim: 2, hidden: [8], classes: 3, context: 2 };
   for (const velocity of [pf.mlp(spec), pf.mlp({ ...spec, hidden: [136] })]) {
     const flow = pf.Flow.create(gpu, { velocity, seed: 5 });
     const n = 70;
@@ -253,7 +253,7 @@ test("stiff fields, poles and step limits end with a status, the last state and 
 });
 
 test("streams, reductions and results on the device take dopri5 too; an abort ends it", async ({ gpu }) => {
-  const flow = pf.Flow.create(gpu, { velocity: pf.mlp({ dim: 2, hidden: [16, 16] }), seed: 3 });
+  const flow = pf.Flow.create(gpu, { velocity: pf.mlp({ dim: 2, hidden: [8] }), seed: 3 });
   const whole = await flow.sample(500, { solver, seed: 1 });
   const parts: number[] = [];
   for await (const { x, status } of flow.sampleStream(500, { solver, seed: 1, chunkSize: 128 })) {

@@ -5,7 +5,7 @@ import { ofNews } from "./losing.ts";
 
 const solver = { method: "midpoint", steps: 3 } as const;
 const mebibyte = 1 << 20;
-const velocity = () => pf.mlp({ dim: 3, hidden: [8, 8] });
+const velocity = () => pf.mlp({ dim: 3, hidden: [8] });
 const rotation = (dim: number) =>
   pf.wgslVelocity({
     dim,

@@ -11,7 +11,7 @@ function statistics(values: Float32Array): { mean: number; variance: number } {
 }
 
 for (const [name, options] of [
-  ["fused", { dim: 3, hidden: [16, 16] }],
+  ["fused", { dim: 3, hidden: [8, 7] }],
   ["layered", { dim: 5, hidden: [136] }],
 ] as const) {
   const { dim } = options;

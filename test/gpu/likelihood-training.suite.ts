@@ -22,7 +22,7 @@ const regularization = { kineticEnergy: 0.8, jacobianFrobenius: 0.6 };
 const activations = ["silu", "tanh", "softplus", "gelu", "elu", "relu", "sin"] as const;
 const cases: Record<string, Case> = {
   ...Object.fromEntries(
-    activations.map((activation) => [activation, { velocity: { dim: 2, hidden: [16, 13], activation }, n: 37 }]),
+    activations.map((activation) => [activation, { velocity: { dim: 2, hidden: [8, 5], activation }, n: 37 }]),
   ),
   ...Object.fromEntries(
     activations.map((activation) => [
@@ -30,19 +30,19 @@ const cases: Record<string, Case> = {
       { velocity: { dim: 2, hidden: [130], activation }, n: 5, steps: 1 },
     ]),
   ),
-  "one dimension, euler": { velocity: { dim: 1, hidden: [16] }, n: 65, method: "euler", steps: 3 },
+  "one dimension, euler": { velocity: { dim: 1, hidden: [9] }, n: 65, method: "euler", steps: 3 },
   "three dimensions, heun2, time first": {
-    velocity: { dim: 3, hidden: [16, 16, 16], inputOrder: "t,x" },
+    velocity: { dim: 3, hidden: [8, 7, 5], inputOrder: "t,x" },
     n: 64,
     method: "heun2",
   },
-  "eight dimensions, rk4": { velocity: { dim: 8, hidden: [20], activation: "tanh" }, n: 21, method: "rk4" },
+  "eight dimensions, rk4": { velocity: { dim: 8, hidden: [9], activation: "tanh" }, n: 21, method: "rk4" },
   "eight dimensions, layer by layer": { velocity: { dim: 8, hidden: [131, 9] }, n: 9, method: "rk4", steps: 1 },
-  "one probe": { velocity: { dim: 3, hidden: [16] }, n: 33, probes: 1 },
-  "three probes": { velocity: { dim: 3, hidden: [16] }, n: 33, probes: 3 },
+  "one probe": { velocity: { dim: 3, hidden: [9] }, n: 33, probes: 1 },
+  "three probes": { velocity: { dim: 3, hidden: [9] }, n: 33, probes: 3 },
   "five probes, layer by layer": { velocity: { dim: 17, hidden: [18] }, n: 6, probes: 5 },
   "Fourier time, classes and context": {
-    velocity: { dim: 2, hidden: [20], time: { fourier: 2 }, classes: 3, context: 2 },
+    velocity: { dim: 2, hidden: [9], time: { fourier: 2 }, classes: 3, context: 2 },
     n: 19,
   },
   "classes and context, layer by layer": {
@@ -50,16 +50,16 @@ const cases: Record<string, Case> = {
     n: 19,
     steps: 1,
   },
-  "another source": { velocity: { dim: 2, hidden: [16] }, n: 9, source: { mean: [0.3, -1], std: [0.7, 2] } },
+  "another source": { velocity: { dim: 2, hidden: [9] }, n: 9, source: { mean: [0.3, -1], std: [0.7, 2] } },
   "no hidden layer": { velocity: { dim: 2, hidden: [] }, n: 9 },
   ...Object.fromEntries(
     (["tanh", "relu"] as const).map((activation) => [
       `penalties, ${activation}`,
-      { velocity: { dim: 2, hidden: [16, 13], activation }, n: 37, regularization },
+      { velocity: { dim: 2, hidden: [8, 5], activation }, n: 37, regularization },
     ]),
   ),
-  "penalties, five dimensions, heun2": { velocity: { dim: 5, hidden: [16] }, n: 19, method: "heun2", regularization },
-  "penalties, three probes": { velocity: { dim: 3, hidden: [16] }, n: 33, probes: 3, regularization },
+  "penalties, five dimensions, heun2": { velocity: { dim: 5, hidden: [9] }, n: 19, method: "heun2", regularization },
+  "penalties, three probes": { velocity: { dim: 3, hidden: [9] }, n: 33, probes: 3, regularization },
   "penalties, layer by layer": { velocity: { dim: 6, hidden: [131, 9] }, n: 9, steps: 1, regularization },
   "penalties, probes, layer by layer": { velocity: { dim: 17, hidden: [18] }, n: 6, probes: 5, regularization },
   "penalties, no hidden layer": { velocity: { dim: 2, hidden: [] }, n: 9, regularization },
@@ -115,7 +115,7 @@ for (const [name, { velocity: options, n, method = "midpoint", steps = 2, probes
       }),
     });
     expectClose([got.loss], [wanted.loss], { relative: 1e-5 });
-    // gradients: 1e-4 relative to the whole gradient (FIELD.md §6)
+    // gradients: 1e-4 relative to the whole gradient
     expect(gradientError(got.gradients, wanted.gradients)).toBeLessThan(1e-4);
     flow.dispose();
   });
@@ -123,7 +123,7 @@ for (const [name, { velocity: options, n, method = "midpoint", steps = 2, probes
 
 test("the likelihood gradient's loss is that of logProb, normalization included", async ({ gpu }) => {
   const flow = pf.Flow.create(gpu, {
-    velocity: pf.mlp({ dim: 2, hidden: [16] }),
+    velocity: pf.mlp({ dim: 2, hidden: [8] }),
     seed: 2,
     normalization: { mean: [1, -2], scale: [3, 0.5] },
   });
@@ -166,7 +166,7 @@ test("maximum likelihood reaches the entropy of a Gaussian", async ({ gpu }) => 
 });
 
 test("maximum likelihood with probes, labels and a moving average trains to the same bits twice", async ({ gpu }) => {
-  const velocity = pf.mlp({ dim: 2, hidden: [16], classes: 2, context: 1 });
+  const velocity = pf.mlp({ dim: 2, hidden: [8], classes: 2, context: 1 });
   const data = pf.toyData("moons", 500);
   const labels = Uint32Array.from({ length: 500 }, (_, i) => i % 2);
   const context = Float32Array.from({ length: 500 }, (_, i) => i / 500);
@@ -193,7 +193,7 @@ test("maximum likelihood with probes, labels and a moving average trains to the 
 });
 
 test("what maximum likelihood cannot do is told at the call", async ({ gpu }) => {
-  const flow = pf.Flow.create(gpu, { velocity: pf.mlp({ dim: 2, hidden: [16] }) });
+  const flow = pf.Flow.create(gpu, { velocity: pf.mlp({ dim: 2, hidden: [8] }) });
   const data = new Float32Array(20);
   const start = (options: object) => () => pf.trainMaximumLikelihood(flow, data, { steps: 1, ...options });
   expect(start({ divergence: { probe: "gaussian", vectors: new Float32Array(20) } })).toThrow("draws its own probes");

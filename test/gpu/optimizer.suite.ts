@@ -24,7 +24,7 @@ for (const [name, weightDecay, digits] of [
   ["Adam", 0, [0.9000000005, 0.8004122287, 0.7015862729, 0.6039390606]],
   ["AdamW", 0.01, [0.8990000005, 0.7985190272, 0.6989111832, 0.6005985742]],
 ] as const) {
-  test(`four steps of ${name} on θ² have FIELD.md's digits`, async ({ gpu }) => {
+  test(`four steps of ${name} on θ² have their known digits`, async ({ gpu }) => {
     const arena = new Arena(gpu.current);
     try {
       for (const buffer of ["gradient", "adam.m", "adam.v"]) await arena.allocate(buffer, 16, new Float32Array(4));

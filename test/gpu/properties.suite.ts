@@ -7,7 +7,7 @@ import { ofNews } from "./losing.ts";
 
 const solver = { method: "midpoint", steps: 4 } as const;
 const velocities: [string, pf.MlpVelocity][] = [
-  ["fused", pf.mlp({ dim: 2, hidden: [16] })],
+  ["fused", pf.mlp({ dim: 2, hidden: [9] })],
   ["layered", pf.mlp({ dim: 2, hidden: [136] })],
 ];
 
@@ -61,7 +61,7 @@ for (const [name, velocity] of velocities) {
 }
 
 test("equal steps and the same explicit grid give the same bits; the last time is exactly the end", async ({ gpu }) => {
-  const flow = pf.Flow.create(gpu, { velocity: pf.mlp({ dim: 2, hidden: [16] }), seed: 1 });
+  const flow = pf.Flow.create(gpu, { velocity: pf.mlp({ dim: 2, hidden: [9] }), seed: 1 });
   const x = uniformArray(10, -1, 1, 1);
   const equal = await flow.push(x, { solver: { method: "midpoint", steps: 10 }, saveAt: "steps" });
   const times = Array.from({ length: 11 }, (_, k) => k / 10);
@@ -83,14 +83,14 @@ test("there and back returns x; the gap falls with the square (euler) and the cu
     const back = await flow.push(there.x, { solver: { method, steps }, from: 1, to: 0 });
     return Math.hypot((back.x[0] ?? 0) - 0.5, (back.x[1] ?? 0) - 0.2);
   };
-  // FIELD.md §4.4: factors 2 and 8 per doubling
+  // factors 2 and 8 per doubling
   expect(Math.abs(Math.log2((await gap("euler", 32)) / (await gap("euler", 64))) - 1)).toBeLessThan(0.2);
   expect(Math.abs(Math.log2((await gap("midpoint", 16)) / (await gap("midpoint", 32))) - 3)).toBeLessThan(0.5);
   flow.dispose();
 });
 
 test("the same seed gives the same bits, and other seeds give uncorrelated particles", async ({ gpu }) => {
-  const flow = pf.Flow.create(gpu, { velocity: pf.mlp({ dim: 2, hidden: [16] }), seed: 1 });
+  const flow = pf.Flow.create(gpu, { velocity: pf.mlp({ dim: 2, hidden: [9] }), seed: 1 });
   const n = 10007;
   const [a, again, b] = [1, 1, 2].map((seed) => flow.sample(n, { solver: { method: "euler", steps: 1 }, seed }));
   const x = (await a)?.x0 ?? new Float32Array(0);
@@ -102,7 +102,7 @@ test("the same seed gives the same bits, and other seeds give uncorrelated parti
 });
 
 test("a stream yields the same particles in order, and an early break frees its buffers", async ({ gpu }) => {
-  const flow = pf.Flow.create(gpu, { velocity: pf.mlp({ dim: 2, hidden: [16] }), seed: 1 });
+  const flow = pf.Flow.create(gpu, { velocity: pf.mlp({ dim: 2, hidden: [9] }), seed: 1 });
   const whole = await flow.sample(1000, { solver, seed: 3 });
   const base = gpu.liveBufferCount;
   let at = 0;
@@ -120,7 +120,7 @@ test("a stream yields the same particles in order, and an early break frees its 
 test("abort stops a call with the signal's reason and frees its buffers; progress counts up to the end", async ({
   gpu,
 }) => {
-  const flow = pf.Flow.create(gpu, { velocity: pf.mlp({ dim: 2, hidden: [16] }), seed: 1 });
+  const flow = pf.Flow.create(gpu, { velocity: pf.mlp({ dim: 2, hidden: [9] }), seed: 1 });
   await flow.sample(10, { solver });
   const base = gpu.liveBufferCount;
   const controller = new AbortController();
@@ -141,7 +141,7 @@ test("abort stops a call with the signal's reason and frees its buffers; progres
 });
 
 test("results that stay on the device hold the same values, and belong to the caller", async ({ gpu }) => {
-  const flow = pf.Flow.create(gpu, { velocity: pf.mlp({ dim: 2, hidden: [16] }), seed: 1 });
+  const flow = pf.Flow.create(gpu, { velocity: pf.mlp({ dim: 2, hidden: [9] }), seed: 1 });
   const options = { solver, seed: 5, logProb: true, saveAt: [0.5, 1], chunkSize: 64 };
   const host = await flow.sample(150, options);
   const device = await flow.sample(150, { ...options, output: "gpu" });
@@ -169,7 +169,7 @@ test("results that stay on the device hold the same values, and belong to the ca
 });
 
 test("no particles give empty results", async ({ gpu }) => {
-  const flow = pf.Flow.create(gpu, { velocity: pf.mlp({ dim: 2, hidden: [16] }), seed: 1 });
+  const flow = pf.Flow.create(gpu, { velocity: pf.mlp({ dim: 2, hidden: [9] }), seed: 1 });
   const none = new Float32Array(0);
   expect((await flow.sample(0)).x).toEqual(none);
   expect((await flow.push(none, { logProb: true })).logProb).toEqual(none);
@@ -181,7 +181,7 @@ test("no particles give empty results", async ({ gpu }) => {
 });
 
 test("100,003 particles: the last one is what it is alone", async ({ gpu }) => {
-  const flow = pf.Flow.create(gpu, { velocity: pf.mlp({ dim: 2, hidden: [16] }), seed: 1 });
+  const flow = pf.Flow.create(gpu, { velocity: pf.mlp({ dim: 2, hidden: [9] }), seed: 1 });
   const n = 100_003;
   const {
     x,

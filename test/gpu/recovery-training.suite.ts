@@ -4,7 +4,8 @@ import { uniformArray } from "./inputs.ts";
 import { lose, ownGpu, withFlow } from "./losing.ts";
 
 const solver = { method: "midpoint", steps: 4 } as const;
-const narrow = pf.mlp({ dim: 2, hidden: [8, 8] });
+// small, since every lost device compiles its kernels anew
+const narrow = pf.mlp({ dim: 2, hidden: [4] });
 
 const data = uniformArray(2 * 300, -1, 1, 11);
 const trainings: Record<string, (flow: pf.Flow, o: Partial<pf.TrainingOptions>) => AsyncIterable<pf.TrainingStep>> = {

@@ -115,7 +115,7 @@ test("densityGrid: log p of the cells' centres, and the density of a trained sha
   flow.dispose();
   // a network: its density is known to nobody, but its integral is
   const network = pf.Flow.create(gpu, {
-    velocity: pf.mlp({ dim: 2, hidden: [16, 16], classes: 2 }),
+    velocity: pf.mlp({ dim: 2, hidden: [8, 8], classes: 2 }),
     seed: 4,
     source: { distribution: "gaussian", mean: [0.5, 0], std: [0.5, 0.8] },
     normalization: { mean: [1, 2], scale: [2, 0.5] },

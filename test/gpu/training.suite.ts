@@ -8,17 +8,13 @@ import { conditionsFor, uniformArray } from "./inputs.ts";
 
 const shapes: [string, pf.MlpOptions, number][] = [
   ...(["silu", "tanh", "softplus", "gelu", "elu", "relu", "sin"] as const).map(
-    (activation): [string, pf.MlpOptions, number] => [activation, { dim: 2, hidden: [20, 17], activation }, 65],
+    (activation): [string, pf.MlpOptions, number] => [activation, { dim: 2, hidden: [12, 9], activation }, 65],
   ),
-  ["one sample", { dim: 1, hidden: [16] }, 1],
-  ["63 samples, dim 3, time first", { dim: 3, hidden: [16], inputOrder: "t,x" }, 63],
-  [
-    "64 samples, dim 5, Fourier time, time first",
-    { dim: 5, hidden: [16], time: { fourier: 3 }, inputOrder: "t,x" },
-    64,
-  ],
+  ["one sample", { dim: 1, hidden: [9] }, 1],
+  ["63 samples, dim 3, time first", { dim: 3, hidden: [9], inputOrder: "t,x" }, 63],
+  ["64 samples, dim 5, Fourier time, time first", { dim: 5, hidden: [9], time: { fourier: 3 }, inputOrder: "t,x" }, 64],
   ["1000 samples, dim 16", { dim: 16, hidden: [40] }, 1000],
-  ["classes and context", { dim: 2, hidden: [20], classes: 3, context: 2, inputOrder: "t,x" }, 65],
+  ["classes and context", { dim: 2, hidden: [9], classes: 3, context: 2, inputOrder: "t,x" }, 65],
   ["no hidden layer", { dim: 2, hidden: [] }, 65],
 ];
 
@@ -32,7 +28,7 @@ for (const [name, options, n] of shapes) {
     const got = await pf.flowMatchingGradients(flow, { x0, x1, t, ...given });
     const wanted = flowMatching(network(velocity, await flow.weights()), { x0, x1, t, conditionOf });
     expectClose([got.loss], [wanted.loss], { relative: 1e-5 });
-    // gradients: 1e-4 relative to the whole gradient (FIELD.md §6)
+    // gradients: 1e-4 relative to the whole gradient
     expect(gradientError(got.gradients, wanted.gradients)).toBeLessThan(1e-4);
     flow.dispose();
   });
@@ -52,7 +48,7 @@ for (const [name, path, oracle] of [
   ["one's own", own, square],
 ] as const) {
   test(`other paths have the oracle's loss and gradients: ${name}`, async ({ gpu }) => {
-    const velocity = pf.mlp({ dim: 2, hidden: [20, 17], classes: 2 });
+    const velocity = pf.mlp({ dim: 2, hidden: [12, 9], classes: 2 });
     const flow = pf.Flow.create(gpu, { velocity, seed: 3 });
     const n = 65;
     const [x0, x1, t] = [uniformArray(2 * n, -2, 2, 1), uniformArray(2 * n, -2, 2, 2), uniformArray(n, 0, 1, 3)];
@@ -82,7 +78,7 @@ for (const [name, path, oracle] of [
 }
 
 test("gradients of two half batches average to the whole batch's", async ({ gpu }) => {
-  const flow = pf.Flow.create(gpu, { velocity: pf.mlp({ dim: 2, hidden: [16] }), seed: 3 });
+  const flow = pf.Flow.create(gpu, { velocity: pf.mlp({ dim: 2, hidden: [8] }), seed: 3 });
   const [x0, x1, t] = [uniformArray(400, -2, 2, 1), uniformArray(400, -2, 2, 2), uniformArray(200, 0, 1, 3)];
   const part = (from: number, to: number) =>
     pf.flowMatchingGradients(flow, {
@@ -129,7 +125,7 @@ test("training on a Gaussian reaches the irreducible loss πs/2 and moves the so
 });
 
 test("the same seed trains to the same bits, another seed to others", async ({ gpu }) => {
-  const velocity = pf.mlp({ dim: 2, hidden: [16] });
+  const velocity = pf.mlp({ dim: 2, hidden: [8] });
   const data = pf.toyData("moons", 500);
   const weights: Record<string, Float32Array>[] = [];
   for (const seed of [1, 1, 2]) {
@@ -179,7 +175,7 @@ test("Adam and AdamW take the oracle's first step, with and without clipping", a
 test("an early break, an abort and a consumer that throws free every buffer and keep what was learned", async ({
   gpu,
 }) => {
-  const flow = pf.Flow.create(gpu, { velocity: pf.mlp({ dim: 2, hidden: [16] }), seed: 1 });
+  const flow = pf.Flow.create(gpu, { velocity: pf.mlp({ dim: 2, hidden: [8] }), seed: 1 });
   const data = pf.toyData("circles", 300);
   const before = await flow.weights();
   const options = { steps: 1000, batchSize: 64, logEvery: 5 };
@@ -206,7 +202,7 @@ test("an early break, an abort and a consumer that throws free every buffer and 
 });
 
 test("training stops when its flow is disposed, and leaves the next owner of its memory alone", async ({ gpu }) => {
-  const velocity = pf.mlp({ dim: 2, hidden: [16] });
+  const velocity = pf.mlp({ dim: 2, hidden: [8] });
   const data = pf.toyData("circles", 300);
   const flow = pf.Flow.create(gpu, { velocity, seed: 1 });
   let next: pf.Flow | undefined;
@@ -228,7 +224,7 @@ test("training stops when its flow is disposed, and leaves the next owner of its
 });
 
 test("with a moving average the flow ends with the averaged weights", async ({ gpu }) => {
-  const velocity = pf.mlp({ dim: 2, hidden: [16] });
+  const velocity = pf.mlp({ dim: 2, hidden: [8] });
   const data = pf.toyData("moons", 300);
   const raw: Record<string, Float32Array>[] = [];
   const flow = pf.Flow.create(gpu, { velocity, seed: 1 });
@@ -293,7 +289,7 @@ const faults: [string, Float32Array, pf.FlowMatchingOptions, RegExp][] = [
 
 for (const [name, rows, options, message] of faults) {
   test(`bad training input is told before anything runs: ${name}`, ({ gpu }) => {
-    const flow = pf.Flow.create(gpu, { velocity: pf.mlp({ dim: 2, hidden: [16] }), seed: 1 });
+    const flow = pf.Flow.create(gpu, { velocity: pf.mlp({ dim: 2, hidden: [8] }), seed: 1 });
     expect(() => pf.trainFlowMatching(flow, rows, options)).toThrow(message);
     flow.dispose();
   });

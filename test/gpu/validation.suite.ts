@@ -9,8 +9,8 @@ const labels = Uint32Array.from({ length: rows }, (_, i) => i % 2);
 const context = Float32Array.from({ length: rows }, (_, i) => i / rows);
 const conditions = { labels, context };
 const heldConditions = { labels: labels.subarray(0, 37), context: context.subarray(0, 37) };
-const plain = pf.mlp({ dim: 2, hidden: [16] });
-const conditional = pf.mlp({ dim: 2, hidden: [16], classes: 2, context: 1 });
+const plain = pf.mlp({ dim: 2, hidden: [8] });
+const conditional = pf.mlp({ dim: 2, hidden: [8], classes: 2, context: 1 });
 const base = { steps: 7, batchSize: 65, logEvery: 3 };
 
 async function told(training: AsyncIterable<pf.TrainingStep>): Promise<pf.TrainingStep[]> {

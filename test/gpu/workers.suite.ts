@@ -7,12 +7,13 @@ import { openMortals } from "./threads.ts";
 const rangeSize = 1024;
 const count = 6_145;
 const starts = Array.from({ length: 7 }, (_, i) => i * rangeSize);
-const spec = { dim: 2, hidden: [8, 8], classes: 3, context: 1 };
+// small, since every worker compiles its kernels anew
+const spec = { dim: 2, hidden: [4], classes: 3, context: 1 };
 const { options: conditions } = conditionsFor(spec, count, 3);
 const sampling = { seed: 5, solver: { method: "rk4", steps: 4 } } as const;
-const plain = () => pf.mlp({ dim: 2, hidden: [8, 8] });
+const plain = () => pf.mlp({ dim: 2, hidden: [4] });
 /** Long enough to be in work when something else happens. */
-const long = { seed: 5, logProb: true, solver: { method: "rk4", steps: 40 } } as const;
+const long = { seed: 5, logProb: true, solver: { method: "rk4", steps: 160 } } as const;
 
 const bits = (values: Float32Array) => new Uint32Array(values.slice().buffer);
 

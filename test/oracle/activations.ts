@@ -1,6 +1,6 @@
 import { normalCdf, normalDensity } from "./special.ts";
 
-/** φ with its first two derivatives (FIELD.md §2.10). */
+/** φ with its first two derivatives. */
 export interface ActivationFunction {
   readonly value: (a: number) => number;
   readonly first: (a: number) => number;

@@ -1,7 +1,7 @@
 import { besselI0Scaled, gaussLegendre, normalInterval } from "./special.ts";
 import { at, gaussianLogDensity, logSumExp, type Vector } from "./vectors.ts";
 
-/** What is known of a toy set: log-density, differential entropy in nats, mean, variances and covariance (FIELD.md §5). */
+/** What is known of a toy set: log-density, differential entropy in nats, mean, variances and covariance. */
 export interface ToyDensity {
   readonly logDensity: (x: Vector) => number;
   readonly entropy: number;

@@ -1,4 +1,4 @@
-// Adaptive steps in f64 by FIELD.md §2.3, ℓ in the error norm, for one particle: dopri5, bosh3, tsit5.
+// Adaptive steps in f64, ℓ in the error norm, for one particle: dopri5 (Dormand & Prince 1980), bosh3 (Bogacki & Shampine 1989), tsit5 (Tsitouras 2011).
 import type { Field } from "./ode.ts";
 import { at, type Vector } from "./vectors.ts";
 

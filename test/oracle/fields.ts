@@ -35,7 +35,7 @@ fn divergence(t: f32, x: array<f32, DIM>) -> f32 {
 
 const indices = (n: number) => Array.from({ length: n }, (_, i) => i);
 
-/** N(0, I) → N(mean, s² I) by the CondOT path (FIELD.md §4.1). */
+/** N(0, I) → N(mean, s² I) by the CondOT path. */
 export function gaussian(
   mean: readonly number[],
   s: number,
@@ -64,7 +64,7 @@ export function gaussian(
   };
 }
 
-/** N(0, I) → equal mixture of N(centre_k, s² I) by the CondOT path (FIELD.md §4.2). */
+/** N(0, I) → equal mixture of N(centre_k, s² I) by the CondOT path. */
 export function gaussianMixture(centres: readonly (readonly number[])[], s: number): ClosedForm {
   const dim = centres[0]?.length ?? 0;
   const v = (t: number) => (1 - t) ** 2 + (t * s) ** 2;
@@ -137,7 +137,7 @@ ${indices(dim)
 /** N(0, I) → FFJORD's eight Gaussians: centres (4/1.414)(cos kπ/4, sin kπ/4), s = .5/1.414. */
 export const eightGaussians: ClosedForm = gaussianMixture(eightModes.centres, eightModes.std);
 
-/** u = a x (FIELD.md §4.5). */
+/** u = a x. */
 export function linear(dim: number, a: number): ClosedForm & { flow(t: number, x0: Vector): Float64Array } {
   return {
     dim,
@@ -223,7 +223,7 @@ export function affine(
 }
 
 /**
- * N(0, I) → uniform on the eight dark squares of side e of a 4 × 4 board, CondOT (FIELD.md §4.6).
+ * N(0, I) → uniform on the eight dark squares of side e of a 4 × 4 board, CondOT.
  * The divergence is the central difference of the velocity, exact to about 1e-9. No WGSL: it has no erf.
  */
 export function checkerboard(e: number): ClosedForm {

@@ -25,7 +25,7 @@ const straight: PathCoefficients = (t) => [t, 1 - t, 1, -1];
 
 /**
  * Flow matching: x_t = α x_1 + σ x_0, target α̇ x_1 + σ̇ x_0, by default of the CondOT path,
- * loss = mean over n and dims of (u_t(x_t) − target)² (FIELD.md §2.8). x_0 and x_1 are [n, dim], t is [n].
+ * loss = mean over n and dims of (u_t(x_t) − target)² (Lipman et al. 2023). x_0 and x_1 are [n, dim], t is [n].
  */
 export function flowMatching(
   net: Network,
@@ -68,7 +68,7 @@ export const standardSource: Source = {
 
 /**
  * Mean negative log-likelihood in nats of the rows of x under the *discretised* backward solve, and its exact gradient
- * (FIELD.md §2.11). Reverse over the steps: for i = s … 1, k̄_i = h b_i x̄ + h Σ_{j>i} a_ji ȳ_j,
+ * Reverse over the steps: for i = s … 1, k̄_i = h b_i x̄ + h Σ_{j>i} a_ji ȳ_j,
  * ȳ_i = rev(y_i; ū = k̄_i, δ̄ = −h b_i ḡ), then x̄ ← x̄ + Σ ȳ_i; ḡ = 1/n is constant.
  */
 export function likelihood(

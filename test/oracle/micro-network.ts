@@ -1,7 +1,7 @@
 import type { ActivationName } from "./activations.ts";
 import type { MlpSpec } from "./mlp.ts";
 
-/** The fixed network 3 → 5 → 4 → 2 of FIELD.md §4.7, whose outputs and gradients are known to ten digits. */
+/** The fixed network 3 → 5 → 4 → 2, whose outputs and gradients are known to ten digits. */
 export function microNetwork(activation: ActivationName): { spec: MlpSpec; weights: Record<string, Float64Array> } {
   const sizes = [3, 5, 4, 2] as const;
   const weights: Record<string, Float64Array> = {};

@@ -142,7 +142,7 @@ const item = <T>(list: readonly T[], i: number): T => {
 
 /**
  * u_t(x), and J v_k for the given tangents:
- * a_l = W_l h_{l−1} + b_l, h_l = φ(a_l); ȧ_l = W_l ḣ_{l−1}, ḣ_l = φ'(a_l) ȧ_l (FIELD.md §2.10).
+ * a_l = W_l h_{l−1} + b_l, h_l = φ(a_l); ȧ_l = W_l ḣ_{l−1}, ḣ_l = φ'(a_l) ȧ_l.
  */
 export function evaluate(
   net: Network,
@@ -196,7 +196,7 @@ export function zeroGradients(net: Network): Gradients {
 
 /**
  * Reverse of {@link evaluate}: given cotangents ū of u and Ȳ_k of J v_k, returns x̄ and adds W̄, b̄ into `gradients`.
- * ā_l = φ'(a_l) h̄_l + φ''(a_l) Σ_k ȧ_{l,k} H̄_{l,k}, Ā_{l,k} = φ'(a_l) H̄_{l,k} (FIELD.md §2.10).
+ * ā_l = φ'(a_l) h̄_l + φ''(a_l) Σ_k ȧ_{l,k} H̄_{l,k}, Ā_{l,k} = φ'(a_l) H̄_{l,k}.
  */
 export function reverse(
   net: Network,

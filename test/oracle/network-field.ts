@@ -11,7 +11,7 @@ export function networkField(net: Network, how: Divergence = "exact", condition:
   };
 }
 
-/** (1 − w) u_null + w u_label, and the same mix of the divergences (FIELD.md §2.9). */
+/** (1 − w) u_null + w u_label, and the same mix of the divergences (Ho & Salimans 2022). */
 export function mix(unconditional: Field, conditional: Field, w: number): Field {
   const blend = (a: number, b: number) => (1 - w) * a + w * b;
   return {

@@ -7,7 +7,7 @@ export interface Field {
   divergence(t: number, x: Vector): number;
 }
 
-/** k_i = u(t + c_i h, x + h Σ a_ij k_j), x⁺ = x + h Σ b_i k_i (FIELD.md §2.1). */
+/** k_i = u(t + c_i h, x + h Σ a_ij k_j), x⁺ = x + h Σ b_i k_i (Hairer, Nørsett & Wanner I, §II.1). */
 export interface Tableau {
   readonly order?: number;
   readonly a: readonly (readonly number[])[];
@@ -110,7 +110,7 @@ export function standardLogDensity(x: Vector): number {
 
 /**
  * log p at the first of `times` (1 for the target) by the backward solve to the last (0):
- * (f, g)' = (u, −div u), f = x and g = 0 at the start, log p(x) = log p_0(f) − g (FIELD.md §2.4).
+ * (f, g)' = (u, −div u), f = x and g = 0 at the start, log p(x) = log p_0(f) − g (Chen et al. 2018; Grathwohl et al. 2019).
  */
 export function logLikelihood(
   field: Field,

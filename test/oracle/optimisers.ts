@@ -19,7 +19,7 @@ export function adamState(count: number): AdamState {
   return { m: new Float64Array(count), v: new Float64Array(count), step: 0 };
 }
 
-/** One step of Adam or AdamW, in place (FIELD.md §2.13); ε stands outside the root, the step count is an integer from 1. */
+/** One step of Adam or AdamW, in place (Kingma & Ba 2015; Loshchilov & Hutter 2019); ε stands outside the root, the step count is an integer from 1. */
 export function adamStep(theta: Float64Array, gradient: Vector, state: AdamState, options: AdamOptions): void {
   const { learningRate, beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8, weightDecay = 0 } = options;
   state.step++;

@@ -1,5 +1,5 @@
 /*
- * The oracle is plain f64 arithmetic, written to be read beside FIELD.md's formulas and independent of everything under src/.
+ * The oracle is plain f64 arithmetic, written to be read beside the formulas of the papers and independent of everything under src/.
  * These are its few words for vectors.
  */
 

@@ -14,7 +14,7 @@ describe("toyData", () => {
     expect(toyData(name, 0)).toHaveLength(0);
   });
 
-  test.each(toyNames)("%s: mean, variances and covariance are those of FIELD.md §5", (name) => {
+  test.each(toyNames)("%s: mean, variances and covariance are the known ones", (name) => {
     const n = 60_001;
     const { mean, covariance } = gaussianFit(toyData(name, n, 3), 2);
     const right: ToyDensity = toyDensities[name];
@@ -47,7 +47,7 @@ describe("toyData", () => {
     }
   });
 
-  test("two samples of the eight Gaussians are as far apart as FIELD.md §6 says of perfect samples", () => {
+  test("two samples of the eight Gaussians are as far apart as perfect samples are", () => {
     const distance = wasserstein2(toyData("8gaussians", 256, 1), toyData("8gaussians", 256, 2), 2);
     expect(Math.abs(distance - 0.58)).toBeLessThan(0.4);
   });
@@ -73,7 +73,7 @@ describe("toy densities of the oracle", () => {
     ["8gaussians", 0.1, 5.5, 7],
     ["moons", 0.06, 5, 6],
     ["swissroll", 0.08, 4.4, 6],
-  ])("%s: the density integrates to 1 and its entropy has the digits of FIELD.md §5", (name, h, reach, places) => {
+  ])("%s: the density integrates to 1 and its entropy has its known digits", (name, h, reach, places) => {
     const { logDensity, entropy } = toyDensities[name];
     let [mass, sum] = [0, 0];
     for (let x = -reach; x <= reach; x += h) {
@@ -104,7 +104,7 @@ describe("toy densities of the oracle", () => {
     expect(sum).toBeCloseTo(entropy, 7);
   });
 
-  test("a single Gaussian fitted to the eight has the baseline NLL of FIELD.md §6", () => {
+  test("a single Gaussian fitted to the eight has its known mean negative log-likelihood", () => {
     const { covariance } = gaussianFit(toyData("8gaussians", 60_001, 4), 2);
     expect(gaussianEntropy(covariance, 2)).toBeCloseTo(4.255, 2);
   });

@@ -3,7 +3,7 @@ import { adaptive, dopri5 } from "../oracle/dopri5.ts";
 import { eightGaussians, linear, rotation } from "../oracle/fields.ts";
 import { standardLogDensity } from "../oracle/ode.ts";
 
-// FIELD.md §4.3, from (.5, .2): accepted, rejected, evaluations, first step, errors of x and log p
+// from (.5, .2): accepted, rejected, evaluations, first step, errors of x and log p
 const digits = [
   [1e-3, 4, 4, 50, 9.16e-2, 4.8e-3, 3.4e-2],
   [1e-5, 10, 5, 92, 3.65e-2, 5.5e-5, 1.4e-4],
@@ -11,7 +11,7 @@ const digits = [
 ] as const;
 
 for (const [tolerance, accepted, rejected, nfe, first, errorX, errorLogProb] of digits) {
-  test(`dopri5 of the oracle takes the steps of FIELD.md on the eight Gaussians at ${tolerance}`, () => {
+  test(`dopri5 of the oracle takes the known steps on the eight Gaussians at ${tolerance}`, () => {
     const x0 = [0.5, 0.2];
     const solved = dopri5(eightGaussians, x0, { rtol: tolerance, atol: tolerance, logProb: standardLogDensity(x0) });
     expect([solved.accepted, solved.rejected, solved.nfe]).toEqual([accepted, rejected, nfe]);

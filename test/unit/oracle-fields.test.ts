@@ -31,7 +31,7 @@ const digits = (got: ArrayLike<number>, expected: readonly number[], places = 9)
   for (const [i, value] of expected.entries()) expect(at(got, i)).toBeCloseTo(value, places);
 };
 
-describe("closed forms, digits of FIELD.md §4", () => {
+describe("closed forms have their known digits", () => {
   const target = gaussian([1, -2], 0.5);
   test.each([
     [0, 0.7, -2.7, -2, -2.1278770664],
@@ -148,7 +148,7 @@ describe("closed forms, digits of FIELD.md §4", () => {
   );
 });
 
-describe("fixed steps, digits of FIELD.md §4", () => {
+describe("fixed steps have their known digits", () => {
   test.each<[Method, number, number, number, number, number, number]>([
     ["euler", 2.1606628761, 0.734600033, -5.6635658429, 0.383509394, 0.1585875903, -4.4887018963],
     ["midpoint", 2.2886910404, 0.675591415, -4.9004628392, 0.5037706409, 0.1966151365, -4.7170882139],
@@ -228,7 +228,7 @@ describe("fixed steps, digits of FIELD.md §4", () => {
     },
   );
 
-  // FIELD.md §4.3: x and log p on the eight Gaussians, between 64 and 128 steps
+  // x and log p on the eight Gaussians, between 64 and 128 steps
   test.each<[Method, number, number]>([
     ["euler", 0.99, 0.99],
     ["midpoint", 1.93, 1.95],
@@ -252,7 +252,7 @@ describe("fixed steps, digits of FIELD.md §4", () => {
     expect(Math.abs(order(1) - orderOfLogProb)).toBeLessThan(0.02);
   });
 
-  test("forward and backward log p of midpoint differ by the gaps of FIELD.md §4.4", () => {
+  test("forward and backward log p of midpoint differ by the known gaps", () => {
     const x0 = [0.5, 0.2];
     for (const [steps, inX, inLogProb] of [
       [32, 9.6e-5, 7.9e-4],
@@ -280,7 +280,7 @@ describe("fixed steps, digits of FIELD.md §4", () => {
   });
 });
 
-describe("Hutchinson's estimate of FIELD.md §4.5", () => {
+describe("Hutchinson's estimate (Hutchinson 1989)", () => {
   const J = [1, 2, -1, 0.5, -0.3, 4, 0, 1, 2];
   const net = network(
     { dim: 3, hidden: [] },
@@ -304,7 +304,7 @@ describe("optimisers", () => {
   test.each([
     [0, [0.9000000005, 0.8004122287, 0.7015862729, 0.6039390606]],
     [0.01, [0.8990000005, 0.7985190272, 0.6989111832, 0.6005985742]],
-  ])("Adam with weight decay %f: digits of FIELD.md §2.13", (weightDecay, expected) => {
+  ])("Adam with weight decay %f has its known digits", (weightDecay, expected) => {
     const theta = Float64Array.of(1);
     const state = adamState(1);
     const path = expected.map(() => {

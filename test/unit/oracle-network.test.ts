@@ -72,7 +72,7 @@ describe("activations", () => {
   });
 });
 
-describe("the micro-network of FIELD.md §4.7", () => {
+describe("the micro-network", () => {
   const rows: [ActivationName, number, number, number, number, number][] = [
     ["silu", -0.1651747037, -0.0457079789, 0.230947665, -0.0138380726, 0.4757334027],
     ["tanh", -0.1123836165, -0.0651604675, 0.0649761634, -0.0008618632, 0.1308141901],

@@ -10,7 +10,7 @@ import {
   polynomialPath,
 } from "../../src/path/paths.ts";
 
-// FIELD.md §2.7: target N(.8, .25), x = .9: x̂_1, x̂_0, s, u
+// target N(.8, .25), x = .9: x̂_1, x̂_0, s, u
 const digits: [PathName, number, number[]][] = [
   ["conditional-optimal-transport", 0.3, [0.8965853659, 0.9014634146, -1.287804878, -0.0048780488]],
   ["cosine", 0.3, [0.8720664591, 0.5657535593, -0.6349600636, 0.8170813822]],
