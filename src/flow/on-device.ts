@@ -1,5 +1,8 @@
+import { PushforwardError } from "../errors.ts";
 import type { BufferPool } from "../gpu/buffers.ts";
+import { largestBinding } from "../gpu/largest-binding.ts";
 import type { Session } from "../gpu/session.ts";
+import { mebibytes } from "../options.ts";
 import type { RunOptions } from "../schedule/job.ts";
 import { runJob } from "../schedule/recovery.ts";
 import { assemble, Figures, shapes } from "./results.ts";
@@ -14,6 +17,7 @@ export async function collectOnDevice(flow: FlowOnDevice, request: TrajectoryReq
   let figures = new Figures(request, request.count);
   let pool: BufferPool | undefined;
   const makeJob = async (session: Session) => {
+    checkResultsFit(request, layout, session);
     for (const buffer of resident.values()) pool?.release(buffer);
     resident.clear();
     pool = session.buffers;
@@ -34,4 +38,19 @@ export async function collectOnDevice(flow: FlowOnDevice, request: TrajectoryReq
   for (const buffer of resident.values()) pool?.give(buffer);
   // The same record with buffers in place of arrays: `Resident` describes it, the overloads of Flow hand it out.
   return assemble(request, resident as unknown as Map<string, Float32Array>, figures);
+}
+
+/** Each result is in one buffer on the device: throws, with the number of particles that fit, where one would be too large for it. */
+function checkResultsFit(
+  { what, count }: Pick<TrajectoryRequest, "what" | "count">,
+  layout: ReturnType<typeof shapes>,
+  { device }: Session,
+): void {
+  const room = largestBinding(device.limits);
+  const widest = Math.max(0, ...Array.from(layout.values(), ({ floats, rows }) => floats * rows * 4));
+  if (widest * count <= room) return;
+  throw new PushforwardError(
+    "out-of-memory",
+    `${what}: ${count.toLocaleString("en-US")} particles of up to ${widest} bytes take a buffer of ${mebibytes(widest * count)}, but this device binds at most ${mebibytes(room)} to a kernel: with output "gpu", calls of up to ${Math.floor(room / widest).toLocaleString("en-US")} particles fit`,
+  );
 }

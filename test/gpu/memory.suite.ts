@@ -37,6 +37,23 @@ test("a chunk that does not fit is halved until it does, with the same bits", as
   own.dispose();
 });
 
+test("results that do not fit on the device are refused with the number of particles that do", async () => {
+  const gpu = await smallGpu(1 << 14);
+  const flow = pf.Flow.create(gpu, { velocity: pf.mlp({ dim: 2, hidden: [4] }), seed: 1 });
+  const onDevice = (n: number) => flow.sample(n, { solver, output: "gpu" });
+  const error = await onDevice(2049).then(
+    () => undefined,
+    (reason: pf.PushforwardError) => reason,
+  );
+  expect(error?.code).toBe("out-of-memory");
+  expect(error?.message).toMatch(/^sample: 2,049 particles .* calls of up to 2,048 particles fit/);
+  const { x, x0 } = await onDevice(2048);
+  for (const made of [x, x0]) made?.destroy();
+  flow.dispose();
+  expect(gpu.liveBufferCount).toBe(0);
+  gpu.dispose();
+});
+
 test("what fits in no way ends with out-of-memory and the figures, and the next call works", async () => {
   const gpu = await smallGpu(1 << 12);
   const flow = pf.Flow.create(gpu, { velocity: pf.mlp({ dim: 2, hidden: [8] }), seed: 1 });

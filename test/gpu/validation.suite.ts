@@ -123,6 +123,37 @@ test("a training that is aborted or fails while it validates frees everything, a
   flow.dispose();
 });
 
+test("an abort ends a validation that would take minutes", async ({ gpu }) => {
+  const flow = pf.Flow.create(gpu, { velocity: plain });
+  const many = Float32Array.from({ length: 2_000_000 }, (_, i) => held[i % held.length] ?? 0);
+  await flow.logProb(held, { solver: { method: "euler", steps: 1 } }); // the weights are on the device
+  const live = gpu.liveBufferCount;
+  const solver = { method: "midpoint", steps: 20 } as const;
+  const trainings: ((o: object) => AsyncIterable<pf.TrainingStep>)[] = [
+    (o) => pf.trainFlowMatching(flow, data, { ...base, ...o, validation: { data: held, every: 1, samples: 1e10 } }),
+    (o) => pf.trainMaximumLikelihood(flow, data, { ...base, ...o, solver, validation: { data: many, every: 1 } }),
+  ];
+  for (const train of trainings) {
+    const controller = new AbortController();
+    const reason = new Error("enough");
+    let aborted = Number.NaN;
+    const abort = () => {
+      aborted = performance.now();
+      controller.abort(reason);
+    };
+    let isTimed = false;
+    // soon after the first step, which the validation follows
+    const onProgress = ofNews(() => {
+      if (!isTimed) setTimeout(abort, 300);
+      isTimed = true;
+    });
+    await expect(told(train({ signal: controller.signal, onProgress }))).rejects.toBe(reason);
+    expect(performance.now() - aborted).toBeLessThan(20_000);
+    expect(gpu.liveBufferCount).toBe(live);
+  }
+  flow.dispose();
+});
+
 test("bad validation and progress options are told in words", async ({ gpu }) => {
   const loose = (value: unknown) => value as never;
   const flow = pf.Flow.create(gpu, { velocity: plain });
