@@ -1,6 +1,6 @@
 import type { Command } from "commander";
 import { PushforwardError } from "../src/errors.ts";
-import type { MlpVelocity } from "../src/velocity/mlp.ts";
+import type { TrainableVelocity } from "../src/velocity/field.ts";
 import { isPushforwardError, UsageError } from "./context.ts";
 import { columnWord } from "./csv-shape.ts";
 import { shown } from "./file-errors.ts";
@@ -10,13 +10,13 @@ import { typed } from "./training-settings.ts";
 /** The flow of which `train --from` takes weights, network, normalization and columns. */
 export interface StartingFlow extends ModelFile {
   readonly path: string;
-  readonly velocity: MlpVelocity;
+  readonly velocity: TrainableVelocity;
 }
 
 /** Reads the flow of `--from`; throws where it cannot be trained on rows, or the command line gives it another shape. */
 export async function readStartingFlow(path: string, command: Command): Promise<StartingFlow> {
   const model = await readModel(path);
-  const velocity = model.options.velocity as MlpVelocity; // A file holds no other kind.
+  const velocity = model.options.velocity as TrainableVelocity; // A file holds no other kind.
   for (const kind of ["classes", "context"] as const)
     if (velocity[kind] > 0)
       throw new PushforwardError(
@@ -24,8 +24,13 @@ export async function readStartingFlow(path: string, command: Command): Promise<
         `${shown(path)} is a flow with ${kind === "classes" ? "class labels" : "context"}, which rows of a CSV do not give: train it with the library, or give --from another flow`,
       );
   for (const name of ["hidden", "activation", "time"] as const) {
+    if (command.getOptionValueSource(name) !== "cli") continue;
+    if (velocity.kind !== "mlp")
+      throw new UsageError(
+        `--${name} is for an mlp, but the flow of --from, ${shown(path)}, has a network of its own: leave --${name} out`,
+      );
     const [there, here] = [velocity[name], command.getOptionValue(name)].map(typed);
-    if (command.getOptionValueSource(name) === "cli" && here !== there)
+    if (here !== there)
       throw new UsageError(
         `--${name} is ${here}, but the flow of --from, ${shown(path)}, has ${there}, and its weights fit no other: leave --${name} out`,
       );

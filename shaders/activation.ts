@@ -24,6 +24,41 @@ export interface ActivationText {
   readonly slope: (v: string) => string;
 }
 
+/** The two constants of SELU (Klambauer et al. 2017, eq. 14). */
+export const seluScale = 1.0507009873554805;
+export const seluAlpha = 1.6732632423543772;
+
+/** e^z − 1 cancels near 0, so a series stands in. */
+const minusOne = (v: string) => `
+fn minus_one(e: ${v}, z: ${v}) -> ${v} {
+  let near = z * ${polynomial([1, 1 / 2, 1 / 6, 1 / 24, 1 / 120, 1 / 720, 1 / 5040], "z", v)};
+  return select(e - 1.0, near, z > ${v}(-0.35));
+}`;
+
+const eluShared = (v: string) => `let below = select(z, ${v}(0.0), z > ${v}(0.0));
+  let e = exp(select(below, ${v}(-80.0), below < ${v}(-80.0)));`;
+
+// WGSL's own sin is only good to 2⁻¹¹. Cody–Waite reduction to |r| ≤ π/4, Taylor series there, quadrant by k mod 4.
+const sineCosine = (v: string) => `
+struct SineCosine { sine: ${v}, cosine: ${v} }
+fn sine_cosine(z: ${v}) -> SineCosine {
+  let k = round(z * ${f32(2 / Math.PI)});
+  let reduced = ((z - k * ${f32(halfPiParts[0])}) - k * ${f32(halfPiParts[1])}) - k * ${f32(halfPiParts[2])};
+  // beyond |z| of about 5·10⁴ the phase is rounding, but the value stays within ±1
+  let r = select(select(reduced, ${v}(0.7855), reduced > ${v}(0.7855)), ${v}(-0.7855), reduced < ${v}(-0.7855));
+  let q = r * r;
+  let s = r * ${polynomial([1, -1 / 6, 1 / 120, -1 / 5040, 1 / 362880], "q", v)};
+  let c = ${polynomial([1, -1 / 2, 1 / 24, -1 / 720, 1 / 40320, -1 / 3628800], "q", v)};
+  let quadrant = k - 4.0 * floor(k * 0.25);
+  let odd = (quadrant == ${v}(1.0)) | (quadrant == ${v}(3.0));
+  let sine = select(s, c, odd);
+  let cosine = select(c, s, odd);
+  return SineCosine(
+    select(sine, -sine, quadrant >= ${v}(2.0)),
+    select(cosine, -cosine, (quadrant == ${v}(1.0)) | (quadrant == ${v}(2.0))),
+  );
+}`;
+
 export const activationTexts: Record<string, ActivationText> = {
   silu: {
     helpers: () => "",
@@ -80,14 +115,8 @@ fn upper_tail(z: ${v}, gaussian: ${v}) -> ${v} {
     slope: () => `phi + z * gaussian * ${f32(1 / Math.sqrt(2 * Math.PI))}`,
   },
   elu: {
-    // e^z − 1 cancels near 0, so a series stands in
-    helpers: (v) => `
-fn minus_one(e: ${v}, z: ${v}) -> ${v} {
-  let near = z * ${polynomial([1, 1 / 2, 1 / 6, 1 / 24, 1 / 120, 1 / 720, 1 / 5040], "z", v)};
-  return select(e - 1.0, near, z > ${v}(-0.35));
-}`,
-    shared: (v) => `let below = select(z, ${v}(0.0), z > ${v}(0.0));
-  let e = exp(select(below, ${v}(-80.0), below < ${v}(-80.0)));`,
+    helpers: (v) => minusOne(v),
+    shared: eluShared,
     value: (v) => `select(minus_one(e, below), z, z > ${v}(0.0))`,
     slope: () => "e",
   },
@@ -97,45 +126,55 @@ fn minus_one(e: ${v}, z: ${v}) -> ${v} {
     value: (v) => `select(z, ${v}(0.0), z < ${v}(0.0))`,
     slope: (v) => `select(select(z, ${v}(0.0), z <= ${v}(0.0)), ${v}(1.0), z > ${v}(0.0))`,
   },
+  // PyTorch's slope below zero
+  leaky_relu: {
+    helpers: () => "",
+    shared: () => "",
+    value: (v) => `select(z, 0.01 * z, z < ${v}(0.0))`,
+    slope: (v) => `select(select(z, ${v}(0.01), z <= ${v}(0.0)), ${v}(1.0), z > ${v}(0.0))`,
+  },
+  sigmoid: {
+    helpers: () => "",
+    // e = exp(−|z|) never overflows; σ is 1/(1 + e) above zero and e/(1 + e) below
+    shared: (v) => `let size = abs(z);
+  let e = exp(-select(size, ${v}(80.0), size > ${v}(80.0)));
+  let s = 1.0 / (1.0 + e);
+  let y = select(e * s, s, z > ${v}(0.0));`,
+    value: () => "y",
+    slope: () => "s * (e * s)",
+  },
+  selu: {
+    helpers: (v) => minusOne(v),
+    shared: eluShared,
+    value: (v) => `select(${f32(seluScale * seluAlpha)} * minus_one(e, below), ${f32(seluScale)} * z, z > ${v}(0.0))`,
+    slope: (v) => `select(${f32(seluScale * seluAlpha)} * e, ${v}(${f32(seluScale)}), z > ${v}(0.0))`,
+  },
   sin: {
-    // WGSL's own sin is only good to 2⁻¹¹. Cody–Waite reduction to |r| ≤ π/4, Taylor series there, quadrant by k mod 4.
-    helpers: (v) => `
-struct SineCosine { sine: ${v}, cosine: ${v} }
-fn sine_cosine(z: ${v}) -> SineCosine {
-  let k = round(z * ${f32(2 / Math.PI)});
-  let reduced = ((z - k * ${f32(halfPiParts[0])}) - k * ${f32(halfPiParts[1])}) - k * ${f32(halfPiParts[2])};
-  // beyond |z| of about 5·10⁴ the phase is rounding, but the value stays within ±1
-  let r = select(select(reduced, ${v}(0.7855), reduced > ${v}(0.7855)), ${v}(-0.7855), reduced < ${v}(-0.7855));
-  let q = r * r;
-  let s = r * ${polynomial([1, -1 / 6, 1 / 120, -1 / 5040, 1 / 362880], "q", v)};
-  let c = ${polynomial([1, -1 / 2, 1 / 24, -1 / 720, 1 / 40320, -1 / 3628800], "q", v)};
-  let quadrant = k - 4.0 * floor(k * 0.25);
-  let odd = (quadrant == ${v}(1.0)) | (quadrant == ${v}(3.0));
-  let sine = select(s, c, odd);
-  let cosine = select(c, s, odd);
-  return SineCosine(
-    select(sine, -sine, quadrant >= ${v}(2.0)),
-    select(cosine, -cosine, (quadrant == ${v}(1.0)) | (quadrant == ${v}(2.0))),
-  );
-}`,
+    helpers: sineCosine,
     shared: () => "let y = sine_cosine(z);",
     value: () => "y.sine",
     slope: () => "y.cosine",
   },
+  cos: {
+    helpers: sineCosine,
+    shared: () => "let y = sine_cosine(z);",
+    value: () => "y.cosine",
+    slope: () => "-y.sine",
+  },
 };
 
 /**
- * WGSL functions `activate(z) -> V` and `activate_with_slope(z) -> Activated { value, slope }` on the type V (f32, vec2f, vec4f).
- * Safe for any finite z: no exp overflows. NaN goes in and comes out, in value and slope: bounds are set by comparisons, which are
- * false for NaN, because min, max and clamp would put the bound in its place.
+ * WGSL functions `activate(z) -> V` and `activate_with_slope(z) -> activate_pair { value, slope }` on the type V (f32, vec2f, vec4f), or
+ * under another name than `activate`. Safe for any finite z: no exp overflows. NaN goes in and comes out, in value and slope: bounds are
+ * set by comparisons, which are false for NaN, because min, max and clamp would put the bound in its place.
  */
-export function activationText(activation: string, v: string): string {
+export function activationText(activation: string, v: string, name = "activate", helpers = true): string {
   const text = activationTexts[activation];
   if (!text) throw new Error(`no shader text for the activation "${activation}"`);
   const shared = text.shared(v);
   const body = (result: string) => `${shared && `\n  ${shared}`}\n  return ${result};\n`;
-  return `${text.helpers(v)}
-struct Activated { value: ${v}, slope: ${v} }
-fn activate(z: ${v}) -> ${v} {${body(text.value(v))}}
-fn activate_with_slope(z: ${v}) -> Activated {${body(`Activated(${text.value(v)}, ${text.slope(v)})`)}}`;
+  return `${helpers ? text.helpers(v) : ""}
+struct ${name}_pair { value: ${v}, slope: ${v} }
+fn ${name}(z: ${v}) -> ${v} {${body(text.value(v))}}
+fn ${name}_with_slope(z: ${v}) -> ${name}_pair {${body(`${name}_pair(${text.value(v)}, ${text.slope(v)})`)}}`;
 }

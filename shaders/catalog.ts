@@ -9,7 +9,6 @@ import {
   stageKernel,
   startKernel,
 } from "./adaptive.ts";
-import { bendKernel, coupleKernel, penaliseKernel, scaleTangentsKernel, tangentEndsKernel } from "./bend.ts";
 import { type DenseTile, denseKernel, plainTile, stagedTile } from "./dense.ts";
 import type { DivergenceText, FusedField } from "./field.ts";
 import { batchKernel, givenBatchKernel, residualKernel } from "./flow-matching.ts";
@@ -31,6 +30,7 @@ import {
 import { drawProbesKernel } from "./probes.ts";
 import { blockMeanKernel, blockProductsKernel, histogramKernel } from "./reductions.ts";
 import { residentGradientKernel } from "./resident-gradient.ts";
+import type { ClusterShape } from "./rows.ts";
 import {
   addStagesKernel,
   conditionRowsKernel,
@@ -40,6 +40,7 @@ import {
   tangentDotKernel,
   tangentInputKernel,
 } from "./stages.ts";
+import { penaliseKernel, tangentEndsKernel } from "./tangent-ends.ts";
 import { integrateTileKernel } from "./tile.ts";
 import type { Tiling } from "./tiling.ts";
 import { plainGradientTile, weightGradientKernel } from "./weight-gradient.ts";
@@ -233,26 +234,33 @@ for (const activation of activations) {
   add(`midpoint step with exact divergence, ${activation}`, () =>
     integrateKernel({ field, tiling: gpu, stages: 2, freeStages: true, divergence: { mode: "exact", perPass: 2 } }),
   );
-  add(`dense layer, ${activation}`, () =>
-    denseKernel({ epilogue: "activate", bias: true, activation, tile: plainTile }),
-  );
-  add(`dense layer with slope, ${activation}`, () =>
-    denseKernel({ epilogue: "activate and keep slope", bias: true, activation, tile: plainTile }),
-  );
 }
 const denseTiles: Record<string, DenseTile> = {
   plain: plainTile,
   gathered: { groups: 1, quads: 4, unroll: 2, workgroupSize: 16, gather: 4 },
   staged: stagedTile,
 };
-for (const [how, tile] of Object.entries(denseTiles)) {
-  add(`dense layer, ${how}`, () =>
-    denseKernel({ epilogue: "activate and keep slope", bias: true, activation: "silu", tile }),
-  );
-  add(`dense tangents, ${how}`, () => denseKernel({ epilogue: "scale by slope", bias: false, activation: "", tile }));
-  add(`dense output layer, ${how}`, () => denseKernel({ epilogue: "none", bias: true, activation: "", tile }));
-  add(`dense output tangents, ${how}`, () => denseKernel({ epilogue: "none", bias: false, activation: "", tile }));
-}
+/** What is made of a sum: φ, and with `slope` φ′ as well, into buffers of their own. */
+const activated = (slope: boolean): ClusterShape => {
+  const access = (binding: number) => ({ binding, batched: false, single: false, parameter: false });
+  const orders = slope ? ([0, 1] as const) : ([0] as const);
+  return {
+    bindings: orders.map(() => true),
+    parameters: [],
+    leaves: [],
+    results: orders.map((order) => ({
+      function: { name: "activate", activation: "silu", order },
+      of: [{ sum: 0 }],
+      batched: false,
+    })),
+    stores: orders.map((order) => ({ ...access(order), of: { result: order } })),
+  };
+};
+for (const [how, tile] of Object.entries(denseTiles))
+  for (const slope of [false, true])
+    add(`dense layer${slope ? " with slope" : ""}, ${how}`, () =>
+      denseKernel({ bias: true, cluster: activated(slope), tile }),
+    );
 add("weight gradient", () => weightGradientKernel(plainGradientTile));
 for (const subgroup of [0, 4, 8]) {
   for (const [how, tile] of Object.entries({
@@ -301,7 +309,6 @@ for (const activation of activations) {
       kind: "basis",
     }),
   );
-  add(`bend, ${activation}`, () => bendKernel({ activation }));
 }
 for (const labels of [false, true])
   for (const context of [false, true])
@@ -312,10 +319,6 @@ for (const kind of ["gaussian", "uniform"] as const)
   add(`score of a ${kind} source`, () => sourceScoreKernel({ kind }));
 for (const terms of [0, 1, 2, 3, 4]) add(`combine ${terms} rows`, () => combineKernel({ terms, add: false }));
 add("combine 7 rows and what is there", () => combineKernel({ terms: 7, add: true }));
-for (const tangents of [1, 2, 3, 4]) {
-  add(`scale ${tangents} tangents`, () => scaleTangentsKernel({ tangents }));
-  add(`couple ${tangents} tangents`, () => coupleKernel({ tangents }));
-}
 for (const basis of [true, false])
   add(`ends of ${basis ? "basis" : "probe"} tangents`, () => tangentEndsKernel({ basis }));
 
@@ -390,11 +393,11 @@ for (const labels of [false, true]) {
   }
 }
 for (const previous of [0, 1, 2, 3, 5, 6]) {
-  add(`stage input after ${previous}`, () => stageInputKernel({ previous, fourier: 0, times: false }));
+  add(`stage input after ${previous}`, () => stageInputKernel({ previous, times: false }));
   add(`finish step of ${previous + 1}`, () => finishStepKernel({ stages: previous + 1 }));
 }
 for (const stages of [1, 7]) add(`stage input, ${stages} more`, () => addStagesKernel({ stages }));
-add("stage input with fourier time per particle", () => stageInputKernel({ previous: 0, fourier: 3, times: true }));
+add("stage input with a time per particle", () => stageInputKernel({ previous: 0, times: true }));
 for (const flag of [false, true]) {
   add(`guidance mix, ${flag ? "add" : "begin"}`, () => mixKernel({ add: flag }));
   add(`tangent input, ${flag ? "basis" : "probes"}`, () => tangentInputKernel({ basis: flag }));
@@ -437,17 +440,15 @@ add("histogram with local bins", () => histogramKernel({ bins: 12 }));
 for (const source of ["gaussian", "uniform"] as const) {
   for (const labels of [false, true]) {
     add(`flow-matching batch, ${source} source${labels ? ", labels and context" : ""}`, () =>
-      batchKernel({ source, fourier: labels ? 3 : 0, labels, context: labels, table: false }),
+      batchKernel({ source, labels, context: labels, table: false }),
     );
     add(`flow-matching batch of a path by table, ${source} source${labels ? ", labels and context" : ""}`, () =>
-      batchKernel({ source, fourier: labels ? 3 : 0, labels, context: labels, table: true }),
+      batchKernel({ source, labels, context: labels, table: true }),
     );
   }
 }
-for (const fourier of [0, 3]) {
-  add(`given flow-matching batch, ${fourier} frequencies`, () => givenBatchKernel({ fourier, path: false }));
-  add(`given flow-matching batch of a path, ${fourier} frequencies`, () => givenBatchKernel({ fourier, path: true }));
-}
+add("given flow-matching batch", () => givenBatchKernel({ path: false }));
+add("given flow-matching batch of a path", () => givenBatchKernel({ path: true }));
 add("flow-matching residual", () => residualKernel({}));
 for (const flag of [false, true]) {
   add(flag ? "add to a sum" : "sum", () => sumKernel({ add: flag }));

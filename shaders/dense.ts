@@ -1,5 +1,6 @@
-import { activationText } from "./activation.ts";
+import { Bindings } from "./field.ts";
 import { type Kernel, oncePerShape } from "./kernel.ts";
+import { type ClusterShape, clusterFields, clusterFunctions, clusterText, declareCluster } from "./rows.ts";
 import { components } from "./tiling.ts";
 import { lines, wgsl } from "./wgsl.ts";
 
@@ -40,81 +41,76 @@ export function workgroupTile({ groups, quads, workgroupSize, staged }: DenseTil
   return { vectors: (groups * workgroupSize) / rows, quads: quads * rows };
 }
 
-/** What happens to a layer's sums: φ; φ and φ' kept; times a kept φ'; nothing. */
-export type DenseEpilogue = "activate" | "activate and keep slope" | "scale by slope" | "none";
-
 export interface DenseShape {
-  readonly epilogue: DenseEpilogue;
   readonly bias: boolean;
-  /** Only for the epilogues that activate. */
-  readonly activation: string;
+  /** What is made of each sum, and stored. */
+  readonly cluster: ClusterShape;
   readonly tile: DenseTile;
 }
 
 /**
- * One layer for all particles: out = epilogue(W·in + b), activations feature-major [features][stride] with four particles a vec4f,
- * weights [input][outputs padded to 4]. With `z` the batch index (tangents), `in` and `out` advance by whole matrices.
- * Serves forward passes, tangents and, with the other packing of W, the reverse pass. Every tile adds the bias and then the
- * inputs in their order, so tiles differ by contraction only.
+ * One layer for all particles: W·in + b and what is made of each of its rows, activations feature-major [features][stride] with four
+ * particles a vec4f, weights [input][outputs padded to 4]. Dimension z counts tangents. Serves forward passes, tangents and, with the
+ * other packing of W, the reverse pass. Every tile adds the bias and then the inputs in their order, so tiles differ by contraction only.
  */
-export const denseKernel = oncePerShape(({ epilogue, bias, activation, tile }: DenseShape): Kernel => {
+export const denseKernel = oncePerShape(({ bias, cluster, tile }: DenseShape): Kernel => {
   const { gather, staged, workgroupSize } = tile;
-  const activates = epilogue === "activate" || epilogue === "activate and keep slope";
-  const keeps = epilogue === "activate and keep slope";
-  const scales = epilogue === "scale by slope";
   const sums = sumsOf(tile);
-  const store = sums.map(({ gi, qi, r, name }) => {
-    const row = staged ? `(4u * q${qi} + ${r}u)` : `(row + ${4 * qi + r}u)`;
-    const at = `[${row} * params.stride + p${gi}]`;
-    const value = {
-      activate: `output[out_base + ${row} * params.stride + p${gi}] = activate(${name});`,
-      "activate and keep slope": `let n${name} = activate_with_slope(${name}); output[out_base + ${row} * params.stride + p${gi}] = n${name}.value; slopes${at} = n${name}.slope;`,
-      "scale by slope": `output[out_base + ${row} * params.stride + p${gi}] = ${name} * slopes${at};`,
-      none: `output[out_base + ${row} * params.stride + p${gi}] = ${name};`,
-    }[epilogue];
-    return staged
-      ? `if (${row} < params.outputs && t${gi} < params.vectors) { ${value} }`
-      : `if (row + ${4 * qi + r}u < params.outputs && ${gi}u < valid) { ${value} }`;
-  });
+  const bindings = new Bindings();
+  bindings.add("params", "params", "Params");
+  bindings.add("read", "weights", "array<vec4f>");
+  bindings.add("read", "input", "array<vec4f>");
+  declareCluster(bindings, cluster);
+  const guarded = (row: string, isIn: string, sum: string, p: string) =>
+    // rows before the first one wrap around to large numbers
+    `if (${row} - params.first_row < params.outputs && ${isIn}) { finish(${sum}, ${row} - params.first_row, ${p}, ${staged ? "workgroup" : "id"}.z); }`;
+  const straight = sums.map(({ gi, qi, r, name }) =>
+    staged
+      ? guarded(`4u * q${qi} + ${r}u`, `t${gi} < params.vectors`, name, `p${gi}`)
+      : guarded(`row + ${4 * qi + r}u`, `${gi}u < valid`, name, `p${gi}`),
+  );
+  // Software adapters, which gather, compile what stands here a few dozen times for seconds: there it is a loop of unknown length.
+  const rows = 4 * tile.quads;
+  const looped = [
+    `var sums = array<vec4f, ${sums.length}>(${sums.map(({ name }) => name).join(", ")});`,
+    `for (var i = 0u; i < min(params.sums, ${sums.length}u); i++) {`,
+    guarded(
+      `row + i % ${rows}u`,
+      `i / ${rows}u < valid`,
+      "sums[i]",
+      `params.first + min(tile + i / ${rows}u, params.vectors - 1u)`,
+    ),
+    "}",
+  ];
+  const store = gather > 0 ? looped : straight;
   const begin = bias
     ? `${lines(tile.quads, (qi) => `let b${qi} = weights[params.bias + min(q${qi}, params.row_vectors - 1u)];`)}
   ${sums.map(({ qi, c, name }) => `var ${name} = vec4f(b${qi}.${c});`).join("\n")}`
     : sums.map(({ name }) => `var ${name} = vec4f(0.0);`).join("\n");
   return {
-    label: `dense layer, ${epilogue}${activates ? ` (${activation})` : ""}`,
+    label: "dense layer",
     entryPoint: "dense",
-    bindings: [
-      "params",
-      "read",
-      "read",
-      "write",
-      ...(keeps ? (["write"] as const) : scales ? (["read"] as const) : []),
-    ],
+    bindings: bindings.accesses,
     code: wgsl`
 #if ${gather > 0}
 enable subgroups;
 #endif
 struct Params {
   first: u32, vectors: u32, stride: u32, inputs: u32, outputs: u32,
-  weights: u32, row_vectors: u32, bias: u32, in_batch: u32, out_batch: u32, first_quad: u32,
+  weights: u32, row_vectors: u32, bias: u32, given: u32, given_rows: u32, first_quad: u32, first_row: u32, sums: u32,
+  ${clusterFields(cluster)}
 }
-@group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> weights: array<vec4f>;
-@group(0) @binding(2) var<storage, read> input: array<vec4f>;
-@group(0) @binding(3) var<storage, read_write> output: array<vec4f>;
-#if ${keeps}
-@group(0) @binding(4) var<storage, read_write> slopes: array<vec4f>;
-#elif ${scales}
-@group(0) @binding(4) var<storage, read> slopes: array<vec4f>;
-#endif
-${activates ? activationText(activation, "vec4f") : ""}
+${bindings.text}
+${clusterFunctions([cluster])}
+fn finish(z: vec4f, row: u32, p: u32, s: u32) {
+  ${clusterText(cluster, { loops: false, sum: () => "z" })}
+}
 #if ${staged !== undefined}
 ${stagedDeclarations(tile)}
 
 @compute @workgroup_size(${workgroupSize})
 fn dense(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index) local: u32) {
-  let in_base = workgroup.z * params.in_batch;
-  let out_base = workgroup.z * params.out_batch;
+  let in_base = (params.given + workgroup.z * params.given_rows) * params.stride;
   ${stagedPlaces(tile)}
   ${begin}
   ${stagedSums(tile)}
@@ -122,8 +118,7 @@ fn dense(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_inde
 
 @compute @workgroup_size(${workgroupSize})
 fn dense(@builtin(global_invocation_id) id: vec3u${gather > 0 ? ", @builtin(subgroup_invocation_id) lane: u32" : ""}) {
-  let in_base = id.z * params.in_batch;
-  let out_base = id.z * params.out_batch;
+  let in_base = (params.given + id.z * params.given_rows) * params.stride;
   ${streamedPlaces(tile)}
   ${begin}
   ${streamedSums(tile)}

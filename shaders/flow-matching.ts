@@ -1,8 +1,7 @@
 import { batchWorkgroup } from "./batch-workgroup.ts";
 import { oncePerShape } from "./kernel.ts";
 import type { SourceKind } from "./particles.ts";
-import { random, sinCosTwoPi } from "./random.ts";
-import { timeRows } from "./time-rows.ts";
+import { random } from "./random.ts";
 import { wgsl } from "./wgsl.ts";
 
 const signature = "(@builtin(global_invocation_id) id: vec3u)";
@@ -26,7 +25,6 @@ const pathRow = (isTable: boolean) =>
 
 export interface BatchShape {
   readonly source: SourceKind;
-  readonly fourier: number;
   readonly labels: boolean;
   readonly context: boolean;
   /** Whether the path is a table of coefficients at 2^16 times, of which each sample draws one; else it is the straight one. */
@@ -38,7 +36,7 @@ export interface BatchShape {
  * since the start of training; writes the network's input rows at x_t and the target, the velocity of the pair
  * (Lipman et al. 2024, §4.6 and §4.8).
  */
-export const batchKernel = oncePerShape<BatchShape>(({ source, fourier, labels, context, table }) => ({
+export const batchKernel = oncePerShape<BatchShape>(({ source, labels, context, table }) => ({
   label: "flow-matching batch",
   entryPoint: "draw_batch",
   bindings: [
@@ -108,7 +106,7 @@ fn draw_batch${signature} {
       ${pathRow(table)}
     }
   }
-  ${timeRows(fourier)}
+  inputs[params.dim * params.capacity + p] = time;
 #if ${labels}
   var label = labels[data_row];
   // the label is dropped with the given probability, so that the null class is trained too
@@ -132,12 +130,11 @@ fn draw_batch${signature} {
  * The same rows from given x_0, x_1 ([n][dim]) and t ([n]), on the straight path or, with `path`, on one whose coefficients are given for
  * each sample; padding repeats the last sample.
  */
-export const givenBatchKernel = oncePerShape<{ readonly fourier: number; readonly path: boolean }>(
-  ({ fourier, path }) => ({
-    label: "given flow-matching batch",
-    entryPoint: "given_batch",
-    bindings: ["params", "read", "read", "read", "write", "write", ...(path ? (["read"] as const) : [])],
-    code: wgsl`
+export const givenBatchKernel = oncePerShape<{ readonly path: boolean }>(({ path }) => ({
+  label: "given flow-matching batch",
+  entryPoint: "given_batch",
+  bindings: ["params", "read", "read", "read", "write", "write", ...(path ? (["read"] as const) : [])],
+  code: wgsl`
 struct Params { capacity: u32, dim: u32, count: u32 }
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> starts: array<f32>;
@@ -148,7 +145,6 @@ struct Params { capacity: u32, dim: u32, count: u32 }
 #if ${path}
 @group(0) @binding(6) var<storage, read> coefficients: array<vec4f>;
 #endif
-${fourier > 0 ? sinCosTwoPi : ""}
 
 @compute @workgroup_size(${batchWorkgroup})
 fn given_batch${signature} {
@@ -163,11 +159,10 @@ fn given_batch${signature} {
     let end = ends[q * params.dim + i];
     ${pathRow(path)}
   }
-  ${timeRows(fourier)}
+  inputs[params.dim * params.capacity + p] = time;
 }
 `,
-  }),
-);
+}));
 
 /** Residual r = u − target: squares [capacity] = Σ_i r_i² and ubar = 2 r/(n dim), the gradient of the mean square. Padding counts nothing. */
 export const residualKernel = oncePerShape<Record<never, never>>(() => ({

@@ -1,5 +1,5 @@
 import { type Kernel, oncePerShape } from "./kernel.ts";
-import { column } from "./weight-gradient.ts";
+import { nowhere } from "./weight-gradient.ts";
 import { lines, wgsl } from "./wgsl.ts";
 
 /** Tile of {@link residentGradientKernel}. */
@@ -10,7 +10,7 @@ export interface ResidentTile {
   readonly inputs: number;
   /** Size of the subgroups whose invocations add their sums; 0 when each invocation writes its own. */
   readonly subgroup: number;
-  /** Whether tiles cover the layer's inputs exactly and in order: checks and branches at the stores cost more than the sums. */
+  /** Whether tiles cover the layer's inputs exactly: checks and branches at the stores cost more than the sums. */
   readonly whole: boolean;
   /** Whether the sums are added to what is in `partials`. */
   readonly accumulate: boolean;
@@ -44,16 +44,12 @@ enable subgroups;
 #endif
 struct Params {
   first: u32, row_vectors: u32, value_vectors: u32, segments: u32, cotangent_row: u32, input_row: u32, inputs: u32, outputs: u32,
-  weight_offset: u32, bias_offset: u32, parameters: u32, swap_x: u32, swap_time: u32,
+  weight_offset: u32, row_length: u32, bias_offset: u32, parameters: u32,
 }
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> cotangents: array<vec4f>;
 @group(0) @binding(2) var<storage, read> inputs: array<vec4f>;
 @group(0) @binding(3) var<storage, read_write> partials: array<f32>;
-
-#if ${!whole}
-${column}
-#endif
 
 @compute @workgroup_size(${residentWorkgroup})
 fn weight_gradient(@builtin(global_invocation_id) id: vec3u${sum ? ", @builtin(subgroup_invocation_id) lane: u32" : ""}) {
@@ -79,14 +75,14 @@ fn weight_gradient(@builtin(global_invocation_id) id: vec3u${sum ? ", @builtin(s
     let ones = ${Array.from({ length: vectors }, (_, v) => `select(vec4f(0.0), c${v}, value${v})`).join(" + ")};
     let bias = ${total("(ones.x + ones.y) + (ones.z + ones.w)")};
     if (writes) {
-      let place = base + params.weight_offset + o * params.inputs${whole ? " + i0" : ""};
+      let place = base + params.weight_offset + o * params.row_length + i0;
       ${lines(inputs, (i) =>
         whole
           ? `partials[place + ${i}u] ${put} t${i};`
-          : `if (i0 + ${i}u < params.inputs) { partials[place + column(i0 + ${i}u)] ${put} t${i}; }`,
+          : `if (i0 + ${i}u < params.inputs && params.weight_offset != ${nowhere}u) { partials[place + ${i}u] ${put} t${i}; }`,
       )}
       // every tile of inputs finds the same bias; the first one's is kept
-      if (id.y == 0u) { partials[base + params.bias_offset + o] ${put} bias; }
+      if (id.y == 0u && params.bias_offset != ${nowhere}u) { partials[base + params.bias_offset + o] ${put} bias; }
     }
   }
 }

@@ -1,6 +1,4 @@
 import { type Kernel, oncePerShape } from "./kernel.ts";
-import { sinCosTwoPi } from "./random.ts";
-import { timeRows } from "./time-rows.ts";
 import { lines, wgsl } from "./wgsl.ts";
 
 /** Invocations per workgroup of every kernel in this file; one invocation per particle. */
@@ -16,23 +14,22 @@ const coefficients = (name: string, count: number) =>
 const repeated = <T>(count: number, value: T): T[] => Array.from({ length: count }, () => value);
 
 /**
- * Input rows of the network for one Runge–Kutta stage: x + Σ h a_j k_j, then the time rows.
+ * Input rows of the network for one Runge–Kutta stage: x + Σ h a_j k_j, then the time.
  * With `times` the time is read per particle, else it is the same for all. Rows of class and context are left alone.
  */
-export const stageInputKernel = oncePerShape(
-  ({ previous, fourier, times }: { previous: number; fourier: number; times: boolean }): Kernel => {
-    const stages = Array.from({ length: previous }, (_, j) => j);
-    return {
-      label: `stage input after ${previous} stages${times ? ", times per particle" : ""}`,
-      entryPoint: "stage_input",
-      bindings: [
-        "params",
-        "read",
-        "write",
-        ...repeated(previous, "read" as const),
-        ...repeated(times ? 1 : 0, "read" as const),
-      ],
-      code: wgsl`
+export const stageInputKernel = oncePerShape(({ previous, times }: { previous: number; times: boolean }): Kernel => {
+  const stages = Array.from({ length: previous }, (_, j) => j);
+  return {
+    label: `stage input after ${previous} stages${times ? ", times per particle" : ""}`,
+    entryPoint: "stage_input",
+    bindings: [
+      "params",
+      "read",
+      "write",
+      ...repeated(previous, "read" as const),
+      ...repeated(times ? 1 : 0, "read" as const),
+    ],
+    code: wgsl`
 struct Params { capacity: u32, dim: u32, time: f32${coefficients("a", previous)} }
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> state: array<f32>;
@@ -41,7 +38,6 @@ ${stages.map((j) => `@group(0) @binding(${3 + j}) var<storage, read> k${j}: arra
 #if ${times}
 @group(0) @binding(${3 + previous}) var<storage, read> times: array<f32>;
 #endif
-${fourier > 0 ? sinCosTwoPi : ""}
 
 ${head}
 fn stage_input${signature} {
@@ -57,12 +53,11 @@ fn stage_input${signature} {
 #else
   let time = params.time;
 #endif
-  ${timeRows(fourier)}
+  inputs[params.dim * params.capacity + p] = time;
 }
 `,
-    };
-  },
-);
+  };
+});
 
 /** More stages for the input rows that {@link stageInputKernel} has begun: inputs += Σ h a_j k_j. */
 export const addStagesKernel = oncePerShape(({ stages }: { stages: number }): Kernel => {

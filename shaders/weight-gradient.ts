@@ -11,17 +11,11 @@ export interface GradientTile {
 
 export const plainGradientTile: GradientTile = { outputs: 4, inputs: 4, workgroup: [8, 8] };
 
-/** Where an input's weights stand in its row of the matrix: our input rows are x, time, …; the network's own may have time first. */
-export const column = wgsl`
-fn column(i: u32) -> u32 {
-  if (i < params.swap_x) { return i + params.swap_time; }
-  if (i < params.swap_x + params.swap_time) { return i - params.swap_x; }
-  return i;
-}
-`;
+/** The offset of weights or of a bias that a call does not write. */
+export const nowhere = 0xffffffff;
 
 /**
- * Partial weight gradients of one layer: ∂W[o][i] = Σ_p ā[o][p] h[i][p] over one segment of the particles, and ∂b[o] as an
+ * Partial weight gradients of one layer (or of some of its columns): ∂W[o][i] = Σ_p ā[o][p] h[i][p] over one segment of the particles, and ∂b[o] as an
  * input that is 1 for the first `value_vectors` and 0 for the tangents behind them. Written in the flat order of the parameters,
  * one copy per segment, or added to the copy that is there (`accumulate`); segments are added later, in order.
  */
@@ -51,15 +45,13 @@ export const weightGradientKernel = oncePerShape((tile: GradientTile): Kernel =>
     code: wgsl`
 struct Params {
   stride: u32, vectors: u32, segment_vectors: u32, inputs: u32, outputs: u32,
-  weight_offset: u32, bias_offset: u32, parameters: u32, swap_x: u32, swap_time: u32, segment: u32,
+  weight_offset: u32, row_length: u32, bias_offset: u32, parameters: u32, segment: u32,
   value_vectors: u32, cotangent_row: u32, input_row: u32, accumulate: u32,
 }
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> cotangents: array<vec4f>;
 @group(0) @binding(2) var<storage, read> inputs: array<vec4f>;
 @group(0) @binding(3) var<storage, read_write> partials: array<f32>;
-
-${column}
 
 fn put(place: u32, value: f32) {
   if (params.accumulate != 0u) { partials[place] += value; } else { partials[place] = value; }
@@ -90,8 +82,10 @@ fn weight_gradient(@builtin(global_invocation_id) id: vec3u, @builtin(workgroup_
     let total = (s${o}_${i}.x + s${o}_${i}.y) + (s${o}_${i}.z + s${o}_${i}.w);
     if (o0 + ${o}u < params.outputs) {
       if (i0 + ${i}u < params.inputs) {
-        put(base + params.weight_offset + (o0 + ${o}u) * params.inputs + column(i0 + ${i}u), total);
-      } else if (ones${i}) {
+        if (params.weight_offset != ${nowhere}u) {
+          put(base + params.weight_offset + (o0 + ${o}u) * params.row_length + i0 + ${i}u, total);
+        }
+      } else if (ones${i} && params.bias_offset != ${nowhere}u) {
         put(base + params.bias_offset + o0 + ${o}u, total);
       }
     }

@@ -42,6 +42,30 @@ export type { ContinuityReport, Flux } from "./flow/theory.ts";
 export type { GpuInfo, GpuOptions } from "./gpu/adapter.ts";
 export { type Gpu, openGpu } from "./gpu/gpu.ts";
 export { decodeSafetensors, encodeSafetensors } from "./io/safetensors.ts";
+export {
+  activate,
+  add,
+  concat,
+  type FourierOptions,
+  fourier,
+  type LinearOptions,
+  layerNorm,
+  linear,
+  multiply,
+  scale,
+  slice,
+} from "./network/builder.ts";
+export { type ConcatSquashOptions, concatSquash } from "./network/concat-squash.ts";
+export { type MlpOptions, type MlpVelocity, mlp } from "./network/mlp.ts";
+export {
+  type NetworkInputs,
+  type NetworkOptions,
+  type NetworkVelocity,
+  type Node,
+  network,
+} from "./network/network.ts";
+export type { Activation } from "./network/operations/activate.ts";
+export { type ResidualMlpOptions, residualMlp } from "./network/residual-mlp.ts";
 export type { Solver } from "./ode/grid.ts";
 export type { Path, PathName } from "./path/names.ts";
 export type { Progress, RunOptions } from "./schedule/job.ts";
@@ -64,5 +88,4 @@ export type {
   ValidationOptions,
 } from "./train/options.ts";
 export type { TrainingStep } from "./train/task.ts";
-export { type Activation, type MlpOptions, type MlpVelocity, mlp } from "./velocity/mlp.ts";
 export { type WgslVelocity, type WgslVelocityOptions, wgslVelocity } from "./velocity/wgsl.ts";

@@ -217,7 +217,7 @@ function settingsOf(
   { data, columns }: { data: Float64Array; columns: readonly string[] },
   start: StartingFlow | undefined,
 ): TrainingSettings {
-  const { hidden, activation, time } = start?.velocity ?? o;
+  const { hidden, activation, time } = start?.velocity.kind === "mlp" ? start.velocity : o;
   const all = {
     "--columns": columns.join(),
     "--from": start && digest(start.bytes),

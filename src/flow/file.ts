@@ -1,7 +1,11 @@
 import { PushforwardError } from "../errors.ts";
 import { decodeSafetensors, encodeSafetensors } from "../io/safetensors.ts";
 import { findTensors, type TensorNames } from "../io/tensor-names.ts";
-import { type MlpVelocity, mlp, parameterTensors } from "../velocity/mlp.ts";
+import { type MlpVelocity, mlp, mlpOperations } from "../network/mlp.ts";
+import { checkSizes, compileNetwork, type NetworkVelocity } from "../network/network.ts";
+import { networkOf } from "../network/of.ts";
+import type { Operation } from "../network/operations/rule.ts";
+import type { TrainableVelocity } from "../velocity/field.ts";
 import { flatten } from "../velocity/parameters.ts";
 import type { FlowOptions } from "./shape.ts";
 import { checkNormalization, type Normalization, type Source, sourceSpec } from "./source.ts";
@@ -11,21 +15,28 @@ const metadataKey = "pushforward";
 /** What the metadata field `pushforward` holds, as JSON. */
 interface FileSpec {
   version: 1;
-  velocity: Omit<MlpVelocity, "kind">;
+  /** The sizes and the operations of the network; what `mlp` was given stands beside them. */
+  velocity: Partial<Omit<MlpVelocity, "kind">> & { dim: number; operations?: readonly Operation[] };
   source: Source;
   normalization?: Normalization;
 }
 
 /** Safetensors bytes of a flow: weights under PyTorch's names, everything else in the metadata. */
 export function saveFlow(
-  velocity: MlpVelocity,
+  velocity: TrainableVelocity,
   weights: Record<string, Float32Array>,
   source: Source,
   normalization: Normalization | undefined,
 ): Uint8Array {
   const { kind: _, ...options } = velocity;
-  const spec: FileSpec = { version: 1, velocity: options, source, ...(normalization && { normalization }) };
-  const tensors = parameterTensors(velocity).map(({ name, shape }) => {
+  const operations = velocity.kind === "mlp" ? mlpOperations(velocity) : velocity.operations;
+  const spec: FileSpec = {
+    version: 1,
+    velocity: { ...options, operations },
+    source,
+    ...(normalization && { normalization }),
+  };
+  const tensors = networkOf(velocity).tensors.map(({ name, shape }) => {
     return [name, { shape: [...shape], data: weights[name] ?? new Float32Array(0) }] as const;
   });
   return encodeSafetensors(Object.fromEntries(tensors), { [metadataKey]: JSON.stringify(spec), format: "pt" });
@@ -34,7 +45,7 @@ export function saveFlow(
 /** How a file is read whose tensors have names of their own. */
 export interface LoadOptions {
   /** The network that the weights belong to, for files that do not say it. */
-  velocity?: MlpVelocity;
+  velocity?: TrainableVelocity;
   /**
    * What the file calls this network's tensors, ours → theirs, as a record or a function. Without it they have our names, perhaps
    * behind one prefix such as `module.` or `_orig_mod.`.
@@ -55,13 +66,13 @@ export function loadFlow(bytes: Uint8Array, { velocity, tensors: names, onNotice
   if (text === undefined && velocity === undefined) {
     throw new PushforwardError(
       "format",
-      `the file has no metadata field "${metadataKey}", so it does not say which network its weights belong to: pass { velocity: mlp({ … }) } to Flow.load`,
+      `the file has no metadata field "${metadataKey}", so it does not say which network its weights belong to: pass { velocity: mlp({ … }) } (or network(…)) to Flow.load`,
     );
   }
   try {
     const spec = text === undefined ? undefined : parseSpec(text);
-    const field = velocity ?? mlp(spec?.velocity as Parameters<typeof mlp>[0]);
-    const wanted = parameterTensors(field);
+    const field = velocity ?? velocityOf(spec as FileSpec);
+    const wanted = networkOf(field).tensors;
     const weights = findTensors(wanted, tensors, names, (notice) => onNotice?.(notice));
     flatten(wanted, weights);
     if (spec) sourceSpec(spec.source, field.dim);
@@ -76,6 +87,21 @@ export function loadFlow(bytes: Uint8Array, { velocity, tensors: names, onNotice
     if (cause instanceof PushforwardError && cause.code === "format") throw cause;
     throw new PushforwardError("format", `the file does not hold a flow: ${(cause as Error).message}`, { cause });
   }
+}
+
+/** An MLP is told by its options, which older files have alone; any other network by its operations. */
+function velocityOf({ velocity: { operations, ...options } }: FileSpec): TrainableVelocity {
+  if (options.hidden !== undefined || operations === undefined) return mlp(options as Parameters<typeof mlp>[0]);
+  const sizes = checkSizes("network", options);
+  compileNetwork("network", sizes, operations);
+  const made: NetworkVelocity = { kind: "network", ...sizes, operations: deepFrozen(operations) };
+  return Object.freeze(made);
+}
+
+function deepFrozen<T>(value: T): T {
+  if (typeof value !== "object" || value === null) return value;
+  for (const part of Object.values(value)) deepFrozen(part);
+  return Object.freeze(value);
 }
 
 function parseSpec(text: string): FileSpec {

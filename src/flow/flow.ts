@@ -2,16 +2,16 @@ import type { DataRows } from "../data/units.ts";
 import { invalid, PushforwardError } from "../errors.ts";
 import { Gpu } from "../gpu/gpu.ts";
 import type { Tensor } from "../io/safetensors.ts";
+import { initialParameters } from "../network/initialisation.ts";
+import { networkOf } from "../network/of.ts";
 import type { Engine, Evaluation } from "../ode/engine.ts";
-import { type Engines, mlpEngines, wgslEngines } from "../ode/engines.ts";
+import { type Engines, networkEngines, wgslEngines } from "../ode/engines.ts";
 import { checked } from "../options/schema.ts";
 import { show } from "../options.ts";
 import type { RunOptions } from "../schedule/job.ts";
 import { checkNetworkFits } from "../velocity/device-fit.ts";
-import { initialParameters } from "../velocity/initialisation.ts";
-import { type MlpVelocity, mlp, parameterTensors } from "../velocity/mlp.ts";
+import { checkVelocity, type FieldVelocity } from "../velocity/field.ts";
 import { flatten, Parameters, unflatten } from "../velocity/parameters.ts";
-import { type WgslVelocity, wgslVelocity } from "../velocity/wgsl.ts";
 import type { DensityGrid } from "./density.ts";
 import { type CheckedEvaluation, divergenceCallFields, evaluationFields, flowFields, loadFields } from "./fields.ts";
 import { type LoadOptions, loadFlow, saveFlow } from "./file.ts";
@@ -59,25 +59,12 @@ function checkGpu(what: string, gpu: Gpu): void {
     );
 }
 
-/** A spec is plain data, which anybody can write: whether it is one that its function would have made. */
-function checkVelocity(velocity: MlpVelocity | WgslVelocity): void {
-  if (velocity.kind === "wgsl") wgslVelocity({ dim: velocity.dim, code: velocity.code });
-  else {
-    const { kind: _, hidden, time, ...options } = velocity;
-    const made = mlp({ ...options, time, hidden: hidden as number[] });
-    // what mlp would have filled in by its defaults
-    const lacking = Object.keys(made).find((key) => (velocity[key as keyof MlpVelocity] ?? undefined) === undefined);
-    if (lacking !== undefined)
-      throw invalid(`velocity has no ${lacking}: make it with mlp(…), which fills in what is left out`);
-  }
-}
-
 /**
  * A velocity field on a device with a source distribution: pushes particles along ẋ = u_t(x), samples, and evaluates log-likelihoods.
  * It owns GPU memory: call `dispose`, or declare it with `using`.
  */
 export class Flow {
-  readonly velocitySpec: MlpVelocity | WgslVelocity;
+  readonly velocitySpec: FieldVelocity;
   readonly dim: number;
   /** @internal */ readonly gpu: Gpu;
   /** @internal */ readonly source: SourceSpec;
@@ -100,12 +87,11 @@ export class Flow {
       return;
     }
     checkNetworkFits("Flow.create", velocity, gpu.device.limits);
+    const network = networkOf(velocity);
     const initial =
-      o.weights === undefined
-        ? initialParameters(velocity, o.seed ?? 0)
-        : flatten(parameterTensors(velocity), o.weights);
-    this.#parameters = new Parameters(velocity, initial);
-    this.#engines = mlpEngines(gpu, velocity, this.#parameters);
+      o.weights === undefined ? initialParameters(network, o.seed ?? 0) : flatten(network.tensors, o.weights);
+    this.#parameters = new Parameters(network, initial);
+    this.#engines = networkEngines(gpu, velocity, this.#parameters);
   }
 
   /**
@@ -123,10 +109,7 @@ export class Flow {
   static create(gpu: Gpu, options: FlowOptions): Flow {
     checkGpu("Flow.create", gpu);
     const { velocity } = checked("Flow.create", flowFields, options);
-    if (velocity?.kind !== "mlp" && velocity?.kind !== "wgsl") {
-      throw invalid(`Flow.create: velocity is ${show(velocity)}, but it is what mlp(…) or wgslVelocity(…) returned`);
-    }
-    checkVelocity(velocity);
+    checkVelocity("Flow.create", velocity);
     return new Flow(gpu, options);
   }
 
@@ -143,9 +126,13 @@ export class Flow {
   static load(gpu: Gpu, bytes: Uint8Array, options: LoadOptions = {}): Flow {
     checkGpu("Flow.load", gpu);
     const { velocity, tensors } = checked("Flow.load", loadFields, options);
-    if (velocity !== undefined && velocity?.kind !== "mlp")
-      throw invalid(`Flow.load: velocity is ${show(velocity)}, but it is what mlp(…) returned`);
-    if (velocity !== undefined) checkVelocity(velocity);
+    if (velocity !== undefined) {
+      if ((velocity as FieldVelocity)?.kind === "wgsl")
+        throw invalid(
+          "Flow.load: velocity is of wgslVelocity(…), which has no weights: it is what mlp(…) or network(…) returned",
+        );
+      checkVelocity("Flow.load", velocity);
+    }
     if (tensors !== undefined && typeof tensors !== "function" && (typeof tensors !== "object" || tensors === null))
       throw invalid(
         `Flow.load: tensors is ${show(tensors)}, but it is { ours: theirs } or a function of our name: { "net.0.weight": "fc1.weight" }`,
@@ -155,7 +142,7 @@ export class Flow {
 
   /** Safetensors bytes: the weights under PyTorch's names, and a metadata field `pushforward` with the spec as JSON. */
   async save(): Promise<Uint8Array> {
-    if (this.velocitySpec.kind !== "mlp") {
+    if (this.velocitySpec.kind === "wgsl") {
       throw new PushforwardError("unsupported", "a flow of a wgslVelocity has no weights to save: keep its code");
     }
     return saveFlow(this.velocitySpec, await this.weights(), this.source.options, this.normalization);
@@ -173,7 +160,8 @@ export class Flow {
   }
 
   #trained(): Parameters {
-    if (!this.#parameters) throw new PushforwardError("unsupported", "a wgslVelocity has no weights: use an mlp");
+    if (!this.#parameters)
+      throw new PushforwardError("unsupported", "a wgslVelocity has no weights: use an mlp or a network");
     return this.#parameters;
   }
 

@@ -1,13 +1,12 @@
 import type { Gpu } from "../gpu/gpu.ts";
 import type { Tensor } from "../io/safetensors.ts";
 import type { Engine } from "../ode/engine.ts";
-import type { MlpVelocity } from "../velocity/mlp.ts";
-import type { WgslVelocity } from "../velocity/wgsl.ts";
+import type { FieldVelocity } from "../velocity/field.ts";
 import type { Precision } from "./options.ts";
 import type { Normalization, Source, SourceSpec } from "./source.ts";
 
 export interface FlowOptions {
-  velocity: MlpVelocity | WgslVelocity;
+  velocity: FieldVelocity;
   /** Seed of the initial weights. Default 0. */
   seed?: number;
   /** Initial weights under PyTorch's names, as arrays or as {@link decodeSafetensors} gives them; default: drawn from the seed. */
@@ -21,7 +20,7 @@ export interface FlowOptions {
 /** What a request needs to know of a flow, which may be on no device here. */
 export interface FlowShape {
   readonly dim: number;
-  readonly velocitySpec: MlpVelocity | WgslVelocity;
+  readonly velocitySpec: FieldVelocity;
   readonly source: SourceSpec;
   readonly normalization: Normalization | undefined;
   assertAlive(): void;
@@ -38,5 +37,5 @@ export interface FlowOnDevice extends FlowShape {
 
 /** Class and context inputs of a flow's field. */
 export function conditioning({ velocitySpec }: FlowShape): { classes: number; context: number } {
-  return velocitySpec.kind === "mlp" ? velocitySpec : { classes: 0, context: 0 };
+  return velocitySpec.kind === "wgsl" ? { classes: 0, context: 0 } : velocitySpec;
 }

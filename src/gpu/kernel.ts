@@ -23,6 +23,18 @@ export interface PlannedBuffer {
   readonly copy?: { readonly from: GPUBuffer; readonly offset: number; readonly bytes: number };
 }
 
+/** One buffer per name, as large as the largest of that name: scratch that two plans use one after the other. */
+export function mergeBuffers(buffers: readonly PlannedBuffer[]): PlannedBuffer[] {
+  const byName = new Map<string, PlannedBuffer>();
+  for (const buffer of buffers) {
+    const known = byName.get(buffer.name);
+    const data = buffer.data ?? known?.data;
+    const bytes = Math.max(buffer.bytes, known?.bytes ?? 0);
+    byName.set(buffer.name, { name: buffer.name, bytes, ...(data ? { data } : {}) });
+  }
+  return [...byName.values()];
+}
+
 /** Work in rounds, of which the device says after each how many particles another one is for. */
 export interface Rounds {
   /** Particles of the first round. */

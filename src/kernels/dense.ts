@@ -1,29 +1,25 @@
-import {
-  type DenseEpilogue,
-  type DenseTile,
-  denseKernel,
-  plainTile,
-  stagedTile,
-  workgroupTile,
-} from "../../shaders/dense.ts";
+import { type DenseTile, denseKernel, plainTile, stagedTile, workgroupTile } from "../../shaders/dense.ts";
+import type { ClusterShape } from "../../shaders/rows.ts";
 import { type Dispatch, packParams, u32 } from "../gpu/kernel.ts";
 
-/** One layer as the planner of the layered path wants it: where its weights are, and what comes after the sums. */
+/** One product with a packed weight matrix: where the weights are, and what comes after the sums. */
 export interface DenseCall {
-  readonly layer: { readonly weights: number; readonly rowVectors: number; readonly bias: number };
+  /** First vec4 of the weights and vec4s of a row. */
+  readonly weights: number;
+  readonly rowVectors: number;
+  /** First vec4 of the bias. */
+  readonly bias: number | undefined;
   readonly inputs: number;
   readonly outputs: number;
-  readonly epilogue: DenseEpilogue;
-  readonly bias: boolean;
-  readonly activation: string;
-  /** Matrices in a row (tangents) in `in` and `out`, each of the given number of feature rows. */
-  readonly batch?: { readonly count: number; readonly inRows: number; readonly outRows: number };
-  readonly names: {
-    readonly weights: string;
-    readonly in: string;
-    readonly out: string;
-    readonly slopes?: string | undefined;
-  };
+  /** The row of the packed outputs that is the first of ours. */
+  readonly firstRow: number;
+  readonly given: { readonly row: number; readonly rows: number };
+  /** Tangents, of which each has rows of its own. */
+  readonly batch: number;
+  readonly cluster: { readonly shape: ClusterShape; readonly words: readonly number[] };
+  readonly names: { readonly weights: string; readonly in: string; readonly cluster: readonly string[] };
+  /** FLOPs of the cluster for one number. */
+  readonly work: number;
 }
 
 /** The particles that a plan is for: all `capacity` of a row, a multiple of 64, padding included (so padding is finite too). */
@@ -54,23 +50,20 @@ function denseTile({ subgroup = 0, staged = false, tile }: ParticleRange, output
 
 /** Dispatches of one dense layer, cut over particles, and over outputs where that is not enough, to stay within `maxFlops`. */
 export function planDense(call: DenseCall, range: ParticleRange): Dispatch[] {
-  const { layer, inputs, outputs, batch, names } = call;
+  const { inputs, outputs, batch, names, cluster, given } = call;
   const { capacity, maxFlops } = range;
-  const tile = denseTile(range, outputs);
+  const firstQuad = Math.floor(call.firstRow / 4);
+  const rows = call.firstRow + outputs - 4 * firstQuad;
+  const tile = denseTile(range, rows);
   const { vectors: step, quads } = workgroupTile(tile);
   const stride = capacity / 4;
   const vectors = stride;
-  const tiles = Math.ceil(outputs / (4 * quads));
+  const tiles = Math.ceil(rows / (4 * quads));
   /** Of one tile of outputs, of four particles. */
-  const perVector = 8 * inputs * (outputs / tiles) * (batch?.count ?? 1);
+  const perVector = 4 * (2 * inputs + call.work) * (rows / tiles) * batch;
   const mostVectors = Math.max(step, Math.floor(maxFlops / (perVector * tiles) / step) * step);
   const mostTiles = Math.max(1, Math.floor(maxFlops / (perVector * Math.min(vectors, mostVectors))));
-  const kernel = denseKernel({
-    epilogue: call.epilogue,
-    bias: call.bias,
-    activation: call.epilogue.startsWith("activate") ? call.activation : "",
-    tile,
-  });
+  const kernel = denseKernel({ bias: call.bias !== undefined, cluster: cluster.shape, tile });
   const dispatches: Dispatch[] = [];
   for (let first = 0; first < vectors; first += mostVectors) {
     const now = Math.min(mostVectors, vectors - first);
@@ -78,7 +71,7 @@ export function planDense(call: DenseCall, range: ParticleRange): Dispatch[] {
       const nowTiles = Math.min(mostTiles, tiles - firstTile);
       dispatches.push({
         kernel,
-        buffers: [names.weights, names.in, names.out, names.slopes].filter((name) => name !== undefined),
+        buffers: [names.weights, names.in, ...names.cluster],
         params: packParams(
           [
             first,
@@ -86,15 +79,18 @@ export function planDense(call: DenseCall, range: ParticleRange): Dispatch[] {
             stride,
             inputs,
             outputs,
-            layer.weights,
-            layer.rowVectors,
-            layer.bias,
-            (batch?.inRows ?? 0) * stride,
-            (batch?.outRows ?? 0) * stride,
-            firstTile * quads,
+            call.weights,
+            call.rowVectors,
+            call.bias ?? 0,
+            given.row,
+            given.rows,
+            firstQuad + firstTile * quads,
+            call.firstRow,
+            4 * tile.groups * tile.quads,
+            ...cluster.words,
           ].map((value) => u32(value)),
         ),
-        workgroups: [Math.ceil(now / step), nowTiles, batch?.count ?? 1],
+        workgroups: [Math.ceil(now / step), nowTiles, batch],
         flops: now * perVector * nowTiles,
       });
     }

@@ -44,7 +44,6 @@ export function groupsOf(count: number, first: number, rest: number): [start: nu
 export function planStageInput(o: {
   capacity: number;
   dim: number;
-  fourier: number;
   time: number | { times: string };
   a: readonly number[];
   ks: readonly string[];
@@ -58,13 +57,13 @@ export function planStageInput(o: {
     const first = start === 0;
     return perParticle(
       first
-        ? stageInputKernel({ previous: ks.length, fourier: o.fourier, times: times.length > 0 })
+        ? stageInputKernel({ previous: ks.length, times: times.length > 0 })
         : addStagesKernel({ stages: ks.length }),
       [...(first ? [o.state] : []), o.input, ...ks, ...(first ? times : [])],
       o.capacity,
       o.dim,
       [...(first ? [f32(time)] : []), ...ks.map((_, j) => f32(o.a[start + j] ?? 0))],
-      o.dim * (2 + 2 * ks.length) + (first ? 40 * o.fourier : 0),
+      o.dim * (2 + 2 * ks.length),
     );
   });
 }

@@ -1,5 +1,5 @@
 import { type ResidentTile, residentGradientKernel, residentWorkgroup } from "../../shaders/resident-gradient.ts";
-import { plainGradientTile, weightGradientKernel } from "../../shaders/weight-gradient.ts";
+import { nowhere, plainGradientTile, weightGradientKernel } from "../../shaders/weight-gradient.ts";
 import type { GpuInfo } from "../gpu/adapter.ts";
 import { type Dispatch, packParams, u32 } from "../gpu/kernel.ts";
 import { subgroupForWeights } from "./tiling.ts";
@@ -30,11 +30,10 @@ export function gradientCopies(device: GradientDevice, capacity: number, paramet
 export interface WeightGradientCall {
   readonly inputs: number;
   readonly outputs: number;
-  readonly weightOffset: number;
-  readonly biasOffset: number;
+  /** Where the first of the weights is, and the numbers of a row of the matrix; none when only sums of cotangents are asked for. */
+  readonly weights: { readonly offset: number; readonly rowLength: number } | undefined;
+  readonly biasOffset: number | undefined;
   readonly parameterCount: number;
-  /** Sizes of the x and time inputs when the network's own columns have time first. */
-  readonly swap?: { readonly x: number; readonly time: number } | undefined;
   readonly vectors: number;
   readonly values: number;
   readonly copies: number;
@@ -60,7 +59,7 @@ function resident(o: WeightGradientCall, device: GradientDevice): Dispatch[] {
     dispatches.push({
       kernel: residentGradientKernel({
         ...tile,
-        whole: o.inputs % tile.inputs === 0 && o.swap === undefined,
+        whole: o.inputs % tile.inputs === 0 && o.weights !== undefined,
         accumulate: o.accumulate || first > 0,
       }),
       buffers: [o.cotangents.name, o.activations.name, partials],
@@ -74,11 +73,10 @@ function resident(o: WeightGradientCall, device: GradientDevice): Dispatch[] {
           o.activations.row,
           o.inputs,
           o.outputs,
-          o.weightOffset,
-          o.biasOffset,
+          o.weights?.offset ?? nowhere,
+          o.weights?.rowLength ?? 0,
+          o.biasOffset ?? nowhere,
           o.parameterCount,
-          o.swap?.x ?? 0,
-          o.swap?.time ?? 0,
         ].map((value) => u32(value)),
       ),
       workgroups: [
@@ -110,11 +108,10 @@ function tiled(o: WeightGradientCall, maxFlops: number): Dispatch[] {
           segmentVectors,
           o.inputs,
           o.outputs,
-          o.weightOffset,
-          o.biasOffset,
+          o.weights?.offset ?? nowhere,
+          o.weights?.rowLength ?? 0,
+          o.biasOffset ?? nowhere,
           o.parameterCount,
-          o.swap?.x ?? 0,
-          o.swap?.time ?? 0,
           segment,
           o.values,
           o.cotangents.row,

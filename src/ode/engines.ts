@@ -1,8 +1,11 @@
 import { PushforwardError } from "../errors.ts";
 import type { Gpu } from "../gpu/gpu.ts";
-import type { MlpVelocity } from "../velocity/mlp.ts";
+import type { MlpVelocity } from "../network/mlp.ts";
+import type { NetworkVelocity } from "../network/network.ts";
+import { networkOf } from "../network/of.ts";
 import { narrowLimits, narrowMlp } from "../velocity/narrow-layout.ts";
 import type { Parameters } from "../velocity/parameters.ts";
+import { plainMlp } from "../velocity/plain-mlp.ts";
 import type { WgslVelocity } from "../velocity/wgsl.ts";
 import type { Engine } from "./engine.ts";
 import { fusedMlpEngine, wgslEngine } from "./fused-engine.ts";
@@ -48,11 +51,11 @@ const unsupportedHalf = (why: string) =>
   new PushforwardError("unsupported", `precision is "f16", but ${why}: leave precision out, or pass "f32"`);
 
 /** Fused kernels where the network is narrow enough; the layered engine, which knows any network, is loaded when it is needed. */
-export function mlpEngines(gpu: Gpu, velocity: MlpVelocity, parameters: Parameters): Engines {
+export function networkEngines(gpu: Gpu, velocity: MlpVelocity | NetworkVelocity, parameters: Parameters): Engines {
   let layered: Promise<Engine> | undefined;
   const reverse = () => {
     layered ??= import("./on-demand.ts").then(
-      ({ layeredEngine }) => layeredEngine(gpu, velocity, parameters),
+      ({ layeredEngine }) => layeredEngine(gpu, networkOf(velocity), parameters),
       (error) => {
         layered = undefined;
         throw error;
@@ -60,13 +63,14 @@ export function mlpEngines(gpu: Gpu, velocity: MlpVelocity, parameters: Paramete
     );
     return layered;
   };
-  const narrow = narrowMlp(velocity);
-  const fused = narrow && Promise.resolve(fusedMlpEngine(gpu, velocity, narrow, parameters));
+  const plain = plainMlp(velocity);
+  const narrow = plain && narrowMlp(plain);
+  const fused = plain && narrow && Promise.resolve(fusedMlpEngine(gpu, plain, narrow, parameters));
   let half: Promise<Engine> | undefined;
   return {
     forward: async (precision) => {
       if (precision === "f32") return fused ?? reverse();
-      if (!narrow) {
+      if (!plain || !narrow) {
         const { width, dim } = narrowLimits;
         throw unsupportedHalf(`only networks of hidden layers up to ${width} wide and dim up to ${dim} have it`);
       }
@@ -74,7 +78,7 @@ export function mlpEngines(gpu: Gpu, velocity: MlpVelocity, parameters: Paramete
         const { description, architecture, vendor } = gpu.info;
         throw unsupportedHalf(`this device (${description || architecture || vendor}) has no shader-f16`);
       }
-      half ??= Promise.resolve(fusedMlpEngine(gpu, velocity, narrow, parameters, "f16"));
+      half ??= Promise.resolve(fusedMlpEngine(gpu, plain, narrow, parameters, "f16"));
       return half;
     },
     reverse,

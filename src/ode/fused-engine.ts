@@ -5,10 +5,12 @@ import type { Tiling } from "../../shaders/tiling.ts";
 import type { Gpu } from "../gpu/gpu.ts";
 import { oneBranch, planCondition, planEvaluate, planIntegrate } from "../kernels/fused.ts";
 import { chooseTiling, halfTiling, scalarTiling } from "../kernels/tiling.ts";
+import type { MlpVelocity } from "../network/mlp.ts";
+import { networkOf } from "../network/of.ts";
 import { tilingsOf } from "../tune/tilings.ts";
-import { layerSizes, type MlpVelocity, multiplyAdds, timeInputs } from "../velocity/mlp.ts";
 import { narrowLayout } from "../velocity/narrow-layout.ts";
 import { type Layout, type Parameters, plainLayout } from "../velocity/parameters.ts";
+import { layerSizes, timeInputs } from "../velocity/plain-mlp.ts";
 import type { WgslVelocity } from "../velocity/wgsl.ts";
 import { branchesOf, conditionBuffers } from "./branches.ts";
 import { type Chunk, type Conditions, type DivergenceMode, type Engine, names, resultsOf } from "./engine.ts";
@@ -40,7 +42,7 @@ export function fusedMlpEngine(
   precision: "f32" | "f16" = "f32",
 ): Engine {
   const { dim } = velocity;
-  const flops = 2 * multiplyAdds(velocity);
+  const flops = 2 * networkOf(velocity).multiplyAdds;
   const [inputs = 0, units = 0] = layerSizes(velocity);
   const field = { kind: "mlp", ...mlp } as const;
   const uniformLimit = gpu.device.limits.maxUniformBufferBindingSize;

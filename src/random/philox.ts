@@ -27,6 +27,8 @@ export const streams = {
   toyData: 6,
   /** Whether a training sample loses its label (for guidance). */
   labelDropout: 7,
+  /** Frequencies of Fourier features. */
+  frequencies: 8,
 } as const;
 
 /** Two 32-bit words: low, high. */

@@ -39,7 +39,7 @@ function pickShape({ dim, velocitySpec, source, normalization }: Flow) {
 
 async function parcelOf(flow: Flow): Promise<Uint8Array> {
   const { velocitySpec: velocity, source, normalization } = flow;
-  if (velocity.kind === "mlp") return pack({ kind: "file" } satisfies FlowHead, { file: await flow.save() });
+  if (velocity.kind !== "wgsl") return pack({ kind: "file" } satisfies FlowHead, { file: await flow.save() });
   const head: FlowHead = {
     kind: "wgsl",
     dim: velocity.dim,

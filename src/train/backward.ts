@@ -1,9 +1,11 @@
 import type { Flow } from "../flow/flow.ts";
 import type { Dispatch, PlannedBuffer } from "../gpu/kernel.ts";
 import type { Penalty } from "../kernels/gradient.ts";
+import { networkOf } from "../network/of.ts";
+import type { TrainableVelocity } from "../velocity/field.ts";
 import { gradientNetwork } from "../velocity/gradient-layout.ts";
-import type { MlpVelocity } from "../velocity/mlp.ts";
 import type { Layout } from "../velocity/parameters.ts";
+import { plainMlp } from "../velocity/plain-mlp.ts";
 import { fusedBackward } from "./fused-backward.ts";
 import { layeredBackward } from "./layered-backward.ts";
 
@@ -49,7 +51,8 @@ export interface Backward {
   ): Dispatch[];
 }
 
-export function backwardOf(flow: Flow, velocity: MlpVelocity): Backward {
-  const network = gradientNetwork(velocity);
-  return network ? fusedBackward(flow.gpu, velocity, network) : layeredBackward(flow.gpu, velocity);
+export function backwardOf(flow: Flow, velocity: TrainableVelocity): Backward {
+  const plain = plainMlp(velocity);
+  const network = plain && gradientNetwork(plain);
+  return network ? fusedBackward(flow.gpu, plain, network) : layeredBackward(flow.gpu, networkOf(velocity));
 }

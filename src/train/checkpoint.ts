@@ -2,7 +2,7 @@ import { invalid, PushforwardError } from "../errors.ts";
 import { saveFlow } from "../flow/file.ts";
 import type { Flow } from "../flow/flow.ts";
 import { decodeSafetensors, encodeSafetensors, type TensorFile } from "../io/safetensors.ts";
-import type { MlpVelocity } from "../velocity/mlp.ts";
+import type { TrainableVelocity } from "../velocity/field.ts";
 import { unflatten } from "../velocity/parameters.ts";
 import { differences, type Fingerprint, sha256 } from "./fingerprint.ts";
 
@@ -38,7 +38,7 @@ interface CheckpointSpec {
  */
 export async function encodeCheckpoint(
   flow: Flow,
-  velocity: MlpVelocity,
+  velocity: TrainableVelocity,
   settings: Fingerprint,
   state: TrainingState,
 ): Promise<Uint8Array> {

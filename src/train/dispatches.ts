@@ -5,13 +5,11 @@ import type { SourceKind } from "../../shaders/particles.ts";
 import { gridOf } from "../gpu/grid.ts";
 import { type Dispatch, f32, packParams, u32 } from "../gpu/kernel.ts";
 import { streams } from "../random/philox.ts";
-import { conditionInputs, type MlpVelocity, timeInputs } from "../velocity/mlp.ts";
-
-const fourierOf = (velocity: MlpVelocity) => (velocity.time === "concat" ? 0 : velocity.time.fourier);
+import type { TrainableVelocity } from "../velocity/field.ts";
 
 /** Draws a batch whose first sample has the number `first` since the start of training. */
 export function planBatch(o: {
-  velocity: MlpVelocity;
+  velocity: TrainableVelocity;
   source: SourceKind;
   capacity: number;
   rows: number;
@@ -32,7 +30,6 @@ export function planBatch(o: {
   return {
     kernel: batchKernel({
       source: o.source,
-      fourier: fourierOf(velocity),
       labels,
       context: names.context !== undefined,
       table: names.table !== undefined,
@@ -52,26 +49,26 @@ export function planBatch(o: {
       u32(streams.batchTime),
       u32(streams.batchSource),
       u32(streams.labelDropout),
-      u32(velocity.dim + timeInputs(velocity)),
+      u32(velocity.dim + 1),
       u32(velocity.classes),
       u32(velocity.context),
       f32(o.labelDropout),
     ]),
     workgroups: [Math.ceil(o.capacity / batchWorkgroup)],
-    flops: o.capacity * (60 * velocity.dim + 100 + conditionInputs(velocity)),
+    flops: o.capacity * (60 * velocity.dim + 100 + velocity.classes + velocity.context),
   };
 }
 
 /** Input rows and targets from given x_0, x_1 and t. */
 export function planGivenBatch(o: {
-  velocity: MlpVelocity;
+  velocity: TrainableVelocity;
   capacity: number;
   count: number;
   names: { starts: string; ends: string; times: string; path?: string | undefined };
 }): Dispatch {
   const { starts, ends, times, path } = o.names;
   return {
-    kernel: givenBatchKernel({ fourier: fourierOf(o.velocity), path: path !== undefined }),
+    kernel: givenBatchKernel({ path: path !== undefined }),
     buffers: [starts, ends, times, "h0", "target", ...(path ? [path] : [])],
     params: packParams([u32(o.capacity), u32(o.velocity.dim), u32(o.count)]),
     workgroups: [Math.ceil(o.capacity / batchWorkgroup)],

@@ -5,7 +5,7 @@ import type { Arena } from "../gpu/arena.ts";
 import type { Dispatch } from "../gpu/kernel.ts";
 import { planConditionRows } from "../kernels/stages.ts";
 import { checkPath, coefficientsAt, partTime, pathTable } from "../path/paths.ts";
-import { timeInputs } from "../velocity/mlp.ts";
+
 import { backwardOf } from "./backward.ts";
 import { gradientBuffers, residualBuffers } from "./buffers.ts";
 import { type CouplingOptions, coupledBatch } from "./coupling.ts";
@@ -63,7 +63,7 @@ function flowMatchingTask(flow: Flow, data: DataRows, plan: FlowMatchingPlan): T
     const condition = planConditionRows({
       capacity,
       count: batchSize,
-      row: dim + timeInputs(velocity),
+      row: dim + 1,
       classes: velocity.classes,
       context: 0,
       input: "h0",

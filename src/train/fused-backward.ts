@@ -1,71 +1,131 @@
 import type { GradientNetwork } from "../../shaders/narrow-gradient.ts";
 import type { Gpu } from "../gpu/gpu.ts";
-import type { PlannedBuffer } from "../gpu/kernel.ts";
+import type { Dispatch, PlannedBuffer } from "../gpu/kernel.ts";
 import { gradientNames, gradientTiling, planNarrowGradient } from "../kernels/gradient.ts";
 import { gradientCopies } from "../kernels/weight-gradient.ts";
+import type { MlpVelocity } from "../network/mlp.ts";
+import { networkOf } from "../network/of.ts";
+import { Program, type Value } from "../network/program.ts";
 import { gradientLayouts } from "../velocity/gradient-layout.ts";
-import { type MlpVelocity, parameterCount } from "../velocity/mlp.ts";
+import { timeInputs } from "../velocity/plain-mlp.ts";
+import { inputPlaces, Run } from "../velocity/run.ts";
 import type { Backward, Batch } from "./backward.ts";
-import { planWeightGradients } from "./layer-gradients.ts";
+import { type LayerGradient, planLayerGradient } from "./layer-gradients.ts";
 
 /** Tangents that share a pass with the value: more of them would crowd the registers. */
 const tangentsPerPass = 2;
 
-/** Narrow networks: forward and reverse in one kernel, then a weight gradient per layer. */
-export function fusedBackward(gpu: Gpu, velocity: MlpVelocity, network: GradientNetwork): Backward {
-  const { inputs, dim, layers, width } = network;
-  const maxUniformBytes = gpu.device.limits.maxUniformBufferBindingSize;
-  const tilingFor = (tangents: number) => gradientTiling(gpu.info, maxUniformBytes, network, tangents);
-  const layouts = gradientLayouts(velocity, network, tilingFor(0).outputs);
+/** The first layer's inputs where these are not "h0" itself: x, waves of the time, label and context, in "features". */
+function featureRun(velocity: MlpVelocity): Run | undefined {
+  const { dim, classes, context, time } = velocity;
+  if (time === "concat") return undefined;
+  const network = networkOf(velocity);
+  const p = new Program();
+  const t = p.input("t", 1);
+  const waves = Array.from({ length: time.fourier }, (_, j) => p.project(t, [[j + 1]], true)).flatMap((turns) => [
+    p.map({ name: "sine of turns" }, turns),
+    p.map({ name: "cosine of turns" }, turns),
+  ]);
+  const conditions: Value[] = [];
+  if (classes > 0) conditions.push(p.input("label", classes));
+  if (context > 0) conditions.push(p.input("context", context));
+  const rows = dim + waves.length + classes + context;
+  const value = p.concat([p.input("x", dim), ...waves, ...conditions]);
+  const outputs = [{ value, place: { buffer: "features", row: 0, rows } }];
+  return new Run(network, p, { inputs: inputPlaces(network, "h0"), outputs, prefix: "f" });
+}
 
-  const common = (batch: Batch, tangents: number) => ({ ...batch, network, tiling: tilingFor(tangents), tangents });
-  const weightGradients = (batch: Batch, tangents: number, begin: boolean) =>
-    planWeightGradients({
-      info: gpu.info,
-      velocity,
-      batch,
-      vectors: (batch.capacity / 4) * (1 + tangents),
-      values: batch.capacity / 4,
-      begin,
-      layers: Array.from({ length: layers + 1 }, (_, l) => ({
-        cotangents: { name: gradientNames.cotangents, row: l * width },
-        activations: { name: gradientNames.activations, row: l === 0 ? 0 : inputs + (l - 1) * width },
-      })),
-    });
+/** Narrow networks: forward and reverse in one kernel, then a weight gradient per layer. */
+export function fusedBackward(gpu: Gpu, velocity: MlpVelocity, shape: GradientNetwork): Backward {
+  const network = networkOf(velocity);
+  const { inputs, dim, layers, width } = shape;
+  const maxUniformBytes = gpu.device.limits.maxUniformBufferBindingSize;
+  const tilingFor = (tangents: number) => gradientTiling(gpu.info, maxUniformBytes, shape, tangents);
+  const layouts = gradientLayouts(velocity, shape, tilingFor(0).outputs);
+  const features = featureRun(velocity);
+  const given = features ? "features" : "h0";
+
+  const common = (batch: Batch, tangents: number) => ({
+    ...batch,
+    network: shape,
+    tiling: tilingFor(tangents),
+    tangents,
+  });
+  const prepare = (batch: Batch) => features?.early({ ...batch, tangents: 0 }) ?? [];
+
+  /** Columns of the first matrix that stand side by side in the network's order and in ours: x, time, then label and context. */
+  const firstColumns = (): { from: number; row: number; inputs: number }[] => {
+    if (velocity.inputOrder === "x,t") return [{ from: 0, row: 0, inputs }];
+    const time = timeInputs(velocity);
+    const rest = inputs - dim - time;
+    return [
+      { from: time, row: 0, inputs: dim },
+      { from: 0, row: dim, inputs: time },
+      ...(rest > 0 ? [{ from: dim + time, row: dim + time, inputs: rest }] : []),
+    ];
+  };
+
+  const layerGradients = Array.from({ length: layers + 1 }, (_, l): LayerGradient[] => {
+    const { activations, cotangents } = gradientNames;
+    const outputs = velocity.hidden[l] ?? dim;
+    const layer = { outputs, cotangents: { name: cotangents, row: l * width } };
+    const tensor = `net.${2 * l}.weight`;
+    const vector = `net.${2 * l}.bias`;
+    if (l > 0) {
+      const of = { name: activations, row: inputs + (l - 1) * width };
+      return [{ ...layer, vector, matrix: { tensor, from: 0, inputs: velocity.hidden[l - 1] as number, of } }];
+    }
+    return firstColumns().map(({ from, row, inputs }, part) => ({
+      ...layer,
+      vector: part === 0 ? vector : undefined,
+      matrix: { tensor, from, inputs, of: { name: activations, row } },
+    }));
+  }).flat();
+
+  function weightGradients(batch: Batch, tangents: number, begin: boolean): Dispatch[] {
+    const values = batch.capacity / 4;
+    const rows = { info: gpu.info, network, batch, vectors: values * (1 + tangents), values, begin };
+    return layerGradients.flatMap((layer) => planLayerGradient(rows, layer));
+  }
 
   return {
     packings: [
       { name: gradientNames.forward, layout: layouts.forward },
       { name: gradientNames.reverse, layout: layouts.reverse },
     ],
-    copies: (capacity) => gradientCopies(gpu.info, capacity, parameterCount(velocity)),
+    copies: (capacity) => gradientCopies(gpu.info, capacity, network.parameterCount),
     mostTangents: tangentsPerPass,
     buffers(capacity, tangents): PlannedBuffer[] {
       const rows = (name: string, features: number) => ({ name, bytes: features * capacity * 4 });
       return [
         rows(gradientNames.activations, (inputs + layers * width) * (1 + tangents)),
         rows(gradientNames.cotangents, (layers * width + dim) * (1 + tangents)),
+        ...(features ? [rows("features", inputs), ...features.buffers(capacity, 0)] : []),
       ];
     },
     residual: (batch) => [
+      ...prepare(batch),
       ...planNarrowGradient({
         ...common(batch, 0),
         task: "residual",
         kind: "basis",
         scale: 2 / (batch.count * dim),
-        names: { inputs: "h0", target: "target", squares: "squares" },
+        names: { inputs: given, target: "target", squares: "squares" },
       }),
       ...weightGradients(batch, 0, true),
     ],
-    velocity: (batch, output) =>
-      planNarrowGradient({
+    velocity: (batch, output) => [
+      ...prepare(batch),
+      ...planNarrowGradient({
         ...common(batch, 0),
         task: "forward",
         kind: "basis",
         scale: 0,
-        names: { inputs: "h0", velocity: output },
+        names: { inputs: given, velocity: output },
       }),
+    ],
     pass: (batch, { cotangent, xbar, tangents, begin, penalty }) => [
+      ...prepare(batch),
       ...planNarrowGradient({
         ...common(batch, tangents.count),
         task: "cotangent",
@@ -74,7 +134,7 @@ export function fusedBackward(gpu: Gpu, velocity: MlpVelocity, network: Gradient
         scale: tangents.weight,
         penalty,
         names: {
-          inputs: "h0",
+          inputs: given,
           cotangent,
           xbar,
           ...(tangents.probes === undefined ? {} : { probes: tangents.probes }),

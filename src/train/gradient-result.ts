@@ -3,23 +3,23 @@ import type { Arena } from "../gpu/arena.ts";
 import type { Dispatch } from "../gpu/kernel.ts";
 import { readBack } from "../gpu/read.ts";
 import type { Session } from "../gpu/session.ts";
+import { networkOf } from "../network/of.ts";
 import type { Progress } from "../schedule/job.ts";
 import { Pacer } from "../schedule/pacer.ts";
 import { SignOfLife } from "../schedule/sign-of-life.ts";
 import { type Speed, speedOf } from "../schedule/speed.ts";
-import type { MlpVelocity } from "../velocity/mlp.ts";
-import { parameterCount } from "../velocity/mlp.ts";
+import type { TrainableVelocity } from "../velocity/field.ts";
 import { unflatten } from "../velocity/parameters.ts";
 
 /** The speed at which a kind of training runs on a network. */
-export function trainingSpeed(session: Session, what: string, velocity: MlpVelocity): Speed {
-  return speedOf(session, `${what} ${velocity.dim} ${velocity.hidden}`);
+export function trainingSpeed(session: Session, what: string, velocity: TrainableVelocity): Speed {
+  return speedOf(session, `${what} ${networkOf(velocity).tensors.map(({ shape }) => shape)}`);
 }
 
 /** Runs the dispatches that leave "gradient" and "loss" in the arena, and brings both back. */
 export async function gradientResult(
   flow: Flow,
-  velocity: MlpVelocity,
+  velocity: TrainableVelocity,
   what: string,
   arena: Arena,
   dispatches: readonly Dispatch[],
@@ -29,7 +29,9 @@ export async function gradientResult(
   const pacer = new Pacer(session, trainingSpeed(session, what, velocity), undefined, sign);
   try {
     await pacer.submit(arena, what, dispatches);
-    const gradient = new Float32Array(await readBack(session, arena.buffer("gradient"), parameterCount(velocity) * 4));
+    const gradient = new Float32Array(
+      await readBack(session, arena.buffer("gradient"), networkOf(velocity).parameterCount * 4),
+    );
     const [loss = Number.NaN] = new Float32Array(await readBack(session, arena.buffer("loss"), 4));
     await pacer.drain();
     return { loss, gradients: unflatten(flow.parameters.tensors, gradient) };

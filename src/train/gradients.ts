@@ -7,13 +7,13 @@ import { Arena } from "../gpu/arena.ts";
 import type { Dispatch } from "../gpu/kernel.ts";
 import type { Session } from "../gpu/session.ts";
 import { planConditionRows } from "../kernels/stages.ts";
+import { networkOf } from "../network/of.ts";
 import { checked } from "../options/schema.ts";
 import { show } from "../options.ts";
 import { checkPath, coefficients } from "../path/paths.ts";
 import { onDevice } from "../schedule/loss.ts";
 import { flopsPerDispatch } from "../schedule/pacer.ts";
 import type { SignOfLife } from "../schedule/sign-of-life.ts";
-import { conditionInputs, parameterCount, timeInputs } from "../velocity/mlp.ts";
 import { ofSteadyWeights } from "./alone.ts";
 import { backwardOf } from "./backward.ts";
 import { allocateAll, gradientBuffers, planPackings, residualBuffers } from "./buffers.ts";
@@ -53,7 +53,7 @@ export async function givenBatchGradients(
   const path = batch.path === undefined ? undefined : coefficients(what, checkPath(what, batch.path), batch.t);
 
   const capacity = Math.ceil(count / particleMultiple) * particleMultiple;
-  const parameters = parameterCount(velocity);
+  const parameters = networkOf(velocity).parameterCount;
   const backward = backwardOf(flow, velocity);
   const work = async (session: Session, sign: SignOfLife) => {
     const flat = await flow.parameters.borrow(session);
@@ -84,12 +84,12 @@ export async function givenBatchGradients(
           names: { starts: "starts", ends: "ends", times: "times", path: path && "path" },
         }),
       ];
-      if (conditionInputs(velocity) > 0) {
+      if (velocity.classes + velocity.context > 0) {
         dispatches.push(
           planConditionRows({
             capacity,
             count,
-            row: dim + timeInputs(velocity),
+            row: dim + 1,
             classes: velocity.classes,
             context: velocity.context,
             input: "h0",

@@ -1,48 +1,54 @@
 import type { GpuInfo } from "../gpu/adapter.ts";
 import type { Dispatch } from "../gpu/kernel.ts";
 import { gradientCopies, planWeightGradient } from "../kernels/weight-gradient.ts";
-import { layerSizes, type MlpVelocity, parameterCount, parameterTensors, timeInputs } from "../velocity/mlp.ts";
+import type { Network } from "../network/network.ts";
 import type { Batch } from "./backward.ts";
 
-/** Where the cotangents and the inputs of every layer lie, layer 0 first; for layers that have them. */
-export interface LayerRows {
-  readonly cotangents: { readonly name: string; readonly row: number };
-  readonly activations: { readonly name: string; readonly row: number };
+/** Rows of a buffer, of which each has `vectors` of four particles; the first `values` of these are no tangents. */
+export interface Rows {
+  readonly name: string;
+  readonly row: number;
 }
 
-/** Weight and bias gradients of all layers into "partials", in the flat order of the parameters. */
-export function planWeightGradients(o: {
-  info: GpuInfo;
-  velocity: MlpVelocity;
-  batch: Batch;
-  /** Row length and its part that holds values, in vectors of four particles. */
-  vectors: number;
-  values: number;
-  begin: boolean;
-  layers: readonly LayerRows[];
-}): Dispatch[] {
-  const { velocity, info } = o;
-  const sizes = layerSizes(velocity);
-  const tensors = parameterTensors(velocity);
-  const count = parameterCount(velocity);
-  const swap = velocity.inputOrder === "t,x" ? { x: velocity.dim, time: timeInputs(velocity) } : undefined;
-  return o.layers.flatMap((rows, l) =>
-    planWeightGradient(
-      {
-        inputs: sizes[l] ?? 0,
-        outputs: sizes[l + 1] ?? 0,
-        weightOffset: tensors[2 * l]?.offset ?? 0,
-        biasOffset: tensors[2 * l + 1]?.offset ?? 0,
-        parameterCount: count,
-        swap: l === 0 ? swap : undefined,
-        vectors: o.vectors,
-        values: o.values,
-        copies: gradientCopies(info, o.batch.capacity, count),
-        accumulate: !o.begin,
-        ...rows,
-      },
-      info,
-      o.batch.maxFlops,
-    ),
+/** The gradient of a matrix (or of some of its columns) and its bias, or of a vector, from cotangents and inputs. */
+export interface LayerGradient {
+  readonly outputs: number;
+  /** Columns `from` … `from` + `inputs` − 1 of a matrix, and what they were multiplied with. */
+  readonly matrix?: { readonly tensor: string; readonly from: number; readonly inputs: number; readonly of: Rows };
+  /** A bias or another vector, whose gradient is the sum of the cotangents. */
+  readonly vector?: string | undefined;
+  readonly cotangents: Rows;
+}
+
+/** Gradients of parameters into "partials", in the flat order of the parameters. */
+export function planLayerGradient(
+  o: { info: GpuInfo; network: Network; batch: Batch; vectors: number; values: number; begin: boolean },
+  layer: LayerGradient,
+): Dispatch[] {
+  const { network, info } = o;
+  const tensorOf = (name: string) => {
+    const tensor = network.tensors.find((tensor) => tensor.name === name);
+    if (!tensor) throw new Error(`the network has no tensor "${name}"`);
+    return tensor;
+  };
+  const { matrix, vector, outputs, cotangents } = layer;
+  const weights = matrix && tensorOf(matrix.tensor);
+  return planWeightGradient(
+    {
+      inputs: matrix?.inputs ?? 1,
+      outputs,
+      weights: weights && matrix && { offset: weights.offset + matrix.from, rowLength: weights.shape[1] ?? 1 },
+      biasOffset: vector === undefined ? undefined : tensorOf(vector).offset,
+      parameterCount: network.parameterCount,
+      vectors: o.vectors,
+      values: o.values,
+      copies: gradientCopies(info, o.batch.capacity, network.parameterCount),
+      accumulate: !o.begin,
+      cotangents,
+      // a vector has no inputs: whatever is read here is not used
+      activations: matrix?.of ?? cotangents,
+    },
+    info,
+    o.batch.maxFlops,
   );
 }

@@ -1,244 +1,181 @@
 import type { Gpu } from "../gpu/gpu.ts";
-import type { Dispatch, PlannedBuffer } from "../gpu/kernel.ts";
-import { planBend, planCouple, planPenalise, planScaleTangents, planTangentEnds } from "../kernels/bend.ts";
-import { type DenseCall, planDense } from "../kernels/dense.ts";
-import type { Penalty } from "../kernels/gradient.ts";
+import { type Dispatch, mergeBuffers, type PlannedBuffer } from "../gpu/kernel.ts";
+import { type RunRange, weightNames } from "../kernels/rows.ts";
+import { planPenalise, planTangentEnds } from "../kernels/tangent-ends.ts";
 import { subgroupForWeights } from "../kernels/tiling.ts";
 import { gradientCopies } from "../kernels/weight-gradient.ts";
-import { backwardLayers, denseBackwardLayout, denseForwardLayout, forwardLayers } from "../velocity/dense-layout.ts";
-import { denseWeights, planBackward, planForward } from "../velocity/layered.ts";
-import { layerSizes, type MlpVelocity, parameterCount } from "../velocity/mlp.ts";
+import { reverse, withTangents } from "../network/derivatives.ts";
+import type { Network } from "../network/network.ts";
+import type { Value } from "../network/program.ts";
+import { denseLayout } from "../velocity/dense-layout.ts";
+import { type GradientPlan, inputPlaces, Run } from "../velocity/run.ts";
 import type { Backward, Batch, PassTangents } from "./backward.ts";
 import { planResidual } from "./dispatches.ts";
-import { planWeightGradients } from "./layer-gradients.ts";
+import { planLayerGradient } from "./layer-gradients.ts";
 
 /** Tangents that share the recomputed values of a pass. */
 const tangentsPerPass = 4;
 
-/** Any network: a dense kernel per layer and direction, activations in device memory. */
-export function layeredBackward(gpu: Gpu, velocity: MlpVelocity): Backward {
-  const { dim } = velocity;
-  const sizes = layerSizes(velocity);
-  const [inputs = 0] = sizes;
-  const hidden = sizes.slice(1, -1);
-  const widest = Math.max(...hidden, 0);
-  const up = forwardLayers(velocity);
-  const down = backwardLayers(velocity);
-  const range = (batch: Batch) => ({ ...batch, velocity, subgroup: subgroupForWeights(gpu.info) });
+/** What a program of a gradient goes through: with the gradient by x, with tangents, with penalties on velocity and tangents. */
+interface PassShape {
+  readonly xbar: boolean;
+  readonly tangents: boolean;
+  readonly penalised: boolean;
+}
 
-  /** Gradients of all layers from values, `cotangent` being the one of the output. */
-  const valueGradients = (batch: Batch, cotangent: string, begin: boolean) =>
-    planWeightGradients({
-      info: gpu.info,
-      velocity,
-      batch,
-      vectors: batch.capacity / 4,
-      values: batch.capacity / 4,
-      begin,
-      layers: Array.from({ length: hidden.length + 1 }, (_, l) => ({
-        cotangents: { name: l === hidden.length ? cotangent : `abar${l + 1}`, row: 0 },
-        activations: { name: `h${l}`, row: 0 },
-      })),
-    });
-
-  const tangentGradients = (batch: Batch, s: number) =>
-    planWeightGradients({
-      info: gpu.info,
-      velocity,
-      batch,
-      vectors: batch.capacity / 4,
-      values: 0,
-      begin: false,
-      layers: Array.from({ length: hidden.length + 1 }, (_, l) => ({
-        cotangents: { name: l === hidden.length ? "dtop" : `dbar${l + 1}`, row: s * (sizes[l + 1] ?? 0) },
-        activations: { name: l === 0 ? "drows" : `d${l}`, row: s * (sizes[l] ?? 0) },
-      })),
-    });
-
-  const dense = (
-    batch: Batch,
-    packed: "forward" | "backward",
-    l: number,
-    o: Pick<DenseCall, "inputs" | "outputs" | "bias"> & { in: string; out: string; batch?: DenseCall["batch"] },
-  ) => {
-    const layer = (packed === "forward" ? up : down)[l];
-    if (!layer) throw new Error(`the network has no layer ${l}`);
-    return planDense(
-      {
-        layer,
-        inputs: o.inputs,
-        outputs: o.outputs,
-        epilogue: "none",
-        bias: o.bias,
-        activation: velocity.activation,
-        ...(o.batch ? { batch: o.batch } : {}),
-        names: { weights: denseWeights[packed], in: o.in, out: o.out },
-      },
-      range(batch),
-    );
-  };
-
-  /** Values up the layers with φ′ and φ″, then the tangents behind them. */
-  function forwardWithTangents(batch: Batch, tangents: number): Dispatch[] {
-    const { capacity } = batch;
-    return hidden.flatMap((width, l) => {
-      const from = sizes[l] ?? 0;
-      return [
-        ...dense(batch, "forward", l, { inputs: from, outputs: width, bias: true, in: `h${l}`, out: "sums" }),
-        planBend({
-          activation: velocity.activation,
-          width,
-          capacity,
-          names: { sums: "sums", value: `h${l + 1}`, slope: `g${l + 1}`, curvature: `c${l + 1}` },
-        }),
-        ...dense(batch, "forward", l, {
-          // x comes first among our inputs, so the rows that move with a tangent are the first `dim`
-          inputs: l === 0 ? dim : from,
-          outputs: width,
-          bias: false,
-          in: l === 0 ? "drows" : `d${l}`,
-          out: `raw${l + 1}`,
-          batch: { count: tangents, inRows: from, outRows: width },
-        }),
-        planScaleTangents({
-          tangents,
-          width,
-          capacity,
-          names: { slope: `g${l + 1}`, raw: `raw${l + 1}`, scaled: `d${l + 1}` },
-        }),
-      ];
-    });
+/** A network forward, with tangents where they are asked for, and in reverse. */
+function gradientRun(network: Network, { xbar, tangents, penalised }: PassShape, needsVelocity: boolean): Run {
+  const rows = (buffer: string) => ({ buffer, row: 0, rows: network.dim });
+  const inputs = inputPlaces(network, "h0").set("ubar", rows("ubar"));
+  const outputs: { value: Value; place: ReturnType<typeof rows> }[] = [];
+  let { output } = network;
+  let program = network.program.copy();
+  let tangent: Value | undefined;
+  if (tangents) {
+    const made = withTangents(network.program, [network.output], new Map([["x", "dx"]]));
+    program = made.program;
+    output = made.values[0] as Value;
+    tangent = made.tangents[0];
+    inputs.set("dx", rows("drows")).set("dtop", rows("dtop"));
   }
+  const cotangents = [{ of: output, cotangent: program.input("ubar", network.dim) }];
+  if (tangent !== undefined) cotangents.push({ of: tangent, cotangent: program.input("dtop", network.dim, true) });
+  const back = reverse(program, cotangents, xbar ? ["x"] : [], true);
+  if (needsVelocity || penalised) outputs.push({ value: output, place: rows("u") });
+  if (penalised && tangent !== undefined) outputs.push({ value: tangent, place: rows("jv") });
+  if (xbar) {
+    const value = back.inputs.get("x");
+    if (value === undefined) throw new Error("the velocity does not depend on x");
+    outputs.push({ value, place: rows("xbar") });
+  }
+  const lateInputs = ["ubar", "dtop"];
+  return new Run(network, program, { inputs, outputs, gradients: back.gradients, lateInputs, prefix: "b" });
+}
 
-  function reverseWithTangents(batch: Batch, tangents: number, cotangent: string, xbar: string): Dispatch[] {
-    const { capacity } = batch;
-    const dispatches: Dispatch[] = [];
-    for (let l = hidden.length; l >= 1; l--) {
-      const width = sizes[l] ?? 0;
-      const from = sizes[l + 1] ?? 0;
-      const top = l === hidden.length;
-      dispatches.push(
-        ...dense(batch, "backward", l, {
-          inputs: from,
-          outputs: width,
-          bias: false,
-          in: top ? cotangent : `abar${l + 1}`,
-          out: `abar${l}`,
-        }),
-        ...dense(batch, "backward", l, {
-          inputs: from,
-          outputs: width,
-          bias: false,
-          in: top ? "dtop" : `dbar${l + 1}`,
-          out: `dbar${l}`,
-          batch: { count: tangents, inRows: from, outRows: width },
-        }),
-        planCouple({
-          tangents,
-          width,
-          capacity,
-          names: {
-            slope: `g${l}`,
-            curvature: `c${l}`,
-            raw: `raw${l}`,
-            tangentCotangents: `dbar${l}`,
-            cotangents: `abar${l}`,
-          },
-        }),
-      );
+/** Any network: a kernel per layer and direction, activations in device memory. */
+export function layeredBackward(gpu: Gpu, network: Network): Backward {
+  const { dim, parameterCount } = network;
+  const made = new Map<string, Run>();
+  const once = (key: string, make: () => Run): Run => {
+    let run = made.get(key);
+    if (!run) {
+      run = make();
+      made.set(key, run);
     }
-    const bottom = hidden.length > 0 ? "abar1" : cotangent;
-    dispatches.push(
-      ...dense(batch, "backward", 0, { inputs: sizes[1] ?? 0, outputs: dim, bias: false, in: bottom, out: xbar }),
-    );
-    return dispatches;
-  }
+    return run;
+  };
+  const forward = () =>
+    once("forward", () => {
+      const outputs = [{ value: network.output, place: { buffer: "u", row: 0, rows: dim } }];
+      return new Run(network, network.program, { inputs: inputPlaces(network, "h0"), outputs, prefix: "b" });
+    });
+  const residual = () =>
+    once("residual", () => gradientRun(network, { xbar: false, tangents: false, penalised: false }, true));
+  const pass = (tangents: number, penalised: boolean) => {
+    const shape = { xbar: true, tangents: tangents > 0, penalised };
+    return once(JSON.stringify(shape), () => gradientRun(network, shape, false));
+  };
+  const range = (batch: Batch, tangents = 0): RunRange => ({
+    ...batch,
+    subgroup: subgroupForWeights(gpu.info),
+    staged: !gpu.info.software,
+    tangents,
+  });
 
-  /** The outputs u and ∂u/∂x v_s of a pass, and their penalties' cotangents, which join those of the pass. */
-  function penalties(batch: Batch, tangents: number, cotangent: string, penalty: Penalty): Dispatch[] {
-    const l = hidden.length;
-    const from = sizes[l] ?? 0;
-    return [
-      ...dense(batch, "forward", l, { inputs: from, outputs: dim, bias: true, in: `h${l}`, out: "u" }),
-      ...dense(batch, "forward", l, {
-        inputs: l === 0 ? dim : from,
-        outputs: dim,
-        bias: false,
-        in: l === 0 ? "drows" : `d${l}`,
-        out: "jv",
-        batch: { count: tangents, inRows: from, outRows: dim },
-      }),
-      planPenalise({ ...batch, dim, tangents, penalty, names: { cotangent, top: "dtop" } }),
-    ];
-  }
+  /** Gradients of values, which begin the sums where they are asked to, and of tangents, one after the other. */
+  const gradientsOf =
+    (batch: Batch, begin: boolean): GradientPlan =>
+    ({ tensor, matrix, batched, outputs, cotangent }, place, { tangents }) => {
+      const at = (value: Value, s: number) => {
+        const { buffer, row, rows } = place(value);
+        return { name: buffer, row: row + s * rows };
+      };
+      const { capacity } = batch;
+      const vectors = capacity / 4;
+      const common = {
+        info: gpu.info,
+        network,
+        batch,
+        vectors,
+        values: batched ? 0 : vectors,
+        begin: begin && !batched,
+      };
+      return Array.from({ length: batched ? tangents : 1 }, (_, s) =>
+        planLayerGradient(common, {
+          outputs,
+          ...(matrix && { matrix: { tensor, from: matrix.from, inputs: matrix.inputs, of: at(matrix.of, s) } }),
+          vector: matrix ? matrix.bias : tensor,
+          cotangents: at(cotangent, s),
+        }),
+      ).flat();
+    };
 
   function tangentPass(
     batch: Batch,
     tangents: PassTangents,
-    cotangent: string,
-    xbar: string,
-    begin: boolean,
-    penalty: Penalty | undefined,
-  ) {
+    o: Parameters<Backward["pass"]>[1],
+    names: Record<string, string>,
+  ): Dispatch[] {
+    const run = pass(tangents.count, o.penalty !== undefined);
     return [
       planTangentEnds({
         capacity: batch.capacity,
         count: batch.count,
         dim,
-        inputs,
         first: tangents.first,
         tangents: tangents.count,
         weight: tangents.weight,
         names: { rows: "drows", top: "dtop", probes: tangents.probes },
       }),
-      ...forwardWithTangents(batch, tangents.count),
-      ...(penalty ? penalties(batch, tangents.count, cotangent, penalty) : []),
-      ...reverseWithTangents(batch, tangents.count, cotangent, xbar),
-      ...valueGradients(batch, cotangent, begin),
-      ...Array.from({ length: tangents.count }, (_, s) => tangentGradients(batch, s)).flat(),
+      ...run.early(range(batch, tangents.count), names),
+      ...(o.penalty
+        ? [
+            planPenalise({
+              ...batch,
+              dim,
+              tangents: tangents.count,
+              penalty: o.penalty,
+              names: { cotangent: o.cotangent, top: "dtop" },
+            }),
+          ]
+        : []),
+      ...run.late(range(batch, tangents.count), names, gradientsOf(batch, o.begin)),
     ];
   }
 
   return {
     packings: [
-      { name: denseWeights.forward, layout: denseForwardLayout(velocity) },
-      { name: denseWeights.backward, layout: denseBackwardLayout(velocity) },
+      { name: weightNames.forward, layout: denseLayout(network, "forward") },
+      { name: weightNames.backward, layout: denseLayout(network, "backward") },
     ],
-    copies: (capacity) => gradientCopies(gpu.info, capacity, parameterCount(velocity)),
+    copies: (capacity) => gradientCopies(gpu.info, capacity, parameterCount),
     mostTangents: tangentsPerPass,
     buffers(capacity, tangents): PlannedBuffer[] {
       const rows = (name: string, features: number) => ({ name, bytes: features * capacity * 4 });
       return [
-        ...hidden.flatMap((width, l) => ["h", "g", "abar"].map((name) => rows(`${name}${l + 1}`, width))),
         ...["u", "ubar"].map((name) => rows(name, dim)),
-        ...(tangents === 0
-          ? []
-          : [
-              rows("sums", widest),
-              rows("drows", tangents * inputs),
-              rows("dtop", tangents * dim),
-              rows("jv", tangents * dim),
-              ...hidden.flatMap((width, l) => [
-                rows(`c${l + 1}`, width),
-                ...["raw", "d", "dbar"].map((name) => rows(`${name}${l + 1}`, tangents * width)),
-              ]),
-            ]),
+        ...(tangents === 0 ? [] : ["drows", "dtop", "jv"].map((name) => rows(name, tangents * dim))),
+        ...mergeBuffers(
+          [
+            forward(),
+            residual(),
+            pass(0, false),
+            ...(tangents === 0 ? [] : [pass(tangents, false), pass(tangents, true)]),
+          ].flatMap((run) => run.buffers(capacity, tangents)),
+        ),
       ];
     },
     residual: (batch) => [
-      ...planForward({ ...range(batch), slopes: true }),
+      ...residual().early(range(batch)),
       planResidual({ dim, capacity: batch.capacity, count: batch.count }),
-      ...planBackward({ ...range(batch), xbar: false }),
-      ...valueGradients(batch, "ubar", true),
+      ...residual().late(range(batch), {}, gradientsOf(batch, true)),
     ],
-    velocity: (batch, output) => planForward({ ...range(batch), slopes: false, output }),
-    pass: (batch, { cotangent, xbar, tangents, begin, penalty }) =>
-      tangents.count > 0
-        ? tangentPass(batch, tangents, cotangent, xbar, begin, penalty)
-        : [
-            ...planForward({ ...range(batch), slopes: true }),
-            ...planBackward({ ...range(batch), xbar: true, cotangent, output: xbar }),
-            ...valueGradients(batch, cotangent, begin),
-          ],
+    velocity: (batch, output) => forward().early(range(batch), { u: output }),
+    pass(batch, o) {
+      const names = { ubar: o.cotangent, xbar: o.xbar };
+      if (o.tangents.count > 0) return tangentPass(batch, o.tangents, o, names);
+      const run = pass(0, false);
+      return [...run.early(range(batch), names), ...run.late(range(batch), names, gradientsOf(batch, o.begin))];
+    },
   };
 }

@@ -8,14 +8,14 @@ import { planConditionRows, planFinishStep, planMix, planStageInput } from "../k
 import { type Chunk, type Conditions, type Engine, names } from "../ode/engine.ts";
 import type { TimeGrid } from "../ode/grid.ts";
 import { schedule, stageRow } from "../solvers/schedule.ts";
-import { conditionInputs, type MlpVelocity, timeInputs } from "../velocity/mlp.ts";
+import type { TrainableVelocity } from "../velocity/field.ts";
 import type { Backward, Batch } from "./backward.ts";
 import { planSum } from "./dispatches.ts";
 import type { Regularization } from "./options.ts";
 
 /** What a likelihood gradient is planned for. */
 export interface LikelihoodWork {
-  readonly velocity: MlpVelocity;
+  readonly velocity: TrainableVelocity;
   readonly engine: Engine;
   readonly backward: Backward;
   readonly source: SourceSpec;
@@ -155,7 +155,6 @@ function planReverseStep(
   const { velocity, backward, grid, divergence } = work;
   const { capacity, count } = batch;
   const { dim } = velocity;
-  const fourier = velocity.time === "concat" ? 0 : velocity.time.fourier;
   const stages = grid.tableau.b.length;
   const row = (i: number) => stageRow(table, stages, step, i);
   const total = tangentTotal(work);
@@ -164,7 +163,6 @@ function planReverseStep(
     planStageInput({
       capacity,
       dim,
-      fourier,
       time: row(i).time,
       a: row(i).a,
       ks: Array.from({ length: i }, (_, j) => stageName(work, step, j)),
@@ -253,12 +251,12 @@ export function planLikelihoodGradient(work: LikelihoodWork, chunk: Chunk): Disp
       names: { source: "source", state: names.state, adjoint: "adjoint" },
     }),
     ...penaltyRows.flatMap((target) => planCombine({ capacity, dim: dim + 1, target, terms: [] })),
-    ...(conditionInputs(velocity) > 0
+    ...(velocity.classes + velocity.context > 0
       ? [
           planConditionRows({
             capacity,
             count,
-            row: dim + timeInputs(velocity),
+            row: dim + 1,
             classes: velocity.classes,
             context: velocity.context,
             input: "h0",

@@ -6,11 +6,12 @@ import type { Flow } from "../flow/flow.ts";
 import { checkAllFinite, particleCount } from "../flow/rows.ts";
 import { logScale, particleMultiple } from "../flow/trajectory.ts";
 import { Arena } from "../gpu/arena.ts";
-import type { Dispatch } from "../gpu/kernel.ts";
+import { type Dispatch, mergeBuffers } from "../gpu/kernel.ts";
 import type { Session } from "../gpu/session.ts";
 import { planDrawRows } from "../kernels/likelihood-training.ts";
 import { importParticles } from "../kernels/particles.ts";
 import { drawProbes } from "../kernels/probes.ts";
+import { networkOf } from "../network/of.ts";
 import { type Chunk, type Conditions, names } from "../ode/engine.ts";
 import { featureMajor } from "../ode/probes.ts";
 import { checked } from "../options/schema.ts";
@@ -18,10 +19,10 @@ import { seedKey, streams } from "../random/philox.ts";
 import { onDevice } from "../schedule/loss.ts";
 import { flopsPerDispatch } from "../schedule/pacer.ts";
 import type { SignOfLife } from "../schedule/sign-of-life.ts";
-import { type MlpVelocity, parameterCount } from "../velocity/mlp.ts";
+import type { TrainableVelocity } from "../velocity/field.ts";
 import { ofSteadyWeights } from "./alone.ts";
 import { backwardOf } from "./backward.ts";
-import { allocateAll, gradientBuffers, mergeBuffers, planPackings } from "./buffers.ts";
+import { allocateAll, gradientBuffers, planPackings } from "./buffers.ts";
 import { planReduceGradient } from "./dispatches.ts";
 import { likelihoodFields, likelihoodGradientFields } from "./fields.ts";
 import { fingerprint } from "./fingerprint.ts";
@@ -41,9 +42,17 @@ import { type LikelihoodPlan, trainableVelocity } from "./plan.ts";
 import type { TrainingStep, TrainingTask } from "./task.ts";
 import { likelihoodValidator } from "./validation.ts";
 
+/** An activation whose slope has no slope, if a network has no other. */
+function flatActivation(velocity: TrainableVelocity): string | undefined {
+  const used = networkOf(velocity).program.steps.flatMap((step) =>
+    step.kind === "map" && step.function.name === "activate" ? [step.function.activation] : [],
+  );
+  return used.every((activation) => activation === "relu" || activation === "leaky_relu") ? used[0] : undefined;
+}
+
 async function workOf(
   flow: Flow,
-  velocity: MlpVelocity,
+  velocity: TrainableVelocity,
   solve: LikelihoodSolve,
   conditions: Conditions,
 ): Promise<LikelihoodWork> {
@@ -102,9 +111,10 @@ export async function* runMaximumLikelihood(
     context: options.context && new Float32Array(batchSize * velocity.context),
     guidance: 1,
   };
-  if (velocity.activation === "relu")
+  const flat = flatActivation(velocity);
+  if (flat)
     console.warn(
-      `${likelihoodTraining}: between its kinks a relu network's divergence is constant, so its gradient says nothing of where they should be: prefer "silu" or "tanh"`,
+      `${likelihoodTraining}: between its kinks a ${flat} network's divergence is constant, so its gradient says nothing of where they should be: prefer "silu" or "tanh"`,
     );
   const solve = likelihoodSolve(likelihoodTraining, options, velocity.dim, batchSize);
   const work = await workOf(flow, velocity, solve, conditions);
@@ -192,7 +202,7 @@ export async function givenLikelihoodGradients(
   const { vectors } = solve.divergence;
   const { backward } = work;
   const key = seedKey(options.seed);
-  const parameters = parameterCount(velocity);
+  const parameters = networkOf(velocity).parameterCount;
   const capacity = capacityOf(count);
   const { rows, affine } = trainingRows(flow, x);
   const gradient = async (session: Session, sign: SignOfLife) => {

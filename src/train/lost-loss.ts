@@ -45,7 +45,7 @@ function cause(lost: LostLoss): string {
       ? `row ${rows.row}, column ${rows.column} (from 0) of data is ${data[rows.at]}, ${plain(rows.size)} scales from the normalization's mean, and what is computed of it overflows f32: leave such rows out, or give the flow normalization: fitNormalization(data, dim) of these data`
       : `column ${rows.column} (from 0) of data reaches ${plain(rows.size)} (row ${rows.row}), and what is computed of it overflows f32: give the flow normalization: fitNormalization(data, dim); leave that row out if it is a mistake`;
   if (context) {
-    const given = largestRow(context, flow.velocitySpec.kind === "mlp" ? flow.velocitySpec.context : 1, (v) => v);
+    const given = largestRow(context, flow.velocitySpec.kind === "wgsl" ? 1 : flow.velocitySpec.context, (v) => v);
     if (given.size > far)
       return `column ${given.column} (from 0) of context reaches ${plain(given.size)} (row ${given.row}), and what is computed of it overflows f32: scale the context to about ±1`;
   }

@@ -9,7 +9,7 @@ import { checked } from "../options/schema.ts";
 import { checkFinite, checkWord, mebibytes, show } from "../options.ts";
 import { type Path, type PathName, pathNames } from "../path/names.ts";
 import { seedKey } from "../random/philox.ts";
-import type { MlpVelocity } from "../velocity/mlp.ts";
+import type { TrainableVelocity } from "../velocity/field.ts";
 import type { AdamSettings } from "./dispatches.ts";
 import {
   type CheckedFlowMatching,
@@ -24,7 +24,7 @@ import type { FlowMatchingOptions, MaximumLikelihoodOptions, Optimizer } from ".
 
 /** Checked options of a training run. */
 export interface TrainingPlan {
-  readonly velocity: MlpVelocity;
+  readonly velocity: TrainableVelocity;
   readonly rows: number;
   readonly steps: number;
   readonly batchSize: number;
@@ -48,15 +48,18 @@ export interface FlowMatchingPlan extends TrainingPlan {
   readonly coupled: boolean;
 }
 
-/** The MLP of a flow; other fields have nothing to train. */
-export function trainableVelocity(caller: string, flow: Flow): MlpVelocity {
+/** The network of a flow; other fields have nothing to train. */
+export function trainableVelocity(caller: string, flow: Flow): TrainableVelocity {
   const kind: unknown = flow?.velocitySpec?.kind;
-  if (kind !== "mlp" && kind !== "wgsl")
+  if (kind !== "mlp" && kind !== "network" && kind !== "wgsl")
     throw invalid(
       `${caller}: the first argument is ${show(flow)}, but it is a flow: pass what Flow.create(…) or Flow.load(…) returned`,
     );
-  if (flow.velocitySpec.kind !== "mlp")
-    throw new PushforwardError("unsupported", `${caller}: a wgslVelocity has no weights to train: use an mlp`);
+  if (flow.velocitySpec.kind === "wgsl")
+    throw new PushforwardError(
+      "unsupported",
+      `${caller}: a wgslVelocity has no weights to train: use an mlp or a network`,
+    );
   return flow.velocitySpec;
 }
 

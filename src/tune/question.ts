@@ -1,7 +1,7 @@
 import type { DivergenceText, FusedField } from "../../shaders/field.ts";
 import type { Tiling } from "../../shaders/tiling.ts";
 import type { Integrator } from "../kernels/fused.ts";
-import type { MlpVelocity } from "../velocity/mlp.ts";
+import type { MlpVelocity } from "../network/mlp.ts";
 
 /** A tiling with the family of kernels that it belongs to. */
 export interface Tuned {

@@ -2,9 +2,10 @@ import { stageFloats } from "../../shaders/stage-row.ts";
 import type { Tiling } from "../../shaders/tiling.ts";
 import type { Dispatch } from "../gpu/kernel.ts";
 import type { Session } from "../gpu/session.ts";
+import { initialParameters } from "../network/initialisation.ts";
+import type { MlpVelocity } from "../network/mlp.ts";
+import { networkOf } from "../network/of.ts";
 import { normals, seedKey, streams } from "../random/philox.ts";
-import { initialParameters } from "../velocity/initialisation.ts";
-import type { MlpVelocity } from "../velocity/mlp.ts";
 import { type Layout, zero } from "../velocity/parameters.ts";
 import { hold } from "./hold.ts";
 
@@ -163,7 +164,7 @@ export class DeviceTrial implements Trial {
     for (const [name, floats] of Object.entries(rows)) await make(name, numbers(floats));
     await make("params", () => new Float32Array(64));
     await make(weightsName(tiling), () => {
-      const parameters = initialParameters(velocity, 1);
+      const parameters = initialParameters(networkOf(velocity), 1);
       return Float32Array.from(layout(tiling).source, (from) => (from === zero ? 0 : (parameters[from] ?? 0)));
     });
   }

@@ -1,71 +1,64 @@
-import { inputColumns, layerSizes, type MlpVelocity, parameterTensors } from "./mlp.ts";
+import { type WeightPlaces, weightNames } from "../kernels/rows.ts";
+import type { Network, ParameterTensor } from "../network/network.ts";
 import { type Layout, zero } from "./parameters.ts";
-
-/** Where one layer's weights stand in a packed buffer, in vec4s: rows of `rowVectors`, then the bias. */
-export interface DenseLayer {
-  readonly inputs: number;
-  readonly outputs: number;
-  readonly weights: number;
-  readonly rowVectors: number;
-  readonly bias: number;
-}
 
 const quads = (n: number) => Math.ceil(n / 4);
 
-/** The layers of the forward packing: [input][outputs padded to 4], inputs in our order x, time, class, context. */
-export function forwardLayers(velocity: MlpVelocity): DenseLayer[] {
-  return layers(velocity, (inputs, outputs) => ({ inputs, outputs }), true);
-}
-
-/** The layers of the reverse packing, which is Wᵀ: [output][inputs padded to 4]; what a layer takes in are its outputs. */
-export function backwardLayers(velocity: MlpVelocity): DenseLayer[] {
-  return layers(velocity, (inputs, outputs) => ({ inputs: outputs, outputs: inputs }), false);
-}
-
-function layers(
-  velocity: MlpVelocity,
-  direction: (inputs: number, outputs: number) => { inputs: number; outputs: number },
-  withBias: boolean,
-): DenseLayer[] {
-  const sizes = layerSizes(velocity);
+/** Sizes of one direction's packing: [in][out padded to 4], or transposed [out][in padded to 4]; vectors have a row of their own. */
+function packing(tensors: readonly ParameterTensor[], transposed: boolean) {
+  const places = new Map<string, { readonly at: number; readonly rows: number; readonly rowVectors: number }>();
   let at = 0;
-  return sizes.slice(1).map((size, layer) => {
-    const { inputs, outputs } = direction(sizes[layer] ?? 0, size);
-    const rowVectors = quads(outputs);
-    const weights = at;
-    const bias = weights + inputs * rowVectors;
-    at = bias + (withBias ? rowVectors : 0);
-    return { inputs, outputs, weights, rowVectors, bias };
-  });
-}
-
-function layout(velocity: MlpVelocity, name: string, packed: readonly DenseLayer[], backward: boolean): Layout {
-  const tensors = parameterTensors(velocity);
-  const columns = inputColumns(velocity);
-  const last = packed[packed.length - 1];
-  const vectors = last ? last.bias + (backward ? 0 : last.rowVectors) : 0;
-  const source = new Uint32Array(vectors * 4).fill(zero);
-  for (const [layer, { inputs, outputs, weights, rowVectors, bias }] of packed.entries()) {
-    const matrix = tensors[2 * layer];
-    const offset = tensors[2 * layer + 1]?.offset ?? 0;
-    if (!matrix) continue;
-    const width = matrix.shape[1] ?? 0;
-    const column = (i: number) => (layer === 0 ? (columns[i] ?? 0) : i);
-    for (let k = 0; k < inputs; k++) {
-      for (let j = 0; j < outputs; j++) {
-        const [row, input] = backward ? [k, j] : [j, k];
-        source[(weights + k * rowVectors) * 4 + j] = matrix.offset + row * width + column(input);
-      }
-    }
-    if (!backward) for (let j = 0; j < outputs; j++) source[bias * 4 + j] = offset + j;
+  for (const { name, shape } of tensors) {
+    const [first = 0, second] = shape;
+    if (second === undefined && transposed) continue;
+    const rows = second === undefined ? 1 : transposed ? first : second;
+    const rowVectors = quads(second === undefined || !transposed ? first : second);
+    places.set(name, { at, rows, rowVectors });
+    at += rows * rowVectors;
   }
-  return { name, source };
+  return { places, vectors: Math.max(1, at) };
 }
 
-export function denseForwardLayout(velocity: MlpVelocity): Layout {
-  return layout(velocity, "dense forward", forwardLayers(velocity), false);
+/** Bytes of the largest packing of a network's parameters. */
+export function packedBytes({ tensors }: Pick<Network, "tensors">): number {
+  return 16 * Math.max(packing(tensors, false).vectors, packing(tensors, true).vectors);
 }
 
-export function denseBackwardLayout(velocity: MlpVelocity): Layout {
-  return layout(velocity, "dense backward", backwardLayers(velocity), true);
+/** Where the dense kernels find the parameters of a network. */
+export function weightPlaces({ tensors }: Network): WeightPlaces {
+  const forward = packing(tensors, false).places;
+  const backward = packing(tensors, true).places;
+  const offsets = new Map(tensors.map(({ name, offset }) => [name, offset]));
+  const found = <T>(map: ReadonlyMap<string, T>, tensor: string): T => {
+    const place = map.get(tensor);
+    if (place === undefined) throw new Error(`the network has no tensor "${tensor}"`);
+    return place;
+  };
+  return {
+    matrix(tensor, transposed) {
+      const { at, rowVectors } = found(transposed ? backward : forward, tensor);
+      return { weights: at, rowVectors };
+    },
+    bias: (tensor) => found(forward, tensor).at,
+    offset: (tensor) => found(offsets, tensor),
+  };
+}
+
+/** The packing of one direction. */
+export function denseLayout({ tensors }: Network, direction: "forward" | "backward"): Layout {
+  const transposed = direction === "backward";
+  const { places, vectors } = packing(tensors, transposed);
+  const source = new Uint32Array(4 * vectors).fill(zero);
+  for (const { name, shape, offset } of tensors) {
+    const place = places.get(name);
+    if (!place) continue;
+    const [outputs = 0, inputs = 1] = shape;
+    for (let row = 0; row < place.rows; row++) {
+      const start = 4 * (place.at + row * place.rowVectors);
+      const columns = transposed ? inputs : outputs;
+      for (let column = 0; column < columns; column++)
+        source[start + column] = offset + (transposed ? row * inputs + column : column * inputs + row);
+    }
+  }
+  return { name: weightNames[direction], source };
 }

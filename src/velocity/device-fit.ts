@@ -1,22 +1,22 @@
 import { PushforwardError } from "../errors.ts";
 import { largestBinding } from "../gpu/largest-binding.ts";
+import { type MlpVelocity, mlp } from "../network/mlp.ts";
+import type { Network, NetworkVelocity } from "../network/network.ts";
+import { networkOf } from "../network/of.ts";
 import { mebibytes } from "../options.ts";
-import { backwardLayers, forwardLayers } from "./dense-layout.ts";
-import { type MlpVelocity, parameterCount } from "./mlp.ts";
+import { packedBytes } from "./dense-layout.ts";
 
 /** Bytes of the largest buffer that the weights of a network are in: flat, or packed with rows padded to four. */
-function weightBytes(velocity: MlpVelocity): number {
-  const forward = forwardLayers(velocity).reduce((sum, { inputs, rowVectors }) => sum + (inputs + 1) * rowVectors, 0);
-  const backward = backwardLayers(velocity).reduce((sum, { inputs, rowVectors }) => sum + inputs * rowVectors, 0);
-  return Math.max(4 * parameterCount(velocity), 16 * forward, 16 * backward);
+function weightBytes(network: Network): number {
+  return Math.max(4 * network.parameterCount, packedBytes(network));
 }
 
-/** The largest width up to which the hidden layers of a network could be for its weights to fit; 0 where no width is small enough. */
-function fittingWidth(velocity: MlpVelocity, bytes: number): number {
+/** The largest width up to which the hidden layers of an MLP could be for its weights to fit; 0 where no width is small enough. */
+function fittingWidth({ kind: _, hidden, ...options }: MlpVelocity, bytes: number): number {
   const fits = (width: number) =>
-    weightBytes({ ...velocity, hidden: velocity.hidden.map((own) => Math.min(own, width)) }) <= bytes;
+    weightBytes(networkOf(mlp({ ...options, hidden: hidden.map((own) => Math.min(own, width)) }))) <= bytes;
   let least = 0;
-  let most = Math.max(0, ...velocity.hidden);
+  let most = Math.max(0, ...hidden);
   while (least < most) {
     const middle = Math.ceil((least + most) / 2);
     if (fits(middle)) least = middle;
@@ -26,14 +26,19 @@ function fittingWidth(velocity: MlpVelocity, bytes: number): number {
 }
 
 /** Throws `out-of-memory` for a network whose weights a device cannot bind, before anything is made for it. */
-export function checkNetworkFits(what: string, velocity: MlpVelocity, limits: GPUSupportedLimits): void {
+export function checkNetworkFits(
+  what: string,
+  velocity: MlpVelocity | NetworkVelocity,
+  limits: GPUSupportedLimits,
+): void {
+  const network = networkOf(velocity);
   const room = largestBinding(limits);
-  const bytes = weightBytes(velocity);
+  const bytes = weightBytes(network);
   if (bytes <= room) return;
-  const width = fittingWidth(velocity, room);
+  const width = velocity.kind === "mlp" ? fittingWidth(velocity, room) : 0;
   const way = width > 0 ? `layers up to ${width} wide fit` : "fewer inputs or layers may fit";
   throw new PushforwardError(
     "out-of-memory",
-    `${what}: the ${parameterCount(velocity).toLocaleString("en-US")} weights of this network take ${mebibytes(bytes)}, but this device binds at most ${mebibytes(room)} to a kernel: ${way}`,
+    `${what}: the ${network.parameterCount.toLocaleString("en-US")} weights of this network take ${mebibytes(bytes)}, but this device binds at most ${mebibytes(room)} to a kernel: ${way}`,
   );
 }

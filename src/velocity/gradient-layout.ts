@@ -1,7 +1,9 @@
 import { type GradientNetwork, gradientSizes } from "../../shaders/narrow-gradient.ts";
-import { inputColumns, layerSizes, type MlpVelocity, parameterTensors } from "./mlp.ts";
+import type { MlpVelocity } from "../network/mlp.ts";
+import { networkOf } from "../network/of.ts";
 import { narrowLimits } from "./narrow-layout.ts";
 import { type Layout, zero } from "./parameters.ts";
+import { inputColumns, layerSizes } from "./plain-mlp.ts";
 
 /** Most input rows (x, time, classes, context) of a network whose gradient is one kernel. */
 const mostInputs = 32;
@@ -28,7 +30,7 @@ export function gradientLayouts(
 ): { forward: Layout; reverse: Layout } {
   const sizes = gradientSizes(network, outputs);
   const { inputs, dim, layers, width } = network;
-  const tensors = parameterTensors(velocity);
+  const tensors = networkOf(velocity).tensors;
   const columns = inputColumns(velocity);
   const parameter = (tensor: number, row: number, column: number): number => {
     const { offset = 0, shape = [] } = tensors[tensor] ?? {};

@@ -1,6 +1,8 @@
 import { movingInputs, type NarrowMlp, packedSizes } from "../../shaders/narrow-mlp.ts";
-import { inputColumns, type MlpVelocity, parameterTensors, timeInputs } from "./mlp.ts";
+import type { MlpVelocity } from "../network/mlp.ts";
+import { networkOf } from "../network/of.ts";
 import { type Layout, zero } from "./parameters.ts";
+import { inputColumns, timeInputs } from "./plain-mlp.ts";
 
 /** Widest hidden layer and largest dim whose trajectories run in one fused kernel. */
 export const narrowLimits = { width: 128, dim: 16, fourier: 8 } as const;
@@ -34,7 +36,7 @@ export function narrowMlp(velocity: MlpVelocity): NarrowMlp | undefined {
 export function narrowLayout(velocity: MlpVelocity, mlp: NarrowMlp, outputs: number, half = false): Layout {
   const sizes = packedSizes(mlp, outputs);
   const source = new Uint32Array(sizes.total * 4).fill(zero);
-  const tensors = parameterTensors(velocity);
+  const tensors = networkOf(velocity).tensors;
   const columns = inputColumns(velocity);
   const parameter = (tensor: number, row: number, column: number): number => {
     const { offset = 0, shape = [] } = tensors[tensor] ?? {};

@@ -7,8 +7,8 @@ import { type Dispatch, packParams, type Shared, u32 } from "../gpu/kernel.ts";
 import { readBack } from "../gpu/read.ts";
 import type { Session } from "../gpu/session.ts";
 import type { Tensor } from "../io/safetensors.ts";
+import type { Network, ParameterTensor } from "../network/network.ts";
 import { nearest, show } from "../options.ts";
-import { type MlpVelocity, type ParameterTensor, parameterTensors } from "./mlp.ts";
 
 /** Marks an element of a packed layout that holds zero instead of a parameter. */
 export const zero = 0xffffffff;
@@ -43,7 +43,7 @@ interface Packed {
 }
 
 /**
- * The parameters of an MLP: one flat f32 buffer in PyTorch's order on the device, and packed copies for the kernels. Training
+ * The parameters of a network: one flat f32 buffer in PyTorch's order on the device, and packed copies for the kernels. Training
  * changes the flat one in place; a packed copy that a running call uses stays as it is, and the next call has one of its own.
  */
 export class Parameters {
@@ -62,8 +62,8 @@ export class Parameters {
   readonly #maps = new Map<string, GPUBuffer>();
   #disposed = false;
 
-  constructor(velocity: MlpVelocity, initial: Float32Array) {
-    this.tensors = parameterTensors(velocity);
+  constructor({ tensors }: Pick<Network, "tensors">, initial: Float32Array) {
+    this.tensors = tensors;
     this.count = initial.length;
     this.#host = initial;
   }

@@ -1,4 +1,5 @@
-import { type DenseEpilogue, type DenseTile, plainTile, stagedTile } from "../../shaders/dense.ts";
+import { type DenseTile, plainTile, stagedTile } from "../../shaders/dense.ts";
+import type { ClusterShape } from "../../shaders/rows.ts";
 import { Arena } from "../../src/gpu/arena.ts";
 import { readBack } from "../../src/gpu/read.ts";
 import { planDense } from "../../src/kernels/dense.ts";
@@ -24,8 +25,43 @@ const tiles: Record<string, DenseTile> = {
   },
 };
 
+const out = { binding: 0, batched: true, single: false, parameter: false } as const;
+const slope = { binding: 1, batched: false, single: false, parameter: false } as const;
+const activate = (order: 0 | 1) => ({ name: "activate", activation: "relu", order }) as const;
+
+/** What is made of the sums. */
+const clusters: Record<string, { shape: ClusterShape; words: number[] }> = {
+  none: {
+    shape: { bindings: [true], parameters: [], leaves: [], results: [], stores: [{ ...out, of: { sum: 0 } }] },
+    words: [0, outputs],
+  },
+  "activate and keep slope": {
+    shape: {
+      bindings: [true, true],
+      parameters: [],
+      leaves: [],
+      results: [0, 1].map((order) => ({ function: activate(order as 0 | 1), of: [{ sum: 0 }], batched: true })),
+      stores: [
+        { ...out, of: { result: 0 } },
+        { ...slope, of: { result: 1 } },
+      ],
+    },
+    words: [0, outputs, 0, outputs],
+  },
+  "scale by slope": {
+    shape: {
+      bindings: [true, false],
+      parameters: [],
+      leaves: [slope],
+      results: [{ function: { name: "multiply" }, of: [{ sum: 0 }, { leaf: 0 }], batched: true }],
+      stores: [{ ...out, of: { result: 0 } }],
+    },
+    words: [0, outputs, 0, outputs],
+  },
+};
+
 for (const [name, tile] of Object.entries(tiles)) {
-  for (const epilogue of ["none", "activate and keep slope", "scale by slope"] as const satisfies DenseEpilogue[]) {
+  for (const epilogue of ["none", "activate and keep slope", "scale by slope"] as const) {
     test(`a dense layer agrees with f64, cut over particles and outputs: ${name}, ${epilogue}`, async ({ gpu }) => {
       const weights = uniformArray(4 * (bias + rowVectors), -1, 1, 1);
       const input = uniformArray(batch * inputs * capacity, -1, 1, 2);
@@ -38,14 +74,17 @@ for (const [name, tile] of Object.entries(tiles)) {
         await arena.allocate("slopes", slopes.byteLength, slopes);
         const dispatches = planDense(
           {
-            layer: { weights: 0, rowVectors, bias },
+            weights: 0,
+            rowVectors,
+            bias: epilogue === "scale by slope" ? undefined : bias,
             inputs,
             outputs,
-            epilogue,
-            bias: epilogue !== "scale by slope",
-            activation: "relu",
-            batch: { count: batch, inRows: inputs, outRows: outputs },
-            names: { weights: "weights", in: "in", out: "out", slopes: epilogue === "none" ? undefined : "slopes" },
+            firstRow: 0,
+            given: { row: 0, rows: inputs },
+            batch,
+            cluster: clusters[epilogue] as (typeof clusters)[string],
+            names: { weights: "weights", in: "in", cluster: epilogue === "none" ? ["out"] : ["out", "slopes"] },
+            work: 0,
           },
           { capacity, maxFlops: 100_000, tile },
         );

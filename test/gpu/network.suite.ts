@@ -7,7 +7,19 @@ import { conditionsFor, forRows, generator, rowOf, uniformArray } from "./inputs
 /** f32 against f64: 1e-5 relative, with the same share of the output's size for values near zero. */
 const tolerance = { relative: 1e-5, absolute: 1e-5 };
 
-const activations = ["silu", "tanh", "softplus", "gelu", "elu", "relu", "sin"] as const;
+const activations = [
+  "silu",
+  "tanh",
+  "softplus",
+  "gelu",
+  "elu",
+  "relu",
+  "sin",
+  "sigmoid",
+  "selu",
+  "leaky_relu",
+  "cos",
+] as const;
 
 /** The flow's answers for n random particles, and the oracle's network. */
 async function setUp(gpu: pf.Gpu, options: pf.MlpOptions, n: number) {

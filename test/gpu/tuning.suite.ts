@@ -6,10 +6,10 @@ import type { Tiling } from "../../shaders/tiling.ts";
 import { Arena } from "../../src/gpu/arena.ts";
 import { readBack } from "../../src/gpu/read.ts";
 import { oneBranch, planIntegrate } from "../../src/kernels/fused.ts";
+import { initialParameters } from "../../src/network/initialisation.ts";
+import { networkOf } from "../../src/network/of.ts";
 import { timeGrid } from "../../src/ode/grid.ts";
 import { schedule } from "../../src/solvers/schedule.ts";
-import { initialParameters } from "../../src/velocity/initialisation.ts";
-import { parameterTensors } from "../../src/velocity/mlp.ts";
 import { narrowLayout, narrowMlp } from "../../src/velocity/narrow-layout.ts";
 import { unflatten, zero } from "../../src/velocity/parameters.ts";
 import { network } from "../oracle/mlp.ts";
@@ -82,7 +82,7 @@ for (const [what, { options, method, divergence, tilings }] of Object.entries(ca
     const mlp = narrowMlp(velocity);
     if (!mlp) throw new Error("not a narrow network");
     const { dim } = velocity;
-    const parameters = initialParameters(velocity, 5).map((value, i) => 3 * value + 0.01 * (i % 7));
+    const parameters = initialParameters(networkOf(velocity), 5).map((value, i) => 3 * value + 0.01 * (i % 7));
     const x = uniformArray(dim * capacity, -2, 2, 1);
     const vectors = uniformArray(probes * dim * capacity, -1, 1, 2);
     const grid = timeGrid("test", { method, steps }, 0.1, 0.9);
@@ -133,7 +133,7 @@ for (const [what, { options, method, divergence, tilings }] of Object.entries(ca
     }
 
     const fixed = await run(plain);
-    const net = network(velocity, unflatten(parameterTensors(velocity), parameters));
+    const net = network(velocity, unflatten(networkOf(velocity).tensors, parameters));
     const column = (all: Float32Array, start: number, i: number) =>
       Float64Array.from({ length: dim }, (_, k) => all[(start + k) * capacity + i] ?? Number.NaN);
     for (let i = 0; i < n; i += 4) {

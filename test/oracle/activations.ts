@@ -13,6 +13,9 @@ function sigmoid(a: number): number {
   return a >= 0 ? 1 / (1 + e) : e / (1 + e);
 }
 
+/** The constants of Klambauer et al. 2017, as PyTorch has them. */
+const [seluScale, seluAlpha] = [1.0507009873554804934193349852946, 1.6732632423543772848170429916717];
+
 export const activationFunctions = {
   silu: {
     value: (a) => a * sigmoid(a),
@@ -48,6 +51,26 @@ export const activationFunctions = {
     value: Math.sin,
     first: Math.cos,
     second: (a) => -Math.sin(a),
+  },
+  cos: {
+    value: Math.cos,
+    first: (a) => -Math.sin(a),
+    second: (a) => -Math.cos(a),
+  },
+  sigmoid: {
+    value: sigmoid,
+    first: (a) => sigmoid(a) * sigmoid(-a),
+    second: (a) => sigmoid(a) * sigmoid(-a) * (sigmoid(-a) - sigmoid(a)),
+  },
+  selu: {
+    value: (a) => seluScale * (a > 0 ? a : seluAlpha * Math.expm1(a)),
+    first: (a) => seluScale * (a > 0 ? 1 : seluAlpha * Math.exp(a)),
+    second: (a) => (a > 0 ? 0 : seluScale * seluAlpha * Math.exp(a)),
+  },
+  leaky_relu: {
+    value: (a) => (a > 0 ? a : 0.01 * a),
+    first: (a) => (a > 0 ? 1 : 0.01),
+    second: () => 0,
   },
 } as const satisfies Record<string, ActivationFunction>;
 

@@ -4,9 +4,9 @@ import { pushFields, runFields } from "../../src/flow/fields.ts";
 import type { Flow } from "../../src/flow/flow.ts";
 import { chunksOf } from "../../src/flow/streams.ts";
 import * as pf from "../../src/index.ts";
+import { networkOf } from "../../src/network/of.ts";
 import { timeGrid } from "../../src/ode/grid.ts";
 import { checked } from "../../src/options/schema.ts";
-import { parameterTensors } from "../../src/velocity/mlp.ts";
 import { flatten } from "../../src/velocity/parameters.ts";
 
 // Values that TypeScript would refuse are passed as a JavaScript user could.
@@ -53,7 +53,7 @@ test("times of a grid are numbers, not what could be made into one", async () =>
 });
 
 test("a tensor's shape is a list of sizes", async () => {
-  const tensors = parameterTensors(pf.mlp({ dim: 1, hidden: [] }));
+  const tensors = networkOf(pf.mlp({ dim: 1, hidden: [] })).tensors;
   const data = new Float32Array(2);
   for (const shape of [null, undefined, "1,2", 2, {}, [Symbol("1"), 2], ["1,2"], [2, 1]]) {
     const weights = { "net.0.weight": { shape, data }, "net.0.bias": Float32Array.of(0) };

@@ -7,11 +7,12 @@ import type { Flow } from "../../src/flow/flow.ts";
 import { logProbRequest, pushRequest } from "../../src/flow/requests.ts";
 import { chunksOf, partsOf } from "../../src/flow/streams.ts";
 import { decodeSafetensors, encodeSafetensors, fitNormalization } from "../../src/index.ts";
+import { mlp } from "../../src/network/mlp.ts";
+import { networkOf } from "../../src/network/of.ts";
 import { slice } from "../../src/ode/slice.ts";
 import { convertPrediction } from "../../src/path/entry.ts";
 import { logProbCall } from "../../src/spread/call.ts";
 import { flowMatchingPlan } from "../../src/train/plan.ts";
-import { mlp, parameterTensors } from "../../src/velocity/mlp.ts";
 import { flatten } from "../../src/velocity/parameters.ts";
 
 import { detached } from "../hostile.ts";
@@ -59,7 +60,7 @@ const entrances: Record<string, (array: Float32Array) => unknown> = {
     partsOf("logProbStream", array) && logProbRequest(shape, "logProbStream", array, given).start,
   normalization: (array) => fitNormalization(array, 2),
   weights: (array) =>
-    flatten(parameterTensors(mlp({ dim: 1, hidden: [2] })), {
+    flatten(networkOf(mlp({ dim: 1, hidden: [2] })).tensors, {
       "net.0.weight": array,
       "net.0.bias": new Float32Array(2),
       "net.2.weight": new Float32Array(2),

@@ -4,15 +4,16 @@ import { PushforwardError } from "../../src/errors.ts";
 import type { Flow } from "../../src/flow/flow.ts";
 import { sourceSpec } from "../../src/flow/source.ts";
 import { decodeSafetensors, encodeSafetensors } from "../../src/io/safetensors.ts";
+import { mlp } from "../../src/network/mlp.ts";
+import { networkOf } from "../../src/network/of.ts";
 import { decodeCheckpoint, encodeCheckpoint } from "../../src/train/checkpoint.ts";
 import { flowMatchingFields } from "../../src/train/fields.ts";
 import { differences, fingerprint } from "../../src/train/fingerprint.ts";
 import type { FlowMatchingOptions } from "../../src/train/options.ts";
 import { flowMatchingPlan } from "../../src/train/plan.ts";
-import { mlp, parameterTensors } from "../../src/velocity/mlp.ts";
 
 const velocity = mlp({ dim: 2, hidden: [3] });
-const tensors = parameterTensors(velocity);
+const tensors = networkOf(velocity).tensors;
 const count = tensors.reduce((sum, { size }) => sum + size, 0);
 // What is read of a flow here needs no device.
 const flow = {

@@ -6,9 +6,9 @@ import { inWords, withColumnNames } from "../../cli/wording.ts";
 import { invalid } from "../../src/errors.ts";
 import { loadFlow } from "../../src/flow/file.ts";
 import { encodeSafetensors } from "../../src/io/safetensors.ts";
+import { mlp } from "../../src/network/mlp.ts";
 import { timeGrid } from "../../src/ode/grid.ts";
 import { checkNetworkFits } from "../../src/velocity/device-fit.ts";
-import { mlp } from "../../src/velocity/mlp.ts";
 import { inFolder, run } from "./command-line.ts";
 
 function messageOf(work: () => unknown): string {

@@ -4,13 +4,14 @@ import { expect, test } from "vitest";
 import { failureOf, failureText, protocol, whyNot } from "../../src/cluster/protocol.ts";
 import { PushforwardError } from "../../src/errors.ts";
 import { saveFlow } from "../../src/flow/file.ts";
+import { mlp } from "../../src/network/mlp.ts";
+import { networkOf } from "../../src/network/of.ts";
 import { logProbCall, sampleCall } from "../../src/spread/call.ts";
 import { carry } from "../../src/spread/carried-flow.ts";
 import { Gathering } from "../../src/spread/gather.ts";
 import { pack, unpack } from "../../src/spread/parcel.ts";
 import { defaultRangeSize, rangesOf } from "../../src/spread/ranges.ts";
 import { version } from "../../src/spread/version.ts";
-import { mlp, parameterTensors } from "../../src/velocity/mlp.ts";
 
 const range = { start: 2048, count: 1024, total: 9000, what: "sample" } as const;
 
@@ -18,7 +19,7 @@ const range = { start: 2048, count: 1024, total: 9000, what: "sample" } as const
 function file(): Uint8Array {
   const velocity = mlp({ dim: 3, hidden: [5], classes: 4, context: 2 });
   const weights = Object.fromEntries(
-    parameterTensors(velocity).map(({ name, size }) => [name, new Float32Array(size).fill(0.1)]),
+    networkOf(velocity).tensors.map(({ name, size }) => [name, new Float32Array(size).fill(0.1)]),
   );
   return saveFlow(velocity, weights, { distribution: "gaussian", mean: [0, 0, 0], std: [1, 1, 1] }, undefined);
 }

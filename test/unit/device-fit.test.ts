@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
+import { mlp } from "../../src/network/mlp.ts";
 import { checkNetworkFits } from "../../src/velocity/device-fit.ts";
-import { mlp } from "../../src/velocity/mlp.ts";
 
 const limits = { maxBufferSize: 2 ** 28, maxStorageBufferBindingSize: 2 ** 27 } as GPUSupportedLimits;
 

@@ -1,11 +1,12 @@
 import { withMetadata } from "../../cli/model.ts";
 import { saveFlow } from "../../src/flow/file.ts";
-import { mlp, parameterTensors } from "../../src/velocity/mlp.ts";
+import { mlp } from "../../src/network/mlp.ts";
+import { networkOf } from "../../src/network/of.ts";
 
 /** A flow's file as `train` writes it, without a training. */
 export function flowFile(options: Partial<Parameters<typeof mlp>[0]> = {}): Uint8Array {
   const velocity = mlp({ dim: 2, hidden: [5], ...options });
-  const weights = parameterTensors(velocity).map(
+  const weights = networkOf(velocity).tensors.map(
     ({ name, shape }) => [name, new Float32Array(shape.reduce((product, size) => product * size, 1))] as const,
   );
   return withMetadata(

@@ -1,19 +1,15 @@
 import { expect, test } from "vitest";
 import type { Dispatch } from "../../src/gpu/kernel.ts";
-import { planDense } from "../../src/kernels/dense.ts";
+import { type DenseCall, planDense } from "../../src/kernels/dense.ts";
 import { gradientCopies, planWeightGradient } from "../../src/kernels/weight-gradient.ts";
-import {
-  backwardLayers,
-  denseBackwardLayout,
-  denseForwardLayout,
-  forwardLayers,
-} from "../../src/velocity/dense-layout.ts";
-import { initialParameters } from "../../src/velocity/initialisation.ts";
-import { type MlpVelocity, mlp, parameterTensors } from "../../src/velocity/mlp.ts";
+import { initialParameters } from "../../src/network/initialisation.ts";
+import { type MlpVelocity, mlp } from "../../src/network/mlp.ts";
+import { networkOf } from "../../src/network/of.ts";
+import { denseLayout, weightPlaces } from "../../src/velocity/dense-layout.ts";
 import { type Layout, unflatten, zero } from "../../src/velocity/parameters.ts";
 import { expectClose } from "../homes/expect-close.ts";
 import { activationFunctions } from "../oracle/activations.ts";
-import { evaluate, network } from "../oracle/mlp.ts";
+import { evaluate, inputVector, network } from "../oracle/mlp.ts";
 
 /** Word `i` of a dispatch's params. */
 function word(dispatch: Dispatch, i: number): number {
@@ -33,49 +29,58 @@ const shapes: [string, MlpVelocity][] = [
 
 for (const [name, velocity] of shapes) {
   test(`a forward pass through the packed weights is the network's: ${name}`, () => {
-    const parameters = initialParameters(velocity, 3).map((value, i) => value + 0.01 * (i % 7));
-    const weights = packed(denseForwardLayout(velocity), parameters);
+    const made = networkOf(velocity);
+    const parameters = initialParameters(made, 3).map((value, i) => value + 0.01 * (i % 7));
+    const weights = packed(denseLayout(made, "forward"), parameters);
+    const places = weightPlaces(made);
     const x = Array.from({ length: velocity.dim }, (_, i) => 0.3 - 0.2 * i);
     const t = 0.4;
-    const time =
-      velocity.time === "concat"
-        ? [t]
-        : Array.from({ length: velocity.time.fourier }, (_, j) => 2 * Math.PI * (j + 1) * t).flatMap((angle) => [
-            Math.sin(angle),
-            Math.cos(angle),
-          ]);
-    let rows = [...x, ...time];
-    const layers = forwardLayers(velocity);
-    for (const [l, { inputs, outputs, weights: start, rowVectors, bias }] of layers.entries()) {
-      expect(rows.length).toBe(inputs);
+    const spec = { ...velocity, activation: "silu" } as const;
+    const net = network(spec, unflatten(made.tensors, parameters));
+    let rows = [...inputVector(net.spec, t, x, {})];
+    for (let l = 0; l <= velocity.hidden.length; l++) {
+      const { weights: start, rowVectors } = places.matrix(`net.${2 * l}.weight`, false);
+      const bias = places.bias(`net.${2 * l}.bias`);
+      const outputs = velocity.hidden[l] ?? velocity.dim;
       const sums = Array.from({ length: outputs }, (_, j) =>
         rows.reduce(
           (sum, h, k) => sum + h * (weights[4 * (start + k * rowVectors) + j] ?? Number.NaN),
           weights[4 * bias + j] ?? Number.NaN,
         ),
       );
-      rows = l === layers.length - 1 ? sums : sums.map(activationFunctions[velocity.activation].value);
+      rows = l === velocity.hidden.length ? sums : sums.map(activationFunctions.silu.value);
     }
-    const net = network(velocity, unflatten(parameterTensors(velocity), parameters));
     expectClose(rows, evaluate(net, t, x).velocity, { relative: 1e-12, absolute: 1e-12 });
   });
 
   test(`the reverse packing is the transpose of the forward one: ${name}`, () => {
-    const forward = denseForwardLayout(velocity).source;
-    const backward = denseBackwardLayout(velocity).source;
-    const transposed = backwardLayers(velocity);
-    for (const [l, { inputs, outputs, weights, rowVectors }] of forwardLayers(velocity).entries()) {
-      const other = transposed[l];
-      expect([other?.inputs, other?.outputs]).toEqual([outputs, inputs]);
-      for (let k = 0; k < inputs; k++) {
-        for (let j = 0; j < outputs; j++) {
-          const at = 4 * ((other?.weights ?? Number.NaN) + j * (other?.rowVectors ?? Number.NaN)) + k;
-          expect(backward[at]).toBe(forward[4 * (weights + k * rowVectors) + j]);
-        }
-      }
+    const made = networkOf(velocity);
+    const forward = denseLayout(made, "forward").source;
+    const backward = denseLayout(made, "backward").source;
+    const places = weightPlaces(made);
+    for (const { name, shape } of made.tensors) {
+      const [outputs = 0, inputs] = shape;
+      if (inputs === undefined) continue;
+      const [up, down] = [places.matrix(name, false), places.matrix(name, true)];
+      for (let k = 0; k < inputs; k++)
+        for (let j = 0; j < outputs; j++)
+          expect(backward[4 * (down.weights + j * down.rowVectors) + k]).toBe(
+            forward[4 * (up.weights + k * up.rowVectors) + j],
+          );
     }
   });
 }
+
+/** A product of which nothing is made but what is stored. */
+const layer = {
+  weights: 0,
+  firstRow: 0,
+  given: { row: 0, rows: 65 },
+  batch: 1,
+  cluster: { shape: { bindings: [], parameters: [], leaves: [], results: [], stores: [] }, words: [] },
+  names: { weights: "weights", in: "h0", cluster: ["h1"] },
+  work: 0,
+} satisfies Partial<DenseCall>;
 
 for (const subgroup of [0, 4, 8]) {
   test(`a dense layer is cut into dispatches that cover each particle once: subgroups of ${subgroup}`, () => {
@@ -84,13 +89,11 @@ for (const subgroup of [0, 4, 8]) {
     const maxFlops = 3_000_000;
     const dispatches = planDense(
       {
-        layer: { weights: 0, rowVectors: 9, bias: 585 },
+        ...layer,
+        rowVectors: 9,
+        bias: 585,
         inputs,
         outputs,
-        epilogue: "activate",
-        bias: true,
-        activation: "silu",
-        names: { weights: "weights", in: "h0", out: "h1" },
       },
       { capacity, maxFlops, subgroup },
     );
@@ -111,13 +114,11 @@ for (const subgroup of [0, 4, 8]) {
     const maxFlops = 8 * inputs * 32 * 16;
     const dispatches = planDense(
       {
-        layer: { weights: 0, rowVectors: 84, bias: 65 * 84 },
+        ...layer,
+        rowVectors: 84,
+        bias: undefined,
         inputs,
         outputs,
-        epilogue: "scale by slope",
-        bias: false,
-        activation: "silu",
-        names: { weights: "weights", in: "d0", out: "d1", slopes: "g1" },
       },
       { capacity, maxFlops, subgroup },
     );
@@ -150,7 +151,7 @@ for (const subgroup of [0, 4, 8]) {
         {
           inputs: 65,
           outputs: 33,
-          weightOffset: 0,
+          weights: { offset: 0, rowLength: 65 },
           biasOffset: 65 * 33,
           parameterCount,
           vectors: capacity / 4,
@@ -169,7 +170,7 @@ for (const subgroup of [0, 4, 8]) {
       for (const dispatch of plan(maxFlops)) {
         const length = word(dispatch, 2);
         expect(length).toBe(Math.ceil(capacity / 4 / segments));
-        expect(word(dispatch, 10)).toBe(next);
+        expect(word(dispatch, 9)).toBe(next);
         next += dispatch.workgroups[2] ?? 0;
         // one segment is the least that a dispatch can hold
         expect(dispatch.flops <= maxFlops || dispatch.workgroups[2] === 1).toBe(true);

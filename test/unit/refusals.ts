@@ -1,7 +1,7 @@
 import { expect } from "vitest";
 import { PushforwardError } from "../../src/errors.ts";
 import { sourceSpec } from "../../src/flow/source.ts";
-import type { MlpVelocity } from "../../src/velocity/mlp.ts";
+import type { MlpVelocity } from "../../src/network/mlp.ts";
 
 /** What checks read of a flow without a device. */
 export const shapeOf = (velocity: MlpVelocity) => ({

@@ -2,13 +2,14 @@ import { expect, test } from "vitest";
 import { PushforwardError } from "../../src/errors.ts";
 import { loadFlow, saveFlow } from "../../src/flow/file.ts";
 import { decodeSafetensors, encodeSafetensors, type Tensor } from "../../src/io/safetensors.ts";
-import { initialParameters } from "../../src/velocity/initialisation.ts";
-import { mlp, parameterTensors } from "../../src/velocity/mlp.ts";
+import { initialParameters } from "../../src/network/initialisation.ts";
+import { mlp } from "../../src/network/mlp.ts";
+import { networkOf } from "../../src/network/of.ts";
 import { unflatten } from "../../src/velocity/parameters.ts";
 
 const velocity = mlp({ dim: 2, hidden: [4] });
-const named = parameterTensors(velocity);
-const weights = unflatten(named, initialParameters(velocity, 1));
+const named = networkOf(velocity).tensors;
+const weights = unflatten(named, initialParameters(networkOf(velocity), 1));
 const tensors = (rename: (name: string) => string = (name) => name): Record<string, Tensor> =>
   Object.fromEntries(named.map(({ name, shape }) => [rename(name), { shape, data: weights[name] as Float32Array }]));
 const file = (own: Record<string, Tensor>) => encodeSafetensors(own);

@@ -1,11 +1,11 @@
 import { expect, test } from "vitest";
 import { PushforwardError } from "../../src/errors.ts";
 import type { Flow } from "../../src/flow/flow.ts";
+import { type MlpOptions, mlp } from "../../src/network/mlp.ts";
 import { planAdam, planBatch } from "../../src/train/dispatches.ts";
 import { largestBatch } from "../../src/train/largest-batch.ts";
 import type { FlowMatchingOptions } from "../../src/train/options.ts";
 import { flowMatchingPlan } from "../../src/train/plan.ts";
-import { type MlpOptions, mlp } from "../../src/velocity/mlp.ts";
 import { wgslVelocity } from "../../src/velocity/wgsl.ts";
 
 // The check reads nothing of a flow but its velocity, so no device is needed.

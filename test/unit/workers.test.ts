@@ -1,6 +1,8 @@
 import { expect, test } from "vitest";
 import { saveFlow } from "../../src/flow/file.ts";
 import { sourceSpec } from "../../src/flow/source.ts";
+import { mlp } from "../../src/network/mlp.ts";
+import { networkOf } from "../../src/network/of.ts";
 import type { SpreadCall } from "../../src/spread/call.ts";
 import type { CarriedFlow } from "../../src/spread/carried-flow.ts";
 import { Ending } from "../../src/spread/ending.ts";
@@ -8,7 +10,6 @@ import { inOrder } from "../../src/spread/in-order.ts";
 import type { FinishedRange, RangeTask } from "../../src/spread/range-task.ts";
 import { rangesOf, rangesOfCall } from "../../src/spread/ranges.ts";
 import { SpreadCalls } from "../../src/spread/spread-calls.ts";
-import { mlp, parameterTensors } from "../../src/velocity/mlp.ts";
 import { Pool } from "../../src/workers/pool.ts";
 import type { Outcome, RangeWorker } from "../../src/workers/range-worker.ts";
 import { asInstalled } from "../../src/workers/threads-web.ts";
@@ -251,7 +252,7 @@ class Told extends SpreadCalls {
 
 test("adapters that differ are told in the result and by a notice, and are an error where they must not", async () => {
   const velocity = mlp({ dim: 1, hidden: [4] });
-  const tensors = parameterTensors(velocity).map(({ name, size }) => [name, new Float32Array(size)] as const);
+  const tensors = networkOf(velocity).tensors.map(({ name, size }) => [name, new Float32Array(size)] as const);
   const file = saveFlow(velocity, Object.fromEntries(tensors), { distribution: "gaussian" }, undefined);
   const notices: string[] = [];
   const onNotice = (text: string) => notices.push(text);

@@ -1,0 +1,357 @@
+import type { RowFunction } from "../src/network/program.ts";
+import { cosineQuarter, halfPi, sineQuarter } from "../src/random/polynomials.ts";
+import { activationText, activationTexts } from "./activation.ts";
+import { bentActivationText } from "./curvature.ts";
+import { Bindings } from "./field.ts";
+import { type Kernel, oncePerShape } from "./kernel.ts";
+import { f32, lines, wgsl } from "./wgsl.ts";
+
+/** A number of a row: leaf i that is read, result i of the functions, or sum i that the kernel has made. */
+export type Ref = { readonly leaf: number } | { readonly result: number } | { readonly sum: number };
+
+/** A buffer's rows as a cluster reads or writes them. */
+export interface RowsAccess {
+  readonly binding: number;
+  /** Rows for each tangent. */
+  readonly batched: boolean;
+  /** One row for all. */
+  readonly single: boolean;
+  /** Numbers that are the same for every particle, in the flat array of the parameters. */
+  readonly parameter: boolean;
+}
+
+/** What a kernel makes of the numbers in a row, and what it stores. Buffers are numbered by their bindings. */
+export interface ClusterShape {
+  /** Whether each buffer is written. */
+  readonly bindings: readonly boolean[];
+  readonly parameters: readonly number[];
+  readonly leaves: readonly RowsAccess[];
+  readonly results: readonly {
+    readonly function: RowFunction | { readonly name: "total" };
+    readonly of: readonly Ref[];
+    readonly batched: boolean;
+  }[];
+  readonly stores: readonly (RowsAccess & { readonly of: Ref | undefined })[];
+}
+
+/** Words of a cluster in the params: first row and rows of each leaf, then of each store. */
+export const clusterFields = ({ leaves, stores }: ClusterShape): string =>
+  [...leaves.map((_, i) => `l${i}`), ...stores.map((_, i) => `s${i}`)]
+    .map((name) => ` ${name}: u32, ${name}_rows: u32,`)
+    .join("");
+
+const horner = (coefficients: readonly number[], v: string) =>
+  coefficients.reduceRight((sum, c) => (sum === "" ? `${v}(${f32(c)})` : `(${sum} * q + ${f32(c)})`), "");
+
+/** sin 2πz and cos 2πz on vectors; whole turns are taken away exactly. The polynomials are those of random.ts. */
+export const turnsText = (v: string): string => wgsl`
+struct Turned { sine: ${v}, cosine: ${v} }
+fn turned(z: ${v}) -> Turned {
+  let turn = z - round(z);
+  let quarter = round(4.0 * turn);
+  let x = 4.0 * turn - quarter;
+  let q = x * x;
+  let s = x * ${f32(halfPi.high)} + x * (${f32(halfPi.low)} + q * ${horner(sineQuarter, v)});
+  let c = 1.0 + q * ${horner(cosineQuarter, v)};
+  let odd = abs(quarter) == ${v}(1.0);
+  let sine = select(s, c, odd);
+  let cosine = select(c, -s, odd);
+  // quarter is −2 … 2; a turn back is a turn forward with the other sign
+  let flipped = (quarter == ${v}(-1.0)) | (abs(quarter) == ${v}(2.0));
+  return Turned(select(sine, -sine, flipped), select(cosine, -cosine, flipped));
+}
+`;
+
+const functionName = (activation: string) => `act_${activation}`;
+
+/** Declarations that the functions of some clusters need, on the type v. */
+export function rowFunctions(shapes: readonly Pick<ClusterShape, "results">[], v: string): string {
+  const highest = new Map<string, number>();
+  let turns = false;
+  for (const { results } of shapes)
+    for (const { function: f } of results) {
+      if (f.name === "activate") highest.set(f.activation, Math.max(f.order, highest.get(f.activation) ?? 0));
+      if (f.name === "sine of turns" || f.name === "cosine of turns") turns = true;
+    }
+  const texts = [...highest].map(([activation, order]) =>
+    (order === 2 ? bentActivationText : activationText)(activation, v, functionName(activation), false),
+  );
+  const helpers = new Set([...highest.keys()].map((activation) => activationTexts[activation]?.helpers(v) ?? ""));
+  return [...helpers, ...texts, ...(turns ? [turnsText(v)] : [])].join("\n");
+}
+
+/** The value of a function of values; activations and waves are asked for once and shared by those that want another part. */
+function resultText(
+  f: RowFunction,
+  of: readonly string[],
+  shared: (call: string, name: string) => string,
+  highest: (activation: string, argument: string) => number,
+): string {
+  const [a = "", b = ""] = of;
+  switch (f.name) {
+    case "add":
+      return `${a} + ${b}`;
+    case "subtract":
+      return `${a} - ${b}`;
+    case "multiply":
+      return `${a} * ${b}`;
+    case "scale":
+      return `${f32(f.by)} * ${a}`;
+    case "shift":
+      return `${a} + ${f32(f.by)}`;
+    case "repeat":
+      return a;
+    case "inverse root":
+      return `inverse_root(${a})`;
+    case "sine of turns":
+      return `${shared(`turned(${a})`, `turned_${a}`)}.sine`;
+    case "cosine of turns":
+      return `${shared(`turned(${a})`, `turned_${a}`)}.cosine`;
+    case "activate": {
+      const name = functionName(f.activation);
+      const order = highest(f.activation, a);
+      if (order === 0) return `${name}(${a})`;
+      const call = order === 1 ? `${name}_with_slope(${a})` : `${name}_with_curvature(${a})`;
+      return `${shared(call, `${name}_${a}`)}.${["value", "slope", "curvature"][f.order]}`;
+    }
+  }
+}
+
+/** 1/√z with Newton's step, since WGSL's own promises less than f32 has. */
+export const inverseRoot = (v: string): string => wgsl`
+fn inverse_root(z: ${v}) -> ${v} {
+  let r = inverseSqrt(z);
+  return r * (1.5 - 0.5 * z * r * r);
+}
+`;
+
+/**
+ * Statements of a cluster for one number of a row: four particles. In scope: `row`, `p`, `params`, and for a single tangent (`loops`
+ * false) its number `s`; sums of the kernel are named by `sum`.
+ */
+export function clusterText(
+  shape: ClusterShape,
+  o: { readonly loops: boolean; readonly sum: (i: number) => string },
+): string {
+  const { leaves, results, stores } = shape;
+  const v = "vec4f";
+  const nameOf = (ref: Ref) =>
+    "leaf" in ref ? `leaf${ref.leaf}` : "result" in ref ? `v${ref.result}` : o.sum(ref.sum);
+  const place = (name: string, { batched, single }: RowsAccess) => {
+    const row = single ? `params.${name}` : `params.${name} + row`;
+    return batched ? `(${row} + s * params.${name}_rows) * params.stride + p` : `(${row}) * params.stride + p`;
+  };
+  const read = (i: number) => {
+    const leaf = leaves[i] as RowsAccess;
+    if (leaf.parameter) return `let leaf${i} = vec4f(b${leaf.binding}[params.l${i} + row]);`;
+    return `let leaf${i} = b${leaf.binding}[${place(`l${i}`, leaf)}];`;
+  };
+  const made = new Set<string>();
+  const highest = (activation: string, argument: string) =>
+    Math.max(
+      ...results.map(({ function: f, of }) =>
+        f.name === "activate" && f.activation === activation && of[0] && nameOf(of[0]) === argument ? f.order : 0,
+      ),
+    );
+  const result = (i: number): string => {
+    const { function: f, of } = results[i] as ClusterShape["results"][number];
+    if (f.name === "total") return "";
+    const before: string[] = [];
+    const shared = (call: string, name: string) => {
+      if (!made.has(name)) before.push(`let ${name} = ${call};`);
+      made.add(name);
+      return name;
+    };
+    const text = resultText(f, of.map(nameOf), shared, highest);
+    return [...before, `let v${i} = ${text};`].join("\n");
+  };
+  const write = (i: number) => {
+    const store = stores[i] as ClusterShape["stores"][number];
+    return `b${store.binding}[${place(`s${i}`, store)}] = ${store.of ? nameOf(store.of) : "vec4f(0.0)"};`;
+  };
+  const all = <T>(list: readonly T[]) => list.map((_, i) => i);
+  if (!o.loops) return [...all(leaves).map(read), ...all(results).map(result), ...all(stores).map(write)].join("\n");
+
+  // what has no tangents, then the loop over tangents, then what is made of sums over them
+  const afterLoop = new Set<number>();
+  for (const [i, { function: f, of, batched }] of results.entries())
+    if (!batched && (f.name === "total" || of.some((ref) => "result" in ref && afterLoop.has(ref.result))))
+      afterLoop.add(i);
+  const totals = all(results).filter((i) => results[i]?.function.name === "total");
+  const isInLoop = (ref: Ref | undefined) =>
+    ref !== undefined &&
+    (("leaf" in ref && leaves[ref.leaf]?.batched) || ("result" in ref && results[ref.result]?.batched));
+  const plain = all(leaves).filter((i) => !leaves[i]?.batched);
+  const looped = all(leaves).filter((i) => leaves[i]?.batched);
+  const batchedStores = all(stores).filter((i) => stores[i]?.batched);
+  const before = all(results).filter((i) => !results[i]?.batched && !afterLoop.has(i));
+  const inside = all(results).filter((i) => results[i]?.batched);
+  const hasLoop = looped.length > 0 || inside.length > 0 || totals.length > 0 || batchedStores.length > 0;
+  const text = [...plain.map(read), ...before.map(result), ...totals.map((i) => `var v${i} = vec4f(0.0);`)];
+  if (hasLoop) {
+    const add = totals.map((i) => {
+      const [of] = results[i]?.of ?? [];
+      return of && isInLoop(of) ? `v${i} += ${nameOf(of)};` : "";
+    });
+    const keep = new Set(made);
+    text.push(
+      `for (var s = 0u; s < params.tangents; s++) {`,
+      ...looped.map(read),
+      ...inside.map(result),
+      ...add,
+      ...batchedStores.map(write),
+      "}",
+    );
+    made.clear();
+    for (const name of keep) made.add(name);
+  }
+  text.push(
+    ...all(results)
+      .filter((i) => afterLoop.has(i))
+      .map(result),
+  );
+  text.push(
+    ...all(stores)
+      .filter((i) => !stores[i]?.batched)
+      .map(write),
+  );
+  return text.filter(Boolean).join("\n");
+}
+
+/** Declares the buffers of a cluster as b0, b1, … behind those that the kernel has already. */
+export function declareCluster(bindings: Bindings, { bindings: written, parameters }: ClusterShape): void {
+  for (const [i, isWritten] of written.entries())
+    bindings.add(isWritten ? "write" : "read", `b${i}`, parameters.includes(i) ? "array<f32>" : "array<vec4f>");
+}
+
+const usesRoot = (shapes: readonly Pick<ClusterShape, "results">[]) =>
+  shapes.some(({ results }) => results.some(({ function: f }) => f.name === "inverse root"));
+
+/** Everything that clusters call. */
+export function clusterFunctions(shapes: readonly Pick<ClusterShape, "results">[]): string {
+  return `${rowFunctions(shapes, "vec4f")}\n${usesRoot(shapes) ? inverseRoot("vec4f") : ""}`;
+}
+
+/** Invocations per workgroup of the kernels in this file; one per four particles (and row). */
+export const rowsWorkgroup = 64;
+
+const signature = "(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u)";
+const index = `let index = id.x + id.y * groups.x * ${rowsWorkgroup}u;`;
+
+/** Functions of the numbers in a row, for all rows, particles and tangents. */
+export const rowsKernel = oncePerShape((shape: ClusterShape): Kernel => {
+  const bindings = new Bindings();
+  bindings.add("params", "params", "Params");
+  declareCluster(bindings, shape);
+  const code = `struct Params { stride: u32, rows: u32, tangents: u32,${clusterFields(shape)} }
+${bindings.text}
+${clusterFunctions([shape])}
+@compute @workgroup_size(${rowsWorkgroup})
+fn compute_rows${signature} {
+${index}
+if (index >= params.rows * params.stride) { return; }
+let row = index / params.stride;
+let p = index % params.stride;
+${clusterText(shape, { loops: true, sum: () => "" })}
+}
+`;
+  return { label: "rows", entryPoint: "compute_rows", bindings: bindings.accesses, code: wgsl`${code}` };
+});
+
+/** A kernel that sums rows: `inner` is made from row to row, `sums` of which results or leaves are summed, `after` is made of the sums. */
+export interface SumsShape {
+  readonly inner: ClusterShape;
+  readonly sums: readonly Ref[];
+  readonly after: ClusterShape;
+}
+
+/** Sums over all rows, for all particles (and tangents, which are dimension z), in the order of the rows. */
+export const sumsKernel = oncePerShape(({ inner, sums, after }: SumsShape): Kernel => {
+  const bindings = new Bindings();
+  bindings.add("params", "params", "Params");
+  const written = after.bindings.map((isWritten, i) => isWritten || inner.bindings[i] === true);
+  declareCluster(bindings, { ...after, bindings: written, parameters: [...inner.parameters, ...after.parameters] });
+  const renamed = (ref: Ref) => ("leaf" in ref ? `leaf${ref.leaf}` : "result" in ref ? `v${ref.result}` : "");
+  const code = `struct Params { stride: u32, rows: u32, tangents: u32,${clusterFields(inner).replaceAll(/\b([ls]\d)/g, "i_$1")}${clusterFields(after)} }
+${bindings.text}
+${clusterFunctions([inner, after])}
+@compute @workgroup_size(${rowsWorkgroup})
+fn sum_rows${signature} {
+${index}
+if (index >= params.stride) { return; }
+let p = index;
+let s = id.z;
+${lines(sums.length, (i) => `var sum${i} = vec4f(0.0);`)}
+for (var row = 0u; row < params.rows; row++) {
+${clusterText({ ...inner, stores: [] }, { loops: false, sum: () => "" }).replaceAll(/params\.([ls]\d)/g, "params.i_$1")}
+${sums.map((ref, i) => `sum${i} += ${renamed(ref)};`).join("\n")}
+}
+let row = 0u;
+${clusterText(after, { loops: false, sum: (i) => `sum${i}` })}
+}
+`;
+  return {
+    label: "sums of rows",
+    entryPoint: "sum_rows",
+    bindings: bindings.accesses,
+    code: wgsl`${code}`,
+  };
+});
+
+/** B·v, and what is made of its rows. */
+export interface ProjectShape {
+  readonly matrix: readonly (readonly number[])[];
+  /** Whether whole numbers are taken away, exactly: twelve bits of each factor at a time, so that every product is a number of f32. */
+  readonly turns: boolean;
+  readonly cluster: ClusterShape;
+}
+
+/** The upper twelve bits of a number, and the rest of what f32 has. */
+function halves(value: number): [high: number, low: number] {
+  const single = Math.fround(value);
+  const words = new Uint32Array(Float32Array.of(single).buffer);
+  words[0] = (words[0] as number) & 0xfffff000;
+  const high = new Float32Array(words.buffer)[0] as number;
+  return [high, single - high];
+}
+
+/** A product with a matrix that is data of the network, for all particles (and tangents, which are dimension z). */
+export const projectKernel = oncePerShape(({ matrix, turns, cluster }: ProjectShape): Kernel => {
+  const bindings = new Bindings();
+  bindings.add("params", "params", "Params");
+  bindings.add("read", "given", "array<vec4f>");
+  declareCluster(bindings, cluster);
+  const inputs = matrix[0]?.length ?? 0;
+  const sum = (row: readonly number[]) => {
+    const terms = row.flatMap((value, j) => {
+      if (value === 0) return [];
+      if (!turns) return [`${f32(Math.fround(value))} * x${j}`];
+      return halves(value).flatMap((part) =>
+        part === 0 ? [] : ["high", "low"].map((half) => `fraction(${f32(part)} * ${half}${j})`),
+      );
+    });
+    return terms.length === 0 ? "vec4f(0.0)" : terms.join(" + ");
+  };
+  const code = `struct Params { stride: u32, rows: u32, tangents: u32, given: u32, given_rows: u32,${clusterFields(cluster)} }
+${bindings.text}
+${clusterFunctions([cluster])}
+fn fraction(z: vec4f) -> vec4f { return z - round(z); }
+fn finish(z: vec4f, row: u32, p: u32, s: u32) {
+${clusterText(cluster, { loops: false, sum: () => "z" })}
+}
+@compute @workgroup_size(${rowsWorkgroup})
+fn project${signature} {
+${index}
+if (index >= params.stride) { return; }
+let p = index;
+let s = id.z;
+${lines(
+  inputs,
+  (j) => `let x${j} = given[(params.given + s * params.given_rows + ${j}u) * params.stride + p];
+${turns ? `let high${j} = bitcast<vec4f>(bitcast<vec4u>(x${j}) & vec4u(0xfffff000u));\nlet low${j} = x${j} - high${j};` : ""}`,
+)}
+${matrix.map((row, k) => `finish(${sum(row)}, ${k}u, p, s);`).join("\n")}
+}
+`;
+  return { label: "project rows", entryPoint: "project", bindings: bindings.accesses, code: wgsl`${code}` };
+});

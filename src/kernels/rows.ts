@@ -1,0 +1,304 @@
+import {
+  type ClusterShape,
+  projectKernel,
+  type Ref,
+  type RowsAccess,
+  rowsKernel,
+  rowsWorkgroup,
+  type SumsShape,
+  sumsKernel,
+} from "../../shaders/rows.ts";
+import { gridOf } from "../gpu/grid.ts";
+import { type Dispatch, packParams, u32 } from "../gpu/kernel.ts";
+import { argumentsOf, type Program, type Value } from "../network/program.ts";
+import type { Cluster, Place, Schedule, Stage } from "../network/schedule.ts";
+import { type ParticleRange, planDense } from "./dense.ts";
+
+/** Where the parameters of a network lie in the packings that the dense kernels read, and in the flat array. */
+export interface WeightPlaces {
+  /** First vec4 of W packed [input][output], or transposed, and vec4s of a row. */
+  matrix(tensor: string, transposed: boolean): { readonly weights: number; readonly rowVectors: number };
+  /** First vec4 of a bias. */
+  bias(tensor: string): number;
+  /** First number in the flat array. */
+  offset(tensor: string): number;
+}
+
+/** Names of the buffers that hold the parameters. */
+export const weightNames = { forward: "weights.forward", backward: "weights.backward", flat: "parameters" } as const;
+
+/** A batch of particles on which a schedule runs. */
+export type RunRange = ParticleRange & { readonly tangents: number };
+
+/** A cluster as a kernel sees it: its shape, the buffers in their order and the words of its params. */
+interface BoundCluster {
+  readonly shape: ClusterShape;
+  readonly buffers: readonly string[];
+  readonly words: readonly number[];
+}
+
+/** Gathers the buffers of one kernel. */
+class Binder {
+  readonly buffers: string[] = [];
+  readonly written: boolean[] = [];
+  readonly parameters: number[] = [];
+
+  at(buffer: string, write: boolean, isParameter = false): number {
+    let i = this.buffers.indexOf(buffer);
+    if (i < 0) {
+      i = this.buffers.push(buffer) - 1;
+      this.written.push(false);
+      if (isParameter) this.parameters.push(i);
+    }
+    if (write) this.written[i] = true;
+    return i;
+  }
+}
+
+/** Turns stages of a schedule into dispatches. */
+export class StagePlanner {
+  readonly #p: Program;
+  readonly #schedule: Schedule;
+  readonly #weights: WeightPlaces;
+
+  constructor(made: Schedule, weights: WeightPlaces) {
+    this.#p = made.program;
+    this.#schedule = made;
+    this.#weights = weights;
+  }
+
+  place(value: Value): Place {
+    const place = this.#schedule.places.get(value);
+    if (!place) throw new Error(`value ${value} has no place`);
+    return place;
+  }
+
+  #cluster(cluster: Cluster, sums: readonly Value[], binder: Binder): Pick<BoundCluster, "shape" | "words"> {
+    const leaves: (RowsAccess & { words: [number, number] })[] = [];
+    const leafOf = new Map<Value, number>();
+    const resultOf = new Map<Value, number>(cluster.members.map((member, i) => [member, i]));
+    const ref = (value: Value): Ref => {
+      const sum = sums.indexOf(value);
+      if (sum >= 0) return { sum };
+      const result = resultOf.get(value);
+      if (result !== undefined) return { result };
+      let leaf = leafOf.get(value);
+      if (leaf === undefined) {
+        leaf = leaves.push(this.#leaf(value, binder)) - 1;
+        leafOf.set(value, leaf);
+      }
+      return { leaf };
+    };
+    const results = cluster.members.map((member) => {
+      const step = this.#p.at(member);
+      if (step.kind !== "map" && step.kind !== "total") throw new Error(`a ${step.kind} is no function of rows`);
+      const f = step.kind === "map" ? step.function : ({ name: "total" } as const);
+      return { function: f, of: argumentsOf(step).map(ref), batched: step.batched };
+    });
+    const stores = cluster.stores.map((value) => {
+      const place = this.place(value);
+      const { batched, width } = this.#p.at(value);
+      const access = { binding: binder.at(place.buffer, true), batched, single: width === 1, parameter: false };
+      return { ...access, of: ref(value), words: [place.row, place.rows] };
+    });
+    return this.#shape(leaves, results, stores);
+  }
+
+  #shape(
+    leaves: readonly (RowsAccess & { words: readonly number[] })[],
+    results: ClusterShape["results"],
+    stores: readonly (ClusterShape["stores"][number] & { words: readonly number[] })[],
+  ): Pick<BoundCluster, "shape" | "words"> {
+    const plain = <T extends { words: readonly number[] }>({ words: _, ...rest }: T) => rest;
+    return {
+      // the bindings are those of the whole kernel, which knows them when all of its clusters are bound
+      shape: { bindings: [], parameters: [], leaves: leaves.map(plain), results, stores: stores.map(plain) },
+      words: [...leaves, ...stores].flatMap(({ words }) => words),
+    };
+  }
+
+  #leaf(value: Value, binder: Binder): RowsAccess & { words: [number, number] } {
+    const step = this.#p.at(value);
+    if (step.kind === "parameter") {
+      const binding = binder.at(weightNames.flat, false, true);
+      const words: [number, number] = [this.#weights.offset(step.tensor), 0];
+      return { binding, batched: false, single: false, parameter: true, words };
+    }
+    const place = this.place(value);
+    const { batched, width } = step;
+    return {
+      binding: binder.at(place.buffer, false),
+      batched,
+      single: width === 1,
+      parameter: false,
+      words: [place.row, place.rows],
+    };
+  }
+
+  plan(stage: Exclude<Stage, { kind: "gradient" }>, range: RunRange): Dispatch[] {
+    switch (stage.kind) {
+      case "linear":
+        return this.#linear(stage.value, stage.cluster, range);
+      case "project":
+        return [this.#project(stage.value, stage.cluster, range)];
+      case "rows":
+        return [this.#rows(stage.width, stage.cluster, range)];
+      case "sums":
+        return [this.#sums(stage, range)];
+      case "copy":
+        return [this.#copy(stage, range)];
+    }
+  }
+
+  #linear(value: Value, cluster: Cluster, range: RunRange): Dispatch[] {
+    const step = this.#p.at(value);
+    if (step.kind !== "linear") throw new Error("not a linear step");
+    const { transposed, from, to, tensor, bias } = step;
+    const { weights, rowVectors } = this.#weights.matrix(tensor, transposed);
+    const binder = new Binder();
+    const { shape, words } = this.#cluster(cluster, [value], binder);
+    const given = this.place(step.of);
+    return planDense(
+      {
+        weights: transposed ? weights : weights + from * rowVectors,
+        rowVectors,
+        bias: bias === undefined ? undefined : this.#weights.bias(bias),
+        inputs: transposed ? this.#p.width(step.of) : to - from,
+        outputs: step.width,
+        firstRow: transposed ? from : 0,
+        given,
+        batch: step.batched ? range.tangents : 1,
+        cluster: { shape: { ...shape, bindings: binder.written, parameters: binder.parameters }, words },
+        names: {
+          weights: transposed ? weightNames.backward : weightNames.forward,
+          in: given.buffer,
+          cluster: binder.buffers,
+        },
+        work: workOf(shape),
+      },
+      range,
+    );
+  }
+
+  #project(value: Value, cluster: Cluster, range: RunRange): Dispatch {
+    const step = this.#p.at(value);
+    if (step.kind !== "project") throw new Error("not a projection");
+    const binder = new Binder();
+    const { shape, words } = this.#cluster(cluster, [value], binder);
+    const given = this.place(step.of);
+    const stride = range.capacity / 4;
+    const kernel = projectKernel({
+      matrix: step.matrix,
+      turns: step.turns,
+      cluster: { ...shape, bindings: binder.written, parameters: binder.parameters },
+    });
+    const batch = step.batched ? range.tangents : 1;
+    return {
+      kernel,
+      buffers: [given.buffer, ...binder.buffers],
+      params: packParams([stride, step.width, range.tangents, given.row, given.rows, ...words].map((n) => u32(n))),
+      workgroups: [...inRow(stride), batch],
+      flops: 4 * stride * batch * step.width * (2 * this.#p.width(step.of) + workOf(shape)),
+    };
+  }
+
+  #rows(width: number, cluster: Cluster, range: RunRange): Dispatch {
+    const binder = new Binder();
+    const { shape, words } = this.#cluster(cluster, [], binder);
+    return rowsDispatch(
+      { ...shape, bindings: binder.written, parameters: binder.parameters },
+      words,
+      binder.buffers,
+      width,
+      range,
+    );
+  }
+
+  #copy(stage: Extract<Stage, { kind: "copy" }>, range: RunRange): Dispatch {
+    const binder = new Binder();
+    const leaf = stage.from === undefined ? undefined : this.#leaf(stage.from, binder);
+    const binding = binder.at(stage.to.buffer, true);
+    const access = { binding, batched: stage.batched, single: false, parameter: false };
+    const store = { ...access, of: leaf && { leaf: 0 }, words: [stage.to.row, stage.to.rows] };
+    // a leaf of one row is that row
+    const { shape, words } = this.#shape(leaf ? [{ ...leaf, single: false }] : [], [], [store]);
+    const whole = { ...shape, bindings: binder.written, parameters: binder.parameters };
+    return rowsDispatch(whole, words, binder.buffers, stage.width, range);
+  }
+
+  #sums(stage: Extract<Stage, { kind: "sums" }>, range: RunRange): Dispatch {
+    const binder = new Binder();
+    const operand = (sum: Value) => {
+      const step = this.#p.at(sum);
+      if (step.kind !== "sum") throw new Error("not a sum");
+      return step.of;
+    };
+    const operands = stage.sums.map(operand);
+    const { width, batched } = this.#p.at(operands[0] as Value);
+    // a sum of something that is there already is read by a function that changes nothing
+    const inner = this.#inner(stage.inner, operands, binder);
+    const after = this.#cluster(stage.cluster, stage.sums, binder);
+    const all = { bindings: binder.written, parameters: binder.parameters };
+    const shape: SumsShape = {
+      inner: { ...inner.shape, ...all },
+      sums: inner.sums,
+      after: { ...after.shape, ...all },
+    };
+    const stride = range.capacity / 4;
+    const batch = batched ? range.tangents : 1;
+    return {
+      kernel: sumsKernel(shape),
+      buffers: binder.buffers,
+      params: packParams([stride, width, range.tangents, ...inner.words, ...after.words].map((n) => u32(n))),
+      workgroups: [...inRow(stride), batch],
+      flops: 4 * stride * batch * width * (1 + workOf(inner.shape)),
+    };
+  }
+
+  #inner(members: readonly Value[], operands: readonly Value[], binder: Binder) {
+    const results = new Map<Value, number>(members.map((member, i) => [member, i]));
+    const bound = this.#cluster({ members, stores: [] }, [], binder);
+    const leaves = [...bound.shape.leaves];
+    const words = [...bound.words];
+    const sums = operands.map((operand): Ref => {
+      const result = results.get(operand);
+      if (result !== undefined) return { result };
+      const { words: own, ...leaf } = this.#leaf(operand, binder);
+      words.push(...own);
+      return { leaf: leaves.push(leaf) - 1 };
+    });
+    return { shape: { ...bound.shape, leaves }, words, sums };
+  }
+}
+
+/** Workgroups of a kernel with one invocation per four particles, as two dimensions. */
+function inRow(stride: number): [number, number] {
+  const [x, y = 1] = gridOf(Math.ceil(stride / rowsWorkgroup));
+  return [x, y];
+}
+
+/** FLOPs of a cluster for one number, about. */
+function workOf({ results }: ClusterShape): number {
+  return results.reduce(
+    (sum, { function: { name } }) => sum + (name === "activate" || name.endsWith("turns") ? 20 : 1),
+    0,
+  );
+}
+
+function rowsDispatch(
+  shape: ClusterShape,
+  words: readonly number[],
+  buffers: readonly string[],
+  width: number,
+  { capacity, tangents }: RunRange,
+): Dispatch {
+  const stride = capacity / 4;
+  const batched = [...shape.leaves, ...shape.stores].some((access) => access.batched);
+  return {
+    kernel: rowsKernel(shape),
+    buffers,
+    params: packParams([stride, width, tangents, ...words].map((n) => u32(n))),
+    workgroups: gridOf(Math.ceil((width * stride) / rowsWorkgroup)),
+    flops: width * capacity * (1 + workOf(shape)) * (batched ? tangents : 1),
+  };
+}

@@ -1,0 +1,106 @@
+import { invalid } from "../errors.ts";
+import { checkFinite, checkInteger, checkKeys, show } from "../options.ts";
+import { normals, seedKey, streams } from "../random/philox.ts";
+import { Node } from "./network.ts";
+import type { Activation } from "./operations/activate.ts";
+import type { initials } from "./operations/linear.ts";
+
+function nodeOf(what: string, node: Node): Node {
+  if (node instanceof Node) return node;
+  throw invalid(`${what}: ${show(node)} is no node: pass an input of the network or what an operation returned`);
+}
+
+function several(what: string, nodes: readonly Node[]): Node {
+  const [first] = nodes;
+  if (first === undefined) throw invalid(`${what} takes at least one node`);
+  return nodeOf(what, first);
+}
+
+export interface LinearOptions {
+  /** Whether there is a bias. Default true. */
+  bias?: boolean;
+  /** `"zero"` starts the layer, and with it the branch behind it, at zero. Default `"default"`: variance gain/fan-in. */
+  initial?: (typeof initials)[number];
+}
+
+/**
+ * W v + b. Its parameters are PyTorch's: `${name}.weight` [width, in] and `${name}.bias` [width].
+ *
+ * @throws PushforwardError `invalid-argument` for widths that are no positive integers and names used twice.
+ */
+export function linear(node: Node, width: number, name: string, options: LinearOptions = {}): Node {
+  checkKeys("linear", options, ["bias", "initial"]);
+  const { bias = true, initial = "default" } = options;
+  return nodeOf("linear", node).builder.apply({ op: "linear", width, name, bias, initial }, [node]);
+}
+
+/** φ(v), element by element. @throws PushforwardError `invalid-argument` for an unknown activation. */
+export function activate(node: Node, activation: Activation): Node {
+  return nodeOf("activate", node).builder.apply({ op: "activate", activation }, [node]);
+}
+
+/** a + b + …, element by element. @throws PushforwardError `invalid-argument` unless all are of one width. */
+export function add(...nodes: Node[]): Node {
+  return several("add", nodes).builder.apply({ op: "add" }, nodes);
+}
+
+/** a ⊙ b ⊙ …, element by element. @throws PushforwardError `invalid-argument` unless all are of one width. */
+export function multiply(...nodes: Node[]): Node {
+  return several("multiply", nodes).builder.apply({ op: "multiply" }, nodes);
+}
+
+/** by · v. */
+export function scale(node: Node, by: number): Node {
+  return nodeOf("scale", node).builder.apply({ op: "scale", by }, [node]);
+}
+
+/** The features of all nodes, one after the other. */
+export function concat(...nodes: Node[]): Node {
+  return several("concat", nodes).builder.apply({ op: "concat" }, nodes);
+}
+
+/** Features `start` … `end` − 1. @throws PushforwardError `invalid-argument` for a range that the node has not. */
+export function slice(node: Node, start: number, end: number): Node {
+  return nodeOf("slice", node).builder.apply({ op: "slice", start, end }, [node]);
+}
+
+/** The frequencies of Fourier features: given, or drawn from a normal distribution of standard deviation `scale`. */
+export type FourierOptions =
+  | { /** [k][in], in turns per unit. */ frequencies: number[][] }
+  | { count: number /** Default 1. */; scale?: number /** Default 0. */; seed?: number };
+
+/**
+ * Fourier features [sin 2πBv (k), cos 2πBv (k)] (Tancik et al. 2020, eq. 5). B is data of the network: it is saved with it and not
+ * trained.
+ *
+ * @throws PushforwardError `invalid-argument` for rows of B that are not as long as the node is wide.
+ */
+export function fourier(node: Node, options: FourierOptions): Node {
+  const { builder, width } = nodeOf("fourier", node);
+  checkKeys("fourier", options, "frequencies" in options ? ["frequencies"] : ["count", "scale", "seed"]);
+  if ("frequencies" in options) {
+    const rows = options.frequencies;
+    const frequencies = Array.isArray(rows)
+      ? rows.map((row) => (Array.isArray(row) ? Object.freeze([...row]) : row))
+      : rows;
+    return builder.apply({ op: "fourier", frequencies: Array.isArray(rows) ? Object.freeze(frequencies) : rows }, [
+      node,
+    ]);
+  }
+  const count = checkInteger("fourier: count", options.count, 1, 1 << 12);
+  const spread = checkFinite("fourier: scale", options.scale ?? 1);
+  const draws = normals(seedKey(options.seed ?? 0), streams.frequencies, 0, count * width, 1);
+  const frequencies = Array.from({ length: count }, (_, k) =>
+    Object.freeze(Array.from({ length: width }, (_, j) => Math.fround(spread * (draws[k * width + j] as number)))),
+  );
+  return builder.apply({ op: "fourier", frequencies: Object.freeze(frequencies) }, [node]);
+}
+
+/**
+ * (v − mean) / √(variance + eps) ⊙ w + b over the features of a particle (Ba et al. 2016, eq. 4), with parameters `${name}.weight`
+ * and `${name}.bias`.
+ */
+export function layerNorm(node: Node, name: string, options: { /** Default 1e-5. */ eps?: number } = {}): Node {
+  checkKeys("layerNorm", options, ["eps"]);
+  return nodeOf("layerNorm", node).builder.apply({ op: "layerNorm", name, eps: options.eps ?? 1e-5 }, [node]);
+}

@@ -1,0 +1,33 @@
+import { invalid } from "../../errors.ts";
+import { checkInteger } from "../../options.ts";
+import { type Operation, rule } from "./rule.ts";
+
+/** The rows of all arguments, one after the other. */
+export const concatRule = rule({
+  op: "concat",
+  settings: [],
+  width: (_what, _, { widths }) => widths.reduce((sum, width) => sum + width, 0),
+  write: (p, _, of) => p.concat(of),
+});
+
+export interface SliceOperation extends Operation {
+  readonly op: "slice";
+  readonly start: number;
+  readonly end: number;
+}
+
+/** Rows `start` … `end` − 1. */
+export const sliceRule = rule<SliceOperation>({
+  op: "slice",
+  settings: ["start", "end"],
+  width(what, { start, end }, { widths: [width = 0] }) {
+    checkInteger(`${what}: start`, start, 0);
+    checkInteger(`${what}: end`, end, 0);
+    if (start >= end || end > width)
+      throw invalid(
+        `${what} takes rows ${start} to ${end} of a node of ${width}: start is below end, end at most ${width}`,
+      );
+    return end - start;
+  },
+  write: (p, { start, end }, [of = 0]) => p.slice(of, start, end),
+});

@@ -1,0 +1,18 @@
+import { checkWord } from "../../options.ts";
+import { type Operation, rule } from "./rule.ts";
+
+/** What a network is given for each particle: its state [dim], the time [1], a one-hot label [classes], a context. */
+export const inputNames = ["x", "t", "label", "context"] as const;
+export type InputName = (typeof inputNames)[number];
+
+export interface InputOperation extends Operation {
+  readonly op: "input";
+  readonly input: InputName;
+}
+
+export const inputRule = rule<InputOperation>({
+  op: "input",
+  settings: ["input"],
+  width: (what, { input }, { inputs }) => inputs[checkWord(`${what}: input`, input, inputNames)] ?? 0,
+  write: (p, { input }, _, width) => p.input(input, width),
+});

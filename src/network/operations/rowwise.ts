@@ -1,0 +1,42 @@
+import { invalid } from "../../errors.ts";
+import { checkSingle } from "../../options.ts";
+import { type Operation, rule } from "./rule.ts";
+
+function equalWidths(what: string, { widths }: { widths: readonly number[] }): number {
+  const [first = 0] = widths;
+  if (widths.some((width) => width !== first))
+    throw invalid(`${what} takes nodes of equal width, but got ${widths.join(", ")}: slice the wider ones`);
+  return first;
+}
+
+/** a + b + …, row by row. */
+export const addRule = rule({
+  op: "add",
+  settings: [],
+  width: (what, _, place) => equalWidths(what, place),
+  write: (p, _, of) => of.reduce((sum, value) => p.add(sum, value)),
+});
+
+/** a ⊙ b. */
+export const multiplyRule = rule({
+  op: "multiply",
+  settings: [],
+  width: (what, _, place) => equalWidths(what, place),
+  write: (p, _, of) => of.reduce((product, value) => p.multiply(product, value)),
+});
+
+export interface ScaleOperation extends Operation {
+  readonly op: "scale";
+  readonly by: number;
+}
+
+/** c v. */
+export const scaleRule = rule<ScaleOperation>({
+  op: "scale",
+  settings: ["by"],
+  width(what, { by }, { widths: [width = 0] }) {
+    checkSingle(`${what}: by`, by);
+    return width;
+  },
+  write: (p, { by }, [of = 0]) => p.scale(of, by),
+});

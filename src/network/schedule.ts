@@ -1,0 +1,545 @@
+import type { Gradient } from "./derivatives.ts";
+import { argumentsOf, type Program, type RowFunction, type Value } from "./program.ts";
+
+/** Where a value lies: from row `row` of a buffer that has `rows` rows (for each tangent, where there are any). */
+export interface Place {
+  readonly buffer: string;
+  readonly row: number;
+  readonly rows: number;
+}
+
+/** Rows that one kernel computes from numbers in the same row: its members in order, and those of them that are stored. */
+export interface Cluster {
+  readonly members: readonly Value[];
+  readonly stores: readonly Value[];
+}
+
+/** What one kernel does. */
+export type Stage =
+  /** A product with a weight matrix, or with one of the network's data, and what is made of each of its rows. */
+  | { readonly kind: "linear" | "project"; readonly value: Value; readonly cluster: Cluster }
+  | { readonly kind: "rows"; readonly width: number; readonly cluster: Cluster }
+  /** Sums over all rows of values that are made from row to row by `inner`, and what is made of the sums. */
+  | {
+      readonly kind: "sums";
+      readonly sums: readonly Value[];
+      readonly inner: readonly Value[];
+      readonly cluster: Cluster;
+    }
+  /** A part of a concatenation that was made elsewhere; zeros where there is no value. */
+  | {
+      readonly kind: "copy";
+      readonly from: Value | undefined;
+      readonly width: number;
+      readonly to: Place;
+      readonly batched: boolean;
+    }
+  | { readonly kind: "gradient"; readonly gradient: Gradient };
+
+/** The kernels of a program in their order, and where its values lie. */
+export interface Schedule {
+  readonly program: Program;
+  readonly stages: readonly Stage[];
+  readonly places: ReadonlyMap<Value, Place>;
+  /** Buffers beside those that were named, with their rows and whether these are for each tangent. */
+  readonly slots: readonly { readonly name: string; readonly rows: number; readonly batched: boolean }[];
+  /** The first stage that waits for one of the late inputs. */
+  readonly late: number;
+}
+
+export interface ScheduleOptions {
+  /** Buffers of the inputs and outputs. Outputs without one are not stored. */
+  readonly inputs: ReadonlyMap<string, Place>;
+  readonly outputs: readonly { readonly value: Value; readonly place: Place }[];
+  readonly gradients?: readonly Gradient[];
+  /** Inputs that are written between the stages: those that do not need them come first, and what they made stays for all rounds. */
+  readonly lateInputs?: readonly string[];
+  /** Storage buffers of one kernel at most. */
+  readonly bindings: number;
+  /** Begins the names of the buffers. */
+  readonly prefix: string;
+}
+
+/** Cheap enough to be made again wherever it is read. */
+const isCheap = ({ name }: RowFunction) =>
+  name !== "activate" && name !== "sine of turns" && name !== "cosine of turns";
+
+/** Orders a program into kernels: products take along what is made of their rows, the rest is gathered into as few as may be. */
+export function schedule(p: Program, o: ScheduleOptions): Schedule {
+  return new Scheduler(p, o).run();
+}
+
+class Scheduler {
+  readonly #p: Program;
+  readonly #o: ScheduleOptions;
+  readonly #needed = new Set<Value>();
+  readonly #users = new Map<Value, Value[]>();
+  readonly #asked = new Set<Value>();
+  readonly #stages: Stage[] = [];
+  /** The stage that makes a value. */
+  readonly #made = new Map<Value, number>();
+  readonly #stored = new Set<Value>();
+  #isLate: readonly boolean[] = [];
+  /** Gradients whose cotangents are there. */
+  readonly #waiting = new Set<Gradient>();
+
+  constructor(p: Program, o: ScheduleOptions) {
+    this.#p = p;
+    this.#o = o;
+  }
+
+  run(): Schedule {
+    const { gradients = [], outputs } = this.#o;
+    for (const { value } of outputs) this.#ask(value);
+    for (const gradient of gradients) {
+      this.#ask(gradient.cotangent);
+      if (gradient.matrix) this.#ask(gradient.matrix.of);
+    }
+    const isLate = this.#lateValues();
+    this.#isLate = isLate;
+    const order = [...this.#needed].sort((a, b) => a - b);
+    const done = new Set<Gradient>();
+    let late = 0;
+    for (const phase of [false, true]) {
+      if (phase) late = this.#stages.length;
+      for (const value of order) {
+        if (isLate[value] !== phase) continue;
+        this.#visit(value, phase, isLate);
+        if (!phase) continue;
+        for (const gradient of gradients) {
+          const last = Math.max(gradient.cotangent, gradient.matrix?.of ?? 0);
+          if (last !== value) continue;
+          this.#waiting.add(gradient);
+          this.#gradient(gradient, done);
+        }
+      }
+      // what is asked for and is not there yet
+      for (const value of order) if (isLate[value] === phase && this.#asked.has(value)) this.#demand(value);
+    }
+    for (const gradient of gradients) this.#waiting.add(gradient);
+    for (const gradient of gradients) this.#gradient(gradient, done);
+    return this.#place(late, isLate);
+  }
+
+  /** Sums over values come before those over tangents, so that the first one begins the gradient of the whole parameter. */
+  #gradient(gradient: Gradient, done: Set<Gradient>): void {
+    if (done.has(gradient)) return;
+    const { gradients = [] } = this.#o;
+    const others = gradients.filter(({ tensor }) => tensor === gradient.tensor);
+    if (gradient.batched && others.some((other) => !other.batched && !done.has(other))) return;
+    done.add(gradient);
+    this.#demand(gradient.cotangent);
+    if (gradient.matrix) this.#demand(gradient.matrix.of);
+    this.#stages.push({ kind: "gradient", gradient });
+    for (const other of others) if (this.#waiting.has(other)) this.#gradient(other, done);
+  }
+
+  #ask(value: Value): void {
+    this.#asked.add(value);
+    this.#need(value);
+  }
+
+  #need(value: Value): void {
+    if (this.#needed.has(value)) return;
+    this.#needed.add(value);
+    for (const argument of argumentsOf(this.#p.at(value))) {
+      const users = this.#users.get(argument) ?? [];
+      users.push(value);
+      this.#users.set(argument, users);
+      this.#need(argument);
+    }
+  }
+
+  #lateValues(): boolean[] {
+    const { lateInputs = [] } = this.#o;
+    const late: boolean[] = [];
+    for (const step of this.#p.steps)
+      late.push(
+        step.kind === "input" ? lateInputs.includes(step.name) : argumentsOf(step).some((argument) => late[argument]),
+      );
+    return late;
+  }
+
+  /** The value whose buffer a value is a view into. */
+  #base(value: Value): Value {
+    const step = this.#p.at(value);
+    return step.kind === "slice" ? this.#base(step.of) : value;
+  }
+
+  #isThere(value: Value): boolean {
+    const base = this.#base(value);
+    const { kind } = this.#p.at(base);
+    return kind === "input" || kind === "parameter" || this.#made.has(base);
+  }
+
+  #visit(value: Value, phase: boolean, isLate: readonly boolean[]): void {
+    const step = this.#p.at(value);
+    switch (step.kind) {
+      case "linear":
+      case "project":
+        this.#demand(step.of);
+        this.#product(step.kind, value, phase, isLate);
+        return;
+      case "sum":
+        this.#sum(value);
+        return;
+      case "concat":
+        for (const part of step.parts) if (typeof part === "number") this.#demand(part);
+        this.#made.set(value, this.#stages.length - 1);
+        this.#stored.add(value);
+        return;
+      default:
+        // rows are made when somebody asks for them
+        return;
+    }
+  }
+
+  #product(kind: "linear" | "project", value: Value, phase: boolean, isLate: readonly boolean[]): void {
+    const { width, batched } = this.#p.at(value);
+    const members: Value[] = [];
+    const inside = new Set([value]);
+    for (let next = value + 1; next < this.#p.steps.length; next++) {
+      const step = this.#p.at(next);
+      if (!this.#needed.has(next) || step.kind !== "map" || this.#made.has(next)) continue;
+      if (step.width !== width || step.batched !== batched || isLate[next] !== phase) continue;
+      if (!step.of.some((argument) => inside.has(argument))) continue;
+      if (!step.of.every((argument) => inside.has(argument) || this.#isThere(argument))) continue;
+      if (isCheap(step.function) && this.#onlySummed(next)) continue;
+      if (this.#buffers([...members, next], value) + 2 > this.#o.bindings) continue;
+      members.push(next);
+      inside.add(next);
+    }
+    this.#stage({ kind, value, cluster: this.#cluster(members, value) }, [value, ...members]);
+  }
+
+  #onlySummed(value: Value): boolean {
+    const users = this.#users.get(value) ?? [];
+    return !this.#asked.has(value) && users.every((user) => this.#p.at(user).kind === "sum");
+  }
+
+  #cluster(members: readonly Value[], ...more: Value[]): Cluster {
+    const inside = new Set([...members, ...more]);
+    const stores = [...more, ...members].filter(
+      (value) => this.#asked.has(value) || (this.#users.get(value) ?? []).some((user) => !inside.has(user)),
+    );
+    return { members, stores };
+  }
+
+  /** Buffers that a cluster reads and writes at most. */
+  #buffers(members: readonly Value[], ...more: Value[]): number {
+    const inside = new Set([...members, ...more]);
+    const read = new Set<Value | "parameters">();
+    for (const member of members)
+      for (const argument of argumentsOf(this.#p.at(member)))
+        if (!inside.has(argument))
+          read.add(this.#p.at(argument).kind === "parameter" ? "parameters" : this.#base(argument));
+    return read.size + this.#cluster(members, ...more).stores.length;
+  }
+
+  #stage(stage: Stage, makes: readonly Value[]): void {
+    const number = this.#stages.push(stage) - 1;
+    for (const value of makes) this.#made.set(value, number);
+    if ("cluster" in stage) for (const value of stage.cluster.stores) this.#stored.add(value);
+  }
+
+  /** Has a value made, unless it is there. */
+  #demand(value: Value): void {
+    const base = this.#base(value);
+    if (this.#isThere(base)) return;
+    const { width } = this.#p.at(base);
+    const members = new Set<Value>();
+    const collect = (next: Value, inLoop: boolean): void => {
+      if (members.has(next)) return;
+      for (const argument of argumentsOf(this.#p.at(next))) {
+        if (this.#isThere(argument)) continue;
+        const step = this.#p.at(argument);
+        const isRow = step.kind === "map" || step.kind === "total";
+        // what is made of a sum over tangents cannot go back into the loop over them
+        if (isRow && step.width === width && !(inLoop && this.#hasTotal(argument)))
+          collect(argument, inLoop || step.batched);
+        else this.#demand(argument);
+      }
+      members.add(next);
+    };
+    collect(base, this.#p.at(base).batched);
+    if (this.#isThere(base)) return;
+    let chosen = [...members].filter((member) => !this.#made.has(member)).sort((a, b) => a - b);
+    while (this.#buffers(chosen) > this.#o.bindings && chosen.length > 1) {
+      // too much for one kernel: the first half comes before
+      this.#demandFirst(chosen);
+      chosen = chosen.filter((member) => !this.#made.has(member));
+    }
+    this.#stage({ kind: "rows", width, cluster: this.#cluster(chosen) }, chosen);
+  }
+
+  #demandFirst(chosen: readonly Value[]): void {
+    const half = chosen.slice(0, Math.ceil(chosen.length / 2));
+    const { width } = this.#p.at(half[0] as Value);
+    if (this.#buffers(half) > this.#o.bindings && half.length > 1) {
+      this.#demandFirst(half);
+      return;
+    }
+    this.#stage({ kind: "rows", width, cluster: this.#cluster(half) }, half);
+  }
+
+  #hasTotal(value: Value): boolean {
+    if (this.#isThere(value)) return false;
+    const step = this.#p.at(value);
+    if (step.kind === "total") return true;
+    return step.kind === "map" && step.of.some((argument) => this.#hasTotal(argument));
+  }
+
+  #sum(value: Value): void {
+    if (this.#made.has(value)) return;
+    const { batched } = this.#p.at(value);
+    const inner: Value[] = [];
+    const sums: Value[] = [];
+    const operand = (sum: Value): Value => {
+      const step = this.#p.at(sum);
+      if (step.kind !== "sum") throw new Error(`value ${sum} is no sum`);
+      return step.of;
+    };
+    /** Buffers of the kernel, if `more` were made in it or summed by it. */
+    const buffers = (members: readonly Value[], more: { inner?: Value; sum?: Value } = {}): number => {
+      const made = [...inner, ...(more.inner === undefined ? [] : [more.inner])];
+      const all = [...sums, ...(more.sum === undefined ? [] : [more.sum])];
+      const read = new Set<Value | "parameters">();
+      const reads = [...made.flatMap((next) => argumentsOf(this.#p.at(next))), ...all.map(operand)];
+      for (const next of reads)
+        if (!made.includes(next)) read.add(this.#p.at(next).kind === "parameter" ? "parameters" : this.#base(next));
+      return read.size + this.#buffers(members, ...all);
+    };
+    const gather = (next: Value): void => {
+      if (this.#isThere(next) || inner.includes(next)) return;
+      const step = this.#p.at(next);
+      const isInner = step.kind === "map" && isCheap(step.function) && step.batched === batched;
+      if (!isInner || buffers([], { inner: next, sum: value }) > this.#o.bindings) {
+        this.#demand(next);
+        return;
+      }
+      for (const argument of step.of) {
+        if (this.#p.at(argument).width === 1 || this.#isThere(argument)) this.#demand(argument);
+        else gather(argument);
+      }
+      inner.push(next);
+    };
+    gather(operand(value));
+    while (inner.length > 0 && buffers([], { sum: value }) > this.#o.bindings) {
+      // too much for one kernel: what is summed is made before
+      inner.length = 0;
+      this.#demand(operand(value));
+    }
+    sums.push(value);
+    // other sums over as many rows whose arguments are there by now
+    const rows = this.#p.width(operand(value));
+    for (const other of this.#needed) {
+      const step = this.#p.at(other);
+      if (other <= value || step.kind !== "sum" || this.#made.has(other) || step.batched !== batched) continue;
+      if (this.#isLate[other] !== this.#isLate[value] || this.#p.width(step.of) !== rows) continue;
+      const isRead = this.#isThere(step.of) || inner.includes(step.of);
+      if (!isRead || buffers([], { sum: other }) > this.#o.bindings) continue;
+      sums.push(other);
+    }
+    const inside = new Set(sums);
+    const members: Value[] = [];
+    for (let next = value + 1; next < this.#p.steps.length; next++) {
+      const step = this.#p.at(next);
+      if (!this.#needed.has(next) || step.kind !== "map" || this.#made.has(next)) continue;
+      if (step.width !== 1 || step.batched !== batched || this.#isLate[next] !== this.#isLate[value]) continue;
+      if (!step.of.some((argument) => inside.has(argument))) continue;
+      if (!step.of.every((argument) => inside.has(argument) || this.#isThere(argument))) continue;
+      if (buffers([...members, next]) > this.#o.bindings) continue;
+      members.push(next);
+      inside.add(next);
+    }
+    this.#stage({ kind: "sums", sums, inner, cluster: this.#cluster(members, ...sums) }, [...sums, ...members]);
+  }
+
+  /** Gives every stored value a place; buffers are used again when nobody reads them any more. */
+  #place(late: number, isLate: readonly boolean[]): Schedule {
+    const { inputs, outputs, prefix } = this.#o;
+    const places = new Map<Value, Place>();
+    for (const value of this.#needed) {
+      const step = this.#p.at(value);
+      if (step.kind !== "input") continue;
+      const place = inputs.get(step.name);
+      if (!place) throw new Error(`the input "${step.name}" has no buffer`);
+      places.set(value, place);
+    }
+    for (const { value, place } of outputs) if (this.#stored.has(value) && !places.has(value)) places.set(value, place);
+    const parts = new Map<Value, { concat: Value; row: number }>();
+    const copies = new Map<Value, { part: Value | undefined; row: number; width: number }[]>();
+    for (const value of [...this.#needed].sort((a, b) => a - b)) {
+      const step = this.#p.at(value);
+      if (step.kind === "concat") this.#arrange(value, places, parts, copies);
+    }
+    const stages: Stage[] = [];
+    const slots: { name: string; rows: number; batched: boolean; freeFrom: number }[] = [];
+    const lastUse = this.#lastUses(parts, late);
+    /** The buffer of a value that has none yet. */
+    const settle = (value: Value, now: number): Place => {
+      const there = places.get(value);
+      if (there) return there;
+      const step = this.#p.at(value);
+      if (step.kind === "slice") {
+        const of = settle(step.of, now);
+        const place = { ...of, row: of.row + step.start };
+        places.set(value, place);
+        return place;
+      }
+      const part = parts.get(value);
+      if (part) {
+        const whole = settle(part.concat, now);
+        const place = { ...whole, row: whole.row + part.row };
+        places.set(value, place);
+        return place;
+      }
+      const { width, batched } = step;
+      let slot = slots.find((slot) => slot.freeFrom <= now && slot.rows === width && slot.batched === batched);
+      if (!slot) {
+        slot = { name: `${prefix}${slots.length}`, rows: width, batched, freeFrom: 0 };
+        slots.push(slot);
+      }
+      slot.freeFrom = (lastUse.get(value) ?? now) + 1;
+      const place = { buffer: slot.name, row: 0, rows: width };
+      places.set(value, place);
+      return place;
+    };
+    const copiesAt = new Map<number, Value[]>();
+    for (const concat of copies.keys()) {
+      const at = this.#made.get(concat) ?? -1;
+      copiesAt.set(at, [...(copiesAt.get(at) ?? []), concat]);
+    }
+    let lateStage = 0;
+    const copy = (at: number) => {
+      for (const concat of copiesAt.get(at) ?? [])
+        for (const { part, row, width } of copies.get(concat) ?? []) {
+          if (part !== undefined) settle(part, at + 1);
+          const whole = settle(concat, at + 1);
+          const { batched } = this.#p.at(concat);
+          stages.push({ kind: "copy", from: part, width, to: { ...whole, row: whole.row + row }, batched });
+        }
+    };
+    /** Outputs that lie elsewhere are copied as soon as all of their kind are there. */
+    const copyOutputs = (phase: boolean) => {
+      for (const { value, place } of outputs) {
+        if (isLate[value] !== phase) continue;
+        const there = settle(value, Number.POSITIVE_INFINITY);
+        if (there.buffer === place.buffer && there.row === place.row) continue;
+        const { width, batched } = this.#p.at(value);
+        stages.push({ kind: "copy", from: value, width, to: place, batched });
+      }
+    };
+    copy(-1);
+    for (const [now, stage] of this.#stages.entries()) {
+      if (now === late) {
+        copyOutputs(false);
+        lateStage = stages.length;
+      }
+      if ("cluster" in stage) for (const value of stage.cluster.stores) settle(value, now);
+      stages.push(stage);
+      copy(now);
+    }
+    if (late >= this.#stages.length) {
+      copyOutputs(false);
+      lateStage = stages.length;
+    }
+    copyOutputs(true);
+    for (const value of this.#needed)
+      if (this.#p.at(value).kind === "slice" || this.#stored.has(value)) settle(value, Number.POSITIVE_INFINITY);
+    return {
+      program: this.#p,
+      stages,
+      places,
+      slots: slots.map(({ name, rows, batched }) => ({ name, rows, batched })),
+      late: lateStage,
+    };
+  }
+
+  /** Lays the parts of a concatenation into its buffer, where nothing else says where they are; the others are copied. */
+  #arrange(
+    concat: Value,
+    places: Map<Value, Place>,
+    parts: Map<Value, { concat: Value; row: number }>,
+    copies: Map<Value, { part: Value | undefined; row: number; width: number }[]>,
+  ): void {
+    const step = this.#p.at(concat);
+    if (step.kind !== "concat") return;
+    const placed = step.parts.map((part) => (typeof part === "number" ? places.get(part) : undefined));
+    const [first] = placed;
+    // inputs that lie one behind the other are a view
+    let row = first?.row ?? 0;
+    const isView = step.parts.every((part, i) => {
+      const place = placed[i];
+      const fits = typeof part === "number" && place && place.buffer === first?.buffer && place.row === row;
+      row += typeof part === "number" ? this.#p.width(part) : part.zeros;
+      return fits;
+    });
+    if (isView && first && !places.has(concat)) {
+      places.set(concat, first);
+      return;
+    }
+    const moved: { part: Value | undefined; row: number; width: number }[] = [];
+    let start = 0;
+    const own = new Set<Value>();
+    for (const part of step.parts) {
+      if (typeof part !== "number") {
+        moved.push({ part: undefined, row: start, width: part.zeros });
+        start += part.zeros;
+        continue;
+      }
+      const { kind, width, batched } = this.#p.at(part);
+      const free =
+        kind !== "slice" &&
+        kind !== "input" &&
+        kind !== "parameter" &&
+        !places.has(part) &&
+        !parts.has(part) &&
+        !own.has(part);
+      if (free && batched === step.batched) parts.set(part, { concat, row: start });
+      else moved.push({ part, row: start, width });
+      own.add(part);
+      start += width;
+    }
+    if (moved.length > 0) copies.set(concat, moved);
+  }
+
+  /** The last stage that reads the buffer of each value. */
+  #lastUses(parts: ReadonlyMap<Value, { concat: Value; row: number }>, late: number): Map<Value, number> {
+    const last = new Map<Value, number>();
+    const owner = (value: Value): Value => {
+      const base = this.#base(value);
+      const part = parts.get(base);
+      return part ? owner(part.concat) : base;
+    };
+    const use = (value: Value, now: number) => {
+      const own = owner(value);
+      const isKept = now >= late && (this.#made.get(own) ?? 0) < late;
+      last.set(own, isKept ? Number.POSITIVE_INFINITY : Math.max(last.get(own) ?? 0, now));
+    };
+    for (const [now, stage] of this.#stages.entries()) {
+      const reads: Value[] = [];
+      if (stage.kind === "gradient") {
+        reads.push(stage.gradient.cotangent);
+        if (stage.gradient.matrix) reads.push(stage.gradient.matrix.of);
+      }
+      if (stage.kind === "linear" || stage.kind === "project")
+        reads.push(...argumentsOf(this.#p.at(stage.value)), stage.value);
+      if (stage.kind === "sums")
+        for (const value of [...stage.sums, ...stage.inner]) reads.push(value, ...argumentsOf(this.#p.at(value)));
+      if ("cluster" in stage)
+        for (const value of stage.cluster.members) reads.push(value, ...argumentsOf(this.#p.at(value)));
+      for (const value of reads) use(value, now);
+    }
+    // a concatenation is made when its parts are, and copied into behind the stage that it is made at
+    for (const value of this.#needed) {
+      const step = this.#p.at(value);
+      if (step.kind !== "concat") continue;
+      const at = (this.#made.get(value) ?? 0) + 1;
+      use(value, at);
+      for (const part of step.parts) if (typeof part === "number") use(part, at);
+    }
+    for (const { value } of this.#o.outputs) use(value, Number.POSITIVE_INFINITY);
+    return last;
+  }
+}
