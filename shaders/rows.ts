@@ -134,7 +134,6 @@ export function clusterText(
   o: { readonly loops: boolean; readonly sum: (i: number) => string },
 ): string {
   const { leaves, results, stores } = shape;
-  const v = "vec4f";
   const nameOf = (ref: Ref) =>
     "leaf" in ref ? `leaf${ref.leaf}` : "result" in ref ? `v${ref.result}` : o.sum(ref.sum);
   const place = (name: string, { batched, single }: RowsAccess) => {

@@ -66,7 +66,7 @@ export function loadFlow(bytes: Uint8Array, { velocity, tensors: names, onNotice
   if (text === undefined && velocity === undefined) {
     throw new PushforwardError(
       "format",
-      `the file has no metadata field "${metadataKey}", so it does not say which network its weights belong to: pass { velocity: mlp({ … }) } (or network(…)) to Flow.load`,
+      `the file has no metadata field "${metadataKey}", so it does not say which network its weights belong to: pass { velocity: mlp({ … }) } to Flow.load`,
     );
   }
   try {

@@ -1,13 +1,6 @@
-import type { Flow } from "../flow/flow.ts";
 import type { Dispatch, PlannedBuffer } from "../gpu/kernel.ts";
 import type { Penalty } from "../kernels/gradient.ts";
-import { networkOf } from "../network/of.ts";
-import type { TrainableVelocity } from "../velocity/field.ts";
-import { gradientNetwork } from "../velocity/gradient-layout.ts";
 import type { Layout } from "../velocity/parameters.ts";
-import { plainMlp } from "../velocity/plain-mlp.ts";
-import { fusedBackward } from "./fused-backward.ts";
-import { layeredBackward } from "./layered-backward.ts";
 
 /** A batch of `count` particles, padded to `capacity`. */
 export interface Batch {
@@ -49,10 +42,4 @@ export interface Backward {
     batch: Batch,
     o: { cotangent: string; xbar: string; tangents: PassTangents; begin: boolean; penalty?: Penalty | undefined },
   ): Dispatch[];
-}
-
-export function backwardOf(flow: Flow, velocity: TrainableVelocity): Backward {
-  const plain = plainMlp(velocity);
-  const network = plain && gradientNetwork(plain);
-  return network ? fusedBackward(flow.gpu, plain, network) : layeredBackward(flow.gpu, networkOf(velocity));
 }

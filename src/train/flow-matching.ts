@@ -6,7 +6,7 @@ import type { Dispatch } from "../gpu/kernel.ts";
 import { planConditionRows } from "../kernels/stages.ts";
 import { checkPath, coefficientsAt, partTime, pathTable } from "../path/paths.ts";
 
-import { backwardOf } from "./backward.ts";
+import { backwardOf } from "./backward-of.ts";
 import { gradientBuffers, residualBuffers } from "./buffers.ts";
 import { type CouplingOptions, coupledBatch } from "./coupling.ts";
 import { planBatch, planGivenBatch, planSum } from "./dispatches.ts";

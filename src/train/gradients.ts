@@ -15,7 +15,7 @@ import { onDevice } from "../schedule/loss.ts";
 import { flopsPerDispatch } from "../schedule/pacer.ts";
 import type { SignOfLife } from "../schedule/sign-of-life.ts";
 import { ofSteadyWeights } from "./alone.ts";
-import { backwardOf } from "./backward.ts";
+import { backwardOf } from "./backward-of.ts";
 import { allocateAll, gradientBuffers, planPackings, residualBuffers } from "./buffers.ts";
 import { planGivenBatch, planReduceGradient, planSum } from "./dispatches.ts";
 import { batchFields, gradientFields } from "./fields.ts";

@@ -21,7 +21,7 @@ import { flopsPerDispatch } from "../schedule/pacer.ts";
 import type { SignOfLife } from "../schedule/sign-of-life.ts";
 import type { TrainableVelocity } from "../velocity/field.ts";
 import { ofSteadyWeights } from "./alone.ts";
-import { backwardOf } from "./backward.ts";
+import { backwardOf } from "./backward-of.ts";
 import { allocateAll, gradientBuffers, planPackings } from "./buffers.ts";
 import { planReduceGradient } from "./dispatches.ts";
 import { likelihoodFields, likelihoodGradientFields } from "./fields.ts";

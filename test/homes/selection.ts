@@ -52,6 +52,7 @@ export const selections: Readonly<Record<Home, Selection>> = {
         suite: "network",
         only: /oracle: silu|dim 64, layer by layer|rademacher divergence|weights go in|saved and loaded/,
       },
+      { suite: "networks", only: /the example, width 48|saved and loaded/ },
       { suite: "not-finite", only: /counted: relu|did not end|by row and column/ },
       {
         suite: "recovery",

@@ -14,7 +14,7 @@ function sigmoid(a: number): number {
 }
 
 /** The constants of Klambauer et al. 2017, as PyTorch has them. */
-const [seluScale, seluAlpha] = [1.0507009873554804934193349852946, 1.6732632423543772848170429916717];
+const [seluScale, seluAlpha] = [1.0507009873554805, 1.6732632423543772];
 
 export const activationFunctions = {
   silu: {

@@ -2,6 +2,7 @@ import { catalog } from "../../shaders/catalog.ts";
 import type { Kernel } from "../../shaders/kernel.ts";
 import { PipelineCache } from "../../src/gpu/pipelines.ts";
 import type { Failure, SuiteEvent } from "../homes/events.ts";
+import { networkKernels } from "./networks.ts";
 
 /** Tint is Dawn's WGSL compiler, here without any adapter; Naga is Deno's, which compiles for the adapter it has. */
 export type Compiler = "tint" | "naga";
@@ -33,7 +34,7 @@ export async function main(args: CompileArguments, emit: (event: SuiteEvent) => 
   const device = await openDevice(args.compiler);
   // read at once: Deno looks it up in the adapter, which may be collected as garbage meanwhile, and then panics
   const { vendor, description } = device.adapterInfo;
-  const kernels = catalog.map(({ name, kernel }) => ({ name, kernel: kernel() }));
+  const kernels = [...catalog, ...networkKernels()].map(({ name, kernel }) => ({ name, kernel: kernel() }));
   const familyOf = ({ entryPoint, bindings }: Kernel) => `${entryPoint} ${bindings.join()}`;
   /** The length of the shortest text of each family: that one becomes a pipeline in any case. */
   const shortest = new Map<string, number>();

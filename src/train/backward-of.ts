@@ -1,0 +1,15 @@
+import type { Flow } from "../flow/flow.ts";
+import { networkOf } from "../network/of.ts";
+import type { TrainableVelocity } from "../velocity/field.ts";
+import { gradientNetwork } from "../velocity/gradient-layout.ts";
+import { plainMlp } from "../velocity/plain-mlp.ts";
+import type { Backward } from "./backward.ts";
+import { fusedBackward } from "./fused-backward.ts";
+import { layeredBackward } from "./layered-backward.ts";
+
+/** One kernel for values and cotangents where a network is narrow enough, a kernel per layer else. */
+export function backwardOf(flow: Flow, velocity: TrainableVelocity): Backward {
+  const plain = plainMlp(velocity);
+  const network = plain && gradientNetwork(plain);
+  return network ? fusedBackward(flow.gpu, plain, network) : layeredBackward(flow.gpu, networkOf(velocity));
+}

@@ -1,0 +1,64 @@
+import type { Kernel } from "../../shaders/kernel.ts";
+import type { Gpu } from "../../src/gpu/gpu.ts";
+import type { Dispatch } from "../../src/gpu/kernel.ts";
+import { concatSquash } from "../../src/network/concat-squash.ts";
+import { mlp } from "../../src/network/mlp.ts";
+import { networkOf } from "../../src/network/of.ts";
+import { activations } from "../../src/network/operations/activate.ts";
+import { residualMlp } from "../../src/network/residual-mlp.ts";
+import { layeredEngine } from "../../src/ode/layered-engine.ts";
+import { layeredBackward } from "../../src/train/layered-backward.ts";
+import type { Parameters } from "../../src/velocity/parameters.ts";
+
+const velocities = {
+  "a residual network": residualMlp({ dim: 2, width: 8, blocks: 1, classes: 2, features: { fourier: { count: 2 } } }),
+  "a concat-squash network": concatSquash({ dim: 2, hidden: [8] }),
+  ...Object.fromEntries(
+    activations.map((activation) => [`an mlp with ${activation}`, mlp({ dim: 2, hidden: [8], activation })] as const),
+  ),
+};
+
+/** Subgroups that share loads, as on software adapters, and workgroup memory, as on GPUs. */
+const adapters = {
+  software: { software: true, subgroupSize: 4 },
+  gpu: { software: false, subgroupSize: 32 },
+};
+
+/** Every kernel that some networks have layer by layer: values, tangents, reverse, and the gradients of both trainings. */
+export function networkKernels(): { readonly name: string; readonly kernel: () => Kernel }[] {
+  const kernels = new Map<string, { name: string; kernel: () => Kernel }>();
+  for (const [what, velocity] of Object.entries(velocities)) {
+    for (const [where, info] of Object.entries(adapters)) {
+      if (where === "gpu" && !what.includes("residual")) continue;
+      const network = networkOf(velocity);
+      const gpu = { info } as Gpu;
+      const engine = layeredEngine(gpu, network, {} as Parameters);
+      const backward = layeredBackward(gpu, network);
+      const chunk = { start: 0, count: 64, capacity: 64, maxFlops: 1e9 };
+      const given = { guidance: 0 };
+      const gradient = (tangents: number, penalty?: { energy: number; jacobian: number }) =>
+        backward.pass(chunk, {
+          cotangent: "kappa",
+          xbar: "eta",
+          begin: true,
+          tangents: { count: tangents, first: 0, weight: 1 },
+          penalty,
+        });
+      const plans: Record<string, Dispatch[]> = {
+        velocity: engine.evaluate(chunk, given, "velocity", { mode: "none" }),
+        jvp: engine.evaluate(chunk, given, "jvp", { mode: "none" }),
+        vjp: engine.evaluate(chunk, given, "vjp", { mode: "none" }),
+        residual: backward.residual(chunk),
+        "likelihood gradient": gradient(2, { energy: 1, jacobian: 1 }),
+      };
+      for (const [task, dispatches] of Object.entries(plans))
+        for (const [i, { kernel }] of dispatches.entries())
+          if (!kernels.has(kernel.code))
+            kernels.set(kernel.code, {
+              name: `${kernel.label} ${i} of ${what}, ${task}, ${where}`,
+              kernel: () => kernel,
+            });
+    }
+  }
+  return [...kernels.values()];
+}
