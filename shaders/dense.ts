@@ -1,4 +1,4 @@
-import { Bindings } from "./field.ts";
+import { Bindings } from "./bindings.ts";
 import { type Kernel, oncePerShape } from "./kernel.ts";
 import { type ClusterShape, clusterFields, clusterFunctions, clusterText, declareCluster } from "./rows.ts";
 import { components } from "./tiling.ts";

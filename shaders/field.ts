@@ -1,4 +1,5 @@
-import type { Access } from "./kernel.ts";
+import type { Bindings } from "./bindings.ts";
+import type { FusedNetwork } from "./fused-network.ts";
 import { type NarrowMlp, narrowMlpDeclarations, narrowMlpText, type Tangents } from "./narrow-mlp.ts";
 import { sinCosTwoPi } from "./random.ts";
 import { components, splat, type Tiling, vectorType } from "./tiling.ts";
@@ -7,6 +8,14 @@ import { f32, lines } from "./wgsl.ts";
 /** A velocity field as a fused kernel sees it. */
 export type FusedField =
   | ({ readonly kind: "mlp" } & NarrowMlp)
+  /** Any other small network: with one time for all particles, or with a time of their own. Labels are given, or all are of the null class. */
+  | {
+      readonly kind: "network";
+      readonly dim: number;
+      readonly network: FusedNetwork;
+      readonly atOneTime: boolean;
+      readonly labels: boolean;
+    }
   /**
    * The user's WGSL, which defines `velocity(t, x)`. `trace(t, x)` is the function of its divergence, `product(t, x, v)` the one
    * of velocity and J·v or Jᵀ·v: see src/dual/derivatives.ts.
@@ -25,33 +34,18 @@ export type DivergenceText =
   | { readonly mode: "exact" | "probes"; readonly perPass: number }
   | { readonly mode: "own" };
 
-/** Numbers the bindings of a kernel in the order in which they are declared. */
-export class Bindings {
-  readonly accesses: Access[] = [];
-  readonly #text: string[] = [];
-
-  /** Declares a binding and returns its number. */
-  next(access: Access): number {
-    this.accesses.push(access);
-    return this.accesses.length - 1;
-  }
-
-  /** Declares a whole binding with its WGSL text. */
-  add(access: Access, name: string, type: string): void {
-    const space = { params: "uniform", uniform: "uniform", read: "storage, read", write: "storage, read_write" }[
-      access
-    ];
-    this.#text.push(`@group(0) @binding(${this.next(access)}) var<${space}> ${name}: ${type};`);
-  }
-
-  get text(): string {
-    return this.#text.join("\n");
-  }
-}
-
 /** Module-scope text of a field; adds the bindings that it needs. */
 export function fieldDeclarations(field: FusedField, tiling: Tiling, bindings: Bindings): string {
   if (field.kind === "wgsl") return `const DIM = ${field.dim};\n${field.code}`;
+  if (field.kind === "network") {
+    const { network, atOneTime, labels } = field;
+    const space = tiling.space === "uniform" ? "uniform" : "read";
+    bindings.add(space, "pf_weights", `array<vec4f, ${network.packing(tiling.outputs).total}>`);
+    if (labels) bindings.add("read", "pf_labels", "array<u32>");
+    if (network.context > 0) bindings.add("read", "pf_context", `array<${vectorType(tiling)}>`);
+    if (atOneTime && network.tableRows > 0) bindings.add("read", "pf_table", "array<f32>");
+    return network.declarations(tiling);
+  }
   const weights = narrowMlpDeclarations(field, tiling, bindings.next(tiling.space === "uniform" ? "uniform" : "read"));
   if (field.conditioned) bindings.add("read", "pf_offsets", `array<${vectorType(tiling)}>`);
   return field.fourier > 0 ? `${sinCosTwoPi}\n${weights}` : weights;
@@ -84,6 +78,21 @@ let tau${g}_${2 * j + 1} = ${v}(${parts.map((c) => `${name}${c}.y`).join(", ")})
   );
 }
 
+/** Text that declares class_{g}, the class of each particle in a branch; the null class is behind the others. */
+function classesText(field: Extract<FusedField, { kind: "network" }>, tiling: Tiling): string {
+  const { classes } = field.network;
+  if (classes === 0) return "";
+  const lanes = components.slice(0, tiling.lanes).map((_, l) => l);
+  return lines(tiling.groups, (g) => {
+    const of = (l: number) =>
+      field.labels
+        ? `select(min(pf_labels[at${g} * ${tiling.lanes}u + ${l}u], ${classes}u), ${classes}u, branch == 0u && pf_params.null_first != 0u)`
+        : `${classes}u`;
+    const each = lanes.map(of);
+    return `let class_${g} = ${tiling.lanes === 1 ? each[0] : `vec${tiling.lanes}u(${each.join(", ")})`};`;
+  });
+}
+
 /**
  * Text that evaluates the field. In: y{g}_{i}, time{g}. Out, declared by the caller: u{g}_{i}.
  * With `tangents`: also v{s}_{g}_{i} in (for `given`), jv{s}_{g}_{i} out.
@@ -108,8 +117,13 @@ ${lines(field.dim, (i) => `u${g}_${i} = pf_u[${i}];`)}
 }`;
     });
   }
-  const evaluate = narrowMlpText(field, tiling, tangents);
-  if (!field.conditioned) return `{\n${timeFeatures(field, tiling)}\n${evaluate}\n}`;
+  const isMlp = field.kind === "mlp";
+  const evaluate = isMlp
+    ? narrowMlpText(field, tiling, tangents)
+    : `${classesText(field, tiling)}\n${field.network.text(tiling, tangents, field.atOneTime)}`;
+  const features = isMlp ? timeFeatures(field, tiling) : "";
+  const mixes = isMlp ? field.conditioned : field.labels;
+  if (!mixes) return `{\n${isMlp ? "" : "const branch = 0u;\n"}${features}\n${evaluate}\n}`;
   // Guidance: (1 − w) u_null + w u_label. One branch means no mix, so that its bits are those of the plain network.
   const mixed = [
     { name: (g: number, i: number) => `u${g}_${i}`, dims: Array.from({ length: field.dim }, (_, i) => i) },
@@ -122,10 +136,10 @@ ${lines(field.dim, (i) => `u${g}_${i} = pf_u[${i}];`)}
     lines(tiling.groups, (g) => mixed.flatMap(({ name, dims }) => dims.map((i) => text(name(g, i), g))).join("\n"));
   const weight = (name: string) => splat(tiling, `pf_params.${name}`);
   return `{
-${timeFeatures(field, tiling)}
+${features}
 ${each((name) => `var first_${name} = ${name};`)}
 for (var branch = 0u; branch < pf_params.branches; branch++) {
-let offset_row = branch * ${field.width}u;
+${isMlp ? `let offset_row = branch * ${field.width}u;` : ""}
 ${evaluate}
 if (pf_params.branches > 1u) {
 if (branch == 0u) {

@@ -1,5 +1,5 @@
+import { Bindings } from "./bindings.ts";
 import {
-  Bindings,
   type DivergenceText,
   declare,
   type FusedField,
@@ -30,7 +30,7 @@ export interface IntegrateShape {
 export const paramsText = `struct PfParams {
   first: u32, slots: u32, stride: u32, first_step: u32,
   last_step: u32, probes: u32, branches: u32, weight_null: f32,
-  weight_label: f32,
+  weight_label: f32, null_first: u32, first_row: u32, columns: u32,
 }`;
 
 /** Text that finds the invocation's particles: at{g} is the index of particle vector g within a row of `stride` vectors. */
@@ -102,6 +102,7 @@ ${forEach(tiling, dim, (g, i) => `var d${g}_${i} = ${v}(0.0);`)}
 for (var stage = 0u; stage < ${stages}u; stage++) {
 let row = pf_schedule[step * ${stages}u + stage];
 ${lines(tiling.groups, (g) => `let time${g} = ${splat(tiling, "row.time")};`)}
+${field.kind === "network" ? `let pf_column = (step * ${stages}u + stage - pf_params.first_row) * ${field.network.classes + 1}u;` : ""}
 ${forEach(tiling, dim, (g, i) => {
   let y = `x${g}_${i}`;
   for (let s = 0; s < stages - 1; s++) y = `fma(${splat(tiling, `row.a${s}`)}, k${s}_${g}_${i}, ${y})`;
@@ -223,7 +224,9 @@ export function labelOf({
   divergence: DivergenceText;
 }): string {
   const network =
-    field.kind === "mlp" ? `mlp ${field.dim}→${field.layers}×${field.width} ${field.activation}` : `wgsl ${field.dim}`;
+    field.kind === "mlp"
+      ? `mlp ${field.dim}→${field.layers}×${field.width} ${field.activation}`
+      : `${field.kind} ${field.dim}`;
   const tiles = `${tiling.lanes * tiling.groups}×${tiling.outputs}${tiling.gather ? " gather" : ""} ${tiling.keep} ${tiling.space}${tiling.half ? " f16" : ""}`;
   return `${network}, divergence ${divergence.mode}, ${tiles}`;
 }

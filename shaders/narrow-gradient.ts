@@ -1,6 +1,6 @@
 import { activationText } from "./activation.ts";
+import { Bindings } from "./bindings.ts";
 import { bentActivationText } from "./curvature.ts";
-import { Bindings } from "./field.ts";
 import { type Kernel, oncePerShape } from "./kernel.ts";
 import { components, splat, vectorType } from "./tiling.ts";
 import { lines, wgsl } from "./wgsl.ts";

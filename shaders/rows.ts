@@ -1,8 +1,8 @@
 import type { RowFunction } from "../src/network/program.ts";
 import { cosineQuarter, halfPi, sineQuarter } from "../src/random/polynomials.ts";
 import { activationText, activationTexts } from "./activation.ts";
+import { Bindings } from "./bindings.ts";
 import { bentActivationText } from "./curvature.ts";
-import { Bindings } from "./field.ts";
 import { type Kernel, oncePerShape } from "./kernel.ts";
 import { f32, lines, wgsl } from "./wgsl.ts";
 
@@ -81,7 +81,7 @@ export function rowFunctions(shapes: readonly Pick<ClusterShape, "results">[], v
 }
 
 /** The value of a function of values; activations and waves are asked for once and shared by those that want another part. */
-function resultText(
+export function resultText(
   f: RowFunction,
   of: readonly string[],
   shared: (call: string, name: string) => string,
@@ -306,7 +306,7 @@ export interface ProjectShape {
 }
 
 /** The upper twelve bits of a number, and the rest of what f32 has. */
-function halves(value: number): [high: number, low: number] {
+export function halves(value: number): [high: number, low: number] {
   const single = Math.fround(value);
   const words = new Uint32Array(Float32Array.of(single).buffer);
   words[0] = (words[0] as number) & 0xfffff000;

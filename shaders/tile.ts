@@ -1,4 +1,5 @@
-import { Bindings, type DivergenceText, type FusedField, fieldDeclarations, timeFeatures } from "./field.ts";
+import { Bindings } from "./bindings.ts";
+import { type DivergenceText, type FusedField, fieldDeclarations, timeFeatures } from "./field.ts";
 import { type IntegrateShape, labelOf, paramsText } from "./integrate.ts";
 import { type Kernel, oncePerShape } from "./kernel.ts";
 import { movingInputs, type NarrowMlp, packedSizes } from "./narrow-mlp.ts";

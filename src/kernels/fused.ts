@@ -11,12 +11,14 @@ export type Integrator = (shape: IntegrateShape) => Kernel;
 
 /** Guidance: (1 − w) u_null + w u_label; one branch when nothing is mixed. */
 export interface Branches {
+  /** Whether the first branch is of the null class. */
+  readonly nullFirst: boolean;
   readonly count: 1 | 2;
   readonly weightNull: number;
   readonly weightLabel: number;
 }
 
-export const oneBranch: Branches = { count: 1, weightNull: 0, weightLabel: 1 };
+export const oneBranch: Branches = { count: 1, weightNull: 0, weightLabel: 1, nullFirst: true };
 
 interface Slice {
   readonly capacity: number;
@@ -24,6 +26,8 @@ interface Slice {
   readonly tiling: Tiling;
   readonly probes: number;
   readonly branches: Branches;
+  /** What a network's table is for: the first stage of all steps, and its columns. */
+  readonly table?: { readonly firstRow: number; readonly columns: number } | undefined;
 }
 
 function fusedParams(slice: Slice, first: number, slots: number, firstStep: number, lastStep: number): Uint8Array {
@@ -38,6 +42,9 @@ function fusedParams(slice: Slice, first: number, slots: number, firstStep: numb
     u32(branches.count),
     f32(branches.weightNull),
     f32(branches.weightLabel),
+    u32(branches.nullFirst ? 1 : 0),
+    u32(slice.table?.firstRow ?? 0),
+    u32(slice.table?.columns ?? 0),
   ]);
 }
 
@@ -64,6 +71,9 @@ export function planIntegrate(
     names: {
       weights?: string | undefined;
       offsets?: string | undefined;
+      labels?: string | undefined;
+      context?: string | undefined;
+      table?: string | undefined;
       schedule: string;
       state: string;
       integral?: string | undefined;
@@ -79,6 +89,9 @@ export function planIntegrate(
   const buffers = [
     names.weights,
     names.offsets,
+    names.labels,
+    names.context,
+    names.table,
     names.schedule,
     names.state,
     tracks ? names.integral : undefined,
@@ -113,6 +126,9 @@ export function planEvaluate(
     names: {
       weights?: string | undefined;
       offsets?: string | undefined;
+      labels?: string | undefined;
+      context?: string | undefined;
+      table?: string | undefined;
       state: string;
       times: string;
       /** Velocity, divergence, or both. */
@@ -129,6 +145,9 @@ export function planEvaluate(
   const buffers = [
     names.weights,
     names.offsets,
+    names.labels,
+    names.context,
+    names.table,
     names.state,
     names.times,
     ...names.results,

@@ -13,19 +13,7 @@ import { type Dispatch, packParams, u32 } from "../gpu/kernel.ts";
 import { argumentsOf, type Program, type Value } from "../network/program.ts";
 import type { Cluster, Place, Schedule, Stage } from "../network/schedule.ts";
 import { type ParticleRange, planDense } from "./dense.ts";
-
-/** Where the parameters of a network lie in the packings that the dense kernels read, and in the flat array. */
-export interface WeightPlaces {
-  /** First vec4 of W packed [input][output], or transposed, and vec4s of a row. */
-  matrix(tensor: string, transposed: boolean): { readonly weights: number; readonly rowVectors: number };
-  /** First vec4 of a bias. */
-  bias(tensor: string): number;
-  /** First number in the flat array. */
-  offset(tensor: string): number;
-}
-
-/** Names of the buffers that hold the parameters. */
-export const weightNames = { forward: "weights.forward", backward: "weights.backward", flat: "parameters" } as const;
+import { type WeightPlaces, weightNames } from "./weights.ts";
 
 /** A batch of particles on which a schedule runs. */
 export type RunRange = ParticleRange & { readonly tangents: number };

@@ -1,3 +1,4 @@
+import type { FusedNetwork } from "../../shaders/fused-network.ts";
 import { type NarrowMlp, packedSizes } from "../../shaders/narrow-mlp.ts";
 import type { Tiling } from "../../shaders/tiling.ts";
 import type { GpuInfo } from "../gpu/adapter.ts";
@@ -33,8 +34,7 @@ export function halfTiling(tiling: Tiling): Tiling {
 
 function softwareShape(info: GpuInfo, mlp: NarrowMlp, tangents: number) {
   if (!info.software) return undefined;
-  const isLavapipe = /llvmpipe|lavapipe/i.test(`${info.architecture} ${info.description} ${info.vendor}`);
-  if (isLavapipe) {
+  if (isLavapipe(info)) {
     return {
       lanes: tangents > 0 ? 2 : 4,
       groups: 1,
@@ -51,6 +51,28 @@ function softwareShape(info: GpuInfo, mlp: NarrowMlp, tangents: number) {
     workgroupSize: 32,
   } as const;
 }
+
+/**
+ * The tiling of fused kernels of any network. Values are in private arrays, which lavapipe keeps in memory: a particle an invocation
+ * there, as on GPUs; SwiftShader takes four, with weights gathered by the subgroup.
+ */
+export function networkTiling(info: GpuInfo, maxUniformBytes: number, network: FusedNetwork, tangents: number): Tiling {
+  const isSwiftShader = info.software && !isLavapipe(info);
+  const outputs = isSwiftShader ? 2 : 4;
+  const subgroup = subgroupForWeights(info);
+  return {
+    lanes: isSwiftShader ? (tangents > 1 ? 2 : 4) : 1,
+    groups: 1,
+    outputs,
+    gather: subgroup,
+    keep: "array",
+    space: network.packing(outputs).total * 16 <= maxUniformBytes ? "uniform" : "storage",
+    workgroupSize: info.software ? 32 : 64,
+  };
+}
+
+const isLavapipe = ({ architecture, description, vendor }: GpuInfo) =>
+  /llvmpipe|lavapipe/i.test(`${architecture} ${description} ${vendor}`);
 
 /** The user's WGSL takes one particle at a time. */
 export const scalarTiling: Tiling = {

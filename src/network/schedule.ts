@@ -366,7 +366,10 @@ class Scheduler {
       if (!place) throw new Error(`the input "${step.name}" has no buffer`);
       places.set(value, place);
     }
-    for (const { value, place } of outputs) if (this.#stored.has(value) && !places.has(value)) places.set(value, place);
+    for (const { value, place } of outputs) {
+      const others = outputs.filter((other) => other.place.buffer === place.buffer).map((other) => other.value);
+      if (this.#stored.has(value) && !places.has(value) && !this.#isMadeFrom(value, others)) places.set(value, place);
+    }
     const parts = new Map<Value, { concat: Value; row: number }>();
     const copies = new Map<Value, { part: Value | undefined; row: number; width: number }[]>();
     for (const value of [...this.#needed].sort((a, b) => a - b)) {
@@ -456,6 +459,14 @@ class Scheduler {
     };
   }
 
+  /** Whether the product that makes a value reads one of `others`: a kernel cannot read a buffer as input that it writes. */
+  #isMadeFrom(value: Value, others: readonly Value[]): boolean {
+    const stage = this.#stages[this.#made.get(value) ?? -1];
+    if (stage?.kind !== "linear" && stage?.kind !== "project") return false;
+    const bases = others.map((other) => this.#base(other));
+    return argumentsOf(this.#p.at(stage.value)).some((argument) => bases.includes(this.#base(argument)));
+  }
+
   /** Lays the parts of a concatenation into its buffer, where nothing else says where they are; the others are copied. */
   #arrange(
     concat: Value,
@@ -496,7 +507,8 @@ class Scheduler {
         !places.has(part) &&
         !parts.has(part) &&
         !own.has(part);
-      if (free && batched === step.batched) parts.set(part, { concat, row: start });
+      const others = step.parts.filter((other) => typeof other === "number");
+      if (free && batched === step.batched && !this.#isMadeFrom(part, others)) parts.set(part, { concat, row: start });
       else moved.push({ part, row: start, width });
       own.add(part);
       start += width;

@@ -50,37 +50,42 @@ export function wgslEngines(velocity: WgslVelocity): Engines {
 const unsupportedHalf = (why: string) =>
   new PushforwardError("unsupported", `precision is "f16", but ${why}: leave precision out, or pass "f32"`);
 
-/** Fused kernels where the network is narrow enough; the layered engine, which knows any network, is loaded when it is needed. */
-export function networkEngines(gpu: Gpu, velocity: MlpVelocity | NetworkVelocity, parameters: Parameters): Engines {
-  let layered: Promise<Engine> | undefined;
-  const reverse = () => {
-    layered ??= import("./on-demand.ts").then(
-      ({ layeredEngine }) => layeredEngine(gpu, networkOf(velocity), parameters),
-      (error) => {
-        layered = undefined;
-        throw error;
-      },
-    );
-    return layered;
+/** A promise that is made when it is first asked for, and anew after a failure. */
+function once<T>(make: () => Promise<T>): () => Promise<T> {
+  let made: Promise<T> | undefined;
+  return () => {
+    made ??= make().catch((error) => {
+      made = undefined;
+      throw error;
+    });
+    return made;
   };
+}
+
+/**
+ * Fused kernels for what is small enough, layer by layer else and for Jᵀ·w. All but a narrow mlp is loaded when it is needed.
+ */
+export function networkEngines(gpu: Gpu, velocity: MlpVelocity | NetworkVelocity, parameters: Parameters): Engines {
+  const network = networkOf(velocity);
+  const layered = once(async () => (await import("./on-demand.ts")).layeredEngine(gpu, network, parameters));
   const plain = plainMlp(velocity);
   const narrow = plain && narrowMlp(plain);
-  const fused = plain && narrow && Promise.resolve(fusedMlpEngine(gpu, plain, narrow, parameters));
-  let half: Promise<Engine> | undefined;
-  return {
-    forward: async (precision) => {
-      if (precision === "f32") return fused ?? reverse();
-      if (!plain || !narrow) {
-        const { width, dim } = narrowLimits;
-        throw unsupportedHalf(`only networks of hidden layers up to ${width} wide and dim up to ${dim} have it`);
-      }
-      if (!gpu.info.features.includes("shader-f16")) {
-        const { description, architecture, vendor } = gpu.info;
-        throw unsupportedHalf(`this device (${description || architecture || vendor}) has no shader-f16`);
-      }
-      half ??= Promise.resolve(fusedMlpEngine(gpu, plain, narrow, parameters, "f16"));
-      return half;
-    },
-    reverse,
-  };
+  const forward = once(async () => {
+    if (plain) return narrow ? fusedMlpEngine(gpu, plain, narrow, parameters) : layered();
+    const { fuse, fusedNetworkEngine } = await import("./on-demand.ts");
+    const fused = fuse(network);
+    return fused ? fusedNetworkEngine(gpu, network, fused, parameters) : layered();
+  });
+  const half = once(async () => {
+    if (!plain || !narrow) {
+      const { width, dim } = narrowLimits;
+      throw unsupportedHalf(`only an mlp of hidden layers up to ${width} wide and dim up to ${dim} has it`);
+    }
+    if (!gpu.info.features.includes("shader-f16")) {
+      const { description, architecture, vendor } = gpu.info;
+      throw unsupportedHalf(`this device (${description || architecture || vendor}) has no shader-f16`);
+    }
+    return fusedMlpEngine(gpu, plain, narrow, parameters, "f16");
+  });
+  return { forward: (precision) => (precision === "f32" ? forward() : half()), reverse: layered };
 }

@@ -16,12 +16,12 @@ import { branchesOf, conditionBuffers } from "./branches.ts";
 import { type Chunk, type Conditions, type DivergenceMode, type Engine, names, resultsOf } from "./engine.ts";
 
 /** Tangents that go through the network together with one value. */
-function tangentsPerPass(dim: number, mode: DivergenceMode): number {
+export function tangentsPerPass(dim: number, mode: DivergenceMode): number {
   if (mode.mode === "exact") return dim <= 3 ? dim : 2;
   return mode.mode === "probes" && mode.count % 2 === 0 ? 2 : 1;
 }
 
-function divergenceText(dim: number, mode: DivergenceMode): DivergenceText {
+export function divergenceText(dim: number, mode: DivergenceMode): DivergenceText {
   return mode.mode === "none" ? mode : { mode: mode.mode, perPass: tangentsPerPass(dim, mode) };
 }
 

@@ -1,6 +1,5 @@
 import type { Gpu } from "../gpu/gpu.ts";
 import { type Dispatch, mergeBuffers, type PlannedBuffer } from "../gpu/kernel.ts";
-import { weightNames } from "../kernels/rows.ts";
 import {
   planConditionRows,
   planFinishStep,
@@ -10,6 +9,7 @@ import {
   planTangentInput,
 } from "../kernels/stages.ts";
 import { subgroupForWeights } from "../kernels/tiling.ts";
+import { weightNames } from "../kernels/weights.ts";
 import { reverse, withTangents } from "../network/derivatives.ts";
 import type { Network } from "../network/network.ts";
 import type { Value } from "../network/program.ts";

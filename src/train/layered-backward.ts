@@ -1,9 +1,10 @@
 import type { Gpu } from "../gpu/gpu.ts";
 import { type Dispatch, mergeBuffers, type PlannedBuffer } from "../gpu/kernel.ts";
-import { type RunRange, weightNames } from "../kernels/rows.ts";
+import type { RunRange } from "../kernels/rows.ts";
 import { planPenalise, planTangentEnds } from "../kernels/tangent-ends.ts";
 import { subgroupForWeights } from "../kernels/tiling.ts";
 import { gradientCopies } from "../kernels/weight-gradient.ts";
+import { weightNames } from "../kernels/weights.ts";
 import { reverse, withTangents } from "../network/derivatives.ts";
 import type { Network } from "../network/network.ts";
 import type { Value } from "../network/program.ts";

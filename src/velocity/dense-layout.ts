@@ -1,4 +1,4 @@
-import { type WeightPlaces, weightNames } from "../kernels/rows.ts";
+import { type WeightPlaces, weightNames } from "../kernels/weights.ts";
 import type { Network, ParameterTensor } from "../network/network.ts";
 import { type Layout, zero } from "./parameters.ts";
 

@@ -48,11 +48,22 @@ function modulated(width: number): pf.NetworkVelocity {
   });
 }
 
+/** Every layer sees what all before it made (Huang et al. 2017). */
+function dense(width: number): pf.NetworkVelocity {
+  return pf.network({ dim: 2, context: 1 }, ({ x, t, context }) => {
+    let h = pf.concat(x, pf.scale(t, 0.5), context);
+    for (const k of [0, 1, 2])
+      h = pf.concat(h, pf.activate(pf.linear(h, Math.floor(width / 4), `layers.${k}`), "selu"));
+    return pf.linear(h, 2, "out");
+  });
+}
+
 const networks: Record<string, (width: number) => pf.NetworkVelocity | pf.MlpVelocity> = {
   residualMlp: (width) => pf.residualMlp({ dim: 2, width, blocks: 2, classes: 3, context: 2 }),
   concatSquash: (width) => pf.concatSquash({ dim: 3, hidden: [width, width] }),
   "the example": modulated,
   "a gated network": gated,
+  "a densely connected network": dense,
   "an mlp with Fourier features": (width) =>
     pf.mlp({
       dim: 2,
@@ -187,6 +198,58 @@ for (const [name, make] of Object.entries(networks)) {
       );
       expect(`${what}: ${Object.keys(got).length}`).toBe(`${what}: ${Object.keys(weights).length}`);
     }
+    flow.dispose();
+  });
+}
+
+for (const width of [24, 136]) {
+  test(`guided trajectories and log p of a network agree with steps in f64: width ${width}`, async ({ gpu }) => {
+    const velocity = modulated(width);
+    const spec = specOf(velocity);
+    const { flow, weights } = await flowOf(gpu, velocity);
+    const n = 9;
+    const x = uniformArray(n * 2, -1, 1, 1);
+    const { options, conditionOf } = conditionsFor(velocity, n, 4);
+    const guidance = 1.5;
+    const steps = 3;
+    const field = (t: number, y: ArrayLike<number>, i: number) => {
+      const zero = [0, 0];
+      const [a, b] = [{}, conditionOf(i)].map((given) => networkDerivatives(spec, weights, t, y, zero, given));
+      if (!a || !b) throw new Error("two branches");
+      const mixed = (p: number, q: number) => (1 - guidance) * p + guidance * q;
+      return {
+        velocity: a.velocity.map((value, k) => mixed(value, b.velocity[k] ?? Number.NaN)),
+        divergence: mixed(a.divergence, b.divergence),
+      };
+    };
+    const wanted = Array.from({ length: n }, (_, i) => {
+      let y = Float64Array.from(rowOf(x, 2, i));
+      let logProb = y.reduce((sum, value) => sum - 0.5 * value * value - 0.5 * Math.log(2 * Math.PI), 0);
+      for (let k = 0; k < steps; k++) {
+        const h = 1 / steps;
+        const first = field(k * h, y, i);
+        const middle = field(
+          (k + 0.5) * h,
+          y.map((value, j) => value + 0.5 * h * (first.velocity[j] ?? 0)),
+          i,
+        );
+        y = y.map((value, j) => value + h * (middle.velocity[j] ?? 0));
+        logProb -= h * middle.divergence;
+      }
+      return { y, logProb };
+    });
+    const solver = { method: "midpoint", steps } as const;
+    const got = await flow.push(x, { ...options, guidance, solver, logProb: true, divergence: "exact" });
+    const tolerance = (values: ArrayLike<number>) => ({
+      relative: 2e-5,
+      absolute: 2e-5 * Math.max(1, ...Array.from(values, Math.abs)),
+    });
+    const [states, densities] = [
+      forRows(n, (i) => wanted[i]?.y ?? []),
+      forRows(n, (i) => wanted[i]?.logProb ?? Number.NaN),
+    ];
+    expectClose(got.x, states, tolerance(states));
+    expectClose(got.logProb ?? [], densities, tolerance(densities));
     flow.dispose();
   });
 }

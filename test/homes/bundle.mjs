@@ -39,7 +39,7 @@ async function bundle(name, source) {
     format: "esm",
     platform: "browser",
     target: "es2022",
-    external: ["pushforward", "webgpu"],
+    external: ["pushforward", "webgpu", "node:*"],
     sourcemap: true,
     keepNames: true,
     logLevel: "warning",

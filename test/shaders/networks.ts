@@ -6,7 +6,11 @@ import { mlp } from "../../src/network/mlp.ts";
 import { networkOf } from "../../src/network/of.ts";
 import { activations } from "../../src/network/operations/activate.ts";
 import { residualMlp } from "../../src/network/residual-mlp.ts";
+import type { DivergenceMode } from "../../src/ode/engine.ts";
+import { timeGrid } from "../../src/ode/grid.ts";
 import { layeredEngine } from "../../src/ode/layered-engine.ts";
+import { fuse, fusedNetworkEngine } from "../../src/ode/network-engine.ts";
+import { schedule } from "../../src/solvers/schedule.ts";
 import { layeredBackward } from "../../src/train/layered-backward.ts";
 import type { Parameters } from "../../src/velocity/parameters.ts";
 
@@ -44,7 +48,28 @@ export function networkKernels(): { readonly name: string; readonly kernel: () =
           tangents: { count: tangents, first: 0, weight: 1 },
           penalty,
         });
+      const fused = fuse(network);
+      if (!fused) throw new Error("the network is too large for one kernel");
+      const limits = { maxUniformBufferBindingSize: 1 << 16 };
+      const narrow = fusedNetworkEngine({ info, device: { limits } } as Gpu, network, fused, {} as Parameters);
+      const labelled = { guidance: 2, ...(network.classes > 0 && { labels: new Uint32Array(64) }) };
+      const solve = (divergence: DivergenceMode) => {
+        const grid = timeGrid("a solve", { method: "midpoint", steps: 2 }, 0, 1);
+        return narrow.integrate(
+          chunk,
+          labelled,
+          { stages: 2, freeStages: true, schedule: schedule(grid), divergence },
+          0,
+          2,
+        );
+      };
       const plans: Record<string, Dispatch[]> = {
+        "fused midpoint step": solve({ mode: "none" }),
+        "fused midpoint step with exact divergence": solve({ mode: "exact" }),
+        "fused midpoint step with probes": solve({ mode: "probes", kind: "rademacher", count: 1 }),
+        "fused velocity": narrow.evaluate(chunk, labelled, "velocity", { mode: "none" }),
+        "fused divergence": narrow.evaluate(chunk, labelled, "divergence", { mode: "exact" }),
+        "fused jvp": narrow.evaluate(chunk, labelled, "jvp", { mode: "none" }),
         velocity: engine.evaluate(chunk, given, "velocity", { mode: "none" }),
         jvp: engine.evaluate(chunk, given, "jvp", { mode: "none" }),
         vjp: engine.evaluate(chunk, given, "vjp", { mode: "none" }),

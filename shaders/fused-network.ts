@@ -1,0 +1,564 @@
+import { withTangents } from "../src/network/derivatives.ts";
+import { argumentsOf, type Program, type RowFunction, type Value } from "../src/network/program.ts";
+import { type Cluster, type Place, type Schedule, type Stage, schedule } from "../src/network/schedule.ts";
+import type { Tangents } from "./narrow-mlp.ts";
+import { halves, inverseRoot, resultText, rowFunctions } from "./rows.ts";
+import { components, splat, type Tiling, vectorType } from "./tiling.ts";
+import { f32, lines } from "./wgsl.ts";
+
+/** A matrix (or some of its columns) in the packing: blocks of outputs, in a block input after input, then the bias. */
+interface PackedMatrix {
+  readonly tensor: string;
+  readonly from: number;
+  readonly inputs: number;
+  readonly width: number;
+  readonly bias: string | undefined;
+  /** First vec4, vec4s of a block, blocks. */
+  readonly at: number;
+  readonly block: number;
+  readonly blocks: number;
+}
+
+/** A program as a fused kernel runs it: its output, and where its inputs that are no rows of x come from. */
+export interface FusedProgram {
+  readonly program: Program;
+  readonly output: Value;
+}
+
+const range = (count: number) => Array.from({ length: count }, (_, i) => i);
+
+/**
+ * Any small network as a fused kernel sees it: the values of a particle stay in its invocation, in private arrays of one vector per
+ * row. With one time for all particles (`atOneTime`) what depends on time and class alone is read from a table; else everything is
+ * computed for each particle.
+ */
+export class FusedNetwork {
+  readonly kind = "network";
+  readonly dim: number;
+  readonly classes: number;
+  readonly context: number;
+  readonly conditioned: boolean;
+  /** Rows of the table, and where each of its entries begins. */
+  readonly tableRows: number;
+  readonly #rows: ReadonlyMap<string, number>;
+  readonly #atOneTime: FusedProgram;
+  readonly #anyTime: FusedProgram;
+  readonly #key: string;
+  readonly #schedules = new Map<string, { made: Schedule; output: Place; product: Place | undefined }>();
+  readonly #packings = new Map<number, ReturnType<FusedNetwork["packing"]>>();
+
+  constructor(o: {
+    dim: number;
+    classes: number;
+    context: number;
+    tableRows: number;
+    rows: ReadonlyMap<string, number>;
+    atOneTime: FusedProgram;
+    anyTime: FusedProgram;
+    /** Tells this network from others. */
+    key: string;
+  }) {
+    this.dim = o.dim;
+    this.classes = o.classes;
+    this.context = o.context;
+    this.conditioned = o.classes + o.context > 0;
+    this.tableRows = o.tableRows;
+    this.#rows = o.rows;
+    this.#atOneTime = o.atOneTime;
+    this.#anyTime = o.anyTime;
+    this.#key = o.key;
+  }
+
+  /** What kernels are cached by. */
+  toJSON(): string {
+    return this.#key;
+  }
+
+  /** Where the parameters are in the packed weights: matrices by their columns, then vectors. */
+  packing(outputs: number): {
+    readonly matrices: readonly PackedMatrix[];
+    readonly vectors: ReadonlyMap<string, number>;
+    readonly total: number;
+  } {
+    const known = this.#packings.get(outputs);
+    if (known) return known;
+    const matrices: PackedMatrix[] = [];
+    const vectors = new Map<string, number>();
+    let at = 0;
+    for (const { program } of [this.#atOneTime, this.#anyTime])
+      for (const step of program.steps) {
+        if (step.kind === "parameter" && !vectors.has(step.tensor)) {
+          vectors.set(step.tensor, at);
+          at += Math.ceil(step.width / 4);
+        }
+        if (step.kind !== "linear") continue;
+        const { tensor, from, to, width, bias } = step;
+        if (
+          matrices.some(
+            (other) =>
+              other.tensor === tensor && other.from === from && other.inputs === to - from && other.bias === bias,
+          )
+        )
+          continue;
+        const inputs = to - from;
+        const blocks = Math.ceil(width / outputs);
+        const block = Math.ceil((inputs * outputs) / 4) + 1;
+        matrices.push({ tensor, from, inputs, width, bias, at, block, blocks });
+        at += block * blocks;
+      }
+    // a subgroup may fetch a few vectors beyond the last one
+    const made = { matrices, vectors, total: at + 8 };
+    this.#packings.set(outputs, made);
+    return made;
+  }
+
+  /** The steps of a program in the order of a kernel, with tangents or without. */
+  #scheduled(atOneTime: boolean, tangents: boolean) {
+    const key = `${atOneTime} ${tangents}`;
+    const known = this.#schedules.get(key);
+    if (known) return known;
+    const { program, output } = atOneTime ? this.#atOneTime : this.#anyTime;
+    const rows = (buffer: string, count: number) => ({ buffer, row: 0, rows: count });
+    const inputs = new Map<string, Place>([
+      ["x", rows("x", this.dim)],
+      ["dx", rows("dx", this.dim)],
+      ["t", rows("t", 1)],
+      ["label", rows("label", this.classes)],
+      ["context", rows("context", this.context)],
+      ...[...this.#rows].map(([name, row]) => [name, { buffer: "table", row, rows: this.tableRows }] as const),
+    ]);
+    const made = tangents
+      ? withTangents(program, [output], new Map([["x", "dx"]]))
+      : { program, values: [output], tangents: [] };
+    const value = made.values[0] as Value;
+    const outputs = [{ value, place: rows("u", this.dim) }];
+    const [tangent] = made.tangents;
+    if (tangent !== undefined) outputs.push({ value: tangent, place: rows("jv", this.dim) });
+    const result = {
+      made: schedule(made.program, { inputs, outputs, bindings: Number.POSITIVE_INFINITY, prefix: "n" }),
+      output: rows("u", this.dim),
+      product: tangent === undefined ? undefined : rows("jv", this.dim),
+    };
+    this.#schedules.set(key, result);
+    return result;
+  }
+
+  /** Module-scope text but for the bindings: functions of rows. */
+  declarations(tiling: Tiling): string {
+    const v = vectorType(tiling);
+    const functions: RowFunction[] = [];
+    for (const atOneTime of [true, false])
+      for (const step of this.#scheduled(atOneTime, true).made.program.steps)
+        if (step.kind === "map") functions.push(step.function);
+    const results = functions.map((f) => ({ function: f, of: [], batched: false }));
+    return `${rowFunctions([{ results }], v)}
+${inverseRoot(v)}
+fn fraction(z: ${v}) -> ${v} { return z - round(z); }`;
+  }
+
+  /**
+   * Text that evaluates the network. In: y{g}_{i}, time{g}, v{s}_{g}_{i} (for given tangents); `pf_labels`, `pf_context`, `pf_table`
+   * and pf_row, the table's row of stages, where there are such. Out, declared by the caller: u{g}_{i}, jv{s}_{g}_{i}.
+   */
+  text(tiling: Tiling, tangents: Tangents | undefined, atOneTime: boolean): string {
+    const { made } = this.#scheduled(atOneTime, tangents !== undefined);
+    return new Emitter(this, made, tiling, tangents).text();
+  }
+}
+
+/** Writes the stages of a schedule as statements on private arrays. */
+class Emitter {
+  readonly #network: FusedNetwork;
+  readonly #made: Schedule;
+  readonly #p: Program;
+  readonly #tiling: Tiling;
+  readonly #tangents: Tangents | undefined;
+  readonly #v: string;
+  readonly #groups: readonly number[];
+  readonly #outputs: number;
+
+  constructor(network: FusedNetwork, made: Schedule, tiling: Tiling, tangents: Tangents | undefined) {
+    this.#network = network;
+    this.#made = made;
+    this.#p = made.program;
+    this.#tiling = tiling;
+    this.#tangents = tangents;
+    this.#v = vectorType(tiling);
+    this.#groups = range(tiling.groups);
+    this.#outputs = tiling.outputs;
+  }
+
+  /** The sets that a value has: 0, or one for each tangent. */
+  #sets(batched: boolean): number[] {
+    return batched ? range(this.#tangents?.count ?? 0).map((s) => s + 1) : [0];
+  }
+
+  #place(value: Value): Place {
+    const place = this.#made.places.get(value);
+    if (!place) throw new Error(`value ${value} has no place`);
+    return place;
+  }
+
+  /** Number `row` (text) of a value for a set and a group. */
+  #read(value: Value, row: string, s: number, g: number): string {
+    const step = this.#p.at(value);
+    if (step.kind === "parameter") {
+      const at = this.#network.packing(this.#outputs).vectors.get(step.tensor);
+      return splat(this.#tiling, `pf_weights[${at}u + (${row}) / 4u][(${row}) % 4u]`);
+    }
+    const place = this.#place(value);
+    const at = place.row === 0 ? row : `${place.row}u + ${row}`;
+    if (place.buffer !== "table") return `${place.buffer}_${step.batched ? s : 0}_${g}[${at}]`;
+    const column = (class_: string) => `pf_table[(${at}) * pf_params.columns + pf_column + ${class_}]`;
+    if (this.#network.classes === 0) return splat(this.#tiling, column("0u"));
+    if (this.#tiling.lanes === 1) return column(`class_${g}`);
+    const lanes = components.slice(0, this.#tiling.lanes);
+    return `${this.#v}(${lanes.map((c) => column(`class_${g}.${c}`)).join(", ")})`;
+  }
+
+  text(): string {
+    const { dim } = this.#network;
+    const stages = this.#made.stages;
+    const parts: string[] = [this.#inputs(), this.#declare()];
+    for (let i = 0; i < stages.length; i++) {
+      const stage = stages[i] as Stage;
+      const next = stages[i + 1];
+      if (stage.kind === "linear") {
+        // each weight is read once for the value and its tangents
+        const joins = next?.kind === "linear" && this.#joins(stage.value, next.value);
+        parts.push(this.#linear(joins ? [stage, next] : [stage]));
+        if (joins) i++;
+      } else parts.push(this.#other(stage));
+    }
+    const each = (text: (g: number) => string) => this.#groups.map(text).join("\n");
+    parts.push(each((g) => lines(dim, (i) => `u${g}_${i} = u_0_${g}[${i}];`)));
+    for (const s of this.#sets(true))
+      parts.push(
+        each((g) =>
+          lines(dim, (i) =>
+            this.#tangents?.kind === "basis" && i !== s - 1 ? "" : `jv${s}_${g}_${i} = jv_${s}_${g}[${i}];`,
+          ),
+        ),
+      );
+    return `{\n${parts.join("\n")}\n}`;
+  }
+
+  #joins(value: Value, other: Value): boolean {
+    const [a, b] = [this.#p.at(value), this.#p.at(other)];
+    return (
+      a.kind === "linear" &&
+      b.kind === "linear" &&
+      !a.batched &&
+      b.batched &&
+      a.tensor === b.tensor &&
+      this.#isBefore(b.of, value)
+    );
+  }
+
+  /** Whether a value was made before a product. */
+  #isBefore(value: Value, product: Value): boolean {
+    const made = (wanted: Value) =>
+      this.#made.stages.findIndex(
+        (stage) =>
+          ("value" in stage && stage.value === wanted) ||
+          ("cluster" in stage && stage.cluster.members.includes(wanted)),
+      );
+    return made(value) < made(product);
+  }
+
+  /** Arrays of what goes in. */
+  #inputs(): string {
+    const { dim, classes, context } = this.#network;
+    const names = new Set(this.#p.steps.flatMap((step) => (step.kind === "input" ? [step.name] : [])));
+    const v = this.#v;
+    const array = (name: string, s: number, g: number, values: readonly string[]) =>
+      `var ${name}_${s}_${g} = array<${v}, ${values.length}>(${values.join(", ")});`;
+    const text: string[] = [];
+    for (const g of this.#groups) {
+      text.push(
+        array(
+          "x",
+          0,
+          g,
+          range(dim).map((i) => `y${g}_${i}`),
+        ),
+      );
+      if (names.has("t")) text.push(array("t", 0, g, [`time${g}`]));
+      if (names.has("label"))
+        text.push(
+          array(
+            "label",
+            0,
+            g,
+            range(classes).map((c) => {
+              const is =
+                this.#tiling.lanes === 1 ? `class_${g} == ${c}u` : `class_${g} == vec${this.#tiling.lanes}u(${c}u)`;
+              return `select(${v}(0.0), ${v}(1.0), ${is})`;
+            }),
+          ),
+        );
+      if (names.has("context"))
+        text.push(
+          array(
+            "context",
+            0,
+            g,
+            range(context).map((i) => `pf_context[${i}u * pf_params.stride + at${g}]`),
+          ),
+        );
+      for (const s of this.#sets(true)) {
+        const unit = (i: number) =>
+          this.#tangents?.kind === "basis" ? `${v}(${i === s - 1 ? "1.0" : "0.0"})` : `v${s}_${g}_${i}`;
+        text.push(array("dx", s, g, range(dim).map(unit)));
+      }
+    }
+    return text.join("\n");
+  }
+
+  #declare(): string {
+    const { dim } = this.#network;
+    const slots = [
+      ...this.#made.slots,
+      { name: "u", rows: dim, batched: false },
+      { name: "jv", rows: dim, batched: true },
+    ];
+    return slots
+      .flatMap(({ name, rows, batched }) =>
+        this.#sets(batched).flatMap((s) =>
+          this.#groups.map((g) => `var ${name}_${s}_${g}: array<${this.#v}, ${rows}>;`),
+        ),
+      )
+      .join("\n");
+  }
+
+  /**
+   * Statements that make a cluster's members for one row and store what is kept. `sums` names the kernel's own sums for a set and
+   * group; members of other clusters of the same row are found in `made`.
+   */
+  #cluster(
+    cluster: Cluster,
+    o: { row: string; tag: string; sums: (value: Value, s: number, g: number) => string | undefined; made: Set<Value> },
+  ): string {
+    const text: string[] = [];
+    const nameOf = (value: Value, s: number, g: number): string => {
+      const { batched } = this.#p.at(value);
+      const set = batched ? s : 0;
+      const sum = o.sums(value, set, g);
+      if (sum !== undefined) return sum;
+      if (o.made.has(value)) return `m${value}_${set}_${g}${o.tag}`;
+      return this.#read(value, this.#p.width(value) === 1 ? "0u" : o.row, s, g);
+    };
+    for (const member of cluster.members) {
+      const step = this.#p.at(member);
+      if (step.kind !== "map") throw new Error(`a ${step.kind} is no function of rows`);
+      for (const s of this.#sets(step.batched))
+        for (const g of this.#groups) {
+          const own: string[] = [];
+          const shared = (call: string, name: string) => {
+            const unique = `${name.replaceAll(/\W/g, "_")}_${member}_${s}_${g}${o.tag}`;
+            own.push(`let ${unique} = ${call};`);
+            return unique;
+          };
+          const of = step.of.map((argument) => nameOf(argument, s, g));
+          const value = resultText(step.function, of, shared, () =>
+            step.function.name === "activate" ? step.function.order : 0,
+          );
+          text.push(...own, `let m${member}_${s}_${g}${o.tag} = ${value};`);
+        }
+      o.made.add(member);
+    }
+    for (const value of cluster.stores) {
+      const { batched, width } = this.#p.at(value);
+      const place = this.#place(value);
+      const at = place.row === 0 ? (width === 1 ? "0u" : o.row) : `${place.row}u + ${width === 1 ? "0u" : o.row}`;
+      for (const s of this.#sets(batched))
+        for (const g of this.#groups) text.push(`${place.buffer}_${s}_${g}[${at}] = ${nameOf(value, s, g)};`);
+    }
+    return text.join("\n");
+  }
+
+  #linear(stages: readonly Extract<Stage, { kind: "linear" | "project" }>[]): string {
+    const outputs = this.#outputs;
+    const text: string[] = [];
+    let width = 0;
+    /** Products over different columns of one matrix (the tangents' begin with x) read weights of their own. */
+    const packed = stages.map(({ value }) => {
+      const step = this.#p.at(value);
+      if (step.kind !== "linear" || step.transposed) throw new Error("a fused kernel has products with a matrix only");
+      width = step.width;
+      const { matrices } = this.#network.packing(outputs);
+      const same = (bias: string | undefined) =>
+        matrices.find(
+          (m) =>
+            m.tensor === step.tensor &&
+            m.from === step.from &&
+            m.inputs === step.to - step.from &&
+            (bias === undefined || m.bias === bias),
+        );
+      const matrix = same(step.bias);
+      if (!matrix) throw new Error(`"${step.tensor}" is not packed`);
+      return { step, value, matrix };
+    });
+    for (const { step, value } of packed)
+      for (const s of this.#sets(step.batched))
+        for (const g of this.#groups)
+          text.push(
+            lines(step.to - step.from, (k) => `let h${value}_${s}_${g}_${k} = ${this.#read(step.of, `${k}u`, s, g)};`),
+          );
+    const shared = packed.every(({ matrix }) => matrix === packed[0]?.matrix);
+    const blocks = Math.ceil(width / outputs);
+    const isSingle = blocks === 1;
+    const wanted = (r: number) => !isSingle || r < width;
+    const body: string[] = [];
+    for (const { step, value, matrix } of packed) {
+      const base = (n: string) => `pf_weights[${matrix.at}u + jb * ${matrix.block}u + ${n}]`;
+      if (step.bias !== undefined) body.push(`let bias${value} = ${base(`${matrix.block - 1}u`)};`);
+      for (const s of this.#sets(step.batched))
+        for (const g of this.#groups)
+          for (const r of range(outputs).filter(wanted)) {
+            const start =
+              step.bias === undefined ? `${this.#v}(0.0)` : splat(this.#tiling, `bias${value}.${components[r]}`);
+            body.push(`var a${value}_${s}_${g}_${r} = ${start};`);
+          }
+    }
+    for (const group of shared ? [packed] : packed.map((one) => [one])) {
+      const { matrix } = group[0] as (typeof packed)[number];
+      const tag = shared ? "" : `_${group[0]?.value}`;
+      for (const n of range(matrix.block - 1)) {
+        const place = `pf_weights[${matrix.at}u + jb * ${matrix.block}u + ${n}u`;
+        const { gather } = this.#tiling;
+        if (gather > 0) {
+          // lanes of a subgroup fetch weights for each other; what one of them fetches beyond the block is not used
+          const lane = n % gather;
+          if (lane === 0) body.push(`let c${n}${tag} = ${place} + pf_lane];`);
+          body.push(`let w${n}${tag} = subgroupBroadcast(c${n - lane}${tag}, ${lane}u);`);
+        } else body.push(`let w${n}${tag} = ${place}];`);
+        for (const part of range(4)) {
+          const k = Math.floor((4 * n + part) / outputs);
+          const r = (4 * n + part) % outputs;
+          if (k >= matrix.inputs || !wanted(r)) continue;
+          for (const { step, value } of group)
+            for (const s of this.#sets(step.batched))
+              for (const g of this.#groups) {
+                const a = `a${value}_${s}_${g}_${r}`;
+                body.push(
+                  `${a} = fma(h${value}_${s}_${g}_${k}, ${splat(this.#tiling, `w${n}${tag}.${components[part]}`)}, ${a});`,
+                );
+              }
+        }
+      }
+    }
+    for (const r of range(outputs).filter(wanted)) {
+      const row = `jb * ${outputs}u + ${r}u`;
+      const made = new Set<Value>();
+      const own = stages
+        .map(({ value, cluster }) => {
+          const sums = (sum: Value, s: number, g: number) => (sum === value ? `a${value}_${s}_${g}_${r}` : undefined);
+          return this.#cluster(cluster, { row, tag: `_${r}`, sums, made });
+        })
+        .join("\n");
+      body.push(width % outputs === 0 || isSingle ? own : `if (${row} < ${width}u) {\n${own}\n}`);
+    }
+    text.push(
+      isSingle
+        ? `{\nconst jb = 0u;\n${body.join("\n")}\n}`
+        : `for (var jb = 0u; jb < ${blocks}u; jb++) {\n${body.join("\n")}\n}`,
+    );
+    return `{\n${text.join("\n")}\n}`;
+  }
+
+  #other(stage: Stage): string {
+    switch (stage.kind) {
+      case "rows": {
+        const none = () => undefined;
+        const body = this.#cluster(stage.cluster, { row: "row", tag: "", sums: none, made: new Set() });
+        return stage.width === 1
+          ? `{\nconst row = 0u;\n${body}\n}`
+          : `for (var row = 0u; row < ${stage.width}u; row++) {\n${body}\n}`;
+      }
+      case "copy": {
+        const { from, to, width } = stage;
+        const sets = this.#sets(stage.batched);
+        const each = sets.flatMap((s) =>
+          this.#groups.map((g) => {
+            const value = from === undefined ? `${this.#v}(0.0)` : this.#read(from, "row", s, g);
+            return `${to.buffer}_${s}_${g}[${to.row}u + row] = ${value};`;
+          }),
+        );
+        return `for (var row = 0u; row < ${width}u; row++) {\n${each.join("\n")}\n}`;
+      }
+      case "sums":
+        return this.#sums(stage);
+      case "project":
+        return this.#project(stage);
+      default:
+        throw new Error(`a fused kernel has no ${stage.kind}`);
+    }
+  }
+
+  #sums({ sums, inner, cluster }: Extract<Stage, { kind: "sums" }>): string {
+    const operands = sums.map((sum) => argumentsOf(this.#p.at(sum))[0] as Value);
+    const { batched, width } = this.#p.at(operands[0] as Value);
+    const all = this.#sets(batched).flatMap((s) => this.#groups.map((g) => [s, g] as const));
+    const name = (i: number, s: number, g: number) => `sum${i}_${s}_${g}`;
+    const none = () => undefined;
+    const made = new Set<Value>();
+    const loop = this.#cluster({ members: inner, stores: [] }, { row: "row", tag: "", sums: none, made });
+    const add = operands.flatMap((operand, i) =>
+      all.map(
+        ([s, g]) =>
+          `${name(i, s, g)} += ${made.has(operand) ? `m${operand}_${s}_${g}` : this.#read(operand, "row", s, g)};`,
+      ),
+    );
+    const after = this.#cluster(cluster, {
+      row: "0u",
+      tag: "",
+      sums: (value, s, g) => (sums.includes(value) ? name(sums.indexOf(value), s, g) : undefined),
+      made: new Set(),
+    });
+    return `{
+${sums.flatMap((_, i) => all.map(([s, g]) => `var ${name(i, s, g)} = ${this.#v}(0.0);`)).join("\n")}
+for (var row = 0u; row < ${width}u; row++) {
+${loop}
+${add.join("\n")}
+}
+${after}
+}`;
+  }
+
+  #project({ value, cluster }: Extract<Stage, { kind: "linear" | "project" }>): string {
+    const step = this.#p.at(value);
+    if (step.kind !== "project") throw new Error("not a projection");
+    const inputs = this.#p.width(step.of);
+    const u = this.#tiling.lanes === 1 ? "u32" : `vec${this.#tiling.lanes}u`;
+    const text: string[] = [];
+    for (const s of this.#sets(step.batched))
+      for (const g of this.#groups)
+        for (const j of range(inputs)) {
+          text.push(`let x${s}_${g}_${j} = ${this.#read(step.of, `${j}u`, s, g)};`);
+          if (step.turns)
+            text.push(
+              `let high${s}_${g}_${j} = bitcast<${this.#v}>(bitcast<${u}>(x${s}_${g}_${j}) & ${u}(0xfffff000u));`,
+              `let low${s}_${g}_${j} = x${s}_${g}_${j} - high${s}_${g}_${j};`,
+            );
+        }
+    const sum = (row: readonly number[], s: number, g: number) => {
+      const terms = row.flatMap((factor, j) => {
+        if (factor === 0) return [];
+        if (!step.turns) return [`${f32(Math.fround(factor))} * x${s}_${g}_${j}`];
+        return halves(factor).flatMap((part) =>
+          part === 0 ? [] : ["high", "low"].map((half) => `fraction(${f32(part)} * ${half}${s}_${g}_${j})`),
+        );
+      });
+      return terms.length === 0 ? `${this.#v}(0.0)` : terms.join(" + ");
+    };
+    const rows = step.matrix.map((row, k) => {
+      const own = this.#sets(step.batched).flatMap((s) =>
+        this.#groups.map((g) => `let z_${s}_${g} = ${sum(row, s, g)};`),
+      );
+      const sums = (other: Value, s: number, g: number) => (other === value ? `z_${s}_${g}` : undefined);
+      return `{\n${own.join("\n")}\n${this.#cluster(cluster, { row: `${k}u`, tag: "", sums, made: new Set() })}\n}`;
+    });
+    return `{\n${text.join("\n")}\n${rows.join("\n")}\n}`;
+  }
+}

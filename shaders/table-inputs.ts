@@ -1,0 +1,36 @@
+import { type Kernel, oncePerShape } from "./kernel.ts";
+import { stageFloats } from "./stage-row.ts";
+import { wgsl } from "./wgsl.ts";
+
+export const tableWorkgroup = 64;
+
+/**
+ * The inputs of a network at every stage of some steps and of every class: a row of times, then the one-hot rows. Column c is of stage
+ * ⌊c / (classes + 1)⌋ from `first_row` on and of class c mod (classes + 1), the last one being the null class.
+ * Buffers: schedule, inputs [1 + classes][columns].
+ */
+export const tableInputsKernel = oncePerShape(
+  ({ stages, classes }: { stages: number; classes: number }): Kernel => ({
+    label: "inputs of a table",
+    entryPoint: "table_inputs",
+    bindings: ["params", "read", "write"],
+    code: wgsl`
+struct Params { columns: u32, used: u32, first_row: u32 }
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> schedule: array<f32>;
+@group(0) @binding(2) var<storage, read_write> inputs: array<f32>;
+
+@compute @workgroup_size(${tableWorkgroup})
+fn table_inputs(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
+  let column = id.x + id.y * groups.x * ${tableWorkgroup}u;
+  if (column >= params.columns) { return; }
+  // padding repeats the last column
+  let c = min(column, params.used - 1u);
+  inputs[column] = schedule[(params.first_row + c / ${classes + 1}u) * ${stageFloats(stages)}u];
+  for (var k = 0u; k < ${classes}u; k++) {
+    inputs[(1u + k) * params.columns + column] = select(0.0, 1.0, c % ${classes + 1}u == k);
+  }
+}
+`,
+  }),
+);

@@ -1,0 +1,242 @@
+import type { FusedField } from "../../shaders/field.ts";
+import { FusedNetwork } from "../../shaders/fused-network.ts";
+import { integrateKernel } from "../../shaders/integrate.ts";
+import { tableInputsKernel, tableWorkgroup } from "../../shaders/table-inputs.ts";
+import type { Tiling } from "../../shaders/tiling.ts";
+import type { Gpu } from "../gpu/gpu.ts";
+import { gridOf } from "../gpu/grid.ts";
+import { type Dispatch, mergeBuffers, type PlannedBuffer, packParams, u32 } from "../gpu/kernel.ts";
+import { planEvaluate, planIntegrate } from "../kernels/fused.ts";
+import { planConditionRows } from "../kernels/stages.ts";
+import { networkTiling } from "../kernels/tiling.ts";
+import { weightNames } from "../kernels/weights.ts";
+import type { Network } from "../network/network.ts";
+import { splitNetwork } from "../network/split.ts";
+import { denseLayout } from "../velocity/dense-layout.ts";
+import { fusedNetworkLayout } from "../velocity/network-layout.ts";
+import { type Parameters, plainLayout } from "../velocity/parameters.ts";
+import { Run } from "../velocity/run.ts";
+import { branchesOf } from "./branches.ts";
+import type { Chunk, Conditions, DivergenceMode, Engine, Integration } from "./engine.ts";
+import { names, resultsOf } from "./engine.ts";
+import { divergenceText, tangentFlops, tangentsPerPass } from "./fused-engine.ts";
+import { slice } from "./slice.ts";
+
+/** The largest networks whose particles stay in one invocation: their rows in registers, and multiply-adds as text. */
+const limits = { width: 128, dim: 16, context: 16, classes: 64, rows: 1024, inputs: 2048 } as const;
+
+/** Columns of a table that are computed at a time. */
+const mostColumns = 2048;
+
+interface Fused {
+  readonly network: FusedNetwork;
+  /** What is the same for all particles at one time. */
+  readonly table: Run;
+  readonly tableRows: number;
+}
+
+/** The fused form of a network, or undefined when it must go layer by layer. */
+export function fuse(network: Network): Fused | undefined {
+  const { dim, classes, context, program } = network;
+  if (dim > limits.dim || context > limits.context || classes > limits.classes) return undefined;
+  let [rows, inputs] = [0, 0];
+  for (const step of program.steps) {
+    if (step.width > limits.width && step.kind !== "concat" && step.kind !== "slice" && step.kind !== "linear")
+      return undefined;
+    if (step.kind === "map" || step.kind === "linear") rows += step.width;
+    if (step.kind === "linear") inputs += step.to - step.from;
+  }
+  const split = splitNetwork(program, network.output);
+  const wide = split.program.steps.some((step) => step.kind === "linear" && step.width > limits.width);
+  if (wide || rows > limits.rows * 4 || inputs > limits.inputs) return undefined;
+  const { table } = split;
+  const fused = new FusedNetwork({
+    dim,
+    classes,
+    context,
+    tableRows: table.rows,
+    rows: new Map(table.entries.map(({ name, row }) => [name, row])),
+    atOneTime: split,
+    anyTime: { program, output: network.output },
+    key: JSON.stringify([dim, classes, context, program.steps]),
+  });
+  const input = (row: number) => ({ buffer: "columns", row, rows: 1 + classes });
+  const run = new Run(network, table.program, {
+    inputs: new Map([
+      ["t", input(0)],
+      ["label", input(1)],
+    ]),
+    outputs: table.entries.map(({ value, row }) => ({ value, place: { buffer: "table", row, rows: table.rows } })),
+    prefix: "table ",
+  });
+  return { network: fused, table: run, tableRows: table.rows };
+}
+
+/** A small network in fused kernels: what is made of a particle never leaves its invocation. */
+export function fusedNetworkEngine(gpu: Gpu, network: Network, fused: Fused, parameters: Parameters): Engine {
+  const { dim, classes, context } = network;
+  const { table, tableRows } = fused;
+  const flops = 2 * network.multiplyAdds;
+  const uniformLimit = gpu.device.limits.maxUniformBufferBindingSize;
+  const tilingFor = (tangents: number): Tiling => networkTiling(gpu.info, uniformLimit, fused.network, tangents);
+  const weightsName = ({ outputs }: Tiling) => `weights ${outputs}`;
+  const fieldOf = (conditions: Conditions, atOneTime: boolean): FusedField => ({
+    kind: "network",
+    dim,
+    network: fused.network,
+    atOneTime,
+    labels: conditions.labels !== undefined && classes > 0,
+  });
+  const tangentsOf = (mode: DivergenceMode) => (mode.mode === "none" ? 0 : tangentsPerPass(dim, mode));
+  const fieldNames = (tiling: Tiling, conditions: Conditions) => ({
+    weights: weightsName(tiling),
+    labels: conditions.labels && classes > 0 ? "labels" : undefined,
+    context: context > 0 ? "context rows" : undefined,
+  });
+  const common = (chunk: Chunk, conditions: Conditions, tiling: Tiling, mode: DivergenceMode) => ({
+    tiling,
+    capacity: chunk.capacity,
+    maxFlops: chunk.maxFlops,
+    probes: mode.mode === "probes" ? mode.count : 1,
+    branches: branchesOf(network, conditions),
+    divergence: divergenceText(dim, mode),
+  });
+  const columnsOf = (stages: number) => Math.max(mostColumns, Math.ceil((stages * (classes + 1)) / 64) * 64);
+
+  /** The table of some steps. */
+  function planTable(
+    chunk: Chunk,
+    stages: number,
+    firstStep: number,
+    lastStep: number,
+  ): { columns: number; dispatches: Dispatch[] } {
+    const used = (lastStep - firstStep) * stages * (classes + 1);
+    const columns = Math.ceil(used / 64) * 64;
+    const inputs: Dispatch = {
+      kernel: tableInputsKernel({ stages, classes }),
+      buffers: [names.schedule, "columns"],
+      params: packParams([u32(columns), u32(used), u32(firstStep * stages)]),
+      workgroups: gridOf(Math.ceil(columns / tableWorkgroup)),
+      flops: columns * (2 + classes),
+    };
+    return {
+      columns,
+      dispatches: [inputs, ...table.early({ capacity: columns, maxFlops: chunk.maxFlops, tangents: 0 })],
+    };
+  }
+
+  function integrate(
+    chunk: Chunk,
+    conditions: Conditions,
+    integration: Integration,
+    firstStep: number,
+    lastStep: number,
+  ) {
+    const { divergence, stages, freeStages, kept } = integration;
+    const tiling = tilingFor(tangentsOf(divergence));
+    const weighted = stages - (freeStages ? 1 : 0);
+    const perStep = weighted * tangentFlops(dim, flops, divergence) + (stages - weighted) * flops;
+    const atOnce = Math.max(1, Math.floor(columnsOf(stages) / (stages * (classes + 1))));
+    const dispatches: Dispatch[] = [];
+    for (let first = firstStep; first < lastStep; first += atOnce) {
+      const last = Math.min(lastStep, first + atOnce);
+      const made = tableRows > 0 ? planTable(chunk, stages, first, last) : undefined;
+      dispatches.push(
+        ...(made?.dispatches ?? []),
+        ...planIntegrate({
+          ...common(chunk, conditions, tiling, divergence),
+          field: fieldOf(conditions, true),
+          integrator: integrateKernel,
+          stages,
+          freeStages,
+          firstStep: first,
+          lastStep: last,
+          flopsPerStep: branchesOf(network, conditions).count * perStep,
+          table: made && { firstRow: first * stages, columns: made.columns },
+          names: { ...fieldNames(tiling, conditions), ...names, table: made ? "table" : undefined, kept },
+        }),
+      );
+    }
+    return dispatches;
+  }
+
+  return {
+    dim,
+    contextWidth: context,
+    family: `network ${fused.network.toJSON()}`,
+    flops,
+    divergenceFlops: (mode) => tangentFlops(dim, flops, mode),
+    scratchFloats: () => (classes > 0 ? 1 : 0) + 2 * context,
+    shared(session) {
+      const used = new Set([0, 1, 2].map((tangents) => tilingFor(tangents).outputs));
+      return parameters.lease(session, {
+        ...Object.fromEntries(
+          [...used].map((outputs) => [`weights ${outputs}`, fusedNetworkLayout(network, fused.network, outputs)]),
+        ),
+        ...(tableRows > 0 && {
+          [weightNames.forward]: denseLayout(network, "forward"),
+          [weightNames.flat]: plainLayout(network.parameterCount),
+        }),
+      });
+    },
+    buffers({ start, count, capacity }, conditions, _mode, stages = 0): PlannedBuffer[] {
+      const columns = columnsOf(stages);
+      return [
+        ...(conditions.labels && classes > 0 ? [slice("labels", conditions.labels, start, count, 1)] : []),
+        ...(context > 0
+          ? [
+              ...(conditions.context ? [slice("context", conditions.context, start, count, context)] : []),
+              {
+                name: "context rows",
+                bytes: 4 * context * capacity,
+                ...(!conditions.context && { data: new Float32Array(context * capacity) }),
+              },
+            ]
+          : []),
+        ...(tableRows > 0 && stages > 0
+          ? mergeBuffers([
+              { name: "columns", bytes: 4 * (1 + classes) * columns },
+              { name: "table", bytes: 4 * tableRows * columns },
+              ...table.buffers(columns, 0),
+            ])
+          : []),
+      ];
+    },
+    begin({ count, capacity }, conditions) {
+      if (context === 0) return [];
+      const contextRows = conditions.context ? "context" : undefined;
+      return [
+        planConditionRows({
+          capacity,
+          count,
+          row: 0,
+          classes: 0,
+          context: contextRows ? context : 0,
+          input: "context rows",
+          contextRows,
+        }),
+      ];
+    },
+    integrate,
+    evaluate(chunk, conditions, output, divergence) {
+      if (output === "vjp") throw new Error("vjp goes through the layered engine");
+      const mode = output === "divergence" || output === "both" ? divergence : ({ mode: "none" } as const);
+      const tiling = tilingFor(output === "jvp" ? 1 : tangentsOf(mode));
+      const work = output === "jvp" ? 2 * flops : tangentFlops(dim, flops, mode);
+      return planEvaluate({
+        ...common(chunk, conditions, tiling, divergence),
+        field: fieldOf(conditions, false),
+        output,
+        flops: branchesOf(network, conditions).count * work,
+        names: {
+          ...fieldNames(tiling, conditions),
+          state: names.state,
+          times: names.times,
+          results: resultsOf(output),
+          probes: names.probes,
+          ...(output === "jvp" ? { tangent: names.tangent, product: names.product } : {}),
+        },
+      });
+    },
+  };
+}

@@ -1,0 +1,32 @@
+import type { FusedNetwork } from "../../shaders/fused-network.ts";
+import type { Network } from "../network/network.ts";
+import { type Layout, zero } from "./parameters.ts";
+
+/** Where each parameter stands in the packing that the fused kernels of a network read; see {@link FusedNetwork.packing}. */
+export function fusedNetworkLayout(network: Network, fused: FusedNetwork, outputs: number): Layout {
+  const { matrices, vectors, total } = fused.packing(outputs);
+  const source = new Uint32Array(4 * total).fill(zero);
+  const tensorOf = (name: string) => {
+    const tensor = network.tensors.find((tensor) => tensor.name === name);
+    if (!tensor) throw new Error(`the network has no tensor "${name}"`);
+    return tensor;
+  };
+  for (const { at, block, blocks, tensor, from, inputs, width, bias } of matrices) {
+    const { offset, shape } = tensorOf(tensor);
+    const across = shape[1] as number;
+    for (let jb = 0; jb < blocks; jb++) {
+      const start = 4 * (at + jb * block);
+      for (let r = 0; r < outputs; r++) {
+        const row = jb * outputs + r;
+        if (row >= width) continue;
+        for (let k = 0; k < inputs; k++) source[start + k * outputs + r] = offset + row * across + from + k;
+        if (bias !== undefined) source[start + 4 * (block - 1) + r] = tensorOf(bias).offset + row;
+      }
+    }
+  }
+  for (const [tensor, at] of vectors) {
+    const { offset, size } = tensorOf(tensor);
+    for (let i = 0; i < size; i++) source[4 * at + i] = offset + i;
+  }
+  return { name: `network ${outputs}`, source };
+}
