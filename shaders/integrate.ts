@@ -55,7 +55,7 @@ const enables = (tiling: Tiling) =>
 
 /**
  * Steps of an explicit Runge–Kutta method for a slice of particles: x⁺ = x + Σ h b_i k_i, k_i = u(t + c_i h, x + Σ h a_ij k_j),
- * and with it I⁺ = I − Σ h b_i div u at the stages' own states (Guide §3; FIELD.md §2.1, §2.4).
+ * and with it I⁺ = I − Σ h b_i div u at the stages' own states (Chen et al. 2018, eq. 8; docs/mathematics.md, Likelihood).
  * Buffers: [weights], [offsets], schedule (a row per step and stage), state [dim][stride], [integral [probes][stride], [probes]],
  * [kept [dim][stride]].
  */

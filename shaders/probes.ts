@@ -3,7 +3,7 @@ import { index, particle, signature } from "./particles.ts";
 import { random } from "./random.ts";
 import { wgsl } from "./wgsl.ts";
 
-/** Probes of Hutchinson's estimate. */
+/** Probes of Hutchinson's estimate of a trace (Hutchinson 1989; docs/mathematics.md, Divergence). */
 export type ProbeKind = "rademacher" | "gaussian";
 
 /** Draws Z for every particle and probe into probes [K][dim][capacity]; probe k continues the draws of the particle. */

@@ -94,7 +94,7 @@ function timeDifference(t: number, h: number): [time: number, weight: number][] 
   ];
 }
 
-/** See {@link Flow.continuity}: finite volumes, with the flux at the centres of the cells' faces. */
+/** See {@link Flow.continuity}: finite volumes (LeVeque 2002, ch. 4), with the flux at the centres of the cells' faces. */
 export async function continuity(flow: FlowOnDevice, o: ContinuityOptions): Promise<ContinuityReport> {
   const what = "continuity";
   const { t, box, cells, timeStep, ...options } = checked(what, continuityFields, o);

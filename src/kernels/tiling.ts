@@ -4,7 +4,7 @@ import type { Tiling } from "../../shaders/tiling.ts";
 import type { GpuInfo } from "../gpu/adapter.ts";
 
 /**
- * The tiling of the fused kernels on an adapter, from measurements where there are any (bench/, shared PERFORMANCE notes):
+ * The tiling of the fused kernels on an adapter, from measurements where there are any (npm run bench; src/tune finds others):
  * SwiftShader wants 8 particles × 2 outputs with an indexed array, lavapipe 4 × 2 with rotated registers, both with weights
  * gathered by the subgroup; GPUs hold one particle per invocation, whose 4 × 4 independent chains hide the latency.
  * Tangents are further accumulators, so they halve the particles.

@@ -11,7 +11,7 @@ export type DivergenceMode =
 export interface Conditions {
   readonly labels?: Uint32Array | GPUBuffer | undefined;
   readonly context?: Float32Array | GPUBuffer | undefined;
-  /** (1 − w) u_null + w u_label. */
+  /** w of (1 − w) u_null + w u_label (Ho & Salimans 2022; docs/mathematics.md, Guidance). */
   readonly guidance: number;
 }
 

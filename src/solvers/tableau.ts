@@ -5,7 +5,8 @@ import { checkSingle, show, singles } from "../options.ts";
 
 /**
  * Butcher tableau of an explicit Runge–Kutta method of any number of stages: k_i = u(t + c_i h, x + h Σ_j a_ij k_j),
- * x⁺ = x + h Σ_i b_i k_i. Row i of `a` holds the i entries before the diagonal; the zeros from the diagonal on may be written, too.
+ * x⁺ = x + h Σ_i b_i k_i (Hairer, Nørsett & Wanner I, §II.1). Row i of `a` holds the i entries before the diagonal; the zeros from
+ * the diagonal on may be written, too.
  */
 export interface Tableau {
   readonly a: readonly (readonly number[])[];

@@ -143,7 +143,8 @@ function planForward(work: LikelihoodWork, chunk: Chunk): Dispatch[] {
 /**
  * One step in reverse: with λ the adjoint behind it, every stage gets κ_i = h b_i λ + Σ_{j>i} h a_ji η_j and δ_i = −h b_i/n, its
  * pass gives η_i = ∂/∂y (κ_i·u + δ_i div u), and λ grows by Σ η_i. This is the derivative of the discrete step itself
- * (discretise-then-optimise), with the stages' inputs recomputed from the kept state.
+ * (discretise-then-optimise; Gholami et al. 2019; docs/mathematics.md, Maximum likelihood), with the stages' inputs recomputed from
+ * the kept state.
  */
 function planReverseStep(
   work: LikelihoodWork,
