@@ -46,7 +46,8 @@ export function nameList(text: string): string[] {
 function oneLine(text: string): string[] {
   try {
     const lines: string[][] = parse(text, { trim: true, relax_quotes: true });
-    return lines.length === 1 ? (lines[0] ?? []) : [];
+    const [line] = lines;
+    return line && lines.length === 1 ? line : [];
   } catch {
     return [];
   }

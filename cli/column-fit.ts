@@ -2,6 +2,7 @@ import { fitNormalization, type Normalization } from "../src/data/normalization.
 import { leastSteps, lossIn } from "../src/data/resolution.ts";
 import { spacingOfF32 } from "../src/data/units.ts";
 import { PushforwardError } from "../src/errors.ts";
+import { item } from "../src/must.ts";
 import { leastNormal } from "../src/options.ts";
 import { columnsOption } from "./csv-shape.ts";
 import { shown } from "./csv-text.ts";
@@ -41,7 +42,7 @@ export function fitColumns(
 }
 
 function constantFault(kept: Float64Array, held: Float64Array, dim: number, column: number): string | undefined {
-  const first = kept[column] ?? 0;
+  const first = item(kept, column);
   const isFirst = (rows: Float64Array) => {
     for (let i = column; i < rows.length; i += dim) if (rows[i] !== first) return false;
     return true;
@@ -52,7 +53,7 @@ function constantFault(kept: Float64Array, held: Float64Array, dim: number, colu
 }
 
 function scaleFault(kept: Float64Array, dim: number, column: number, normalization: Normalization): string | undefined {
-  const scale = normalization.scale[column] ?? 1;
+  const scale = item(normalization.scale, column);
   if (scale < leastNormal)
     return `spreads by only ${scale.toPrecision(3)}, which is 0 on devices: they calculate in f32, so give it in other units`;
   const loss = lossIn(kept, dim, column, normalization);
@@ -67,13 +68,14 @@ export function checkSingles(
   normalization: Normalization | undefined,
   ways: string,
 ): void {
-  for (const [i, mean] of (normalization?.mean ?? []).entries()) {
-    const scale = normalization?.scale[i] ?? 1;
+  if (!normalization) return;
+  for (const [i, mean] of normalization.mean.entries()) {
+    const scale = item(normalization.scale, i);
     const step = spacingOfF32(mean);
     if (step * leastSteps.f32 <= scale) continue;
     throw new PushforwardError(
       "invalid-argument",
-      `${shown(path)} would hold f32 numbers, which are ${step} apart around ${mean}, but the column ${shown(columns[i] ?? "")} spreads by only ${scale.toPrecision(3)}: ${ways}`,
+      `${shown(path)} would hold f32 numbers, which are ${step} apart around ${mean}, but the column ${shown(item(columns, i))} spreads by only ${scale.toPrecision(3)}: ${ways}`,
     );
   }
 }

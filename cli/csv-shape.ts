@@ -152,8 +152,8 @@ export function otherDelimiter({ delimiter, header, first }: Beginning): string 
   for (const other of ["\t", ";", "|", ",", " "]) {
     if (other === delimiter) continue;
     const counts = lines.map((line) => line.split(other).length);
-    const [count = 1] = counts;
-    if (count < 2 || counts.some((one) => one !== count)) continue;
+    const [count] = counts;
+    if (count === undefined || count < 2 || counts.some((one) => one !== count)) continue;
     const sample = lines
       .at(-1)
       ?.split(other)

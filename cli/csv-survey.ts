@@ -1,4 +1,5 @@
 import { PushforwardError } from "../src/errors.ts";
+import { must } from "../src/must.ts";
 import { type CellFault, faultIn, isMissing, numberIn } from "./csv-cell.ts";
 import { columnsOption } from "./csv-shape.ts";
 import { type Place, shown } from "./csv-text.ts";
@@ -103,7 +104,7 @@ export class Survey {
     this.rows++;
     let pattern = "";
     for (let i = 0; i < indices.length; i++) {
-      const cell = record[indices[i] ?? -1];
+      const cell = record[indices[i] as number];
       const value = numberIn(cell);
       const tally = this.#columns[i];
       if (tally === undefined) break;
@@ -203,10 +204,10 @@ export class Survey {
 
   #single(place: Place, delimiter: string, { rows }: Needs): PushforwardError {
     const column = this.#columns.find(({ missing, others }) => missing + others > 0);
-    const { cell, line } = column?.example ?? column?.firstMissing ?? { cell: "", line: 0 };
+    const { cell, line } = must(column?.example ?? column?.firstMissing, "the cell that is no number");
     const leave = this.rows - 1 >= rows ? ", or leave such rows out with --skip-invalid" : "";
     const ways = this.#hint ? `. ${this.#hint}` : leave;
-    return cellError(place, delimiter, line, cell, column?.name ?? "", ways);
+    return cellError(place, delimiter, line, cell, must(column?.name, "its column"), ways);
   }
 
   /** A line that is text in every column, while all others are numbers or missing. */

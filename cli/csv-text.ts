@@ -1,4 +1,5 @@
 import { PushforwardError } from "../src/errors.ts";
+import { item } from "../src/must.ts";
 
 /** How a command may be given the text of a file that it cannot read as it is. */
 export interface Place {
@@ -77,7 +78,7 @@ export function checkKind(first: Uint8Array, { name, file, reader }: Place): voi
 
 /** Whether the beginning is a line of names that only looks like a kind of file, as ORC,x,y does. */
 function isPlain(bytes: string): boolean {
-  const line = bytes.split(/\r?\n/)[0] ?? "";
+  const line = item(bytes.split(/\r?\n/), 0);
   return /^[\x20-\x7e\t]*[,;|\t][\x20-\x7e\t]*$/.test(line) && line.length < bytes.length;
 }
 

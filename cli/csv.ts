@@ -2,6 +2,7 @@ import { createReadStream } from "node:fs";
 import { Readable } from "node:stream";
 import { CsvError, parse } from "csv-parse";
 import { PushforwardError } from "../src/errors.ts";
+import { item } from "../src/must.ts";
 import { isDecimal } from "./csv-cell.ts";
 import { type Beginning, checkNames, misfit, otherDelimiter, type Selection, selectColumns } from "./csv-shape.ts";
 import { cellError, type Needs, Survey } from "./csv-survey.ts";
@@ -222,13 +223,13 @@ function firstFault(
   delimiter: string,
   beginning: Beginning | undefined,
 ): PushforwardError {
-  const faulty = indices.findIndex((index) => !isDecimal(record[index] ?? ""));
+  const faulty = indices.findIndex((index) => !isDecimal(item(record, index)));
   const column =
     faulty < 0 ? indices.findIndex((index) => !Number.isFinite(Math.fround(Number(record[index])))) : faulty;
-  const cell = record[indices[column] ?? 0] ?? "";
+  const cell = item(record, item(indices, column));
   const hint = beginning && record.length === 1 ? otherDelimiter(beginning) : undefined;
   const ways = `, or leave such rows out with --skip-invalid${hint ? `. ${hint}` : ""}`;
-  return cellError(place, delimiter, line, cell, names[column] ?? "", ways);
+  return cellError(place, delimiter, line, cell, item(names, column), ways);
 }
 
 /**

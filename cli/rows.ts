@@ -1,3 +1,4 @@
+import { item } from "../src/must.ts";
 /** Columns of a file that is written, some of its rows: numbers or text. */
 export type Block = NumberBlock | TextBlock;
 
@@ -30,7 +31,7 @@ export function csvRows(blocks: readonly Block[], rows: number): string {
   for (let row = 0; row < rows; row++) {
     const cells: string[] = [];
     for (const block of blocks) {
-      if ("text" in block) cells.push(...(block.text[row] ?? []).map(csvCell));
+      if ("text" in block) cells.push(...item(block.text, row).map(csvCell));
       else for (let column = 0; column < block.width; column++) cells.push(numberText(block, row, column));
     }
     lines.push(cells.join(","));
@@ -39,10 +40,10 @@ export function csvRows(blocks: readonly Block[], rows: number): string {
 }
 
 function numberText({ data, width, normalization }: NumberBlock, row: number, column: number): string {
-  const value = data[row * width + column] ?? Number.NaN;
+  const value = item(data, row * width + column);
   if (data instanceof Float32Array) return shortest(value);
   if (normalization === undefined) return String(value);
-  return sampleText(value, normalization.mean[column] ?? 0, normalization.scale[column] ?? 1);
+  return sampleText(value, item(normalization.mean, column), item(normalization.scale, column));
 }
 
 /**

@@ -1,3 +1,4 @@
+import { item } from "../src/must.ts";
 import { count } from "./report.ts";
 import { RunningMean } from "./statistics.ts";
 
@@ -43,7 +44,7 @@ export class Scores {
   add(data: Float64Array, scored: Scored, twice?: Scored): Float32Array {
     const values = ended(scored);
     this.mean.add(values);
-    if (twice) this.change.add(ended(twice).map((value, i) => value - (values[i] ?? Number.NaN)));
+    if (twice) this.change.add(ended(twice).map((value, i) => value - item(values, i)));
     for (const [i, value] of scored.logProb.entries()) {
       if (Number.isFinite(values[i])) continue;
       if (value === Number.NEGATIVE_INFINITY) this.#minusInfinity++;

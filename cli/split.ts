@@ -15,9 +15,9 @@ export function shuffledIndices(count: number, seed: number): Uint32Array {
   const order = Uint32Array.from({ length: count }, (_, i) => i);
   const uniform = seededUniform(seed);
   for (let i = count - 1; i > 0; i--) {
-    const j = Math.floor(uniform() * (i + 1));
-    const moved = order[i] ?? 0;
-    order[i] = order[j] ?? 0;
+    const j = Math.floor(uniform() * (i + 1)); // at most i, as uniform() is below 1
+    const moved = order[i] as number;
+    order[i] = order[j] as number;
     order[j] = moved;
   }
   return order;

@@ -8,7 +8,7 @@ export class RunningMean {
 
   add(values: ArrayLike<number>): void {
     for (let i = 0; i < values.length; i++) {
-      const value = values[i] ?? Number.NaN;
+      const value = values[i] as number;
       if (!Number.isFinite(value)) {
         this.nonFinite++;
         continue;

@@ -42,14 +42,17 @@ export function parseSettings(text: string | undefined): TrainingSettings | unde
 
 /** Throws, with the names of the options, where a training is not the one of the checkpoint at `path`. */
 export function checkSettings(path: string, there: TrainingSettings, here: TrainingSettings): void {
-  const names = Object.keys(here).filter((name) => there[name] !== undefined && there[name] !== here[name]);
-  if (names.length === 0) return;
-  const differences = names.map((name) =>
+  const differing = Object.entries(here).flatMap(([name, ours]) => {
+    const theirs = there[name];
+    return theirs === undefined || theirs === ours ? [] : [{ name, ours, theirs }];
+  });
+  if (differing.length === 0) return;
+  const differences = differing.map(({ name, ours, theirs }) =>
     content.includes(name)
-      ? difference(name, there[name] === "none", here[name] === "none")
-      : `${name} is ${shown(here[name] ?? "")} here, but ${shown(there[name] ?? "")} in the checkpoint`,
+      ? difference(name, theirs === "none", ours === "none")
+      : `${name} is ${shown(ours)} here, but ${shown(theirs)} in the checkpoint`,
   );
-  const anew = names.some((name) => shape.includes(name))
+  const anew = differing.some(({ name }) => shape.includes(name))
     ? "To start a new training, leave --resume out and give --checkpoint another file"
     : `To start a new training from its weights, use --from ${shown(path)} without --resume, and give --checkpoint another file`;
   throw new UsageError(

@@ -1,3 +1,4 @@
+import { item } from "../src/must.ts";
 import { FileError, fileError } from "./file-errors.ts";
 
 /** What each command was doing when an error came that none of its parts knows. */
@@ -37,7 +38,8 @@ export function unknownInWords(error: unknown, command: string): { message: stri
 
 /** The first line of a text that is not ours, without names of classes, places in the source and what would steer a terminal. */
 function causeOf(text: string): string {
-  const line = (text.split("\n")[0] ?? "")
+  const line = item(text.split("\n"), 0)
+    .replace(/, which is a fault of pushforward: please report it$/, "")
     .replace(/\b(Type|Range|Reference|Syntax|Eval|URI|Aggregate|DOM)?(Error|Exception)\b:? ?/g, "")
     .replace(/(file:\/\/)?\S*[/\\]\S+\.[cm]?[jt]s(:\d+)*/g, "…")
     .replace(/\bundefined\b/g, "a value that is missing")

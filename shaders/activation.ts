@@ -1,3 +1,4 @@
+import { item } from "../src/must.ts";
 import { f32 } from "./wgsl.ts";
 
 /** erfc(x)·exp(x²) = t·P(t), t = 1/(1 + 0.3x), for x ≥ 0: our own minimax-like fit of degree 8, relative error 2e-8. */
@@ -11,8 +12,12 @@ const halfPiParts = [1.5703125, 0.0004837513, 7.54979e-8] as const;
 
 /** Horner's scheme over coefficients in ascending order. */
 function polynomial(coefficients: readonly number[], variable: string, v: string): string {
-  const [last = 0, ...rest] = [...coefficients].reverse();
-  return rest.reduce((sum, c) => `(${sum} * ${variable} + ${f32(c)})`, `${v}(${f32(last)})`);
+  return coefficients
+    .slice(0, -1)
+    .reduceRight(
+      (sum, c) => `(${sum} * ${variable} + ${f32(c)})`,
+      `${v}(${f32(item(coefficients, coefficients.length - 1))})`,
+    );
 }
 
 /** What each activation defines: helper functions, then `value` and `slope` from z, sharing what they can. */

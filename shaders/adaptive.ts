@@ -1,3 +1,4 @@
+import { item } from "../src/must.ts";
 import { type Kernel, oncePerShape } from "./kernel.ts";
 import { f32, lines, wgsl } from "./wgsl.ts";
 
@@ -321,7 +322,7 @@ ${goalType}
 ${keepSlope(tracks)}
 fn error_of(i: u32, q: u32) -> f32 {
   var e = 0.0;
-  ${lines(stages, (s) => (error[s] === 0 ? "" : `e = fma(${f32(error[s] ?? 0)}, solve[slope(${s}u, i, q)], e);`))}
+  ${lines(stages, (s) => (error[s] === 0 ? "" : `e = fma(${f32(item(error, s))}, solve[slope(${s}u, i, q)], e);`))}
   return e * solve[at_step(q)];
 }
 ${rootMean}

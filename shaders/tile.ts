@@ -1,3 +1,4 @@
+import { must } from "../src/must.ts";
 import { Bindings } from "./bindings.ts";
 import { type DivergenceText, type FusedField, fieldDeclarations, timeFeatures } from "./field.ts";
 import { type IntegrateShape, labelOf, paramsText } from "./integrate.ts";
@@ -9,7 +10,7 @@ import { lines, wgsl } from "./wgsl.ts";
 
 /** Sizes of a tiled integrator, in vectors of four particles (quads) and invocations. */
 function tileSizes(mlp: NarrowMlp, tiling: Tiling) {
-  const quads = (tiling.tile ?? 0) / 4;
+  const quads = must(tiling.tile, "the tile of a tiled integrator") / 4;
   const columns = quads / tiling.groups;
   const blocks = mlp.width / tiling.outputs;
   // a job is one dimension of the state of one quad

@@ -11,9 +11,9 @@ const directives = new Set(["if", "elif", "else", "endif"]);
  */
 export function wgsl(strings: TemplateStringsArray, ...values: (string | number | boolean)[]): string {
   for (const [i, text] of strings.entries()) {
-    for (const [, name] of text.matchAll(/#(\S*)/g)) {
-      if (!directives.has(name ?? "")) {
-        throw new Error(`unknown directive #${name} in a shader: use #if, #elif, #else or #endif`);
+    for (const [directive] of text.matchAll(/#\S*/g)) {
+      if (!directives.has(directive.slice(1))) {
+        throw new Error(`unknown directive ${directive} in a shader: use #if, #elif, #else or #endif`);
       }
     }
     if (i >= values.length) continue;

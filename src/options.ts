@@ -1,4 +1,5 @@
 import { invalid } from "./errors.ts";
+import { item } from "./must.ts";
 
 /** The known word nearest to what was typed, by edit distance; undefined when nothing is near. */
 export function nearest(got: string, known: readonly string[]): string | undefined {
@@ -16,12 +17,12 @@ function editDistance(a: string, b: string): number {
   for (let i = 1; i <= a.length; i++) {
     const next = [i];
     for (let j = 1; j <= b.length; j++) {
-      const substitution = (row[j - 1] ?? 0) + (a[i - 1] === b[j - 1] ? 0 : 1);
-      next.push(Math.min((row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1, substitution));
+      const substitution = item(row, j - 1) + (a[i - 1] === b[j - 1] ? 0 : 1);
+      next.push(Math.min(item(row, j) + 1, item(next, j - 1) + 1, substitution));
     }
     row = next;
   }
-  return row[b.length] ?? 0;
+  return item(row, b.length);
 }
 
 /** Throws when `options` is not a plain object or has a key that is not known. */

@@ -2,6 +2,7 @@ import { basename, extname } from "node:path";
 import type { Readable } from "node:stream";
 import { Command, Option } from "commander";
 import { PushforwardError } from "../../src/errors.ts";
+import { item } from "../../src/must.ts";
 import { decimalWithin, nameList, rangePair, wholeNumber } from "../arguments.ts";
 import { besideOutput, type Context, printResult, UsageError } from "../context.ts";
 import { type CsvChunk, readCsv } from "../csv.ts";
@@ -157,7 +158,7 @@ function compose(tables: readonly Table[], o: PlotOptions): { figure: Figure; ou
     ...(o.range && { range: o.range }),
     ...(o.aspect && { aspect: o.aspect }),
   });
-  const label = (column: number) => [...new Set(tables.map(({ columns }) => columns[column] ?? ""))].join(" / ");
+  const label = (column: number) => [...new Set(tables.map(({ columns }) => item(columns, column)))].join(" / ");
   const style = {
     x: { range: frame.x, label: label(0) },
     y: { range: frame.y, label: label(1) },

@@ -130,6 +130,7 @@ async function write(
   const progress = startProgress(context, "sampling", o.count);
   const started = performance.now();
   const adapters = new Set<string>();
+  const units = normalization ?? { mean: columns.map(() => 0), scale: columns.map(() => 1) };
   let nonFinite = 0;
   let unfinished = 0;
   try {
@@ -146,10 +147,7 @@ async function write(
           ] as const)
             values?.fill(Number.NaN, i * size, (i + 1) * size);
       }
-      await rows.write([
-        { data: x, width, normalization: normalization ?? { mean: [], scale: [] } },
-        ...(logProb ? [{ data: logProb, width: 1 }] : []),
-      ]);
+      await rows.write([{ data: x, width, normalization: units }, ...(logProb ? [{ data: logProb, width: 1 }] : [])]);
       progress.update(rows.count);
     }
     progress.stop();

@@ -1,4 +1,5 @@
 import { type ScaleLinear, scaleLinear } from "d3-scale";
+import { item } from "../../src/must.ts";
 import type { Context } from "./canvas.ts";
 import type { Range } from "./grid.ts";
 import { type AxisStyle, type Box, frameInk, ink, paleInk } from "./style.ts";
@@ -62,7 +63,7 @@ function plan(context: Context, { range, label, format }: AxisStyle, count: numb
   const { texts, note } = format ? { texts: values.map(format), note: "" } : tickLabels(values);
   setFont(context, tickSize);
   const ticks = values.map((value, i) => {
-    const text = texts[i] ?? "";
+    const text = item(texts, i);
     return { value, text, width: widthOf(context, text) };
   });
   const widest = Math.max(0, ...ticks.map(({ width }) => width));

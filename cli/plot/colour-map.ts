@@ -1,3 +1,4 @@
+import { item } from "../../src/must.ts";
 export type Rgb = readonly [red: number, green: number, blue: number];
 
 /**
@@ -22,8 +23,9 @@ let table: Uint8Array | undefined;
 /** The colour of a value in [0, 1]: 0 is the page, 1 the darkest; values outside are clamped. */
 export function densityColour(value: number): Rgb {
   table ??= buildTable();
+  // a value is at most the last of the entries, which have three bytes each
   const index = Math.round(Math.min(1, Math.max(0, Number.isNaN(value) ? 0 : value)) * (entries - 1)) * 3;
-  return [table[index] ?? 0, table[index + 1] ?? 0, table[index + 2] ?? 0];
+  return [table[index] as number, table[index + 1] as number, table[index + 2] as number];
 }
 
 /** The same as a CSS colour. */
@@ -37,8 +39,7 @@ function buildTable(): Uint8Array {
   for (let i = 0; i < entries; i++) {
     const position = (i / (entries - 1)) * (anchors.length - 1);
     const before = Math.min(Math.floor(position), anchors.length - 2);
-    const a = anchors[before] ?? { lightness: 1, chroma: 0, hue: 0 };
-    const b = anchors[before + 1] ?? a;
+    const [a, b] = [item(anchors, before), item(anchors, before + 1)];
     const t = position - before;
     const mix = (from: number, to: number) => from + t * (to - from);
     bytes.set(oklchToRgb(mix(a.lightness, b.lightness), mix(a.chroma, b.chroma), mix(a.hue, b.hue)), i * 3);

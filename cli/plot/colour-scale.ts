@@ -1,4 +1,5 @@
 import { scaleLinear, scaleLog, scaleSqrt } from "d3-scale";
+import { item } from "../../src/must.ts";
 import { numberText, superscript, tickLabels } from "./ticks.ts";
 
 export type ScaleKind = "linear" | "sqrt" | "log";
@@ -27,7 +28,7 @@ export function colourScale(kind: ScaleKind, low: number, high: number): ColourS
   }
   const values = scaleLinear([low, high], [0, 1]).ticks(5);
   const { texts, note } = tickLabels(values);
-  return { kind, domain, position, ticks: values.map((value, i) => ({ value, text: texts[i] ?? "" })), note };
+  return { kind, domain, position, ticks: values.map((value, i) => ({ value, text: item(texts, i) })), note };
 }
 
 /** Powers of ten where at least two fit, else 1–2–5 steps. */

@@ -1,3 +1,4 @@
+import { item } from "../../src/must.ts";
 export type Range = readonly [low: number, high: number];
 
 /** Values on equal cells of a rectangle; cell (column, row) is at `row * columns + column`, row 0 at the lowest y. */
@@ -28,8 +29,9 @@ export function countPoints(grid: Grid, { data, dim, axes = [0, 1] }: Points): n
   const perY = rows / (grid.y[1] - grid.y[0]);
   let outside = 0;
   for (let i = 0; i + dim <= data.length; i += dim) {
-    const x = data[i + axes[0]] ?? Number.NaN;
-    const y = data[i + axes[1]] ?? Number.NaN;
+    // both axes are below dim, so a row has them
+    const x = data[i + axes[0]] as number;
+    const y = data[i + axes[1]] as number;
     // NaN fails every comparison, so it counts as outside.
     if (!(x >= grid.x[0] && x <= grid.x[1] && y >= grid.y[0] && y <= grid.y[1])) {
       outside++;
@@ -37,7 +39,7 @@ export function countPoints(grid: Grid, { data, dim, axes = [0, 1] }: Points): n
     }
     const column = Math.min(columns - 1, Math.floor((x - grid.x[0]) * perX));
     const row = Math.min(rows - 1, Math.floor((y - grid.y[0]) * perY));
-    values[row * columns + column] = (values[row * columns + column] ?? 0) + 1;
+    values[row * columns + column] = (values[row * columns + column] as number) + 1;
   }
   return outside;
 }
@@ -73,13 +75,13 @@ function fitOne(data: Points["data"], dim: number, axis: number, trim: number): 
   const values = new Float64Array(Math.ceil(Math.max(0, data.length - axis) / dim));
   let count = 0;
   for (let i = axis; i < data.length; i += dim) {
-    const value = data[i] ?? Number.NaN;
+    const value = data[i] as number;
     if (Number.isFinite(value)) values[count++] = value;
   }
   if (count === 0) return [-1, 1];
   const sorted = values.subarray(0, count).sort();
   const cut = Math.floor(trim * (count - 1));
-  return [sorted[cut] ?? 0, sorted[count - 1 - cut] ?? 0];
+  return [item(sorted, cut), item(sorted, count - 1 - cut)];
 }
 
 /** Whether a range has a length, as far as f64 can tell its values apart. */
@@ -98,5 +100,6 @@ export function withMargin(range: Range): Range {
 /** The value below which a share `q` of the positive values lies; 0 where none is positive. */
 export function positiveQuantile(values: Float64Array, q: number): number {
   const positive = values.filter((value) => value > 0).sort();
-  return positive[Math.min(positive.length - 1, Math.floor(q * positive.length))] ?? 0;
+  if (positive.length === 0) return 0;
+  return item(positive, Math.min(positive.length - 1, Math.floor(q * positive.length)));
 }

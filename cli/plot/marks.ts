@@ -21,7 +21,7 @@ export function drawGrid(
   const image = cellContext.createImageData(grid.columns, grid.rows);
   for (let row = 0; row < grid.rows; row++) {
     for (let column = 0; column < grid.columns; column++) {
-      const value = grid.values[row * grid.columns + column] ?? 0;
+      const value = grid.values[row * grid.columns + column] as number;
       // An image's first row is its highest; ours is the lowest.
       const at = 4 * ((grid.rows - 1 - row) * grid.columns + column);
       image.data.set([...densityColour(colour.position(value)), 255], at);
@@ -42,8 +42,9 @@ export function drawPoints(context: Context, { data, dim, axes = [0, 1] }: Point
   context.fillStyle = densityCss(0.8);
   context.globalAlpha = Math.min(0.9, Math.max(0.12, 60 / Math.sqrt(count)));
   for (let i = 0; i + dim <= data.length; i += dim) {
-    const px = x(data[i + axes[0]] ?? Number.NaN);
-    const py = y(data[i + axes[1]] ?? Number.NaN);
+    // both axes are below dim, so a row has them
+    const px = x(data[i + axes[0]] as number);
+    const py = y(data[i + axes[1]] as number);
     if (!Number.isFinite(px + py)) continue;
     if (radius < 1) {
       // At this size a square cannot be told from a disc and draws many times faster.
@@ -66,8 +67,8 @@ export function drawLines(context: Context, lines: readonly Float32Array[], x: S
   context.beginPath();
   for (const line of lines) {
     for (let i = 0; i + 1 < line.length; i += 2) {
-      const px = x(line[i] ?? Number.NaN);
-      const py = y(line[i + 1] ?? Number.NaN);
+      const px = x(line[i] as number);
+      const py = y(line[i + 1] as number);
       if (i === 0) context.moveTo(px, py);
       else context.lineTo(px, py);
     }

@@ -1,3 +1,4 @@
+import { item } from "../../src/must.ts";
 /** Texts of an axis' ticks, and what they are to be read with: "×10⁻⁶", "+5,400,000"; "" where they are the values themselves. */
 export interface TickLabels {
   readonly texts: readonly string[];
@@ -83,8 +84,8 @@ export function numberText(value: number): string {
   const exact = Number(value.toPrecision(15));
   if (size >= 1e-3 && size < 1e12)
     return decimalText(exact, Math.max(0, Math.min(20, (String(exact).split(".")[1] ?? "").length)));
-  const [digits = "", power = "0"] = exact.toExponential().split("e");
-  const mantissa = digits.replace("-", "−");
+  const parts = exact.toExponential().split("e");
+  const [mantissa, power] = [item(parts, 0).replace("-", "−"), item(parts, 1)];
   return `${mantissa === "1" ? "" : `${mantissa}×`}10${superscript(Number(power))}`;
 }
 

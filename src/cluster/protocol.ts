@@ -60,9 +60,9 @@ export function failureText(error: unknown, worker: string): { text: string; isF
 
 /** The error that the caller gets for a range that has failed for good. */
 export function failureOf(reason: string, range: Parameters<typeof describeRange>[0]): PushforwardError {
-  const [, word, message = ""] = /^([a-z-]+): ([\s\S]*)$/.exec(reason) ?? [];
+  const [, word, message] = /^([a-z-]+): ([\s\S]*)$/.exec(reason) ?? [];
   const code = codeOf(word);
-  if (code) return failureOfRange(range, { code, message });
+  if (code && message !== undefined) return failureOfRange(range, { code, message });
   const text = /stalled more than allowable/.test(reason)
     ? `${mostStalls + 1} workers vanished in the middle of it: see what ends them (memory, a driver that crashes), or pass a smaller rangeSize`
     : reason;

@@ -6,6 +6,7 @@ import type { Job } from "bullmq";
 import { invalid, PushforwardError } from "../errors.ts";
 import { runFields } from "../flow/fields.ts";
 import { Gpu } from "../gpu/gpu.ts";
+import { must } from "../must.ts";
 import { type Checked, checked, finite, functionThat, later, type Schema } from "../options/schema.ts";
 import { show } from "../options.ts";
 import { adapterName } from "../spread/adapter-name.ts";
@@ -144,16 +145,20 @@ class RangeWorker {
     const { bullmq, redis, queue } = this.#link;
     const { signal, onNotice, onReady } = this.#options;
     const adapter = adapterName(await this.#shelf.gpu());
-    const worker = new bullmq.Worker<RangeJob>(queue, (job, token) => this.#process(job, token ?? ""), {
-      connection: redis,
-      prefix,
-      name: this.#name,
-      concurrency: 1,
-      lockDuration: 1000 * lockSeconds,
-      stalledInterval: 500 * lockSeconds,
-      maxStalledCount: mostStalls,
-      drainDelay: 2,
-    });
+    const worker = new bullmq.Worker<RangeJob>(
+      queue,
+      (job, token) => this.#process(job, must(token, "the token of a job")),
+      {
+        connection: redis,
+        prefix,
+        name: this.#name,
+        concurrency: 1,
+        lockDuration: 1000 * lockSeconds,
+        stalledInterval: 500 * lockSeconds,
+        maxStalledCount: mostStalls,
+        drainDelay: 2,
+      },
+    );
     worker.on("error", (error) => {
       if (!isOfConnection(error)) onNotice(`worker ${this.#name}: ${error.message}`);
     });
@@ -182,7 +187,8 @@ class RangeWorker {
     const { redis, keys } = this.#link;
     if ((await redis.exists(keys.call(job.data?.call))) === 1) return;
     await job.remove();
-    await redis.del(keys.input(job.id ?? ""), keys.result(job.id ?? ""));
+    const id = must(job.id, "the id of a job");
+    await redis.del(keys.input(id), keys.result(id));
   }
 
   #tell(phase: JobEvent["phase"], { data }: Job<RangeJob>, more: { seconds?: number; message?: string } = {}): void {
@@ -258,7 +264,7 @@ class RangeWorker {
     if (!(await this.#isWanted(job))) throw new Dropped();
     const { redis, keys } = this.#link;
     const { start, count } = job.data;
-    const id = job.id ?? "";
+    const id = must(job.id, "the id of a job");
     const flow = await this.#shelf.flow(job.data.flow, () => this.#fetchFlow(job.data.flow));
     const input = await redis.getBuffer(keys.input(id));
     const given = input ? unpack(input, "an input").arrays : {};

@@ -43,7 +43,7 @@ function fitColumn(data: Float32Array | Float64Array, dim: number, column: numbe
   const n = data.length / dim;
   let [sum, least, greatest] = [0, Infinity, -Infinity];
   for (let i = 0; i < n; i++) {
-    const value = data[i * dim + column] ?? Number.NaN;
+    const value = data[i * dim + column] as number; // n rows of dim each
     if (!Number.isFinite(value)) {
       throw invalid(
         `fitNormalization: data holds ${value} in row ${i}, column ${column} (both from 0), but it needs finite numbers: remove or mend that row`,
@@ -61,7 +61,7 @@ function fitColumn(data: Float32Array | Float64Array, dim: number, column: numbe
   const guess = sum / n;
   let [difference, squares] = [0, 0];
   for (let i = 0; i < n; i++) {
-    const d = (data[i * dim + column] ?? 0) - guess;
+    const d = (data[i * dim + column] as number) - guess;
     difference += d;
     squares += d * d;
   }

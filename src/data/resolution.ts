@@ -1,3 +1,4 @@
+import { item } from "../must.ts";
 import type { Normalization } from "./normalization.ts";
 import { type DataRows, ownValue, spacingOfF32 } from "./units.ts";
 
@@ -19,7 +20,7 @@ export function lossIn(
 ): string | undefined {
   const stride = Math.ceil(data.length / dim / mostRows) * dim;
   const values: number[] = [];
-  for (let i = column; i < data.length; i += stride) values.push(data[i] ?? 0);
+  for (let i = column; i < data.length; i += stride) values.push(data[i] as number);
   const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
   const spread = Math.sqrt(values.reduce((sum, value) => sum + (value - mean) ** 2, 0) / values.length);
   if (spread === 0) return undefined;
@@ -33,7 +34,7 @@ export function lossIn(
   const before = new Set(values).size;
   const after = new Set(values.map((value) => Math.fround(ownValue(value, normalization, column)))).size;
   if (after * 2 >= before) return undefined;
-  return `has ${before} different values, of which ${after} are left when they are centred, scaled by ${plain(normalization?.scale[column] ?? 1)} and rounded to f32: a few values far away take its digits`;
+  return `has ${before} different values, of which ${after} are left when they are centred, scaled by ${plain(normalization ? item(normalization.scale, column) : 1)} and rounded to f32: a few values far away take its digits`;
 }
 
 function spacingOfF64(value: number): number {

@@ -92,15 +92,16 @@ export function toyData(name: ToyName, count: number, seed = 0): Float32Array {
   checkInteger("toyData: count", count, 0, 2 ** 30);
   const key = seedKey(seed);
   const data = hostArray(Float32Array, 2 * count, `toyData: ${count} points`, "ask for fewer");
+  // philox fills four words
   const words = new Uint32Array(4);
   const noise = new Uint32Array(4);
   for (let i = 0; i < count; i++) {
     philox(i, 0, 0, streams.toyData, key, words);
     philox(i, 0, 1, streams.toyData, key, noise);
     const [x, y] = point({
-      choice: (n) => randomIndex(words[0] ?? 0, n),
-      uniform: (word) => unit(words[word] ?? 0),
-      normal: normalPair(noise[0] ?? 0, noise[1] ?? 0),
+      choice: (n) => randomIndex(words[0] as number, n),
+      uniform: (word) => unit(words[word] as number),
+      normal: normalPair(noise[0] as number, noise[1] as number),
     });
     data[2 * i] = x;
     data[2 * i + 1] = y;

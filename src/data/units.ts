@@ -1,4 +1,5 @@
 import { invalid } from "../errors.ts";
+import { item } from "../must.ts";
 import { leastNormal } from "../options.ts";
 import type { Normalization } from "./normalization.ts";
 
@@ -21,7 +22,9 @@ export function ownRows(rows: DataRows, normalization: Normalization | undefined
   const { mean, scale } = normalization;
   const dim = mean.length;
   const own = new Float32Array(rows.length);
-  for (let i = 0; i < rows.length; i++) own[i] = ((rows[i] ?? 0) - (mean[i % dim] ?? 0)) / (scale[i % dim] ?? 1);
+  // mean and scale are of one length: checkNormalization
+  for (let i = 0; i < rows.length; i++)
+    own[i] = ((rows[i] as number) - (mean[i % dim] as number)) / (scale[i % dim] as number);
   return own;
 }
 
@@ -31,13 +34,15 @@ export function dataRows(own: Float32Array, normalization: Normalization | undef
   const { mean, scale } = normalization;
   const dim = mean.length;
   const rows = new Float64Array(own.length);
-  for (let i = 0; i < own.length; i++) rows[i] = (mean[i % dim] ?? 0) + (scale[i % dim] ?? 1) * (own[i] ?? 0);
+  // mean and scale are of one length: checkNormalization
+  for (let i = 0; i < own.length; i++)
+    rows[i] = (mean[i % dim] as number) + (scale[i % dim] as number) * (own[i] as number);
   return rows;
 }
 
 /** A value of one axis, in data units, in the flow's own space. */
 export function ownValue(value: number, normalization: Normalization | undefined, axis: number): number {
-  return (value - (normalization?.mean[axis] ?? 0)) / (normalization?.scale[axis] ?? 1);
+  return normalization ? (value - item(normalization.mean, axis)) / item(normalization.scale, axis) : value;
 }
 
 /** The distance of an f32 to the next one away from 0. */
@@ -60,7 +65,7 @@ export function checkResolution(
   const spacing = Math.max(leastNormal, spacingOfF32(Math.max(Math.abs(ends[0]), Math.abs(ends[1]))));
   const width = (ends[1] - ends[0]) / parts;
   if (width >= spacing) return;
-  const scale = normalization?.scale[axis] ?? 1;
+  const scale = normalization ? item(normalization.scale, axis) : 1;
   const most = Math.floor((ends[1] - ends[0]) / spacing);
   const way = normalization
     ? "the range is far from the data: move it, or use fewer"

@@ -1,3 +1,4 @@
+import { item } from "../must.ts";
 import type { Expression, FunctionNode, ModuleNode, Statement, TypeNode } from "./syntax.ts";
 import { type Token, tokenize, unsupported } from "./tokens.ts";
 
@@ -64,7 +65,7 @@ class Parser {
   }
 
   #placed(start: Token) {
-    return { start: start.start, end: this.#tokens[this.#at - 1]?.end ?? start.end, line: start.line };
+    return { start: start.start, end: item(this.#tokens, this.#at - 1).end, line: start.line };
   }
 
   #skipBraces(): void {
@@ -99,7 +100,7 @@ class Parser {
         this.#skipBraces();
       } else if (token.text === "var") {
         while (!this.#is(":") && !this.#is("=") && !this.#is(";") && !this.#ends) this.#at++;
-        others.set(this.#tokens[this.#at - 1]?.text ?? "", "a module variable");
+        others.set(item(this.#tokens, this.#at - 1).text, "a module variable");
         while (!this.#is(";") && !this.#ends) this.#at++;
       } else throw unsupported(`"${token.text}" at module scope`, token.line);
     }

@@ -1,3 +1,4 @@
+import { item } from "../must.ts";
 import type { Expression, ModuleNode, TypeNode } from "./syntax.ts";
 import { unsupported } from "./tokens.ts";
 import { concrete, type Scalar, scalar, type Type } from "./types.ts";
@@ -39,7 +40,7 @@ export function resolveType(module: ModuleNode, node: TypeNode, source: string):
   if (plain) return scalar(plain);
   const vector = /^vec([234])([fiu]?)$/.exec(name);
   if (vector) {
-    const [, size, letter = ""] = vector;
+    const [size, letter] = [item(vector, 1), item(vector, 2)];
     const element =
       args[0] && "args" in args[0] && !("kind" in args[0]) ? resolveType(module, args[0], source) : undefined;
     const of = letters[letter] ?? (element?.kind === "scalar" ? element.of : undefined);

@@ -1,3 +1,4 @@
+import { must } from "../must.ts";
 /** Types of values; "int" and "float" are those of literals, which become i32 and f32 where they are stored. */
 export type Scalar = "f32" | "i32" | "u32" | "bool" | "int" | "float";
 export type Type =
@@ -30,7 +31,10 @@ export const zero = (type: Type): string => (type.kind === "scalar" ? "0.0" : `$
 export function joined(a: Type, b: Type): Type | undefined {
   if (a.kind === "array" || b.kind === "array") return undefined;
   const order: readonly Scalar[] = ["f32", "u32", "i32", "bool", "float", "int"];
-  const of = order.find((each) => each === a.of || each === b.of) ?? "f32";
+  const of = must(
+    order.find((each) => each === a.of || each === b.of),
+    "the type of a sum",
+  );
   const size = a.kind === "vector" ? a.size : b.kind === "vector" ? b.size : 0;
   return size > 0 ? { kind: "vector", size, of } : { kind: "scalar", of };
 }

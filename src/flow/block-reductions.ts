@@ -1,6 +1,7 @@
 import type { Session } from "../gpu/session.ts";
 import { judge, readTally, type Tally, tallyBuffer } from "../kernels/judge.ts";
 import { type Bins, blockMoments, histogram, momentFloats } from "../kernels/reductions.ts";
+import { item, must } from "../must.ts";
 import type { ChunkPlan, Job, RunOptions } from "../schedule/job.ts";
 import { runJob } from "../schedule/recovery.ts";
 import type { FlowOnDevice } from "./shape.ts";
@@ -28,7 +29,7 @@ export async function reduceSolve(
   const { gpu } = flow;
   const makeJob = async (session: Session): Promise<Job> => {
     let reduce: Reduce | undefined;
-    const planned: Reduce = (...chunk) => reduce?.(...chunk) ?? { buffers: [], dispatches: [], outputs: [] };
+    const planned: Reduce = (...chunk) => must(reduce, "the plan of a reduction")(...chunk);
     const job = await solveJob(flow, session, { ...request, reduce: planned });
     const bytesPerParticle = job.bytesPerParticle + reduction.bytesPerParticle;
     // Blocks are whole where memory allows it, also with the shortest chunks.
@@ -114,10 +115,10 @@ export class HistogramSum implements Reduction {
   }
 
   take(figures: ReadonlyMap<string, ArrayBuffer>): void {
-    const part = new Uint32Array(figures.get("counts") ?? new ArrayBuffer(0));
+    const part = new Uint32Array(must(figures.get("counts"), "the histogram of a chunk"));
     const { counts } = this;
-    for (let i = 0; i < counts.length; i++) counts[i] = (counts[i] ?? 0) + (part[i] ?? 0);
-    this.outside += part[counts.length] ?? 0;
+    this.outside += item(part, counts.length);
+    for (let i = 0; i < counts.length; i++) counts[i] = (counts[i] as number) + (part[i] as number);
     this.#judgement.take(figures);
   }
 }
@@ -172,7 +173,7 @@ export class MomentSum implements Reduction {
   }
 
   take(figures: ReadonlyMap<string, ArrayBuffer>): void {
-    const all = new Float32Array(figures.get(`${this.#output} moments`) ?? new ArrayBuffer(0));
+    const all = new Float32Array(must(figures.get(`${this.#output} moments`), "the sums of a chunk"));
     const stride = momentFloats(this.#dim);
     for (let at = 0; at < all.length; at += stride) this.#merge(all.subarray(at, at + stride));
     this.#judgement.take(figures);
@@ -180,29 +181,31 @@ export class MomentSum implements Reduction {
 
   #merge(figures: Float32Array): void {
     const dim = this.#dim;
-    const n = figures[0] ?? 0;
+    const n = item(figures, 0);
     if (n === 0) return;
     const shift = figures.subarray(1, 1 + dim);
     const residuals = figures.subarray(1 + dim, 1 + 2 * dim);
     const products = figures.subarray(1 + 2 * dim);
     const total = this.count + n;
     const { mean } = this;
+    // Each of these has dim or dim² elements: a block's figures are momentFloats(dim) numbers.
     // The block's own mean is its shift and what rounding left: x̄ = shift + Σ(x − shift)/n.
     const correction = Float64Array.from(residuals, (residual) => residual / n);
-    const difference = Float64Array.from(shift, (s, i) => s + (correction[i] ?? 0) - (mean[i] ?? 0));
+    const difference = Float64Array.from(shift, (s, i) => s + (correction[i] as number) - (mean[i] as number));
     const weight = (this.count * n) / total;
     for (let d = 0; d <= Math.floor(dim / 2); d++) {
       for (let i = 0; i < dim; i++) {
         const j = (i + d) % dim;
-        const own = (products[d * dim + i] ?? 0) - n * (correction[i] ?? 0) * (correction[j] ?? 0);
-        const sum = (this.products[i * dim + j] ?? 0) + own + weight * (difference[i] ?? 0) * (difference[j] ?? 0);
+        const own = (products[d * dim + i] as number) - n * (correction[i] as number) * (correction[j] as number);
+        const between = weight * (difference[i] as number) * (difference[j] as number);
+        const sum = (this.products[i * dim + j] as number) + own + between;
         // For an even dim the pairs half way round come twice: from either end, with the same value.
         if (2 * d === dim && j < i) continue;
         this.products[i * dim + j] = sum;
         this.products[j * dim + i] = sum;
       }
     }
-    for (let i = 0; i < dim; i++) mean[i] = (mean[i] ?? 0) + ((difference[i] ?? 0) * n) / total;
+    for (let i = 0; i < dim; i++) mean[i] = (mean[i] as number) + ((difference[i] as number) * n) / total;
     this.count = total;
   }
 

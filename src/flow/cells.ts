@@ -1,5 +1,6 @@
 import { checkResolution } from "../data/units.ts";
 import { invalid } from "../errors.ts";
+import { item } from "../must.ts";
 import { checkInteger, checkSingle, show } from "../options.ts";
 import type { Normalization } from "./source.ts";
 
@@ -38,13 +39,13 @@ export function checkCells(
   }
   for (const [axis, count] of cells.entries()) {
     checkInteger(`${what}: cells[${axis}]`, count, 1, 4096);
-    checkResolution(`${what}: box[${axis}]`, box[axis] ?? [0, 1], count, "cells", normalization, axis);
+    checkResolution(`${what}: box[${axis}]`, item(box, axis), count, "cells", normalization, axis);
   }
   const total = cells.reduce((product, count) => product * count, 1);
   if (total > mostCells)
     throw invalid(`${what}: ${cells.join(" × ")} cells are ${total}, but at most ${mostCells} are taken: use fewer`);
-  const steps = box.map(([low, high], axis) => (high - low) / (cells[axis] ?? 1));
-  const centre = box.map(([low], axis) => low + (steps[axis] ?? 0) / 2);
+  const steps = box.map(([low, high], axis) => (high - low) / item(cells, axis));
+  const centre = box.map(([low], axis) => low + item(steps, axis) / 2);
   return { total, steps, centre, volume: steps.reduce((product, step) => product * step, 1) };
 }
 
@@ -53,11 +54,12 @@ export function gridPoints(lows: readonly number[], steps: readonly number[], co
   const dim = counts.length;
   const n = counts.reduce((product, count) => product * count, 1);
   const points = new Float64Array(n * dim);
+  // an entry for each axis in all three: checkCells
   for (let index = 0; index < n; index++) {
     let rest = index;
     for (let axis = dim - 1; axis >= 0; axis--) {
-      const count = counts[axis] ?? 1;
-      points[index * dim + axis] = (lows[axis] ?? 0) + (rest % count) * (steps[axis] ?? 0);
+      const count = counts[axis] as number;
+      points[index * dim + axis] = (lows[axis] as number) + (rest % count) * (steps[axis] as number);
       rest = Math.floor(rest / count);
     }
   }

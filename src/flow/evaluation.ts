@@ -4,6 +4,7 @@ import type { Gpu } from "../gpu/gpu.ts";
 import type { Dispatch, PlannedBuffer, Shared } from "../gpu/kernel.ts";
 import type { Session } from "../gpu/session.ts";
 import { exportParticles, importParticles } from "../kernels/particles.ts";
+import { must } from "../must.ts";
 import { type Chunk, type Conditions, type Engine, type Evaluation, names } from "../ode/engine.ts";
 import { planProbes } from "../ode/probes.ts";
 import { slice } from "../ode/slice.ts";
@@ -89,7 +90,7 @@ function evaluationJob(request: EvaluationRequest, shared: Shared, maxBindingByt
       } else {
         after.push(bring(names.velocity));
         if (output !== "velocity") {
-          buffers.push(slice("tangent rows", tangent ?? new Float32Array(0), start, count, dim));
+          buffers.push(slice("tangent rows", must(tangent, "the tangent"), start, count, dim));
           buffers.push({ name: names.tangent, bytes: state });
           dispatches.push(importParticles({ count, capacity, dim, rows: "tangent rows", state: names.tangent }));
           after.push(bring(names.product));

@@ -1,6 +1,7 @@
 import { PushforwardError } from "../errors.ts";
 import { decodeSafetensors, encodeSafetensors } from "../io/safetensors.ts";
 import { findTensors, type TensorNames } from "../io/tensor-names.ts";
+import { must } from "../must.ts";
 import { type MlpVelocity, mlp, mlpOperations } from "../network/mlp.ts";
 import { checkSizes, compileNetwork, type NetworkVelocity } from "../network/network.ts";
 import { networkOf } from "../network/of.ts";
@@ -37,7 +38,7 @@ export function saveFlow(
     ...(normalization && { normalization }),
   };
   const tensors = networkOf(velocity).tensors.map(({ name, shape }) => {
-    return [name, { shape: [...shape], data: weights[name] ?? new Float32Array(0) }] as const;
+    return [name, { shape: [...shape], data: must(weights[name], `the tensor "${name}"`) }] as const;
   });
   return encodeSafetensors(Object.fromEntries(tensors), { [metadataKey]: JSON.stringify(spec), format: "pt" });
 }

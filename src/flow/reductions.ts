@@ -1,6 +1,7 @@
 import { readable } from "../arrays.ts";
 import { checkResolution, ownValue } from "../data/units.ts";
 import { invalid } from "../errors.ts";
+import { item } from "../must.ts";
 import { checked } from "../options/schema.ts";
 import { checkInteger, checkSingle, show } from "../options.ts";
 import type { RunOptions } from "../schedule/job.ts";
@@ -82,16 +83,14 @@ export function histogramSummary(flow: FlowShape, count: number, o: HistogramOpt
     throw invalid(`${what}: range is ${show(range)}, but it is [low, high] for each of two axes`);
   const offset = farOffset(flow);
   const along = [0, 1].map((k) => {
-    const axis = checkInteger(`${what}: axes[${k}]`, axes[k] ?? 0, 0, flow.dim - 1);
-    const number = checkInteger(`${what}: bins[${k}]`, bins[k] ?? 0, 1, 65536);
+    const axis = checkInteger(`${what}: axes[${k}]`, axes[k], 0, flow.dim - 1);
+    const number = checkInteger(`${what}: bins[${k}]`, bins[k], 1, 65536);
     const ends: unknown = range[k];
     if (!(Array.isArray(ends) || ArrayBuffer.isView(ends)))
       throw invalid(`${what}: range[${k}] is ${show(ends)}, but it is [low, high]`);
-    const [low = Number.NaN, high = Number.NaN] = Array.from(
-      readable(`${what}: range[${k}]`, ends) as ArrayLike<number>,
-    );
-    checkSingle(`${what}: range[${k}][0]`, low);
-    checkSingle(`${what}: range[${k}][1]`, high);
+    const given = readable(`${what}: range[${k}]`, ends) as ArrayLike<unknown>;
+    const low = checkSingle(`${what}: range[${k}][0]`, given[0]);
+    const high = checkSingle(`${what}: range[${k}][1]`, given[1]);
     if (!(low < high)) throw invalid(`${what}: range[${k}] is [${low}, ${high}], but low is less than high`);
     checkResolution(`${what}: range[${k}]`, [low, high], number, "bins", offset, axis);
     const own = (value: number) => ownValue(value, offset, axis);
@@ -114,7 +113,7 @@ const farScales = 64;
 
 /** The normalization of a flow whose samples are summed up in its own space, because in data units a large mean would take their digits. */
 function farOffset({ normalization }: FlowShape): Normalization | undefined {
-  const isFar = normalization?.mean.some((mean, i) => Math.abs(mean) > farScales * (normalization.scale[i] ?? 1));
+  const isFar = normalization?.mean.some((mean, i) => Math.abs(mean) > farScales * item(normalization.scale, i));
   return isFar ? normalization : undefined;
 }
 
@@ -140,8 +139,9 @@ export function momentsSummary(flow: FlowShape, count: number, o: MomentOptions,
     result: () => {
       const { dim } = flow;
       const offset = farOffset(flow);
-      const scale = (i: number) => offset?.scale[i] ?? 1;
-      const mean = sum.mean.map((value, i) => (sum.count > 0 ? (offset?.mean[i] ?? 0) + scale(i) * value : Number.NaN));
+      const scale = (i: number) => (offset ? item(offset.scale, i) : 1);
+      const shift = (i: number) => (offset ? item(offset.mean, i) : 0);
+      const mean = sum.mean.map((value, i) => (sum.count > 0 ? shift(i) + scale(i) * value : Number.NaN));
       const covariance = sum.covariance.map((value, k) => value * scale(Math.floor(k / dim)) * scale(k % dim));
       const figures = { mean, covariance, count: sum.count, ...sum.tally };
       return { ...figures, ...(likelihood && { logProb: meanOf(likelihood) }) };
@@ -190,8 +190,8 @@ export async function meanLogProb(
 
 function meanOf(sum: MomentSum): MeanLogProb {
   return {
-    mean: sum.count > 0 ? (sum.mean[0] ?? Number.NaN) : Number.NaN,
-    standardError: Math.sqrt((sum.covariance[0] ?? Number.NaN) / sum.count),
+    mean: sum.count > 0 ? item(sum.mean, 0) : Number.NaN,
+    standardError: Math.sqrt(item(sum.covariance, 0) / sum.count),
     count: sum.count,
     ...sum.tally,
   };

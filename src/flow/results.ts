@@ -2,6 +2,7 @@ import { dataRows } from "../data/units.ts";
 import type { Session } from "../gpu/session.ts";
 import { hostArray, piecemeal } from "../host-array.ts";
 import { readTally } from "../kernels/judge.ts";
+import { item, must } from "../must.ts";
 import type { RunOptions } from "../schedule/job.ts";
 import { runJob } from "../schedule/recovery.ts";
 import type { FlowOnDevice } from "./shape.ts";
@@ -129,15 +130,17 @@ export class Figures {
 
   /** Takes those of a chunk whose first particle has number `start` of the result's. */
   take(chunk: ReadonlyMap<string, ArrayBuffer>, start: number): void {
-    const words = (name: string) => new Uint32Array(chunk.get(name) ?? new ArrayBuffer(0));
     const { nonFinite, unfinished } = readTally(chunk.get(outputs.tally));
     this.nonFinite += nonFinite;
     this.#unfinished += unfinished;
-    this.#status?.set(words(outputs.status), start);
-    const [accepted = 0, rejected = 0, most = 0] = words(outputs.totals);
-    this.#steps.accepted += accepted;
-    this.#steps.rejected += rejected;
-    this.#steps.most = Math.max(this.#steps.most, most);
+    const [status, totals] = [chunk.get(outputs.status), chunk.get(outputs.totals)];
+    // fixed steps have neither, nor has a solve over an empty interval
+    if (!status || !totals) return;
+    this.#status?.set(new Uint32Array(status), start);
+    const counts = new Uint32Array(totals);
+    this.#steps.accepted += item(counts, 0);
+    this.#steps.rejected += item(counts, 1);
+    this.#steps.most = Math.max(this.#steps.most, item(counts, 2));
   }
 
   /** As a result has them; `nfe` is that of a fixed grid. */
@@ -172,11 +175,11 @@ export function assemble(
   };
   const saved = rows(outputs.saved);
   return {
-    x: rows(outputs.x) ?? new Float32Array(0),
+    x: must(rows(outputs.x), "x of a solve"),
     ...optional(outputs.start),
     ...optional(outputs.logProb),
     ...optional(outputs.standardError),
-    ...(request.save && { times: Float64Array.from(request.save, (k) => request.grid.times[k] ?? 0) }),
+    ...(request.save && { times: Float64Array.from(request.save, (k) => item(request.grid.times, k)) }),
     ...(saved && { saved }),
     ...optional(outputs.savedLogProb),
     ...figures.report(functionEvaluations(request.grid)),
@@ -205,9 +208,9 @@ export async function collect(
   const makeJob = (session: Session) => solveJob(flow, session, request);
   for await (const chunk of runJob(flow.gpu, request.count, makeJob, options)) {
     figures.take(chunk.outputs, chunk.start);
-    for (const [name, array] of arrays) {
-      const { floats, rows } = layout.get(name) ?? { floats: 0, rows: 0 };
-      const part = new Float32Array(chunk.outputs.get(name) ?? new ArrayBuffer(0));
+    for (const [name, { floats, rows }] of layout) {
+      const array = must(arrays.get(name), `the array of ${name}`);
+      const part = new Float32Array(must(chunk.outputs.get(name), `${name} of a chunk`));
       const row = floats * chunk.count;
       for (let k = 0; k < rows; k++)
         array.set(part.subarray(k * row, (k + 1) * row), (k * request.count + chunk.start) * floats);
@@ -235,7 +238,7 @@ export async function* chunks(
 export function logProbResult({ logProb, x, standardError, nfe, nonFinite, ...adaptive }: Trajectory): LogProb {
   const { unfinished, status, steps } = adaptive;
   return {
-    logProb: logProb ?? new Float32Array(0),
+    logProb: must(logProb, "log p of a solve"),
     x0: x,
     ...(standardError && { standardError }),
     nfe,
@@ -248,6 +251,6 @@ export function logProbResult({ logProb, x, standardError, nfe, nonFinite, ...ad
 
 /** log p of a solve, [n]: NaN where it did not end, so that no figure is made of a state on the way. */
 export function endedLogProb({ logProb, status }: Trajectory): Float32Array {
-  if (!logProb) throw new Error("this solve carried no log p");
-  return status ? logProb.map((value, p) => (status[p] === solveStatus.done ? value : Number.NaN)) : logProb;
+  const all = must(logProb, "log p of a solve");
+  return status ? all.map((value, p) => (status[p] === solveStatus.done ? value : Number.NaN)) : all;
 }

@@ -1,4 +1,5 @@
 import { invalid } from "../errors.ts";
+import { item } from "../must.ts";
 import { type Check, checked, type Schema, word } from "../options/schema.ts";
 import { checkSingle, checkWord, show } from "../options.ts";
 
@@ -30,13 +31,13 @@ export function sourceSpec(source: Source | undefined, dim: number): SourceSpec 
   }
   const { low, high } = checked("source", uniformFields(dim), options, "source.");
   for (const [i, bound] of high.entries()) {
-    const width = Math.fround(bound) - Math.fround(low[i] ?? Number.NaN);
+    const width = Math.fround(bound) - Math.fround(item(low, i));
     if (!(width > 0 && Math.fround(width) < Number.POSITIVE_INFINITY))
       throw invalid(
         `source.high[${i}] is ${bound}, but it must be above source.low[${i}] = ${low[i]} by a number that f32 holds`,
       );
   }
-  const constant = -high.reduce((sum, bound, i) => sum + Math.log(bound - (low[i] ?? 0)), 0);
+  const constant = -high.reduce((sum, bound, i) => sum + Math.log(bound - item(low, i)), 0);
   return { kind, rows: Float32Array.of(...low, ...high), constant, options: { distribution: "uniform", low, high } };
 }
 

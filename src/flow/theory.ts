@@ -1,5 +1,6 @@
 import { readable } from "../arrays.ts";
 import { type DataRows, ownRows } from "../data/units.ts";
+import { item } from "../must.ts";
 import { checked, partOf } from "../options/schema.ts";
 import type { Progress } from "../schedule/job.ts";
 import { checkCells, gridPoints } from "./cells.ts";
@@ -65,7 +66,7 @@ async function fluxAt(flow: FlowOnDevice, what: string, given: DataRows, t: numb
   flowTime(`${what}: t`, t);
   const density = await densityAt(flow, what, x, t, options);
   const { dim, normalization } = flow;
-  const scale = (k: number) => normalization?.scale[k % dim] ?? 1;
+  const scale = (k: number) => (normalization ? (normalization.scale[k % dim] as number) : 1);
   const { onProgress } = options;
   const more = {
     ...partOf(callFields, options),
@@ -75,7 +76,9 @@ async function fluxAt(flow: FlowOnDevice, what: string, given: DataRows, t: numb
   const { velocity: inFlow } = await evaluate(flow, "velocity", ownRows(x, normalization), t, more);
   const velocity = inFlow.map((value, k) => value * scale(k));
   const result = new Float32Array(n * dim);
-  for (let k = 0; k < result.length; k++) result[k] = (velocity[k] ?? 0) * (density[Math.floor(k / dim)] ?? 0);
+  // a density for each of the n rows
+  for (let k = 0; k < result.length; k++)
+    result[k] = (velocity[k] as number) * (density[Math.floor(k / dim)] as number);
   return { density, velocity, flux: result };
 }
 
@@ -105,24 +108,26 @@ export async function continuity(flow: FlowOnDevice, o: ContinuityOptions): Prom
   const rate = new Float64Array(total);
   for (const [time, weight] of timeDifference(t, timeStep)) {
     const p = await densityAt(flow, what, points, time, options);
-    for (let i = 0; i < total; i++) rate[i] = (rate[i] ?? 0) + weight * (p[i] ?? 0);
+    // one for each of the points
+    for (let i = 0; i < total; i++) rate[i] = (rate[i] as number) + weight * (p[i] as number);
   }
   const residual = Float64Array.from(rate);
   let outflow = 0;
   for (let axis = 0; axis < dim; axis++) {
     const faces = cells.map((count, k) => count + (k === axis ? 1 : 0));
-    const lows = centre.map((low, k) => (k === axis ? (box[axis]?.[0] ?? 0) : low));
+    const lows = centre.map((low, k) => (k === axis ? item(box, axis)[0] : low));
     const { flux: j } = await fluxAt(flow, what, gridPoints(lows, steps, faces), t, options);
     // a face's index, from the cell below it: the axes behind are as in the cells, the axis itself has one more
     const inner = cells.slice(axis + 1).reduce((product, count) => product * count, 1);
-    const count = cells[axis] ?? 1;
-    const width = steps[axis] ?? 1;
+    const count = item(cells, axis);
+    const width = item(steps, axis);
     for (let i = 0; i < total; i++) {
       const along = Math.floor(i / inner) % count;
       const outer = Math.floor(i / (inner * count));
       const below = (outer * (count + 1) + along) * inner + (i % inner);
-      const [low = 0, high = 0] = [j[below * dim + axis], j[(below + inner) * dim + axis]];
-      residual[i] = (residual[i] ?? 0) + (high - low) / width;
+      // every cell has a face below and one above it
+      const [low, high] = [j[below * dim + axis] as number, j[(below + inner) * dim + axis] as number];
+      residual[i] = (residual[i] as number) + (high - low) / width;
       if (along === 0) outflow -= (low * volume) / width;
       if (along === count - 1) outflow += (high * volume) / width;
     }

@@ -1,5 +1,6 @@
 import { readable } from "../arrays.ts";
 import { invalid, PushforwardError } from "../errors.ts";
+import { item } from "../must.ts";
 import type { Dispatch } from "./kernel.ts";
 import type { Pipeline } from "./pipelines.ts";
 import type { Session } from "./session.ts";
@@ -125,7 +126,7 @@ export class Arena {
       let next = 0;
       const entries = dispatch.kernel.bindings.map((access, binding): GPUBindGroupEntry => {
         if (access === "params") return { binding, resource: { buffer: params, size: paramsStride } };
-        const buffer = this.buffer(dispatch.buffers[next++] ?? "");
+        const buffer = this.buffer(item(dispatch.buffers, next++));
         const limit = access === "uniform" ? this.session.device.limits.maxUniformBufferBindingSize : buffer.size;
         return { binding, resource: { buffer, size: Math.min(buffer.size, limit) } };
       });

@@ -1,4 +1,5 @@
 import { PushforwardError } from "../errors.ts";
+import { must } from "../must.ts";
 import { nearest, show } from "../options.ts";
 import type { Tensor } from "./safetensors.ts";
 
@@ -126,7 +127,7 @@ function bySize(
   const result: Record<string, string> = {};
   const left = [...names];
   for (const { name, shape } of wanted) {
-    const at = left.findIndex((other) => fits(shape, found[other]?.shape ?? []));
+    const at = left.findIndex((other) => fits(shape, must(found[other], other).shape));
     const [other] = at < 0 ? [] : left.splice(at, 1);
     if (other === undefined) return undefined;
     result[name] = other;

@@ -13,6 +13,7 @@ import {
 } from "../../shaders/adaptive.ts";
 import { gridOf } from "../gpu/grid.ts";
 import { type Dispatch, f32, type Kernel, packParams, u32 } from "../gpu/kernel.ts";
+import { item } from "../must.ts";
 
 export { solveRows, statuses } from "../../shaders/adaptive.ts";
 
@@ -90,8 +91,9 @@ function paramsOf(o: AdaptiveSolve, round: Round, more: { count?: number; stage?
     f32(leastShare * Math.abs(o.span)),
     u32(o.maxSteps),
     u32(o.goals),
-    f32(c[stage] ?? 0),
-    ...Array.from({ length: c.length - 1 }, (_, j) => f32(a[stage]?.[j] ?? 0)),
+    f32(item(c, stage)),
+    // zeros from the diagonal on
+    ...Array.from({ length: c.length - 1 }, (_, j) => f32(item(a, stage)[j] ?? 0)),
   ]);
 }
 

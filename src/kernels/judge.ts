@@ -1,5 +1,6 @@
 import { judgeKernel } from "../../shaders/judge.ts";
 import { type Dispatch, type PlannedBuffer, packParams, u32 } from "../gpu/kernel.ts";
+import { item, must } from "../must.ts";
 import { perParticle } from "./particles.ts";
 
 /** Particles of a result that are not to be trusted. */
@@ -19,9 +20,8 @@ export function tallyBuffer(name: string): { buffer: PlannedBuffer; output: { na
 
 /** What has come back of such a buffer. */
 export function readTally(bytes: ArrayBuffer | undefined): Tally {
-  const [nonFinite, unfinished] = new Uint32Array(bytes ?? new ArrayBuffer(0));
-  if (nonFinite === undefined || unfinished === undefined) throw new Error("the tally of a chunk did not come back");
-  return { nonFinite, unfinished };
+  const words = new Uint32Array(must(bytes, "the tally of a chunk"));
+  return { nonFinite: item(words, 0), unfinished: item(words, 1) };
 }
 
 /** Judges `rows` [count][dim], with `logProb` and with `status` where they are named; `marks` [count] becomes 1 for the good ones. */

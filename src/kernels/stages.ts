@@ -10,6 +10,7 @@ import {
 } from "../../shaders/stages.ts";
 import { gridOf } from "../gpu/grid.ts";
 import { type Dispatch, f32, type Kernel, packParams, u32 } from "../gpu/kernel.ts";
+import { item } from "../must.ts";
 
 type Field = readonly ["u32" | "f32", number];
 
@@ -62,7 +63,7 @@ export function planStageInput(o: {
       [...(first ? [o.state] : []), o.input, ...ks, ...(first ? times : [])],
       o.capacity,
       o.dim,
-      [...(first ? [f32(time)] : []), ...ks.map((_, j) => f32(o.a[start + j] ?? 0))],
+      [...(first ? [f32(time)] : []), ...ks.map((_, j) => f32(item(o.a, start + j)))],
       o.dim * (2 + 2 * ks.length),
     );
   });
@@ -114,7 +115,7 @@ export function planFinishStep(o: {
       [o.state, ...ks],
       o.capacity,
       o.dim,
-      ks.map((_, j) => f32(o.b[start + j] ?? 0)),
+      ks.map((_, j) => f32(item(o.b, start + j))),
       2 * ks.length * o.dim,
     );
   });

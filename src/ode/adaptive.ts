@@ -1,5 +1,6 @@
 import type { Dispatch, PlannedBuffer, Rounds } from "../gpu/kernel.ts";
 import { adaptiveKernels, adaptiveNames, type GatherShape, type Round, solveRows } from "../kernels/adaptive.ts";
+import { item, must } from "../must.ts";
 import { type Chunk, type Conditions, type DivergenceMode, type Engine, names } from "./engine.ts";
 import type { AdaptiveRule } from "./grid.ts";
 
@@ -53,8 +54,8 @@ export function adaptivePlan(
   const rows = mode.mode === "none" ? 0 : mode.mode === "probes" ? mode.count : 1;
   const stages = rule.solver.error.length;
   const goals = times.length - 1;
-  const start = times[0] ?? 0;
-  const o = { capacity, count, dim, rows, ...rule, start, span: (times[goals] ?? 0) - start, goals };
+  const start = item(times, 0);
+  const o = { capacity, count, dim, rows, ...rule, start, span: item(times, goals) - start, goals };
   const kernels = adaptiveKernels(o, { ...names, base });
 
   /** Values that belong to particles, and where they lie in the order of the list. */
@@ -74,7 +75,7 @@ export function adaptivePlan(
   const goalWords = new Float32Array(2 * Math.max(1, goals));
   const goalBits = new Uint32Array(goalWords.buffer);
   for (let goal = 0; goal < goals; goal++) {
-    goalWords[2 * goal] = times[goal + 1] ?? 0;
+    goalWords[2 * goal] = item(times, goal + 1);
     const saves = save.indexOf(goal + 1);
     goalBits[2 * goal + 1] = saves < 0 ? noSave : saves;
   }
@@ -129,7 +130,8 @@ export function adaptivePlan(
   return {
     buffers,
     rounds: { particles: count, next },
-    restore: (k, at) => (k === undefined ? kernels.restore() : kernels.restore(k, (at ?? 0) - 1)),
+    restore: (k, at) =>
+      k === undefined ? kernels.restore() : kernels.restore(k, must(at, "the grid time of a saved state") - 1),
     report: kernels.report,
   };
 }

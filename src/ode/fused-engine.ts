@@ -5,6 +5,7 @@ import type { Tiling } from "../../shaders/tiling.ts";
 import type { Gpu } from "../gpu/gpu.ts";
 import { oneBranch, planCondition, planEvaluate, planIntegrate } from "../kernels/fused.ts";
 import { chooseTiling, halfTiling, scalarTiling } from "../kernels/tiling.ts";
+import { item } from "../must.ts";
 import type { MlpVelocity } from "../network/mlp.ts";
 import { networkOf } from "../network/of.ts";
 import { tilingsOf } from "../tune/tilings.ts";
@@ -43,7 +44,8 @@ export function fusedMlpEngine(
 ): Engine {
   const { dim } = velocity;
   const flops = 2 * networkOf(velocity).multiplyAdds;
-  const [inputs = 0, units = 0] = layerSizes(velocity);
+  const sizes = layerSizes(velocity);
+  const [inputs, units] = [item(sizes, 0), item(sizes, 1)];
   const field = { kind: "mlp", ...mlp } as const;
   const uniformLimit = gpu.device.limits.maxUniformBufferBindingSize;
   const isHalf = precision === "f16";

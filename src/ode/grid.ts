@@ -1,5 +1,6 @@
 import { readable } from "../arrays.ts";
 import { invalid } from "../errors.ts";
+import { item } from "../must.ts";
 import { checked, finite, integer, later, type Schema, single } from "../options/schema.ts";
 import { checkFinite, checkWord, nearest, show, singles } from "../options.ts";
 import {
@@ -140,7 +141,7 @@ function explicitTimes(what: string, times: unknown, from: number, to: number): 
   // not Float64Array.from, which makes numbers of texts and throws at what it cannot
   const list = Float64Array.from(all, (time, k) => checkFinite(`${what}: solver.times[${k}]`, time));
   for (const [k, time] of list.entries()) {
-    if (k > 0 && Math.sign(time - (list[k - 1] ?? 0)) !== Math.sign(to - from)) {
+    if (k > 0 && Math.sign(time - item(list, k - 1)) !== Math.sign(to - from)) {
       throw invalid(
         `${what}: solver.times go from ${list[k - 1]} to ${time}, but they must move strictly from ${from} towards ${to}`,
       );
@@ -151,7 +152,7 @@ function explicitTimes(what: string, times: unknown, from: number, to: number): 
     ["start", from, 0],
     ["end", to, list.length - 1],
   ] as const) {
-    if (Math.abs((list[k] ?? Number.NaN) - wanted) > tolerance) {
+    if (Math.abs(item(list, k) - wanted) > tolerance) {
       throw invalid(
         `${what}: solver.times ${name} at ${list[k]}, but the interval's ${name} is ${wanted}: make the grid ${name} there, or pass from and to`,
       );
@@ -177,15 +178,15 @@ export function saveIndices(
       `${what}: saveAt is ${show(saveAt)}, but it is "steps" or a list of times${near ? `: did you mean "${near}"?` : ""}`,
     );
   }
-  const first = times[0] ?? 0;
-  const last = times[times.length - 1] ?? 0;
+  const first = item(times, 0);
+  const last = item(times, times.length - 1);
   const span = Math.abs(last - first);
   let previous = -1;
   return Array.from(saveAt, (time, i) => {
     checkFinite(`${what}: saveAt[${i}]`, time);
     let best = 0;
-    for (const [k, t] of times.entries()) if (Math.abs(t - time) < Math.abs((times[best] ?? 0) - time)) best = k;
-    if (Math.abs((times[best] ?? 0) - time) > closeness * span) {
+    for (const [k, t] of times.entries()) if (Math.abs(t - time) < Math.abs(item(times, best) - time)) best = k;
+    if (Math.abs(item(times, best) - time) > closeness * span) {
       const fit = fittingSteps((time - first) / (last - first));
       const advice = grid.adaptive
         ? `save between ${first} and ${last}`

@@ -1,5 +1,6 @@
 import type { Dispatch, PlannedBuffer } from "../gpu/kernel.ts";
 import { drawProbes } from "../kernels/probes.ts";
+import { must } from "../must.ts";
 import { seedKey, streams } from "../random/philox.ts";
 import { type Chunk, type DivergenceMode, names } from "./engine.ts";
 
@@ -19,7 +20,7 @@ export function planProbes(o: {
   const { capacity } = chunk;
   const probes = names.probes;
   if (kind === "given") {
-    const data = featureMajor(o.vectors ?? new Float32Array(0), o.total, dim, count, chunk);
+    const data = featureMajor(must(o.vectors, "the probes that were given"), o.total, dim, count, chunk);
     return { buffer: { name: probes, bytes: data.byteLength, data }, dispatches: [] };
   }
   const draw = drawProbes({ kind, capacity, dim, count, first, key: seedKey(o.seed), stream: streams.probe, probes });
@@ -34,10 +35,13 @@ export function featureMajor(
   probes: number,
   { start, count, capacity }: Chunk,
 ): Float32Array {
+  if (vectors.length !== probes * n * dim)
+    throw new Error(`internal: ${vectors.length} numbers are no ${probes} probes`);
   const out = new Float32Array(probes * dim * capacity);
   for (let k = 0; k < probes; k++) {
     for (let p = 0; p < count; p++) {
-      for (let i = 0; i < dim; i++) out[(k * dim + i) * capacity + p] = vectors[(k * n + start + p) * dim + i] ?? 0;
+      for (let i = 0; i < dim; i++)
+        out[(k * dim + i) * capacity + p] = vectors[(k * n + start + p) * dim + i] as number;
     }
   }
   return out;

@@ -78,7 +78,8 @@ export function convertPrediction(
       throw invalid(
         `${what}: ${from} → ${to} is not defined at t = ${time}, where α = ${a} and σ = ${s}: stay away from the ends of [0, 1]`,
       );
-    for (let i = row * dim; i < (row + 1) * dim; i++) result[i] = ofX * (x[i] ?? 0) + ofValue * (values[i] ?? 0);
+    for (let i = row * dim; i < (row + 1) * dim; i++)
+      result[i] = ofX * (x[i] as number) + ofValue * (values[i] as number);
   }
   return result;
 }

@@ -72,7 +72,7 @@ export function checkPath(what: string, path: PathName | Path): Path {
 export function coefficients(what: string, path: Path, times: ArrayLike<number>): Float32Array<ArrayBuffer> {
   const all = new Float32Array(4 * times.length);
   for (let k = 0; k < times.length; k++) {
-    const t = times[k] ?? 0;
+    const t = times[k] as number;
     for (const [i, part] of parts.entries()) {
       const value = path[part](t);
       if (!Number.isFinite(value))

@@ -80,7 +80,7 @@ export function philox(c0: number, c1: number, c2: number, c3: number, key: Key,
   out[3] = c3;
 }
 
-/** Fills rows of `perParticle` values from blocks of four words; `write` puts the values of one block where they belong. */
+/** Fills rows of `perParticle` values from blocks of four words; `write` puts the `perDraw` values of one block where they belong. */
 function fill(
   key: Key,
   stream: number,
@@ -146,7 +146,7 @@ export function uniforms(
   firstDraw = 0,
 ): Float32Array {
   return fill(key, stream, firstParticle, count, perParticle, firstDraw, 4, (words, values) => {
-    for (let lane = 0; lane < 4; lane++) values[lane] = uniform01(words[lane] ?? 0);
+    for (let lane = 0; lane < 4; lane++) values[lane] = uniform01(words[lane] as number);
   });
 }
 
@@ -163,6 +163,6 @@ export function rademachers(
   firstDraw = 0,
 ): Float32Array {
   return fill(key, stream, firstParticle, count, perParticle, firstDraw, 128, (words, values) => {
-    for (let j = 0; j < 128; j++) values[j] = rademacher(words[j >> 5] ?? 0, j & 31);
+    for (let j = 0; j < 128; j++) values[j] = rademacher(words[j >> 5] as number, j & 31);
   });
 }

@@ -4,6 +4,7 @@ import { sizeClass } from "../gpu/buffers.ts";
 import type { Kernel, Rounds } from "../gpu/kernel.ts";
 import { align, mapCopy } from "../gpu/read.ts";
 import type { Session } from "../gpu/session.ts";
+import { item } from "../must.ts";
 import type { ChunkPlan, ChunkResult, Job } from "./job.ts";
 import { budgetOf } from "./memory.ts";
 import { dispatchesPerSubmit, flopsPerDispatch, type Pacer } from "./pacer.ts";
@@ -110,7 +111,7 @@ export class RunningChunk {
           encoder.copyBufferToBuffer(arena.buffer(left.buffer), left.offset, staging, 0, 4);
         });
         await pacer.rest(work);
-        [particles = 0] = new Uint32Array(await pacer.race(mapCopy(session, staging, 4)));
+        particles = item(new Uint32Array(await pacer.race(mapCopy(session, staging, 4))), 0);
         pacer.check();
       }
     } finally {
@@ -138,7 +139,7 @@ export class RunningChunk {
       return Promise.all(staging.map(({ buffer, bytes }) => mapCopy(this.#session, buffer, bytes)));
     });
     this.release();
-    const outputs = new Map(names.map((name, i) => [name, arrays[i] ?? new ArrayBuffer(0)]));
+    const outputs = new Map(names.map((name, i) => [name, item(arrays, i)]));
     return { start: this.start, count: this.count, outputs };
   }
 

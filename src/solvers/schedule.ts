@@ -1,4 +1,5 @@
 import { stageFloats } from "../../shaders/stage-row.ts";
+import { item } from "../must.ts";
 import type { Tableau } from "./tableau.ts";
 
 /**
@@ -17,14 +18,15 @@ export function schedule({
   const steps = times.length - 1;
   const rows = new Float32Array(Math.max(1, steps * stages) * floats);
   for (let step = 0; step < steps; step++) {
-    const t = times[step] ?? 0;
-    const h = (times[step + 1] ?? 0) - t;
+    const t = item(times, step);
+    const h = item(times, step + 1) - t;
     for (let i = 0; i < stages; i++) {
-      const c = tableau.c[i] ?? 0;
+      const c = item(tableau.c, i);
       // c = 1 lands on the next grid time itself, so that rounding never leaves the interval
-      const time = c === 1 ? (times[step + 1] ?? 0) : t + c * h;
-      const a = Array.from({ length: stages - 1 }, (_, j) => h * (tableau.a[i]?.[j] ?? 0));
-      rows.set([time, h * (tableau.b[i] ?? 0), ...a], (step * stages + i) * floats);
+      const time = c === 1 ? item(times, step + 1) : t + c * h;
+      // zeros from the diagonal on
+      const a = Array.from({ length: stages - 1 }, (_, j) => h * (item(tableau.a, i)[j] ?? 0));
+      rows.set([time, h * item(tableau.b, i), ...a], (step * stages + i) * floats);
     }
   }
   return rows;
@@ -41,6 +43,5 @@ export interface StageRow {
 
 export function stageRow(table: Float32Array, stages: number, step: number, stage: number): StageRow {
   const at = (step * stages + stage) * stageFloats(stages);
-  const [time = 0, weight = 0, ...a] = table.subarray(at, at + 2 + stage);
-  return { time, weight, a };
+  return { time: item(table, at), weight: item(table, at + 1), a: [...table.subarray(at + 2, at + 2 + stage)] };
 }

@@ -1,5 +1,6 @@
 import { readable } from "../arrays.ts";
 import { invalid } from "../errors.ts";
+import { item } from "../must.ts";
 import { checked, later, type Schema } from "../options/schema.ts";
 import { checkSingle, show, singles } from "../options.ts";
 
@@ -60,7 +61,7 @@ export function checkTableau(what: string, given: object): Tableau {
     );
   const rows = ownRows.map((row, i) => explicitRow(`${what}.a[${i}]`, row, i, stages));
   for (const [i, row] of rows.entries()) {
-    const node = nodes[i] ?? Number.NaN;
+    const node = item(nodes, i);
     const total = sum(row);
     if (!(Math.abs(node - total) <= closeness))
       throw invalid(

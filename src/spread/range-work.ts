@@ -7,6 +7,7 @@ import { histogramSummary, meanLogProbSummary, momentsSummary } from "../flow/re
 import { logProbRequest, sampleRequest } from "../flow/requests.ts";
 import { collect } from "../flow/results.ts";
 import type { TrajectoryRequest } from "../flow/trajectory.ts";
+import { must } from "../must.ts";
 import type { RunOptions } from "../schedule/job.ts";
 import { fieldsOf } from "./call.ts";
 import type { Compiling } from "./call-progress.ts";
@@ -27,7 +28,7 @@ export async function computeRange(
   const { what, start, count, options } = task;
   // the caller has checked them by the types of its call
   const own: unknown = optionsOfRange(fieldsOf[what], options, input);
-  const rows = (input.x ?? new Float32Array(0)) as DataRows;
+  const rows = () => must(input.x, "x of a range") as DataRows;
   const running: RunOptions = {
     signal,
     ...(waits && { onProgress: ({ compiling }) => compiling && waits(compiling) }),
@@ -45,13 +46,13 @@ export async function computeRange(
     case "sample":
       return solve(sampleRequest(flow, what, count, own as SampleOptions, start));
     case "logProb":
-      return solve(withFirst(logProbRequest(flow, what, rows, own as LogProbOptions), start));
+      return solve(withFirst(logProbRequest(flow, what, rows(), own as LogProbOptions), start));
     case "moments":
       return reduce(momentsSummary(flow, count, own as MomentOptions, start));
     case "histogram":
       return reduce(histogramSummary(flow, count, own as HistogramOptions, start));
     case "meanLogProb":
-      return reduce(meanLogProbSummary(flow, rows, own as LogProbOptions, start));
+      return reduce(meanLogProbSummary(flow, rows(), own as LogProbOptions, start));
   }
 }
 

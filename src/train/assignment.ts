@@ -3,6 +3,8 @@
  * `cost` is row-major [n, n].
  */
 export function assign(cost: Float64Array, n: number): Uint32Array {
+  // so all that the loops read is there: they index by rows below n, and by columns up to n
+  if (cost.length !== n * n) throw new Error(`internal: ${cost.length} costs are no matrix of ${n} rows`);
   // Column n stands for "no column yet": each search for an augmenting path starts from it.
   const rowOf = new Int32Array(n + 1).fill(-1);
   const rowPrice = new Float64Array(n);
@@ -17,38 +19,38 @@ export function assign(cost: Float64Array, n: number): Uint32Array {
     let column = n;
     do {
       isReached[column] = 1;
-      const row = rowOf[column] ?? 0;
-      const price = rowPrice[row] ?? 0;
+      const row = rowOf[column] as number;
+      const price = rowPrice[row] as number;
       let step = Number.POSITIVE_INFINITY;
       let next = 0;
       for (let j = 0; j < n; j++) {
         if (isReached[j]) continue;
-        const reduced = (cost[row * n + j] ?? 0) - price - (columnPrice[j] ?? 0);
-        if (reduced < (distance[j] ?? 0)) {
+        const reduced = (cost[row * n + j] as number) - price - (columnPrice[j] as number);
+        if (reduced < (distance[j] as number)) {
           distance[j] = reduced;
           previous[j] = column;
         }
-        if ((distance[j] ?? 0) < step) {
-          step = distance[j] ?? 0;
+        if ((distance[j] as number) < step) {
+          step = distance[j] as number;
           next = j;
         }
       }
       for (let j = 0; j <= n; j++) {
         if (isReached[j]) {
-          const reachedRow = rowOf[j] ?? 0;
-          rowPrice[reachedRow] = (rowPrice[reachedRow] ?? 0) + step;
-          columnPrice[j] = (columnPrice[j] ?? 0) - step;
-        } else if (j < n) distance[j] = (distance[j] ?? 0) - step;
+          const reachedRow = rowOf[j] as number;
+          rowPrice[reachedRow] = (rowPrice[reachedRow] as number) + step;
+          columnPrice[j] = (columnPrice[j] as number) - step;
+        } else if (j < n) distance[j] = (distance[j] as number) - step;
       }
       column = next;
     } while (rowOf[column] !== -1);
     while (column !== n) {
-      const before = previous[column] ?? n;
-      rowOf[column] = rowOf[before] ?? 0;
+      const before = previous[column] as number;
+      rowOf[column] = rowOf[before] as number;
       column = before;
     }
   }
   const columnOf = new Uint32Array(n);
-  for (let j = 0; j < n; j++) columnOf[rowOf[j] ?? 0] = j;
+  for (let j = 0; j < n; j++) columnOf[rowOf[j] as number] = j;
   return columnOf;
 }

@@ -2,6 +2,7 @@ import { invalid, PushforwardError } from "../errors.ts";
 import { saveFlow } from "../flow/file.ts";
 import type { Flow } from "../flow/flow.ts";
 import { decodeSafetensors, encodeSafetensors, type TensorFile } from "../io/safetensors.ts";
+import { item, must } from "../must.ts";
 import type { TrainableVelocity } from "../velocity/field.ts";
 import { unflatten } from "../velocity/parameters.ts";
 import { differences, type Fingerprint, sha256 } from "./fingerprint.ts";
@@ -50,7 +51,7 @@ export async function encodeCheckpoint(
   for (const part of parts) {
     const values = unflatten(named, state[part]);
     for (const { name, shape } of named)
-      tensors[`${prefix}${part}.${name}`] = { shape, data: values[name] ?? new Float32Array(0) };
+      tensors[`${prefix}${part}.${name}`] = { shape, data: must(values[name], `the tensor "${name}"`) };
   }
   tensors[`${prefix}loss`] = { shape: [1], data: Float32Array.of(state.loss) };
   const spec: CheckpointSpec = { version: 1, step: state.step, sinceLog: state.sinceLog, settings };
@@ -61,7 +62,7 @@ export async function encodeCheckpoint(
 
 /** Over everything that a resumed training takes from the file; other metadata may be added to it. */
 function digestOf({ tensors, metadata }: Pick<TensorFile, "tensors" | "metadata">): Promise<string> {
-  return sha256(encodeSafetensors(tensors, { [metadataKey]: metadata[metadataKey] ?? "" }));
+  return sha256(encodeSafetensors(tensors, { [metadataKey]: must(metadata[metadataKey], metadataKey) }));
 }
 
 /**
@@ -103,15 +104,20 @@ export async function decodeCheckpoint(
     );
   }
   const { tensors: named, count } = flow.parameters;
+  const held = (name: string): Float32Array => {
+    const tensor = tensors[name];
+    if (!tensor) throw fault(`${what}: resume has no tensor "${name}", so it is no checkpoint of this flow`);
+    return tensor.data;
+  };
   const flat = (start: string) => {
     const values = new Float32Array(count);
-    for (const { name, offset } of named) values.set(tensors[start + name]?.data ?? [], offset);
+    for (const { name, offset } of named) values.set(held(start + name), offset);
     return values;
   };
   return {
     step,
     sinceLog,
-    loss: tensors[`${prefix}loss`]?.data[0] ?? 0,
+    loss: item(held(`${prefix}loss`), 0),
     weights: flat(`${prefix}weights.`),
     first: flat(`${prefix}first.`),
     second: flat(`${prefix}second.`),

@@ -1,4 +1,5 @@
 import type { SourceSpec } from "../flow/source.ts";
+import { item } from "../must.ts";
 import { type Key, normals, philox, randomIndex, streams, uniforms } from "../random/philox.ts";
 import { assign } from "./assignment.ts";
 
@@ -49,9 +50,9 @@ export function coupledBatch(o: CouplingOptions, first: number, count: number): 
   for (let i = 0; i < count; i++) {
     const particle = first + i;
     philox(particle >>> 0, Math.floor(particle / 2 ** 32), 0, streams.batchIndex, key, words);
-    const row = randomIndex(words[0] ?? 0, rows);
+    const row = randomIndex(words[0] as number, rows);
     ends.set(data.subarray(row * dim, (row + 1) * dim), i * dim);
-    const label = labels?.[row] ?? noLabel;
+    const label = labels ? item(labels, row) : noLabel;
     own[i] = label;
     const list = members.get(label);
     if (list) list.push(i);
@@ -70,13 +71,14 @@ export function coupledBatch(o: CouplingOptions, first: number, count: number): 
     ends,
     times,
     cost,
-    labels: own.map((label, i) => ((dropped[i] ?? 1) <= labelDropout ? noLabel : label)),
+    labels: own.map((label, i) => (item(dropped, i) <= labelDropout ? noLabel : label)),
   };
 }
 
+/** Of starts and ends of one length. */
 function transportCost(starts: Float32Array, ends: Float32Array): number {
   let sum = 0;
-  for (let i = 0; i < starts.length; i++) sum += ((ends[i] ?? 0) - (starts[i] ?? 0)) ** 2;
+  for (let i = 0; i < starts.length; i++) sum += ((ends[i] as number) - (starts[i] as number)) ** 2;
   return sum;
 }
 
@@ -84,9 +86,10 @@ function drawStarts(source: SourceSpec, dim: number, key: Key, first: number, co
   const draw = source.kind === "gaussian" ? normals : uniforms;
   const starts = draw(key, streams.batchSource, first, count, dim);
   for (let i = 0; i < starts.length; i++) {
-    const a = source.rows[i % dim] ?? 0;
-    const b = source.rows[dim + (i % dim)] ?? 1;
-    starts[i] = source.kind === "gaussian" ? a + b * (starts[i] ?? 0) : a + (b - a) * (starts[i] ?? 0);
+    // a source has two rows of dim numbers
+    const a = source.rows[i % dim] as number;
+    const b = source.rows[dim + (i % dim)] as number;
+    starts[i] = a + (source.kind === "gaussian" ? b : b - a) * (starts[i] as number);
   }
   return starts;
 }
@@ -98,10 +101,10 @@ function pairGroup(starts: Float32Array, ends: Float32Array, dim: number, member
   for (const [i, a] of members.entries()) {
     for (const [j, b] of members.entries()) {
       let product = 0;
-      for (let k = 0; k < dim; k++) product += (starts[a * dim + k] ?? 0) * (ends[b * dim + k] ?? 0);
+      for (let k = 0; k < dim; k++) product += (starts[a * dim + k] as number) * (ends[b * dim + k] as number);
       cost[i * size + j] = -product;
     }
   }
   const original = members.map((member) => ends.slice(member * dim, (member + 1) * dim));
-  for (const [i, j] of assign(cost, size).entries()) ends.set(original[j] ?? [], (members[i] ?? 0) * dim);
+  for (const [i, j] of assign(cost, size).entries()) ends.set(item(original, j), item(members, i) * dim);
 }

@@ -3,6 +3,7 @@ import type { Gpu } from "../gpu/gpu.ts";
 import type { Dispatch, PlannedBuffer } from "../gpu/kernel.ts";
 import { gradientNames, gradientTiling, planNarrowGradient } from "../kernels/gradient.ts";
 import { gradientCopies } from "../kernels/weight-gradient.ts";
+import { item } from "../must.ts";
 import type { MlpVelocity } from "../network/mlp.ts";
 import { networkOf } from "../network/of.ts";
 import { Program, type Value } from "../network/program.ts";
@@ -73,7 +74,7 @@ export function fusedBackward(gpu: Gpu, velocity: MlpVelocity, shape: GradientNe
     const vector = `net.${2 * l}.bias`;
     if (l > 0) {
       const of = { name: activations, row: inputs + (l - 1) * width };
-      return [{ ...layer, vector, matrix: { tensor, from: 0, inputs: velocity.hidden[l - 1] as number, of } }];
+      return [{ ...layer, vector, matrix: { tensor, from: 0, inputs: item(velocity.hidden, l - 1), of } }];
     }
     return firstColumns().map(({ from, row, inputs }, part) => ({
       ...layer,

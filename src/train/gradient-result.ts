@@ -3,6 +3,7 @@ import type { Arena } from "../gpu/arena.ts";
 import type { Dispatch } from "../gpu/kernel.ts";
 import { readBack } from "../gpu/read.ts";
 import type { Session } from "../gpu/session.ts";
+import { item } from "../must.ts";
 import { networkOf } from "../network/of.ts";
 import type { Progress } from "../schedule/job.ts";
 import { Pacer } from "../schedule/pacer.ts";
@@ -32,7 +33,7 @@ export async function gradientResult(
     const gradient = new Float32Array(
       await readBack(session, arena.buffer("gradient"), networkOf(velocity).parameterCount * 4),
     );
-    const [loss = Number.NaN] = new Float32Array(await readBack(session, arena.buffer("loss"), 4));
+    const loss = item(new Float32Array(await readBack(session, arena.buffer("loss"), 4)), 0);
     await pacer.drain();
     return { loss, gradients: unflatten(flow.parameters.tensors, gradient) };
   } finally {

@@ -1,6 +1,7 @@
 import type { GpuInfo } from "../gpu/adapter.ts";
 import type { Dispatch } from "../gpu/kernel.ts";
 import { gradientCopies, planWeightGradient } from "../kernels/weight-gradient.ts";
+import { item } from "../must.ts";
 import type { Network } from "../network/network.ts";
 import type { Batch } from "./backward.ts";
 
@@ -37,7 +38,7 @@ export function planLayerGradient(
     {
       inputs: matrix?.inputs ?? 1,
       outputs,
-      weights: weights && matrix && { offset: weights.offset + matrix.from, rowLength: weights.shape[1] ?? 1 },
+      weights: weights && matrix && { offset: weights.offset + matrix.from, rowLength: item(weights.shape, 1) },
       biasOffset: vector === undefined ? undefined : tensorOf(vector).offset,
       parameterCount: network.parameterCount,
       vectors: o.vectors,

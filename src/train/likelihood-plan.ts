@@ -5,6 +5,7 @@ import type { Penalty } from "../kernels/gradient.ts";
 import { planCombine, planSourceScore } from "../kernels/likelihood-training.ts";
 import { finishLogProb, sourceDensity } from "../kernels/particles.ts";
 import { planConditionRows, planFinishStep, planMix, planStageInput } from "../kernels/stages.ts";
+import { item } from "../must.ts";
 import { type Chunk, type Conditions, type Engine, names } from "../ode/engine.ts";
 import type { TimeGrid } from "../ode/grid.ts";
 import { schedule, stageRow } from "../solvers/schedule.ts";
@@ -179,7 +180,7 @@ function planReverseStep(
   for (let i = stages - 1; i >= 0; i--) {
     const { weight } = row(i);
     const terms = [{ weight, rows: "adjoint" }];
-    for (let j = i + 1; j < stages; j++) terms.push({ weight: row(j).a[i] ?? 0, rows: `eta ${j}` });
+    for (let j = i + 1; j < stages; j++) terms.push({ weight: item(row(j).a, i), rows: `eta ${j}` });
     dispatches.push(
       ...input(i),
       ...planCombine({ capacity, dim, target: "kappa", terms: terms.filter((term) => term.weight !== 0) }),

@@ -68,7 +68,7 @@ function cause(lost: LostLoss): string {
 function largestRow(values: ArrayLike<number>, width: number, own: (value: number, column: number) => number) {
   let [at, size] = [0, -1];
   for (let i = 0; i < values.length; i++) {
-    const value = Math.abs(own(values[i] ?? 0, i % width));
+    const value = Math.abs(own(values[i] as number, i % width));
     if (value > size) [at, size] = [i, value];
   }
   return { at, size, row: Math.floor(at / width), column: at % width };

@@ -2,6 +2,7 @@ import { invalid } from "../errors.ts";
 import type { Flow } from "../flow/flow.ts";
 import type { Arena } from "../gpu/arena.ts";
 import { mapCopy } from "../gpu/read.ts";
+import { item } from "../must.ts";
 import { checked } from "../options/schema.ts";
 import { show } from "../options.ts";
 import type { Pacer } from "../schedule/pacer.ts";
@@ -47,10 +48,10 @@ export async function resuming(
     isDue: (step) => every > 0 && (step % every === 0 || step === plan.steps),
     async read(arena, pacer, step, sinceLog) {
       const names = ["loss", "parameters", "adam.m", "adam.v", ...(arena.has("average") ? ["average"] : [])];
-      const bytes = names.map((_, i) => (i === 0 ? 4 : flow.parameterCount * 4));
-      const [loss, weights, first, second, average] = await readTogether(what, arena, pacer, names, bytes);
+      const wanted = names.map((name) => ({ name, bytes: name === "loss" ? 4 : flow.parameterCount * 4 }));
+      const [loss, weights, first, second, average] = await readTogether(what, arena, pacer, wanted);
       if (!loss || !weights || !first || !second) throw new Error("as many arrays come back as were asked for");
-      return { step, sinceLog, loss: loss[0] ?? Number.NaN, weights, first, second, average };
+      return { step, sinceLog, loss: item(loss, 0), weights, first, second, average };
     },
     async save(state) {
       await checkpoint?.save(await encodeCheckpoint(flow, plan.velocity, settingsAt(state.step), state), state.step);
@@ -63,20 +64,20 @@ async function readTogether(
   what: string,
   arena: Arena,
   pacer: Pacer,
-  names: readonly string[],
-  bytes: readonly number[],
+  wanted: readonly { readonly name: string; readonly bytes: number }[],
 ): Promise<Float32Array[]> {
   const { session } = arena;
-  const staging: GPUBuffer[] = [];
+  const staging: { readonly target: GPUBuffer; readonly name: string; readonly bytes: number }[] = [];
   try {
-    for (const size of bytes) staging.push(await session.buffers.acquire(size, "staging", "checkpoint"));
+    for (const each of wanted)
+      staging.push({ ...each, target: await session.buffers.acquire(each.bytes, "staging", "checkpoint") });
     await pacer.submit(arena, what, [], (encoder) => {
-      for (const [i, target] of staging.entries())
-        encoder.copyBufferToBuffer(arena.buffer(names[i] ?? ""), 0, target, 0, bytes[i] ?? 0);
+      for (const { name, target, bytes } of staging)
+        encoder.copyBufferToBuffer(arena.buffer(name), 0, target, 0, bytes);
     });
-    const read = () => Promise.all(staging.map((target, i) => mapCopy(session, target, bytes[i] ?? 0)));
+    const read = () => Promise.all(staging.map(({ target, bytes }) => mapCopy(session, target, bytes)));
     return (await pacer.answer(read)).map((copy) => new Float32Array(copy));
   } finally {
-    for (const buffer of staging) session.buffers.release(buffer);
+    for (const { target } of staging) session.buffers.release(target);
   }
 }

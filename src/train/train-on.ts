@@ -3,6 +3,7 @@ import { Arena } from "../gpu/arena.ts";
 import type { Dispatch } from "../gpu/kernel.ts";
 import { mapCopy } from "../gpu/read.ts";
 import type { Session } from "../gpu/session.ts";
+import { item } from "../must.ts";
 import { networkOf } from "../network/of.ts";
 import { budgetOf } from "../schedule/memory.ts";
 import { flopsPerDispatch, Pacer } from "../schedule/pacer.ts";
@@ -171,7 +172,7 @@ export async function* trainOn(
       parameters.changed();
       let told: TrainingStep | undefined;
       if (logs) {
-        const [sum = Number.NaN] = new Float32Array(await pacer.answer(() => mapCopy(session, copyLoss, 4)));
+        const sum = item(new Float32Array(await pacer.answer(() => mapCopy(session, copyLoss, 4))), 0);
         pacer.check();
         const loss = meanLoss(sum, sinceLog, done);
         const samplesPerSecond = (timed * batchSize) / Math.max(1e-9, (performance.now() - logged) / 1000);

@@ -7,6 +7,7 @@ import { Arena } from "../gpu/arena.ts";
 import { mergeBuffers } from "../gpu/kernel.ts";
 import { mapCopy } from "../gpu/read.ts";
 import type { Session } from "../gpu/session.ts";
+import { item } from "../must.ts";
 import { checked } from "../options/schema.ts";
 import type { Progress } from "../schedule/job.ts";
 import { budgetOf } from "../schedule/memory.ts";
@@ -103,7 +104,7 @@ export function flowMatchingValidator(
         encoder.copyBufferToBuffer(own.buffer("loss"), 0, copy, 0, 4);
         encoder.clearBuffer(own.buffer("loss"), 0, 4);
       });
-      const [sum = Number.NaN] = new Float32Array(await pacer.answer(() => mapCopy(session, copy, 4)));
+      const sum = item(new Float32Array(await pacer.answer(() => mapCopy(session, copy, 4))), 0);
       return sum / batches;
     },
     release() {

@@ -2,6 +2,7 @@ import { stageFloats } from "../../shaders/stage-row.ts";
 import type { Tiling } from "../../shaders/tiling.ts";
 import type { Dispatch } from "../gpu/kernel.ts";
 import type { Session } from "../gpu/session.ts";
+import { item } from "../must.ts";
 import { initialParameters } from "../network/initialisation.ts";
 import type { MlpVelocity } from "../network/mlp.ts";
 import { networkOf } from "../network/of.ts";
@@ -42,7 +43,7 @@ export function longStep(schedule: Float32Array, stages: number): Float32Array {
   const rowFloats = stageFloats(stages);
   const rows = schedule.slice(0, rowFloats * stages);
   let sum = 0;
-  for (let at = 1; at < rows.length; at += rowFloats) sum += rows[at] ?? 0;
+  for (let at = 1; at < rows.length; at += rowFloats) sum += item(rows, at);
   const factor = sum === 0 ? 1 : 0.25 / sum;
   return rows.map((value, i) => (i % rowFloats === 0 ? value : value * factor));
 }
@@ -165,7 +166,7 @@ export class DeviceTrial implements Trial {
     await make("params", () => new Float32Array(64));
     await make(weightsName(tiling), () => {
       const parameters = initialParameters(networkOf(velocity), 1);
-      return Float32Array.from(layout(tiling).source, (from) => (from === zero ? 0 : (parameters[from] ?? 0)));
+      return Float32Array.from(layout(tiling).source, (from) => (from === zero ? 0 : (parameters[from] as number)));
     });
   }
 
@@ -189,13 +190,9 @@ export class DeviceTrial implements Trial {
     let scope: Promise<GPUError | null>;
     try {
       for (const [i, dispatch] of dispatches.entries()) {
-        const pipeline = compiled[i];
-        if (!pipeline) continue;
-        device.queue.writeBuffer(
-          this.#buffer("params"),
-          0,
-          (dispatch.params ?? new Uint8Array(0)) as Uint8Array<ArrayBuffer>,
-        );
+        const pipeline = item(compiled, i);
+        if (dispatch.params)
+          device.queue.writeBuffer(this.#buffer("params"), 0, dispatch.params as Uint8Array<ArrayBuffer>);
         const encoder = device.createCommandEncoder();
         if (i === 0) {
           const { state, integral } = this.#shape.names;
@@ -221,7 +218,7 @@ export class DeviceTrial implements Trial {
     const { device } = this.#session;
     let next = 0;
     const entries = kernel.bindings.map((access, binding): GPUBindGroupEntry => {
-      const buffer = this.#buffer(access === "params" ? "params" : (buffers[next++] ?? ""));
+      const buffer = this.#buffer(access === "params" ? "params" : item(buffers, next++));
       const limit = access === "uniform" ? device.limits.maxUniformBufferBindingSize : buffer.size;
       return { binding, resource: { buffer, size: access === "params" ? 256 : Math.min(buffer.size, limit) } };
     });

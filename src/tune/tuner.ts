@@ -1,5 +1,6 @@
 import type { Tiling } from "../../shaders/tiling.ts";
 import type { TextStore } from "../gpu/store.ts";
+import { item } from "../must.ts";
 import { sameTiling } from "./candidates.ts";
 import { keptTiling, withTiling } from "./kept.ts";
 import type { Trial } from "./trial.ts";
@@ -159,7 +160,10 @@ export class Tuner {
         const before = await this.#turn(() => trial.time(fixed));
         ratios.push((await this.#turn(() => trial.time(best))) / before);
       }
-      const median = ratios.sort((a, b) => a - b)[(duels - 1) / 2] ?? 1;
+      const median = item(
+        ratios.sort((a, b) => a - b),
+        (duels - 1) / 2,
+      );
       return median < gain ? best : fixed;
     } finally {
       trial.dispose();

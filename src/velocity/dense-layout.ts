@@ -1,4 +1,5 @@
 import { type WeightPlaces, weightNames } from "../kernels/weights.ts";
+import { item } from "../must.ts";
 import type { Network, ParameterTensor } from "../network/network.ts";
 import { type Layout, zero } from "./parameters.ts";
 
@@ -9,7 +10,7 @@ function packing(tensors: readonly ParameterTensor[], transposed: boolean) {
   const places = new Map<string, { readonly at: number; readonly rows: number; readonly rowVectors: number }>();
   let at = 0;
   for (const { name, shape } of tensors) {
-    const [first = 0, second] = shape;
+    const [first, second] = [item(shape, 0), shape[1]];
     if (second === undefined && transposed) continue;
     const rows = second === undefined ? 1 : transposed ? first : second;
     const rowVectors = quads(second === undefined || !transposed ? first : second);
@@ -52,7 +53,8 @@ export function denseLayout({ tensors }: Network, direction: "forward" | "backwa
   for (const { name, shape, offset } of tensors) {
     const place = places.get(name);
     if (!place) continue;
-    const [outputs = 0, inputs = 1] = shape;
+    // a vector has one column
+    const [outputs, inputs] = [item(shape, 0), shape[1] ?? 1];
     for (let row = 0; row < place.rows; row++) {
       const start = 4 * (place.at + row * place.rowVectors);
       const columns = transposed ? inputs : outputs;

@@ -1,4 +1,5 @@
 import { type GradientNetwork, gradientSizes } from "../../shaders/narrow-gradient.ts";
+import { item } from "../must.ts";
 import type { MlpVelocity } from "../network/mlp.ts";
 import { networkOf } from "../network/of.ts";
 import { narrowLimits } from "./narrow-layout.ts";
@@ -11,7 +12,7 @@ const mostInputs = 32;
 /** The shape under which the fused gradient kernel sees this network, or undefined when it must go layer by layer. */
 export function gradientNetwork(velocity: MlpVelocity): GradientNetwork | undefined {
   const widest = Math.max(0, ...velocity.hidden);
-  const [inputs = 0] = layerSizes(velocity);
+  const inputs = item(layerSizes(velocity), 0);
   if (widest === 0 || widest > narrowLimits.width || velocity.dim > narrowLimits.dim || inputs > mostInputs) return;
   return {
     inputs,
@@ -33,8 +34,9 @@ export function gradientLayouts(
   const tensors = networkOf(velocity).tensors;
   const columns = inputColumns(velocity);
   const parameter = (tensor: number, row: number, column: number): number => {
-    const { offset = 0, shape = [] } = tensors[tensor] ?? {};
-    const [rows = 0, across = 1] = shape;
+    const { offset, shape } = item(tensors, tensor);
+    // a bias has one column
+    const [rows, across] = [item(shape, 0), shape[1] ?? 1];
     return row < rows && column < across ? offset + row * across + column : zero;
   };
   const forward = new Uint32Array(sizes.forward * 4).fill(zero);
@@ -56,7 +58,7 @@ export function gradientLayouts(
   };
 
   let at = fill(forward, 0, sizes.blocks, 1 + inputs, sizes.first, (unit, i) =>
-    i === 0 ? parameter(1, unit, 0) : parameter(0, unit, columns[i - 1] ?? 0),
+    i === 0 ? parameter(1, unit, 0) : parameter(0, unit, item(columns, i - 1)),
   );
   for (let layer = 1; layer <= layers; layer++) {
     const blocks = layer < layers ? sizes.blocks : sizes.ends;
@@ -75,7 +77,7 @@ export function gradientLayouts(
   for (let layer = layers - 1; layer >= 1; layer--)
     at = fill(reverse, at, sizes.blocks, width, sizes.inner, (unit, k) => parameter(2 * layer, k, unit));
   fill(reverse, at, sizes.ends, width, sizes.inner, (unit, k) =>
-    unit < dim ? parameter(0, k, columns[unit] ?? 0) : zero,
+    unit < dim ? parameter(0, k, item(columns, unit)) : zero,
   );
   return {
     forward: { name: `gradient forward ${outputs}`, source: forward },

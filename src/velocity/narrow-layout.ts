@@ -1,4 +1,5 @@
 import { movingInputs, type NarrowMlp, packedSizes } from "../../shaders/narrow-mlp.ts";
+import { item } from "../must.ts";
 import type { MlpVelocity } from "../network/mlp.ts";
 import { networkOf } from "../network/of.ts";
 import { type Layout, zero } from "./parameters.ts";
@@ -39,8 +40,9 @@ export function narrowLayout(velocity: MlpVelocity, mlp: NarrowMlp, outputs: num
   const tensors = networkOf(velocity).tensors;
   const columns = inputColumns(velocity);
   const parameter = (tensor: number, row: number, column: number): number => {
-    const { offset = 0, shape = [] } = tensors[tensor] ?? {};
-    const [rows = 0, width = 1] = shape;
+    const { offset, shape } = item(tensors, tensor);
+    // a bias has one column
+    const [rows, width] = [item(shape, 0), shape[1] ?? 1];
     return row < rows && column < width ? offset + row * width + column : zero;
   };
 
@@ -51,7 +53,7 @@ export function narrowLayout(velocity: MlpVelocity, mlp: NarrowMlp, outputs: num
     for (let r = 0; r < outputs; r++) {
       const unit = block * outputs + r;
       source[start + r] = parameter(1, unit, 0);
-      for (let i = 0; i < moving; i++) source[start + (1 + i) * outputs + r] = parameter(0, unit, columns[i] ?? 0);
+      for (let i = 0; i < moving; i++) source[start + (1 + i) * outputs + r] = parameter(0, unit, item(columns, i));
     }
   }
 

@@ -1,4 +1,5 @@
 import type { FusedNetwork } from "../../shaders/fused-network.ts";
+import { item } from "../must.ts";
 import type { Network } from "../network/network.ts";
 import { type Layout, zero } from "./parameters.ts";
 
@@ -13,7 +14,7 @@ export function fusedNetworkLayout(network: Network, fused: FusedNetwork, output
   };
   for (const { at, block, blocks, tensor, from, inputs, width, bias } of matrices) {
     const { offset, shape } = tensorOf(tensor);
-    const across = shape[1] as number;
+    const across = item(shape, 1);
     for (let jb = 0; jb < blocks; jb++) {
       const start = 4 * (at + jb * block);
       for (let r = 0; r < outputs; r++) {

@@ -7,6 +7,7 @@ import { type Dispatch, packParams, type Shared, u32 } from "../gpu/kernel.ts";
 import { readBack } from "../gpu/read.ts";
 import type { Session } from "../gpu/session.ts";
 import type { Tensor } from "../io/safetensors.ts";
+import { must } from "../must.ts";
 import type { Network, ParameterTensor } from "../network/network.ts";
 import { nearest, show } from "../options.ts";
 
@@ -251,7 +252,7 @@ export class Parameters {
     const arena = new Arena(session);
     try {
       arena.lend("from", flat);
-      arena.lend("map", this.#maps.get(name) as GPUBuffer);
+      arena.lend("map", must(this.#maps.get(name), `the map of "${name}"`));
       arena.lend("to", packed.buffer);
       const dispatches = [packDispatch(packed.count, { from: "from", map: "map", to: "to" }, half)];
       await arena.makeRoom(dispatches.length);

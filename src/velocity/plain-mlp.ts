@@ -1,3 +1,4 @@
+import { item } from "../must.ts";
 import type { MlpVelocity } from "../network/mlp.ts";
 import type { NetworkVelocity } from "../network/network.ts";
 
@@ -21,7 +22,7 @@ export function layerSizes(velocity: MlpVelocity): number[] {
 export function inputColumns(velocity: MlpVelocity): number[] {
   const { dim } = velocity;
   const time = timeInputs(velocity);
-  const inputs = layerSizes(velocity)[0] as number;
+  const inputs = item(layerSizes(velocity), 0);
   return Array.from({ length: inputs }, (_, i) => {
     if (velocity.inputOrder === "x,t" || i >= dim + time) return i;
     return i < dim ? i + time : i - dim;

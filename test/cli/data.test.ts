@@ -7,6 +7,9 @@ import { promisify } from "node:util";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { shuffledIndices } from "../../cli/split.ts";
 import { toyData } from "../../src/data/toy.ts";
+import { saveFlow } from "../../src/flow/file.ts";
+import { mlp } from "../../src/network/mlp.ts";
+import { networkOf } from "../../src/network/of.ts";
 import { run } from "../unit/command-line.ts";
 
 let folder = "";
@@ -169,6 +172,20 @@ test("a table without rows, or whose rows are all left out, is refused before an
   }
   expect(await readdir(folder)).not.toContain("none.csv");
   expect((await run(["train", "-", "-o", file("none.flow")], "a,b\n")).err).toContain("has no rows, but at least 2");
+});
+
+test("a flow without a normalization is sampled as it is, with log p", async () => {
+  const velocity = mlp({ dim: 2, hidden: [5] });
+  const weights = networkOf(velocity).tensors.map(({ name, size }) => [name, new Float32Array(size)] as const);
+  const source = { distribution: "gaussian" } as const;
+  await writeFile(file("plain.flow"), saveFlow(velocity, Object.fromEntries(weights), source, undefined));
+  const { code, out, err } = await run(["sample", file("plain.flow"), "-n", "3", "--log-prob", "-o", "-"]);
+  expect({ code, err }).toMatchObject({ code: 0 });
+  const [x1, x2, logProb] = [0, 1, 2].map((column) => numbers(out, column)) as [number[], number[], number[]];
+  expect(logProb).toHaveLength(3);
+  // weights of 0 move nothing: the density is that of N(0, I)
+  for (const [i, value] of logProb.entries())
+    expect(value).toBeCloseTo(-Math.log(2 * Math.PI) - ((x1[i] as number) ** 2 + (x2[i] as number) ** 2) / 2, 5);
 });
 
 test("notices of the WebGPU implementation are not shown", async () => {
