@@ -4,6 +4,7 @@ import { activationText, activationTexts } from "./activation.ts";
 import { Bindings } from "./bindings.ts";
 import { bentActivationText } from "./curvature.ts";
 import { type Kernel, oncePerShape } from "./kernel.ts";
+import { components } from "./tiling.ts";
 import { f32, lines, wgsl } from "./wgsl.ts";
 
 /** A number of a row: leaf i that is read, result i of the functions, or sum i that the kernel has made. */
@@ -18,6 +19,8 @@ export interface RowsAccess {
   readonly single: boolean;
   /** Numbers that are the same for every particle, in the flat array of the parameters. */
   readonly parameter: boolean;
+  /** A table's column, one for all particles or that of each one's class. */
+  readonly table?: "one" | "classes";
 }
 
 /** What a kernel makes of the numbers in a row, and what it stores. Buffers are numbered by their bindings. */
@@ -25,6 +28,8 @@ export interface ClusterShape {
   /** Whether each buffer is written. */
   readonly bindings: readonly boolean[];
   readonly parameters: readonly number[];
+  /** The buffer with each particle's class, where a table has columns for classes. */
+  readonly classes?: number | undefined;
   readonly leaves: readonly RowsAccess[];
   readonly results: readonly {
     readonly function: RowFunction | { readonly name: "total" };
@@ -34,11 +39,16 @@ export interface ClusterShape {
   readonly stores: readonly (RowsAccess & { readonly of: Ref | undefined })[];
 }
 
-/** Words of a cluster in the params: first row and rows of each leaf, then of each store. */
-export const clusterFields = ({ leaves, stores }: ClusterShape): string =>
-  [...leaves.map((_, i) => `l${i}`), ...stores.map((_, i) => `s${i}`)]
-    .map((name) => ` ${name}: u32, ${name}_rows: u32,`)
-    .join("");
+const readsTable = ({ leaves }: ClusterShape) => leaves.some(({ table }) => table !== undefined);
+
+/** Words of a cluster in the params: first row and rows of each leaf, then of each store; columns of a table and the first one of now. */
+export const clusterFields = (shape: ClusterShape): string =>
+  [
+    ...[...shape.leaves.map((_, i) => `l${i}`), ...shape.stores.map((_, i) => `s${i}`)].map(
+      (name) => ` ${name}: u32, ${name}_rows: u32,`,
+    ),
+    readsTable(shape) ? " columns: u32, column: u32," : "",
+  ].join("");
 
 const horner = (coefficients: readonly number[], v: string) =>
   coefficients.reduceRight((sum, c) => (sum === "" ? `${v}(${f32(c)})` : `(${sum} * q + ${f32(c)})`), "");
@@ -142,6 +152,13 @@ export function clusterText(
   };
   const read = (i: number) => {
     const leaf = leaves[i] as RowsAccess;
+    if (leaf.table === "one")
+      return `let leaf${i} = vec4f(b${leaf.binding}[(params.l${i}${leaf.single ? "" : " + row"}) * params.columns + params.column]);`;
+    if (leaf.table === "classes") {
+      const lane = (c: string) =>
+        `b${leaf.binding}[(params.l${i}${leaf.single ? "" : " + row"}) * params.columns + params.column + b${shape.classes}[p].${c}]`;
+      return `let leaf${i} = vec4f(${components.map(lane).join(", ")});`;
+    }
     if (leaf.parameter) return `let leaf${i} = vec4f(b${leaf.binding}[params.l${i} + row]);`;
     return `let leaf${i} = b${leaf.binding}[${place(`l${i}`, leaf)}];`;
   };
@@ -218,9 +235,11 @@ export function clusterText(
 }
 
 /** Declares the buffers of a cluster as b0, b1, … behind those that the kernel has already. */
-export function declareCluster(bindings: Bindings, { bindings: written, parameters }: ClusterShape): void {
-  for (const [i, isWritten] of written.entries())
-    bindings.add(isWritten ? "write" : "read", `b${i}`, parameters.includes(i) ? "array<f32>" : "array<vec4f>");
+export function declareCluster(bindings: Bindings, { bindings: written, parameters, classes }: ClusterShape): void {
+  for (const [i, isWritten] of written.entries()) {
+    const type = parameters.includes(i) ? "f32" : i === classes ? "vec4u" : "vec4f";
+    bindings.add(isWritten ? "write" : "read", `b${i}`, `array<${type}>`);
+  }
 }
 
 const usesRoot = (shapes: readonly Pick<ClusterShape, "results">[]) =>
@@ -269,9 +288,14 @@ export const sumsKernel = oncePerShape(({ inner, sums, after }: SumsShape): Kern
   const bindings = new Bindings();
   bindings.add("params", "params", "Params");
   const written = after.bindings.map((isWritten, i) => isWritten || inner.bindings[i] === true);
-  declareCluster(bindings, { ...after, bindings: written, parameters: [...inner.parameters, ...after.parameters] });
+  declareCluster(bindings, {
+    ...after,
+    bindings: written,
+    parameters: [...inner.parameters, ...after.parameters],
+    classes: inner.classes ?? after.classes,
+  });
   const renamed = (ref: Ref) => ("leaf" in ref ? `leaf${ref.leaf}` : "result" in ref ? `v${ref.result}` : "");
-  const code = `struct Params { stride: u32, rows: u32, tangents: u32,${clusterFields(inner).replaceAll(/\b([ls]\d)/g, "i_$1")}${clusterFields(after)} }
+  const code = `struct Params { stride: u32, rows: u32, tangents: u32,${clusterFields(inner).replaceAll(/\b([ls]\d|columns?\b)/g, "i_$1")}${clusterFields(after)} }
 ${bindings.text}
 ${clusterFunctions([inner, after])}
 @compute @workgroup_size(${rowsWorkgroup})
@@ -282,7 +306,7 @@ let p = index;
 let s = id.z;
 ${lines(sums.length, (i) => `var sum${i} = vec4f(0.0);`)}
 for (var row = 0u; row < params.rows; row++) {
-${clusterText({ ...inner, stores: [] }, { loops: false, sum: () => "" }).replaceAll(/params\.([ls]\d)/g, "params.i_$1")}
+${clusterText({ ...inner, stores: [] }, { loops: false, sum: () => "" }).replaceAll(/params\.([ls]\d|columns?\b)/g, "params.i_$1")}
 ${sums.map((ref, i) => `sum${i} += ${renamed(ref)};`).join("\n")}
 }
 let row = 0u;

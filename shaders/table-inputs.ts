@@ -34,3 +34,31 @@ fn table_inputs(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroup
 `,
   }),
 );
+
+/** The table's column of each particle's class, the null class being the last one. Buffers: classes [capacity], [labels [count]]. */
+export const classColumnsKernel = oncePerShape(
+  ({ labels }: { labels: boolean }): Kernel => ({
+    label: "columns of classes",
+    entryPoint: "class_columns",
+    bindings: labels ? ["params", "write", "read"] : ["params", "write"],
+    code: wgsl`
+struct Params { capacity: u32, count: u32, classes: u32 }
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read_write> columns: array<u32>;
+#if ${labels}
+@group(0) @binding(2) var<storage, read> labels: array<u32>;
+#endif
+
+@compute @workgroup_size(${tableWorkgroup})
+fn class_columns(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
+  let p = id.x + id.y * groups.x * ${tableWorkgroup}u;
+  if (p >= params.capacity) { return; }
+#if ${labels}
+  columns[p] = min(labels[min(p, params.count - 1u)], params.classes);
+#else
+  columns[p] = params.classes;
+#endif
+}
+`,
+  }),
+);

@@ -166,7 +166,7 @@ export function trajectoryJob(
         }),
       );
     }
-    dispatches.push(...engine.begin(chunk, request.conditions));
+    dispatches.push(...engine.begin(chunk, request.conditions, true));
 
     const density = () =>
       sourceDensity({

@@ -16,7 +16,17 @@ import { type ParticleRange, planDense } from "./dense.ts";
 import { type WeightPlaces, weightNames } from "./weights.ts";
 
 /** A batch of particles on which a schedule runs. */
-export type RunRange = ParticleRange & { readonly tangents: number };
+export type RunRange = ParticleRange & {
+  readonly tangents: number;
+  /** Columns of the network's table, and the first one of this time. */
+  readonly table?: { readonly columns: number; readonly column: number } | undefined;
+};
+
+/** The buffer with what is the same for all particles of a class at one time; see src/ode/network-table.ts. */
+export const tableName = "table";
+
+/** The buffer with the column of each particle's class, where there are classes. */
+export const classesName = "classes";
 
 /** A cluster as a kernel sees it: its shape, the buffers in their order and the words of its params. */
 interface BoundCluster {
@@ -30,6 +40,16 @@ class Binder {
   readonly buffers: string[] = [];
   readonly written: boolean[] = [];
   readonly parameters: number[] = [];
+  classes: number | undefined;
+
+  /** What a cluster's shape says of the buffers. */
+  get all() {
+    return {
+      bindings: this.written,
+      parameters: this.parameters,
+      ...(this.classes !== undefined && { classes: this.classes }),
+    };
+  }
 
   at(buffer: string, write: boolean, isParameter = false): number {
     let i = this.buffers.indexOf(buffer);
@@ -48,8 +68,11 @@ export class StagePlanner {
   readonly #p: Program;
   readonly #schedule: Schedule;
   readonly #weights: WeightPlaces;
+  /** Whether a table has a column for each class. */
+  readonly #hasClasses: boolean;
 
-  constructor(made: Schedule, weights: WeightPlaces) {
+  constructor(made: Schedule, weights: WeightPlaces, hasClasses: boolean) {
+    this.#hasClasses = hasClasses;
     this.#p = made.program;
     this.#schedule = made;
     this.#weights = weights;
@@ -114,6 +137,12 @@ export class StagePlanner {
     }
     const place = this.place(value);
     const { batched, width } = step;
+    if (place.buffer === tableName) {
+      const binding = binder.at(tableName, false, true);
+      if (this.#hasClasses) binder.classes = binder.at(classesName, false);
+      const table = this.#hasClasses ? ("classes" as const) : ("one" as const);
+      return { binding, batched: false, single: width === 1, parameter: false, table, words: [place.row, place.rows] };
+    }
     return {
       binding: binder.at(place.buffer, false),
       batched,
@@ -156,7 +185,7 @@ export class StagePlanner {
         firstRow: transposed ? from : 0,
         given,
         batch: step.batched ? range.tangents : 1,
-        cluster: { shape: { ...shape, bindings: binder.written, parameters: binder.parameters }, words },
+        cluster: { shape: { ...shape, ...binder.all }, words: [...words, ...tableWords(shape, range)] },
         names: {
           weights: transposed ? weightNames.backward : weightNames.forward,
           in: given.buffer,
@@ -178,13 +207,17 @@ export class StagePlanner {
     const kernel = projectKernel({
       matrix: step.matrix,
       turns: step.turns,
-      cluster: { ...shape, bindings: binder.written, parameters: binder.parameters },
+      cluster: { ...shape, ...binder.all },
     });
     const batch = step.batched ? range.tangents : 1;
     return {
       kernel,
       buffers: [given.buffer, ...binder.buffers],
-      params: packParams([stride, step.width, range.tangents, given.row, given.rows, ...words].map((n) => u32(n))),
+      params: packParams(
+        [stride, step.width, range.tangents, given.row, given.rows, ...words, ...tableWords(shape, range)].map((n) =>
+          u32(n),
+        ),
+      ),
       workgroups: [...inRow(stride), batch],
       flops: 4 * stride * batch * step.width * (2 * this.#p.width(step.of) + workOf(shape)),
     };
@@ -193,13 +226,7 @@ export class StagePlanner {
   #rows(width: number, cluster: Cluster, range: RunRange): Dispatch {
     const binder = new Binder();
     const { shape, words } = this.#cluster(cluster, [], binder);
-    return rowsDispatch(
-      { ...shape, bindings: binder.written, parameters: binder.parameters },
-      words,
-      binder.buffers,
-      width,
-      range,
-    );
+    return rowsDispatch({ ...shape, ...binder.all }, words, binder.buffers, width, range);
   }
 
   #copy(stage: Extract<Stage, { kind: "copy" }>, range: RunRange): Dispatch {
@@ -210,7 +237,7 @@ export class StagePlanner {
     const store = { ...access, of: leaf && { leaf: 0 }, words: [stage.to.row, stage.to.rows] };
     // a leaf of one row is that row
     const { shape, words } = this.#shape(leaf ? [{ ...leaf, single: false }] : [], [], [store]);
-    const whole = { ...shape, bindings: binder.written, parameters: binder.parameters };
+    const whole = { ...shape, ...binder.all };
     return rowsDispatch(whole, words, binder.buffers, stage.width, range);
   }
 
@@ -226,7 +253,7 @@ export class StagePlanner {
     // a sum of something that is there already is read by a function that changes nothing
     const inner = this.#inner(stage.inner, operands, binder);
     const after = this.#cluster(stage.cluster, stage.sums, binder);
-    const all = { bindings: binder.written, parameters: binder.parameters };
+    const { all } = binder;
     const shape: SumsShape = {
       inner: { ...inner.shape, ...all },
       sums: inner.sums,
@@ -237,7 +264,17 @@ export class StagePlanner {
     return {
       kernel: sumsKernel(shape),
       buffers: binder.buffers,
-      params: packParams([stride, width, range.tangents, ...inner.words, ...after.words].map((n) => u32(n))),
+      params: packParams(
+        [
+          stride,
+          width,
+          range.tangents,
+          ...inner.words,
+          ...tableWords(inner.shape, range),
+          ...after.words,
+          ...tableWords(after.shape, range),
+        ].map((n) => u32(n)),
+      ),
       workgroups: [...inRow(stride), batch],
       flops: 4 * stride * batch * width * (1 + workOf(inner.shape)),
     };
@@ -265,6 +302,13 @@ function inRow(stride: number): [number, number] {
   return [x, y];
 }
 
+/** What a cluster that reads a table is told of it. */
+function tableWords({ leaves }: ClusterShape, { table }: RunRange): number[] {
+  if (leaves.every((leaf) => leaf.table === undefined)) return [];
+  if (!table) throw new Error("a kernel reads a table, but the range has none");
+  return [table.columns, table.column];
+}
+
 /** FLOPs of a cluster for one number, about. */
 function workOf({ results }: ClusterShape): number {
   return results.reduce(
@@ -278,14 +322,15 @@ function rowsDispatch(
   words: readonly number[],
   buffers: readonly string[],
   width: number,
-  { capacity, tangents }: RunRange,
+  range: RunRange,
 ): Dispatch {
+  const { capacity, tangents } = range;
   const stride = capacity / 4;
   const batched = [...shape.leaves, ...shape.stores].some((access) => access.batched);
   return {
     kernel: rowsKernel(shape),
     buffers,
-    params: packParams([stride, width, tangents, ...words].map((n) => u32(n))),
+    params: packParams([stride, width, tangents, ...words, ...tableWords(shape, range)].map((n) => u32(n))),
     workgroups: gridOf(Math.ceil((width * stride) / rowsWorkgroup)),
     flops: width * capacity * (1 + workOf(shape)) * (batched ? tangents : 1),
   };

@@ -53,8 +53,8 @@ function softwareShape(info: GpuInfo, mlp: NarrowMlp, tangents: number) {
 }
 
 /**
- * The tiling of fused kernels of any network. Values are in private arrays, which lavapipe keeps in memory: a particle an invocation
- * there, as on GPUs; SwiftShader takes four, with weights gathered by the subgroup.
+ * The tiling of fused kernels of any network. Values are in private arrays. SwiftShader takes four particles an invocation, with
+ * weights gathered by the subgroup; GPUs one.
  */
 export function networkTiling(info: GpuInfo, maxUniformBytes: number, network: FusedNetwork, tangents: number): Tiling {
   const isSwiftShader = info.software && !isLavapipe(info);
@@ -73,6 +73,11 @@ export function networkTiling(info: GpuInfo, maxUniformBytes: number, network: F
 
 const isLavapipe = ({ architecture, description, vendor }: GpuInfo) =>
   /llvmpipe|lavapipe/i.test(`${architecture} ${description} ${vendor}`);
+
+/** Whether networks other than an MLP run in one kernel on an adapter: lavapipe compiles private arrays for up to a minute. */
+export function suitsFusedNetworks(info: GpuInfo): boolean {
+  return !isLavapipe(info);
+}
 
 /** The user's WGSL takes one particle at a time. */
 export const scalarTiling: Tiling = {

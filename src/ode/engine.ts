@@ -73,8 +73,8 @@ export interface Engine {
   shared(session: Session): Promise<Shared>;
   /** Scratch buffers of one chunk, conditions included. */
   buffers(chunk: Chunk, conditions: Conditions, mode: DivergenceMode | Evaluation, stages?: number): PlannedBuffer[];
-  /** Dispatches to run once per chunk, before anything else. */
-  begin(chunk: Chunk, conditions: Conditions): Dispatch[];
+  /** Dispatches to run once per chunk, before anything else; `solves` says that `integrate` comes. */
+  begin(chunk: Chunk, conditions: Conditions, solves?: boolean): Dispatch[];
   /** Dispatches for steps firstStep … lastStep − 1. */
   integrate(
     chunk: Chunk,

@@ -1,5 +1,6 @@
 import { PushforwardError } from "../errors.ts";
 import type { Gpu } from "../gpu/gpu.ts";
+import { suitsFusedNetworks } from "../kernels/tiling.ts";
 import type { MlpVelocity } from "../network/mlp.ts";
 import type { NetworkVelocity } from "../network/network.ts";
 import { networkOf } from "../network/of.ts";
@@ -73,7 +74,7 @@ export function networkEngines(gpu: Gpu, velocity: MlpVelocity | NetworkVelocity
   const forward = once(async () => {
     if (plain) return narrow ? fusedMlpEngine(gpu, plain, narrow, parameters) : layered();
     const { fuse, fusedNetworkEngine } = await import("./on-demand.ts");
-    const fused = fuse(network);
+    const fused = suitsFusedNetworks(gpu.info) ? fuse(network) : undefined;
     return fused ? fusedNetworkEngine(gpu, network, fused, parameters) : layered();
   });
   const half = once(async () => {

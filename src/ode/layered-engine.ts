@@ -1,5 +1,6 @@
 import type { Gpu } from "../gpu/gpu.ts";
 import { type Dispatch, mergeBuffers, type PlannedBuffer } from "../gpu/kernel.ts";
+import { classesName, type RunRange, tableName } from "../kernels/rows.ts";
 import {
   planConditionRows,
   planFinishStep,
@@ -12,13 +13,16 @@ import { subgroupForWeights } from "../kernels/tiling.ts";
 import { weightNames } from "../kernels/weights.ts";
 import { reverse, withTangents } from "../network/derivatives.ts";
 import type { Network } from "../network/network.ts";
-import type { Value } from "../network/program.ts";
+import type { Program, Value } from "../network/program.ts";
+import type { Place } from "../network/schedule.ts";
+import { type SplitNetwork, splitNetwork } from "../network/split.ts";
 import { stageRow } from "../solvers/schedule.ts";
 import { denseLayout } from "../velocity/dense-layout.ts";
 import { type Parameters, plainLayout } from "../velocity/parameters.ts";
-import { inputPlaces, inputRows, Run } from "../velocity/run.ts";
+import { inputPlaces, inputRows, type Renamed, Run } from "../velocity/run.ts";
 import { branchesOf, conditionBuffers } from "./branches.ts";
 import { type Chunk, type Conditions, type DivergenceMode, type Engine, type Evaluation, names } from "./engine.ts";
+import { NetworkTable, planClassColumns } from "./network-table.ts";
 
 /** Tangents that go through the layers in one batch. */
 const tangentsPerPass = 4;
@@ -37,15 +41,28 @@ function demand(
   return { run: all > 0 ? "tangents" : "values", tangents: Math.min(tangentsPerPass, all) };
 }
 
+/** A program of a network to its velocity, and inputs of it that lie elsewhere than in "h0". */
+interface Whole {
+  readonly program: Program;
+  readonly output: Value;
+  readonly places: ReadonlyMap<string, Place>;
+}
+
 /** The programs of a network, each made when it is first needed. Inputs are in "h0", the velocity goes to "u". */
 class Runs {
   readonly #network: Network;
+  readonly #whole: Whole;
   #values: Run | undefined;
   #tangents: Run | undefined;
   #reverse: Run | undefined;
 
-  constructor(network: Network) {
+  constructor(network: Network, whole: Whole) {
     this.#network = network;
+    this.#whole = whole;
+  }
+
+  #inputs(): Map<string, Place> {
+    return new Map([...inputPlaces(this.#network, "h0"), ...this.#whole.places]);
   }
 
   #rows(buffer: string) {
@@ -53,9 +70,9 @@ class Runs {
   }
 
   get values(): Run {
-    const { program, output } = this.#network;
+    const { program, output } = this.#whole;
     this.#values ??= new Run(this.#network, program, {
-      inputs: inputPlaces(this.#network, "h0"),
+      inputs: this.#inputs(),
       outputs: [{ value: output, place: this.#rows("u") }],
       prefix: "n",
     });
@@ -66,10 +83,11 @@ class Runs {
   get tangents(): Run {
     if (this.#tangents) return this.#tangents;
     const network = this.#network;
-    const made = withTangents(network.program, [network.output], new Map([["x", "dx"]]));
+    const { program, output } = this.#whole;
+    const made = withTangents(program, [output], new Map([["x", "dx"]]));
     const [value = 0] = made.values;
     const [tangent] = made.tangents;
-    const inputs = inputPlaces(network, "h0").set("dx", this.#rows("dh0"));
+    const inputs = this.#inputs().set("dx", this.#rows("dh0"));
     const outputs = [
       { value, place: this.#rows("u") },
       { value: moved(tangent), place: this.#rows("jv") },
@@ -82,14 +100,15 @@ class Runs {
   get reverse(): Run {
     if (this.#reverse) return this.#reverse;
     const network = this.#network;
-    const program = network.program.copy();
+    const { output } = this.#whole;
+    const program = this.#whole.program.copy();
     const cotangent = program.input("ubar", network.dim);
-    const { inputs: cotangents } = reverse(program, [{ of: network.output, cotangent }], ["x"], false);
+    const { inputs: cotangents } = reverse(program, [{ of: output, cotangent }], ["x"], false);
     const xbar = cotangents.get("x");
     this.#reverse = new Run(network, program, {
-      inputs: inputPlaces(network, "h0").set("ubar", this.#rows("ubar")),
+      inputs: this.#inputs().set("ubar", this.#rows("ubar")),
       outputs: [
-        { value: network.output, place: this.#rows("u") },
+        { value: output, place: this.#rows("u") },
         { value: moved(xbar), place: this.#rows("xbar") },
       ],
       lateInputs: ["ubar"],
@@ -105,6 +124,22 @@ function moved(value: Value | undefined): Value {
   return value;
 }
 
+/** Share of a network's multiply-adds from which it pays to compute them once for all particles. */
+const worthwhile = 0.05;
+
+/** The two parts of a network whose part of time and class is worth a table. */
+function worthSplitting({ program, output, multiplyAdds }: Network): SplitNetwork | undefined {
+  const split = splitNetwork(program, output);
+  const rest = split.program.steps.reduce(
+    (sum, step) => sum + (step.kind === "linear" ? step.width * (step.to - step.from) : 0),
+    0,
+  );
+  return multiplyAdds - rest > worthwhile * multiplyAdds ? split : undefined;
+}
+
+const tablePlaces = ({ entries, rows }: SplitNetwork["table"]): Map<string, Place> =>
+  new Map(entries.map(({ name, row }) => [name, { buffer: tableName, row, rows }]));
+
 /** A network of any width and dimension: a kernel per layer, activations in device memory. */
 export function layeredEngine(gpu: Gpu, network: Network, parameters: Parameters): Engine {
   const { dim, classes, context } = network;
@@ -112,8 +147,15 @@ export function layeredEngine(gpu: Gpu, network: Network, parameters: Parameters
   const conditioned = classes + context > 0;
   const tiling = { subgroup: subgroupForWeights(gpu.info), staged: !gpu.info.software };
   const inputOf = (branch: number) => (branch === 0 ? "h0" : "h0.label");
+  const classesOf = (branch: number) => (branch === 0 ? classesName : `${classesName}.label`);
+  const namesOf = (branch: number): Renamed => ({ h0: inputOf(branch), [classesName]: classesOf(branch) });
   const allTangents = (mode: DivergenceMode) => (mode.mode === "exact" ? dim : mode.mode === "probes" ? mode.count : 0);
-  const runs = new Runs(network);
+  const { program, output } = network;
+  const runs = new Runs(network, { program, output, places: new Map() });
+  const split = worthSplitting(network);
+  const table = split && new NetworkTable(network, split.table);
+  /** In a solve all particles have one time: what depends on it and the class alone is read from a table. */
+  const solving = split ? new Runs(network, { ...split, places: tablePlaces(split.table) }) : runs;
   const layouts = {
     [weightNames.forward]: denseLayout(network, "forward"),
     [weightNames.backward]: denseLayout(network, "backward"),
@@ -128,16 +170,19 @@ export function layeredEngine(gpu: Gpu, network: Network, parameters: Parameters
     conditions: Conditions,
     run: "values" | "tangents" | "reverse",
     output: string,
-    after: (weight: number, branch: number, input: string) => Dispatch[],
+    after: (weight: number, branch: number, names: Renamed) => Dispatch[],
+    at?: RunRange["table"],
   ): Dispatch[] {
     const branches = branchesOf(network, conditions);
     const { capacity } = chunk;
-    const range = { ...chunk, ...tiling, tangents: 0 };
-    if (branches.count === 1) return [...runs[run].early(range, { u: output }), ...after(1, 0, inputOf(0))];
+    const range = { ...chunk, ...tiling, tangents: 0, table: at };
+    const own = at ? solving : runs;
+    if (branches.count === 1)
+      return [...own[run].early(range, { u: output, ...namesOf(0) }), ...after(1, 0, namesOf(0))];
     return [branches.weightNull, branches.weightLabel].flatMap((weight, branch) => [
-      ...runs[run].early(range, { h0: inputOf(branch) }),
+      ...own[run].early(range, namesOf(branch)),
       planMix({ capacity, dim, weight, add: branch > 0, value: "u", target: output }),
-      ...after(weight, branch, inputOf(branch)),
+      ...after(weight, branch, namesOf(branch)),
     ]);
   }
 
@@ -149,7 +194,8 @@ export function layeredEngine(gpu: Gpu, network: Network, parameters: Parameters
     each: boolean,
     begin: boolean,
     sums: string,
-    input: string,
+    own: Renamed,
+    at?: RunRange["table"],
   ): Dispatch[] {
     const total = allTangents(mode);
     const basis = mode.mode === "exact";
@@ -159,7 +205,7 @@ export function layeredEngine(gpu: Gpu, network: Network, parameters: Parameters
       const common = { capacity: chunk.capacity, dim, first, tangents };
       dispatches.push(
         planTangentInput({ ...common, probes: basis ? undefined : names.probes, input: "dh0" }),
-        ...runs.tangents.late({ ...chunk, ...tiling, tangents }, { h0: input }),
+        ...(at ? solving : runs).tangents.late({ ...chunk, ...tiling, tangents, table: at }, own),
         planTangentDot({
           ...common,
           weight,
@@ -204,7 +250,9 @@ export function layeredEngine(gpu: Gpu, network: Network, parameters: Parameters
     scratchFloats(mode, stages = 0) {
       const { run, tangents } = demand(dim, mode);
       return (
-        (conditioned ? 2 : 1) * inputRows(network) + runs[run].floats(tangents) + dim * (3 + stages + 2 * tangents)
+        (conditioned ? 2 : 1) * inputRows(network) +
+        Math.max(runs[run].floats(tangents), run === "reverse" ? 0 : solving[run].floats(tangents)) +
+        dim * (3 + stages + 2 * tangents)
       );
     },
     shared: (session) => parameters.lease(session, layouts),
@@ -212,24 +260,36 @@ export function layeredEngine(gpu: Gpu, network: Network, parameters: Parameters
       const { run, tangents } = demand(dim, mode);
       const { capacity } = chunk;
       const rows = (name: string, features: number): PlannedBuffer => ({ name, bytes: features * capacity * 4 });
-      const own = runs[run].buffers(capacity, tangents);
+      const solves = stages > 0 ? solving : runs;
+      const own = solves[run].buffers(capacity, tangents);
       const branches = branchesOf(network, conditions).count;
       return [
         ...Array.from({ length: branches }, (_, branch) => rows(inputOf(branch), inputRows(network))),
         rows("u", dim),
         rows("u.mixed", dim),
         // a stage without a weight needs the values only
-        ...(tangents > 0 && !isEvaluation(mode) ? mergeBuffers([...own, ...runs.values.buffers(capacity, 0)]) : own),
+        ...(tangents > 0 && !isEvaluation(mode) ? mergeBuffers([...own, ...solves.values.buffers(capacity, 0)]) : own),
         ...(tangents > 0 ? [rows("dh0", tangents * dim), rows("jv", tangents * dim)] : []),
         ...(mode === "vjp" ? [rows("xbar", dim)] : []),
         ...Array.from({ length: stages }, (_, s) => rows(`k${s}`, dim)),
         ...conditionBuffers(chunk, conditions, context),
+        ...(table && stages > 0
+          ? [
+              ...table.buffers(stages),
+              ...(classes > 0 ? Array.from({ length: branches }, (_, branch) => rows(classesOf(branch), 1)) : []),
+            ]
+          : []),
       ];
     },
-    begin({ count, capacity }, conditions) {
+    begin({ count, capacity }, conditions, solves = false) {
       if (!conditioned) return [];
       const branches = branchesOf(network, conditions);
-      return Array.from({ length: branches.count }, (_, branch) =>
+      const labelsOf = (branch: number) =>
+        conditions.labels && !(branch === 0 && branches.nullFirst) ? "labels" : undefined;
+      return Array.from({ length: branches.count }, (_, branch) => [
+        ...(table && solves && classes > 0
+          ? [planClassColumns({ capacity, count, classes, target: classesOf(branch), labels: labelsOf(branch) })]
+          : []),
         planConditionRows({
           capacity,
           count,
@@ -237,29 +297,38 @@ export function layeredEngine(gpu: Gpu, network: Network, parameters: Parameters
           classes,
           context,
           input: inputOf(branch),
-          labels: conditions.labels && !(branch === 0 && branches.nullFirst) ? "labels" : undefined,
+          labels: labelsOf(branch),
           contextRows: conditions.context ? "context" : undefined,
         }),
-      );
+      ]).flat();
     },
     integrate(chunk, conditions, { stages, schedule, divergence, kept }, firstStep, lastStep) {
       const dispatches: Dispatch[] = [];
       const ks = Array.from({ length: stages }, (_, s) => (s === 0 && kept !== undefined ? kept : `k${s}`));
       const tracks = divergence.mode !== "none";
+      const atOnce = table?.stepsAtOnce(stages) ?? lastStep - firstStep;
+      let columns = 0;
       for (let step = firstStep; step < lastStep; step++) {
+        const inGroup = (step - firstStep) % atOnce;
+        if (table && inGroup === 0) {
+          const made = table.plan(chunk.maxFlops, stages, step, Math.min(lastStep, step + atOnce));
+          columns = made.columns;
+          dispatches.push(...made.dispatches);
+        }
         const b: number[] = [];
         for (let stage = 0; stage < stages; stage++) {
           const { time, weight, a } = stageRow(schedule, stages, step, stage);
           b.push(weight);
           dispatches.push(...stageInputs(chunk, conditions, time, a, ks.slice(0, stage)));
           const needsDivergence = tracks && weight !== 0;
+          const at = table && { columns, column: (inGroup * stages + stage) * table.perStage };
           dispatches.push(
             ...evaluateBranches(
               chunk,
               conditions,
               needsDivergence ? "tangents" : "values",
-              ks[stage] ?? "",
-              (branchWeight, _, input) =>
+              ks[stage] as string,
+              (branchWeight, _, own) =>
                 needsDivergence
                   ? divergencePasses(
                       chunk,
@@ -268,9 +337,11 @@ export function layeredEngine(gpu: Gpu, network: Network, parameters: Parameters
                       divergence.mode === "probes",
                       false,
                       names.integral,
-                      input,
+                      own,
+                      at,
                     )
                   : [],
+              at,
             ),
           );
         }
@@ -287,8 +358,8 @@ export function layeredEngine(gpu: Gpu, network: Network, parameters: Parameters
         const each = divergence.mode === "probes";
         return [
           ...inputs,
-          ...evaluateBranches(chunk, conditions, "tangents", names.velocity, (weight, branch, input) =>
-            divergencePasses(chunk, divergence, weight, each, branch === 0, names.divergence, input),
+          ...evaluateBranches(chunk, conditions, "tangents", names.velocity, (weight, branch, own) =>
+            divergencePasses(chunk, divergence, weight, each, branch === 0, names.divergence, own),
           ),
         ];
       }
@@ -296,8 +367,8 @@ export function layeredEngine(gpu: Gpu, network: Network, parameters: Parameters
         const scale = divergence.mode === "probes" ? 1 / divergence.count : 1;
         return [
           ...inputs,
-          ...evaluateBranches(chunk, conditions, "tangents", "u.mixed", (weight, branch, input) =>
-            divergencePasses(chunk, divergence, weight * scale, false, branch === 0, names.divergence, input),
+          ...evaluateBranches(chunk, conditions, "tangents", "u.mixed", (weight, branch, own) =>
+            divergencePasses(chunk, divergence, weight * scale, false, branch === 0, names.divergence, own),
           ),
         ];
       }
@@ -307,10 +378,10 @@ export function layeredEngine(gpu: Gpu, network: Network, parameters: Parameters
       const [run, given] = output === "jvp" ? (["tangents", "dh0"] as const) : (["reverse", "ubar"] as const);
       return [
         ...inputs,
-        ...evaluateBranches(chunk, conditions, run, names.velocity, (weight, branch, input) => [
+        ...evaluateBranches(chunk, conditions, run, names.velocity, (weight, branch, own) => [
           ...runs[run].late(
             { ...chunk, ...tiling, tangents: 1 },
-            { h0: input, [given]: names.tangent, ...(mixed ? {} : { [product]: names.product }) },
+            { ...own, [given]: names.tangent, ...(mixed ? {} : { [product]: names.product }) },
           ),
           ...(mixed
             ? [planMix({ capacity, dim, weight, add: branch > 0, value: product, target: names.product })]

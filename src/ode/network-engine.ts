@@ -1,11 +1,9 @@
 import type { FusedField } from "../../shaders/field.ts";
 import { FusedNetwork } from "../../shaders/fused-network.ts";
 import { integrateKernel } from "../../shaders/integrate.ts";
-import { tableInputsKernel, tableWorkgroup } from "../../shaders/table-inputs.ts";
 import type { Tiling } from "../../shaders/tiling.ts";
 import type { Gpu } from "../gpu/gpu.ts";
-import { gridOf } from "../gpu/grid.ts";
-import { type Dispatch, mergeBuffers, type PlannedBuffer, packParams, u32 } from "../gpu/kernel.ts";
+import type { Dispatch, PlannedBuffer } from "../gpu/kernel.ts";
 import { planEvaluate, planIntegrate } from "../kernels/fused.ts";
 import { planConditionRows } from "../kernels/stages.ts";
 import { networkTiling } from "../kernels/tiling.ts";
@@ -15,24 +13,20 @@ import { splitNetwork } from "../network/split.ts";
 import { denseLayout } from "../velocity/dense-layout.ts";
 import { fusedNetworkLayout } from "../velocity/network-layout.ts";
 import { type Parameters, plainLayout } from "../velocity/parameters.ts";
-import { Run } from "../velocity/run.ts";
 import { branchesOf } from "./branches.ts";
 import type { Chunk, Conditions, DivergenceMode, Engine, Integration } from "./engine.ts";
 import { names, resultsOf } from "./engine.ts";
 import { divergenceText, tangentFlops, tangentsPerPass } from "./fused-engine.ts";
+import { NetworkTable } from "./network-table.ts";
 import { slice } from "./slice.ts";
 
 /** The largest networks whose particles stay in one invocation: their rows in registers, and multiply-adds as text. */
 const limits = { width: 128, dim: 16, context: 16, classes: 64, rows: 1024, inputs: 2048 } as const;
 
-/** Columns of a table that are computed at a time. */
-const mostColumns = 2048;
-
 interface Fused {
   readonly network: FusedNetwork;
-  /** What is the same for all particles at one time. */
-  readonly table: Run;
-  readonly tableRows: number;
+  /** What is the same for all particles at one time; undefined where there is no such thing. */
+  readonly table: NetworkTable | undefined;
 }
 
 /** The fused form of a network, or undefined when it must go layer by layer. */
@@ -60,22 +54,13 @@ export function fuse(network: Network): Fused | undefined {
     anyTime: { program, output: network.output },
     key: JSON.stringify([dim, classes, context, program.steps]),
   });
-  const input = (row: number) => ({ buffer: "columns", row, rows: 1 + classes });
-  const run = new Run(network, table.program, {
-    inputs: new Map([
-      ["t", input(0)],
-      ["label", input(1)],
-    ]),
-    outputs: table.entries.map(({ value, row }) => ({ value, place: { buffer: "table", row, rows: table.rows } })),
-    prefix: "table ",
-  });
-  return { network: fused, table: run, tableRows: table.rows };
+  return { network: fused, table: table.rows > 0 ? new NetworkTable(network, table) : undefined };
 }
 
 /** A small network in fused kernels: what is made of a particle never leaves its invocation. */
 export function fusedNetworkEngine(gpu: Gpu, network: Network, fused: Fused, parameters: Parameters): Engine {
   const { dim, classes, context } = network;
-  const { table, tableRows } = fused;
+  const { table } = fused;
   const flops = 2 * network.multiplyAdds;
   const uniformLimit = gpu.device.limits.maxUniformBufferBindingSize;
   const tilingFor = (tangents: number): Tiling => networkTiling(gpu.info, uniformLimit, fused.network, tangents);
@@ -101,30 +86,6 @@ export function fusedNetworkEngine(gpu: Gpu, network: Network, fused: Fused, par
     branches: branchesOf(network, conditions),
     divergence: divergenceText(dim, mode),
   });
-  const columnsOf = (stages: number) => Math.max(mostColumns, Math.ceil((stages * (classes + 1)) / 64) * 64);
-
-  /** The table of some steps. */
-  function planTable(
-    chunk: Chunk,
-    stages: number,
-    firstStep: number,
-    lastStep: number,
-  ): { columns: number; dispatches: Dispatch[] } {
-    const used = (lastStep - firstStep) * stages * (classes + 1);
-    const columns = Math.ceil(used / 64) * 64;
-    const inputs: Dispatch = {
-      kernel: tableInputsKernel({ stages, classes }),
-      buffers: [names.schedule, "columns"],
-      params: packParams([u32(columns), u32(used), u32(firstStep * stages)]),
-      workgroups: gridOf(Math.ceil(columns / tableWorkgroup)),
-      flops: columns * (2 + classes),
-    };
-    return {
-      columns,
-      dispatches: [inputs, ...table.early({ capacity: columns, maxFlops: chunk.maxFlops, tangents: 0 })],
-    };
-  }
-
   function integrate(
     chunk: Chunk,
     conditions: Conditions,
@@ -136,11 +97,11 @@ export function fusedNetworkEngine(gpu: Gpu, network: Network, fused: Fused, par
     const tiling = tilingFor(tangentsOf(divergence));
     const weighted = stages - (freeStages ? 1 : 0);
     const perStep = weighted * tangentFlops(dim, flops, divergence) + (stages - weighted) * flops;
-    const atOnce = Math.max(1, Math.floor(columnsOf(stages) / (stages * (classes + 1))));
+    const atOnce = table?.stepsAtOnce(stages) ?? lastStep - firstStep;
     const dispatches: Dispatch[] = [];
     for (let first = firstStep; first < lastStep; first += atOnce) {
       const last = Math.min(lastStep, first + atOnce);
-      const made = tableRows > 0 ? planTable(chunk, stages, first, last) : undefined;
+      const made = table?.plan(chunk.maxFlops, stages, first, last);
       dispatches.push(
         ...(made?.dispatches ?? []),
         ...planIntegrate({
@@ -173,14 +134,13 @@ export function fusedNetworkEngine(gpu: Gpu, network: Network, fused: Fused, par
         ...Object.fromEntries(
           [...used].map((outputs) => [`weights ${outputs}`, fusedNetworkLayout(network, fused.network, outputs)]),
         ),
-        ...(tableRows > 0 && {
+        ...(table && {
           [weightNames.forward]: denseLayout(network, "forward"),
           [weightNames.flat]: plainLayout(network.parameterCount),
         }),
       });
     },
     buffers({ start, count, capacity }, conditions, _mode, stages = 0): PlannedBuffer[] {
-      const columns = columnsOf(stages);
       return [
         ...(conditions.labels && classes > 0 ? [slice("labels", conditions.labels, start, count, 1)] : []),
         ...(context > 0
@@ -193,13 +153,7 @@ export function fusedNetworkEngine(gpu: Gpu, network: Network, fused: Fused, par
               },
             ]
           : []),
-        ...(tableRows > 0 && stages > 0
-          ? mergeBuffers([
-              { name: "columns", bytes: 4 * (1 + classes) * columns },
-              { name: "table", bytes: 4 * tableRows * columns },
-              ...table.buffers(columns, 0),
-            ])
-          : []),
+        ...(table && stages > 0 ? table.buffers(stages) : []),
       ];
     },
     begin({ count, capacity }, conditions) {

@@ -107,7 +107,7 @@ function planForward(work: LikelihoodWork, chunk: Chunk): Dispatch[] {
   const steps = grid.times.length - 1;
   return [
     ...planCombine({ capacity, dim: probes, target: names.integral, terms: [] }),
-    ...engine.begin(chunk, conditions),
+    ...engine.begin(chunk, conditions, true),
     ...Array.from({ length: steps }, (_, step) => [
       planMix({ capacity, dim, weight: 1, add: false, value: names.state, target: `state ${step}` }),
       ...engine.integrate(

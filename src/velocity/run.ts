@@ -35,7 +35,7 @@ export class Run {
 
   constructor(network: Network, program: Program, options: Omit<ScheduleOptions, "bindings">) {
     this.#schedule = schedule(program, { ...options, bindings });
-    this.#planner = new StagePlanner(this.#schedule, weightPlaces(network));
+    this.#planner = new StagePlanner(this.#schedule, weightPlaces(network), network.classes > 0);
   }
 
   /** Rows beside the inputs and outputs, with so many tangents. */

@@ -1,0 +1,92 @@
+import { classColumnsKernel, tableInputsKernel, tableWorkgroup } from "../../shaders/table-inputs.ts";
+import { gridOf } from "../gpu/grid.ts";
+import { type Dispatch, mergeBuffers, type PlannedBuffer, packParams, u32 } from "../gpu/kernel.ts";
+import type { Network } from "../network/network.ts";
+import type { SplitNetwork } from "../network/split.ts";
+import { Run } from "../velocity/run.ts";
+import { names } from "./engine.ts";
+
+/** Columns of a table that are computed at a time. */
+const mostColumns = 2048;
+
+/**
+ * What a network makes of the time and the class alone, for all stages of some steps at once: a column for each stage and class, the
+ * null class last, in the buffer "table" [rows][columns].
+ */
+export class NetworkTable {
+  readonly rows: number;
+  /** Columns of one stage. */
+  readonly perStage: number;
+  readonly #classes: number;
+  readonly #run: Run;
+
+  constructor(network: Network, { program, entries, rows }: SplitNetwork["table"]) {
+    const { classes } = network;
+    const input = (row: number) => ({ buffer: "columns", row, rows: 1 + classes });
+    this.rows = rows;
+    this.perStage = classes + 1;
+    this.#classes = classes;
+    this.#run = new Run(network, program, {
+      inputs: new Map([
+        ["t", input(0)],
+        ["label", input(1)],
+      ]),
+      outputs: entries.map(({ value, row }) => ({ value, place: { buffer: "table", row, rows } })),
+      prefix: "table ",
+    });
+  }
+
+  #most(stages: number): number {
+    return Math.max(mostColumns, Math.ceil((stages * this.perStage) / 64) * 64);
+  }
+
+  /** Steps whose columns fit the buffers. */
+  stepsAtOnce(stages: number): number {
+    return Math.max(1, Math.floor(this.#most(stages) / (stages * this.perStage)));
+  }
+
+  buffers(stages: number): PlannedBuffer[] {
+    const columns = this.#most(stages);
+    return mergeBuffers([
+      { name: "columns", bytes: 4 * (1 + this.#classes) * columns },
+      { name: "table", bytes: 4 * this.rows * columns },
+      ...this.#run.buffers(columns, 0),
+    ]);
+  }
+
+  /** The table of steps `firstStep` … `lastStep` − 1 of the schedule. */
+  plan(
+    maxFlops: number,
+    stages: number,
+    firstStep: number,
+    lastStep: number,
+  ): { columns: number; dispatches: Dispatch[] } {
+    const used = (lastStep - firstStep) * stages * this.perStage;
+    const columns = Math.ceil(used / 64) * 64;
+    const inputs: Dispatch = {
+      kernel: tableInputsKernel({ stages, classes: this.#classes }),
+      buffers: [names.schedule, "columns"],
+      params: packParams([u32(columns), u32(used), u32(firstStep * stages)]),
+      workgroups: gridOf(Math.ceil(columns / tableWorkgroup)),
+      flops: columns * (2 + this.#classes),
+    };
+    return { columns, dispatches: [inputs, ...this.#run.early({ capacity: columns, maxFlops, tangents: 0 })] };
+  }
+}
+
+/** The column of each particle's class, into the buffer `target`; without labels all are of the null class. */
+export function planClassColumns(o: {
+  capacity: number;
+  count: number;
+  classes: number;
+  target: string;
+  labels?: string | undefined;
+}): Dispatch {
+  return {
+    kernel: classColumnsKernel({ labels: o.labels !== undefined }),
+    buffers: o.labels === undefined ? [o.target] : [o.target, o.labels],
+    params: packParams([u32(o.capacity), u32(o.count), u32(o.classes)]),
+    workgroups: gridOf(Math.ceil(o.capacity / tableWorkgroup)),
+    flops: o.capacity,
+  };
+}
