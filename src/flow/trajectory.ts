@@ -166,7 +166,7 @@ export function trajectoryJob(
         }),
       );
     }
-    dispatches.push(...engine.begin(chunk, request.conditions, true));
+    dispatches.push(...engine.begin(chunk, request.conditions, stages > 0));
 
     const density = () =>
       sourceDensity({

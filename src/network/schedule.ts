@@ -36,6 +36,12 @@ export type Stage =
     }
   | { readonly kind: "gradient"; readonly gradient: Gradient };
 
+/** Where a concatenation is whole: what its parts were not made in is copied. */
+interface Arrange {
+  readonly kind: "arrange";
+  readonly value: Value;
+}
+
 /** The kernels of a program in their order, and where its values lie. */
 export interface Schedule {
   readonly program: Program;
@@ -75,7 +81,7 @@ class Scheduler {
   readonly #needed = new Set<Value>();
   readonly #users = new Map<Value, Value[]>();
   readonly #asked = new Set<Value>();
-  readonly #stages: Stage[] = [];
+  readonly #stages: (Stage | Arrange)[] = [];
   /** The stage that makes a value. */
   readonly #made = new Map<Value, number>();
   readonly #stored = new Set<Value>();
@@ -185,7 +191,7 @@ class Scheduler {
         return;
       case "concat":
         for (const part of step.parts) if (typeof part === "number") this.#demand(part);
-        this.#made.set(value, this.#stages.length - 1);
+        this.#stage({ kind: "arrange", value }, [value]);
         this.#stored.add(value);
         return;
       default:
@@ -236,7 +242,7 @@ class Scheduler {
     return read.size + this.#cluster(members, ...more).stores.length;
   }
 
-  #stage(stage: Stage, makes: readonly Value[]): void {
+  #stage(stage: Stage | Arrange, makes: readonly Value[]): void {
     const number = this.#stages.push(stage) - 1;
     for (const value of makes) this.#made.set(value, number);
     if ("cluster" in stage) for (const value of stage.cluster.stores) this.#stored.add(value);
@@ -408,20 +414,14 @@ class Scheduler {
       places.set(value, place);
       return place;
     };
-    const copiesAt = new Map<number, Value[]>();
-    for (const concat of copies.keys()) {
-      const at = this.#made.get(concat) ?? -1;
-      copiesAt.set(at, [...(copiesAt.get(at) ?? []), concat]);
-    }
     let lateStage = 0;
-    const copy = (at: number) => {
-      for (const concat of copiesAt.get(at) ?? [])
-        for (const { part, row, width } of copies.get(concat) ?? []) {
-          if (part !== undefined) settle(part, at + 1);
-          const whole = settle(concat, at + 1);
-          const { batched } = this.#p.at(concat);
-          stages.push({ kind: "copy", from: part, width, to: { ...whole, row: whole.row + row }, batched });
-        }
+    const copy = (concat: Value, now: number) => {
+      for (const { part, row, width } of copies.get(concat) ?? []) {
+        if (part !== undefined) settle(part, now);
+        const whole = settle(concat, now);
+        const { batched } = this.#p.at(concat);
+        stages.push({ kind: "copy", from: part, width, to: { ...whole, row: whole.row + row }, batched });
+      }
     };
     /** Outputs that lie elsewhere are copied as soon as all of their kind are there. */
     const copyOutputs = (phase: boolean) => {
@@ -433,15 +433,17 @@ class Scheduler {
         stages.push({ kind: "copy", from: value, width, to: place, batched });
       }
     };
-    copy(-1);
     for (const [now, stage] of this.#stages.entries()) {
       if (now === late) {
         copyOutputs(false);
         lateStage = stages.length;
       }
+      if (stage.kind === "arrange") {
+        copy(stage.value, now);
+        continue;
+      }
       if ("cluster" in stage) for (const value of stage.cluster.stores) settle(value, now);
       stages.push(stage);
-      copy(now);
     }
     if (late >= this.#stages.length) {
       copyOutputs(false);
@@ -531,6 +533,7 @@ class Scheduler {
     };
     for (const [now, stage] of this.#stages.entries()) {
       const reads: Value[] = [];
+      if (stage.kind === "arrange") reads.push(stage.value, ...argumentsOf(this.#p.at(stage.value)));
       if (stage.kind === "gradient") {
         reads.push(stage.gradient.cotangent);
         if (stage.gradient.matrix) reads.push(stage.gradient.matrix.of);
@@ -542,14 +545,6 @@ class Scheduler {
       if ("cluster" in stage)
         for (const value of stage.cluster.members) reads.push(value, ...argumentsOf(this.#p.at(value)));
       for (const value of reads) use(value, now);
-    }
-    // a concatenation is made when its parts are, and copied into behind the stage that it is made at
-    for (const value of this.#needed) {
-      const step = this.#p.at(value);
-      if (step.kind !== "concat") continue;
-      const at = (this.#made.get(value) ?? 0) + 1;
-      use(value, at);
-      for (const part of step.parts) if (typeof part === "number") use(part, at);
     }
     for (const { value } of this.#o.outputs) use(value, Number.POSITIVE_INFINITY);
     return last;
