@@ -42,19 +42,7 @@ export type { ContinuityReport, Flux } from "./flow/theory.ts";
 export type { GpuInfo, GpuOptions } from "./gpu/adapter.ts";
 export { type Gpu, openGpu } from "./gpu/gpu.ts";
 export { decodeSafetensors, encodeSafetensors } from "./io/safetensors.ts";
-export {
-  activate,
-  add,
-  concat,
-  type FourierOptions,
-  fourier,
-  type LinearOptions,
-  layerNorm,
-  linear,
-  multiply,
-  scale,
-  slice,
-} from "./network/builder.ts";
+export * from "./network/builder.ts";
 export { type ConcatSquashOptions, concatSquash } from "./network/concat-squash.ts";
 export { type MlpOptions, type MlpVelocity, mlp } from "./network/mlp.ts";
 export {
