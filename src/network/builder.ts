@@ -104,3 +104,9 @@ export function layerNorm(node: Node, name: string, options: { /** Default 1e-5.
   checkKeys("layerNorm", options, ["eps"]);
   return nodeOf("layerNorm", node).builder.apply({ op: "layerNorm", name, eps: options.eps ?? 1e-5 }, [node]);
 }
+
+/** v / √(mean of v² + eps) ⊙ w over the features of a particle (Zhang & Sennrich 2019, eq. 4), with the parameter `${name}.weight`. */
+export function rmsNorm(node: Node, name: string, options: { /** Default 1e-6. */ eps?: number } = {}): Node {
+  checkKeys("rmsNorm", options, ["eps"]);
+  return nodeOf("rmsNorm", node).builder.apply({ op: "rmsNorm", name, eps: options.eps ?? 1e-6 }, [node]);
+}

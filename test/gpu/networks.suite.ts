@@ -9,12 +9,12 @@ import {
 import { expect, expectClose, test } from "../suite.ts";
 import { conditionsFor, forRows, generator, rowOf, uniformArray } from "./inputs.ts";
 
-/** A gated network: SwiGLU (Shazeer 2020) in residual blocks. */
+/** A gated network: SwiGLU (Shazeer 2020) in residual blocks with RMS norm. */
 function gated(width: number): pf.NetworkVelocity {
   return pf.network({ dim: 3 }, ({ x, t }) => {
     let h = pf.linear(pf.concat(t, x), width, "in");
     for (const k of [0, 1]) {
-      const n = pf.layerNorm(h, `${k}.norm`);
+      const n = pf.rmsNorm(h, `${k}.norm`);
       const gate = pf.activate(pf.linear(n, width, `${k}.gate`, { bias: false }), "silu");
       h = pf.add(
         h,

@@ -113,6 +113,16 @@ function apply(o: Settings, of: readonly Dual[], weights: NetworkWeights): Dual 
         return i < b.length ? [Math.sin(angle), Math.cos(angle) * turn] : [Math.cos(angle), -Math.sin(angle) * turn];
       });
     }
+    case "rmsNorm": {
+      const w = weights[`${o.name}.weight`];
+      const mean = (f: (i: number) => number) => a.value.reduce((sum, _, i) => sum + f(i), 0) / width;
+      const r = 1 / Math.sqrt(mean((i) => at(a.value, i) ** 2) + (o.eps as number));
+      const dr = -(r ** 3) * mean((i) => at(a.value, i) * at(a.tangent, i));
+      return dual(width, (i) => [
+        at(a.value, i) * r * at(w, i),
+        (at(a.tangent, i) * r + at(a.value, i) * dr) * at(w, i),
+      ]);
+    }
     case "layerNorm": {
       const n = normed(a, o.eps as number);
       const w = weights[`${o.name}.weight`];

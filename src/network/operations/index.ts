@@ -4,6 +4,7 @@ import { fourierRule } from "./fourier.ts";
 import { inputRule } from "./input.ts";
 import { layerNormRule } from "./layer-norm.ts";
 import { linearRule } from "./linear.ts";
+import { rmsNormRule } from "./rms-norm.ts";
 import { addRule, multiplyRule, scaleRule } from "./rowwise.ts";
 import type { OperationRule } from "./rule.ts";
 
@@ -19,6 +20,7 @@ const rules: readonly OperationRule[] = [
   sliceRule,
   fourierRule,
   layerNormRule,
+  rmsNormRule,
 ];
 
 export const operationRules: ReadonlyMap<string, OperationRule> = new Map(rules.map((rule) => [rule.op, rule]));

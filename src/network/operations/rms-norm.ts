@@ -1,0 +1,28 @@
+import { invalid } from "../../errors.ts";
+import { checkSingle, show } from "../../options.ts";
+import { type Operation, rule } from "./rule.ts";
+
+export interface RmsNormOperation extends Operation {
+  readonly op: "rmsNorm";
+  readonly name: string;
+  readonly eps: number;
+}
+
+/** v / √(mean of v² + eps) ⊙ w over the rows of a particle (Zhang & Sennrich 2019, eq. 4). */
+export const rmsNormRule = rule<RmsNormOperation>({
+  op: "rmsNorm",
+  settings: ["name", "eps"],
+  width(what, { name, eps }, { widths: [width = 0] }) {
+    if (typeof name !== "string" || name === "")
+      throw invalid(`${what}: name is ${show(name)}, but it is the name of the layer's tensor, such as "norm"`);
+    checkSingle(`${what} "${name}": eps`, eps, 0);
+    return width;
+  },
+  parameters: ({ name }, { widths: [width = 0] }) => [
+    { name: `${name}.weight`, shape: [width], initial: { value: 1 } },
+  ],
+  write(p, { name, eps }, [of = 0], width) {
+    const square = p.map({ name: "shift", by: eps }, p.mean(p.multiply(of, of)));
+    return p.multiply(p.multiply(of, p.map({ name: "inverse root" }, square)), p.parameter(`${name}.weight`, width));
+  },
+});
