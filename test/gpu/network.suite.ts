@@ -19,6 +19,7 @@ const activations = [
   "selu",
   "leaky_relu",
   "cos",
+  "mish",
 ] as const;
 
 /** The flow's answers for n random particles, and the oracle's network. */

@@ -13,6 +13,9 @@ function sigmoid(a: number): number {
   return a >= 0 ? 1 / (1 + e) : e / (1 + e);
 }
 
+const softplus = (a: number) => Math.max(a, 0) + Math.log1p(Math.exp(-Math.abs(a)));
+const sech2 = (a: number) => 1 / Math.cosh(a) ** 2;
+
 /** The constants of Klambauer et al. 2017, as PyTorch has them. */
 const [seluScale, seluAlpha] = [1.0507009873554805, 1.6732632423543772];
 
@@ -66,6 +69,14 @@ export const activationFunctions = {
     value: (a) => seluScale * (a > 0 ? a : seluAlpha * Math.expm1(a)),
     first: (a) => seluScale * (a > 0 ? 1 : seluAlpha * Math.exp(a)),
     second: (a) => (a > 0 ? 0 : seluScale * seluAlpha * Math.exp(a)),
+  },
+  mish: {
+    value: (a) => a * Math.tanh(softplus(a)),
+    first: (a) => Math.tanh(softplus(a)) + a * sech2(softplus(a)) * sigmoid(a),
+    second: (a) => {
+      const [s, t, h] = [sigmoid(a), Math.tanh(softplus(a)), sech2(softplus(a))];
+      return 2 * h * s + a * (h * s * sigmoid(-a) - 2 * t * h * s * s);
+    },
   },
   leaky_relu: {
     value: (a) => (a > 0 ? a : 0.01 * a),

@@ -14,6 +14,7 @@ const gains = {
   selu: 1,
   leaky_relu: 2,
   cos: 1,
+  mish: 2,
 } as const;
 
 export type Activation = keyof typeof gains;
