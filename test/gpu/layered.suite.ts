@@ -7,7 +7,20 @@ import { forRows, rowOf, uniformArray } from "./inputs.ts";
 /** Far beyond where exp overflows (88) and z² does (1.8·10¹⁹). */
 const extremes = [0, 1e-6, 0.01, 0.2, 0.3, 0.34, 0.36, 1, 3, 6, 9, 12, 20, 79, 81, 89, 104, 1e3, 1e4, 1e6, 1e20, 3e38];
 
-for (const activation of ["silu", "tanh", "softplus", "gelu", "elu", "relu", "sin"] as const) {
+for (const activation of [
+  "silu",
+  "tanh",
+  "softplus",
+  "gelu",
+  "elu",
+  "relu",
+  "sin",
+  "cos",
+  "sigmoid",
+  "selu",
+  "leaky_relu",
+  "mish",
+] as const) {
   test(`activation and slope are right for any finite argument, in the fused and the layered kernels: ${activation}`, async ({
     gpu,
   }) => {
@@ -15,7 +28,8 @@ for (const activation of ["silu", "tanh", "softplus", "gelu", "elu", "relu", "si
     const x = Float32Array.from(extremes.flatMap((z) => [z, -z]));
     const { value, first } = activationFunctions[activation];
     // beyond 10⁴ an f32 sine has lost its phase: only its bound can be promised
-    const known = activation === "sin" ? 1e4 : Number.POSITIVE_INFINITY;
+    const isWave = activation === "sin" || activation === "cos";
+    const known = isWave ? 1e4 : Number.POSITIVE_INFINITY;
     for (const width of [1, 140]) {
       const flow = pf.Flow.create(gpu, { velocity: pf.mlp({ dim: 1, hidden: [width], activation }) });
       const one = (length: number) => Float32Array.from({ length }, (_, i) => Number(i === 0));
@@ -41,7 +55,7 @@ for (const activation of ["silu", "tanh", "softplus", "gelu", "elu", "relu", "si
         inside.filter(smooth).map((i) => first(x[i] ?? 0)),
         { relative: 1e-5, absolute: 2e-6 },
       );
-      if (activation === "sin") {
+      if (isWave) {
         for (const all of [values, slopes]) expect(all.every((y) => Math.abs(y) <= 1.000001)).toBe(true);
       }
       flow.dispose();

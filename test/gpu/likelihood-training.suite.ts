@@ -19,7 +19,20 @@ interface Case {
 /** RNODE's penalties, large enough to be most of the gradient. */
 const regularization = { kineticEnergy: 0.8, jacobianFrobenius: 0.6 };
 
-const activations = ["silu", "tanh", "softplus", "gelu", "elu", "relu", "sin"] as const;
+const activations = [
+  "silu",
+  "tanh",
+  "softplus",
+  "gelu",
+  "elu",
+  "relu",
+  "sin",
+  "cos",
+  "sigmoid",
+  "selu",
+  "leaky_relu",
+  "mish",
+] as const;
 const cases: Record<string, Case> = {
   ...Object.fromEntries(
     activations.map((activation) => [activation, { velocity: { dim: 2, hidden: [8, 5], activation }, n: 37 }]),

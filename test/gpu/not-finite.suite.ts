@@ -1,7 +1,20 @@
 import * as pf from "pushforward";
 import { expect, test } from "../suite.ts";
 
-const activations = ["silu", "tanh", "softplus", "gelu", "elu", "relu", "sin"] as const;
+const activations = [
+  "silu",
+  "tanh",
+  "softplus",
+  "gelu",
+  "elu",
+  "relu",
+  "sin",
+  "cos",
+  "sigmoid",
+  "selu",
+  "leaky_relu",
+  "mish",
+] as const;
 const solver = { method: "euler", steps: 2 } as const;
 const where = 0x80 | 0x08 | 0x04; // STORAGE, COPY_DST, COPY_SRC: names that Node has no globals for
 

@@ -25,7 +25,7 @@ export const selections: Readonly<Record<Home, Selection>> = {
       { suite: "network", not: /oracle: (tanh|elu|relu|sin|dim 3, time first)$|digits: (silu|softplus|gelu)$/ },
       {
         suite: "likelihood-training",
-        not: /oracle: ((tanh|elu|relu|sin), wider.*|one probe|another source|penalties, (relu|probes, layer by layer|no hidden layer))$/,
+        not: /oracle: ((tanh|elu|relu|sin|selu|mish), wider.*|one probe|another source|penalties, (relu|probes, layer by layer|no hidden layer))$/,
       },
       { suite: "precision", not: /width 128/ },
       { suite: "recovery", not: /guided sample|mean of log p|log p by probes$|WGSL|histogram/ },
@@ -78,7 +78,7 @@ export const selections: Readonly<Record<Home, Selection>> = {
       { suite: "checkpoint", only: /flow matching with Adam$|damaged/ },
       {
         suite: "likelihood-training",
-        not: /oracle: ((tanh|softplus|elu|relu|sin|gelu)|(softplus|gelu), wider.*)$|eight dimensions|five dimensions|reaches the entropy|three probes$|penalties, tanh$/,
+        not: /oracle: ((tanh|softplus|elu|relu|sin|gelu|selu|mish)|(softplus|gelu|cos|leaky_relu|sigmoid), wider.*)$|eight dimensions|five dimensions|reaches the entropy|three probes$|penalties, tanh$/,
       },
       // each is compiled for half a minute, where there is f16 at all
       { suite: "precision", not: /^f16, (tanh|softplus|gelu|elu|relu|sin|width 128):/ },
