@@ -157,15 +157,16 @@ fn upper_tail(z: ${v}, gaussian: ${v}) -> ${v} {
   mish: {
     helpers: () => "",
     // tanh(log(1 + e^z)) = (e² + 2e)/(e² + 2e + 2) for e = e^z, in e^(−|z|), which never overflows (Misra 2020)
-    shared: (v) => `let size = abs(z);
+    shared: (v) => `let c = select(z, ${v}(-80.0), z < ${v}(-80.0));
+  let size = abs(z);
   let q = exp(-select(size, ${v}(80.0), size > ${v}(80.0)));
   let up = z > ${v}(0.0);
   let d = select(q * (q + 2.0) + 2.0, 1.0 + q * (2.0 + 2.0 * q), up);
   let w = select(q * (q + 2.0), 1.0 + 2.0 * q, up) / d;
   let bend = 4.0 * q / (d * d);
   let rise = (1.0 + q) * select(bend, q * bend, up);`,
-    value: () => "z * w",
-    slope: () => "w + z * rise",
+    value: () => "c * w",
+    slope: () => "w + c * rise",
   },
   sin: {
     helpers: sineCosine,

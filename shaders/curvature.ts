@@ -13,7 +13,7 @@ const curvatures: Record<string, (v: string) => string> = {
   sigmoid: (v) => `select(1.0 - e, e - 1.0, z > ${v}(0.0)) * s * (s * (e * s))`,
   selu: (v) => `select(${f32(seluScale * seluAlpha)} * e, ${v}(0.0), z > ${v}(0.0))`,
   mish: (v) =>
-    `2.0 * rise + z * bend / d * select(2.0 + q * (2.0 - q * (3.0 + 2.0 * q)), q * (q * (2.0 + 2.0 * q) - 3.0) * q - 2.0 * q, z > ${v}(0.0))`,
+    `2.0 * rise + c * bend / d * select(2.0 + q * (2.0 - q * (3.0 + 2.0 * q)), q * (q * (2.0 + 2.0 * q) - 3.0) * q - 2.0 * q, z > ${v}(0.0))`,
   sin: () => "-y.sine",
   cos: () => "-y.cosine",
 };

@@ -27,6 +27,10 @@ export const selections: Readonly<Record<Home, Selection>> = {
         suite: "likelihood-training",
         not: /oracle: ((tanh|elu|relu|sin|selu|mish), wider.*|one probe|another source|penalties, (relu|probes, layer by layer|no hidden layer))$/,
       },
+      {
+        suite: "networks",
+        not: /(concatSquash|the example|a gated network|a densely connected network|features), width 160/,
+      },
       { suite: "precision", not: /width 128/ },
       { suite: "recovery", not: /guided sample|mean of log p|log p by probes$|WGSL|histogram/ },
       { suite: "recovery-training", not: /twice: flow matching$/ },
@@ -75,6 +79,10 @@ export const selections: Readonly<Record<Home, Selection>> = {
     rules: [
       { suite: "adaptive", not: /five dimensions/ },
       { suite: "solvers", not: /goes on from its checkpoint|three probes/ },
+      {
+        suite: "networks",
+        only: /the example, width 48|a gated network, width 160|in f64: (the example|a gated network)$|width 24|saved and loaded/,
+      },
       { suite: "checkpoint", only: /flow matching with Adam$|damaged/ },
       {
         suite: "likelihood-training",
