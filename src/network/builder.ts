@@ -77,6 +77,7 @@ export type FourierOptions =
  */
 export function fourier(node: Node, options: FourierOptions): Node {
   const { builder, width } = nodeOf("fourier", node);
+  checkKeys("fourier", options, ["frequencies", "count", "scale", "seed"]);
   checkKeys("fourier", options, "frequencies" in options ? ["frequencies"] : ["count", "scale", "seed"]);
   if ("frequencies" in options) {
     const rows = options.frequencies;

@@ -62,18 +62,26 @@ export function mlp(options: MlpOptions): MlpVelocity {
         `mlp: features.fourier is ${show(features.fourier)}, but it is { count, scale, seed } or { frequencies }`,
       );
   }
-  const made: MlpVelocity = Object.freeze({
+  const given: MlpVelocity = {
     kind: "mlp",
     dim,
     hidden: Object.freeze(hidden),
     activation,
     time,
-    ...(features && { features: Object.freeze({ fourier: Object.freeze(structuredClone(features.fourier)) }) }),
+    ...(features && { features: { fourier: features.fourier } }),
     inputOrder: checkWord("mlp: inputOrder", options.inputOrder ?? "x,t", ["x,t", "t,x"]),
     ...checkConditionSizes(options),
-  });
-  if (features) compileNetwork("mlp", made, mlpOperations(made));
-  return made;
+  };
+  if (!features) return Object.freeze(given);
+  // what has been checked is plain numbers, which can be copied
+  compileNetwork("mlp", given, mlpOperations(given));
+  return Object.freeze({ ...given, features: Object.freeze({ fourier: copied(features.fourier) }) });
+}
+
+/** Fourier options that nobody can change any more. */
+function copied(options: FourierOptions): FourierOptions {
+  if (!("frequencies" in options)) return Object.freeze({ ...options });
+  return Object.freeze({ frequencies: options.frequencies.map((row) => [...row]) });
 }
 
 function checkConditionSizes({ classes, context }: MlpOptions): { classes: number; context: number } {

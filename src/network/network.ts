@@ -64,6 +64,12 @@ function widthsOf(what: string, { dim, classes, context }: Sizes, operations: re
     checkKeys(own, operation, ["op", "of", ...rule.settings]);
     if (!Array.isArray(operation.of))
       throw invalid(`${name}: of is ${show(operation.of)}, but it is a list of operations`);
+    const { takes } = rule;
+    const count = operation.of.length;
+    if (takes === "none" ? count !== 0 : takes === "several" ? count === 0 : count !== 1)
+      throw invalid(
+        `${own} takes ${takes === "none" ? "no nodes" : takes === "several" ? "at least one node" : "one node"}, but got ${count}`,
+      );
     for (const argument of operation.of) checkInteger(`${name}: of`, argument, 0, i - 1);
     const given = operation.of.map((argument: number) => widths[argument] as number);
     widths.push(rule.width(own, operation, { widths: given, inputs, isOutput: false, activations: [] }));

@@ -32,7 +32,7 @@ function modulated(width: number): pf.NetworkVelocity {
       pf.linear(pf.concat(pf.fourier(t, { frequencies: [[1], [2], [4]] }), label), width, "when"),
       "silu",
     );
-    let h = pf.linear(pf.concat(x, pf.fourier(x, { count: 8, scale: 1, seed: 1 })), width, "in");
+    let h = pf.linear(pf.concat(x, pf.fourier(x, { count: 32, scale: 4, seed: 1 })), width, "in");
     for (const k of [0, 1]) {
       const m = pf.linear(when, 2 * width, `blocks.${k}.modulation`);
       const n = pf.layerNorm(h, `blocks.${k}.norm`);

@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import * as pf from "../../src/index.ts";
+import { checkSizes, compileNetwork } from "../../src/network/network.ts";
 import { endsInWords, fuzz, fuzzing, type Template } from "../hostile.ts";
 
 // biome-ignore lint/suspicious/noExplicitAny: arguments are wrong on purpose
@@ -16,6 +17,42 @@ const templates: Record<string, Template> = {
       { dim: 2, hidden: [8, 8], activation: "silu", time: { fourier: 2 }, classes: 2, context: 1, inputOrder: "t,x" },
     ],
     call: ([o]) => pf.mlp(o as Any),
+  },
+  "mlp with features": {
+    args: [{ dim: 2, hidden: [8], features: { fourier: { count: 4, scale: 2, seed: 1 } } }],
+    call: ([o]) => pf.mlp(o as Any),
+  },
+  residualMlp: {
+    args: [{ dim: 2, width: 8, blocks: 2, activation: "gelu", time: { fourier: 2 }, classes: 2, context: 1 }],
+    call: ([o]) => pf.residualMlp(o as Any),
+  },
+  concatSquash: {
+    args: [{ dim: 2, hidden: [8], activation: "tanh" }],
+    call: ([o]) => pf.concatSquash(o as Any),
+  },
+  "network and its operations": {
+    args: [
+      { dim: 2, classes: 2, context: 1 },
+      { width: 8, name: "in", linear: { bias: true, initial: "zero" } },
+      { frequencies: [[1, 2]] },
+      { start: 0, end: 4, by: 0.5, activation: "selu", eps: 1e-5 },
+    ],
+    call: ([sizes, l, f, o]: readonly Any[]) =>
+      pf.network(sizes, ({ x, t, label, context }) => {
+        const h = pf.linear(pf.concat(x, t, label, context), l?.width, l?.name, l?.linear);
+        const part = pf.activate(pf.scale(pf.slice(h, o?.start, o?.end), o?.by), o?.activation);
+        const n = pf.rmsNorm(pf.layerNorm(pf.concat(part, pf.fourier(x, f)), "norm", { eps: o?.eps }), "rms");
+        return pf.linear(n, 2, "out");
+      }),
+  },
+  "a list of operations": {
+    args: [
+      { dim: 2, classes: 0, context: 0 },
+      JSON.parse(
+        JSON.stringify(pf.residualMlp({ dim: 2, width: 4, blocks: 1, features: { fourier: { count: 2 } } }).operations),
+      ),
+    ],
+    call: ([sizes, operations]: readonly Any[]) => compileNetwork("network", checkSizes("network", sizes), operations),
   },
   wgslVelocity: {
     args: [{ dim: 2, code: "fn velocity(t: f32, x: array<f32, DIM>) -> array<f32, DIM> { return x; }" }],

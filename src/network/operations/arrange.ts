@@ -5,6 +5,7 @@ import { type Operation, rule } from "./rule.ts";
 /** The rows of all arguments, one after the other. */
 export const concatRule = rule({
   op: "concat",
+  takes: "several",
   settings: [],
   width: (_what, _, { widths }) => widths.reduce((sum, width) => sum + width, 0),
   write: (p, _, of) => p.concat(of),

@@ -12,6 +12,7 @@ export interface InputOperation extends Operation {
 
 export const inputRule = rule<InputOperation>({
   op: "input",
+  takes: "none",
   settings: ["input"],
   width: (what, { input }, { inputs }) => inputs[checkWord(`${what}: input`, input, inputNames)] ?? 0,
   write: (p, { input }, _, width) => p.input(input, width),

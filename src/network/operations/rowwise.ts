@@ -12,6 +12,7 @@ function equalWidths(what: string, { widths }: { widths: readonly number[] }): n
 /** a + b + …, row by row. */
 export const addRule = rule({
   op: "add",
+  takes: "several",
   settings: [],
   width: (what, _, place) => equalWidths(what, place),
   write: (p, _, of) => of.reduce((sum, value) => p.add(sum, value)),
@@ -20,6 +21,7 @@ export const addRule = rule({
 /** a ⊙ b. */
 export const multiplyRule = rule({
   op: "multiply",
+  takes: "several",
   settings: [],
   width: (what, _, place) => equalWidths(what, place),
   write: (p, _, of) => of.reduce((product, value) => p.multiply(product, value)),

@@ -34,6 +34,8 @@ export interface Place {
  */
 export interface OperationRule<Own extends Operation = Operation> {
   readonly op: Own["op"];
+  /** How many nodes it takes; one where this is left out. */
+  readonly takes?: "none" | "several";
   /** Its settings besides `op` and `of`. */
   readonly settings: readonly string[];
   /**
