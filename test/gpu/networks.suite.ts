@@ -26,13 +26,13 @@ function gated(width: number): pf.NetworkVelocity {
 }
 
 /** The example of the README: Fourier features, an embedding of time and label, and blocks that it scales and shifts. */
-function modulated(width: number): pf.NetworkVelocity {
+function modulated(width: number, scale = 4): pf.NetworkVelocity {
   return pf.network({ dim: 2, classes: 3 }, ({ x, t, label }) => {
     const when = pf.activate(
       pf.linear(pf.concat(pf.fourier(t, { frequencies: [[1], [2], [4]] }), label), width, "when"),
       "silu",
     );
-    let h = pf.linear(pf.concat(x, pf.fourier(x, { count: 32, scale: 4, seed: 1 })), width, "in");
+    let h = pf.linear(pf.concat(x, pf.fourier(x, { count: 32, scale, seed: 1 })), width, "in");
     for (const k of [0, 1]) {
       const m = pf.linear(when, 2 * width, `blocks.${k}.modulation`);
       const n = pf.layerNorm(h, `blocks.${k}.norm`);
@@ -61,7 +61,7 @@ function dense(width: number): pf.NetworkVelocity {
 const networks: Record<string, (width: number) => pf.NetworkVelocity | pf.MlpVelocity> = {
   residualMlp: (width) => pf.residualMlp({ dim: 2, width, blocks: 2, classes: 3, context: 2 }),
   concatSquash: (width) => pf.concatSquash({ dim: 3, hidden: [width, width] }),
-  "the example": modulated,
+  "the example": (width) => modulated(width),
   "a gated network": gated,
   "a densely connected network": dense,
   "an mlp with Fourier features": (width) =>
@@ -204,7 +204,8 @@ for (const [name, make] of Object.entries(networks)) {
 
 for (const width of [24, 136]) {
   test(`guided trajectories and log p of a network agree with steps in f64: width ${width}`, async ({ gpu }) => {
-    const velocity = modulated(width);
+    // slow waves: fast ones make the solution so sensitive that f32 and f64 part
+    const velocity = modulated(width, 0.3);
     const spec = specOf(velocity);
     const { flow, weights } = await flowOf(gpu, velocity);
     const n = 9;

@@ -29,7 +29,7 @@ export const selections: Readonly<Record<Home, Selection>> = {
       },
       {
         suite: "networks",
-        not: /(concatSquash|the example|a gated network|a densely connected network|features), width 160/,
+        not: /(concatSquash|the example|a gated network|a densely connected network|features), width 160|(concatSquash|features)(, width 48)?$/,
       },
       { suite: "precision", not: /width 128/ },
       { suite: "recovery", not: /guided sample|mean of log p|log p by probes$|WGSL|histogram/ },
@@ -81,7 +81,7 @@ export const selections: Readonly<Record<Home, Selection>> = {
       { suite: "solvers", not: /goes on from its checkpoint|three probes/ },
       {
         suite: "networks",
-        only: /the example, width 48|a gated network, width 160|in f64: (the example|a gated network)$|width 24|saved and loaded/,
+        only: /a gated network, width 160|in f64: a gated network$|width 24|saved and loaded/,
       },
       { suite: "checkpoint", only: /flow matching with Adam$|damaged/ },
       {
