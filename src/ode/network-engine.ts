@@ -16,12 +16,12 @@ import { type Parameters, plainLayout } from "../velocity/parameters.ts";
 import { branchesOf } from "./branches.ts";
 import type { Chunk, Conditions, DivergenceMode, Engine, Integration } from "./engine.ts";
 import { names, resultsOf } from "./engine.ts";
-import { divergenceText, tangentFlops, tangentsPerPass } from "./fused-engine.ts";
+import { divergenceText, tangentFlops } from "./fused-engine.ts";
 import { NetworkTable } from "./network-table.ts";
 import { slice } from "./slice.ts";
 
 /** The largest networks whose particles stay in one invocation: their rows in registers, and multiply-adds as text. */
-const limits = { width: 128, dim: 16, context: 16, classes: 64, rows: 1024, inputs: 2048 } as const;
+const limits = { width: 128, dim: 16, context: 16, classes: 64, rows: 1024, inputs: 2048, waves: 16 } as const;
 
 interface Fused {
   readonly network: FusedNetwork;
@@ -33,16 +33,17 @@ interface Fused {
 export function fuse(network: Network): Fused | undefined {
   const { dim, classes, context, program } = network;
   if (dim > limits.dim || context > limits.context || classes > limits.classes) return undefined;
-  let [rows, inputs] = [0, 0];
+  let [rows, inputs, waves] = [0, 0, 0];
   for (const step of program.steps) {
     if (step.width > limits.width && step.kind !== "concat" && step.kind !== "slice" && step.kind !== "linear")
       return undefined;
     if (step.kind === "map" || step.kind === "linear") rows += step.width;
     if (step.kind === "linear") inputs += step.to - step.from;
+    if (step.kind === "project") waves += step.width;
   }
   const split = splitNetwork(program, network.output);
   const wide = split.program.steps.some((step) => step.kind === "linear" && step.width > limits.width);
-  if (wide || rows > limits.rows * 4 || inputs > limits.inputs) return undefined;
+  if (wide || rows > limits.rows * 4 || inputs > limits.inputs || waves > limits.waves) return undefined;
   const { table } = split;
   const fused = new FusedNetwork({
     dim,
@@ -63,7 +64,7 @@ export function fusedNetworkEngine(gpu: Gpu, network: Network, fused: Fused, par
   const { table } = fused;
   const flops = 2 * network.multiplyAdds;
   const uniformLimit = gpu.device.limits.maxUniformBufferBindingSize;
-  const tilingFor = (tangents: number): Tiling => networkTiling(gpu.info, uniformLimit, fused.network, tangents);
+  const tiling = networkTiling(gpu.info, uniformLimit, fused.network);
   const weightsName = ({ outputs }: Tiling) => `weights ${outputs}`;
   const fieldOf = (conditions: Conditions, atOneTime: boolean): FusedField => ({
     kind: "network",
@@ -72,7 +73,6 @@ export function fusedNetworkEngine(gpu: Gpu, network: Network, fused: Fused, par
     atOneTime,
     labels: conditions.labels !== undefined && classes > 0,
   });
-  const tangentsOf = (mode: DivergenceMode) => (mode.mode === "none" ? 0 : tangentsPerPass(dim, mode));
   const fieldNames = (tiling: Tiling, conditions: Conditions) => ({
     weights: weightsName(tiling),
     labels: conditions.labels && classes > 0 ? "labels" : undefined,
@@ -94,7 +94,6 @@ export function fusedNetworkEngine(gpu: Gpu, network: Network, fused: Fused, par
     lastStep: number,
   ) {
     const { divergence, stages, freeStages, kept } = integration;
-    const tiling = tilingFor(tangentsOf(divergence));
     const weighted = stages - (freeStages ? 1 : 0);
     const perStep = weighted * tangentFlops(dim, flops, divergence) + (stages - weighted) * flops;
     const atOnce = table?.stepsAtOnce(stages) ?? lastStep - firstStep;
@@ -129,11 +128,8 @@ export function fusedNetworkEngine(gpu: Gpu, network: Network, fused: Fused, par
     divergenceFlops: (mode) => tangentFlops(dim, flops, mode),
     scratchFloats: () => (classes > 0 ? 1 : 0) + 2 * context,
     shared(session) {
-      const used = new Set([0, 1, 2].map((tangents) => tilingFor(tangents).outputs));
       return parameters.lease(session, {
-        ...Object.fromEntries(
-          [...used].map((outputs) => [`weights ${outputs}`, fusedNetworkLayout(network, fused.network, outputs)]),
-        ),
+        [weightsName(tiling)]: fusedNetworkLayout(network, fused.network, tiling.outputs),
         ...(table && {
           [weightNames.forward]: denseLayout(network, "forward"),
           [weightNames.flat]: plainLayout(network.parameterCount),
@@ -175,7 +171,6 @@ export function fusedNetworkEngine(gpu: Gpu, network: Network, fused: Fused, par
     evaluate(chunk, conditions, output, divergence) {
       if (output === "vjp") throw new Error("vjp goes through the layered engine");
       const mode = output === "divergence" || output === "both" ? divergence : ({ mode: "none" } as const);
-      const tiling = tilingFor(output === "jvp" ? 1 : tangentsOf(mode));
       const work = output === "jvp" ? 2 * flops : tangentFlops(dim, flops, mode);
       return planEvaluate({
         ...common(chunk, conditions, tiling, divergence),
