@@ -43,7 +43,7 @@ export function fieldDeclarations(field: FusedField, tiling: Tiling, bindings: B
     bindings.add(space, "pf_weights", `array<vec4f, ${network.packing(tiling.outputs).total}>`);
     if (labels) bindings.add("read", "pf_labels", "array<u32>");
     if (network.context > 0) bindings.add("read", "pf_context", `array<${vectorType(tiling)}>`);
-    if (atOneTime && network.tableRows > 0) bindings.add("read", "pf_table", "array<f32>");
+    if (atOneTime && network.hasTable) bindings.add("read", "pf_table", "array<f32>");
     return network.declarations(tiling);
   }
   const weights = narrowMlpDeclarations(field, tiling, bindings.next(tiling.space === "uniform" ? "uniform" : "read"));

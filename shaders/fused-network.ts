@@ -1,6 +1,14 @@
-import { withTangents } from "../src/network/derivatives.ts";
-import { argumentsOf, type Program, type RowFunction, type Value } from "../src/network/program.ts";
-import { type Cluster, type Place, type Schedule, type Stage, schedule } from "../src/network/schedule.ts";
+import { tangentOfX, withTangents } from "../src/network/derivatives.ts";
+import type { Program, RowFunction, Value } from "../src/network/program.ts";
+import {
+  type Cluster,
+  type Place,
+  placeOf,
+  type Schedule,
+  type Stage,
+  schedule,
+  wholeBuffer,
+} from "../src/network/schedule.ts";
 import type { Tangents } from "./narrow-mlp.ts";
 import { halves, inverseRoot, resultText, rowFunctions } from "./rows.ts";
 import { components, splat, type Tiling, vectorType } from "./tiling.ts";
@@ -33,26 +41,22 @@ const range = (count: number) => Array.from({ length: count }, (_, i) => i);
  * computed for each particle.
  */
 export class FusedNetwork {
-  readonly kind = "network";
   readonly dim: number;
   readonly classes: number;
   readonly context: number;
-  readonly conditioned: boolean;
-  /** Rows of the table, and where each of its entries begins. */
-  readonly tableRows: number;
-  readonly #rows: ReadonlyMap<string, number>;
+  /** Where the inputs of the program at one time lie that are read from a table. */
+  readonly #table: ReadonlyMap<string, Place>;
   readonly #atOneTime: FusedProgram;
   readonly #anyTime: FusedProgram;
   readonly #key: string;
-  readonly #schedules = new Map<string, { made: Schedule; output: Place; product: Place | undefined }>();
+  readonly #schedules = new Map<string, Schedule>();
   readonly #packings = new Map<number, ReturnType<FusedNetwork["packing"]>>();
 
   constructor(o: {
     dim: number;
     classes: number;
     context: number;
-    tableRows: number;
-    rows: ReadonlyMap<string, number>;
+    table: ReadonlyMap<string, Place>;
     atOneTime: FusedProgram;
     anyTime: FusedProgram;
     /** Tells this network from others. */
@@ -61,12 +65,15 @@ export class FusedNetwork {
     this.dim = o.dim;
     this.classes = o.classes;
     this.context = o.context;
-    this.conditioned = o.classes + o.context > 0;
-    this.tableRows = o.tableRows;
-    this.#rows = o.rows;
+    this.#table = o.table;
     this.#atOneTime = o.atOneTime;
     this.#anyTime = o.anyTime;
     this.#key = o.key;
+  }
+
+  /** Whether the program at one time reads a table. */
+  get hasTable(): boolean {
+    return this.#table.size > 0;
   }
 
   /** What kernels are cached by. */
@@ -113,32 +120,30 @@ export class FusedNetwork {
   }
 
   /** The steps of a program in the order of a kernel, with tangents or without. */
-  #scheduled(atOneTime: boolean, tangents: boolean) {
+  #scheduled(atOneTime: boolean, tangents: boolean): Schedule {
     const key = `${atOneTime} ${tangents}`;
     const known = this.#schedules.get(key);
     if (known) return known;
     const { program, output } = atOneTime ? this.#atOneTime : this.#anyTime;
-    const rows = (buffer: string, count: number) => ({ buffer, row: 0, rows: count });
     const inputs = new Map<string, Place>([
-      ["x", rows("x", this.dim)],
-      ["dx", rows("dx", this.dim)],
-      ["t", rows("t", 1)],
-      ["label", rows("label", this.classes)],
-      ["context", rows("context", this.context)],
-      ...[...this.#rows].map(([name, row]) => [name, { buffer: "table", row, rows: this.tableRows }] as const),
+      ["x", wholeBuffer("x", this.dim)],
+      [tangentOfX, wholeBuffer("dx", this.dim)],
+      ["t", wholeBuffer("t", 1)],
+      ["label", wholeBuffer("label", this.classes)],
+      ["context", wholeBuffer("context", this.context)],
+      ...this.#table,
     ]);
-    const made = tangents
-      ? withTangents(program, [output], new Map([["x", "dx"]]))
-      : { program, values: [output], tangents: [] };
-    const value = made.values[0] as Value;
-    const outputs = [{ value, place: rows("u", this.dim) }];
-    const [tangent] = made.tangents;
-    if (tangent !== undefined) outputs.push({ value: tangent, place: rows("jv", this.dim) });
-    const result = {
-      made: schedule(made.program, { inputs, outputs, bindings: Number.POSITIVE_INFINITY, prefix: "n" }),
-      output: rows("u", this.dim),
-      product: tangent === undefined ? undefined : rows("jv", this.dim),
-    };
+    const outputs = (value: Value, tangent?: Value) => [
+      { value, place: wholeBuffer("u", this.dim) },
+      ...(tangent === undefined ? [] : [{ value: tangent, place: wholeBuffer("jv", this.dim) }]),
+    ];
+    const made = tangents ? withTangents(program, output) : { program, output, tangent: undefined };
+    const result = schedule(made.program, {
+      inputs,
+      outputs: outputs(made.output, made.tangent),
+      bindings: Number.POSITIVE_INFINITY,
+      prefix: "n",
+    });
     this.#schedules.set(key, result);
     return result;
   }
@@ -148,7 +153,7 @@ export class FusedNetwork {
     const v = vectorType(tiling);
     const functions: RowFunction[] = [];
     for (const atOneTime of [true, false])
-      for (const step of this.#scheduled(atOneTime, true).made.program.steps)
+      for (const step of this.#scheduled(atOneTime, true).program.steps)
         if (step.kind === "map") functions.push(step.function);
     const results = functions.map((f) => ({ function: f, of: [], batched: false }));
     return `${rowFunctions([{ results }], v)}
@@ -158,11 +163,10 @@ fn fraction(z: ${v}) -> ${v} { return z - round(z); }`;
 
   /**
    * Text that evaluates the network. In: y{g}_{i}, time{g}, v{s}_{g}_{i} (for given tangents); `pf_labels`, `pf_context`, `pf_table`
-   * and pf_row, the table's row of stages, where there are such. Out, declared by the caller: u{g}_{i}, jv{s}_{g}_{i}.
+   * and pf_column, the table's first column of this stage, where there are such. Out, declared by the caller: u{g}_{i}, jv{s}_{g}_{i}.
    */
   text(tiling: Tiling, tangents: Tangents | undefined, atOneTime: boolean): string {
-    const { made } = this.#scheduled(atOneTime, tangents !== undefined);
-    return new Emitter(this, made, tiling, tangents).text();
+    return new Emitter(this, this.#scheduled(atOneTime, tangents !== undefined), tiling, tangents).text();
   }
 }
 
@@ -193,12 +197,6 @@ class Emitter {
     return batched ? range(this.#tangents?.count ?? 0).map((s) => s + 1) : [0];
   }
 
-  #place(value: Value): Place {
-    const place = this.#made.places.get(value);
-    if (!place) throw new Error(`value ${value} has no place`);
-    return place;
-  }
-
   /** Number `row` (text) of a value for a set and a group. */
   #read(value: Value, row: string, s: number, g: number): string {
     const step = this.#p.at(value);
@@ -206,7 +204,7 @@ class Emitter {
       const at = this.#network.packing(this.#outputs).vectors.get(step.tensor);
       return splat(this.#tiling, `pf_weights[${at}u + (${row}) / 4u][(${row}) % 4u]`);
     }
-    const place = this.#place(value);
+    const place = placeOf(this.#made, value);
     const at = place.row === 0 ? row : `${place.row}u + ${row}`;
     if (place.buffer !== "table") return `${place.buffer}_${step.batched ? s : 0}_${g}[${at}]`;
     const column = (class_: string) => `pf_table[(${at}) * pf_params.columns + pf_column + ${class_}]`;
@@ -349,8 +347,7 @@ class Emitter {
       return this.#read(value, this.#p.width(value) === 1 ? "0u" : o.row, s, g);
     };
     for (const member of cluster.members) {
-      const step = this.#p.at(member);
-      if (step.kind !== "map") throw new Error(`a ${step.kind} is no function of rows`);
+      const step = this.#p.stepOf(member, "map");
       for (const s of this.#sets(step.batched))
         for (const g of this.#groups) {
           const own: string[] = [];
@@ -369,7 +366,7 @@ class Emitter {
     }
     for (const value of cluster.stores) {
       const { batched, width } = this.#p.at(value);
-      const place = this.#place(value);
+      const place = placeOf(this.#made, value);
       const at = place.row === 0 ? (width === 1 ? "0u" : o.row) : `${place.row}u + ${width === 1 ? "0u" : o.row}`;
       for (const s of this.#sets(batched))
         for (const g of this.#groups) text.push(`${place.buffer}_${s}_${g}[${at}] = ${nameOf(value, s, g)};`);
@@ -383,8 +380,7 @@ class Emitter {
     let width = 0;
     /** Products over different columns of one matrix (the tangents' begin with x) read weights of their own. */
     const packed = stages.map(({ value }) => {
-      const step = this.#p.at(value);
-      if (step.kind !== "linear" || step.transposed) throw new Error("a fused kernel has products with a matrix only");
+      const step = this.#p.stepOf(value, "linear");
       width = step.width;
       const { matrices } = this.#network.packing(outputs);
       const same = (bias: string | undefined) =>
@@ -497,7 +493,7 @@ class Emitter {
   }
 
   #sums({ sums, inner, cluster }: Extract<Stage, { kind: "sums" }>): string {
-    const operands = sums.map((sum) => argumentsOf(this.#p.at(sum))[0] as Value);
+    const operands = sums.map((sum) => this.#p.stepOf(sum, "sum").of);
     const { batched, width } = this.#p.at(operands[0] as Value);
     const all = this.#sets(batched).flatMap((s) => this.#groups.map((g) => [s, g] as const));
     const name = (i: number, s: number, g: number) => `sum${i}_${s}_${g}`;
@@ -527,8 +523,7 @@ ${after}
   }
 
   #project({ value, cluster }: Extract<Stage, { kind: "linear" | "project" }>): string {
-    const step = this.#p.at(value);
-    if (step.kind !== "project") throw new Error("not a projection");
+    const step = this.#p.stepOf(value, "project");
     const inputs = this.#p.width(step.of);
     const u = this.#tiling.lanes === 1 ? "u32" : `vec${this.#tiling.lanes}u`;
     const text: string[] = [];

@@ -3,7 +3,7 @@ import { decodeSafetensors, encodeSafetensors } from "../io/safetensors.ts";
 import { findTensors, type TensorNames } from "../io/tensor-names.ts";
 import { must } from "../must.ts";
 import { type MlpVelocity, mlp, mlpOperations } from "../network/mlp.ts";
-import { checkSizes, compileNetwork, type NetworkVelocity } from "../network/network.ts";
+import { checkSizes } from "../network/network.ts";
 import { networkOf } from "../network/of.ts";
 import type { Operation } from "../network/operations/rule.ts";
 import type { TrainableVelocity } from "../velocity/field.ts";
@@ -93,10 +93,7 @@ export function loadFlow(bytes: Uint8Array, { velocity, tensors: names, onNotice
 /** An MLP is told by its options, which older files have alone; any other network by its operations. */
 function velocityOf({ velocity: { operations, ...options } }: FileSpec): TrainableVelocity {
   if (options.hidden !== undefined || operations === undefined) return mlp(options as Parameters<typeof mlp>[0]);
-  const sizes = checkSizes("network", options);
-  compileNetwork("network", sizes, operations);
-  const made: NetworkVelocity = { kind: "network", ...sizes, operations: deepFrozen(operations) };
-  return Object.freeze(made);
+  return Object.freeze({ kind: "network", ...checkSizes("network", options), operations: deepFrozen(operations) });
 }
 
 function deepFrozen<T>(value: T): T {

@@ -11,7 +11,7 @@ import {
 import { gridOf } from "../gpu/grid.ts";
 import { type Dispatch, packParams, u32 } from "../gpu/kernel.ts";
 import { argumentsOf, type Program, type Value } from "../network/program.ts";
-import type { Cluster, Place, Schedule, Stage } from "../network/schedule.ts";
+import { type Cluster, placeOf, type Schedule, type Stage } from "../network/schedule.ts";
 import { type ParticleRange, planDense } from "./dense.ts";
 import { type WeightPlaces, weightNames } from "./weights.ts";
 
@@ -28,10 +28,9 @@ export const tableName = "table";
 /** The buffer with the column of each particle's class, where there are classes. */
 export const classesName = "classes";
 
-/** A cluster as a kernel sees it: its shape, the buffers in their order and the words of its params. */
+/** A cluster as a kernel sees it: its shape and the words of its params. */
 interface BoundCluster {
   readonly shape: ClusterShape;
-  readonly buffers: readonly string[];
   readonly words: readonly number[];
 }
 
@@ -78,13 +77,7 @@ export class StagePlanner {
     this.#weights = weights;
   }
 
-  place(value: Value): Place {
-    const place = this.#schedule.places.get(value);
-    if (!place) throw new Error(`value ${value} has no place`);
-    return place;
-  }
-
-  #cluster(cluster: Cluster, sums: readonly Value[], binder: Binder): Pick<BoundCluster, "shape" | "words"> {
+  #cluster(cluster: Cluster, sums: readonly Value[], binder: Binder): BoundCluster {
     const leaves: (RowsAccess & { words: [number, number] })[] = [];
     const leafOf = new Map<Value, number>();
     const resultOf = new Map<Value, number>(cluster.members.map((member, i) => [member, i]));
@@ -107,7 +100,7 @@ export class StagePlanner {
       return { function: f, of: argumentsOf(step).map(ref), batched: step.batched };
     });
     const stores = cluster.stores.map((value) => {
-      const place = this.place(value);
+      const place = placeOf(this.#schedule, value);
       const { batched, width } = this.#p.at(value);
       const access = { binding: binder.at(place.buffer, true), batched, single: width === 1, parameter: false };
       return { ...access, of: ref(value), words: [place.row, place.rows] };
@@ -119,7 +112,7 @@ export class StagePlanner {
     leaves: readonly (RowsAccess & { words: readonly number[] })[],
     results: ClusterShape["results"],
     stores: readonly (ClusterShape["stores"][number] & { words: readonly number[] })[],
-  ): Pick<BoundCluster, "shape" | "words"> {
+  ): BoundCluster {
     const plain = <T extends { words: readonly number[] }>({ words: _, ...rest }: T) => rest;
     return {
       // the bindings are those of the whole kernel, which knows them when all of its clusters are bound
@@ -135,7 +128,7 @@ export class StagePlanner {
       const words: [number, number] = [this.#weights.offset(step.tensor), 0];
       return { binding, batched: false, single: false, parameter: true, words };
     }
-    const place = this.place(value);
+    const place = placeOf(this.#schedule, value);
     const { batched, width } = step;
     if (place.buffer === tableName) {
       const binding = binder.at(tableName, false, true);
@@ -168,13 +161,12 @@ export class StagePlanner {
   }
 
   #linear(value: Value, cluster: Cluster, range: RunRange): Dispatch[] {
-    const step = this.#p.at(value);
-    if (step.kind !== "linear") throw new Error("not a linear step");
+    const step = this.#p.stepOf(value, "linear");
     const { transposed, from, to, tensor, bias } = step;
     const { weights, rowVectors } = this.#weights.matrix(tensor, transposed);
     const binder = new Binder();
     const { shape, words } = this.#cluster(cluster, [value], binder);
-    const given = this.place(step.of);
+    const given = placeOf(this.#schedule, step.of);
     return planDense(
       {
         weights: transposed ? weights : weights + from * rowVectors,
@@ -198,11 +190,10 @@ export class StagePlanner {
   }
 
   #project(value: Value, cluster: Cluster, range: RunRange): Dispatch {
-    const step = this.#p.at(value);
-    if (step.kind !== "project") throw new Error("not a projection");
+    const step = this.#p.stepOf(value, "project");
     const binder = new Binder();
     const { shape, words } = this.#cluster(cluster, [value], binder);
-    const given = this.place(step.of);
+    const given = placeOf(this.#schedule, step.of);
     const stride = range.capacity / 4;
     const kernel = projectKernel({
       matrix: step.matrix,
@@ -243,12 +234,7 @@ export class StagePlanner {
 
   #sums(stage: Extract<Stage, { kind: "sums" }>, range: RunRange): Dispatch {
     const binder = new Binder();
-    const operand = (sum: Value) => {
-      const step = this.#p.at(sum);
-      if (step.kind !== "sum") throw new Error("not a sum");
-      return step.of;
-    };
-    const operands = stage.sums.map(operand);
+    const operands = stage.sums.map((sum) => this.#p.stepOf(sum, "sum").of);
     const { width, batched } = this.#p.at(operands[0] as Value);
     // a sum of something that is there already is read by a function that changes nothing
     const inner = this.#inner(stage.inner, operands, binder);

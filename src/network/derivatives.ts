@@ -1,4 +1,5 @@
-import { argumentsOf, type Part, Program, type Result, type StepOf, type Value } from "./program.ts";
+import { item, must } from "../must.ts";
+import { type Part, Program, type Result, reached, type StepOf, type Value } from "./program.ts";
 
 /** A sum over particles (and their tangents): what an adjoint leaves for a parameter. */
 export interface Gradient {
@@ -50,6 +51,8 @@ function partials(p: Program, step: StepOf<"map">, of: readonly Value[], result:
   }
 }
 
+const added = (p: Program, terms: readonly Value[]): Value => terms.reduce((sum, term) => p.add(sum, term));
+
 const times = (p: Program, partial: Slope, value: Value): Value =>
   "constant" in partial ? p.scale(value, partial.constant) : p.multiply(partial.value, value);
 
@@ -96,13 +99,9 @@ function tangentOf(
       const slopes = partials(p, step, of, result);
       const terms = step.of.flatMap((argument, i) => {
         const given = tangent(argument);
-        const slope = slopes[i];
-        return given === undefined || slope === undefined ? [] : [times(p, slope, given)];
+        return given === undefined ? [] : [times(p, item(slopes, i), given)];
       });
-      const [first, ...rest] = terms;
-      if (first === undefined) return undefined;
-      const sum = rest.reduce((sum, term) => p.add(sum, term), first);
-      return p.repeat(sum, step.width);
+      return terms.length === 0 ? undefined : p.repeat(added(p, terms), step.width);
     }
     case "concat": {
       const parts = step.parts.map((part): Part => {
@@ -130,34 +129,32 @@ function tangentOf(
   }
 }
 
+/** The input of a program with tangents that holds those of x. */
+export const tangentOfX = "dx";
+
 /**
- * The program with tangents beside its values, each behind the value that it belongs to: `seeds` names the inputs that move and the
- * inputs that hold their tangents (forward mode; Griewank & Walther 2008, ch. 3).
+ * The program with the tangents beside its values that belong to a tangent of x, each behind the value that it belongs to (forward
+ * mode; Griewank & Walther 2008, ch. 3).
  */
 export function withTangents(
   from: Program,
-  outputs: readonly Value[],
-  seeds: ReadonlyMap<string, string>,
-): { program: Program; values: Value[]; tangents: (Value | undefined)[] } {
+  output: Value,
+): { readonly program: Program; readonly output: Value; readonly tangent: Value } {
   const p = new Program();
-  const values = new Map<Value, Value>();
+  const values: Value[] = [];
   const tangents = new Map<Value, Value>();
-  const moved = (value: Value) => {
-    const there = values.get(value);
-    if (there === undefined) throw new Error(`step ${value} is not in the new program`);
-    return there;
-  };
+  const moved = (value: Value) => item(values, value);
   for (const [i, step] of from.steps.entries()) {
     const value = copyStep(p, step, moved);
-    values.set(i, value);
-    const seed = step.kind === "input" ? seeds.get(step.name) : undefined;
+    values.push(value);
     const tangent =
-      seed === undefined
-        ? tangentOf(p, step, value, moved, (argument) => tangents.get(argument))
-        : p.input(seed, step.width, true);
+      step.kind === "input" && step.name === "x"
+        ? p.input(tangentOfX, step.width, true)
+        : tangentOf(p, step, value, moved, (argument) => tangents.get(argument));
     if (tangent !== undefined) tangents.set(i, tangent);
   }
-  return { program: p, values: outputs.map(moved), tangents: outputs.map((output) => tangents.get(output)) };
+  const tangent = must(tangents.get(output), "the tangent of a velocity, which depends on x");
+  return { program: p, output: moved(output), tangent };
 }
 
 /** Rows `start` … of a value that a cotangent is of. */
@@ -188,9 +185,7 @@ function gathered(p: Program, width: number, given: readonly Contribution[]): Va
     whole.push(p.concat(parts));
     rest = later;
   }
-  const [first, ...more] = whole;
-  if (first === undefined) throw new Error("a value without a cotangent was asked for one");
-  return more.reduce((sum, value) => p.add(sum, value), first);
+  return added(p, whole);
 }
 
 /**
@@ -205,17 +200,21 @@ export function reverse(
   trains: boolean,
 ): { inputs: Map<string, Value>; gradients: Gradient[] } {
   const end = Math.max(...cotangents.map(({ of }) => of)) + 1;
-  const needed = needs(p, end, wanted, trains);
-  const reached: Contribution[][] = Array.from({ length: end }, () => []);
-  const give = (value: Value, cotangent: Value, start = 0) => {
-    if (needed[value]) reached[value]?.push({ start, value: cotangent });
+  const needed = reached(p, (step) =>
+    step.kind === "input"
+      ? wanted.includes(step.name)
+      : trains && (step.kind === "parameter" || step.kind === "linear"),
+  );
+  const received: Contribution[][] = Array.from({ length: end }, () => []);
+  const give: Give = (value, make, start = 0) => {
+    if (needed[value]) item(received, value).push({ start, value: make() });
   };
-  for (const { of, cotangent } of cotangents) give(of, cotangent);
+  for (const { of, cotangent } of cotangents) give(of, () => cotangent);
   const inputs = new Map<string, Value>();
   const gradients: Gradient[] = [];
   for (let i = end - 1; i >= 0; i--) {
-    const given = reached[i];
-    if (!given || given.length === 0) continue;
+    const given = item(received, i);
+    if (given.length === 0) continue;
     const step = p.at(i);
     const cotangent = gathered(p, step.width, given);
     if (step.kind === "input") inputs.set(step.name, cotangent);
@@ -225,38 +224,20 @@ export function reverse(
       const matrix = { bias: step.bias, from: step.from, inputs: step.to - step.from, of: step.of };
       gradients.push({ tensor: step.tensor, ...common, matrix });
     }
-    adjoint(p, step, i, cotangent, needed, give);
+    adjoint(p, step, i, cotangent, give);
   }
   return { inputs, gradients };
 }
 
-/** Which values a wanted cotangent, or a parameter, is behind. */
-function needs(p: Program, end: number, wanted: readonly string[], trains: boolean): boolean[] {
-  const needed: boolean[] = [];
-  for (let i = 0; i < end; i++) {
-    const step = p.at(i);
-    const own =
-      step.kind === "input"
-        ? wanted.includes(step.name)
-        : trains && (step.kind === "parameter" || step.kind === "linear");
-    needed.push(own || argumentsOf(step).some((argument) => needed[argument]));
-  }
-  return needed;
-}
+/** Gives a value, where it is needed, a cotangent of its rows from `start` on. */
+type Give = (value: Value, make: () => Value, start?: number) => void;
 
-function adjoint(
-  p: Program,
-  step: Result,
-  result: Value,
-  cotangent: Value,
-  needed: readonly boolean[],
-  give: (value: Value, cotangent: Value, start?: number) => void,
-): void {
-  /** Gives what one argument of a row function is due: summed over the rows and tangents that it was spread over. */
-  const spread = (argument: Value, value: Value) => {
+function adjoint(p: Program, step: Result, result: Value, cotangent: Value, give: Give): void {
+  /** What an argument of a row function is due: summed over the rows and tangents that it was spread over. */
+  const gatheredFor = (argument: Value, value: Value): Value => {
     const { width, batched } = p.at(argument);
     const rows = width === 1 ? p.sum(value) : value;
-    give(argument, batched ? rows : p.total(rows));
+    return batched ? rows : p.total(rows);
   };
   switch (step.kind) {
     case "input":
@@ -264,52 +245,36 @@ function adjoint(
       return;
     case "map": {
       const slopes = partials(p, step, step.of, result);
-      for (const [k, argument] of step.of.entries()) {
-        const slope = slopes[k];
-        if (needed[argument] && slope !== undefined) spread(argument, times(p, slope, cotangent));
-      }
+      for (const [k, argument] of step.of.entries())
+        give(argument, () => gatheredFor(argument, times(p, item(slopes, k), cotangent)));
       return;
     }
     case "linear":
       if (step.transposed) throw new Error("the reverse of a reverse is not known");
-      if (needed[step.of]) give(step.of, p.transposed(cotangent, step.tensor, step.from, step.to));
+      give(step.of, () => p.transposed(cotangent, step.tensor, step.from, step.to));
       return;
     case "project": {
-      const [row = []] = step.matrix;
-      const across = row.map((_, j) => step.matrix.map((line) => line[j] as number));
-      if (needed[step.of]) give(step.of, p.project(cotangent, across, false));
+      const across = item(step.matrix, 0).map((_, j) => step.matrix.map((line) => line[j] as number));
+      give(step.of, () => p.project(cotangent, across, false));
       return;
     }
     case "sum":
-      if (needed[step.of]) give(step.of, p.repeat(cotangent, p.width(step.of)));
+      give(step.of, () => p.repeat(cotangent, p.width(step.of)));
       return;
     case "total":
       throw new Error("the reverse of a sum over tangents is not known");
     case "slice":
-      if (needed[step.of]) give(step.of, cotangent, step.start);
+      give(step.of, () => cotangent, step.start);
       return;
     case "concat": {
       let start = 0;
       for (const part of step.parts) {
-        if (typeof part !== "number") {
-          start += part.zeros;
-          continue;
-        }
-        const width = p.width(part);
-        if (needed[part]) give(part, p.slice(cotangent, start, start + width));
-        start += width;
+        const rows = typeof part === "number" ? p.width(part) : part.zeros;
+        const first = start;
+        if (typeof part === "number") give(part, () => p.slice(cotangent, first, first + rows));
+        start += rows;
       }
       return;
     }
   }
-}
-
-/** Whether each value depends on some inputs. */
-export function dependsOn(p: Program, names: readonly string[]): boolean[] {
-  const depends: boolean[] = [];
-  for (const step of p.steps)
-    depends.push(
-      step.kind === "input" ? names.includes(step.name) : argumentsOf(step).some((argument) => depends[argument]),
-    );
-  return depends;
 }

@@ -46,6 +46,8 @@ export interface Sizes {
 /** Most operations of a network: each may be a kernel. */
 const mostOperations = 4096;
 
+const inputWidths = ({ dim, classes, context }: Sizes) => ({ x: dim, t: 1, label: classes, context });
+
 function ruleOf(what: string, operation: Operation): OperationRule {
   const rule = operationRules.get(operation?.op);
   if (!rule)
@@ -54,8 +56,8 @@ function ruleOf(what: string, operation: Operation): OperationRule {
 }
 
 /** The rows of each operation's result. Throws for whatever is wrong with one. */
-function widthsOf(what: string, { dim, classes, context }: Sizes, operations: readonly Operation[]): number[] {
-  const inputs = { x: dim, t: 1, label: classes, context };
+function widthsOf(what: string, sizes: Sizes, operations: readonly Operation[]): number[] {
+  const inputs = inputWidths(sizes);
   const widths: number[] = [];
   for (const [i, operation] of operations.entries()) {
     const name = `${what}: operation ${i}`;
@@ -104,7 +106,7 @@ export function compileNetwork(what: string, sizes: Sizes, operations: readonly 
     const rule = ruleOf(what, operation);
     const place: Place = {
       widths: operation.of.map((argument: number) => widths[argument] as number),
-      inputs: { x: dim, t: 1, label: classes, context },
+      inputs: inputWidths(sizes),
       isOutput: i === last,
       activations: (users[i] ?? []).flatMap((user) => ("activation" in user ? [String(user.activation)] : [])),
     };
@@ -118,10 +120,6 @@ export function compileNetwork(what: string, sizes: Sizes, operations: readonly 
     const of = operation.of.map((argument: number) => values[argument] as number);
     values.push(rule.write(program, operation, of, widths[i] as number));
   }
-  const multiplyAdds = program.steps.reduce(
-    (sum, step) => sum + (step.kind === "linear" ? step.width * (step.to - step.from) : 0),
-    0,
-  );
   return {
     dim,
     classes,
@@ -130,7 +128,7 @@ export function compileNetwork(what: string, sizes: Sizes, operations: readonly 
     output: values[last] as number,
     tensors,
     parameterCount: offset,
-    multiplyAdds,
+    multiplyAdds: program.multiplyAdds,
   };
 }
 
@@ -178,7 +176,6 @@ export class Builder {
   readonly operations: Operation[] = [];
   readonly #sizes: Sizes;
   readonly #what: string;
-  readonly #widths: number[] = [];
 
   constructor(what: string, sizes: Sizes) {
     this.#what = what;
@@ -186,7 +183,6 @@ export class Builder {
   }
 
   apply(operation: Record<string, unknown> & { readonly op: string }, nodes: readonly Node[]): Node {
-    const { dim, classes, context } = this.#sizes;
     const what = `${this.#what}: ${operation.op}`;
     for (const node of nodes) {
       if (!(node instanceof Node))
@@ -197,9 +193,12 @@ export class Builder {
     const made = Object.freeze({ ...operation, of: Object.freeze(nodes.map(({ index }) => index)) }) as Operation;
     const rule = ruleOf(what, made);
     const widths = nodes.map(({ width }) => width);
-    const inputs = { x: dim, t: 1, label: classes, context };
-    const width = rule.width(what, made, { widths, inputs, isOutput: false, activations: [] });
-    this.#widths.push(width);
+    const width = rule.width(what, made, {
+      widths,
+      inputs: inputWidths(this.#sizes),
+      isOutput: false,
+      activations: [],
+    });
     return new Node(this, this.operations.push(made) - 1, width);
   }
 }

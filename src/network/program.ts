@@ -73,6 +73,13 @@ export function argumentsOf(step: Step): readonly Value[] {
   }
 }
 
+/** Whether each value is a source or behind one. */
+export function reached(p: Program, isSource: (step: Result) => boolean): boolean[] {
+  const found: boolean[] = [];
+  for (const step of p.steps) found.push(isSource(step) || argumentsOf(step).some((argument) => found[argument]));
+  return found;
+}
+
 /** Writes a program, step by step; a step that is there already is not written twice. */
 export class Program {
   readonly steps: Result[] = [];
@@ -89,6 +96,18 @@ export class Program {
     const step = this.steps[value];
     if (!step) throw new Error(`the program has no step ${value}`);
     return step;
+  }
+
+  /** The step of a value, which is of that kind. */
+  stepOf<Kind extends Step["kind"]>(value: Value, kind: Kind): Extract<Result, { readonly kind: Kind }> {
+    const step = this.at(value);
+    if (step.kind !== kind) throw new Error(`step ${value} is a ${step.kind}, not a ${kind}`);
+    return step as Extract<Result, { readonly kind: Kind }>;
+  }
+
+  /** Of all products with weights. */
+  get multiplyAdds(): number {
+    return this.steps.reduce((sum, step) => sum + (step.kind === "linear" ? step.width * (step.to - step.from) : 0), 0);
   }
 
   width(value: Value): number {

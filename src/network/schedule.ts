@@ -1,5 +1,6 @@
+import { must } from "../must.ts";
 import type { Gradient } from "./derivatives.ts";
-import { argumentsOf, type Program, type RowFunction, type Value } from "./program.ts";
+import { argumentsOf, type Program, type RowFunction, reached, type Value } from "./program.ts";
 
 /** Where a value lies: from row `row` of a buffer that has `rows` rows (for each tangent, where there are any). */
 export interface Place {
@@ -7,6 +8,9 @@ export interface Place {
   readonly row: number;
   readonly rows: number;
 }
+
+/** A buffer of so many rows, as a place. */
+export const wholeBuffer = (buffer: string, rows: number): Place => ({ buffer, row: 0, rows });
 
 /** Rows that one kernel computes from numbers in the same row: its members in order, and those of them that are stored. */
 export interface Cluster {
@@ -53,8 +57,13 @@ export interface Schedule {
   readonly late: number;
 }
 
+/** Where a value that is stored lies. */
+export function placeOf({ places }: Schedule, value: Value): Place {
+  return must(places.get(value), `the place of value ${value}`);
+}
+
 export interface ScheduleOptions {
-  /** Buffers of the inputs and outputs. Outputs without one are not stored. */
+  /** Where the inputs lie, and where the outputs shall. */
   readonly inputs: ReadonlyMap<string, Place>;
   readonly outputs: readonly { readonly value: Value; readonly place: Place }[];
   readonly gradients?: readonly Gradient[];
@@ -85,59 +94,56 @@ class Scheduler {
   /** The stage that makes a value. */
   readonly #made = new Map<Value, number>();
   readonly #stored = new Set<Value>();
-  #isLate: readonly boolean[] = [];
-  /** Gradients whose cotangents are there. */
-  readonly #waiting = new Set<Gradient>();
+  /** Whether a value waits for a late input. */
+  readonly #isLate: readonly boolean[];
+  /** Sums over values come before those over tangents, so that the first one begins the gradient of the whole parameter. */
+  readonly #gradients: readonly Gradient[];
+  /** Gradients whose cotangents are there, and those of them that have their stage. */
+  readonly #ready = new Set<Gradient>();
+  readonly #summed = new Set<Gradient>();
 
   constructor(p: Program, o: ScheduleOptions) {
     this.#p = p;
     this.#o = o;
+    this.#isLate = reached(p, (step) => step.kind === "input" && (o.lateInputs ?? []).includes(step.name));
+    this.#gradients = [...(o.gradients ?? [])].sort((a, b) => Number(a.batched) - Number(b.batched));
   }
 
   run(): Schedule {
-    const { gradients = [], outputs } = this.#o;
-    for (const { value } of outputs) this.#ask(value);
-    for (const gradient of gradients) {
-      this.#ask(gradient.cotangent);
-      if (gradient.matrix) this.#ask(gradient.matrix.of);
+    for (const { value } of this.#o.outputs) this.#ask(value);
+    for (const { cotangent, matrix } of this.#gradients) {
+      this.#ask(cotangent);
+      if (matrix) this.#ask(matrix.of);
     }
-    const isLate = this.#lateValues();
-    this.#isLate = isLate;
     const order = [...this.#needed].sort((a, b) => a - b);
-    const done = new Set<Gradient>();
     let late = 0;
     for (const phase of [false, true]) {
       if (phase) late = this.#stages.length;
-      for (const value of order) {
-        if (isLate[value] !== phase) continue;
-        this.#visit(value, phase, isLate);
-        if (!phase) continue;
-        for (const gradient of gradients) {
-          const last = Math.max(gradient.cotangent, gradient.matrix?.of ?? 0);
-          if (last !== value) continue;
-          this.#waiting.add(gradient);
-          this.#gradient(gradient, done);
-        }
+      const own = order.filter((value) => this.#isLate[value] === phase);
+      for (const value of own) {
+        this.#visit(value);
+        if (phase) this.#sumGradients(({ cotangent, matrix }) => Math.max(cotangent, matrix?.of ?? 0) === value);
       }
       // what is asked for and is not there yet
-      for (const value of order) if (isLate[value] === phase && this.#asked.has(value)) this.#demand(value);
+      for (const value of own) if (this.#asked.has(value)) this.#demand(value);
     }
-    for (const gradient of gradients) this.#waiting.add(gradient);
-    for (const gradient of gradients) this.#gradient(gradient, done);
-    return this.#place(late, isLate);
+    this.#sumGradients(() => true);
+    return this.#place(late);
   }
 
-  /** Sums over values come before those over tangents, so that the first one begins the gradient of the whole parameter. */
-  #gradient(gradient: Gradient, done: Set<Gradient>): void {
-    if (done.has(gradient)) return;
-    const { gradients = [] } = this.#o;
-    const others = gradients.filter(({ tensor }) => tensor === gradient.tensor);
-    if (gradient.batched && others.some((other) => !other.batched && !done.has(other))) return;
-    done.add(gradient);
-    this.#demand(gradient.cotangent);
-    if (gradient.matrix) this.#demand(gradient.matrix.of);
-    this.#stages.push({ kind: "gradient", gradient });
-    for (const other of others) if (this.#waiting.has(other)) this.#gradient(other, done);
+  /** Sums the gradients whose cotangents are there now, and those that waited for another one of their parameter. */
+  #sumGradients(isThere: (gradient: Gradient) => boolean): void {
+    for (const gradient of this.#gradients) if (isThere(gradient)) this.#ready.add(gradient);
+    for (const gradient of this.#gradients) {
+      const { tensor, batched, cotangent, matrix } = gradient;
+      if (!this.#ready.has(gradient) || this.#summed.has(gradient)) continue;
+      const waits = (other: Gradient) => other.tensor === tensor && !other.batched && !this.#summed.has(other);
+      if (batched && this.#gradients.some(waits)) continue;
+      this.#summed.add(gradient);
+      this.#demand(cotangent);
+      if (matrix) this.#demand(matrix.of);
+      this.#stages.push({ kind: "gradient", gradient });
+    }
   }
 
   #ask(value: Value): void {
@@ -156,20 +162,15 @@ class Scheduler {
     }
   }
 
-  #lateValues(): boolean[] {
-    const { lateInputs = [] } = this.#o;
-    const late: boolean[] = [];
-    for (const step of this.#p.steps)
-      late.push(
-        step.kind === "input" ? lateInputs.includes(step.name) : argumentsOf(step).some((argument) => late[argument]),
-      );
-    return late;
-  }
-
   /** The value whose buffer a value is a view into. */
   #base(value: Value): Value {
     const step = this.#p.at(value);
     return step.kind === "slice" ? this.#base(step.of) : value;
+  }
+
+  /** What tells the buffer of a value that is read. */
+  #bufferOf(value: Value): Value | "parameters" {
+    return this.#p.at(value).kind === "parameter" ? "parameters" : this.#base(value);
   }
 
   #isThere(value: Value): boolean {
@@ -178,13 +179,13 @@ class Scheduler {
     return kind === "input" || kind === "parameter" || this.#made.has(base);
   }
 
-  #visit(value: Value, phase: boolean, isLate: readonly boolean[]): void {
+  #visit(value: Value): void {
     const step = this.#p.at(value);
     switch (step.kind) {
       case "linear":
       case "project":
         this.#demand(step.of);
-        this.#product(step.kind, value, phase, isLate);
+        this.#product(step.kind, value);
         return;
       case "sum":
         this.#sum(value);
@@ -200,22 +201,30 @@ class Scheduler {
     }
   }
 
-  #product(kind: "linear" | "project", value: Value, phase: boolean, isLate: readonly boolean[]): void {
-    const { width, batched } = this.#p.at(value);
+  #product(kind: "linear" | "project", value: Value): void {
+    const fits = (members: readonly Value[]) => this.#buffers(members, value) + 2 <= this.#o.bindings;
+    const members = this.#following([value], fits);
+    this.#stage({ kind, value, cluster: this.#cluster(members, value) }, [value, ...members]);
+  }
+
+  /** Functions of rows that the kernel which makes some values can make behind them, as many as fit. */
+  #following(made: readonly Value[], fits: (members: readonly Value[]) => boolean): Value[] {
+    const first = made[0] as Value;
+    const { width, batched } = this.#p.at(first);
     const members: Value[] = [];
-    const inside = new Set([value]);
-    for (let next = value + 1; next < this.#p.steps.length; next++) {
+    const inside = new Set(made);
+    for (let next = first + 1; next < this.#p.steps.length; next++) {
       const step = this.#p.at(next);
       if (!this.#needed.has(next) || step.kind !== "map" || this.#made.has(next)) continue;
-      if (step.width !== width || step.batched !== batched || isLate[next] !== phase) continue;
+      if (step.width !== width || step.batched !== batched || this.#isLate[next] !== this.#isLate[first]) continue;
       if (!step.of.some((argument) => inside.has(argument))) continue;
       if (!step.of.every((argument) => inside.has(argument) || this.#isThere(argument))) continue;
       if (isCheap(step.function) && this.#onlySummed(next)) continue;
-      if (this.#buffers([...members, next], value) + 2 > this.#o.bindings) continue;
+      if (!fits([...members, next])) continue;
       members.push(next);
       inside.add(next);
     }
-    this.#stage({ kind, value, cluster: this.#cluster(members, value) }, [value, ...members]);
+    return members;
   }
 
   #onlySummed(value: Value): boolean {
@@ -237,8 +246,7 @@ class Scheduler {
     const read = new Set<Value | "parameters">();
     for (const member of members)
       for (const argument of argumentsOf(this.#p.at(member)))
-        if (!inside.has(argument))
-          read.add(this.#p.at(argument).kind === "parameter" ? "parameters" : this.#base(argument));
+        if (!inside.has(argument)) read.add(this.#bufferOf(argument));
     return read.size + this.#cluster(members, ...more).stores.length;
   }
 
@@ -300,19 +308,14 @@ class Scheduler {
     const { batched } = this.#p.at(value);
     const inner: Value[] = [];
     const sums: Value[] = [];
-    const operand = (sum: Value): Value => {
-      const step = this.#p.at(sum);
-      if (step.kind !== "sum") throw new Error(`value ${sum} is no sum`);
-      return step.of;
-    };
+    const operand = (sum: Value) => this.#p.stepOf(sum, "sum").of;
     /** Buffers of the kernel, if `more` were made in it or summed by it. */
     const buffers = (members: readonly Value[], more: { inner?: Value; sum?: Value } = {}): number => {
       const made = [...inner, ...(more.inner === undefined ? [] : [more.inner])];
       const all = [...sums, ...(more.sum === undefined ? [] : [more.sum])];
       const read = new Set<Value | "parameters">();
       const reads = [...made.flatMap((next) => argumentsOf(this.#p.at(next))), ...all.map(operand)];
-      for (const next of reads)
-        if (!made.includes(next)) read.add(this.#p.at(next).kind === "parameter" ? "parameters" : this.#base(next));
+      for (const next of reads) if (!made.includes(next)) read.add(this.#bufferOf(next));
       return read.size + this.#buffers(members, ...all);
     };
     const gather = (next: Value): void => {
@@ -330,7 +333,7 @@ class Scheduler {
       inner.push(next);
     };
     gather(operand(value));
-    while (inner.length > 0 && buffers([], { sum: value }) > this.#o.bindings) {
+    if (inner.length > 0 && buffers([], { sum: value }) > this.#o.bindings) {
       // too much for one kernel: what is summed is made before
       inner.length = 0;
       this.#demand(operand(value));
@@ -346,31 +349,18 @@ class Scheduler {
       if (!isRead || buffers([], { sum: other }) > this.#o.bindings) continue;
       sums.push(other);
     }
-    const inside = new Set(sums);
-    const members: Value[] = [];
-    for (let next = value + 1; next < this.#p.steps.length; next++) {
-      const step = this.#p.at(next);
-      if (!this.#needed.has(next) || step.kind !== "map" || this.#made.has(next)) continue;
-      if (step.width !== 1 || step.batched !== batched || this.#isLate[next] !== this.#isLate[value]) continue;
-      if (!step.of.some((argument) => inside.has(argument))) continue;
-      if (!step.of.every((argument) => inside.has(argument) || this.#isThere(argument))) continue;
-      if (buffers([...members, next]) > this.#o.bindings) continue;
-      members.push(next);
-      inside.add(next);
-    }
+    const members = this.#following(sums, (some) => buffers(some) <= this.#o.bindings);
     this.#stage({ kind: "sums", sums, inner, cluster: this.#cluster(members, ...sums) }, [...sums, ...members]);
   }
 
   /** Gives every stored value a place; buffers are used again when nobody reads them any more. */
-  #place(late: number, isLate: readonly boolean[]): Schedule {
+  #place(late: number): Schedule {
     const { inputs, outputs, prefix } = this.#o;
     const places = new Map<Value, Place>();
     for (const value of this.#needed) {
       const step = this.#p.at(value);
       if (step.kind !== "input") continue;
-      const place = inputs.get(step.name);
-      if (!place) throw new Error(`the input "${step.name}" has no buffer`);
-      places.set(value, place);
+      places.set(value, must(inputs.get(step.name), `the buffer of the input "${step.name}"`));
     }
     for (const { value, place } of outputs) {
       const others = outputs.filter((other) => other.place.buffer === place.buffer).map((other) => other.value);
@@ -410,7 +400,7 @@ class Scheduler {
         slots.push(slot);
       }
       slot.freeFrom = (lastUse.get(value) ?? now) + 1;
-      const place = { buffer: slot.name, row: 0, rows: width };
+      const place = wholeBuffer(slot.name, width);
       places.set(value, place);
       return place;
     };
@@ -426,7 +416,7 @@ class Scheduler {
     /** Outputs that lie elsewhere are copied as soon as all of their kind are there. */
     const copyOutputs = (phase: boolean) => {
       for (const { value, place } of outputs) {
-        if (isLate[value] !== phase) continue;
+        if (this.#isLate[value] !== phase) continue;
         const there = settle(value, Number.POSITIVE_INFINITY);
         if (there.buffer === place.buffer && there.row === place.row) continue;
         const { width, batched } = this.#p.at(value);

@@ -1,5 +1,6 @@
-import { copyStep, dependsOn } from "./derivatives.ts";
-import { type Part, Program, type Result, type Value } from "./program.ts";
+import { copyStep } from "./derivatives.ts";
+import { type Part, Program, type Result, reached, type Value } from "./program.ts";
+import type { Place } from "./schedule.ts";
 
 /** A network in two parts: what depends on the time and the label alone, and the rest, which reads it as inputs. */
 export interface SplitNetwork {
@@ -16,12 +17,17 @@ export interface TableEntry {
   readonly row: number;
 }
 
+/** Where the rest's inputs lie in a buffer with the rows of the table. */
+export function tablePlaces({ entries, rows }: SplitNetwork["table"], buffer: string): Map<string, Place> {
+  return new Map(entries.map(({ name, row }) => [name, { buffer, row, rows }]));
+}
+
 /**
  * Splits a program: steps behind x or the context stay, and read those that are not as inputs. A product with inputs of both kinds is
  * split by its columns.
  */
 export function splitNetwork(from: Program, output: Value): SplitNetwork {
-  const depends = dependsOn(from, ["x", "context"]);
+  const depends = reached(from, (step) => step.kind === "input" && (step.name === "x" || step.name === "context"));
   const rest = new Program();
   const table = new Program();
   const inRest = new Map<Value, Value>();

@@ -11,11 +11,12 @@ import {
 } from "../kernels/stages.ts";
 import { subgroupForWeights } from "../kernels/tiling.ts";
 import { weightNames } from "../kernels/weights.ts";
-import { reverse, withTangents } from "../network/derivatives.ts";
+import { must } from "../must.ts";
+import { reverse, tangentOfX, withTangents } from "../network/derivatives.ts";
 import type { Network } from "../network/network.ts";
 import type { Program, Value } from "../network/program.ts";
-import type { Place } from "../network/schedule.ts";
-import { type SplitNetwork, splitNetwork } from "../network/split.ts";
+import { type Place, wholeBuffer } from "../network/schedule.ts";
+import { type SplitNetwork, splitNetwork, tablePlaces } from "../network/split.ts";
 import { stageRow } from "../solvers/schedule.ts";
 import { denseLayout } from "../velocity/dense-layout.ts";
 import { type Parameters, plainLayout } from "../velocity/parameters.ts";
@@ -65,8 +66,8 @@ class Runs {
     return new Map([...inputPlaces(this.#network, "h0"), ...this.#whole.places]);
   }
 
-  #rows(buffer: string) {
-    return { buffer, row: 0, rows: this.#network.dim };
+  #rows(buffer: string): Place {
+    return wholeBuffer(buffer, this.#network.dim);
   }
 
   get values(): Run {
@@ -84,15 +85,13 @@ class Runs {
     if (this.#tangents) return this.#tangents;
     const network = this.#network;
     const { program, output } = this.#whole;
-    const made = withTangents(program, [output], new Map([["x", "dx"]]));
-    const [value = 0] = made.values;
-    const [tangent] = made.tangents;
-    const inputs = this.#inputs().set("dx", this.#rows("dh0"));
+    const made = withTangents(program, output);
+    const inputs = this.#inputs().set(tangentOfX, this.#rows("dh0"));
     const outputs = [
-      { value, place: this.#rows("u") },
-      { value: moved(tangent), place: this.#rows("jv") },
+      { value: made.output, place: this.#rows("u") },
+      { value: made.tangent, place: this.#rows("jv") },
     ];
-    this.#tangents = new Run(network, made.program, { inputs, outputs, lateInputs: ["dx"], prefix: "n" });
+    this.#tangents = new Run(network, made.program, { inputs, outputs, lateInputs: [tangentOfX], prefix: "n" });
     return this.#tangents;
   }
 
@@ -104,12 +103,12 @@ class Runs {
     const program = this.#whole.program.copy();
     const cotangent = program.input("ubar", network.dim);
     const { inputs: cotangents } = reverse(program, [{ of: output, cotangent }], ["x"], false);
-    const xbar = cotangents.get("x");
+    const xbar = must(cotangents.get("x"), "the gradient by x of a velocity, which depends on x");
     this.#reverse = new Run(network, program, {
       inputs: this.#inputs().set("ubar", this.#rows("ubar")),
       outputs: [
         { value: output, place: this.#rows("u") },
-        { value: moved(xbar), place: this.#rows("xbar") },
+        { value: xbar, place: this.#rows("xbar") },
       ],
       lateInputs: ["ubar"],
       prefix: "n",
@@ -118,27 +117,14 @@ class Runs {
   }
 }
 
-/** A derivative by x of a velocity, which depends on x. */
-function moved(value: Value | undefined): Value {
-  if (value === undefined) throw new Error("the velocity does not depend on x");
-  return value;
-}
-
 /** Share of a network's multiply-adds from which it pays to compute them once for all particles. */
 const worthwhile = 0.05;
 
 /** The two parts of a network whose part of time and class is worth a table. */
 function worthSplitting({ program, output, multiplyAdds }: Network): SplitNetwork | undefined {
   const split = splitNetwork(program, output);
-  const rest = split.program.steps.reduce(
-    (sum, step) => sum + (step.kind === "linear" ? step.width * (step.to - step.from) : 0),
-    0,
-  );
-  return multiplyAdds - rest > worthwhile * multiplyAdds ? split : undefined;
+  return multiplyAdds - split.program.multiplyAdds > worthwhile * multiplyAdds ? split : undefined;
 }
-
-const tablePlaces = ({ entries, rows }: SplitNetwork["table"]): Map<string, Place> =>
-  new Map(entries.map(({ name, row }) => [name, { buffer: tableName, row, rows }]));
 
 /** A network of any width and dimension: a kernel per layer, activations in device memory. */
 export function layeredEngine(gpu: Gpu, network: Network, parameters: Parameters): Engine {
@@ -155,7 +141,7 @@ export function layeredEngine(gpu: Gpu, network: Network, parameters: Parameters
   const split = worthSplitting(network);
   const table = split && new NetworkTable(network, split.table);
   /** In a solve all particles have one time: what depends on it and the class alone is read from a table. */
-  const solving = split ? new Runs(network, { ...split, places: tablePlaces(split.table) }) : runs;
+  const solving = split ? new Runs(network, { ...split, places: tablePlaces(split.table, tableName) }) : runs;
   const layouts = {
     [weightNames.forward]: denseLayout(network, "forward"),
     [weightNames.backward]: denseLayout(network, "backward"),

@@ -1,27 +1,34 @@
 import type { FusedField } from "../../shaders/field.ts";
 import { FusedNetwork } from "../../shaders/fused-network.ts";
 import { integrateKernel } from "../../shaders/integrate.ts";
-import type { Tiling } from "../../shaders/tiling.ts";
 import type { Gpu } from "../gpu/gpu.ts";
 import type { Dispatch, PlannedBuffer } from "../gpu/kernel.ts";
 import { planEvaluate, planIntegrate } from "../kernels/fused.ts";
+import { tableName } from "../kernels/rows.ts";
 import { planConditionRows } from "../kernels/stages.ts";
 import { networkTiling } from "../kernels/tiling.ts";
 import { weightNames } from "../kernels/weights.ts";
 import type { Network } from "../network/network.ts";
-import { splitNetwork } from "../network/split.ts";
+import { splitNetwork, tablePlaces } from "../network/split.ts";
 import { denseLayout } from "../velocity/dense-layout.ts";
 import { fusedNetworkLayout } from "../velocity/network-layout.ts";
 import { type Parameters, plainLayout } from "../velocity/parameters.ts";
 import { branchesOf } from "./branches.ts";
-import type { Chunk, Conditions, DivergenceMode, Engine, Integration } from "./engine.ts";
-import { names, resultsOf } from "./engine.ts";
+import {
+  type Chunk,
+  type Conditions,
+  type DivergenceMode,
+  type Engine,
+  type Integration,
+  names,
+  resultsOf,
+} from "./engine.ts";
 import { divergenceText, tangentFlops } from "./fused-engine.ts";
 import { NetworkTable } from "./network-table.ts";
 import { slice } from "./slice.ts";
 
 /** The largest networks whose particles stay in one invocation: their rows in registers, and multiply-adds as text. */
-const limits = { width: 128, dim: 16, context: 16, classes: 64, rows: 1024, inputs: 2048, waves: 16 } as const;
+const limits = { width: 128, dim: 16, context: 16, classes: 64, rows: 4096, inputs: 2048, waves: 16 } as const;
 
 interface Fused {
   readonly network: FusedNetwork;
@@ -43,14 +50,13 @@ export function fuse(network: Network): Fused | undefined {
   }
   const split = splitNetwork(program, network.output);
   const wide = split.program.steps.some((step) => step.kind === "linear" && step.width > limits.width);
-  if (wide || rows > limits.rows * 4 || inputs > limits.inputs || waves > limits.waves) return undefined;
+  if (wide || rows > limits.rows || inputs > limits.inputs || waves > limits.waves) return undefined;
   const { table } = split;
   const fused = new FusedNetwork({
     dim,
     classes,
     context,
-    tableRows: table.rows,
-    rows: new Map(table.entries.map(({ name, row }) => [name, row])),
+    table: tablePlaces(table, tableName),
     atOneTime: split,
     anyTime: { program, output: network.output },
     key: JSON.stringify([dim, classes, context, program.steps]),
@@ -65,7 +71,7 @@ export function fusedNetworkEngine(gpu: Gpu, network: Network, fused: Fused, par
   const flops = 2 * network.multiplyAdds;
   const uniformLimit = gpu.device.limits.maxUniformBufferBindingSize;
   const tiling = networkTiling(gpu.info, uniformLimit, fused.network);
-  const weightsName = ({ outputs }: Tiling) => `weights ${outputs}`;
+  const weights = `weights ${tiling.outputs}`;
   const fieldOf = (conditions: Conditions, atOneTime: boolean): FusedField => ({
     kind: "network",
     dim,
@@ -73,12 +79,12 @@ export function fusedNetworkEngine(gpu: Gpu, network: Network, fused: Fused, par
     atOneTime,
     labels: conditions.labels !== undefined && classes > 0,
   });
-  const fieldNames = (tiling: Tiling, conditions: Conditions) => ({
-    weights: weightsName(tiling),
+  const fieldNames = (conditions: Conditions) => ({
+    weights,
     labels: conditions.labels && classes > 0 ? "labels" : undefined,
     context: context > 0 ? "context rows" : undefined,
   });
-  const common = (chunk: Chunk, conditions: Conditions, tiling: Tiling, mode: DivergenceMode) => ({
+  const common = (chunk: Chunk, conditions: Conditions, mode: DivergenceMode) => ({
     tiling,
     capacity: chunk.capacity,
     maxFlops: chunk.maxFlops,
@@ -86,6 +92,14 @@ export function fusedNetworkEngine(gpu: Gpu, network: Network, fused: Fused, par
     branches: branchesOf(network, conditions),
     divergence: divergenceText(dim, mode),
   });
+  const layouts = {
+    [weights]: fusedNetworkLayout(network, fused.network, tiling.outputs),
+    ...(table && {
+      [weightNames.forward]: denseLayout(network, "forward"),
+      [weightNames.flat]: plainLayout(network.parameterCount),
+    }),
+  };
+
   function integrate(
     chunk: Chunk,
     conditions: Conditions,
@@ -104,7 +118,7 @@ export function fusedNetworkEngine(gpu: Gpu, network: Network, fused: Fused, par
       dispatches.push(
         ...(made?.dispatches ?? []),
         ...planIntegrate({
-          ...common(chunk, conditions, tiling, divergence),
+          ...common(chunk, conditions, divergence),
           field: fieldOf(conditions, true),
           integrator: integrateKernel,
           stages,
@@ -113,7 +127,7 @@ export function fusedNetworkEngine(gpu: Gpu, network: Network, fused: Fused, par
           lastStep: last,
           flopsPerStep: branchesOf(network, conditions).count * perStep,
           table: made && { firstRow: first * stages, columns: made.columns },
-          names: { ...fieldNames(tiling, conditions), ...names, table: made ? "table" : undefined, kept },
+          names: { ...fieldNames(conditions), ...names, table: made && tableName, kept },
         }),
       );
     }
@@ -127,15 +141,7 @@ export function fusedNetworkEngine(gpu: Gpu, network: Network, fused: Fused, par
     flops,
     divergenceFlops: (mode) => tangentFlops(dim, flops, mode),
     scratchFloats: () => (classes > 0 ? 1 : 0) + 2 * context,
-    shared(session) {
-      return parameters.lease(session, {
-        [weightsName(tiling)]: fusedNetworkLayout(network, fused.network, tiling.outputs),
-        ...(table && {
-          [weightNames.forward]: denseLayout(network, "forward"),
-          [weightNames.flat]: plainLayout(network.parameterCount),
-        }),
-      });
-    },
+    shared: (session) => parameters.lease(session, layouts),
     buffers({ start, count, capacity }, conditions, _mode, stages = 0): PlannedBuffer[] {
       return [
         ...(conditions.labels && classes > 0 ? [slice("labels", conditions.labels, start, count, 1)] : []),
@@ -173,12 +179,12 @@ export function fusedNetworkEngine(gpu: Gpu, network: Network, fused: Fused, par
       const mode = output === "divergence" || output === "both" ? divergence : ({ mode: "none" } as const);
       const work = output === "jvp" ? 2 * flops : tangentFlops(dim, flops, mode);
       return planEvaluate({
-        ...common(chunk, conditions, tiling, divergence),
+        ...common(chunk, conditions, divergence),
         field: fieldOf(conditions, false),
         output,
         flops: branchesOf(network, conditions).count * work,
         names: {
-          ...fieldNames(tiling, conditions),
+          ...fieldNames(conditions),
           state: names.state,
           times: names.times,
           results: resultsOf(output),

@@ -1,6 +1,7 @@
 import { classColumnsKernel, tableInputsKernel, tableWorkgroup } from "../../shaders/table-inputs.ts";
 import { gridOf } from "../gpu/grid.ts";
 import { type Dispatch, mergeBuffers, type PlannedBuffer, packParams, u32 } from "../gpu/kernel.ts";
+import { tableName } from "../kernels/rows.ts";
 import type { Network } from "../network/network.ts";
 import type { SplitNetwork } from "../network/split.ts";
 import { Run } from "../velocity/run.ts";
@@ -31,7 +32,7 @@ export class NetworkTable {
         ["t", input(0)],
         ["label", input(1)],
       ]),
-      outputs: entries.map(({ value, row }) => ({ value, place: { buffer: "table", row, rows } })),
+      outputs: entries.map(({ value, row }) => ({ value, place: { buffer: tableName, row, rows } })),
       prefix: "table ",
     });
   }
@@ -49,7 +50,7 @@ export class NetworkTable {
     const columns = this.#most(stages);
     return mergeBuffers([
       { name: "columns", bytes: 4 * (1 + this.#classes) * columns },
-      { name: "table", bytes: 4 * this.rows * columns },
+      { name: tableName, bytes: 4 * this.rows * columns },
       ...this.#run.buffers(columns, 0),
     ]);
   }

@@ -3,10 +3,10 @@ import type { Gpu } from "../gpu/gpu.ts";
 import type { Dispatch, PlannedBuffer } from "../gpu/kernel.ts";
 import { gradientNames, gradientTiling, planNarrowGradient } from "../kernels/gradient.ts";
 import { gradientCopies } from "../kernels/weight-gradient.ts";
-import { item } from "../must.ts";
+import { item, must } from "../must.ts";
 import type { MlpVelocity } from "../network/mlp.ts";
 import { networkOf } from "../network/of.ts";
-import { Program, type Value } from "../network/program.ts";
+import { wholeBuffer } from "../network/schedule.ts";
 import { gradientLayouts } from "../velocity/gradient-layout.ts";
 import { timeInputs } from "../velocity/plain-mlp.ts";
 import { inputPlaces, Run } from "../velocity/run.ts";
@@ -18,22 +18,16 @@ const tangentsPerPass = 2;
 
 /** The first layer's inputs where these are not "h0" itself: x, waves of the time, label and context, in "features". */
 function featureRun(velocity: MlpVelocity): Run | undefined {
-  const { dim, classes, context, time } = velocity;
-  if (time === "concat") return undefined;
+  if (velocity.time === "concat") return undefined;
+  // the first layer of the same network with x first
+  const { program } = networkOf({ ...velocity, inputOrder: "x,t" });
+  const value = must(
+    program.steps.find((step) => step.kind === "linear"),
+    "the first layer of an mlp",
+  ).of;
+  const outputs = [{ value, place: wholeBuffer("features", program.width(value)) }];
   const network = networkOf(velocity);
-  const p = new Program();
-  const t = p.input("t", 1);
-  const waves = Array.from({ length: time.fourier }, (_, j) => p.project(t, [[j + 1]], true)).flatMap((turns) => [
-    p.map({ name: "sine of turns" }, turns),
-    p.map({ name: "cosine of turns" }, turns),
-  ]);
-  const conditions: Value[] = [];
-  if (classes > 0) conditions.push(p.input("label", classes));
-  if (context > 0) conditions.push(p.input("context", context));
-  const rows = dim + waves.length + classes + context;
-  const value = p.concat([p.input("x", dim), ...waves, ...conditions]);
-  const outputs = [{ value, place: { buffer: "features", row: 0, rows } }];
-  return new Run(network, p, { inputs: inputPlaces(network, "h0"), outputs, prefix: "f" });
+  return new Run(network, program, { inputs: inputPlaces(network, "h0"), outputs, prefix: "f" });
 }
 
 /** Narrow networks: forward and reverse in one kernel, then a weight gradient per layer. */

@@ -5,9 +5,11 @@ import { planPenalise, planTangentEnds } from "../kernels/tangent-ends.ts";
 import { subgroupForWeights } from "../kernels/tiling.ts";
 import { gradientCopies } from "../kernels/weight-gradient.ts";
 import { weightNames } from "../kernels/weights.ts";
-import { reverse, withTangents } from "../network/derivatives.ts";
+import { must } from "../must.ts";
+import { reverse, tangentOfX, withTangents } from "../network/derivatives.ts";
 import type { Network } from "../network/network.ts";
 import type { Value } from "../network/program.ts";
+import { type Place, wholeBuffer } from "../network/schedule.ts";
 import { denseLayout } from "../velocity/dense-layout.ts";
 import { type GradientPlan, inputPlaces, Run } from "../velocity/run.ts";
 import type { Backward, Batch, PassTangents } from "./backward.ts";
@@ -17,36 +19,27 @@ import { planLayerGradient } from "./layer-gradients.ts";
 /** Tangents that share the recomputed values of a pass. */
 const tangentsPerPass = 4;
 
-/** What a program of a gradient goes through: with the gradient by x, with tangents, with penalties on velocity and tangents. */
-interface PassShape {
-  readonly xbar: boolean;
-  readonly tangents: boolean;
-  readonly penalised: boolean;
-}
+/** What a gradient is of: flow matching's residual, or a pass, with tangents and penalties on velocity and tangents where there are such. */
+type GradientShape = "residual" | { readonly tangents: boolean; readonly penalised: boolean };
 
-/** A network forward, with tangents where they are asked for, and in reverse. */
-function gradientRun(network: Network, { xbar, tangents, penalised }: PassShape, needsVelocity: boolean): Run {
-  const rows = (buffer: string) => ({ buffer, row: 0, rows: network.dim });
+/** A network forward, with tangents where they are asked for, and in reverse, by x too in a pass. */
+function gradientRun(network: Network, shape: GradientShape): Run {
+  const isPass = shape !== "residual";
+  const rows = (buffer: string) => wholeBuffer(buffer, network.dim);
   const inputs = inputPlaces(network, "h0").set("ubar", rows("ubar"));
-  const outputs: { value: Value; place: ReturnType<typeof rows> }[] = [];
-  let { output } = network;
-  let program = network.program.copy();
-  let tangent: Value | undefined;
-  if (tangents) {
-    const made = withTangents(network.program, [network.output], new Map([["x", "dx"]]));
-    program = made.program;
-    output = made.values[0] as Value;
-    tangent = made.tangents[0];
-    inputs.set("dx", rows("drows")).set("dtop", rows("dtop"));
-  }
+  const made = isPass && shape.tangents ? withTangents(network.program, network.output) : undefined;
+  const { program, output } = made ?? { program: network.program.copy(), output: network.output };
   const cotangents = [{ of: output, cotangent: program.input("ubar", network.dim) }];
-  if (tangent !== undefined) cotangents.push({ of: tangent, cotangent: program.input("dtop", network.dim, true) });
-  const back = reverse(program, cotangents, xbar ? ["x"] : [], true);
-  if (needsVelocity || penalised) outputs.push({ value: output, place: rows("u") });
-  if (penalised && tangent !== undefined) outputs.push({ value: tangent, place: rows("jv") });
-  if (xbar) {
-    const value = back.inputs.get("x");
-    if (value === undefined) throw new Error("the velocity does not depend on x");
+  if (made) {
+    inputs.set(tangentOfX, rows("drows")).set("dtop", rows("dtop"));
+    cotangents.push({ of: made.tangent, cotangent: program.input("dtop", network.dim, true) });
+  }
+  const back = reverse(program, cotangents, isPass ? ["x"] : [], true);
+  const outputs: { value: Value; place: Place }[] = [];
+  if (!isPass || shape.penalised) outputs.push({ value: output, place: rows("u") });
+  if (isPass && shape.penalised && made) outputs.push({ value: made.tangent, place: rows("jv") });
+  if (isPass) {
+    const value = must(back.inputs.get("x"), "the gradient by x of a velocity, which depends on x");
     outputs.push({ value, place: rows("xbar") });
   }
   const lateInputs = ["ubar", "dtop"];
@@ -67,14 +60,13 @@ export function layeredBackward(gpu: Gpu, network: Network): Backward {
   };
   const forward = () =>
     once("forward", () => {
-      const outputs = [{ value: network.output, place: { buffer: "u", row: 0, rows: dim } }];
+      const outputs = [{ value: network.output, place: wholeBuffer("u", dim) }];
       return new Run(network, network.program, { inputs: inputPlaces(network, "h0"), outputs, prefix: "b" });
     });
-  const residual = () =>
-    once("residual", () => gradientRun(network, { xbar: false, tangents: false, penalised: false }, true));
+  const residual = () => once("residual", () => gradientRun(network, "residual"));
   const pass = (tangents: number, penalised: boolean) => {
-    const shape = { xbar: true, tangents: tangents > 0, penalised };
-    return once(JSON.stringify(shape), () => gradientRun(network, shape, false));
+    const shape = { tangents: tangents > 0, penalised };
+    return once(JSON.stringify(shape), () => gradientRun(network, shape));
   };
   const range = (batch: Batch, tangents = 0): RunRange => ({
     ...batch,

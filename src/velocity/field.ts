@@ -1,6 +1,7 @@
 import { invalid } from "../errors.ts";
 import { type MlpVelocity, mlp } from "../network/mlp.ts";
-import { checkSizes, compileNetwork, type NetworkVelocity } from "../network/network.ts";
+import type { NetworkVelocity } from "../network/network.ts";
+import { networkOf } from "../network/of.ts";
 import { show } from "../options.ts";
 import { type WgslVelocity, wgslVelocity } from "./wgsl.ts";
 
@@ -21,7 +22,7 @@ export function checkVelocity(what: string, velocity: FieldVelocity): void {
       wgslVelocity({ dim: velocity.dim, code: velocity.code });
       return;
     case "network":
-      compileNetwork("network", checkSizes("network", velocity), velocity.operations);
+      networkOf(velocity);
       return;
     case "mlp": {
       const { kind: _, hidden, time, ...options } = velocity;

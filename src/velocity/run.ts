@@ -1,9 +1,10 @@
 import type { Dispatch, PlannedBuffer } from "../gpu/kernel.ts";
 import { type RunRange, StagePlanner } from "../kernels/rows.ts";
+import { mostBuffers } from "../kernels/stages.ts";
 import type { Gradient } from "../network/derivatives.ts";
 import type { Network } from "../network/network.ts";
 import type { Program } from "../network/program.ts";
-import { type Place, type Schedule, type ScheduleOptions, schedule } from "../network/schedule.ts";
+import { type Place, placeOf, type Schedule, type ScheduleOptions, schedule } from "../network/schedule.ts";
 import { weightPlaces } from "./dense-layout.ts";
 
 /** Rows of the buffer that a network's inputs lie in: x, t, the one-hot label, the context. */
@@ -19,9 +20,6 @@ export function inputPlaces(network: Network, buffer: string): Map<string, Place
   return new Map(Object.entries(at).map(([name, row]) => [name, { buffer, row, rows }]));
 }
 
-/** Storage buffers of a kernel at most, which every device of WebGPU has. */
-const bindings = 8;
-
 /** Other names for the buffers of a program. */
 export type Renamed = Readonly<Record<string, string>>;
 
@@ -34,7 +32,7 @@ export class Run {
   readonly #planner: StagePlanner;
 
   constructor(network: Network, program: Program, options: Omit<ScheduleOptions, "bindings">) {
-    this.#schedule = schedule(program, { ...options, bindings });
+    this.#schedule = schedule(program, { ...options, bindings: mostBuffers });
     this.#planner = new StagePlanner(this.#schedule, weightPlaces(network), network.classes > 0);
   }
 
@@ -54,7 +52,7 @@ export class Run {
     return this.#schedule.stages.slice(from, to).flatMap((stage) => {
       const planned =
         stage.kind === "gradient"
-          ? (gradients?.(stage.gradient, (value) => this.#planner.place(value), range) ?? [])
+          ? (gradients?.(stage.gradient, (value) => placeOf(this.#schedule, value), range) ?? [])
           : this.#planner.plan(stage, range);
       return planned.map((dispatch) => ({ ...dispatch, buffers: dispatch.buffers.map((name) => names[name] ?? name) }));
     });
