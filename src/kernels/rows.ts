@@ -10,6 +10,7 @@ import {
 } from "../../shaders/rows.ts";
 import { gridOf } from "../gpu/grid.ts";
 import { type Dispatch, packParams, u32 } from "../gpu/kernel.ts";
+import { item } from "../must.ts";
 import { argumentsOf, type Program, type Value } from "../network/program.ts";
 import { type Cluster, placeOf, type Schedule, type Stage } from "../network/schedule.ts";
 import { type ParticleRange, planDense } from "./dense.ts";
@@ -27,6 +28,8 @@ export const tableName = "table";
 
 /** The buffer with the column of each particle's class, where there are classes. */
 export const classesName = "classes";
+
+type StageOf<Kind extends Stage["kind"]> = Extract<Stage, { readonly kind: Kind }>;
 
 /** A cluster as a kernel sees it: its shape and the words of its params. */
 interface BoundCluster {
@@ -69,6 +72,7 @@ export class StagePlanner {
   readonly #weights: WeightPlaces;
   /** Whether a table has a column for each class. */
   readonly #hasClasses: boolean;
+  readonly #bound = new Map<Stage, unknown>();
 
   constructor(made: Schedule, weights: WeightPlaces, hasClasses: boolean) {
     this.#hasClasses = hasClasses;
@@ -145,30 +149,45 @@ export class StagePlanner {
     };
   }
 
+  /** What of a stage does not depend on the batch: plans ask for the same few stages step after step. */
+  #once<T>(stage: Stage, make: (binder: Binder) => T): T {
+    let made = this.#bound.get(stage) as T | undefined;
+    if (made === undefined) {
+      made = make(new Binder());
+      this.#bound.set(stage, made);
+    }
+    return made;
+  }
+
+  /** The cluster of a kernel that has no other. */
+  #only(cluster: Cluster, sums: readonly Value[], binder: Binder): BoundCluster & { buffers: readonly string[] } {
+    const { shape, words } = this.#cluster(cluster, sums, binder);
+    return { shape: { ...shape, ...binder.all }, words, buffers: binder.buffers };
+  }
+
   plan(stage: Exclude<Stage, { kind: "gradient" }>, range: RunRange): Dispatch[] {
     switch (stage.kind) {
       case "linear":
-        return this.#linear(stage.value, stage.cluster, range);
+        return this.#linear(stage, range);
       case "project":
-        return [this.#project(stage.value, stage.cluster, range)];
+        return [this.#project(stage, range)];
       case "rows":
-        return [this.#rows(stage.width, stage.cluster, range)];
+      case "copy":
+        return [this.#rows(stage, range)];
       case "sums":
         return [this.#sums(stage, range)];
-      case "copy":
-        return [this.#copy(stage, range)];
     }
   }
 
-  #linear(value: Value, cluster: Cluster, range: RunRange): Dispatch[] {
-    const step = this.#p.stepOf(value, "linear");
-    const { transposed, from, to, tensor, bias } = step;
-    const { weights, rowVectors } = this.#weights.matrix(tensor, transposed);
-    const binder = new Binder();
-    const { shape, words } = this.#cluster(cluster, [value], binder);
-    const given = placeOf(this.#schedule, step.of);
-    return planDense(
-      {
+  #linear(stage: StageOf<"linear" | "project">, range: RunRange): Dispatch[] {
+    const { batched, ...call } = this.#once(stage, (binder) => {
+      const step = this.#p.stepOf(stage.value, "linear");
+      const { transposed, from, to, tensor, bias } = step;
+      const { weights, rowVectors } = this.#weights.matrix(tensor, transposed);
+      const { shape, words, buffers } = this.#only(stage.cluster, [stage.value], binder);
+      const given = placeOf(this.#schedule, step.of);
+      return {
+        batched: step.batched,
         weights: transposed ? weights : weights + from * rowVectors,
         rowVectors,
         bias: bias === undefined ? undefined : this.#weights.bias(bias),
@@ -176,91 +195,91 @@ export class StagePlanner {
         outputs: step.width,
         firstRow: transposed ? from : 0,
         given,
-        batch: step.batched ? range.tangents : 1,
-        cluster: { shape: { ...shape, ...binder.all }, words: [...words, ...tableWords(shape, range)] },
+        cluster: { shape, words },
         names: {
           weights: transposed ? weightNames.backward : weightNames.forward,
           in: given.buffer,
-          cluster: binder.buffers,
+          cluster: buffers,
         },
         work: workOf(shape),
-      },
-      range,
-    );
+      };
+    });
+    const { shape, words } = call.cluster;
+    const cluster = { shape, words: [...words, ...tableWords(shape, range)] };
+    return planDense({ ...call, cluster, batch: batched ? range.tangents : 1 }, range);
   }
 
-  #project(value: Value, cluster: Cluster, range: RunRange): Dispatch {
-    const step = this.#p.stepOf(value, "project");
-    const binder = new Binder();
-    const { shape, words } = this.#cluster(cluster, [value], binder);
-    const given = placeOf(this.#schedule, step.of);
-    const stride = range.capacity / 4;
-    const kernel = projectKernel({
-      matrix: step.matrix,
-      turns: step.turns,
-      cluster: { ...shape, ...binder.all },
+  #project(stage: StageOf<"linear" | "project">, range: RunRange): Dispatch {
+    const { kernel, shape, words, buffers, step, given } = this.#once(stage, (binder) => {
+      const step = this.#p.stepOf(stage.value, "project");
+      const bound = this.#only(stage.cluster, [stage.value], binder);
+      const given = placeOf(this.#schedule, step.of);
+      const kernel = projectKernel({ matrix: step.matrix, turns: step.turns, cluster: bound.shape });
+      return { ...bound, kernel, step, given, buffers: [given.buffer, ...bound.buffers] };
     });
+    const stride = range.capacity / 4;
     const batch = step.batched ? range.tangents : 1;
+    const all = [stride, step.width, range.tangents, given.row, given.rows, ...words, ...tableWords(shape, range)];
     return {
       kernel,
-      buffers: [given.buffer, ...binder.buffers],
-      params: packParams(
-        [stride, step.width, range.tangents, given.row, given.rows, ...words, ...tableWords(shape, range)].map((n) =>
-          u32(n),
-        ),
-      ),
+      buffers,
+      params: packParams(all.map((n) => u32(n))),
       workgroups: [...inRow(stride), batch],
       flops: 4 * stride * batch * step.width * (2 * this.#p.width(step.of) + workOf(shape)),
     };
   }
 
-  #rows(width: number, cluster: Cluster, range: RunRange): Dispatch {
-    const binder = new Binder();
-    const { shape, words } = this.#cluster(cluster, [], binder);
-    return rowsDispatch({ ...shape, ...binder.all }, words, binder.buffers, width, range);
+  /** Functions of rows, or rows as they are. */
+  #rows(stage: StageOf<"rows" | "copy">, range: RunRange): Dispatch {
+    const { kernel, shape, words, buffers, batched } = this.#once(stage, (binder) => {
+      const bound = stage.kind === "rows" ? this.#only(stage.cluster, [], binder) : this.#copied(stage, binder);
+      const batched = [...bound.shape.leaves, ...bound.shape.stores].some((access) => access.batched);
+      return { ...bound, kernel: rowsKernel(bound.shape), batched };
+    });
+    const { capacity, tangents } = range;
+    const { width } = stage;
+    const stride = capacity / 4;
+    return {
+      kernel,
+      buffers,
+      params: packParams([stride, width, tangents, ...words, ...tableWords(shape, range)].map((n) => u32(n))),
+      workgroups: gridOf(Math.ceil((width * stride) / rowsWorkgroup)),
+      flops: width * capacity * (1 + workOf(shape)) * (batched ? tangents : 1),
+    };
   }
 
-  #copy(stage: Extract<Stage, { kind: "copy" }>, range: RunRange): Dispatch {
-    const binder = new Binder();
+  #copied(stage: StageOf<"copy">, binder: Binder): BoundCluster & { buffers: readonly string[] } {
     const leaf = stage.from === undefined ? undefined : this.#leaf(stage.from, binder);
     const binding = binder.at(stage.to.buffer, true);
     const access = { binding, batched: stage.batched, single: false, parameter: false };
     const store = { ...access, of: leaf && { leaf: 0 }, words: [stage.to.row, stage.to.rows] };
     // a leaf of one row is that row
     const { shape, words } = this.#shape(leaf ? [{ ...leaf, single: false }] : [], [], [store]);
-    const whole = { ...shape, ...binder.all };
-    return rowsDispatch(whole, words, binder.buffers, stage.width, range);
+    return { shape: { ...shape, ...binder.all }, words, buffers: binder.buffers };
   }
 
-  #sums(stage: Extract<Stage, { kind: "sums" }>, range: RunRange): Dispatch {
-    const binder = new Binder();
-    const operands = stage.sums.map((sum) => this.#p.stepOf(sum, "sum").of);
-    const { width, batched } = this.#p.at(operands[0] as Value);
-    // a sum of something that is there already is read by a function that changes nothing
-    const inner = this.#inner(stage.inner, operands, binder);
-    const after = this.#cluster(stage.cluster, stage.sums, binder);
-    const { all } = binder;
-    const shape: SumsShape = {
-      inner: { ...inner.shape, ...all },
-      sums: inner.sums,
-      after: { ...after.shape, ...all },
-    };
+  #sums(stage: StageOf<"sums">, range: RunRange): Dispatch {
+    const { kernel, inner, after, buffers, width, batched } = this.#once(stage, (binder) => {
+      const operands = stage.sums.map((sum) => this.#p.stepOf(sum, "sum").of);
+      const { width, batched } = this.#p.at(item(operands, 0));
+      // a sum of something that is there already is read by a function that changes nothing
+      const inner = this.#inner(stage.inner, operands, binder);
+      const after = this.#cluster(stage.cluster, stage.sums, binder);
+      const { all } = binder;
+      const shape: SumsShape = {
+        inner: { ...inner.shape, ...all },
+        sums: inner.sums,
+        after: { ...after.shape, ...all },
+      };
+      return { kernel: sumsKernel(shape), inner, after, buffers: binder.buffers, width, batched };
+    });
     const stride = range.capacity / 4;
     const batch = batched ? range.tangents : 1;
+    const words = [inner, after].flatMap((own) => [...own.words, ...tableWords(own.shape, range)]);
     return {
-      kernel: sumsKernel(shape),
-      buffers: binder.buffers,
-      params: packParams(
-        [
-          stride,
-          width,
-          range.tangents,
-          ...inner.words,
-          ...tableWords(inner.shape, range),
-          ...after.words,
-          ...tableWords(after.shape, range),
-        ].map((n) => u32(n)),
-      ),
+      kernel,
+      buffers,
+      params: packParams([stride, width, range.tangents, ...words].map((n) => u32(n))),
       workgroups: [...inRow(stride), batch],
       flops: 4 * stride * batch * width * (1 + workOf(inner.shape)),
     };
@@ -301,23 +320,4 @@ function workOf({ results }: ClusterShape): number {
     (sum, { function: { name } }) => sum + (name === "activate" || name.endsWith("turns") ? 20 : 1),
     0,
   );
-}
-
-function rowsDispatch(
-  shape: ClusterShape,
-  words: readonly number[],
-  buffers: readonly string[],
-  width: number,
-  range: RunRange,
-): Dispatch {
-  const { capacity, tangents } = range;
-  const stride = capacity / 4;
-  const batched = [...shape.leaves, ...shape.stores].some((access) => access.batched);
-  return {
-    kernel: rowsKernel(shape),
-    buffers,
-    params: packParams([stride, width, tangents, ...words, ...tableWords(shape, range)].map((n) => u32(n))),
-    workgroups: gridOf(Math.ceil((width * stride) / rowsWorkgroup)),
-    flops: width * capacity * (1 + workOf(shape)) * (batched ? tangents : 1),
-  };
 }

@@ -36,6 +36,15 @@ interface Fused {
   readonly table: NetworkTable | undefined;
 }
 
+const keys = new Map<string, string>();
+
+/** A short name for a long text, the same for the same text: kernels are looked up by it at every plan. */
+function keyOf(text: string): string {
+  const key = keys.get(text) ?? `network ${keys.size}`;
+  keys.set(text, key);
+  return key;
+}
+
 /** The fused form of a network, or undefined when it must go layer by layer. */
 export function fuse(network: Network): Fused | undefined {
   const { dim, classes, context, program } = network;
@@ -59,7 +68,7 @@ export function fuse(network: Network): Fused | undefined {
     table: tablePlaces(table, tableName),
     atOneTime: split,
     anyTime: { program, output: network.output },
-    key: JSON.stringify([dim, classes, context, program.steps]),
+    key: keyOf(JSON.stringify([dim, classes, context, program.steps])),
   });
   return { network: fused, table: table.rows > 0 ? new NetworkTable(network, table) : undefined };
 }
@@ -137,7 +146,7 @@ export function fusedNetworkEngine(gpu: Gpu, network: Network, fused: Fused, par
   return {
     dim,
     contextWidth: context,
-    family: `network ${fused.network.toJSON()}`,
+    family: `fused ${fused.network.toJSON()}`,
     flops,
     divergenceFlops: (mode) => tangentFlops(dim, flops, mode),
     scratchFloats: () => (classes > 0 ? 1 : 0) + 2 * context,
