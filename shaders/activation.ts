@@ -1,5 +1,4 @@
-import { item } from "../src/must.ts";
-import { f32 } from "./wgsl.ts";
+import { f32, horner } from "./wgsl.ts";
 
 /** erfc(x)·exp(x²) = t·P(t), t = 1/(1 + 0.3x), for x ≥ 0: our own minimax-like fit of degree 8, relative error 2e-8. */
 const erfcPole = 0.3;
@@ -9,16 +8,6 @@ const erfcCoefficients = [
 
 /** π/2 in three parts; the first two have so few bits that k times them is exact for |k| < 2¹⁵. */
 const halfPiParts = [1.5703125, 0.0004837513, 7.54979e-8] as const;
-
-/** Horner's scheme over coefficients in ascending order. */
-function polynomial(coefficients: readonly number[], variable: string, v: string): string {
-  return coefficients
-    .slice(0, -1)
-    .reduceRight(
-      (sum, c) => `(${sum} * ${variable} + ${f32(c)})`,
-      `${v}(${f32(item(coefficients, coefficients.length - 1))})`,
-    );
-}
 
 /** What each activation defines: helper functions, then `value` and `slope` from z, sharing what they can. */
 export interface ActivationText {
@@ -36,7 +25,7 @@ export const seluAlpha = 1.6732632423543772;
 /** e^z − 1 cancels near 0, so a series stands in. */
 const minusOne = (v: string) => `
 fn minus_one(e: ${v}, z: ${v}) -> ${v} {
-  let near = z * ${polynomial([1, 1 / 2, 1 / 6, 1 / 24, 1 / 120, 1 / 720, 1 / 5040], "z", v)};
+  let near = z * ${horner([1, 1 / 2, 1 / 6, 1 / 24, 1 / 120, 1 / 720, 1 / 5040], "z")};
   return select(e - 1.0, near, z > ${v}(-0.35));
 }`;
 
@@ -52,8 +41,8 @@ fn sine_cosine(z: ${v}) -> SineCosine {
   // beyond |z| of about 5·10⁴ the phase is rounding, but the value stays within ±1
   let r = select(select(reduced, ${v}(0.7855), reduced > ${v}(0.7855)), ${v}(-0.7855), reduced < ${v}(-0.7855));
   let q = r * r;
-  let s = r * ${polynomial([1, -1 / 6, 1 / 120, -1 / 5040, 1 / 362880], "q", v)};
-  let c = ${polynomial([1, -1 / 2, 1 / 24, -1 / 720, 1 / 40320, -1 / 3628800], "q", v)};
+  let s = r * ${horner([1, -1 / 6, 1 / 120, -1 / 5040, 1 / 362880], "q")};
+  let c = ${horner([1, -1 / 2, 1 / 24, -1 / 720, 1 / 40320, -1 / 3628800], "q")};
   let quadrant = k - 4.0 * floor(k * 0.25);
   let odd = (quadrant == ${v}(1.0)) | (quadrant == ${v}(3.0));
   let sine = select(s, c, odd);
@@ -81,7 +70,7 @@ fn safe_tanh(z: ${v}) -> ${v} {
   let size = abs(z);
   let e = exp(-2.0 * select(size, ${v}(40.0), size > ${v}(40.0)));
   let q = z * z;
-  let near = z * ${polynomial([1, -1 / 3, 2 / 15, -17 / 315, 62 / 2835], "q", v)};
+  let near = z * ${horner([1, -1 / 3, 2 / 15, -17 / 315, 62 / 2835], "q")};
   return select(sign(z) * (1.0 - e) / (1.0 + e), near, size < ${v}(0.25));
 }`,
     shared: () => "let y = safe_tanh(z);",
@@ -94,10 +83,9 @@ fn safe_tanh(z: ${v}) -> ${v} {
 fn log_one_plus(e: ${v}) -> ${v} {
   let s = e / (2.0 + e);
   let q = s * s;
-  return 2.0 * s * ${polynomial(
+  return 2.0 * s * ${horner(
     Array.from({ length: 8 }, (_, i) => 1 / (2 * i + 1)),
     "q",
-    v,
   )};
 }`,
     shared: (v) => `let size = abs(z);
@@ -110,7 +98,7 @@ fn log_one_plus(e: ${v}) -> ${v} {
 // half of erfc(|z|/√2), with the Gaussian factor given
 fn upper_tail(z: ${v}, gaussian: ${v}) -> ${v} {
   let t = 1.0 / (1.0 + ${f32(erfcPole * Math.SQRT1_2)} * abs(z));
-  return 0.5 * gaussian * t * ${polynomial(erfcCoefficients, "t", v)};
+  return 0.5 * gaussian * t * ${horner(erfcCoefficients, "t")};
 }`,
     // exp(−110) is 0 in f32, so that z times it is 0 for any z
     shared: (v) => `let gaussian = exp(-0.5 * min(z * z, ${v}(220.0)));

@@ -93,6 +93,34 @@ function classesText(field: Extract<FusedField, { kind: "network" }>, tiling: Ti
   });
 }
 
+/** What stands before the evaluation of a field, the evaluation itself, and whether it is one of the branches of a guided mix. */
+interface EvaluationText {
+  readonly before: string;
+  readonly evaluate: string;
+  readonly mixes: boolean;
+}
+
+function mlpText(field: NarrowMlp, tiling: Tiling, tangents: Tangents | undefined): EvaluationText {
+  const evaluate = narrowMlpText(field, tiling, tangents);
+  const mixes = field.conditioned;
+  const offset = mixes ? `let offset_row = branch * ${field.width}u;\n` : "";
+  return { before: timeFeatures(field, tiling), evaluate: `${offset}${evaluate}`, mixes };
+}
+
+function networkText(
+  field: Extract<FusedField, { kind: "network" }>,
+  tiling: Tiling,
+  tangents: Tangents | undefined,
+): EvaluationText {
+  const evaluate = field.network.text(tiling, tangents, field.atOneTime);
+  const mixes = field.labels;
+  return {
+    before: mixes ? "" : "const branch = 0u;",
+    evaluate: `${classesText(field, tiling)}\n${evaluate}`,
+    mixes,
+  };
+}
+
 /**
  * Text that evaluates the field. In: y{g}_{i}, time{g}. Out, declared by the caller: u{g}_{i}.
  * With `tangents`: also v{s}_{g}_{i} in (for `given`), jv{s}_{g}_{i} out.
@@ -117,13 +145,9 @@ ${lines(field.dim, (i) => `u${g}_${i} = pf_u[${i}];`)}
 }`;
     });
   }
-  const isMlp = field.kind === "mlp";
-  const evaluate = isMlp
-    ? narrowMlpText(field, tiling, tangents)
-    : `${classesText(field, tiling)}\n${field.network.text(tiling, tangents, field.atOneTime)}`;
-  const features = isMlp ? timeFeatures(field, tiling) : "";
-  const mixes = isMlp ? field.conditioned : field.labels;
-  if (!mixes) return `{\n${isMlp ? "" : "const branch = 0u;\n"}${features}\n${evaluate}\n}`;
+  const { before, evaluate, mixes } =
+    field.kind === "mlp" ? mlpText(field, tiling, tangents) : networkText(field, tiling, tangents);
+  if (!mixes) return `{\n${before}\n${evaluate}\n}`;
   // Guidance: (1 − w) u_null + w u_label. One branch means no mix, so that its bits are those of the plain network.
   const mixed = [
     { name: (g: number, i: number) => `u${g}_${i}`, dims: Array.from({ length: field.dim }, (_, i) => i) },
@@ -136,10 +160,9 @@ ${lines(field.dim, (i) => `u${g}_${i} = pf_u[${i}];`)}
     lines(tiling.groups, (g) => mixed.flatMap(({ name, dims }) => dims.map((i) => text(name(g, i), g))).join("\n"));
   const weight = (name: string) => splat(tiling, `pf_params.${name}`);
   return `{
-${features}
+${before}
 ${each((name) => `var first_${name} = ${name};`)}
 for (var branch = 0u; branch < pf_params.branches; branch++) {
-${isMlp ? `let offset_row = branch * ${field.width}u;` : ""}
 ${evaluate}
 if (pf_params.branches > 1u) {
 if (branch == 0u) {

@@ -10,9 +10,17 @@ import {
   wholeBuffer,
 } from "../src/network/schedule.ts";
 import type { Tangents } from "./narrow-mlp.ts";
-import { halves, inverseRoot, resultText, rowFunctions } from "./rows.ts";
+import {
+  fractionText,
+  inverseRoot,
+  type ProjectedName,
+  projectedInput,
+  projectedRow,
+  resultText,
+  rowFunctions,
+} from "./rows.ts";
 import { components, splat, type Tiling, vectorType } from "./tiling.ts";
-import { f32, lines } from "./wgsl.ts";
+import { lines } from "./wgsl.ts";
 
 /** A matrix (or some of its columns) in the packing: blocks of outputs, in a block input after input, then the bias. */
 interface PackedMatrix {
@@ -158,7 +166,7 @@ export class FusedNetwork {
     const results = functions.map((f) => ({ function: f, of: [], batched: false }));
     return `${rowFunctions([{ results }], v)}
 ${inverseRoot(v)}
-fn fraction(z: ${v}) -> ${v} { return z - round(z); }`;
+${fractionText(v)}`;
   }
 
   /**
@@ -525,32 +533,17 @@ ${after}
   #project({ value, cluster }: Extract<Stage, { kind: "linear" | "project" }>): string {
     const step = this.#p.stepOf(value, "project");
     const inputs = this.#p.width(step.of);
-    const u = this.#tiling.lanes === 1 ? "u32" : `vec${this.#tiling.lanes}u`;
-    const text: string[] = [];
-    for (const s of this.#sets(step.batched))
-      for (const g of this.#groups)
-        for (const j of range(inputs)) {
-          text.push(`let x${s}_${g}_${j} = ${this.#read(step.of, `${j}u`, s, g)};`);
-          if (step.turns)
-            text.push(
-              `let high${s}_${g}_${j} = bitcast<${this.#v}>(bitcast<${u}>(x${s}_${g}_${j}) & ${u}(0xfffff000u));`,
-              `let low${s}_${g}_${j} = x${s}_${g}_${j} - high${s}_${g}_${j};`,
-            );
-        }
-    const sum = (row: readonly number[], s: number, g: number) => {
-      const terms = row.flatMap((factor, j) => {
-        if (factor === 0) return [];
-        if (!step.turns) return [`${f32(Math.fround(factor))} * x${s}_${g}_${j}`];
-        return halves(factor).flatMap((part) =>
-          part === 0 ? [] : ["high", "low"].map((half) => `fraction(${f32(part)} * ${half}${s}_${g}_${j})`),
-        );
-      });
-      return terms.length === 0 ? `${this.#v}(0.0)` : terms.join(" + ");
-    };
+    const each = <T>(make: (s: number, g: number) => T) =>
+      this.#sets(step.batched).flatMap((s) => this.#groups.map((g) => make(s, g)));
+    const named =
+      (s: number, g: number): ProjectedName =>
+      (part, j) =>
+        `${part}${s}_${g}_${j}`;
+    const text = each((s, g) =>
+      lines(inputs, (j) => projectedInput(this.#read(step.of, `${j}u`, s, g), j, step.turns, this.#v, named(s, g))),
+    );
     const rows = step.matrix.map((row, k) => {
-      const own = this.#sets(step.batched).flatMap((s) =>
-        this.#groups.map((g) => `let z_${s}_${g} = ${sum(row, s, g)};`),
-      );
+      const own = each((s, g) => `let z_${s}_${g} = ${projectedRow(row, step.turns, this.#v, named(s, g))};`);
       const sums = (other: Value, s: number, g: number) => (other === value ? `z_${s}_${g}` : undefined);
       return `{\n${own.join("\n")}\n${this.#cluster(cluster, { row: `${k}u`, tag: "", sums, made: new Set() })}\n}`;
     });

@@ -7,12 +7,7 @@ import {
   sineQuarter,
   sqrtHalfBits,
 } from "../src/random/polynomials.ts";
-import { f32, wgsl } from "./wgsl.ts";
-
-/** Horner's scheme with plain multiplies and adds, constant term first. */
-function horner(coefficients: readonly number[], z: string): string {
-  return coefficients.reduceRight((sum, c) => (sum === "" ? f32(c) : `(${sum} * ${z} + ${f32(c)})`), "");
-}
+import { f32, horner, wgsl } from "./wgsl.ts";
 
 /**
  * WGSL: `sin_cos_two_pi(u) -> (sin 2πu, cos 2πu)` for any finite u, error at most 2e-7.

@@ -5,7 +5,7 @@ import { Bindings } from "./bindings.ts";
 import { bentActivationText } from "./curvature.ts";
 import { type Kernel, oncePerShape } from "./kernel.ts";
 import { components } from "./tiling.ts";
-import { f32, lines, wgsl } from "./wgsl.ts";
+import { f32, horner, lines, wgsl } from "./wgsl.ts";
 
 /** A number of a row: leaf i that is read, result i of the functions, or sum i that the kernel has made. */
 export type Ref = { readonly leaf: number } | { readonly result: number } | { readonly sum: number };
@@ -50,9 +50,6 @@ export const clusterFields = (shape: ClusterShape): string =>
     readsTable(shape) ? " columns: u32, column: u32," : "",
   ].join("");
 
-const horner = (coefficients: readonly number[], v: string) =>
-  coefficients.reduceRight((sum, c) => (sum === "" ? `${v}(${f32(c)})` : `(${sum} * q + ${f32(c)})`), "");
-
 /** sin 2πz and cos 2πz on vectors; whole turns are taken away exactly. The polynomials are those of random.ts. */
 export const turnsText = (v: string): string => wgsl`
 struct Turned { sine: ${v}, cosine: ${v} }
@@ -61,8 +58,8 @@ fn turned(z: ${v}) -> Turned {
   let quarter = round(4.0 * turn);
   let x = 4.0 * turn - quarter;
   let q = x * x;
-  let s = x * ${f32(halfPi.high)} + x * (${f32(halfPi.low)} + q * ${horner(sineQuarter, v)});
-  let c = 1.0 + q * ${horner(cosineQuarter, v)};
+  let s = x * ${f32(halfPi.high)} + x * (${f32(halfPi.low)} + q * ${horner(sineQuarter, "q")});
+  let c = 1.0 + q * ${horner(cosineQuarter, "q")};
   let odd = abs(quarter) == ${v}(1.0);
   let sine = select(s, c, odd);
   let cosine = select(c, -s, odd);
@@ -330,13 +327,41 @@ export interface ProjectShape {
 }
 
 /** The upper twelve bits of a number, and the rest of what f32 has. */
-export function halves(value: number): [high: number, low: number] {
+function halves(value: number): [high: number, low: number] {
   const single = Math.fround(value);
   const words = new Uint32Array(Float32Array.of(single).buffer);
   words[0] = (words[0] as number) & 0xfffff000;
   const high = new Float32Array(words.buffer)[0] as number;
   return [high, single - high];
 }
+
+/** Names of an input of a projection, and of its upper twelve bits and the rest. */
+export type ProjectedName = (part: "x" | "high" | "low", input: number) => string;
+
+/** Statements that name an input of a projection. */
+export function projectedInput(value: string, input: number, turns: boolean, v: string, name: ProjectedName): string {
+  const [x, high, low] = (["x", "high", "low"] as const).map((part) => name(part, input));
+  const bits = v === "f32" ? "u32" : v.replace("f", "u");
+  const halved = `
+let ${high} = bitcast<${v}>(bitcast<${bits}>(${x}) & ${bits}(0xfffff000u));
+let ${low} = ${x} - ${high};`;
+  return `let ${x} = ${value};${turns ? halved : ""}`;
+}
+
+/** A row of a projection. */
+export function projectedRow(row: readonly number[], turns: boolean, v: string, name: ProjectedName): string {
+  const terms = row.flatMap((factor, j) => {
+    if (factor === 0) return [];
+    if (!turns) return [`${f32(factor)} * ${name("x", j)}`];
+    return halves(factor).flatMap((part) =>
+      part === 0 ? [] : (["high", "low"] as const).map((half) => `fraction(${f32(part)} * ${name(half, j)})`),
+    );
+  });
+  return terms.length === 0 ? `${v}(0.0)` : terms.join(" + ");
+}
+
+/** What {@link projectedRow} calls. */
+export const fractionText = (v: string): string => `fn fraction(z: ${v}) -> ${v} { return z - round(z); }`;
 
 /** A product with a matrix that is data of the network, for all particles (and tangents, which are dimension z). */
 export const projectKernel = oncePerShape(({ matrix, turns, cluster }: ProjectShape): Kernel => {
@@ -345,20 +370,12 @@ export const projectKernel = oncePerShape(({ matrix, turns, cluster }: ProjectSh
   bindings.add("read", "given", "array<vec4f>");
   declareCluster(bindings, cluster);
   const inputs = matrix[0]?.length ?? 0;
-  const sum = (row: readonly number[]) => {
-    const terms = row.flatMap((value, j) => {
-      if (value === 0) return [];
-      if (!turns) return [`${f32(Math.fround(value))} * x${j}`];
-      return halves(value).flatMap((part) =>
-        part === 0 ? [] : ["high", "low"].map((half) => `fraction(${f32(part)} * ${half}${j})`),
-      );
-    });
-    return terms.length === 0 ? "vec4f(0.0)" : terms.join(" + ");
-  };
+  const name: ProjectedName = (part, j) => `${part}${j}`;
+  const given = (j: number) => `given[(params.given + s * params.given_rows + ${j}u) * params.stride + p]`;
   const code = `struct Params { stride: u32, rows: u32, tangents: u32, given: u32, given_rows: u32,${clusterFields(cluster)} }
 ${bindings.text}
 ${clusterFunctions([cluster])}
-fn fraction(z: vec4f) -> vec4f { return z - round(z); }
+${fractionText("vec4f")}
 fn finish(z: vec4f, row: u32, p: u32, s: u32) {
 ${clusterText(cluster, { loops: false, sum: () => "z" })}
 }
@@ -368,12 +385,8 @@ ${index}
 if (index >= params.stride) { return; }
 let p = index;
 let s = id.z;
-${lines(
-  inputs,
-  (j) => `let x${j} = given[(params.given + s * params.given_rows + ${j}u) * params.stride + p];
-${turns ? `let high${j} = bitcast<vec4f>(bitcast<vec4u>(x${j}) & vec4u(0xfffff000u));\nlet low${j} = x${j} - high${j};` : ""}`,
-)}
-${matrix.map((row, k) => `finish(${sum(row)}, ${k}u, p, s);`).join("\n")}
+${lines(inputs, (j) => projectedInput(given(j), j, turns, "vec4f", name))}
+${matrix.map((row, k) => `finish(${projectedRow(row, turns, "vec4f", name)}, ${k}u, p, s);`).join("\n")}
 }
 `;
   return { label: "project rows", entryPoint: "project", bindings: bindings.accesses, code: wgsl`${code}` };

@@ -50,3 +50,8 @@ export function f32(value: number): string {
 export function lines(count: number, line: (i: number) => string): string {
   return Array.from({ length: count }, (_, i) => line(i)).join("\n");
 }
+
+/** Horner's scheme with plain multiplies and adds, constant term first: z may be a number or a vector. */
+export function horner(coefficients: readonly number[], z: string): string {
+  return coefficients.reduceRight((sum, c) => (sum === "" ? f32(c) : `(${sum} * ${z} + ${f32(c)})`), "");
+}
