@@ -10,10 +10,10 @@ function nodeOf(what: string, node: Node): Node {
   throw invalid(`${what}: ${show(node)} is no node: pass an input of the network or what an operation returned`);
 }
 
-function several(what: string, nodes: readonly Node[]): Node {
-  const [first] = nodes;
-  if (first === undefined) throw invalid(`${what} takes at least one node`);
-  return nodeOf(what, first);
+/** An operation on some nodes, whose network the first one knows. */
+function apply(op: string, nodes: readonly Node[], settings: Record<string, unknown> = {}): Node {
+  if (nodes.length === 0) throw invalid(`${op} takes at least one node`);
+  return nodeOf(op, nodes[0] as Node).builder.apply({ op, ...settings }, nodes);
 }
 
 export interface LinearOptions {
@@ -31,37 +31,37 @@ export interface LinearOptions {
 export function linear(node: Node, width: number, name: string, options: LinearOptions = {}): Node {
   checkKeys("linear", options, ["bias", "initial"]);
   const { bias = true, initial = "default" } = options;
-  return nodeOf("linear", node).builder.apply({ op: "linear", width, name, bias, initial }, [node]);
+  return apply("linear", [node], { width, name, bias, initial });
 }
 
 /** φ(v), element by element. @throws PushforwardError `invalid-argument` for an unknown activation. */
 export function activate(node: Node, activation: Activation): Node {
-  return nodeOf("activate", node).builder.apply({ op: "activate", activation }, [node]);
+  return apply("activate", [node], { activation });
 }
 
 /** a + b + …, element by element. @throws PushforwardError `invalid-argument` unless all are of one width. */
 export function add(...nodes: Node[]): Node {
-  return several("add", nodes).builder.apply({ op: "add" }, nodes);
+  return apply("add", nodes);
 }
 
 /** a ⊙ b ⊙ …, element by element. @throws PushforwardError `invalid-argument` unless all are of one width. */
 export function multiply(...nodes: Node[]): Node {
-  return several("multiply", nodes).builder.apply({ op: "multiply" }, nodes);
+  return apply("multiply", nodes);
 }
 
 /** by · v. */
 export function scale(node: Node, by: number): Node {
-  return nodeOf("scale", node).builder.apply({ op: "scale", by }, [node]);
+  return apply("scale", [node], { by });
 }
 
 /** The features of all nodes, one after the other. */
 export function concat(...nodes: Node[]): Node {
-  return several("concat", nodes).builder.apply({ op: "concat" }, nodes);
+  return apply("concat", nodes);
 }
 
 /** Features `start` … `end` − 1. @throws PushforwardError `invalid-argument` for a range that the node has not. */
 export function slice(node: Node, start: number, end: number): Node {
-  return nodeOf("slice", node).builder.apply({ op: "slice", start, end }, [node]);
+  return apply("slice", [node], { start, end });
 }
 
 /** The frequencies of Fourier features: given, or drawn from a normal distribution of standard deviation `scale`. */
@@ -76,25 +76,25 @@ export type FourierOptions =
  * @throws PushforwardError `invalid-argument` for rows of B that are not as long as the node is wide.
  */
 export function fourier(node: Node, options: FourierOptions): Node {
-  const { builder, width } = nodeOf("fourier", node);
+  const { width } = nodeOf("fourier", node);
   checkKeys("fourier", options, ["frequencies", "count", "scale", "seed"]);
-  checkKeys("fourier", options, "frequencies" in options ? ["frequencies"] : ["count", "scale", "seed"]);
   if ("frequencies" in options) {
-    const rows = options.frequencies;
-    const frequencies = Array.isArray(rows)
-      ? rows.map((row) => (Array.isArray(row) ? Object.freeze([...row]) : row))
-      : rows;
-    return builder.apply({ op: "fourier", frequencies: Array.isArray(rows) ? Object.freeze(frequencies) : rows }, [
-      node,
-    ]);
+    checkKeys("fourier", options, ["frequencies"]);
+    return apply("fourier", [node], { frequencies: frozenRows(options.frequencies) });
   }
   const count = checkInteger("fourier: count", options.count, 1, 1 << 12);
   const spread = checkFinite("fourier: scale", options.scale ?? 1);
   const draws = normals(seedKey(options.seed ?? 0), streams.frequencies, 0, count * width, 1);
   const frequencies = Array.from({ length: count }, (_, k) =>
-    Object.freeze(Array.from({ length: width }, (_, j) => Math.fround(spread * (draws[k * width + j] as number)))),
+    Array.from(draws.subarray(k * width, (k + 1) * width), (draw) => Math.fround(spread * draw)),
   );
-  return builder.apply({ op: "fourier", frequencies: Object.freeze(frequencies) }, [node]);
+  return apply("fourier", [node], { frequencies: frozenRows(frequencies) });
+}
+
+/** Rows that nobody can change any more; what is no list of rows stays as it is, and is refused as that. */
+function frozenRows(rows: number[][]): unknown {
+  const frozen = (row: number[]) => (Array.isArray(row) ? Object.freeze([...row]) : row);
+  return Array.isArray(rows) ? Object.freeze(rows.map(frozen)) : rows;
 }
 
 /**
@@ -103,11 +103,11 @@ export function fourier(node: Node, options: FourierOptions): Node {
  */
 export function layerNorm(node: Node, name: string, options: { /** Default 1e-5. */ eps?: number } = {}): Node {
   checkKeys("layerNorm", options, ["eps"]);
-  return nodeOf("layerNorm", node).builder.apply({ op: "layerNorm", name, eps: options.eps ?? 1e-5 }, [node]);
+  return apply("layerNorm", [node], { name, eps: options.eps ?? 1e-5 });
 }
 
 /** v / √(mean of v² + eps) ⊙ w over the features of a particle (Zhang & Sennrich 2019, eq. 4), with the parameter `${name}.weight`. */
 export function rmsNorm(node: Node, name: string, options: { /** Default 1e-6. */ eps?: number } = {}): Node {
   checkKeys("rmsNorm", options, ["eps"]);
-  return nodeOf("rmsNorm", node).builder.apply({ op: "rmsNorm", name, eps: options.eps ?? 1e-6 }, [node]);
+  return apply("rmsNorm", [node], { name, eps: options.eps ?? 1e-6 });
 }

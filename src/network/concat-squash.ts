@@ -1,6 +1,6 @@
-import { invalid } from "../errors.ts";
-import { checkInteger, checkKeys, checkWord, show } from "../options.ts";
+import { checkKeys, checkWord } from "../options.ts";
 import { activate, add, linear, multiply } from "./builder.ts";
+import { checkHidden } from "./mlp.ts";
 import { checkSizes, type NetworkInputs, type NetworkVelocity, networkVelocity } from "./network.ts";
 import { type Activation, activations } from "./operations/activate.ts";
 
@@ -26,9 +26,7 @@ export interface ConcatSquashOptions {
 export function concatSquash(options: ConcatSquashOptions): NetworkVelocity {
   const what = "concatSquash";
   checkKeys(what, options, ["dim", "hidden", "activation"]);
-  if (!Array.isArray(options.hidden))
-    throw invalid(`${what}: hidden is ${show(options.hidden)}, but it is an array of layer widths such as [64, 64]`);
-  const hidden = options.hidden.map((width, i) => checkInteger(`${what}: hidden[${i}]`, width, 1, 1 << 14));
+  const hidden = checkHidden(what, options.hidden);
   const activation = checkWord(`${what}: activation`, options.activation ?? "softplus", activations);
   const sizes = checkSizes(what, options);
   const build = ({ x, t }: NetworkInputs) => {

@@ -48,29 +48,27 @@ const mostFourier = 64;
 export function mlp(options: MlpOptions): MlpVelocity {
   checkKeys("mlp", options, ["dim", "hidden", "activation", "time", "features", "inputOrder", "classes", "context"]);
   const dim = checkInteger("mlp: dim", options.dim, 1, 1 << 16);
-  if (!Array.isArray(options.hidden)) {
-    throw invalid(`mlp: hidden is ${show(options.hidden)}, but it is an array of layer widths such as [64, 64, 64]`);
-  }
-  const hidden = options.hidden.map((width, i) => checkInteger(`mlp: hidden[${i}]`, width, 1, 1 << 14));
+  const hidden = checkHidden("mlp", options.hidden);
   const activation = checkWord("mlp: activation", options.activation ?? "silu", activations);
   const time = checkTime("mlp", options.time ?? "concat");
   const { features } = options;
-  if (features !== undefined) {
-    checkKeys("mlp: features", features, ["fourier"]);
-    if (typeof features.fourier !== "object" || features.fourier === null)
-      throw invalid(
-        `mlp: features.fourier is ${show(features.fourier)}, but it is { count, scale, seed } or { frequencies }`,
-      );
-  }
+  checkFeatures("mlp", features);
+  const inputOrder = checkWord("mlp: inputOrder", options.inputOrder ?? "x,t", ["x,t", "t,x"]);
+  const { classes, context } = checkSizes("mlp", {
+    dim,
+    classes: options.classes ?? 0,
+    context: options.context ?? 0,
+  });
   const given: MlpVelocity = {
     kind: "mlp",
     dim,
-    hidden: Object.freeze(hidden),
+    hidden,
     activation,
     time,
     ...(features && { features: { fourier: features.fourier } }),
-    inputOrder: checkWord("mlp: inputOrder", options.inputOrder ?? "x,t", ["x,t", "t,x"]),
-    ...checkConditionSizes(options),
+    inputOrder,
+    classes,
+    context,
   };
   if (!features) return Object.freeze(given);
   // what has been checked is plain numbers, which can be copied
@@ -84,9 +82,21 @@ function copied(options: FourierOptions): FourierOptions {
   return Object.freeze({ frequencies: options.frequencies.map((row) => [...row]) });
 }
 
-function checkConditionSizes({ classes, context }: MlpOptions): { classes: number; context: number } {
-  const sizes = checkSizes("mlp", { dim: 1, classes: classes ?? 0, context: context ?? 0 });
-  return { classes: sizes.classes, context: sizes.context };
+/** Checks the widths of hidden layers and copies them. */
+export function checkHidden(what: string, hidden: readonly number[]): readonly number[] {
+  if (!Array.isArray(hidden))
+    throw invalid(`${what}: hidden is ${show(hidden)}, but it is an array of layer widths such as [64, 64, 64]`);
+  return Object.freeze(hidden.map((width, i) => checkInteger(`${what}: hidden[${i}]`, width, 1, 1 << 14)));
+}
+
+/** Checks that the features of x are Fourier features, which are checked where they are made. */
+export function checkFeatures(what: string, features: MlpOptions["features"]): void {
+  if (features === undefined) return;
+  checkKeys(`${what}: features`, features, ["fourier"]);
+  if (typeof features.fourier !== "object" || features.fourier === null)
+    throw invalid(
+      `${what}: features.fourier is ${show(features.fourier)}, but it is { count, scale, seed } or { frequencies }`,
+    );
 }
 
 /** Checks how the time goes into a network. */

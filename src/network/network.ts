@@ -1,4 +1,5 @@
 import { invalid } from "../errors.ts";
+import { item } from "../must.ts";
 import { checkInteger, checkKeys, show } from "../options.ts";
 import { operationRules } from "./operations/index.ts";
 import type { InputName, InputOperation } from "./operations/input.ts";
@@ -97,7 +98,11 @@ export function compileNetwork(what: string, sizes: Sizes, operations: readonly 
       `${what}: the output has width ${widths[last]}, but the velocity of dim ${dim} has ${dim}: end with linear(…, ${dim}, "out")`,
     );
   checkUsed(what, sizes, operations);
-  const users = operations.map((_, i) => operations.filter(({ of }) => of.includes(i)));
+  /** The activations that each result goes through. */
+  const activations = operations.map((): string[] => []);
+  for (const operation of operations)
+    if ("activation" in operation)
+      for (const from of operation.of) item(activations, from).push(String(operation.activation));
   const program = new Program();
   const values: Value[] = [];
   const tensors: ParameterTensor[] = [];
@@ -108,7 +113,7 @@ export function compileNetwork(what: string, sizes: Sizes, operations: readonly 
       widths: operation.of.map((argument: number) => widths[argument] as number),
       inputs: inputWidths(sizes),
       isOutput: i === last,
-      activations: (users[i] ?? []).flatMap((user) => ("activation" in user ? [String(user.activation)] : [])),
+      activations: item(activations, i),
     };
     for (const { name, shape, initial } of rule.parameters?.(operation, place) ?? []) {
       if (tensors.some((tensor) => tensor.name === name))
@@ -136,7 +141,7 @@ export function compileNetwork(what: string, sizes: Sizes, operations: readonly 
 function checkUsed(what: string, { classes, context }: Sizes, operations: readonly Operation[]): void {
   const used = operations.map((_, i) => i === operations.length - 1);
   for (let i = operations.length - 1; i >= 0; i--)
-    if (used[i]) for (const argument of operations[i]?.of ?? []) used[argument] = true;
+    if (used[i]) for (const argument of item(operations, i).of) used[argument] = true;
   const reads = (name: InputName) =>
     operations.some(
       (operation, i) => used[i] && operation.op === "input" && (operation as InputOperation).input === name,

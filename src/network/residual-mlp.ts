@@ -1,6 +1,6 @@
 import { checkInteger, checkKeys, checkWord } from "../options.ts";
 import { activate, add, concat, type FourierOptions, fourier, layerNorm, linear, multiply, slice } from "./builder.ts";
-import { checkTime, timeFeatures } from "./mlp.ts";
+import { checkFeatures, checkTime, timeFeatures } from "./mlp.ts";
 import { checkSizes, type NetworkInputs, type NetworkVelocity, networkVelocity } from "./network.ts";
 import { type Activation, activations } from "./operations/activate.ts";
 
@@ -43,7 +43,7 @@ export function residualMlp(options: ResidualMlpOptions): NetworkVelocity {
   const activation = checkWord(`${what}: activation`, options.activation ?? "silu", activations);
   const time = checkTime(what, options.time ?? { fourier: 4 });
   const { features } = options;
-  if (features !== undefined) checkKeys(`${what}: features`, features, ["fourier"]);
+  checkFeatures(what, features);
   const sizes = checkSizes(what, options);
   const build = ({ x, t, label, context }: NetworkInputs) => {
     const conditions = [

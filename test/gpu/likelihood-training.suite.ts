@@ -1,4 +1,5 @@
 import * as pf from "pushforward";
+import { activationNames } from "../oracle/activations.ts";
 import { gradientError } from "../oracle/differences.ts";
 import { likelihood } from "../oracle/losses.ts";
 import { network } from "../oracle/mlp.ts";
@@ -19,26 +20,12 @@ interface Case {
 /** RNODE's penalties, large enough to be most of the gradient. */
 const regularization = { kineticEnergy: 0.8, jacobianFrobenius: 0.6 };
 
-const activations = [
-  "silu",
-  "tanh",
-  "softplus",
-  "gelu",
-  "elu",
-  "relu",
-  "sin",
-  "cos",
-  "sigmoid",
-  "selu",
-  "leaky_relu",
-  "mish",
-] as const;
 const cases: Record<string, Case> = {
   ...Object.fromEntries(
-    activations.map((activation) => [activation, { velocity: { dim: 2, hidden: [8, 5], activation }, n: 37 }]),
+    activationNames.map((activation) => [activation, { velocity: { dim: 2, hidden: [8, 5], activation }, n: 37 }]),
   ),
   ...Object.fromEntries(
-    activations.map((activation) => [
+    activationNames.map((activation) => [
       `${activation}, wider than one kernel holds`,
       { velocity: { dim: 2, hidden: [130], activation }, n: 5, steps: 1 },
     ]),

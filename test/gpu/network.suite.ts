@@ -1,4 +1,5 @@
 import * as pf from "pushforward";
+import { activationNames } from "../oracle/activations.ts";
 import { microNetwork } from "../oracle/micro-network.ts";
 import { divergence, evaluate, jvp, network, vjp } from "../oracle/mlp.ts";
 import { expect, expectClose, test } from "../suite.ts";
@@ -6,21 +7,6 @@ import { conditionsFor, forRows, generator, rowOf, uniformArray } from "./inputs
 
 /** f32 against f64: 1e-5 relative, with the same share of the output's size for values near zero. */
 const tolerance = { relative: 1e-5, absolute: 1e-5 };
-
-const activations = [
-  "silu",
-  "tanh",
-  "softplus",
-  "gelu",
-  "elu",
-  "relu",
-  "sin",
-  "sigmoid",
-  "selu",
-  "leaky_relu",
-  "cos",
-  "mish",
-] as const;
 
 /** The flow's answers for n random particles, and the oracle's network. */
 async function setUp(gpu: pf.Gpu, options: pf.MlpOptions, n: number) {
@@ -46,7 +32,7 @@ async function setUp(gpu: pf.Gpu, options: pf.MlpOptions, n: number) {
   };
 }
 
-for (const activation of activations) {
+for (const activation of activationNames) {
   test(`velocity, divergence, jvp and vjp agree with the f64 oracle: ${activation}`, async ({ gpu }) => {
     const n = 65;
     const { flow, net, x, t, v } = await setUp(gpu, { dim: 2, hidden: [12, 9], activation }, n);

@@ -1,20 +1,7 @@
 import * as pf from "pushforward";
+import { activationNames } from "../oracle/activations.ts";
 import { expect, test } from "../suite.ts";
 
-const activations = [
-  "silu",
-  "tanh",
-  "softplus",
-  "gelu",
-  "elu",
-  "relu",
-  "sin",
-  "cos",
-  "sigmoid",
-  "selu",
-  "leaky_relu",
-  "mish",
-] as const;
 const solver = { method: "euler", steps: 2 } as const;
 const where = 0x80 | 0x08 | 0x04; // STORAGE, COPY_DST, COPY_SRC: names that Node has no globals for
 
@@ -27,7 +14,7 @@ function onDevice(gpu: pf.Gpu, rows: Float32Array<ArrayBuffer>): GPUBuffer {
 
 const finite = (values: Float32Array | undefined) => Array.from(values ?? [], Number.isFinite);
 
-for (const activation of activations) {
+for (const activation of activationNames) {
   test(`NaN in the context or in x comes out as NaN and is counted: ${activation}`, async ({ gpu }) => {
     using flow = pf.Flow.create(gpu, { velocity: pf.mlp({ dim: 2, hidden: [4, 3], context: 1, activation }) });
     const context = onDevice(gpu, Float32Array.of(0.5, Number.NaN, 1));

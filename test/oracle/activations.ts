@@ -86,3 +86,5 @@ export const activationFunctions = {
 } as const satisfies Record<string, ActivationFunction>;
 
 export type ActivationName = keyof typeof activationFunctions;
+
+export const activationNames = Object.keys(activationFunctions) as ActivationName[];
