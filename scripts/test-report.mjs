@@ -85,15 +85,18 @@ export class Report {
     });
   }
 
-  /** @param {readonly string[]} ofLane the homes that this lane has, of which those run that were chosen */
-  async gpuSuite({ filter, isFull, homes }, home) {
+  /** The suite in one of the homes, or a part of its files; what a filter leaves runs as one. */
+  async gpuSuite({ filter, isFull, homes }, home, part = { index: 0, of: 1 }) {
     if (!homes.includes(home)) return;
+    if (filter !== "" && part.index > 0) return;
+    const args = filter === "" && part.of > 1 ? { part } : {};
     const { runSuite } = await import("../test/homes/run-suite.mjs");
     const { bundleSuite } = await import("../test/homes/bundle.mjs");
-    await this.#suites(`gpu in ${home}`, async (rerun) => {
+    const name = args.part ? `gpu in ${home}, ${part.index + 1} of ${part.of}` : `gpu in ${home}`;
+    await this.#suites(name, async (rerun) => {
       this.suite ??= bundleSuite();
       const alone = (name) => `${rerun} --home ${home} --filter ${quoted(name)}`;
-      return [await runSuite(home, await this.suite, { filter, isFull, rerun: alone })];
+      return [await runSuite(home, await this.suite, { filter, isFull, args, rerun: alone })];
     });
   }
 

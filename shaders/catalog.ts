@@ -41,7 +41,6 @@ import {
   tangentInputKernel,
 } from "./stages.ts";
 import { penaliseKernel, tangentEndsKernel } from "./tangent-ends.ts";
-import { integrateTileKernel } from "./tile.ts";
 import type { Tiling } from "./tiling.ts";
 import { plainGradientTile, weightGradientKernel } from "./weight-gradient.ts";
 
@@ -206,29 +205,6 @@ add("midpoint step with unrolled layers", () =>
     divergence: { mode: "exact", perPass: 2 },
   }),
 );
-const tile: Tiling = {
-  lanes: 4,
-  groups: 1,
-  outputs: 4,
-  gather: 0,
-  space: "uniform",
-  keep: "array",
-  workgroupSize: 64,
-  tile: 32,
-};
-const wideTile: Tiling = { ...tile, groups: 2, tile: 64, space: "storage" };
-const tiledFields = Object.entries(fields).filter(([name]) => !name.startsWith("conditional"));
-for (const [name, field] of tiledFields) {
-  for (const [how, divergence] of Object.entries(divergences)) {
-    add(`tiled midpoint step of a ${name}, divergence ${how}`, () =>
-      integrateTileKernel({ field, tiling: how === "none" ? wideTile : tile, stages: 2, freeStages: true, divergence }),
-    );
-  }
-}
-for (const [how, divergence] of Object.entries(divergences))
-  add(`tiled step of six stages, divergence ${how}`, () =>
-    integrateTileKernel({ field: network, tiling: tile, stages: 6, freeStages: true, divergence }),
-  );
 for (const activation of activations) {
   const field = { ...network, activation };
   add(`midpoint step with exact divergence, ${activation}`, () =>

@@ -38,17 +38,26 @@ export type DivergenceText =
 export function fieldDeclarations(field: FusedField, tiling: Tiling, bindings: Bindings): string {
   if (field.kind === "wgsl") return `const DIM = ${field.dim};\n${field.code}`;
   if (field.kind === "network") {
-    const { network, atOneTime, labels } = field;
+    const { network } = field;
     const space = tiling.space === "uniform" ? "uniform" : "read";
     bindings.add(space, "pf_weights", `array<vec4f, ${network.packing(tiling.outputs).total}>`);
-    if (labels) bindings.add("read", "pf_labels", "array<u32>");
-    if (network.context > 0) bindings.add("read", "pf_context", `array<${vectorType(tiling)}>`);
-    if (atOneTime && network.hasTable) bindings.add("read", "pf_table", "array<f32>");
+    networkBindings(field, tiling, bindings);
     return network.declarations(tiling);
   }
   const weights = narrowMlpDeclarations(field, tiling, bindings.next(tiling.space === "uniform" ? "uniform" : "read"));
   if (field.conditioned) bindings.add("read", "pf_offsets", `array<${vectorType(tiling)}>`);
   return field.fourier > 0 ? `${sinCosTwoPi}\n${weights}` : weights;
+}
+
+/** Adds what a network reads beside its weights. */
+export function networkBindings(
+  { network, atOneTime, labels }: Extract<FusedField, { kind: "network" }>,
+  tiling: Tiling,
+  bindings: Bindings,
+): void {
+  if (labels) bindings.add("read", "pf_labels", "array<u32>");
+  if (network.context > 0) bindings.add("read", "pf_context", `array<${vectorType(tiling)}>`);
+  if (atOneTime && network.hasTable) bindings.add("read", "pf_table", "array<f32>");
 }
 
 /** Declarations `var name{g}_{i}: V` for every group and dimension. */
@@ -79,7 +88,7 @@ let tau${g}_${2 * j + 1} = ${v}(${parts.map((c) => `${name}${c}.y`).join(", ")})
 }
 
 /** Text that declares class_{g}, the class of each particle in a branch; the null class is behind the others. */
-function classesText(field: Extract<FusedField, { kind: "network" }>, tiling: Tiling): string {
+export function classesText(field: Extract<FusedField, { kind: "network" }>, tiling: Tiling): string {
   const { classes } = field.network;
   if (classes === 0) return "";
   const lanes = components.slice(0, tiling.lanes).map((_, l) => l);
@@ -158,18 +167,31 @@ ${lines(field.dim, (i) => `u${g}_${i} = pf_u[${i}];`)}
   ];
   const each = (text: (name: string, g: number) => string) =>
     lines(tiling.groups, (g) => mixed.flatMap(({ name, dims }) => dims.map((i) => text(name(g, i), g))).join("\n"));
-  const weight = (name: string) => splat(tiling, `pf_params.${name}`);
+  const weight = (by: string) => splat(tiling, by);
   return `{
 ${before}
 ${each((name) => `var first_${name} = ${name};`)}
-for (var branch = 0u; branch < pf_params.branches; branch++) {
-${evaluate}
+${guided({
+  evaluate,
+  keep: (by) => each((name) => `first_${name} = ${name} * ${weight(by)};`),
+  mix: (by) => each((name) => `${name} = fma(${name}, ${weight(by)}, first_${name});`),
+})}
+}`;
+}
+
+/** The loop over the branches of a guided mix: what is kept of the first one, times its weight, and how the second one is added. */
+export function guided(o: {
+  evaluate: string;
+  keep: (weight: string) => string;
+  mix: (weight: string) => string;
+}): string {
+  return `for (var branch = 0u; branch < pf_params.branches; branch++) {
+${o.evaluate}
 if (pf_params.branches > 1u) {
 if (branch == 0u) {
-${each((name) => `first_${name} = ${name} * ${weight("weight_null")};`)}
+${o.keep("pf_params.weight_null")}
 } else {
-${each((name) => `${name} = fma(${name}, ${weight("weight_label")}, first_${name});`)}
-}
+${o.mix("pf_params.weight_label")}
 }
 }
 }`;

@@ -2,6 +2,7 @@ import { tangentOfX, withTangents } from "../src/network/derivatives.ts";
 import type { Program, RowFunction, Value } from "../src/network/program.ts";
 import {
   type Cluster,
+  joins,
   type Place,
   placeOf,
   type Schedule,
@@ -9,16 +10,9 @@ import {
   schedule,
   wholeBuffer,
 } from "../src/network/schedule.ts";
+import { clusterStatements, type Naming } from "./cluster.ts";
 import type { Tangents } from "./narrow-mlp.ts";
-import {
-  fractionText,
-  inverseRoot,
-  type ProjectedName,
-  projectedInput,
-  projectedRow,
-  resultText,
-  rowFunctions,
-} from "./rows.ts";
+import { fractionText, inverseRoot, type ProjectedName, projectedInput, projectedRow, rowFunctions } from "./rows.ts";
 import { components, splat, type Tiling, vectorType } from "./tiling.ts";
 import { lines } from "./wgsl.ts";
 
@@ -79,6 +73,11 @@ export class FusedNetwork {
     this.#key = o.key;
   }
 
+  /** The steps at one time for all particles, or at a time of their own. */
+  program(atOneTime: boolean): Program {
+    return (atOneTime ? this.#atOneTime : this.#anyTime).program;
+  }
+
   /** Whether the program at one time reads a table. */
   get hasTable(): boolean {
     return this.#table.size > 0;
@@ -100,8 +99,8 @@ export class FusedNetwork {
     const matrices: PackedMatrix[] = [];
     const vectors = new Map<string, number>();
     let at = 0;
-    for (const { program } of [this.#atOneTime, this.#anyTime])
-      for (const step of program.steps) {
+    for (const atOneTime of [true, false])
+      for (const step of this.program(atOneTime).steps) {
         if (step.kind === "parameter" && !vectors.has(step.tensor)) {
           vectors.set(step.tensor, at);
           at += Math.ceil(step.width / 4);
@@ -127,9 +126,9 @@ export class FusedNetwork {
     return made;
   }
 
-  /** The steps of a program in the order of a kernel, with tangents or without. */
-  #scheduled(atOneTime: boolean, tangents: boolean): Schedule {
-    const key = `${atOneTime} ${tangents}`;
+  /** The steps of a program in the order of a kernel, with tangents or without; `inPlace` as schedules have it. */
+  scheduled(atOneTime: boolean, tangents: boolean, inPlace = false): Schedule {
+    const key = `${atOneTime} ${tangents} ${inPlace}`;
     const known = this.#schedules.get(key);
     if (known) return known;
     const { program, output } = atOneTime ? this.#atOneTime : this.#anyTime;
@@ -151,6 +150,8 @@ export class FusedNetwork {
       outputs: outputs(made.output, made.tangent),
       bindings: Number.POSITIVE_INFINITY,
       prefix: "n",
+      joins: true,
+      inPlace,
     });
     this.#schedules.set(key, result);
     return result;
@@ -161,7 +162,7 @@ export class FusedNetwork {
     const v = vectorType(tiling);
     const functions: RowFunction[] = [];
     for (const atOneTime of [true, false])
-      for (const step of this.#scheduled(atOneTime, true).program.steps)
+      for (const step of this.scheduled(atOneTime, true).program.steps)
         if (step.kind === "map") functions.push(step.function);
     const results = functions.map((f) => ({ function: f, of: [], batched: false }));
     return `${rowFunctions([{ results }], v)}
@@ -174,7 +175,7 @@ ${fractionText(v)}`;
    * and pf_column, the table's first column of this stage, where there are such. Out, declared by the caller: u{g}_{i}, jv{s}_{g}_{i}.
    */
   text(tiling: Tiling, tangents: Tangents | undefined, atOneTime: boolean): string {
-    return new Emitter(this, this.#scheduled(atOneTime, tangents !== undefined), tiling, tangents).text();
+    return new Emitter(this, this.scheduled(atOneTime, tangents !== undefined), tiling, tangents).text();
   }
 }
 
@@ -231,9 +232,9 @@ class Emitter {
       const next = stages[i + 1];
       if (stage.kind === "linear") {
         // each weight is read once for the value and its tangents
-        const joins = next?.kind === "linear" && this.#joins(stage.value, next.value);
-        parts.push(this.#linear(joins ? [stage, next] : [stage]));
-        if (joins) i++;
+        const isJoined = next?.kind === "linear" && joins(this.#p, stage, next);
+        parts.push(this.#linear(isJoined ? [stage, next] : [stage]));
+        if (isJoined) i++;
       } else parts.push(this.#other(stage));
     }
     const each = (text: (g: number) => string) => this.#groups.map(text).join("\n");
@@ -247,29 +248,6 @@ class Emitter {
         ),
       );
     return `{\n${parts.join("\n")}\n}`;
-  }
-
-  #joins(value: Value, other: Value): boolean {
-    const [a, b] = [this.#p.at(value), this.#p.at(other)];
-    return (
-      a.kind === "linear" &&
-      b.kind === "linear" &&
-      !a.batched &&
-      b.batched &&
-      a.tensor === b.tensor &&
-      this.#isBefore(b.of, value)
-    );
-  }
-
-  /** Whether a value was made before a product. */
-  #isBefore(value: Value, product: Value): boolean {
-    const made = (wanted: Value) =>
-      this.#made.stages.findIndex(
-        (stage) =>
-          ("value" in stage && stage.value === wanted) ||
-          ("cluster" in stage && stage.cluster.members.includes(wanted)),
-      );
-    return made(value) < made(product);
   }
 
   /** Arrays of what goes in. */
@@ -337,49 +315,22 @@ class Emitter {
       .join("\n");
   }
 
-  /**
-   * Statements that make a cluster's members for one row and store what is kept. `sums` names the kernel's own sums for a set and
-   * group; members of other clusters of the same row are found in `made`.
-   */
-  #cluster(
-    cluster: Cluster,
-    o: { row: string; tag: string; sums: (value: Value, s: number, g: number) => string | undefined; made: Set<Value> },
-  ): string {
-    const text: string[] = [];
-    const nameOf = (value: Value, s: number, g: number): string => {
-      const { batched } = this.#p.at(value);
-      const set = batched ? s : 0;
-      const sum = o.sums(value, set, g);
-      if (sum !== undefined) return sum;
-      if (o.made.has(value)) return `m${value}_${set}_${g}${o.tag}`;
-      return this.#read(value, this.#p.width(value) === 1 ? "0u" : o.row, s, g);
+  #naming(): Naming<string> {
+    return {
+      first: "0u",
+      groups: this.#groups,
+      sets: (batched) => this.#sets(batched),
+      read: (value, row, s, g) => this.#read(value, row, s, g),
+      write: ({ buffer, row: start }, row, s, g, value) =>
+        `${buffer}_${s}_${g}[${start === 0 ? row : `${start}u + ${row}`}] = ${value};`,
     };
-    for (const member of cluster.members) {
-      const step = this.#p.stepOf(member, "map");
-      for (const s of this.#sets(step.batched))
-        for (const g of this.#groups) {
-          const own: string[] = [];
-          const shared = (call: string, name: string) => {
-            const unique = `${name.replaceAll(/\W/g, "_")}_${member}_${s}_${g}${o.tag}`;
-            own.push(`let ${unique} = ${call};`);
-            return unique;
-          };
-          const of = step.of.map((argument) => nameOf(argument, s, g));
-          const value = resultText(step.function, of, shared, () =>
-            step.function.name === "activate" ? step.function.order : 0,
-          );
-          text.push(...own, `let m${member}_${s}_${g}${o.tag} = ${value};`);
-        }
-      o.made.add(member);
-    }
-    for (const value of cluster.stores) {
-      const { batched, width } = this.#p.at(value);
-      const place = placeOf(this.#made, value);
-      const at = place.row === 0 ? (width === 1 ? "0u" : o.row) : `${place.row}u + ${width === 1 ? "0u" : o.row}`;
-      for (const s of this.#sets(batched))
-        for (const g of this.#groups) text.push(`${place.buffer}_${s}_${g}[${at}] = ${nameOf(value, s, g)};`);
-    }
-    return text.join("\n");
+  }
+
+  #clusters(
+    clusters: readonly Cluster[],
+    o: { row: string; tag: string; sums?: (value: Value, s: number, g: number) => string | undefined },
+  ) {
+    return clusterStatements(this.#made, clusters, this.#naming(), o);
   }
 
   #linear(stages: readonly Extract<Stage, { kind: "linear" | "project" }>[]): string {
@@ -454,13 +405,10 @@ class Emitter {
     }
     for (const r of range(outputs).filter(wanted)) {
       const row = `jb * ${outputs}u + ${r}u`;
-      const made = new Set<Value>();
-      const own = stages
-        .map(({ value, cluster }) => {
-          const sums = (sum: Value, s: number, g: number) => (sum === value ? `a${value}_${s}_${g}_${r}` : undefined);
-          return this.#cluster(cluster, { row, tag: `_${r}`, sums, made });
-        })
-        .join("\n");
+      const sums = (sum: Value, s: number, g: number) =>
+        stages.some(({ value }) => value === sum) ? `a${sum}_${s}_${g}_${r}` : undefined;
+      const clusters = stages.map(({ cluster }) => cluster);
+      const { text: own } = this.#clusters(clusters, { row, tag: `_${r}`, sums });
       body.push(width % outputs === 0 || isSingle ? own : `if (${row} < ${width}u) {\n${own}\n}`);
     }
     text.push(
@@ -474,11 +422,8 @@ class Emitter {
   #other(stage: Stage): string {
     switch (stage.kind) {
       case "rows": {
-        const none = () => undefined;
-        const body = this.#cluster(stage.cluster, { row: "row", tag: "", sums: none, made: new Set() });
-        return stage.width === 1
-          ? `{\nconst row = 0u;\n${body}\n}`
-          : `for (var row = 0u; row < ${stage.width}u; row++) {\n${body}\n}`;
+        const { text: body } = this.#clusters([stage.cluster], { row: stage.width === 1 ? "0u" : "row", tag: "" });
+        return stage.width === 1 ? `{\n${body}\n}` : `for (var row = 0u; row < ${stage.width}u; row++) {\n${body}\n}`;
       }
       case "copy": {
         const { from, to, width } = stage;
@@ -505,20 +450,12 @@ class Emitter {
     const { batched, width } = this.#p.at(operands[0] as Value);
     const all = this.#sets(batched).flatMap((s) => this.#groups.map((g) => [s, g] as const));
     const name = (i: number, s: number, g: number) => `sum${i}_${s}_${g}`;
-    const none = () => undefined;
-    const made = new Set<Value>();
-    const loop = this.#cluster({ members: inner, stores: [] }, { row: "row", tag: "", sums: none, made });
-    const add = operands.flatMap((operand, i) =>
-      all.map(
-        ([s, g]) =>
-          `${name(i, s, g)} += ${made.has(operand) ? `m${operand}_${s}_${g}` : this.#read(operand, "row", s, g)};`,
-      ),
-    );
-    const after = this.#cluster(cluster, {
+    const { text: loop, nameOf } = this.#clusters([{ members: inner, stores: [] }], { row: "row", tag: "" });
+    const add = operands.flatMap((operand, i) => all.map(([s, g]) => `${name(i, s, g)} += ${nameOf(operand, s, g)};`));
+    const { text: after } = this.#clusters([cluster], {
       row: "0u",
       tag: "",
       sums: (value, s, g) => (sums.includes(value) ? name(sums.indexOf(value), s, g) : undefined),
-      made: new Set(),
     });
     return `{
 ${sums.flatMap((_, i) => all.map(([s, g]) => `var ${name(i, s, g)} = ${this.#v}(0.0);`)).join("\n")}
@@ -545,7 +482,7 @@ ${after}
     const rows = step.matrix.map((row, k) => {
       const own = each((s, g) => `let z_${s}_${g} = ${projectedRow(row, step.turns, this.#v, named(s, g))};`);
       const sums = (other: Value, s: number, g: number) => (other === value ? `z_${s}_${g}` : undefined);
-      return `{\n${own.join("\n")}\n${this.#cluster(cluster, { row: `${k}u`, tag: "", sums, made: new Set() })}\n}`;
+      return `{\n${own.join("\n")}\n${this.#clusters([cluster], { row: `${k}u`, tag: "", sums }).text}\n}`;
     });
     return `{\n${text.join("\n")}\n${rows.join("\n")}\n}`;
   }

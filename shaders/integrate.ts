@@ -26,11 +26,11 @@ export interface IntegrateShape {
   readonly keeps?: true;
 }
 
-/** The params block of the fused kernels; `slots` and `first` count groups of particles that share an index. */
+/** The params block of the fused kernels; `slots` and `first` count groups of particles that share an index. `zero` is 0: no compiler knows. */
 export const paramsText = `struct PfParams {
   first: u32, slots: u32, stride: u32, first_step: u32,
   last_step: u32, probes: u32, branches: u32, weight_null: f32,
-  weight_label: f32, null_first: u32, first_row: u32, columns: u32,
+  weight_label: f32, null_first: u32, first_row: u32, columns: u32, zero: u32,
 }`;
 
 /** Text that finds the invocation's particles: at{g} is the index of particle vector g within a row of `stride` vectors. */

@@ -1,282 +1,314 @@
 import { must } from "../src/must.ts";
 import { Bindings } from "./bindings.ts";
-import { type DivergenceText, type FusedField, fieldDeclarations, timeFeatures } from "./field.ts";
-import { type IntegrateShape, labelOf, paramsText } from "./integrate.ts";
+import { classesText, type DivergenceText, type FusedField, guided, networkBindings } from "./field.ts";
+import { type EvaluateShape, type IntegrateShape, labelOf, paramsText } from "./integrate.ts";
 import { type Kernel, oncePerShape } from "./kernel.ts";
-import { movingInputs, type NarrowMlp, packedSizes } from "./narrow-mlp.ts";
 import { stageStruct } from "./stage-row.ts";
-import { components, type Tiling } from "./tiling.ts";
+import { TileNetwork, type TileTangents, tileRow } from "./tile-network.ts";
+import { splat, type Tiling, tileSizes, vectorType } from "./tiling.ts";
 import { lines, wgsl } from "./wgsl.ts";
 
-/** Sizes of a tiled integrator, in vectors of four particles (quads) and invocations. */
-function tileSizes(mlp: NarrowMlp, tiling: Tiling) {
-  const quads = must(tiling.tile, "the tile of a tiled integrator") / 4;
-  const columns = quads / tiling.groups;
-  const blocks = mlp.width / tiling.outputs;
-  // a job is one dimension of the state of one quad
-  return { quads, columns, blocks, jobs: Math.ceil((mlp.dim * quads) / (columns * blocks)) };
+const { fixed, moving } = tileRow;
+
+type NetworkField = Extract<FusedField, { kind: "network" }>;
+
+/** Whether a tile has a text for this field. */
+export function isTiled(field: FusedField, tiling: Tiling): field is NetworkField {
+  return field.kind === "network" && tiling.tile !== undefined;
 }
 
-/** Invocations and bytes of workgroup memory of a tiled integrator; `sets` counts the value and its tangents. */
-export function tileDemand(
-  mlp: NarrowMlp,
-  tile: { readonly tile: number; readonly groups: number },
-  sets: number,
-): { invocations: number; bytes: number } {
-  const quads = tile.tile / 4;
-  return {
-    invocations: (quads / tile.groups) * (mlp.width / 4),
-    bytes: 16 * quads * (sets * mlp.width + mlp.dim + (sets - 1) * mlp.dim),
-  };
+/** Bytes of workgroup memory that a network's kernel takes with such a tiling and divergence. */
+export function tileBytes(field: NetworkField, tiling: Tiling, divergence: DivergenceText): number {
+  const { columns, unroll } = tileSizes(tiling);
+  const { rows } = new TileNetwork(field.network, tiling, field.atOneTime, tangentsOf(field.dim, divergence));
+  return 4 * tiling.lanes * columns * unroll * Math.ceil(rows / unroll);
 }
 
-/** Whether the tiled integrator has a text for this field and divergence. */
-export function canTile(field: FusedField, divergence: DivergenceText): boolean {
-  return field.kind === "mlp" && !field.conditioned && divergence.mode !== "own";
+function tangentsOf(dim: number, divergence: DivergenceText): TileTangents | undefined {
+  if (divergence.mode !== "exact" && divergence.mode !== "probes") return undefined;
+  const { mode, perPass } = divergence;
+  return { count: perPass, kind: mode === "exact" && perPass >= dim ? "basis" : "given" };
 }
 
-/**
- * The integrator of integrate.ts with the activations of `tile` particles in workgroup memory, [set][unit][quad] in place:
- * every invocation computes `groups` quads × 4 outputs of a layer, so that two reads of four activations and one of four
- * weights feed 32 multiply-adds. The state stays in registers of the invocations that own its (dimension, quad) pairs.
- * Same buffers, same order of sums as integrate.ts.
- */
-export const integrateTileKernel = oncePerShape((shape: IntegrateShape): Kernel => {
-  const { field, tiling, stages, divergence } = shape;
-  if (!(field.kind === "mlp" && canTile(field, divergence) && tiling.lanes === 4 && tiling.outputs === 4))
-    throw new Error("a tile takes an unconditional mlp, four particles a vector and four outputs at a time");
-  const { dim, width, layers } = field;
-  const { quads, columns, blocks, jobs } = tileSizes(field, tiling);
-  const { block, firstBlock } = packedSizes(field, 4);
-  const tracks = divergence.mode !== "none";
-  const perPass = divergence.mode === "exact" || divergence.mode === "probes" ? divergence.perPass : 0;
-  const basis = divergence.mode === "exact" && perPass >= dim;
-  const productRows = basis ? dim : perPass * dim;
-  const time = movingInputs(field) - dim;
+/** What the kernels on a tile share: their bindings, who has which particles, and the network's texts. */
+class Tile {
+  readonly network: TileNetwork;
+  readonly bindings = new Bindings();
+  readonly tangents: TileTangents | undefined;
+  readonly #field: NetworkField;
+  readonly #tiling: Tiling;
+  readonly dim: number;
+  readonly columns: number;
+  readonly blocks: number;
+  readonly v: string;
 
-  const bindings = new Bindings();
-  bindings.add("params", "pf_params", "PfParams");
-  const declarations = fieldDeclarations(field, tiling, bindings);
-  bindings.add("read", "pf_schedule", "array<PfStage>");
-  bindings.add("write", "pf_state", "array<vec4f>");
-  if (tracks) bindings.add("write", "pf_integral", "array<vec4f>");
-  if (divergence.mode === "probes") bindings.add("read", "pf_probes", "array<vec4f>");
-
-  const each = (text: (m: number) => string) => lines(jobs, text);
-  const groups = Array.from({ length: tiling.groups }, (_, g) => g);
-  /** Jobs that some invocations do not have are guarded; none of them holds a barrier. */
-  const uneven = jobs * columns * blocks !== dim * quads;
-  const guarded = (m: number, text: string) => (uneven ? `if (has${m}) {\n${text}\n}` : text);
-
-  /** The tangents of a pass at quad q, dimension i. */
-  const tangent = (s: number, i: number, at: string) =>
-    divergence.mode === "probes"
-      ? `pf_probes[((pass_index * ${perPass}u + ${s - 1}u) * ${dim}u + ${i}u) * pf_params.stride + ${at}]`
-      : `vec4f(select(0.0, 1.0, pass_index * ${perPass}u + ${s - 1}u == ${i}u))`;
-
-  const accumulate = (s: number, g: number, r: number, input: string, weight: string) =>
-    `a${s}_${g}_${r} = fma(${input}, vec4f(${weight}), a${s}_${g}_${r});`;
-
-  function firstLayer(sets: readonly number[]): string {
-    const scalar = (i: number, r: number) => `f${i}.${components[r]}`;
-    const text = [lines(firstBlock, (i) => `let f${i} = pf_weights.first[jb][${i}];`)];
-    for (const g of groups) {
-      text.push(lines(dim, (i) => `let y${g}_${i} = pf_y[${i}][q${g}];`));
-      const given = basis ? [] : sets.slice(1);
-      for (const s of given) text.push(lines(dim, (i) => `let v${s}_${g}_${i} = ${tangent(s, i, `at${g}`)};`));
-      for (let r = 0; r < 4; r++) {
-        text.push(`var a0_${g}_${r} = vec4f(${scalar(0, r)});`);
-        for (let i = 0; i < dim; i++) text.push(accumulate(0, g, r, `y${g}_${i}`, scalar(1 + i, r)));
-        for (let f = 0; f < time; f++) text.push(accumulate(0, g, r, `tau0_${f}`, scalar(1 + dim + f, r)));
-        for (const s of sets.slice(1)) {
-          if (basis) {
-            text.push(`let a${s}_${g}_${r} = vec4f(${scalar(s, r)});`);
-            continue;
-          }
-          text.push(`var a${s}_${g}_${r} = v${s}_${g}_0 * vec4f(${scalar(1, r)});`);
-          for (let i = 1; i < dim; i++) text.push(accumulate(s, g, r, `v${s}_${g}_${i}`, scalar(1 + i, r)));
-        }
-      }
-    }
-    return text.join("\n");
+  constructor(field: FusedField, tiling: Tiling, tangents: TileTangents | undefined) {
+    if (!isTiled(field, tiling)) throw new Error("a tile is for networks");
+    this.#field = field;
+    this.#tiling = tiling;
+    this.tangents = tangents;
+    this.network = new TileNetwork(field.network, tiling, field.atOneTime, tangents);
+    this.dim = field.dim;
+    const { columns, blocks } = tileSizes(tiling);
+    this.columns = columns;
+    this.blocks = blocks;
+    this.v = vectorType(tiling);
+    this.bindings.add("params", "pf_params", "PfParams");
+    this.bindings.add("read", "pf_weights", "PfWeights");
+    networkBindings(field, tiling, this.bindings);
   }
 
-  function hiddenBlock(sets: readonly number[]): string {
-    const text = [`let bias = pf_weights.hidden[b][${block - 1}];`];
-    for (const s of sets)
-      for (const g of groups)
-        for (let r = 0; r < 4; r++)
-          text.push(`var a${s}_${g}_${r} = vec4f(${s === 0 ? `bias.${components[r]}` : "0.0"});`);
-    for (let k = 0; k < width; k++) {
-      text.push(`let w${k} = pf_weights.hidden[b][${k}];`);
-      for (const s of sets) {
-        for (const g of groups) {
-          text.push(`let h${s}_${g}_${k} = pf_h[${s * width + k}][q${g}];`);
-          for (let r = 0; r < 4; r++) text.push(accumulate(s, g, r, `h${s}_${g}_${k}`, `w${k}.${components[r]}`));
-        }
-      }
-    }
-    return text.join("\n");
+  /** Dimensions of the state that an invocation owns for the particles of its column: jb, jb + blocks, … */
+  get jobs(): readonly number[] {
+    return Array.from({ length: Math.ceil(this.dim / this.blocks) }, (_, m) => m);
   }
 
-  /** Tangents are scaled by the slope of the value's activation. */
-  const store = (sets: readonly number[]) =>
-    groups
-      .flatMap((g) =>
-        [0, 1, 2, 3].flatMap((r) => {
-          const place = (s: number) => `pf_h[${s * width}u + jb * 4u + ${r}u][q${g}]`;
-          if (sets.length === 1) return [`${place(0)} = activate(a0_${g}_${r});`];
-          return [
-            `let n${g}_${r} = activate_with_slope(a0_${g}_${r});`,
-            ...sets.map((s) => `${place(s)} = ${s === 0 ? `n${g}_${r}.value` : `n${g}_${r}.slope * a${s}_${g}_${r}`};`),
-          ];
-        }),
-      )
+  /** Statements for each of them: its number, and the dimension. */
+  owned(text: (m: number, i: string) => string): string {
+    const { blocks, dim } = this;
+    return this.jobs
+      .map((m) => {
+        const i = m === 0 ? "jb" : `(jb + ${m * blocks}u)`;
+        return (m + 1) * blocks <= dim ? text(m, i) : `if (${i} < ${dim}u) {\n${text(m, i)}\n}`;
+      })
       .join("\n");
+  }
 
-  /** Output i of set s for a job's quad, summed over the last hidden layer. */
-  const output = (m: number, s: string, start: string, name: string) => `var ${name} = ${start};
-for (var k = 0u; k < ${width}u; k++) {
-${name} = fma(pf_h[(${s}) * ${width}u + k][jq${m}], vec4f(pf_weights.last[ji${m} / 4u][k][ji${m} % 4u]), ${name});
-}`;
+  /** Component of a job in the tile. */
+  job(m: number) {
+    return moving("jb", 1, m * this.blocks);
+  }
 
-  /** Evaluates the field (and the tangents of a pass) at pf_y: u{m} of every job, products of the tangents into pf_product. */
-  function evaluate(tangents: number): string {
-    const sets = Array.from({ length: 1 + tangents }, (_, s) => s);
-    const products = (m: number) => {
-      if (tangents === 0) return "";
-      if (basis) return `${output(m, `ji${m} + 1u`, "vec4f(0.0)", "product")}\npf_product[ji${m}][jq${m}] = product;`;
-      return lines(
-        tangents,
-        (s) => `{
-${output(m, `${s + 1}u`, "vec4f(0.0)", "product")}
-pf_product[${s * dim}u + ji${m}][jq${m}] = product;
-}`,
-      );
-    };
+  splat(text: string): string {
+    return splat(this.#tiling, text);
+  }
+
+  /** Evaluates the network where x lies in the tile, its guided mix included: u and jv are in the tile behind it. */
+  evaluate(withTangents: boolean): string {
+    const text = this.network.evaluate(withTangents);
+    const classes = classesText(this.#field, this.#tiling);
+    if (!this.#field.labels) return `{\nconst branch = 0u;\n${classes}\n${text}\n}`;
+    const mixed = [
+      { name: "u", cell: (m: number) => this.network.u(this.job(m)) },
+      ...Array.from({ length: withTangents ? (this.tangents?.count ?? 0) : 0 }, (_, s) => ({
+        name: `jv${s + 1}`,
+        cell: (m: number) => this.network.jv(s + 1, this.job(m)),
+      })),
+    ];
+    const each = (make: (name: string, cell: string) => string) =>
+      this.owned((m) => mixed.map(({ name, cell }) => make(`first_${name}_${m}`, cell(m))).join("\n"));
+    const declared = this.jobs.flatMap((m) => mixed.map(({ name }) => `var first_${name}_${m}: ${this.v};`)).join("\n");
     return `{
-${firstLayer(sets)}
-${store(sets)}
-}
-workgroupBarrier();
-${
-  layers > 1
-    ? `for (var layer = 0u; layer < ${layers - 1}u; layer++) {
-let b = layer * ${blocks}u + jb;
-${hiddenBlock(sets)}
-workgroupBarrier();
-${store(sets)}
-workgroupBarrier();
-}`
-    : ""
-}
-${each((m) =>
-  guarded(
-    m,
-    `{
-${output(m, "0u", `vec4f(pf_weights.last[ji${m} / 4u][${block - 1}][ji${m} % 4u])`, "value")}
-u${m} = value;
-${products(m)}
-}`,
-  ),
-)}
-${tangents > 0 ? "workgroupBarrier();" : ""}`;
-  }
-
-  /** What the owner of a quad makes of the products: the trace, or each probe's estimate ZᵀJZ. */
-  function trackText(): string {
-    if (basis) {
-      const sum = Array.from({ length: dim }, (_, i) => `pf_product[${i}][pf_local]`).join(" + ");
-      return `${evaluate(perPass)}
-if (pf_local < ${quads}u) { integral = fma(vec4f(-row.weight), ${sum}, integral); }`;
-    }
-    const dot = (s: number) => {
-      const factor = (i: number) => `${tangent(s, i, "jat0")}, pf_product[${(s - 1) * dim + i}][pf_local]`;
-      let sum = `${factor(0).replace(", pf_product", " * pf_product")}`;
-      for (let i = 1; i < dim; i++) sum = `fma(${factor(i)}, ${sum})`;
-      return sum;
-    };
-    if (divergence.mode === "probes") {
-      return `for (var pass_index = 0u; pass_index < pf_params.probes / ${perPass}u; pass_index++) {
-${evaluate(perPass)}
-if (pf_local < ${quads}u && own0) {
-${lines(perPass, (s) => {
-  const place = `pf_integral[(pass_index * ${perPass}u + ${s}u) * pf_params.stride + jat0]`;
-  return `${place} = fma(vec4f(-row.weight), ${dot(s + 1)}, ${place});`;
+${declared}
+${guided({
+  evaluate: `${classes}\n${text}`,
+  keep: (weight) => each((name, cell) => `${name} = ${cell} * ${this.splat(weight)};`),
+  mix: (weight) => `${each((name, cell) => `${cell} = fma(${cell}, ${this.splat(weight)}, ${name});`)}`,
 })}
-}
+workgroupBarrier();
 }`;
-    }
-    return `var divergence = vec4f(0.0);
-for (var pass_index = 0u; pass_index < ${Math.ceil(dim / Math.max(1, perPass))}u; pass_index++) {
-${evaluate(perPass)}
-if (pf_local < ${quads}u) {
-${lines(perPass, (s) => `divergence += ${dot(s + 1)};`)}
-}
-}
-integral = fma(vec4f(-row.weight), divergence, integral);`;
   }
 
-  const keepsIntegral = tracks && divergence.mode !== "probes";
-  const track = tracks ? trackText() : "";
-  const code = `${paramsText}
-${stageStruct(stages)}
-${declarations}
-${bindings.text}
-// activations [set][unit][quad], in place; what the network is evaluated at; products of the tangents
-var<workgroup> pf_h: array<array<vec4f, ${quads}>, ${width * (1 + perPass)}>;
-var<workgroup> pf_y: array<array<vec4f, ${quads}>, ${dim}>;
-${tracks ? `var<workgroup> pf_product: array<array<vec4f, ${quads}>, ${productRows}>;` : ""}
+  /** The whole kernel: `before` are further structs, `body` is what the invocations do. */
+  kernel(entryPoint: string, label: string, before: string, body: string): Kernel {
+    const { columns } = this;
+    const { wave, workgroupSize } = this.#tiling;
+    const pinned = typeof wave === "number";
+    const block = `pf_local / ${columns}u`;
+    const code = `${wave === undefined ? "" : "enable subgroups;\n"}${pinned ? "enable subgroup_size_control;\n" : ""}${paramsText}
+${before}
+${this.network.declarations}
+${this.bindings.text}
 
-@compute @workgroup_size(${columns * blocks})
-fn integrate(
+@compute @workgroup_size(${workgroupSize})${pinned ? ` @subgroup_size(${wave})` : ""}
+fn ${entryPoint}(
   @builtin(local_invocation_index) pf_local: u32,
   @builtin(workgroup_id) pf_group: vec3u,
   @builtin(num_workgroups) pf_groups: vec3u,
 ) {
-let tile_first = (pf_group.x + pf_group.y * pf_groups.x) * ${quads}u;
-let jb = pf_local / ${columns}u;
-${lines(tiling.groups, (g) => `let q${g} = pf_local % ${columns}u + ${g * columns}u;`)}
-// Surplus quads repeat the last slot and store nothing.
-${lines(tiling.groups, (g) => `let at${g} = pf_params.first + min(tile_first + q${g}, pf_params.slots - 1u);`)}
-${each(
-  (m) => `let job${m} = pf_local + ${m * columns * blocks}u;
-let has${m} = job${m} < ${dim * quads}u;
-let ji${m} = min(job${m} / ${quads}u, ${dim - 1}u);
-let jq${m} = job${m} % ${quads}u;
-let own${m} = has${m} && tile_first + jq${m} < pf_params.slots;
-let jat${m} = pf_params.first + min(tile_first + jq${m}, pf_params.slots - 1u);
-var x${m} = pf_state[ji${m} * pf_params.stride + jat${m}];
-var u${m}: vec4f;
-${lines(stages - 1, (s) => `var k${s}_${m}: vec4f;`)}`,
-)}
-${keepsIntegral ? "var integral = pf_integral[jat0];" : ""}
-for (var step = pf_params.first_step; step < pf_params.last_step; step++) {
-${each((m) => `var d${m} = vec4f(0.0);`)}
-for (var stage = 0u; stage < ${stages}u; stage++) {
-let row = pf_schedule[step * ${stages}u + stage];
-let time0 = vec4f(row.time);
-${each((m) => {
-  let y = `x${m}`;
-  for (let s = 0; s < stages - 1; s++) y = `fma(vec4f(row.a${s}), k${s}_${m}, ${y})`;
-  return guarded(m, `pf_y[ji${m}][jq${m}] = ${y};`);
-})}
-workgroupBarrier();
-${timeFeatures(field, { ...tiling, groups: 1 })}
-${!tracks ? evaluate(0) : shape.freeStages ? `if (row.weight != 0.0) {\n${track}\n} else {\n${evaluate(0)}\n}` : track}
-${each((m) => `d${m} = fma(vec4f(row.weight), u${m}, d${m});`)}
-${lines(stages - 1, (s) => `if (stage == ${s}u) {\n${each((m) => `k${s}_${m} = u${m};`)}\n}`)}
-}
-${each((m) => `x${m} += d${m};`)}
-}
-${each((m) => `if (own${m}) { pf_state[ji${m} * pf_params.stride + jat${m}] = x${m}; }`)}
-${keepsIntegral ? `if (pf_local < ${quads}u && own0) { pf_integral[jat0] = integral; }` : ""}
+let tile_first = (pf_group.x + pf_group.y * pf_groups.x) * ${columns}u;
+let q = pf_local % ${columns}u;
+${wave === undefined ? `let jb = ${block};` : `// a column is whole subgroups: their invocations have one block\nlet jb = subgroupBroadcastFirst(${block});`}
+// Surplus columns repeat the last slot and store nothing.
+let is_active = tile_first + q < pf_params.slots;
+let at0 = pf_params.first + min(tile_first + q, pf_params.slots - 1u);
+${body}
 }
 `;
-  return {
-    label: `integrate ${labelOf(shape)}, tile of ${tiling.tile}`,
-    entryPoint: "integrate",
-    bindings: bindings.accesses,
-    code: wgsl`${code}`,
+    return { label, entryPoint, bindings: this.bindings.accesses, code: wgsl`${code}` };
+  }
+
+  /** Σ_i v_i (Jv)_i of tangent s, for the column: in a block of its own. */
+  estimate(s: number): string {
+    let sum = `${this.network.dx(s, fixed(0))} * ${this.network.jv(s, fixed(0))}`;
+    for (let i = 1; i < this.dim; i++)
+      sum = `fma(${this.network.dx(s, fixed(i))}, ${this.network.jv(s, fixed(i))}, ${sum})`;
+    return sum;
+  }
+
+  /**
+   * Statements that evaluate velocity and divergence, u being in the tile behind them. Block 0 says what happens to a column's divergence
+   * (`once`), or to each probe's estimate (`onProbe`).
+   */
+  withDivergence(
+    divergence: DivergenceText,
+    once: (divergence: string) => string,
+    onProbe: (probe: string, estimate: string) => string,
+  ): string {
+    const { dim, network, v } = this;
+    const { count, kind } = must(this.tangents, "the tangents of a divergence");
+    const numbers = Array.from({ length: count }, (_, s) => s + 1);
+    if (kind === "basis") {
+      const trace = numbers.map((s) => network.jv(s, fixed(s - 1))).join(" + ");
+      return `${this.evaluate(true)}\nif (jb == 0u) {\n${once(trace)}\n}`;
+    }
+    const isExact = divergence.mode === "exact";
+    const tangent = (s: number, i: string) =>
+      isExact
+        ? this.splat(`select(0.0, 1.0, pass_index * ${count}u + ${s - 1}u == ${i})`)
+        : `pf_probes[((pass_index * ${count}u + ${s - 1}u) * ${dim}u + ${i}) * pf_params.stride + at0]`;
+    const passes = isExact ? `${Math.ceil(dim / count)}u + pf_params.zero` : `pf_params.probes / ${count}u`;
+    const estimates = isExact
+      ? lines(count, (s) => `divergence += ${this.estimate(s + 1)};`)
+      : lines(count, (s) => onProbe(`(pass_index * ${count}u + ${s}u)`, this.estimate(s + 1)));
+    return `${isExact ? `var divergence = ${v}(0.0);` : ""}
+for (var pass_index = 0u; pass_index < ${passes}; pass_index++) {
+workgroupBarrier();
+${this.owned((m, i) => lines(count, (s) => `${network.dx(s + 1, this.job(m))} = ${tangent(s + 1, i)};`))}
+workgroupBarrier();
+${this.evaluate(true)}
+if (jb == 0u) {
+${estimates}
+}
+}
+${isExact ? `if (jb == 0u) {\n${once("divergence")}\n}` : ""}`;
+  }
+}
+
+/**
+ * The integrator of integrate.ts for any network, by a whole workgroup for a tile of particles: see {@link TileNetwork}. The state
+ * stays in registers of the invocations that own its (dimension, column) pairs. Same buffers.
+ */
+export const integrateTileKernel = oncePerShape((shape: IntegrateShape): Kernel => {
+  const { field, tiling, stages, divergence } = shape;
+  const tracks = divergence.mode !== "none";
+  const probes = divergence.mode === "probes";
+  const tile = new Tile(field, tiling, tangentsOf(field.dim, divergence));
+  const { bindings, network, v } = tile;
+  bindings.add("read", "pf_schedule", "array<PfStage>");
+  bindings.add("write", "pf_state", `array<${v}>`);
+  if (tracks) bindings.add("write", "pf_integral", `array<${v}>`);
+  if (probes) bindings.add("read", "pf_probes", `array<${v}>`);
+  if (shape.keeps) bindings.add("write", "pf_kept", `array<${v}>`);
+  const { classes } = (field as NetworkField).network;
+  const weight = tile.splat("-row.weight");
+  const track = tracks
+    ? tile.withDivergence(
+        divergence,
+        (sum) => `integral = fma(${weight}, ${sum}, integral);`,
+        (probe, estimate) => {
+          const place = `pf_integral[${probe} * pf_params.stride + at0]`;
+          return `if (is_active) { ${place} = fma(${weight}, ${estimate}, ${place}); }`;
+        },
+      )
+    : "";
+  const plain = tile.evaluate(false);
+  const declared = tile.jobs
+    .map(
+      (m) =>
+        `var x${m}: ${v};\nvar d${m}: ${v};\nvar u${m}: ${v};\n${lines(stages - 1, (s) => `var k${s}_${m}: ${v};`)}`,
+    )
+    .join("\n");
+  const state = (m: number) => {
+    let y = `x${m}`;
+    for (let s = 0; s < stages - 1; s++) y = `fma(${tile.splat(`row.a${s}`)}, k${s}_${m}, ${y})`;
+    return y;
   };
+  const body = `${declared}
+${tile.owned((m, i) => `x${m} = pf_state[${i} * pf_params.stride + at0];`)}
+${tracks && !probes ? `var integral = pf_integral[at0];` : ""}
+for (var step = pf_params.first_step; step < pf_params.last_step; step++) {
+// d = Σ h b_i k_i is summed before it meets x, which is larger
+${tile.owned((m) => `d${m} = ${v}(0.0);`)}
+for (var stage = 0u; stage < ${stages}u + pf_params.zero; stage++) {
+let row = pf_schedule[step * ${stages}u + stage];
+let time0 = ${tile.splat("row.time")};
+let pf_column = (step * ${stages}u + stage - pf_params.first_row) * ${classes + 1}u;
+// another number at every stage for all that compilers know: else the weights would be held in registers for the whole solve
+let jz = jb + (step * ${stages}u + stage) * pf_params.zero;
+${tile.owned((m) => `${network.x(tile.job(m))} = ${state(m)};`)}
+workgroupBarrier();
+${!tracks ? plain : shape.freeStages ? `if (row.weight != 0.0) {\n${track}\n} else {\n${plain}\n}` : track}
+${tile.owned(
+  (m) => `u${m} = ${network.u(tile.job(m))};
+d${m} = fma(${tile.splat("row.weight")}, u${m}, d${m});
+${lines(stages - 1, (s) => `if (stage == ${s}u) { k${s}_${m} = u${m}; }`)}`,
+)}
+}
+${tile.owned((m) => `x${m} += d${m};`)}
+}
+if (is_active) {
+${tile.owned(
+  (m, i) =>
+    `pf_state[${i} * pf_params.stride + at0] = x${m};${shape.keeps ? `\npf_kept[${i} * pf_params.stride + at0] = k0_${m};` : ""}`,
+)}
+${tracks && !probes ? "if (jb == 0u) { pf_integral[at0] = integral; }" : ""}
+}`;
+  return tile.kernel(
+    "integrate",
+    `integrate ${labelOf(shape)}, tile of ${tiling.tile}${shape.keeps ? ", first stage kept" : ""}`,
+    stageStruct(stages),
+    body,
+  );
+});
+
+/** The evaluation of integrate.ts on a tile. Same buffers. */
+export const evaluateTileKernel = oncePerShape((shape: EvaluateShape): Kernel => {
+  const { field, tiling, output, divergence } = shape;
+  const isProduct = output === "jvp";
+  const tracks = output === "divergence" || output === "both";
+  const probes = tracks && divergence.mode === "probes";
+  const tangents: TileTangents | undefined = isProduct
+    ? { count: 1, kind: "given" }
+    : tracks
+      ? tangentsOf(field.dim, divergence)
+      : undefined;
+  const tile = new Tile(field, tiling, tangents);
+  const { bindings, network, v } = tile;
+  bindings.add("read", "pf_state", `array<${v}>`);
+  bindings.add("read", "pf_times", `array<${v}>`);
+  if (output !== "divergence") bindings.add("write", "pf_velocity", `array<${v}>`);
+  if (tracks) bindings.add("write", "pf_divergence", `array<${v}>`);
+  if (probes) bindings.add("read", "pf_probes", `array<${v}>`);
+  if (isProduct) {
+    bindings.add("read", "pf_tangent", `array<${v}>`);
+    bindings.add("write", "pf_product", `array<${v}>`);
+  }
+  const at = (i: string) => `[${i} * pf_params.stride + at0]`;
+  const write = (text: string) => `if (is_active) {\n${text}\n}`;
+  const evaluated = !tracks
+    ? tile.evaluate(isProduct)
+    : tile.withDivergence(
+        divergence,
+        (sum) => write(`pf_divergence[at0] = ${sum};`),
+        (probe, estimate) =>
+          output === "both"
+            ? write(`pf_divergence[${probe} * pf_params.stride + at0] = ${estimate};`)
+            : `mean += ${estimate};`,
+      );
+  const isMean = probes && output === "divergence";
+  const body = `let jz = jb;
+let time0 = pf_times[at0];
+${isMean ? `var mean = ${v}(0.0);` : ""}
+${tile.owned((m, i) => `${network.x(tile.job(m))} = pf_state${at(i)};${isProduct ? `\n${network.dx(1, tile.job(m))} = pf_tangent${at(i)};` : ""}`)}
+workgroupBarrier();
+${evaluated}
+${isMean ? write(`if (jb == 0u) { pf_divergence[at0] = mean / ${tile.splat("f32(pf_params.probes)")}; }`) : ""}
+${write(
+  [
+    output === "divergence" ? "" : tile.owned((m, i) => `pf_velocity${at(i)} = ${network.u(tile.job(m))};`),
+    isProduct ? tile.owned((m, i) => `pf_product${at(i)} = ${network.jv(1, tile.job(m))};`) : "",
+  ].join("\n"),
+)}`;
+  return tile.kernel("evaluate", `evaluate ${output} ${labelOf(shape)}, tile of ${tiling.tile}`, "", body);
 });

@@ -8,7 +8,7 @@ export interface Tiling {
   /** Particle vectors per invocation. */
   readonly groups: 1 | 2;
   /** Outputs of a layer that are computed together. */
-  readonly outputs: 2 | 4;
+  readonly outputs: 2 | 4 | 8 | 16;
   /** Subgroup size when lanes of a subgroup fetch weights for each other; 0 when every invocation reads every weight. */
   readonly gather: number;
   /** Where the packed weights live. */
@@ -20,10 +20,17 @@ export interface Tiling {
   readonly keep: "array" | "rotate" | "names";
   readonly workgroupSize: number;
   /**
-   * Particles per workgroup when their activations live in workgroup memory and the workgroup shares the outputs among its
-   * invocations (shaders/tile.ts); `lanes` is 4, `outputs` 4, and an invocation computes for `groups` vectors.
+   * Particles per workgroup when their values live in workgroup memory and the workgroup shares the outputs among its invocations
+   * (shaders/tile.ts): `lanes` particles are a column, and the invocations of a column its blocks. `groups` is 1.
    */
   readonly tile?: number;
+  /** Inputs of a product that one turn of a tile's loop takes. */
+  readonly unroll?: 1 | 2 | 4;
+  /**
+   * A tile's columns are whole subgroups, whose invocations then read the same weights: of any size that the device has, or of this one,
+   * which the kernel asks for where sizes may vary.
+   */
+  readonly wave?: "any" | number;
   /** Weights and activations in f16 (shader-f16): see {@link narrowMlpText}. Weights then live in storage. */
   readonly half?: true;
 }
@@ -36,6 +43,12 @@ export function slotsPerWorkgroup({ tile, lanes, workgroupSize }: Tiling): numbe
 /** Particles in one slot. */
 export function particlesPerSlot({ tile, lanes, groups }: Tiling): number {
   return tile === undefined ? lanes * groups : lanes;
+}
+
+/** How a tile is laid out: vectors of particles, invocations for each of them, and inputs a turn. */
+export function tileSizes({ tile = 0, lanes, workgroupSize, unroll = 4, outputs }: Tiling) {
+  const columns = tile / lanes;
+  return { columns, blocks: workgroupSize / columns, unroll, outputs };
 }
 
 /** The particle vector type. */

@@ -41,6 +41,9 @@ export interface GpuInfo {
   readonly features: readonly string[];
   /** Invocations per subgroup where the adapter has one fixed size, else 0. */
   readonly subgroupSize: number;
+  /** The least and the most that it may have; 0 where the device has no subgroups. */
+  readonly subgroupMinSize: number;
+  readonly subgroupMaxSize: number;
 }
 
 const wantedLimits = [
@@ -52,11 +55,13 @@ const wantedLimits = [
   "maxComputeWorkgroupSizeX",
 ] as const;
 
-const wantedFeatures = ["subgroups", "shader-f16", "timestamp-query"] as const;
+const wantedFeatures = ["subgroups", "subgroup-size-control", "shader-f16", "timestamp-query"] as const;
 
 function describe(info: GPUAdapterInfo | undefined, features: ReadonlySet<string>): GpuInfo {
   const text = `${info?.vendor ?? ""} ${info?.architecture ?? ""} ${info?.device ?? ""} ${info?.description ?? ""}`;
-  const fixedSubgroup = info?.subgroupMinSize !== undefined && info.subgroupMinSize === info.subgroupMaxSize;
+  const hasSubgroups = features.has("subgroups");
+  const subgroupMinSize = (hasSubgroups && info?.subgroupMinSize) || 0;
+  const subgroupMaxSize = (hasSubgroups && info?.subgroupMaxSize) || 0;
   return {
     vendor: info?.vendor ?? "",
     architecture: info?.architecture ?? "",
@@ -64,7 +69,9 @@ function describe(info: GPUAdapterInfo | undefined, features: ReadonlySet<string
     software:
       info?.isFallbackAdapter === true || /swiftshader|llvmpipe|lavapipe|softpipe|basic render|software/i.test(text),
     features: [...features].sort(),
-    subgroupSize: features.has("subgroups") && fixedSubgroup ? info.subgroupMinSize : 0,
+    subgroupSize: subgroupMinSize === subgroupMaxSize ? subgroupMinSize : 0,
+    subgroupMinSize,
+    subgroupMaxSize,
   };
 }
 

@@ -1,5 +1,5 @@
 import type { DivergenceText, FusedField } from "../../shaders/field.ts";
-import { type EvaluateOutput, evaluateKernel, type IntegrateShape } from "../../shaders/integrate.ts";
+import type { EvaluateOutput, EvaluateShape, IntegrateShape } from "../../shaders/integrate.ts";
 import type { Kernel } from "../../shaders/kernel.ts";
 import { conditionKernel, particleWorkgroup } from "../../shaders/particles.ts";
 import { particlesPerSlot, slotsPerWorkgroup, type Tiling } from "../../shaders/tiling.ts";
@@ -8,6 +8,7 @@ import { type Dispatch, f32, packParams, u32 } from "../gpu/kernel.ts";
 
 /** A family of integrators: a kernel from its shape. */
 export type Integrator = (shape: IntegrateShape) => Kernel;
+export type Evaluator = (shape: EvaluateShape) => Kernel;
 
 /** Guidance: (1 − w) u_null + w u_label; one branch when nothing is mixed. */
 export interface Branches {
@@ -45,6 +46,7 @@ function fusedParams(slice: Slice, first: number, slots: number, firstStep: numb
     u32(branches.nullFirst ? 1 : 0),
     u32(slice.table?.firstRow ?? 0),
     u32(slice.table?.columns ?? 0),
+    u32(0),
   ]);
 }
 
@@ -120,6 +122,7 @@ export function planIntegrate(
 export function planEvaluate(
   o: Slice & {
     field: FusedField;
+    evaluator: Evaluator;
     output: EvaluateOutput;
     divergence: DivergenceText;
     flops: number;
@@ -140,7 +143,7 @@ export function planEvaluate(
   },
 ): Dispatch[] {
   const { field, tiling, output, divergence } = o;
-  const kernel = evaluateKernel({ field, tiling, output, divergence });
+  const kernel = o.evaluator({ field, tiling, output, divergence });
   const { names } = o;
   const buffers = [
     names.weights,

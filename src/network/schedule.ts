@@ -73,6 +73,24 @@ export interface ScheduleOptions {
   readonly bindings: number;
   /** Begins the names of the buffers. */
   readonly prefix: string;
+  /** Whether a product, or functions of rows, may write where they read: their kernels wait for all reads before they write. */
+  readonly inPlace?: boolean;
+  /** Whether a product and that of its tangents are one, which hands values from the first one's rows to the second one's: {@link joins}. */
+  readonly joins?: boolean;
+}
+
+/** Whether two stages are a product and that of its tangents, with the same weights, so that each weight can be read once for both. */
+export function joins(p: Program, stage: Stage | Arrange | undefined, next: Stage | Arrange | undefined): boolean {
+  if (stage?.kind !== "linear" || next?.kind !== "linear" || !areTwins(p, stage.value, next.value)) return false;
+  // what the second product reads is there already
+  const { of } = p.stepOf(next.value, "linear");
+  return of !== stage.value && !stage.cluster.members.includes(of);
+}
+
+function areTwins(p: Program, value: Value, tangents: Value): boolean {
+  const [a, b] = [p.at(value), p.at(tangents)];
+  if (a.kind !== "linear" || b.kind !== "linear" || a.batched || !b.batched) return false;
+  return a.tensor === b.tensor && a.transposed === b.transposed && a.from === b.from && a.to === b.to;
 }
 
 /** Cheap enough to be made again wherever it is read. */
@@ -183,10 +201,15 @@ class Scheduler {
     const step = this.#p.at(value);
     switch (step.kind) {
       case "linear":
-      case "project":
+      case "project": {
+        if (this.#made.has(value)) return;
         this.#demand(step.of);
+        const twin = this.#twin(value);
+        if (twin !== undefined) this.#demand(this.#p.stepOf(twin, "linear").of);
         this.#product(step.kind, value);
+        if (twin !== undefined) this.#visit(twin);
         return;
+      }
       case "sum":
         this.#sum(value);
         return;
@@ -199,6 +222,15 @@ class Scheduler {
         // rows are made when somebody asks for them
         return;
     }
+  }
+
+  /** The product of the tangents with the same weights, if it can be made beside that of the value. */
+  #twin(value: Value): Value | undefined {
+    if (!this.#o.joins) return undefined;
+    const twin = [...this.#needed].find((other) => areTwins(this.#p, value, other));
+    if (twin === undefined || this.#made.has(twin) || this.#isLate[twin] !== this.#isLate[value]) return undefined;
+    const behind = reached(this.#p, (step) => step === this.#p.at(value));
+    return behind[this.#p.stepOf(twin, "linear").of] ? undefined : twin;
   }
 
   #product(kind: "linear" | "project", value: Value): void {
@@ -394,7 +426,11 @@ class Scheduler {
         return place;
       }
       const { width, batched } = step;
-      let slot = slots.find((slot) => slot.freeFrom <= now && slot.rows === width && slot.batched === batched);
+      const stage = this.#stages[now];
+      const inPlace = this.#o.inPlace === true && (stage?.kind === "linear" || stage?.kind === "rows") ? 1 : 0;
+      let slot = slots.find(
+        (slot) => slot.freeFrom <= now + inPlace && slot.rows === width && slot.batched === batched,
+      );
       if (!slot) {
         slot = { name: `${prefix}${slots.length}`, rows: width, batched, freeFrom: 0 };
         slots.push(slot);
@@ -432,8 +468,18 @@ class Scheduler {
         copy(stage.value, now);
         continue;
       }
-      if ("cluster" in stage) for (const value of stage.cluster.stores) settle(value, now);
-      stages.push(stage);
+      if (!("cluster" in stage)) {
+        stages.push(stage);
+        continue;
+      }
+      // what nobody reads any more, or only the second of two joined products, is not stored
+      const until = this.#o.joins && joins(this.#p, stage, this.#stages[now + 1]) ? now + 1 : now;
+      const stores = stage.cluster.stores.filter(
+        (value) => this.#asked.has(value) || must(lastUse.get(this.#owner(value, parts)), "a last use") > until,
+      );
+      for (const value of stage.cluster.stores) if (!stores.includes(value)) this.#stored.delete(value);
+      for (const value of stores) settle(value, now);
+      stages.push({ ...stage, cluster: { ...stage.cluster, stores } });
     }
     if (late >= this.#stages.length) {
       copyOutputs(false);
@@ -508,16 +554,18 @@ class Scheduler {
     if (moved.length > 0) copies.set(concat, moved);
   }
 
+  /** The value in whose buffer a value lies. */
+  #owner(value: Value, parts: ReadonlyMap<Value, { concat: Value; row: number }>): Value {
+    const base = this.#base(value);
+    const part = parts.get(base);
+    return part ? this.#owner(part.concat, parts) : base;
+  }
+
   /** The last stage that reads the buffer of each value. */
   #lastUses(parts: ReadonlyMap<Value, { concat: Value; row: number }>, late: number): Map<Value, number> {
     const last = new Map<Value, number>();
-    const owner = (value: Value): Value => {
-      const base = this.#base(value);
-      const part = parts.get(base);
-      return part ? owner(part.concat) : base;
-    };
     const use = (value: Value, now: number) => {
-      const own = owner(value);
+      const own = this.#owner(value, parts);
       const isKept = now >= late && (this.#made.get(own) ?? 0) < late;
       last.set(own, isKept ? Number.POSITIVE_INFINITY : Math.max(last.get(own) ?? 0, now));
     };

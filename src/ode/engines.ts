@@ -64,7 +64,8 @@ function once<T>(make: () => Promise<T>): () => Promise<T> {
 }
 
 /**
- * Fused kernels for what is small enough, layer by layer else and for Jᵀ·w. All but a narrow mlp is loaded when it is needed.
+ * Fused kernels for what is small enough, layer by layer else and for Jᵀ·w. GPUs have a tile of particles to a workgroup; adapters in
+ * software a few to an invocation, with texts of their own for a narrow mlp. All but the latter are loaded when they are needed.
  */
 export function networkEngines(gpu: Gpu, velocity: MlpVelocity | NetworkVelocity, parameters: Parameters): Engines {
   const network = networkOf(velocity);
@@ -72,10 +73,12 @@ export function networkEngines(gpu: Gpu, velocity: MlpVelocity | NetworkVelocity
   const plain = plainMlp(velocity);
   const narrow = plain && narrowMlp(plain);
   const forward = once(async () => {
-    if (plain) return narrow ? fusedMlpEngine(gpu, plain, narrow, parameters) : layered();
-    const { fuse, fusedNetworkEngine } = await import("./on-demand.ts");
-    const fused = suitsFusedNetworks(gpu.info) ? fuse(network) : undefined;
-    return fused ? fusedNetworkEngine(gpu, network, fused, parameters) : layered();
+    if (narrow && gpu.info.software) return fusedMlpEngine(gpu, plain, narrow, parameters);
+    const { fusedNetwork, fusedNetworkEngine, tileNetwork } = await import("./on-demand.ts");
+    const made = gpu.info.software
+      ? !plain && suitsFusedNetworks(gpu.info) && fusedNetwork(gpu, network)
+      : tileNetwork(gpu, network);
+    return made ? fusedNetworkEngine(gpu, network, made, parameters) : layered();
   });
   const half = once(async () => {
     if (!plain || !narrow) {

@@ -1,5 +1,5 @@
 import type { DivergenceText, FusedField } from "../../shaders/field.ts";
-import { integrateKernel } from "../../shaders/integrate.ts";
+import { evaluateKernel, integrateKernel } from "../../shaders/integrate.ts";
 import type { NarrowMlp } from "../../shaders/narrow-mlp.ts";
 import type { Tiling } from "../../shaders/tiling.ts";
 import type { Gpu } from "../gpu/gpu.ts";
@@ -8,6 +8,7 @@ import { chooseTiling, halfTiling, scalarTiling } from "../kernels/tiling.ts";
 import { item } from "../must.ts";
 import type { MlpVelocity } from "../network/mlp.ts";
 import { networkOf } from "../network/of.ts";
+import { candidateTilings } from "../tune/candidates.ts";
 import { tilingsOf } from "../tune/tilings.ts";
 import { narrowLayout } from "../velocity/narrow-layout.ts";
 import { type Layout, type Parameters, plainLayout } from "../velocity/parameters.ts";
@@ -43,10 +44,12 @@ export function fusedMlpEngine(
   precision: "f32" | "f16" = "f32",
 ): Engine {
   const { dim } = velocity;
-  const flops = 2 * networkOf(velocity).multiplyAdds;
+  const network = networkOf(velocity);
+  const flops = 2 * network.multiplyAdds;
   const sizes = layerSizes(velocity);
   const [inputs, units] = [item(sizes, 0), item(sizes, 1)];
   const field = { kind: "mlp", ...mlp } as const;
+  const key = JSON.stringify(field);
   const uniformLimit = gpu.device.limits.maxUniformBufferBindingSize;
   const isHalf = precision === "f16";
   const fixedTiling = (tangents: number): Tiling => {
@@ -82,7 +85,7 @@ export function fusedMlpEngine(
     divergenceFlops: (mode) => tangentFlops(dim, flops, mode),
     scratchFloats: () => (mlp.conditioned ? 2 * mlp.width + 1 + velocity.context : 0),
     async shared(session) {
-      if (!isHalf) await tilings.ready(field);
+      if (!isHalf) await tilings.ready(key);
       // A tuned choice may come while the call runs: then the weights lie ready in every layout that it can ask for.
       const used =
         tilings.isActive && !isHalf
@@ -127,23 +130,27 @@ export function fusedMlpEngine(
     integrate(chunk, conditions, integration, firstStep, lastStep) {
       const { divergence, stages, freeStages, kept } = integration;
       const fixed = fixedTiling(tangentsOf(divergence));
-      const { tiling, integrator } =
+      const tiling =
         kept === undefined && !isHalf
           ? tilings.choose({
-              velocity,
-              field,
-              divergence: divergenceText(dim, divergence),
-              stages,
-              freeStages,
+              key,
+              network,
+              shape: { field, divergence: divergenceText(dim, divergence), stages, freeStages },
+              integrator: integrateKernel,
               schedule: integration.schedule,
               flopsPerStep: stepFlops(stages, freeStages, divergence),
               fixed,
+              candidates: () =>
+                candidateTilings(gpu.info, gpu.device.limits, mlp, divergenceText(dim, divergence), fixed),
+              weightsName,
+              layout: ({ outputs }) => narrowLayout(velocity, mlp, outputs),
+              more: mlp.conditioned ? { offsets: mlp.width } : {},
             })
-          : { tiling: fixed, integrator: integrateKernel };
+          : fixed;
       const o = slice(chunk, conditions, tiling, divergence);
       return planIntegrate({
         ...o,
-        integrator,
+        integrator: integrateKernel,
         stages,
         freeStages,
         firstStep,
@@ -159,6 +166,7 @@ export function fusedMlpEngine(
       const o = slice(chunk, conditions, fixedTiling(tangents), divergence);
       return planEvaluate({
         ...o,
+        evaluator: evaluateKernel,
         output,
         flops: branchesOf(velocity, conditions).count * (output === "jvp" ? 2 * flops : tangentFlops(dim, flops, mode)),
         names: {
@@ -234,6 +242,7 @@ export function wgslEngine(velocity: WgslVelocity, derivatives: () => string): E
       return planEvaluate({
         ...slice(chunk, mode),
         ...(isProduct && { field: differentiated({ product: output === "jvp" ? "pf_forward" : "pf_reverse" }) }),
+        evaluator: evaluateKernel,
         output: isProduct ? "jvp" : output,
         flops: output === "jvp" ? 3 * flops : output === "vjp" ? 3 * dim * flops : passFlops(mode),
         names: {

@@ -1,18 +1,23 @@
-import type { FusedField } from "../../shaders/field.ts";
+import type { DivergenceText, FusedField } from "../../shaders/field.ts";
 import { FusedNetwork } from "../../shaders/fused-network.ts";
-import { integrateKernel } from "../../shaders/integrate.ts";
+import { evaluateKernel, integrateKernel } from "../../shaders/integrate.ts";
+import { evaluateTileKernel, integrateTileKernel } from "../../shaders/tile.ts";
+import type { Tiling } from "../../shaders/tiling.ts";
 import type { Gpu } from "../gpu/gpu.ts";
 import type { Dispatch, PlannedBuffer } from "../gpu/kernel.ts";
 import { planEvaluate, planIntegrate } from "../kernels/fused.ts";
 import { tableName } from "../kernels/rows.ts";
 import { planConditionRows } from "../kernels/stages.ts";
+import { tileTilings } from "../kernels/tile.ts";
 import { networkTiling } from "../kernels/tiling.ts";
 import { weightNames } from "../kernels/weights.ts";
+import { item, must } from "../must.ts";
 import type { Network } from "../network/network.ts";
 import { splitNetwork, tablePlaces } from "../network/split.ts";
+import { tilingsOf as tilingsOfDevice } from "../tune/tilings.ts";
 import { denseLayout } from "../velocity/dense-layout.ts";
-import { fusedNetworkLayout } from "../velocity/network-layout.ts";
-import { type Parameters, plainLayout } from "../velocity/parameters.ts";
+import { fusedNetworkLayout, tileLayout, tileWeightsName } from "../velocity/network-layout.ts";
+import { type Layout, type Parameters, plainLayout } from "../velocity/parameters.ts";
 import { branchesOf } from "./branches.ts";
 import {
   type Chunk,
@@ -28,9 +33,13 @@ import { NetworkTable } from "./network-table.ts";
 import { slice } from "./slice.ts";
 
 /** The largest networks whose particles stay in one invocation: their rows in registers, and multiply-adds as text. */
-const limits = { width: 128, dim: 16, context: 16, classes: 64, rows: 4096, inputs: 2048, waves: 16 } as const;
+const invocationLimits = { width: 128, dim: 16, context: 16, classes: 64, rows: 4096, inputs: 2048, waves: 16 };
+/** The largest networks for a tile of particles, as far as its memory does not decide. */
+const tileLimits = { ...invocationLimits, width: 256, rows: 65_536, inputs: 65_536, waves: 64 };
 
 interface Fused {
+  /** Tells the network from others, in other processes, too. */
+  readonly key: string;
   readonly network: FusedNetwork;
   /** What is the same for all particles at one time; undefined where there is no such thing. */
   readonly table: NetworkTable | undefined;
@@ -45,8 +54,45 @@ function keyOf(text: string): string {
   return key;
 }
 
-/** The fused form of a network, or undefined when it must go layer by layer. */
-export function fuse(network: Network): Fused | undefined {
+/** The modes in which a network is evaluated, by the tangents beside its value. */
+const modesOf = (dim: number): DivergenceText[] => [
+  { mode: "none" },
+  divergenceText(dim, { mode: "exact" }),
+  { mode: "probes", perPass: 1 },
+  { mode: "probes", perPass: 2 },
+];
+
+/** A network in fused kernels. */
+export interface FusedNetworkPlan {
+  readonly fused: Fused;
+  /** How its kernels may map particles and outputs to invocations, the first choice first. */
+  tilingsOf(atOneTime: boolean, divergence: DivergenceText): readonly Tiling[];
+}
+
+/** A network on the tiles of a GPU, or undefined where these have no room for it. */
+export function tileNetwork(gpu: Gpu, network: Network): FusedNetworkPlan | undefined {
+  const fused = fuse(network, tileLimits);
+  if (!fused) return undefined;
+  const tilings = new Map<string, Tiling[]>();
+  const keyOf = (atOneTime: boolean, divergence: DivergenceText) => `${atOneTime} ${JSON.stringify(divergence)}`;
+  for (const atOneTime of [true, false])
+    for (const divergence of modesOf(network.dim)) {
+      const found = tileTilings(gpu.info, gpu.device.limits, fused.network, atOneTime, divergence);
+      if (found.length === 0) return undefined;
+      tilings.set(keyOf(atOneTime, divergence), found);
+    }
+  return { fused, tilingsOf: (atOneTime, divergence) => must(tilings.get(keyOf(atOneTime, divergence)), "a tile") };
+}
+
+/** A network in invocations of its own, or undefined when it must go layer by layer. */
+export function fusedNetwork(gpu: Gpu, network: Network): FusedNetworkPlan | undefined {
+  const fused = fuse(network, invocationLimits);
+  if (!fused) return undefined;
+  const tiling = networkTiling(gpu.info, gpu.device.limits.maxUniformBufferBindingSize, fused.network);
+  return { fused, tilingsOf: () => [tiling] };
+}
+
+function fuse(network: Network, limits: typeof invocationLimits): Fused | undefined {
   const { dim, classes, context, program } = network;
   if (dim > limits.dim || context > limits.context || classes > limits.classes) return undefined;
   let [rows, inputs, waves] = [0, 0, 0];
@@ -61,6 +107,7 @@ export function fuse(network: Network): Fused | undefined {
   const wide = split.program.steps.some((step) => step.kind === "linear" && step.width > limits.width);
   if (wide || rows > limits.rows || inputs > limits.inputs || waves > limits.waves) return undefined;
   const { table } = split;
+  const key = JSON.stringify([dim, classes, context, program.steps]);
   const fused = new FusedNetwork({
     dim,
     classes,
@@ -68,19 +115,29 @@ export function fuse(network: Network): Fused | undefined {
     table: tablePlaces(table, tableName),
     atOneTime: split,
     anyTime: { program, output: network.output },
-    key: keyOf(JSON.stringify([dim, classes, context, program.steps])),
+    key: keyOf(key),
   });
-  return { network: fused, table: table.rows > 0 ? new NetworkTable(network, table) : undefined };
+  return { key, network: fused, table: table.rows > 0 ? new NetworkTable(network, table) : undefined };
 }
 
 /** A small network in fused kernels: what is made of a particle never leaves its invocation. */
-export function fusedNetworkEngine(gpu: Gpu, network: Network, fused: Fused, parameters: Parameters): Engine {
+export function fusedNetworkEngine(
+  gpu: Gpu,
+  network: Network,
+  { fused, tilingsOf }: FusedNetworkPlan,
+  parameters: Parameters,
+): Engine {
   const { dim, classes, context } = network;
   const { table } = fused;
   const flops = 2 * network.multiplyAdds;
-  const uniformLimit = gpu.device.limits.maxUniformBufferBindingSize;
-  const tiling = networkTiling(gpu.info, uniformLimit, fused.network);
-  const weights = `weights ${tiling.outputs}`;
+  const tilingOf = (atOneTime: boolean, mode: DivergenceText) => item(tilingsOf(atOneTime, mode), 0);
+  const layoutOf = (tiling: Tiling, atOneTime: boolean) =>
+    tiling.tile === undefined
+      ? fusedNetworkLayout(network, fused.network, tiling.outputs)
+      : tileLayout(network, fused.network, tiling, atOneTime);
+  const tuning = tilingsOfDevice(gpu);
+  const weightsName = (tiling: Tiling, atOneTime: boolean) =>
+    tiling.tile === undefined ? `weights ${tiling.outputs}` : tileWeightsName(tiling, atOneTime);
   const fieldOf = (conditions: Conditions, atOneTime: boolean): FusedField => ({
     kind: "network",
     dim,
@@ -88,26 +145,30 @@ export function fusedNetworkEngine(gpu: Gpu, network: Network, fused: Fused, par
     atOneTime,
     labels: conditions.labels !== undefined && classes > 0,
   });
-  const fieldNames = (conditions: Conditions) => ({
-    weights,
+  const fieldNames = (conditions: Conditions, tiling: Tiling, atOneTime: boolean) => ({
+    weights: weightsName(tiling, atOneTime),
     labels: conditions.labels && classes > 0 ? "labels" : undefined,
     context: context > 0 ? "context rows" : undefined,
   });
   const common = (chunk: Chunk, conditions: Conditions, mode: DivergenceMode) => ({
-    tiling,
     capacity: chunk.capacity,
     maxFlops: chunk.maxFlops,
     probes: mode.mode === "probes" ? mode.count : 1,
     branches: branchesOf(network, conditions),
     divergence: divergenceText(dim, mode),
   });
-  const layouts = {
-    [weights]: fusedNetworkLayout(network, fused.network, tiling.outputs),
+  const layouts: Record<string, Layout> = {
     ...(table && {
       [weightNames.forward]: denseLayout(network, "forward"),
       [weightNames.flat]: plainLayout(network.parameterCount),
     }),
   };
+  for (const atOneTime of [true, false])
+    for (const mode of modesOf(dim)) {
+      const tiling = tilingOf(atOneTime, mode);
+      // other tilings of a mode have the same packing
+      layouts[weightsName(tiling, atOneTime)] ??= layoutOf(tiling, atOneTime);
+    }
 
   function integrate(
     chunk: Chunk,
@@ -119,6 +180,30 @@ export function fusedNetworkEngine(gpu: Gpu, network: Network, fused: Fused, par
     const { divergence, stages, freeStages, kept } = integration;
     const weighted = stages - (freeStages ? 1 : 0);
     const perStep = weighted * tangentFlops(dim, flops, divergence) + (stages - weighted) * flops;
+    const mode = divergenceText(dim, divergence);
+    const candidates = tilingsOf(true, mode);
+    const integrator = item(candidates, 0).tile === undefined ? integrateKernel : integrateTileKernel;
+    const field = fieldOf(conditions, true);
+    const tiling =
+      candidates.length > 1 && kept === undefined
+        ? tuning.choose({
+            key: fused.key,
+            network,
+            shape: { field, divergence: mode, stages, freeStages },
+            integrator,
+            schedule: integration.schedule,
+            flopsPerStep: perStep,
+            fixed: item(candidates, 0),
+            candidates: () => [...candidates],
+            weightsName: (tiling) => weightsName(tiling, true),
+            layout: (tiling) => layoutOf(tiling, true),
+            more: {
+              ...(field.kind === "network" && field.labels && { labels: 1 }),
+              ...(context > 0 && { context }),
+              ...(table && { table: table.rows }),
+            },
+          })
+        : item(candidates, 0);
     const atOnce = table?.stepsAtOnce(stages) ?? lastStep - firstStep;
     const dispatches: Dispatch[] = [];
     for (let first = firstStep; first < lastStep; first += atOnce) {
@@ -128,15 +213,16 @@ export function fusedNetworkEngine(gpu: Gpu, network: Network, fused: Fused, par
         ...(made?.dispatches ?? []),
         ...planIntegrate({
           ...common(chunk, conditions, divergence),
-          field: fieldOf(conditions, true),
-          integrator: integrateKernel,
+          field,
+          tiling,
+          integrator,
           stages,
           freeStages,
           firstStep: first,
           lastStep: last,
           flopsPerStep: branchesOf(network, conditions).count * perStep,
           table: made && { firstRow: first * stages, columns: made.columns },
-          names: { ...fieldNames(conditions), ...names, table: made && tableName, kept },
+          names: { ...fieldNames(conditions, tiling, true), ...names, table: made && tableName, kept },
         }),
       );
     }
@@ -150,7 +236,10 @@ export function fusedNetworkEngine(gpu: Gpu, network: Network, fused: Fused, par
     flops,
     divergenceFlops: (mode) => tangentFlops(dim, flops, mode),
     scratchFloats: () => (classes > 0 ? 1 : 0) + 2 * context,
-    shared: (session) => parameters.lease(session, layouts),
+    async shared(session) {
+      await tuning.ready(fused.key);
+      return parameters.lease(session, layouts);
+    },
     buffers({ start, count, capacity }, conditions, _mode, stages = 0): PlannedBuffer[] {
       return [
         ...(conditions.labels && classes > 0 ? [slice("labels", conditions.labels, start, count, 1)] : []),
@@ -187,13 +276,17 @@ export function fusedNetworkEngine(gpu: Gpu, network: Network, fused: Fused, par
       if (output === "vjp") throw new Error("vjp goes through the layered engine");
       const mode = output === "divergence" || output === "both" ? divergence : ({ mode: "none" } as const);
       const work = output === "jvp" ? 2 * flops : tangentFlops(dim, flops, mode);
+      const text = output === "jvp" ? ({ mode: "probes", perPass: 1 } as const) : divergenceText(dim, mode);
+      const tiling = tilingOf(false, text);
       return planEvaluate({
         ...common(chunk, conditions, divergence),
         field: fieldOf(conditions, false),
+        tiling,
+        evaluator: tiling.tile === undefined ? evaluateKernel : evaluateTileKernel,
         output,
         flops: branchesOf(network, conditions).count * work,
         names: {
-          ...fieldNames(conditions),
+          ...fieldNames(conditions, tiling, false),
           state: names.state,
           times: names.times,
           results: resultsOf(output),

@@ -2,5 +2,5 @@
 
 export { adaptiveFloats, adaptivePlan, expectedEvaluations } from "./adaptive.ts";
 export { layeredEngine } from "./layered-engine.ts";
-export { fuse, fusedNetworkEngine } from "./network-engine.ts";
+export { fusedNetwork, fusedNetworkEngine, tileNetwork } from "./network-engine.ts";
 export { planProbes } from "./probes.ts";

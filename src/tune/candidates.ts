@@ -1,6 +1,5 @@
 import type { DivergenceText } from "../../shaders/field.ts";
 import { type NarrowMlp, packedSizes } from "../../shaders/narrow-mlp.ts";
-import { tileDemand } from "../../shaders/tile.ts";
 import type { Tiling } from "../../shaders/tiling.ts";
 import type { GpuInfo } from "../gpu/adapter.ts";
 
@@ -86,26 +85,22 @@ export function candidateTilings(
   for (const base of [shape(2, 1, 4, "array"), shape(2, 1, 4, "rotate"), shape(4, 1, 2, "array")])
     add(direct(base, 64, 0));
   if (mlp.width * mlp.width * sets <= longestText) add(direct(shape(1, 1, 4, "names"), 64, 0));
-  if (!mlp.conditioned) for (const tiling of tiles(mlp, sets, limits, spaceOf(4))) add(tiling);
   return found;
-}
-
-/** Workgroup tiles that fit the device, fewer particles where tangents share the memory. */
-function* tiles(mlp: NarrowMlp, sets: number, limits: TilingLimits, space: Tiling["space"]): Generator<Tiling> {
-  for (const tile of [64, 32, 16]) {
-    for (const groups of [2, 1] as const) {
-      if (groups * sets > 3) continue;
-      const { invocations, bytes } = tileDemand(mlp, { tile, groups }, sets);
-      if (bytes > limits.maxComputeWorkgroupStorageSize || invocations > limits.maxComputeInvocationsPerWorkgroup)
-        continue;
-      if (invocations < 32) continue;
-      yield { lanes: 4, groups, outputs: 4, gather: 0, space, keep: "array", workgroupSize: invocations, tile };
-    }
-  }
 }
 
 /** Whether two tilings give the same kernel. */
 export function sameTiling(a: Tiling, b: Tiling): boolean {
-  const keys = ["lanes", "groups", "outputs", "gather", "space", "keep", "workgroupSize", "tile"] as const;
+  const keys = [
+    "lanes",
+    "groups",
+    "outputs",
+    "gather",
+    "space",
+    "keep",
+    "workgroupSize",
+    "tile",
+    "unroll",
+    "wave",
+  ] as const;
   return keys.every((key) => a[key] === b[key]);
 }

@@ -1,31 +1,32 @@
-import type { DivergenceText, FusedField } from "../../shaders/field.ts";
+import type { IntegrateShape } from "../../shaders/integrate.ts";
 import type { Tiling } from "../../shaders/tiling.ts";
 import type { Integrator } from "../kernels/fused.ts";
-import type { MlpVelocity } from "../network/mlp.ts";
-
-/** A tiling with the family of kernels that it belongs to. */
-export interface Tuned {
-  readonly tiling: Tiling;
-  readonly integrator: Integrator;
-}
+import type { Network } from "../network/network.ts";
+import type { Layout } from "../velocity/parameters.ts";
 
 /** One kernel whose tiling is to be chosen. */
 export interface Question {
-  readonly velocity: MlpVelocity;
-  readonly field: Extract<FusedField, { kind: "mlp" }>;
-  readonly divergence: DivergenceText;
-  readonly stages: number;
-  readonly freeStages: boolean;
+  /** Tells its network from others, in other processes, too. */
+  readonly key: string;
+  readonly network: Network;
+  readonly shape: Omit<IntegrateShape, "tiling">;
+  readonly integrator: Integrator;
   /** A schedule of such a solve; the time of its first step is what kernels are timed at. */
   readonly schedule: Float32Array;
   readonly flopsPerStep: number;
   /** The choice from the table. */
   readonly fixed: Tiling;
+  /** That one first, then others, in the order in which they are tried. */
+  readonly candidates: () => Tiling[];
+  weightsName(tiling: Tiling): string;
+  layout(tiling: Tiling): Layout;
+  /** Buffers beside the state, the schedule, the probes and the weights, by the name that the plan has for them: floats per particle. */
+  readonly more: Readonly<Partial<Record<"offsets" | "labels" | "context" | "table", number>>>;
 }
 
 /** What is loaded when there is something to tune (on-demand.ts). */
 export interface LoadedTuner {
   /** Looks up what is kept for a network. */
-  ready(field: Question["field"]): Promise<unknown>;
-  choose(question: Question): Tuned;
+  ready(key: string): Promise<unknown>;
+  choose(question: Question): Tiling;
 }

@@ -1,7 +1,7 @@
 import { pause } from "#provider";
-import { integrateKernel } from "../../shaders/integrate.ts";
+import type { Tiling } from "../../shaders/tiling.ts";
 import type { Gpu } from "../gpu/gpu.ts";
-import type { LoadedTuner, Question, Tuned } from "./question.ts";
+import type { LoadedTuner, Question } from "./question.ts";
 
 /** No call waits longer than this for what was kept: the fixed choice does as well, and gives the same bits. */
 const lookupMilliseconds = 20;
@@ -23,17 +23,17 @@ export class Tilings {
   }
 
   /** Gives what is kept for a network a short while to be found. */
-  async ready(field: Question["field"]): Promise<void> {
+  async ready(key: string): Promise<void> {
     if (!this.isActive || this.#tuner) return;
-    const found = this.#load().then((tuner) => tuner?.ready(field));
+    const found = this.#load().then((tuner) => tuner?.ready(key));
     await Promise.race([found, pause(lookupMilliseconds)]);
   }
 
   /** The tiling to use now. It may change between calls or chunks, never what they compute. */
-  choose(question: Question): Tuned {
+  choose(question: Question): Tiling {
     if (this.#tuner) return this.#tuner.choose(question);
     if (this.isActive) void this.#load().then((tuner) => tuner?.choose(question));
-    return { tiling: question.fixed, integrator: integrateKernel };
+    return question.fixed;
   }
 
   /** A tuner that cannot be loaded, such as from a page that has the main file alone, is done without. */

@@ -4,8 +4,7 @@ import type { Dispatch } from "../gpu/kernel.ts";
 import type { Session } from "../gpu/session.ts";
 import { item } from "../must.ts";
 import { initialParameters } from "../network/initialisation.ts";
-import type { MlpVelocity } from "../network/mlp.ts";
-import { networkOf } from "../network/of.ts";
+import type { Network } from "../network/network.ts";
 import { normals, seedKey, streams } from "../random/philox.ts";
 import { type Layout, zero } from "../velocity/parameters.ts";
 import { hold } from "./hold.ts";
@@ -25,7 +24,7 @@ export interface Trial {
 
 /** What a trial integrates: the caller's kernel on made-up particles. */
 export interface TrialShape {
-  readonly velocity: MlpVelocity;
+  readonly network: Network;
   /** Rows of one step, as the integrator reads them. */
   readonly stepRows: Float32Array;
   readonly flopsPerStep: number;
@@ -82,7 +81,7 @@ export class DeviceTrial implements Trial {
     this.#shape = shape;
     this.#now = now;
     const wanted = (session.profile.speed * wantedSeconds) / shape.flopsPerStep;
-    const floats = Object.values(shape.rows).reduce((sum, rows) => sum + rows, shape.velocity.dim);
+    const floats = Object.values(shape.rows).reduce((sum, rows) => sum + rows, shape.network.dim);
     const most = Math.min(mostParticles, 2 ** Math.floor(Math.log2(mostBytes / (4 * floats))));
     this.#particles = Math.min(most, Math.max(1024, 2 ** Math.round(Math.log2(wanted))));
     this.#steps = Math.max(1, Math.min(mostSteps, Math.round(wanted / this.#particles)));
@@ -154,18 +153,18 @@ export class DeviceTrial implements Trial {
 
   /** Makes the buffers that a tiling's kernel needs and that are not there yet. */
   async #prepare(tiling: Tiling): Promise<void> {
-    const { velocity, stepRows, rows, names, layout, weightsName } = this.#shape;
+    const { network, stepRows, rows, names, layout, weightsName } = this.#shape;
     const make = async (name: string, content: () => Float32Array) => {
       if (!this.#buffers.has(name)) this.#buffers.set(name, await this.#upload(name, content()));
     };
     const numbers = (floats: number) => () =>
       repeated(normals(seedKey(1), streams.source, 0, drawn, 1), floats * this.#particles);
     await make(names.schedule, () => repeated(stepRows, mostSteps * stepRows.length));
-    await make("start", numbers(velocity.dim));
+    await make("start", numbers(network.dim));
     for (const [name, floats] of Object.entries(rows)) await make(name, numbers(floats));
     await make("params", () => new Float32Array(64));
     await make(weightsName(tiling), () => {
-      const parameters = initialParameters(networkOf(velocity), 1);
+      const parameters = initialParameters(network, 1);
       return Float32Array.from(layout(tiling).source, (from) => (from === zero ? 0 : (parameters[from] as number)));
     });
   }

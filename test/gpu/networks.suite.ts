@@ -101,38 +101,60 @@ async function flowOf(gpu: pf.Gpu, velocity: pf.NetworkVelocity | pf.MlpVelocity
   return { flow, weights };
 }
 
+/** Velocity, divergence, J·v and Jᵀ·v of a network on a device, beside those in f64. */
+async function expectDerivatives(gpu: pf.Gpu, velocity: pf.NetworkVelocity | pf.MlpVelocity): Promise<void> {
+  const { dim } = velocity;
+  const spec = specOf(velocity);
+  const n = 33;
+  const { flow, weights } = await flowOf(gpu, velocity);
+  const x = uniformArray(n * dim, -1.5, 1.5, 1);
+  const t = uniformArray(n, 0, 1, 2);
+  const v = uniformArray(n * dim, -1, 1, 3);
+  const { options, conditionOf } = conditionsFor(velocity, n, 4);
+  const wanted = Array.from({ length: n }, (_, i) =>
+    networkDerivatives(spec, weights, t[i] ?? 0, rowOf(x, dim, i), rowOf(v, dim, i), conditionOf(i)),
+  );
+  const all = (key: "velocity" | "jvp" | "vjp" | "divergence") => forRows(n, (i) => wanted[i]?.[key] ?? Number.NaN);
+  const tolerance = (key: Parameters<typeof all>[0]) => ({
+    relative: 1e-5,
+    absolute: 1e-5 * Math.max(1, ...[...all(key)].map(Math.abs)),
+  });
+  expectClose(await flow.velocity(x, t, options), all("velocity"), tolerance("velocity"));
+  const exact = await flow.divergence(x, t, { ...options, divergence: "exact" });
+  expectClose(exact, all("divergence"), tolerance("divergence"));
+  const forward = await flow.jvp(x, t, v, options);
+  expectClose(forward.jvp, all("jvp"), tolerance("jvp"));
+  const backward = await flow.vjp(x, t, v, options);
+  expectClose(backward.vjp, all("vjp"), tolerance("vjp"));
+  flow.dispose();
+}
+
 for (const [name, make] of Object.entries(networks))
-  for (const width of [48, 160]) {
-    test(`velocity, divergence, jvp and vjp of any network agree with the f64 oracle: ${name}, width ${width}`, async ({
+  for (const width of [48, 160])
+    test(`velocity, divergence, jvp and vjp of any network agree with the f64 oracle: ${name}, width ${width}`, ({
       gpu,
-    }) => {
-      const velocity = make(width);
-      const { dim } = velocity;
-      const spec = specOf(velocity);
-      const n = 33;
-      const { flow, weights } = await flowOf(gpu, velocity);
-      const x = uniformArray(n * dim, -1.5, 1.5, 1);
-      const t = uniformArray(n, 0, 1, 2);
-      const v = uniformArray(n * dim, -1, 1, 3);
-      const { options, conditionOf } = conditionsFor(velocity, n, 4);
-      const wanted = Array.from({ length: n }, (_, i) =>
-        networkDerivatives(spec, weights, t[i] ?? 0, rowOf(x, dim, i), rowOf(v, dim, i), conditionOf(i)),
-      );
-      const all = (key: "velocity" | "jvp" | "vjp" | "divergence") => forRows(n, (i) => wanted[i]?.[key] ?? Number.NaN);
-      const tolerance = (key: Parameters<typeof all>[0]) => ({
-        relative: 1e-5,
-        absolute: 1e-5 * Math.max(1, ...[...all(key)].map(Math.abs)),
-      });
-      expectClose(await flow.velocity(x, t, options), all("velocity"), tolerance("velocity"));
-      const exact = await flow.divergence(x, t, { ...options, divergence: "exact" });
-      expectClose(exact, all("divergence"), tolerance("divergence"));
-      const forward = await flow.jvp(x, t, v, options);
-      expectClose(forward.jvp, all("jvp"), tolerance("jvp"));
-      const backward = await flow.vjp(x, t, v, options);
-      expectClose(backward.vjp, all("vjp"), tolerance("vjp"));
-      flow.dispose();
-    });
-  }
+    }) => expectDerivatives(gpu, make(width)));
+
+/** A device that says it is a GPU: networks run on tiles of particles, in subgroups that share weights or by the invocation. */
+async function asGpu(features?: readonly string[]): Promise<pf.Gpu> {
+  const gpu = await pf.openGpu();
+  Object.assign(gpu.info, { software: false, ...(features && { features }) });
+  return gpu;
+}
+
+const onTiles: Record<string, pf.NetworkVelocity | pf.MlpVelocity> = {
+  ...Object.fromEntries(Object.entries(networks).map(([name, make]) => [name, make(13)])),
+  "an mlp": pf.mlp({ dim: 5, hidden: [35, 3], inputOrder: "t,x" }),
+};
+for (const [name, velocity] of Object.entries(onTiles))
+  test(`on a GPU's tiles derivatives agree with the f64 oracle, too: ${name}`, async () => {
+    using gpu = await asGpu();
+    await expectDerivatives(gpu, velocity);
+  });
+test("on a GPU's tiles derivatives agree with the f64 oracle, too: without subgroups", async () => {
+  using gpu = await asGpu([]);
+  await expectDerivatives(gpu, gated(7));
+});
 
 /** Some numbers of each tensor. */
 function* someWeights(weights: NetworkWeights): Generator<[name: string, index: number]> {
@@ -202,58 +224,65 @@ for (const [name, make] of Object.entries(networks)) {
   });
 }
 
-for (const width of [24, 136]) {
-  test(`guided trajectories and log p of a network agree with steps in f64: width ${width}`, async ({ gpu }) => {
-    // slow waves: fast ones make the solution so sensitive that f32 and f64 part
-    const velocity = modulated(width, 0.3);
-    const spec = specOf(velocity);
-    const { flow, weights } = await flowOf(gpu, velocity);
-    const n = 9;
-    const x = uniformArray(n * 2, -1, 1, 1);
-    const { options, conditionOf } = conditionsFor(velocity, n, 4);
-    const guidance = 1.5;
-    const steps = 3;
-    const field = (t: number, y: ArrayLike<number>, i: number) => {
-      const zero = [0, 0];
-      const [a, b] = [{}, conditionOf(i)].map((given) => networkDerivatives(spec, weights, t, y, zero, given));
-      if (!a || !b) throw new Error("two branches");
-      const mixed = (p: number, q: number) => (1 - guidance) * p + guidance * q;
-      return {
-        velocity: a.velocity.map((value, k) => mixed(value, b.velocity[k] ?? Number.NaN)),
-        divergence: mixed(a.divergence, b.divergence),
-      };
+/** Trajectories between the null class and each one's own, and log p along them, beside steps in f64. */
+async function expectGuided(gpu: pf.Gpu, width: number): Promise<void> {
+  // slow waves: fast ones make the solution so sensitive that f32 and f64 part
+  const velocity = modulated(width, 0.3);
+  const spec = specOf(velocity);
+  const { flow, weights } = await flowOf(gpu, velocity);
+  const n = 9;
+  const x = uniformArray(n * 2, -1, 1, 1);
+  const { options, conditionOf } = conditionsFor(velocity, n, 4);
+  const guidance = 1.5;
+  const steps = 3;
+  const field = (t: number, y: ArrayLike<number>, i: number) => {
+    const zero = [0, 0];
+    const [a, b] = [{}, conditionOf(i)].map((given) => networkDerivatives(spec, weights, t, y, zero, given));
+    if (!a || !b) throw new Error("two branches");
+    const mixed = (p: number, q: number) => (1 - guidance) * p + guidance * q;
+    return {
+      velocity: a.velocity.map((value, k) => mixed(value, b.velocity[k] ?? Number.NaN)),
+      divergence: mixed(a.divergence, b.divergence),
     };
-    const wanted = Array.from({ length: n }, (_, i) => {
-      let y = Float64Array.from(rowOf(x, 2, i));
-      let logProb = y.reduce((sum, value) => sum - 0.5 * value * value - 0.5 * Math.log(2 * Math.PI), 0);
-      for (let k = 0; k < steps; k++) {
-        const h = 1 / steps;
-        const first = field(k * h, y, i);
-        const middle = field(
-          (k + 0.5) * h,
-          y.map((value, j) => value + 0.5 * h * (first.velocity[j] ?? 0)),
-          i,
-        );
-        y = y.map((value, j) => value + h * (middle.velocity[j] ?? 0));
-        logProb -= h * middle.divergence;
-      }
-      return { y, logProb };
-    });
-    const solver = { method: "midpoint", steps } as const;
-    const got = await flow.push(x, { ...options, guidance, solver, logProb: true, divergence: "exact" });
-    const tolerance = (values: ArrayLike<number>) => ({
-      relative: 2e-5,
-      absolute: 2e-5 * Math.max(1, ...Array.from(values, Math.abs)),
-    });
-    const [states, densities] = [
-      forRows(n, (i) => wanted[i]?.y ?? []),
-      forRows(n, (i) => wanted[i]?.logProb ?? Number.NaN),
-    ];
-    expectClose(got.x, states, tolerance(states));
-    expectClose(got.logProb ?? [], densities, tolerance(densities));
-    flow.dispose();
+  };
+  const wanted = Array.from({ length: n }, (_, i) => {
+    let y = Float64Array.from(rowOf(x, 2, i));
+    let logProb = y.reduce((sum, value) => sum - 0.5 * value * value - 0.5 * Math.log(2 * Math.PI), 0);
+    for (let k = 0; k < steps; k++) {
+      const h = 1 / steps;
+      const first = field(k * h, y, i);
+      const middle = field(
+        (k + 0.5) * h,
+        y.map((value, j) => value + 0.5 * h * (first.velocity[j] ?? 0)),
+        i,
+      );
+      y = y.map((value, j) => value + h * (middle.velocity[j] ?? 0));
+      logProb -= h * middle.divergence;
+    }
+    return { y, logProb };
   });
+  const solver = { method: "midpoint", steps } as const;
+  const got = await flow.push(x, { ...options, guidance, solver, logProb: true, divergence: "exact" });
+  const tolerance = (values: ArrayLike<number>) => ({
+    relative: 2e-5,
+    absolute: 2e-5 * Math.max(1, ...Array.from(values, Math.abs)),
+  });
+  const [states, densities] = [
+    forRows(n, (i) => wanted[i]?.y ?? []),
+    forRows(n, (i) => wanted[i]?.logProb ?? Number.NaN),
+  ];
+  expectClose(got.x, states, tolerance(states));
+  expectClose(got.logProb ?? [], densities, tolerance(densities));
+  flow.dispose();
 }
+
+for (const width of [24, 136])
+  test(`guided trajectories and log p of a network agree with steps in f64: width ${width}`, ({ gpu }) =>
+    expectGuided(gpu, width));
+test("guided trajectories and log p of a network agree with steps in f64: on a GPU's tiles", async () => {
+  using gpu = await asGpu();
+  await expectGuided(gpu, 9);
+});
 
 test("a network is saved and loaded with the same bits, and trains", async ({ gpu }) => {
   const { flow } = await flowOf(gpu, modulated(24));

@@ -1,7 +1,6 @@
 import * as pf from "pushforward";
 import type { DivergenceText } from "../../shaders/field.ts";
 import { integrateKernel } from "../../shaders/integrate.ts";
-import { integrateTileKernel, tileDemand } from "../../shaders/tile.ts";
 import type { Tiling } from "../../shaders/tiling.ts";
 import { Arena } from "../../src/gpu/arena.ts";
 import { readBack } from "../../src/gpu/read.ts";
@@ -35,12 +34,6 @@ interface Case {
   readonly tilings: Record<string, Partial<Tiling>>;
 }
 
-const tile = (size: number, groups: 1 | 2, space: Tiling["space"] = "uniform"): Partial<Tiling> => ({
-  lanes: 4,
-  groups,
-  space,
-  tile: size,
-});
 const cases: Record<string, Case> = {
   "no divergence, Fourier time": {
     options: { dim: 3, hidden: [16, 13], time: { fourier: 2 }, activation: "tanh" },
@@ -48,27 +41,25 @@ const cases: Record<string, Case> = {
     divergence: { mode: "none" },
     tilings: {
       "rotated registers": { lanes: 2, keep: "rotate", workgroupSize: 128 },
-      "tile of 64, two quads": tile(64, 2),
-      "tile of 16 from storage": tile(16, 1, "storage"),
     },
   },
   "exact divergence in one pass": {
     options: { dim: 2, hidden: [8, 8] },
     method: "midpoint",
     divergence: { mode: "exact", perPass: 2 },
-    tilings: { "unrolled layers": { keep: "names" }, "tile of 32": tile(32, 1) },
+    tilings: { "unrolled layers": { keep: "names" } },
   },
   "exact divergence in passes, one layer": {
     options: { dim: 5, hidden: [16], inputOrder: "t,x" },
     method: "midpoint",
     divergence: { mode: "exact", perPass: 2 },
-    tilings: { "tile of 64": tile(64, 1) },
+    tilings: { "two particles": { lanes: 2, keep: "rotate" } },
   },
   "two probes": {
     options: { dim: 5, hidden: [8, 8], activation: "softplus" },
     method: "heun2",
     divergence: { mode: "probes", perPass: 1 },
-    tilings: { "tile of 32": tile(32, 1), "vectors of four in an array": { lanes: 4, outputs: 2 } },
+    tilings: { "vectors of four in an array": { lanes: 4, outputs: 2 } },
   },
 };
 const n = 65;
@@ -87,7 +78,6 @@ for (const [what, { options, method, divergence, tilings }] of Object.entries(ca
     const vectors = uniformArray(probes * dim * capacity, -1, 1, 2);
     const grid = timeGrid("test", { method, steps }, 0.1, 0.9);
     const counted = divergence.mode === "probes" ? probes : 1;
-    const sets = 1 + ("perPass" in divergence ? divergence.perPass : 0);
 
     async function run(tiling: Tiling): Promise<{ state: Float32Array; integral: Float32Array }> {
       const arena = new Arena(gpu.current);
@@ -103,7 +93,7 @@ for (const [what, { options, method, divergence, tilings }] of Object.entries(ca
         await arena.allocate("probes", vectors.byteLength, vectors);
         const dispatches = planIntegrate({
           field: { kind: "mlp", ...mlp },
-          integrator: tiling.tile === undefined ? integrateKernel : integrateTileKernel,
+          integrator: integrateKernel,
           tiling,
           stages: grid.tableau.b.length,
           freeStages: grid.tableau.b.includes(0),
@@ -147,8 +137,7 @@ for (const [what, { options, method, divergence, tilings }] of Object.entries(ca
       expectClose([sum / counted], [wanted.logProb], { relative: 1e-5, absolute: 1e-5 });
     }
     for (const [name, part] of Object.entries(tilings)) {
-      const size = part.tile && tileDemand(mlp, { tile: part.tile, groups: part.groups ?? 1 }, sets).invocations;
-      const got = await run({ ...plain, ...part, ...(size !== undefined && size > 0 && { workgroupSize: size }) });
+      const got = await run({ ...plain, ...part });
       for (const key of ["state", "integral"] as const) {
         const bits = (values: Float32Array) => new Uint32Array(values.buffer);
         const other = bits(got[key]).findIndex((word, i) => word !== bits(fixed[key])[i]);
@@ -178,33 +167,42 @@ function memoryStore() {
 const small = pf.mlp({ dim: 1, hidden: [8], activation: "relu" });
 const solver = { method: "euler", steps: 3 } as const;
 
-test(
-  "tuning happens behind the calls: the same bits before and after, no buffer left, the choice kept in the caller's store",
-  async ({ gpu }) => {
-    const { store, texts, kept } = memoryStore();
-    const guest = await pf.openGpu({ device: gpu.device, tune: { store } });
-    const flow = pf.Flow.create(guest, { velocity: small, seed: 1 });
-    const before = await flow.sample(1001, { solver, seed: 2 });
-    const live = guest.liveBufferCount;
-    await kept;
-    expect(texts.size).toBe(1);
-    const after = await flow.sample(1001, { solver, seed: 2 });
-    expect([...after.x]).toEqual([...before.x]);
-    expect(guest.liveBufferCount).toBe(live);
-    flow.dispose();
-    guest.dispose();
+for (const [how, isGpu] of [
+  ["in invocations of their own", false],
+  ["on a GPU's tiles", true],
+] as const)
+  test(
+    `tuning happens behind the calls: the same bits before and after, no buffer left, the choice kept in the caller's store: ${how}`,
+    async ({ gpu }) => {
+      const { store, texts, kept } = memoryStore();
+      const open = async (tune: pf.GpuOptions["tune"]) => {
+        const opened = await pf.openGpu({ device: gpu.device, ...(tune !== undefined && { tune }) });
+        if (isGpu) Object.assign(opened.info, { software: false });
+        return opened;
+      };
+      const guest = await open({ store });
+      const flow = pf.Flow.create(guest, { velocity: small, seed: 1 });
+      const before = await flow.sample(1001, { solver, seed: 2 });
+      const live = guest.liveBufferCount;
+      await kept;
+      expect(texts.size).toBe(1);
+      const after = await flow.sample(1001, { solver, seed: 2 });
+      expect([...after.x]).toEqual([...before.x]);
+      expect(guest.liveBufferCount).toBe(live);
+      flow.dispose();
+      guest.dispose();
 
-    // another program finds what was kept, one that does not tune gives the same bits
-    for (const tune of [{ store }, false] as const) {
-      const other = await pf.openGpu({ device: gpu.device, tune });
-      const same = pf.Flow.create(other, { velocity: small, seed: 1 });
-      expect([...(await same.sample(1001, { solver, seed: 2 })).x]).toEqual([...before.x]);
-      same.dispose();
-      other.dispose();
-    }
-  },
-  { timeoutSeconds: 300 },
-);
+      // another program finds what was kept, one that does not tune gives the same bits
+      for (const tune of [{ store }, false] as const) {
+        const other = await open(tune);
+        const same = pf.Flow.create(other, { velocity: small, seed: 1 });
+        expect([...(await same.sample(1001, { solver, seed: 2 })).x]).toEqual([...before.x]);
+        same.dispose();
+        other.dispose();
+      }
+    },
+    { timeoutSeconds: 300 },
+  );
 
 test("a device that is disposed or lost while tilings are timed ends quietly", async () => {
   for (const end of ["dispose", "lose"] as const) {

@@ -29,7 +29,7 @@ export const selections: Readonly<Record<Home, Selection>> = {
       },
       {
         suite: "networks",
-        not: /(concatSquash|the example|a gated network|a densely connected network|features), width 160|(concatSquash|features)(, width 48)?$/,
+        not: /(concatSquash|the example|a gated network|a densely connected network|features), width 160|(concatSquash|features)(, width 48)?$|tiles derivatives .*(Mlp|Squash|example|gated network|connected network|features|mlp)$/,
       },
       { suite: "precision", not: /width 128/ },
       { suite: "recovery", not: /guided sample|mean of log p|log p by probes$|WGSL|histogram/ },
@@ -68,7 +68,7 @@ export const selections: Readonly<Record<Home, Selection>> = {
       // checks of the host, on the same device as in Node
       { suite: "fuzz", only: /solves/ },
       { suite: "training-faults", only: /begin at once/ },
-      { suite: "tuning", only: /behind the calls|neither a boolean/ },
+      { suite: "tuning", only: /own$|neither a boolean/ },
       { suite: "validation", not: /would take minutes/ },
       { suite: "workers", not: /moments, histograms|probe vectors/ },
     ],
@@ -102,7 +102,7 @@ export const selections: Readonly<Record<Home, Selection>> = {
       },
       { suite: "fuzz", only: /solves/ },
       { suite: "training-faults", only: /begin at once/ },
-      { suite: "tuning", not: /in passes, one layer|no divergence|two probes/ },
+      { suite: "tuning", not: /in passes, one layer|no divergence|two probes|tiles$/ },
       { suite: "validation", not: /would take minutes/ },
       { suite: "workers", not: /moments, histograms|probe vectors/ },
     ],

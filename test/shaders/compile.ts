@@ -21,6 +21,7 @@ const timeoutSeconds = 60;
 /** What a shader says it needs, in WGSL's words and in WebGPU's. */
 const extensions: readonly { readonly enable: RegExp; readonly feature: GPUFeatureName }[] = [
   { enable: /^\s*enable\b[^;]*\bsubgroups\b/m, feature: "subgroups" },
+  { enable: /^\s*enable\b[^;]*\bsubgroup_size_control\b/m, feature: "subgroup-size-control" as GPUFeatureName },
   { enable: /^\s*enable\b[^;]*\bf16\b/m, feature: "shader-f16" },
 ];
 

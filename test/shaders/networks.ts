@@ -9,7 +9,7 @@ import { residualMlp } from "../../src/network/residual-mlp.ts";
 import type { DivergenceMode } from "../../src/ode/engine.ts";
 import { timeGrid } from "../../src/ode/grid.ts";
 import { layeredEngine } from "../../src/ode/layered-engine.ts";
-import { fuse, fusedNetworkEngine } from "../../src/ode/network-engine.ts";
+import { fusedNetwork, fusedNetworkEngine, tileNetwork } from "../../src/ode/network-engine.ts";
 import { schedule } from "../../src/solvers/schedule.ts";
 import { layeredBackward } from "../../src/train/layered-backward.ts";
 import type { Parameters } from "../../src/velocity/parameters.ts";
@@ -22,10 +22,17 @@ const velocities = {
   ),
 };
 
-/** Subgroups that share loads, as on software adapters, and workgroup memory, as on GPUs. */
+/** Subgroups that share loads, as on software adapters, and workgroup memory, as on GPUs, whose subgroups may have no fixed size. */
 const adapters = {
   software: { software: true, subgroupSize: 4 },
-  gpu: { software: false, subgroupSize: 32 },
+  gpu: { software: false, subgroupSize: 0, features: [] },
+  "gpu with subgroups": {
+    software: false,
+    subgroupSize: 0,
+    subgroupMinSize: 32,
+    subgroupMaxSize: 64,
+    features: ["subgroups", "subgroup-size-control"],
+  },
 };
 
 /** Every kernel that some networks have layer by layer: values, tangents, reverse, and the gradients of both trainings. */
@@ -33,9 +40,16 @@ export function networkKernels(): { readonly name: string; readonly kernel: () =
   const kernels = new Map<string, { name: string; kernel: () => Kernel }>();
   for (const [what, velocity] of Object.entries(velocities)) {
     for (const [where, info] of Object.entries(adapters)) {
-      if (where === "gpu" && !what.includes("residual")) continue;
+      if (where !== "software" && !what.includes("residual")) continue;
       const network = networkOf(velocity);
-      const gpu = { info } as Gpu;
+      const limits = {
+        maxUniformBufferBindingSize: 1 << 16,
+        maxComputeWorkgroupStorageSize: 1 << 14,
+        maxComputeInvocationsPerWorkgroup: 256,
+      };
+      const device = { limits };
+      const profile = { tuning: { measure: false } };
+      const gpu = { info, device, current: { profile } } as unknown as Gpu;
       const engine = layeredEngine(gpu, network, {} as Parameters);
       const backward = layeredBackward(gpu, network);
       const chunk = { start: 0, count: 64, capacity: 64, maxFlops: 1e9 };
@@ -48,10 +62,9 @@ export function networkKernels(): { readonly name: string; readonly kernel: () =
           tangents: { count: tangents, first: 0, weight: 1 },
           penalty,
         });
-      const fused = fuse(network);
+      const fused = info.software ? fusedNetwork(gpu, network) : tileNetwork(gpu, network);
       if (!fused) throw new Error("the network is too large for one kernel");
-      const limits = { maxUniformBufferBindingSize: 1 << 16 };
-      const narrow = fusedNetworkEngine({ info, device: { limits } } as Gpu, network, fused, {} as Parameters);
+      const narrow = fusedNetworkEngine(gpu, network, fused, {} as Parameters);
       const labelled = { guidance: 2, ...(network.classes > 0 && { labels: new Uint32Array(64) }) };
       const solve = (divergence: DivergenceMode) => {
         const grid = timeGrid("a solve", { method: "midpoint", steps: 2 }, 0, 1);

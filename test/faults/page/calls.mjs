@@ -68,7 +68,8 @@ export const calls = {
   logProb: {
     create: (gpu) => Flow.create(gpu, { velocity: mlp(network), seed: 4 }),
     async run(flow, told, signal) {
-      const rows = toyData("moons", 12 * chunkSize + 3, 5);
+      // nobody can hold it up, so it is longer than the others
+      const rows = toyData("moons", 20 * chunkSize + 3, 5);
       const solver = { method: "rk4", steps: 20 };
       const onProgress = ({ done, total }) => told(done / total);
       const { logProb, x0 } = await flow.logProb(rows, { chunkSize, solver, signal, onProgress });

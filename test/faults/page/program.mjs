@@ -22,6 +22,9 @@ import { beforeNextDevice, isNewest, lossCount, nextLoss, takeStray } from "./de
  * @property {string[]} stray errors and rejections that nobody handled
  */
 
+/** A call that has come so far waits for a fault that was asked for and has not struck: too late, it would test nothing. */
+const late = 0.8;
+
 /** @param {(event: { type: "fault" } | { type: "done", done: number }) => Promise<void>} tell resolves when the host has acted on it */
 export function makeProgram(tell) {
   let gpu;
@@ -45,8 +48,11 @@ export function makeProgram(tell) {
       const faults = [];
       let faultAt = Number.NaN;
       let isLeft = false;
+      /** Resolves when the last fault has struck. */
+      let struck = Promise.resolve();
       const fault = async ({ waits, twice, then }) => {
         const loss = nextLoss();
+        struck = loss;
         if (twice) beforeNextDevice(() => tell({ type: "fault" }));
         faultAt = performance.now();
         const acted = tell({ type: "fault" });
@@ -59,7 +65,12 @@ export function makeProgram(tell) {
       };
       const told = async (done) => {
         tell({ type: "done", done });
-        while (due[0]?.at <= done) await fault(due.shift());
+        while (due[0]?.at <= done) {
+          const moment = due.shift();
+          await struck;
+          await fault(moment);
+        }
+        if (done >= late) await struck;
         return isLeft ? "leave" : "go on";
       };
 

@@ -1,0 +1,73 @@
+import type { Value } from "../src/network/program.ts";
+import { type Cluster, type Place, placeOf, type Schedule } from "../src/network/schedule.ts";
+import { resultText } from "./rows.ts";
+
+/** How a kernel that keeps the values of its particles to itself names them. A `Row` says which number of a value is meant. */
+export interface Naming<Row> {
+  /** Row 0. */
+  readonly first: Row;
+  /** Particle vectors of an invocation. */
+  readonly groups: readonly number[];
+  /** The sets that a value has: 0, or one for each tangent. */
+  sets(batched: boolean): readonly number[];
+  read(value: Value, row: Row, s: number, g: number): string;
+  /** A statement. */
+  write(place: Place, row: Row, s: number, g: number, value: string): string;
+}
+
+/**
+ * Statements that make the members of some clusters for one row, one cluster after the other, and store what is kept. `sums` names
+ * the kernel's own sums. An activation whose value and slope are both wanted is computed once.
+ */
+export function clusterStatements<Row>(
+  schedule: Schedule,
+  clusters: readonly Cluster[],
+  naming: Naming<Row>,
+  o: { row: Row; tag: string; sums?: (value: Value, s: number, g: number) => string | undefined },
+): { text: string; nameOf: (value: Value, s: number, g: number) => string } {
+  const p = schedule.program;
+  const text: string[] = [];
+  const made = new Set<Value>();
+  const calls = new Set<string>();
+  const nameOf = (value: Value, s: number, g: number): string => {
+    const { batched, width } = p.at(value);
+    const set = batched ? s : 0;
+    const sum = o.sums?.(value, set, g);
+    if (sum !== undefined) return sum;
+    if (made.has(value)) return `m${value}_${set}_${g}${o.tag}`;
+    return naming.read(value, width === 1 ? naming.first : o.row, set, g);
+  };
+  const steps = clusters.flatMap(({ members }) => members.map((member) => p.stepOf(member, "map")));
+  for (const { members, stores } of clusters) {
+    for (const member of members) {
+      const step = p.stepOf(member, "map");
+      const [argument] = step.of;
+      const highest = (activation: string) =>
+        Math.max(
+          ...steps.map(({ function: f, of }) =>
+            f.name === "activate" && f.activation === activation && of[0] === argument ? f.order : 0,
+          ),
+        );
+      for (const s of naming.sets(step.batched))
+        for (const g of naming.groups) {
+          const shared = (call: string, name: string) => {
+            const unique = `${name.replaceAll(/\W+/g, "_")}_${argument}_${s}_${g}${o.tag}`;
+            if (!calls.has(unique)) text.push(`let ${unique} = ${call};`);
+            calls.add(unique);
+            return unique;
+          };
+          const of = step.of.map((value) => nameOf(value, s, g));
+          text.push(`let m${member}_${s}_${g}${o.tag} = ${resultText(step.function, of, shared, highest)};`);
+        }
+      made.add(member);
+    }
+    for (const value of stores) {
+      const { batched, width } = p.at(value);
+      const place = placeOf(schedule, value);
+      for (const s of naming.sets(batched))
+        for (const g of naming.groups)
+          text.push(naming.write(place, width === 1 ? naming.first : o.row, s, g, nameOf(value, s, g)));
+    }
+  }
+  return { text: text.join("\n"), nameOf };
+}

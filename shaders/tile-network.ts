@@ -1,0 +1,634 @@
+import { item, must } from "../src/must.ts";
+import { tangentOfX } from "../src/network/derivatives.ts";
+import { argumentsOf, type Program, type Value } from "../src/network/program.ts";
+import { type Cluster, joins, type Place, placeOf, type Schedule, type Stage } from "../src/network/schedule.ts";
+import { clusterStatements, type Naming } from "./cluster.ts";
+import type { FusedNetwork } from "./fused-network.ts";
+import { type ProjectedName, projectedInput, projectedRow } from "./rows.ts";
+import { type TileMatrix, type TilePacking, tilePacking } from "./tile-packing.ts";
+import { components, splat, type Tiling, tileSizes, vectorType } from "./tiling.ts";
+import { lines } from "./wgsl.ts";
+
+/** Which tangents go through the network beside the value: the unit vectors, or what lies in the tile's rows for them. */
+export interface TileTangents {
+  readonly count: number;
+  readonly kind: "basis" | "given";
+}
+
+const range = (count: number) => Array.from({ length: count }, (_, i) => i);
+const up = (value: number, multiple: number) => multiple * Math.ceil(value / multiple);
+
+type Linear = Extract<Stage, { kind: "linear" | "project" }>;
+
+/** Row `of · by + plus` of a value, where `of` is a variable of the kernel; without `of` row `plus`. */
+interface Row {
+  readonly of: string | undefined;
+  readonly by: number;
+  readonly plus: number;
+}
+
+const fixed = (plus: number): Row => ({ of: undefined, by: 0, plus });
+const moving = (of: string, by = 1, plus = 0): Row => ({ of, by, plus });
+
+function rowText({ of, by, plus }: Row): string {
+  if (of === undefined) return `${plus}u`;
+  const scaled = by === 1 ? of : `${of} * ${by}u`;
+  return plus === 0 ? scaled : `${scaled} + ${plus}u`;
+}
+
+/** Rows of the tile's memory: the state that the network is evaluated at, what comes out, and everything between. */
+interface Regions {
+  readonly x: number;
+  readonly u: number;
+  readonly jv: number;
+  readonly dx: number;
+  readonly end: number;
+}
+
+/**
+ * A network evaluated for a tile of particles by a whole workgroup: values lie in workgroup memory, `pf_tile` [row][column], and an
+ * invocation (block `jb`, column `q`) computes a few rows of each layer for the particles of its column. Products run in loops over
+ * their inputs, so that the text does not grow with the width and compilers neither hoist nor spill.
+ */
+export class TileNetwork {
+  readonly #network: FusedNetwork;
+  readonly #tiling: Tiling;
+  readonly #atOneTime: boolean;
+  readonly #tangents: TileTangents | undefined;
+  readonly #regions: Regions;
+  readonly packing: TilePacking;
+  /** Rows of the tile's memory. */
+  readonly rows: number;
+
+  /** `tangents` are those of the kernel's widest evaluation. */
+  constructor(network: FusedNetwork, tiling: Tiling, atOneTime: boolean, tangents: TileTangents | undefined) {
+    this.#network = network;
+    this.#tiling = tiling;
+    this.#atOneTime = atOneTime;
+    this.#tangents = tangents;
+    this.packing = tilePacking(network, tiling, atOneTime);
+    const { unroll } = tileSizes(tiling);
+    const dim = up(network.dim, unroll);
+    const count = tangents?.count ?? 0;
+    const jv = 2 * dim;
+    const dx = jv + count * dim;
+    this.#regions = { x: 0, u: dim, jv, dx, end: dx + (tangents?.kind === "given" ? count * dim : 0) };
+    this.rows = Math.max(...[undefined, tangents].map((own) => this.#emitter(own).rows));
+  }
+
+  #emitter(tangents: TileTangents | undefined): Emitter {
+    const schedule = this.#network.scheduled(this.#atOneTime, tangents !== undefined, true);
+    return new Emitter(this.#network, schedule, this.#tiling, tangents, this.packing, this.#regions);
+  }
+
+  /** Module-scope text but for the bindings. */
+  get declarations(): string {
+    const { columns, unroll } = tileSizes(this.#tiling);
+    const v = vectorType(this.#tiling);
+    return `${this.packing.text}
+// values [row][column]
+var<workgroup> pf_tile: array<array<array<${v}, ${columns}>, ${unroll}>, ${Math.ceil(this.rows / unroll)}>;
+${this.#network.declarations(this.#tiling)}`;
+  }
+
+  #cell(base: number, row: Row): string {
+    return cellText(base, row, tileSizes(this.#tiling).unroll);
+  }
+
+  /** Component `row` of the state that the network is evaluated at. */
+  x(row: Row): string {
+    return this.#cell(this.#regions.x, row);
+  }
+
+  u(row: Row): string {
+    return this.#cell(this.#regions.u, row);
+  }
+
+  /** Component `row` of tangent s, from 1. */
+  dx(s: number, row: Row): string {
+    return this.#cell(this.#regions.dx + (s - 1) * up(this.#network.dim, tileSizes(this.#tiling).unroll), row);
+  }
+
+  jv(s: number, row: Row): string {
+    return this.#cell(this.#regions.jv + (s - 1) * up(this.#network.dim, tileSizes(this.#tiling).unroll), row);
+  }
+
+  /**
+   * Statements, in uniform control flow, that evaluate the network where x (and dx) lie in the tile; every invocation has passed a
+   * barrier since they were written, and passes one after u (and jv) are. In scope: jb, jz (jb again, which no compiler knows), q,
+   * at0, `time0`, class_0, pf_column.
+   */
+  evaluate(withTangents: boolean): string {
+    return this.#emitter(withTangents ? this.#tangents : undefined).text();
+  }
+}
+
+export const tileRow = { fixed, moving };
+
+function cellText(base: number, { of, by, plus }: Row, unroll: number): string {
+  const start = base + plus;
+  if (of === undefined) return `pf_tile[${Math.floor(start / unroll)}u][${start % unroll}u][q]`;
+  if (by % unroll === 0) {
+    const turns = by === unroll ? of : `${of} * ${by / unroll}u`;
+    const first = Math.floor(start / unroll);
+    return `pf_tile[${turns}${first === 0 ? "" : ` + ${first}u`}][${start % unroll}u][q]`;
+  }
+  const row = rowText({ of, by, plus: start });
+  return unroll === 1 ? `pf_tile[${row}][0u][q]` : `pf_tile[(${row}) / ${unroll}u][(${row}) % ${unroll}u][q]`;
+}
+
+/** Rows of the tile that a stage reads from other invocations, or writes. */
+type Span = readonly [from: number, to: number];
+
+const overlap = (some: readonly Span[], others: readonly Span[]) =>
+  some.some(([from, to]) => others.some(([start, end]) => from < end && start < to));
+
+class Emitter {
+  readonly #network: FusedNetwork;
+  readonly #made: Schedule;
+  readonly #p: Program;
+  readonly #tiling: Tiling;
+  readonly #tangents: TileTangents | undefined;
+  readonly #packing: TilePacking;
+  readonly #regions: Regions;
+  readonly #v: string;
+  readonly #blocks: number;
+  readonly #unroll: number;
+  /** First row of each buffer's set 0, rows of a set. */
+  readonly #places = new Map<string, { at: number; stride: number }>();
+  /** Where the blocks' parts of a stage's sums lie. */
+  readonly #parts = new Map<Stage, number>();
+  readonly rows: number;
+
+  constructor(
+    network: FusedNetwork,
+    made: Schedule,
+    tiling: Tiling,
+    tangents: TileTangents | undefined,
+    packing: TilePacking,
+    regions: Regions,
+  ) {
+    this.#network = network;
+    this.#made = made;
+    this.#p = made.program;
+    this.#tiling = tiling;
+    this.#tangents = tangents;
+    this.#packing = packing;
+    this.#regions = regions;
+    this.#v = vectorType(tiling);
+    const { blocks, unroll } = tileSizes(tiling);
+    this.#blocks = blocks;
+    this.#unroll = unroll;
+    const dim = up(network.dim, unroll);
+    this.#places.set("x", { at: regions.x, stride: 0 });
+    this.#places.set("u", { at: regions.u, stride: 0 });
+    // sets of tangents count from 1
+    this.#places.set("jv", { at: regions.jv - dim, stride: dim });
+    this.#places.set("dx", { at: regions.dx - dim, stride: dim });
+    let at = regions.end;
+    for (const { name, rows, batched } of made.slots) {
+      const stride = up(rows, unroll);
+      this.#places.set(name, { at: batched ? at - stride : at, stride: batched ? stride : 0 });
+      at += stride * (batched ? (tangents?.count ?? 0) : 1);
+    }
+    let rows = at;
+    const groups = this.#grouped();
+    for (const [i, group] of groups.entries()) {
+      const sums = this.#partialSums(group);
+      if (sums === 0) continue;
+      const start = this.#freeRows(sums * blocks, group, groups.slice(i + 1));
+      this.#parts.set(group[0] as Stage, start);
+      rows = Math.max(rows, start + sums * blocks);
+    }
+    this.rows = rows;
+  }
+
+  /** Sums that the blocks of a stage each have a part of. */
+  #partialSums(group: readonly Stage[]): number {
+    const [first] = group;
+    if (first?.kind === "sums") return first.sums.length * this.#sets(this.#p.at(item(first.sums, 0)).batched).length;
+    if (first?.kind !== "linear" || this.#matrix(first).rows > 0) return 0;
+    return group.flatMap((stage) => this.#sums(stage as Linear)).length;
+  }
+
+  /** The first of so many rows behind the state that are in nobody's use once a stage has read what it sums. */
+  #freeRows(count: number, group: readonly Stage[], later: readonly (readonly Stage[])[]): number {
+    const rowwise = group.flatMap((stage) => ("cluster" in stage ? stage.cluster.members : []));
+    const values = [
+      ...rowwise.flatMap((member) => argumentsOf(this.#p.at(member))),
+      ...group.flatMap((stage) => ("cluster" in stage ? stage.cluster.stores : [])),
+      ...later.flat().flatMap((stage) => this.#reads(stage)),
+    ];
+    const inUse = this.#spans(values);
+    const starts = [this.#regions.end, ...inUse.map(([, to]) => up(to, this.#unroll))].sort((a, b) => a - b);
+    const free = starts.find((start) => start >= this.#regions.end && !overlap([[start, start + count]], inUse));
+    return must(free, "rows behind all others");
+  }
+
+  /** The values that a stage reads. */
+  #reads(stage: Stage): Value[] {
+    const members = "cluster" in stage ? stage.cluster.members : [];
+    const own = members.flatMap((member) => argumentsOf(this.#p.at(member)));
+    switch (stage.kind) {
+      case "linear":
+      case "project":
+        return [...own, ...argumentsOf(this.#p.at(stage.value))];
+      case "sums":
+        return [...own, ...[...stage.sums, ...stage.inner].flatMap((value) => argumentsOf(this.#p.at(value)))];
+      case "copy":
+        return stage.from === undefined ? [] : [stage.from];
+      default:
+        return own;
+    }
+  }
+
+  /** Stages, those together that read each weight once for the value and its tangents. */
+  #grouped(): Stage[][] {
+    const { stages } = this.#made;
+    const groups: Stage[][] = [];
+    for (let i = 0; i < stages.length; i++) {
+      const stage = stages[i] as Stage;
+      const next = stages[i + 1];
+      const isJoined = next !== undefined && joins(this.#p, stage, next);
+      groups.push(isJoined ? [stage, next] : [stage]);
+      if (isJoined) i++;
+    }
+    return groups;
+  }
+
+  /** The sets that a value has: 0, or one for each tangent. */
+  #sets(batched: boolean): number[] {
+    return batched ? range(this.#tangents?.count ?? 0).map((s) => s + 1) : [0];
+  }
+
+  #place({ buffer, row }: Place, s: number): number {
+    const place = this.#places.get(buffer);
+    if (!place) throw new Error(`the tile has no buffer "${buffer}"`);
+    return place.at + s * place.stride + row;
+  }
+
+  #span(value: Value, s: number): Span[] {
+    const step = this.#p.at(value);
+    if (step.kind === "parameter") return [];
+    // what is made where it is read has no place
+    const place = this.#made.places.get(value);
+    if (!place || !this.#places.has(place.buffer) || this.#isUnit(value)) return [];
+    const from = this.#place(place, step.batched ? s : 0);
+    return [[from, from + step.width]];
+  }
+
+  #spans(values: readonly Value[]): Span[] {
+    return values.flatMap((value) => this.#sets(this.#p.at(value).batched).flatMap((s) => this.#span(value, s)));
+  }
+
+  #read(value: Value, row: Row, s: number): string {
+    const step = this.#p.at(value);
+    const splatted = (text: string) => splat(this.#tiling, text);
+    if (step.kind === "parameter") {
+      const vector = this.#packing.vectors.get(step.tensor);
+      return splatted(`pf_weights.${vector?.member}[${rowText(row)}]`);
+    }
+    if (this.#isUnit(value)) {
+      if (row.of === undefined) return `${this.#v}(${row.plus === s - 1 ? "1.0" : "0.0"})`;
+      return `select(${this.#v}(0.0), ${this.#v}(1.0), ${rowText(row)} == ${s - 1}u)`;
+    }
+    const place = placeOf(this.#made, value);
+    const shifted = { ...row, plus: row.plus + place.row };
+    switch (place.buffer) {
+      case "t":
+        return "time0";
+      case "label":
+        return `select(${this.#v}(0.0), ${this.#v}(1.0), class_0 == ${this.#tiling.lanes === 1 ? rowText(row) : `vec${this.#tiling.lanes}u(${rowText(row)})`})`;
+      case "context":
+        return `pf_context[(${rowText(row)}) * pf_params.stride + at0]`;
+      case "table": {
+        const column = (class_: string) =>
+          `pf_table[(${rowText(shifted)}) * pf_params.columns + pf_column + ${class_}]`;
+        if (this.#network.classes === 0) return splatted(column("0u"));
+        if (this.#tiling.lanes === 1) return column("class_0");
+        const lanes = components.slice(0, this.#tiling.lanes);
+        return `${this.#v}(${lanes.map((c) => column(`class_0.${c}`)).join(", ")})`;
+      }
+      default:
+        return cellText(this.#place({ ...place, row: 0 }, step.batched ? s : 0), shifted, this.#unroll);
+    }
+  }
+
+  #naming(only?: number): Naming<Row> {
+    return {
+      first: fixed(0),
+      groups: [0],
+      sets: (batched) => (batched && only !== undefined ? [only] : this.#sets(batched)),
+      read: (value, row, s) => this.#read(value, row, s),
+      write: (place, row, s, _g, value) =>
+        `${cellText(this.#place(place, s), row, this.#unroll)} = ${value};`.replace(/^/, ""),
+    };
+  }
+
+  text(): string {
+    return this.#grouped()
+      .map((group) => {
+        const [stage] = group as [Stage];
+        const own = stage.kind === "linear" ? this.#linear(group as Linear[]) : this.#other(stage);
+        return `{\n${own}\n}\nworkgroupBarrier();`;
+      })
+      .join("\n");
+  }
+
+  #matrix({ value }: Linear): TileMatrix {
+    const { tensor, from, to, bias } = this.#p.stepOf(value, "linear");
+    const found = this.#packing.matrices.find(
+      (m) =>
+        m.tensor === tensor && m.from === from && m.inputs === to - from && (bias === undefined || m.bias === bias),
+    );
+    if (!found) throw new Error(`"${tensor}" is not packed`);
+    return found;
+  }
+
+  /** Whether of tangent s only output s − 1 is wanted: the trace of the unit vectors' products. */
+  #isTrace({ value, cluster }: Linear): boolean {
+    return (
+      this.#tangents?.kind === "basis" &&
+      this.#p.at(value).batched &&
+      cluster.stores.every((store) => placeOf(this.#made, store).buffer === "jv")
+    );
+  }
+
+  /** The sums of a narrow product: every output of every set, or the trace. */
+  #sums(stage: Linear): { value: Value; s: number; i: number }[] {
+    const { batched, width } = this.#p.at(stage.value);
+    const isTrace = this.#isTrace(stage);
+    return this.#sets(batched).flatMap((s) =>
+      range(width)
+        .filter((i) => !isTrace || i === s - 1)
+        .map((i) => ({ value: stage.value, s, i })),
+    );
+  }
+
+  /** Whether a value's tangents are the unit vectors, which are not stored. */
+  #isUnit(value: Value): boolean {
+    const step = this.#p.at(value);
+    return this.#tangents?.kind === "basis" && step.kind === "input" && step.name === tangentOfX;
+  }
+
+  #linear(stages: readonly Linear[]): string {
+    const matrix = this.#matrix(stages[0] as Linear);
+    return matrix.rows === 0 ? this.#narrow(stages, matrix) : this.#wide(stages, matrix);
+  }
+
+  /** Products of some inputs, by name of their weights; k is the row. */
+  #products(
+    stages: readonly Linear[],
+    k: Row,
+    tag: string,
+    weights: (r: number) => string,
+    outputs: readonly number[],
+  ): string {
+    const text: string[] = [];
+    for (const { value } of stages) {
+      const step = this.#p.stepOf(value, "linear");
+      for (const s of this.#sets(step.batched)) {
+        if (this.#isUnit(step.of)) {
+          // W·e: a column
+          if (k.of === undefined && k.plus === s - 1)
+            text.push(lines(outputs.length, (r) => `a${value}_${s}_${r} = ${splat(this.#tiling, weights(r))};`));
+          continue;
+        }
+        const h = `h${value}_${s}${tag}`;
+        text.push(`let ${h} = ${this.#read(step.of, k, s)};`);
+        for (const r of outputs)
+          text.push(`a${value}_${s}_${r} = fma(${h}, ${splat(this.#tiling, weights(r))}, a${value}_${s}_${r});`);
+      }
+    }
+    return text.join("\n");
+  }
+
+  /** Every invocation has some rows of the product. */
+  #wide(stages: readonly Linear[], matrix: TileMatrix): string {
+    const { member, inputs, width, rows } = matrix;
+    const unroll = this.#unroll;
+    const blocks = Math.ceil(width / rows);
+    const outputs = range(rows);
+    const vectors = Math.ceil(rows / 4);
+    const scalar = (name: string) => (r: number) =>
+      rows === 1 ? `${name}_0` : `${name}_${Math.floor(r / 4)}.${components[r % 4]}`;
+    const turn = (turns: string, count: number, of: (u: number) => Row) =>
+      lines(count, (u) => {
+        const loads = lines(vectors, (c) => `let w${u}_${c} = pf_weights.${member}[${turns}][${u}][jz][${c}];`);
+        return `${loads}\n${this.#products(stages, of(u), `_${u}`, scalar(`w${u}`), outputs)}`;
+      });
+    const start: string[] = [];
+    for (const { value } of stages) {
+      const step = this.#p.stepOf(value, "linear");
+      for (const s of this.#sets(step.batched))
+        for (const r of outputs) start.push(`var a${value}_${s}_${r} = ${this.#v}(0.0);`);
+    }
+    // a product with unit vectors is a column: it is written out
+    const isShort =
+      inputs <= 2 * unroll || stages.some(({ value }) => this.#isUnit(this.#p.stepOf(value, "linear").of));
+    const whole = isShort ? 0 : Math.floor(inputs / unroll);
+    const body: string[] = [];
+    for (const { value } of stages) {
+      const { bias } = this.#p.stepOf(value, "linear");
+      if (bias === undefined) continue;
+      body.push(
+        lines(vectors, (c) => `let bias${value}_${c} = pf_weights.${member}b[jz][${c}];`),
+        lines(rows, (r) => `a${value}_0_${r} = ${splat(this.#tiling, scalar(`bias${value}`)(r))};`),
+      );
+    }
+    // the bound is a number that no compiler knows, so that none unrolls the loop
+    if (whole > 0)
+      body.push(`for (var k = 0u; k < ${whole}u + pf_params.zero; k++) {
+${turn("k", unroll, (u) => moving("k", unroll, u))}
+}`);
+    for (let k = whole * unroll; k < inputs; k += unroll)
+      body.push(`{\n${turn(`${k / unroll}u`, Math.min(unroll, inputs - k), (u) => fixed(k + u))}\n}`);
+    const some = blocks < this.#blocks;
+    const guarded = (text: string) => (some ? `if (jb < ${blocks}u) {\n${text}\n}` : text);
+    const sums = (r: number) => (value: Value, s: number) =>
+      stages.some((stage) => stage.value === value) ? `a${value}_${s}_${r}` : undefined;
+    const clusters = stages.map(({ cluster }) => cluster);
+    const finish = outputs.map((r) => {
+      const row = moving("jb", rows, r);
+      const { text } = clusterStatements(this.#made, clusters, this.#naming(), { row, tag: `_${r}`, sums: sums(r) });
+      return width % rows === 0 ? text : `if (${rowText(row)} < ${width}u) {\n${text}\n}`;
+    });
+    return `${start.join("\n")}
+${guarded(body.join("\n"))}
+${this.#barrierFor(stages)}
+${guarded(finish.join("\n"))}`;
+  }
+
+  /** A barrier where stages write what others may not have read yet. */
+  #barrierFor(stages: readonly Linear[]): string {
+    const reads = this.#spans(stages.flatMap(({ value }) => argumentsOf(this.#p.at(value))));
+    const writes = this.#spans(stages.flatMap(({ cluster }) => cluster.stores));
+    return overlap(reads, writes) ? "workgroupBarrier();" : "";
+  }
+
+  #part(stage: Stage, sum: number, block: Row): string {
+    return cellText(
+      must(this.#parts.get(stage), "the rows of a stage's parts") + sum * this.#blocks,
+      block,
+      this.#unroll,
+    );
+  }
+
+  /** Every invocation sums some inputs of all rows; then one of them adds the parts of a row. */
+  #narrow(stages: readonly Linear[], matrix: TileMatrix): string {
+    const { member, inputs, width, bias } = matrix;
+    const share = Math.ceil(inputs / this.#blocks);
+    const outputs = range(width);
+    const sums = stages.flatMap((stage) => this.#sums(stage));
+    const text: string[] = sums.map(({ value, s, i }) => `var a${value}_${s}_${i} = ${this.#v}(0.0);`);
+    for (let kk = 0; kk < share; kk++) {
+      const row = moving("jb", share, kk);
+      const own: string[] = [];
+      for (const { value } of stages) {
+        const step = this.#p.stepOf(value, "linear");
+        for (const s of this.#sets(step.batched)) {
+          const wanted = outputs.filter((i) => sums.some((sum) => sum.value === value && sum.s === s && sum.i === i));
+          const h = `h${value}_${s}_${kk}`;
+          own.push(`let ${h} = ${this.#read(step.of, row, s)};`);
+          for (const i of wanted)
+            own.push(
+              `a${value}_${s}_${i} = fma(${h}, ${splat(this.#tiling, `pf_weights.${member}[${rowText({ ...row, of: "jz" })}][${i}]`)}, a${value}_${s}_${i});`,
+            );
+        }
+      }
+      const isWhole = share * this.#blocks === inputs;
+      text.push(isWhole ? own.join("\n") : `if (${rowText(row)} < ${inputs}u) {\n${own.join("\n")}\n}`);
+    }
+    const [stage] = stages as [Linear];
+    // the parts may lie where others still read
+    text.push("workgroupBarrier();");
+    for (const [n, { value, s, i }] of sums.entries())
+      text.push(`${this.#part(stage, n, moving("jb"))} = a${value}_${s}_${i};`);
+    text.push("workgroupBarrier();");
+    const total = (n: number) => {
+      const parts = range(this.#blocks).map((block) => this.#part(stage, n, fixed(block)));
+      // in pairs, so that the additions do not wait for each other
+      let terms = parts;
+      while (terms.length > 1)
+        terms = range(Math.ceil(terms.length / 2)).map((i) =>
+          terms[2 * i + 1] === undefined ? (terms[2 * i] as string) : `(${terms[2 * i]} + ${terms[2 * i + 1]})`,
+        );
+      return terms[0] as string;
+    };
+    // row i is made by block i; of a trace only the tangent of that row is
+    const traces = stages.filter((stage) => this.#isTrace(stage));
+    for (const i of outputs) {
+      const own: string[] = [];
+      for (const [n, sum] of sums.entries()) {
+        if (sum.i !== i) continue;
+        const isBiased = bias !== undefined && sum.s === 0 && this.#p.stepOf(sum.value, "linear").bias !== undefined;
+        const start = isBiased ? `${splat(this.#tiling, `pf_weights.${member}b[${i}]`)} + ` : "";
+        own.push(`let z${sum.value}_${sum.s} = ${start}${total(n)};`);
+      }
+      const clusters = stages.map(({ cluster }) => cluster);
+      const naming = this.#naming(traces.length > 0 ? i + 1 : undefined);
+      const { text: finish } = clusterStatements(this.#made, clusters, naming, {
+        row: fixed(i),
+        tag: `_${i}`,
+        sums: (value, s) => (stages.some((stage) => stage.value === value) ? `z${value}_${s}` : undefined),
+      });
+      text.push(`if (jb == ${i}u) {\n${own.join("\n")}\n${finish}\n}`);
+    }
+    return text.join("\n");
+  }
+
+  /** Statements for all rows, spread over the blocks. */
+  #spread(width: number, text: (row: Row) => string): string {
+    if (width === 1) return `if (jb == 0u) {\n${text(fixed(0))}\n}`;
+    return `for (var row = jb; row < ${width}u; row += ${this.#blocks}u) {\n${text(moving("row"))}\n}`;
+  }
+
+  #cluster(cluster: Cluster, row: Row): string {
+    return clusterStatements(this.#made, [cluster], this.#naming(), { row, tag: "" }).text;
+  }
+
+  #other(stage: Stage): string {
+    switch (stage.kind) {
+      case "rows":
+        return this.#spread(stage.width, (row) => this.#cluster(stage.cluster, row));
+      case "copy": {
+        const { from, to, width, batched } = stage;
+        return this.#spread(width, (row) =>
+          this.#sets(batched)
+            .map((s) => {
+              const value = from === undefined ? `${this.#v}(0.0)` : this.#read(from, row, s);
+              return `${cellText(this.#place(to, s), row, this.#unroll)} = ${value};`;
+            })
+            .join("\n"),
+        );
+      }
+      case "sums":
+        return this.#sumsText(stage);
+      case "project":
+        return this.#project(stage);
+      default:
+        throw new Error(`a tile has no ${stage.kind}`);
+    }
+  }
+
+  #sumsText(stage: Extract<Stage, { kind: "sums" }>): string {
+    const { sums, inner, cluster } = stage;
+    const operands = sums.map((sum) => this.#p.stepOf(sum, "sum").of);
+    const { batched, width } = this.#p.at(operands[0] as Value);
+    const all = operands.flatMap((operand, i) => this.#sets(batched).map((s) => ({ operand, i, s })));
+    const name = (i: number, s: number) => `sum${i}_${s}`;
+    const loop = (row: Row) => {
+      const { text, nameOf } = clusterStatements(this.#made, [{ members: inner, stores: [] }], this.#naming(), {
+        row,
+        tag: "",
+      });
+      return `${text}\n${all.map(({ operand, i, s }) => `${name(i, s)} += ${nameOf(operand, s, 0)};`).join("\n")}`;
+    };
+    const added = all.map(({ i, s }, n) => {
+      const parts = range(this.#blocks).map((block) => this.#part(stage, n, fixed(block)));
+      return `let all${i}_${s} = ${parts.join(" + ")};`;
+    });
+    const { text: after } = clusterStatements(this.#made, [cluster], this.#naming(), {
+      row: fixed(0),
+      tag: "",
+      sums: (value, s) => (sums.includes(value) ? `all${sums.indexOf(value)}_${s}` : undefined),
+    });
+    return `${all.map(({ i, s }) => `var ${name(i, s)} = ${this.#v}(0.0);`).join("\n")}
+for (var row = jb; row < ${width}u; row += ${this.#blocks}u) {
+${loop(moving("row"))}
+}
+// the parts may lie where others still read
+workgroupBarrier();
+${all.map(({ i, s }, n) => `${this.#part(stage, n, moving("jb"))} = ${name(i, s)};`).join("\n")}
+workgroupBarrier();
+if (jb == 0u) {
+${added.join("\n")}
+${after}
+}`;
+  }
+
+  #project(stage: Linear): string {
+    const { value, cluster } = stage;
+    const step = this.#p.stepOf(value, "project");
+    const inputs = this.#p.width(step.of);
+    const sets = this.#sets(step.batched);
+    const named =
+      (s: number): ProjectedName =>
+      (part, j) =>
+        `${part}${s}_${j}`;
+    const given = (s: number, j: number) => this.#read(step.of, fixed(j), s);
+    const text = sets.map((s) => lines(inputs, (j) => projectedInput(given(s, j), j, step.turns, this.#v, named(s))));
+    const rows = step.matrix.map((row, k) => {
+      const own = sets.map((s) => `let z_${s} = ${projectedRow(row, step.turns, this.#v, named(s))};`);
+      const { text: finish } = clusterStatements(this.#made, [cluster], this.#naming(), {
+        row: fixed(k),
+        tag: "",
+        sums: (other, s) => (other === value ? `z_${s}` : undefined),
+      });
+      return `if (jb == ${k % this.#blocks}u) {\n${own.join("\n")}\n${finish}\n}`;
+    });
+    return `${text.join("\n")}
+${this.#barrierFor([stage])}
+${rows.join("\n")}`;
+  }
+}
