@@ -4,5 +4,6 @@ import common from "../../vitest.config.ts";
 /** Tests of the command line that compute: they need an adapter, which `npm test -- --only cli` finds. */
 export default mergeConfig(
   { ...common, test: { ...common.test, include: [] } },
-  defineConfig({ test: { include: ["test/cli/**/*.test.ts"] } }),
+  // their preparations train networks: beside other steps that takes its time
+  defineConfig({ test: { include: ["test/cli/**/*.test.ts"], hookTimeout: 120_000 } }),
 );
