@@ -7,6 +7,7 @@ import type { Bench } from "./rounds.ts";
 import { ceiling } from "./suites/ceiling.ts";
 import { divergence } from "./suites/divergence.ts";
 import { likelihood } from "./suites/likelihood.ts";
+import { networks } from "./suites/networks.ts";
 import { sample } from "./suites/sample.ts";
 import { scale } from "./suites/scale.ts";
 import { stream } from "./suites/stream.ts";
@@ -20,6 +21,7 @@ const suites: Record<string, (bench: Bench) => Promise<void>> = {
   scale,
   divergence,
   likelihood,
+  networks,
   train,
   stream,
 };

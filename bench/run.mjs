@@ -21,6 +21,7 @@ const suiteNames = [
   "scale",
   "divergence",
   "likelihood",
+  "networks",
   "train",
   "stream",
   "start-up",

@@ -25,8 +25,8 @@ const help = `npm test [-- options]
  */
 
 /**
- * The steps by name, in the order in which three lanes take them, since what compiles or type-checks uses one core, and who waits for a
- * device or a browser none: what tells most in little time first, then what takes longest.
+ * The steps by name, in the order in which two lanes take them, since what compiles or type-checks uses one core: what tells most in
+ * little time first, then what takes longest.
  * @type {{ name: string, needsBuild?: boolean, run: (report: Report, choice: Choice) => Promise<void> }[]}
  */
 const steps = [
@@ -41,6 +41,10 @@ const steps = [
     run: (report) => report.check("types", packageScript("typescript", "bin/tsc"), ["--noEmit"]),
   },
   { name: "shaders", run: (report, choice) => report.shaders(choice) },
+  {
+    name: "spills",
+    run: (report) => report.check("spills", script("bench", "gpu-report.mjs"), ["--check"]),
+  },
   ...[
     { home: "node", part: { index: 0, of: 2 } },
     { home: "node", part: { index: 1, of: 2 } },
@@ -153,7 +157,7 @@ async function main() {
       else await step.run(report, choices[step.name] ?? choice);
     }
   };
-  await Promise.all([lane(), lane(), lane()]);
+  await Promise.all([lane(), lane()]);
   report.finish();
 }
 

@@ -126,9 +126,9 @@ export class FusedNetwork {
     return made;
   }
 
-  /** The steps of a program in the order of a kernel, with tangents or without; `inPlace` as schedules have it. */
-  scheduled(atOneTime: boolean, tangents: boolean, inPlace = false): Schedule {
-    const key = `${atOneTime} ${tangents} ${inPlace}`;
+  /** The steps of a program in the order of a kernel, with tangents or without. Kernels read all inputs of a product before they write. */
+  scheduled(atOneTime: boolean, tangents: boolean): Schedule {
+    const key = `${atOneTime} ${tangents}`;
     const known = this.#schedules.get(key);
     if (known) return known;
     const { program, output } = atOneTime ? this.#atOneTime : this.#anyTime;
@@ -151,7 +151,7 @@ export class FusedNetwork {
       bindings: Number.POSITIVE_INFINITY,
       prefix: "n",
       joins: true,
-      inPlace,
+      inPlace: true,
     });
     this.#schedules.set(key, result);
     return result;

@@ -77,7 +77,7 @@ export class TileNetwork {
   }
 
   #emitter(tangents: TileTangents | undefined): Emitter {
-    const schedule = this.#network.scheduled(this.#atOneTime, tangents !== undefined, true);
+    const schedule = this.#network.scheduled(this.#atOneTime, tangents !== undefined);
     return new Emitter(this.#network, schedule, this.#tiling, tangents, this.packing, this.#regions);
   }
 

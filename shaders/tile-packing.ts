@@ -50,7 +50,7 @@ export function tilePacking(network: FusedNetwork, tiling: Tiling, atOneTime: bo
     return start;
   };
   // with the products of the tangents, which may have other columns
-  const tangents = network.scheduled(atOneTime, true, true).program;
+  const tangents = network.scheduled(atOneTime, true).program;
   for (const step of [...network.program(atOneTime).steps, ...tangents.steps]) {
     if (step.kind === "parameter" && !vectors.has(step.tensor)) {
       const name = `v${vectors.size}`;

@@ -163,66 +163,72 @@ function* someWeights(weights: NetworkWeights): Generator<[name: string, index: 
     for (const index of new Set([0, values.length - 1, Math.floor(next() * values.length)])) yield [name, index];
 }
 
-for (const [name, make] of Object.entries(networks)) {
-  test(`both training gradients of any network agree with differences in f64: ${name}`, async ({ gpu }) => {
-    const velocity = make(24);
-    const { dim } = velocity;
-    const spec = specOf(velocity);
-    const { flow, weights } = await flowOf(gpu, velocity);
-    const n = 5;
-    const [x0, x1, t] = [uniformArray(n * dim, -1, 1, 1), uniformArray(n * dim, -1, 1, 2), uniformArray(n, 0, 1, 3)];
-    const { options, conditionOf } = conditionsFor(velocity, n, 4);
-    const zero = new Float64Array(dim);
-    const matching = (given: NetworkWeights) => {
-      let sum = 0;
-      for (let i = 0; i < n; i++) {
-        const time = t[i] ?? 0;
-        const at = Array.from(
-          { length: dim },
-          (_, k) => time * (x1[i * dim + k] ?? 0) + (1 - time) * (x0[i * dim + k] ?? 0),
-        );
-        const { velocity: u } = networkAt(spec, given, time, at, zero, conditionOf(i));
-        for (let k = 0; k < dim; k++) sum += ((u[k] ?? 0) - ((x1[i * dim + k] ?? 0) - (x0[i * dim + k] ?? 0))) ** 2;
-      }
-      return sum / (n * dim);
-    };
-    const fm = await pf.flowMatchingGradients(flow, { x0, x1, t, ...options });
-    expectClose([fm.loss], [matching(weights)], { relative: 1e-5 });
-    const steps = 2;
-    /** −mean log p by Euler's backward steps from t = 1. */
-    const likelihood = (given: NetworkWeights) => {
-      let sum = 0;
-      for (let i = 0; i < n; i++) {
-        const y = Float64Array.from(rowOf(x1, dim, i));
-        let integral = 0;
-        for (let k = 0; k < steps; k++) {
-          const u = networkDerivatives(spec, given, 1 - k / steps, y, zero, conditionOf(i));
-          integral += u.divergence / steps;
-          for (let j = 0; j < dim; j++) y[j] = (y[j] ?? 0) - (u.velocity[j] ?? 0) / steps;
-        }
-        sum += y.reduce((total, value) => total - 0.5 * value * value - 0.5 * Math.log(2 * Math.PI), 0) - integral;
-      }
-      return -sum / n;
-    };
-    const solver = { method: "euler", steps } as const;
-    const ml = await pf.likelihoodGradients(flow, x1, { ...options, solver, divergence: "exact" });
-    expectClose([ml.loss], [likelihood(weights)], { relative: 2e-5 });
-    for (const [what, got, f] of [
-      ["flow matching", fm.gradients, matching],
-      ["likelihood", ml.gradients, likelihood],
-    ] as const) {
-      const largest = Math.max(...Object.values(got).flatMap((values) => [...values].map(Math.abs)));
-      const chosen = [...someWeights(weights)];
-      expectClose(
-        chosen.map(([tensor, index]) => got[tensor]?.[index] ?? Number.NaN),
-        chosen.map(([tensor, index]) => weightDerivative(weights, tensor, index, f)),
-        { relative: 2e-4, absolute: 2e-4 * largest },
+/** Gradients of both trainings, beside differences in f64. */
+async function expectGradients(gpu: pf.Gpu, velocity: pf.NetworkVelocity | pf.MlpVelocity): Promise<void> {
+  const { dim } = velocity;
+  const spec = specOf(velocity);
+  const { flow, weights } = await flowOf(gpu, velocity);
+  const n = 5;
+  const [x0, x1, t] = [uniformArray(n * dim, -1, 1, 1), uniformArray(n * dim, -1, 1, 2), uniformArray(n, 0, 1, 3)];
+  const { options, conditionOf } = conditionsFor(velocity, n, 4);
+  const zero = new Float64Array(dim);
+  const matching = (given: NetworkWeights) => {
+    let sum = 0;
+    for (let i = 0; i < n; i++) {
+      const time = t[i] ?? 0;
+      const at = Array.from(
+        { length: dim },
+        (_, k) => time * (x1[i * dim + k] ?? 0) + (1 - time) * (x0[i * dim + k] ?? 0),
       );
-      expect(`${what}: ${Object.keys(got).length}`).toBe(`${what}: ${Object.keys(weights).length}`);
+      const { velocity: u } = networkAt(spec, given, time, at, zero, conditionOf(i));
+      for (let k = 0; k < dim; k++) sum += ((u[k] ?? 0) - ((x1[i * dim + k] ?? 0) - (x0[i * dim + k] ?? 0))) ** 2;
     }
-    flow.dispose();
-  });
+    return sum / (n * dim);
+  };
+  const fm = await pf.flowMatchingGradients(flow, { x0, x1, t, ...options });
+  expectClose([fm.loss], [matching(weights)], { relative: 1e-5 });
+  const steps = 2;
+  /** −mean log p by Euler's backward steps from t = 1. */
+  const likelihood = (given: NetworkWeights) => {
+    let sum = 0;
+    for (let i = 0; i < n; i++) {
+      const y = Float64Array.from(rowOf(x1, dim, i));
+      let integral = 0;
+      for (let k = 0; k < steps; k++) {
+        const u = networkDerivatives(spec, given, 1 - k / steps, y, zero, conditionOf(i));
+        integral += u.divergence / steps;
+        for (let j = 0; j < dim; j++) y[j] = (y[j] ?? 0) - (u.velocity[j] ?? 0) / steps;
+      }
+      sum += y.reduce((total, value) => total - 0.5 * value * value - 0.5 * Math.log(2 * Math.PI), 0) - integral;
+    }
+    return -sum / n;
+  };
+  const solver = { method: "euler", steps } as const;
+  const ml = await pf.likelihoodGradients(flow, x1, { ...options, solver, divergence: "exact" });
+  expectClose([ml.loss], [likelihood(weights)], { relative: 2e-5 });
+  for (const [what, got, f] of [
+    ["flow matching", fm.gradients, matching],
+    ["likelihood", ml.gradients, likelihood],
+  ] as const) {
+    const largest = Math.max(...Object.values(got).flatMap((values) => [...values].map(Math.abs)));
+    const chosen = [...someWeights(weights)];
+    expectClose(
+      chosen.map(([tensor, index]) => got[tensor]?.[index] ?? Number.NaN),
+      chosen.map(([tensor, index]) => weightDerivative(weights, tensor, index, f)),
+      { relative: 2e-4, absolute: 2e-4 * largest },
+    );
+    expect(`${what}: ${Object.keys(got).length}`).toBe(`${what}: ${Object.keys(weights).length}`);
+  }
+  flow.dispose();
 }
+
+for (const [name, make] of Object.entries(networks))
+  test(`both training gradients of any network agree with differences in f64: ${name}`, ({ gpu }) =>
+    expectGradients(gpu, make(24)));
+test("both training gradients of an mlp agree with differences in f64: on a GPU", async () => {
+  using gpu = await asGpu();
+  await expectGradients(gpu, pf.mlp({ dim: 2, hidden: [12, 9], inputOrder: "t,x", activation: "tanh" }));
+});
 
 /** Trajectories between the null class and each one's own, and log p along them, beside steps in f64. */
 async function expectGuided(gpu: pf.Gpu, width: number): Promise<void> {

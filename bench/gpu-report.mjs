@@ -1,0 +1,233 @@
+// npm run gpu-report -- [--check] [--catalogue]: what the compiler of real GPUs makes of our kernels, on a machine without one.
+// Mesa's RADV compiles for any AMD GPU that it is told to pretend (RADV_FORCE_FAMILY); a Vulkan layer (gpu-report/null-gpu-layer.c)
+// answers for what needs the hardware. Machine code, registers and spills are real; nothing is run, and results are zeros.
+// Writes docs/gpu-report.md; --check writes nothing and fails where a default kernel spills. --catalogue takes every shader there is.
+import { execFileSync, spawn } from "node:child_process";
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
+import { join } from "node:path";
+import process from "node:process";
+import { fileURLToPath, pathToFileURL } from "node:url";
+import { parseArgs } from "node:util";
+import { build } from "esbuild";
+
+const root = fileURLToPath(new URL("../", import.meta.url));
+const own = join(root, "bench", "gpu-report");
+const work = join(root, ".cache", "gpu-report");
+const families = { navi31: "RDNA 3", navi21: "RDNA 2", vega10: "GCN 5" };
+const drivers = "/usr/share/vulkan/icd.d";
+
+/** What is missing on this machine, in words, or undefined. */
+export function missing() {
+  const hasDriver = existsSync(drivers) && readdirSync(drivers).some((file) => file.startsWith("radeon_icd"));
+  if (!hasDriver) return "RADV: apt-get install -t bookworm-backports mesa-vulkan-drivers";
+  if (!isThere("gcc", ["--version"])) return "a C compiler: apt-get install gcc";
+  if (!existsSync("/usr/include/vulkan/vk_layer.h")) return "the headers of Vulkan: apt-get install libvulkan-dev";
+  return undefined;
+}
+
+function isThere(command, args) {
+  try {
+    execFileSync(command, args, { stdio: "ignore" });
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** The environment in which WebGPU has a GPU of that family which is not there. */
+function environment(family, stats, listings) {
+  const library = join(work, "null-gpu-layer.so");
+  const source = join(own, "null-gpu-layer.c");
+  mkdirSync(work, { recursive: true });
+  if (!existsSync(library) || statSync(source).mtimeMs > statSync(library).mtimeMs)
+    execFileSync("gcc", ["-O1", "-Wall", "-shared", "-fPIC", "-o", library, source], { stdio: "inherit" });
+  copyFileSync(join(own, "null-gpu-layer.json"), join(work, "null-gpu-layer.json"));
+  const icd = join(drivers, readdirSync(drivers).find((file) => file.startsWith("radeon_icd")) ?? "");
+  rmSync(listings, { recursive: true, force: true });
+  mkdirSync(listings, { recursive: true });
+  writeFileSync(stats, "");
+  return {
+    ...process.env,
+    RADV_FORCE_FAMILY: family,
+    VK_ICD_FILENAMES: icd,
+    VK_DRIVER_FILES: icd,
+    VK_LAYER_PATH: work,
+    VK_INSTANCE_LAYERS: "VK_LAYER_null_gpu",
+    MESA_SHADER_CACHE_DISABLE: "true",
+    NULL_GPU_STATS: stats,
+    NULL_GPU_ASM: listings,
+  };
+}
+
+const multiplyAdd = /\bv_(dual_)?(pk_)?(fma|fmac|mad|mac)/g;
+
+/** Multiply-adds among 100 vector instructions in the block of a listing that has most of them; two that are issued as a pair count twice. */
+function hottest(listing) {
+  let best = { multiplyAdds: 0, vector: 0 };
+  let block = { multiplyAdds: 0, vector: 0 };
+  for (const line of readFileSync(listing, "utf8").split("\n")) {
+    if (/^BB\d+:/.test(line)) block = { multiplyAdds: 0, vector: 0 };
+    const text = line.trim();
+    if (!text.startsWith("v_")) continue;
+    block.vector++;
+    block.multiplyAdds += text.match(multiplyAdd)?.length ?? 0;
+    const isBetter = block.multiplyAdds / block.vector > best.multiplyAdds / Math.max(1, best.vector);
+    if (block.multiplyAdds >= 16 && (best.multiplyAdds === 0 || isBetter)) best = { ...block };
+  }
+  return best.multiplyAdds === 0 ? undefined : Math.round((100 * best.multiplyAdds) / best.vector);
+}
+
+/** Compiles on one family, in a process of its own. */
+async function compiledOn(bundle, family, what) {
+  const stats = join(work, `${family}.jsonl`);
+  const listings = join(work, `listings-${family}`);
+  const program = `const { main } = await import(${JSON.stringify(pathToFileURL(bundle).href)});
+await main(${JSON.stringify(what)}, (compiled) => console.log(JSON.stringify(compiled)));
+process.exit(0);`;
+  const child = spawn(process.execPath, ["--input-type=module", "-e", program], {
+    cwd: root,
+    env: environment(family, stats, listings),
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  const read = (stream) => {
+    let text = "";
+    stream.setEncoding("utf8");
+    stream.on("data", (part) => {
+      text += part;
+    });
+    return () => text;
+  };
+  const [output, errors] = [read(child.stdout), read(child.stderr)];
+  const code = await new Promise((resolve) => child.once("close", resolve));
+  if (code !== 0) throw new Error(`${family}: the compilation ended with ${code}\n${errors()}`);
+  const told = output()
+    .trim()
+    .split("\n")
+    .map((line) => JSON.parse(line));
+  const measured = readFileSync(stats, "utf8")
+    .trim()
+    .split("\n")
+    .map((line) => JSON.parse(line));
+  return told.map((kernel) => {
+    const s = measured[kernel.index];
+    if (!s) throw new Error(`${family}: nothing is known of "${kernel.label}"`);
+    const number = String(kernel.index).padStart(3, "0");
+    const name = readdirSync(listings).find((file) => file.startsWith(`${number}-`) && file.endsWith("Assembly.txt"));
+    return {
+      ...kernel,
+      registers: s.VGPRs,
+      spills: s["Spilled VGPRs"] + s["Spilled SGPRs"],
+      scratch: s["Scratch size"],
+      waves: s["Subgroups per SIMD"],
+      local: s["LDS size"],
+      bytes: s["Code size"],
+      share100: name && hottest(join(listings, name)),
+    };
+  });
+}
+
+function mesaVersion() {
+  const packages = execFileSync("dpkg-query", ["-W", "mesa-vulkan-drivers"], { encoding: "utf8" });
+  return packages.split("\t")[1]?.trim() ?? "of unknown version";
+}
+
+/** The kernels of one kind of work as one line: the worst of them, and the share of multiply-adds in what does most. */
+function row(kernels) {
+  const worst = (key) => Math.max(...kernels.map((kernel) => kernel[key]));
+  const main = kernels.reduce((most, kernel) => (kernel.share > most.share ? kernel : most));
+  return {
+    count: kernels.length,
+    registers: main.registers,
+    waves: main.waves,
+    local: main.local,
+    spills: worst("spills"),
+    scratch: worst("scratch"),
+    bytes: worst("bytes"),
+    seconds: worst("seconds"),
+    share100: main.share100,
+  };
+}
+
+const cell = ({ count, registers, waves, local, spills, scratch, share100, seconds }) =>
+  `${registers} · ${waves} · ${(local / 1024).toFixed(0)} KiB · ${share100 ?? "–"} · ${seconds.toFixed(2)} s${count > 1 ? ` · ${count} kernels` : ""}${spills + scratch > 0 ? ` · **${spills} spilled, ${(scratch / 1024).toFixed(0)} KiB scratch**` : ""}`;
+
+async function main() {
+  const { values } = parseArgs({
+    options: { check: { type: "boolean", default: false }, catalogue: { type: "boolean", default: false } },
+  });
+  const lacking = missing();
+  if (lacking) {
+    console.log(`gpu-report needs ${lacking}`);
+    // a check where it cannot be made is left out; a report that was asked for is a failure
+    process.exitCode = values.check ? 0 : 2;
+    return;
+  }
+  mkdirSync(work, { recursive: true });
+  const bundle = join(work, "program.mjs");
+  await build({
+    entryPoints: [join(own, "program.ts")],
+    outfile: bundle,
+    bundle: true,
+    format: "esm",
+    platform: "node",
+    external: ["webgpu"],
+    logLevel: "warning",
+  });
+  const what = values.catalogue ? "catalogue" : "defaults";
+  const all = {};
+  // a check is for every run of the tests: one family tells
+  for (const family of Object.keys(families).slice(0, values.check ? 1 : undefined)) {
+    all[family] = await compiledOn(bundle, family, what);
+    console.log(`${family}: ${all[family].length} kernels compiled`);
+  }
+  const names = [...new Set(all.navi31.map(({ network, work }) => `${network}|${work}`))];
+  const found = names.map((name) => ({
+    name: name.split("|"),
+    rows: Object.values(all).map((kernels) =>
+      row(kernels.filter(({ network, work }) => `${network}|${work}` === name)),
+    ),
+  }));
+  const bad = found.filter(({ rows }) => rows.some(({ spills, scratch }) => spills + scratch > 0));
+  for (const { name, rows } of bad)
+    console.log(
+      `spills: ${name.filter(Boolean).join(", ")}: ${rows.map((r) => `${r.spills} registers, ${r.scratch} B`).join("; ")}`,
+    );
+  console.log(`${found.length - bad.length} of ${found.length} kinds of work without a spill`);
+  if (values.check) {
+    process.exitCode = bad.length > 0 ? 1 : 0;
+    return;
+  }
+  if (values.catalogue) return;
+  const mesa = mesaVersion();
+  const lines = [
+    "# What a GPU's compiler makes of our kernels",
+    "",
+    `\`npm run gpu-report\`, ${new Date().toISOString().slice(0, 10)}, Mesa ${mesa}: the compiler of AMD's GPUs (ACO, in RADV) on a machine without one. Registers, spills, occupancy and machine code are real; nothing was run. Each cell: vector registers of the kernel that does most · waves of a SIMD that fit · workgroup memory · multiply-adds among 100 vector instructions of its densest block (on RDNA 3 two may be issued as one, so at most 200) · seconds to compile the slowest kernel on two shared cores. Spills and scratch memory would stand in bold.`,
+    "",
+    `| network | work | ${Object.entries(families)
+      .map(([family, name]) => `${family} (${name})`)
+      .join(" | ")} |`,
+    `| --- | --- | ${Object.keys(families)
+      .map(() => "---")
+      .join(" | ")} |`,
+    ...found.map(({ name, rows }) => `| ${name[0]} | ${name[1]} | ${rows.map(cell).join(" | ")} |`),
+    "",
+    bad.length === 0
+      ? "No kernel of these spills a register or has scratch memory."
+      : `${bad.length} of ${found.length} kinds of work spill.`,
+    "",
+  ];
+  writeFileSync(join(root, "docs", "gpu-report.md"), lines.join("\n"));
+  console.log("written: docs/gpu-report.md");
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) await main();

@@ -1,0 +1,95 @@
+// Compiles, on the device that there is, the kernels of each kind of work for some networks; a line of JSON per kernel.
+import { catalog } from "../../shaders/catalog.ts";
+import type { Kernel } from "../../shaders/kernel.ts";
+import { openGpu } from "../../src/gpu/gpu.ts";
+import type { Dispatch } from "../../src/gpu/kernel.ts";
+import { mlp } from "../../src/network/mlp.ts";
+import { networkOf } from "../../src/network/of.ts";
+import { residualMlp } from "../../src/network/residual-mlp.ts";
+import type { DivergenceMode } from "../../src/ode/engine.ts";
+import { networkEngines } from "../../src/ode/engines.ts";
+import { timeGrid } from "../../src/ode/grid.ts";
+import { schedule } from "../../src/solvers/schedule.ts";
+import { backwardOf } from "../../src/train/backward-of.ts";
+import type { Parameters } from "../../src/velocity/parameters.ts";
+
+/** What is told of a kernel: whose it is, and how long its compilation took. */
+export interface Compiled {
+  readonly network: string;
+  readonly work: string;
+  readonly label: string;
+  readonly seconds: number;
+  /** Share of the work's operations. */
+  readonly share: number;
+  /** Which of the compilations it was: kernels of the same text are compiled once. */
+  readonly index: number;
+}
+
+const three = (width: number) => mlp({ dim: 2, hidden: [width, width, width] });
+const networks = {
+  "mlp 3 × 16": three(16),
+  "mlp 3 × 64": three(64),
+  "mlp 3 × 64, dim 3, 10 classes": mlp({ dim: 3, hidden: [64, 64, 64], classes: 10 }),
+  "mlp 3 × 128": three(128),
+  "mlp 3 × 256": three(256),
+  "residual, 2 blocks of 64": residualMlp({ dim: 2, width: 64, blocks: 2 }),
+};
+const modes: Record<string, DivergenceMode> = {
+  sample: { mode: "none" },
+  "log p, exact": { mode: "exact" },
+  "log p, 1 probe": { mode: "probes", kind: "rademacher", count: 1 },
+  "log p, 2 probes": { mode: "probes", kind: "rademacher", count: 2 },
+};
+
+export async function main(what: "defaults" | "catalogue", tell: (compiled: Compiled) => void): Promise<void> {
+  const gpu = await openGpu({ tune: false });
+  const { pipelines } = gpu.current;
+  const known = new Map<string, { seconds: number; index: number }>();
+  const compile = async (network: string, work: string, kernel: Kernel, share: number) => {
+    let made = known.get(kernel.code);
+    if (!made) {
+      const start = performance.now();
+      await pipelines.get(kernel);
+      made = { seconds: (performance.now() - start) / 1000, index: known.size };
+      known.set(kernel.code, made);
+    }
+    tell({ network, work, label: kernel.label, share, ...made });
+  };
+  if (what === "catalogue") {
+    for (const { name, kernel } of catalog) await compile("", name, kernel(), 1);
+    return;
+  }
+  const chunk = { start: 0, count: 64, capacity: 64, maxFlops: 1e12 };
+  const table = schedule(timeGrid("a solve", { method: "midpoint", steps: 2 }, 0, 1));
+  for (const [name, velocity] of Object.entries(networks)) {
+    const network = networkOf(velocity);
+    const engine = await networkEngines(gpu, velocity, { count: network.parameterCount } as Parameters).forward("f32");
+    const conditions = { guidance: 2, ...(network.classes > 0 && { labels: new Uint32Array(64) }) };
+    const backward = backwardOf({ gpu }, velocity);
+    const works: Record<string, Dispatch[]> = {};
+    for (const [work, divergence] of Object.entries(modes))
+      works[work] = engine.integrate(
+        chunk,
+        conditions,
+        { stages: 2, freeStages: true, schedule: table, divergence },
+        0,
+        2,
+      );
+    works["velocity at times of their own"] = engine.evaluate(chunk, conditions, "velocity", { mode: "none" });
+    works["flow matching gradient"] = backward.residual(chunk);
+    works["likelihood gradient"] = backward.pass(chunk, {
+      cotangent: "kappa",
+      xbar: "eta",
+      begin: true,
+      tangents: { count: 2, first: 0, weight: 1 },
+      penalty: undefined,
+    });
+    for (const [work, dispatches] of Object.entries(works)) {
+      const all = dispatches.reduce((sum, { flops }) => sum + flops, 0);
+      const kernels = new Map<string, { kernel: Kernel; flops: number }>();
+      for (const { kernel, flops } of dispatches)
+        kernels.set(kernel.code, { kernel, flops: flops + (kernels.get(kernel.code)?.flops ?? 0) });
+      for (const { kernel, flops } of kernels.values()) await compile(name, work, kernel, flops / all);
+    }
+  }
+}
