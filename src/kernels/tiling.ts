@@ -53,16 +53,21 @@ function softwareShape(info: GpuInfo, mlp: NarrowMlp, tangents: number) {
 }
 
 /**
- * The tiling of fused kernels of any network. Values are in private arrays. SwiftShader takes four particles an invocation,
- * with weights gathered by the subgroup; GPUs one.
+ * The tiling of fused kernels of any network. Values are in private arrays. SwiftShader takes eight particles an invocation, with
+ * many tangents or dimensions four, and weights gathered by the subgroup; other adapters one.
  */
-export function networkTiling(info: GpuInfo, maxUniformBytes: number, network: FusedNetwork): Tiling {
+export function networkTiling(
+  info: GpuInfo,
+  maxUniformBytes: number,
+  network: FusedNetwork,
+  tangents: number,
+): Tiling {
   const isSwiftShader = info.software && !isLavapipe(info);
   const outputs = isSwiftShader ? 2 : 4;
   const subgroup = subgroupForWeights(info);
   return {
     lanes: isSwiftShader ? 4 : 1,
-    groups: 1,
+    groups: isSwiftShader && tangents <= 1 && network.dim <= 4 ? 2 : 1,
     outputs,
     gather: subgroup,
     keep: "array",

@@ -88,8 +88,11 @@ export function tileNetwork(gpu: Gpu, network: Network): FusedNetworkPlan | unde
 export function fusedNetwork(gpu: Gpu, network: Network): FusedNetworkPlan | undefined {
   const fused = fuse(network, invocationLimits);
   if (!fused) return undefined;
-  const tiling = networkTiling(gpu.info, gpu.device.limits.maxUniformBufferBindingSize, fused.network);
-  return { fused, tilingsOf: () => [tiling] };
+  const { maxUniformBufferBindingSize: limit } = gpu.device.limits;
+  return {
+    fused,
+    tilingsOf: (_, mode) => [networkTiling(gpu.info, limit, fused.network, "perPass" in mode ? mode.perPass : 0)],
+  };
 }
 
 function fuse(network: Network, limits: typeof invocationLimits): Fused | undefined {
