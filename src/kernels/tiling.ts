@@ -56,12 +56,7 @@ function softwareShape(info: GpuInfo, mlp: NarrowMlp, tangents: number) {
  * The tiling of fused kernels of any network. Values are in private arrays. SwiftShader takes eight particles an invocation, with
  * many tangents or dimensions four, and weights gathered by the subgroup; other adapters one.
  */
-export function networkTiling(
-  info: GpuInfo,
-  maxUniformBytes: number,
-  network: FusedNetwork,
-  tangents: number,
-): Tiling {
+export function networkTiling(info: GpuInfo, maxUniformBytes: number, network: FusedNetwork, tangents: number): Tiling {
   const isSwiftShader = info.software && !isLavapipe(info);
   const outputs = isSwiftShader ? 2 : 4;
   const subgroup = subgroupForWeights(info);

@@ -25,14 +25,14 @@ type Slope = { readonly value: Value } | { readonly constant: number };
 /** Partial derivatives of a row function by each of its arguments. */
 function partials(p: Program, step: StepOf<"map">, of: readonly Value[], result: Value): Slope[] {
   const { function: f } = step;
-  const [a = 0, b = 0] = of;
+  const a = item(of, 0);
   switch (f.name) {
     case "add":
       return [{ constant: 1 }, { constant: 1 }];
     case "subtract":
       return [{ constant: 1 }, { constant: -1 }];
     case "multiply":
-      return [{ value: b }, { value: a }];
+      return [{ value: item(of, 1) }, { value: a }];
     case "scale":
       return [{ constant: f.by }];
     case "shift":

@@ -3,7 +3,7 @@ import { item } from "../must.ts";
 import { checkInteger, checkKeys, show } from "../options.ts";
 import { operationRules } from "./operations/index.ts";
 import type { InputName, InputOperation } from "./operations/input.ts";
-import type { Initial, Operation, OperationRule, Place } from "./operations/rule.ts";
+import { type Initial, type Operation, type OperationRule, ofEach, type Place } from "./operations/rule.ts";
 import { Program, type Value } from "./program.ts";
 
 /** A velocity field u_t(x) given by a network: pure data. Made by {@link network} and what is made with it. */
@@ -74,7 +74,7 @@ function widthsOf(what: string, sizes: Sizes, operations: readonly Operation[]):
         `${own} takes ${takes === "none" ? "no nodes" : takes === "several" ? "at least one node" : "one node"}, but got ${count}`,
       );
     for (const argument of operation.of) checkInteger(`${name}: of`, argument, 0, i - 1);
-    const given = operation.of.map((argument: number) => widths[argument] as number);
+    const given = ofEach(operation.of, (argument: number) => item(widths, argument));
     widths.push(rule.width(own, operation, { widths: given, inputs, isOutput: false, activations: [] }));
   }
   return widths;
@@ -110,7 +110,7 @@ export function compileNetwork(what: string, sizes: Sizes, operations: readonly 
   for (const [i, operation] of operations.entries()) {
     const rule = ruleOf(what, operation);
     const place: Place = {
-      widths: operation.of.map((argument: number) => widths[argument] as number),
+      widths: ofEach(operation.of, (argument: number) => item(widths, argument)),
       inputs: inputWidths(sizes),
       isOutput: i === last,
       activations: item(activations, i),
@@ -122,8 +122,8 @@ export function compileNetwork(what: string, sizes: Sizes, operations: readonly 
       tensors.push({ name, shape, offset, size, initial });
       offset += size;
     }
-    const of = operation.of.map((argument: number) => values[argument] as number);
-    values.push(rule.write(program, operation, of, widths[i] as number));
+    const of = ofEach(operation.of, (argument: number) => item(values, argument));
+    values.push(rule.write(program, operation, of, item(widths, i)));
   }
   return {
     dim,
@@ -197,7 +197,7 @@ export class Builder {
     }
     const made = Object.freeze({ ...operation, of: Object.freeze(nodes.map(({ index }) => index)) }) as Operation;
     const rule = ruleOf(what, made);
-    const widths = nodes.map(({ width }) => width);
+    const widths = ofEach(nodes, ({ width }) => width);
     const width = rule.width(what, made, {
       widths,
       inputs: inputWidths(this.#sizes),

@@ -172,12 +172,15 @@ class Scheduler {
   #need(value: Value): void {
     if (this.#needed.has(value)) return;
     this.#needed.add(value);
+    this.#users.set(value, []);
     for (const argument of argumentsOf(this.#p.at(value))) {
-      const users = this.#users.get(argument) ?? [];
-      users.push(value);
-      this.#users.set(argument, users);
       this.#need(argument);
+      this.#usersOf(argument).push(value);
     }
+  }
+
+  #usersOf(value: Value): Value[] {
+    return must(this.#users.get(value), `the users of value ${value}`);
   }
 
   /** The value whose buffer a value is a view into. */
@@ -260,14 +263,14 @@ class Scheduler {
   }
 
   #onlySummed(value: Value): boolean {
-    const users = this.#users.get(value) ?? [];
+    const users = this.#usersOf(value);
     return !this.#asked.has(value) && users.every((user) => this.#p.at(user).kind === "sum");
   }
 
   #cluster(members: readonly Value[], ...more: Value[]): Cluster {
     const inside = new Set([...members, ...more]);
     const stores = [...more, ...members].filter(
-      (value) => this.#asked.has(value) || (this.#users.get(value) ?? []).some((user) => !inside.has(user)),
+      (value) => this.#asked.has(value) || this.#usersOf(value).some((user) => !inside.has(user)),
     );
     return { members, stores };
   }
@@ -442,7 +445,7 @@ class Scheduler {
     };
     let lateStage = 0;
     const copy = (concat: Value, now: number) => {
-      for (const { part, row, width } of copies.get(concat) ?? []) {
+      for (const { part, row, width } of must(copies.get(concat), "the copies of a concatenation")) {
         if (part !== undefined) settle(part, now);
         const whole = settle(concat, now);
         const { batched } = this.#p.at(concat);
@@ -499,7 +502,8 @@ class Scheduler {
 
   /** Whether the product that makes a value reads one of `others`: a kernel cannot read a buffer as input that it writes. */
   #isMadeFrom(value: Value, others: readonly Value[]): boolean {
-    const stage = this.#stages[this.#made.get(value) ?? -1];
+    const made = this.#made.get(value);
+    const stage = made === undefined ? undefined : this.#stages[made];
     if (stage?.kind !== "linear" && stage?.kind !== "project") return false;
     const bases = others.map((other) => this.#base(other));
     return argumentsOf(this.#p.at(stage.value)).some((argument) => bases.includes(this.#base(argument)));
@@ -514,6 +518,7 @@ class Scheduler {
   ): void {
     const step = this.#p.at(concat);
     if (step.kind !== "concat") return;
+    copies.set(concat, []);
     const placed = step.parts.map((part) => (typeof part === "number" ? places.get(part) : undefined));
     const [first] = placed;
     // inputs that lie one behind the other are a view
@@ -551,7 +556,7 @@ class Scheduler {
       own.add(part);
       start += width;
     }
-    if (moved.length > 0) copies.set(concat, moved);
+    copies.set(concat, moved);
   }
 
   /** The value in whose buffer a value lies. */
@@ -566,8 +571,11 @@ class Scheduler {
     const last = new Map<Value, number>();
     const use = (value: Value, now: number) => {
       const own = this.#owner(value, parts);
-      const isKept = now >= late && (this.#made.get(own) ?? 0) < late;
-      last.set(own, isKept ? Number.POSITIVE_INFINITY : Math.max(last.get(own) ?? 0, now));
+      // what nobody makes was there before
+      const made = this.#made.get(own);
+      const isKept = now >= late && (made === undefined || made < late);
+      const before = last.get(own);
+      last.set(own, isKept ? Number.POSITIVE_INFINITY : before === undefined ? now : Math.max(before, now));
     };
     for (const [now, stage] of this.#stages.entries()) {
       const reads: Value[] = [];

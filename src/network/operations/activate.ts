@@ -1,3 +1,4 @@
+import { must } from "../../must.ts";
 import { checkWord } from "../../options.ts";
 import { type Operation, rule } from "./rule.ts";
 
@@ -19,7 +20,8 @@ const gains = {
 
 export type Activation = keyof typeof gains;
 export const activations = Object.keys(gains) as Activation[];
-export const gainOf = (activation: string): number => gains[activation as Activation] ?? 1;
+export const gainOf = (activation: string): number =>
+  must(gains[activation as Activation], `the gain of ${activation}`);
 
 export interface ActivateOperation extends Operation {
   readonly op: "activate";
@@ -30,9 +32,9 @@ export interface ActivateOperation extends Operation {
 export const activateRule = rule<ActivateOperation>({
   op: "activate",
   settings: ["activation"],
-  width(what, { activation }, { widths: [width = 0] }) {
+  width(what, { activation }, { widths: [width] }) {
     checkWord(`${what}: activation`, activation, activations);
     return width;
   },
-  write: (p, { activation }, [of = 0]) => p.activate(of, activation),
+  write: (p, { activation }, [of]) => p.activate(of, activation),
 });

@@ -21,7 +21,7 @@ export interface SliceOperation extends Operation {
 export const sliceRule = rule<SliceOperation>({
   op: "slice",
   settings: ["start", "end"],
-  width(what, { start, end }, { widths: [width = 0] }) {
+  width(what, { start, end }, { widths: [width] }) {
     checkInteger(`${what}: start`, start, 0);
     checkInteger(`${what}: end`, end, 0);
     if (start >= end || end > width)
@@ -30,5 +30,5 @@ export const sliceRule = rule<SliceOperation>({
       );
     return end - start;
   },
-  write: (p, { start, end }, [of = 0]) => p.slice(of, start, end),
+  write: (p, { start, end }, [of]) => p.slice(of, start, end),
 });

@@ -15,7 +15,7 @@ export const mostFrequencies = 4096;
 export const fourierRule = rule<FourierOperation>({
   op: "fourier",
   settings: ["frequencies"],
-  width(what, { frequencies }, { widths: [inputs = 0] }) {
+  width(what, { frequencies }, { widths: [inputs] }) {
     if (!Array.isArray(frequencies) || frequencies.length === 0)
       throw invalid(
         `${what}: frequencies is ${show(frequencies)}, but it is a list of rows such as [[1], [2], [4]], one number per input of each`,
@@ -33,7 +33,7 @@ export const fourierRule = rule<FourierOperation>({
     }
     return 2 * frequencies.length;
   },
-  write(p, { frequencies }, [of = 0]) {
+  write(p, { frequencies }, [of]) {
     const turns = p.project(of, frequencies, true);
     return p.concat([p.map({ name: "sine of turns" }, turns), p.map({ name: "cosine of turns" }, turns)]);
   },

@@ -1,3 +1,4 @@
+import { must } from "../../must.ts";
 import { checkWord } from "../../options.ts";
 import { type Operation, rule } from "./rule.ts";
 
@@ -14,6 +15,7 @@ export const inputRule = rule<InputOperation>({
   op: "input",
   takes: "none",
   settings: ["input"],
-  width: (what, { input }, { inputs }) => inputs[checkWord(`${what}: input`, input, inputNames)] ?? 0,
+  width: (what, { input }, { inputs }) =>
+    must(inputs[checkWord(`${what}: input`, input, inputNames)], `the input ${input}`),
   write: (p, { input }, _, width) => p.input(input, width),
 });

@@ -12,17 +12,17 @@ export interface LayerNormOperation extends Operation {
 export const layerNormRule = rule<LayerNormOperation>({
   op: "layerNorm",
   settings: ["name", "eps"],
-  width(what, { name, eps }, { widths: [width = 0] }) {
+  width(what, { name, eps }, { widths: [width] }) {
     if (typeof name !== "string" || name === "")
       throw invalid(`${what}: name is ${show(name)}, but it is the name of the layer's tensors, such as "norm"`);
     checkSingle(`${what} "${name}": eps`, eps, 0);
     return width;
   },
-  parameters: ({ name }, { widths: [width = 0] }) => [
+  parameters: ({ name }, { widths: [width] }) => [
     { name: `${name}.weight`, shape: [width], initial: { value: 1 } },
     { name: `${name}.bias`, shape: [width], initial: { value: 0 } },
   ],
-  write(p, { name, eps }, [of = 0], width) {
+  write(p, { name, eps }, [of], width) {
     const centred = p.map({ name: "subtract" }, of, p.mean(of));
     const variance = p.mean(p.multiply(centred, centred));
     const scaled = p.multiply(centred, p.map({ name: "inverse root" }, p.map({ name: "shift", by: eps }, variance)));

@@ -20,7 +20,7 @@ const outputScale = 0.1;
  * Weights are normal with variance gain/fan-in: gain 2 (He et al. 2015) before rectifier-like activations, else 1 (LeCun et al.
  * 1998); an output layer is scaled down, so that a new flow hardly moves.
  */
-function initialOf({ initial }: LinearOperation, { widths: [inputs = 1], isOutput, activations }: Place): Initial {
+function initialOf({ initial }: LinearOperation, { widths: [inputs], isOutput, activations }: Place): Initial {
   if (initial === "zero") return { value: 0 };
   if (isOutput) return { deviation: outputScale / Math.sqrt(inputs) };
   return { deviation: Math.sqrt(Math.max(1, ...activations.map(gainOf)) / inputs) };
@@ -38,11 +38,11 @@ export const linearRule = rule<LinearOperation>({
     return checkInteger(`${what} "${name}": width`, width, 1, 1 << 16);
   },
   parameters(own, place): ParameterSpec[] {
-    const [inputs = 0] = place.widths;
+    const [inputs] = place.widths;
     const weight = { name: `${own.name}.weight`, shape: [own.width, inputs], initial: initialOf(own, place) };
     if (!own.bias) return [weight];
     return [weight, { name: `${own.name}.bias`, shape: [own.width], initial: { value: 0 } }];
   },
-  write: (p, { name, width, bias }, [of = 0]) =>
+  write: (p, { name, width, bias }, [of]) =>
     p.linear(of, { tensor: `${name}.weight`, outputs: width }, bias ? `${name}.bias` : undefined),
 });

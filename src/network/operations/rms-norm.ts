@@ -12,16 +12,14 @@ export interface RmsNormOperation extends Operation {
 export const rmsNormRule = rule<RmsNormOperation>({
   op: "rmsNorm",
   settings: ["name", "eps"],
-  width(what, { name, eps }, { widths: [width = 0] }) {
+  width(what, { name, eps }, { widths: [width] }) {
     if (typeof name !== "string" || name === "")
       throw invalid(`${what}: name is ${show(name)}, but it is the name of the layer's tensor, such as "norm"`);
     checkSingle(`${what} "${name}": eps`, eps, 0);
     return width;
   },
-  parameters: ({ name }, { widths: [width = 0] }) => [
-    { name: `${name}.weight`, shape: [width], initial: { value: 1 } },
-  ],
-  write(p, { name, eps }, [of = 0], width) {
+  parameters: ({ name }, { widths: [width] }) => [{ name: `${name}.weight`, shape: [width], initial: { value: 1 } }],
+  write(p, { name, eps }, [of], width) {
     const square = p.map({ name: "shift", by: eps }, p.mean(p.multiply(of, of)));
     return p.multiply(p.multiply(of, p.map({ name: "inverse root" }, square)), p.parameter(`${name}.weight`, width));
   },

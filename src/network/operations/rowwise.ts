@@ -1,9 +1,9 @@
 import { invalid } from "../../errors.ts";
 import { checkSingle } from "../../options.ts";
-import { type Operation, rule } from "./rule.ts";
+import { type Operation, type Place, rule } from "./rule.ts";
 
-function equalWidths(what: string, { widths }: { widths: readonly number[] }): number {
-  const [first = 0] = widths;
+function equalWidths(what: string, { widths }: Pick<Place, "widths">): number {
+  const [first] = widths;
   if (widths.some((width) => width !== first))
     throw invalid(`${what} takes nodes of equal width, but got ${widths.join(", ")}: slice the wider ones`);
   return first;
@@ -36,9 +36,9 @@ export interface ScaleOperation extends Operation {
 export const scaleRule = rule<ScaleOperation>({
   op: "scale",
   settings: ["by"],
-  width(what, { by }, { widths: [width = 0] }) {
+  width(what, { by }, { widths: [width] }) {
     checkSingle(`${what}: by`, by);
     return width;
   },
-  write: (p, { by }, [of = 0]) => p.scale(of, by),
+  write: (p, { by }, [of]) => p.scale(of, by),
 });

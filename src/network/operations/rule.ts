@@ -16,10 +16,17 @@ export interface ParameterSpec {
   readonly initial: Initial;
 }
 
+/** Something of each argument of an operation, the first one first. Operations that take none do not look. */
+export type OfEach<T> = readonly [first: T, ...others: T[]];
+
+/** What `of` says of each argument; how many an operation takes has been checked, or is known of a network that was. */
+export const ofEach = <A, T>(given: readonly A[], of: (argument: A) => T): OfEach<T> =>
+  given.map(of) as unknown as OfEach<T>;
+
 /** What an operation knows of its surroundings. */
 export interface Place {
   /** Rows of its arguments. */
-  readonly widths: readonly number[];
+  readonly widths: OfEach<number>;
   /** Rows of the network's inputs. */
   readonly inputs: Readonly<Record<string, number>>;
   /** Whether its result is the network's. */
@@ -45,7 +52,7 @@ export interface OperationRule<Own extends Operation = Operation> {
    */
   width(what: string, own: Own, place: Place): number;
   parameters?(own: Own, place: Place): readonly ParameterSpec[];
-  write(p: Program, own: Own, of: readonly Value[], width: number): Value;
+  write(p: Program, own: Own, of: OfEach<Value>, width: number): Value;
 }
 
 /** Fixes the type of a rule. */
