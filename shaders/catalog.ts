@@ -1,3 +1,7 @@
+import { type MlpVelocity, mlp } from "../src/network/mlp.ts";
+import type { NetworkVelocity } from "../src/network/network.ts";
+import { networkOf } from "../src/network/of.ts";
+import { residualMlp } from "../src/network/residual-mlp.ts";
 import {
   beginKernel,
   clearLengthKernel,
@@ -12,6 +16,7 @@ import {
 import { type DenseTile, denseKernel, plainTile, stagedTile } from "./dense.ts";
 import type { DivergenceText, FusedField } from "./field.ts";
 import { batchKernel, givenBatchKernel, residualKernel } from "./flow-matching.ts";
+import { FusedNetwork } from "./fused-network.ts";
 import { evaluateKernel, integrateKernel } from "./integrate.ts";
 import { judgeKernel } from "./judge.ts";
 import type { Kernel } from "./kernel.ts";
@@ -41,6 +46,7 @@ import {
   tangentInputKernel,
 } from "./stages.ts";
 import { penaliseKernel, tangentEndsKernel } from "./tangent-ends.ts";
+import { evaluateTileKernel, integrateTileKernel } from "./tile.ts";
 import type { Tiling } from "./tiling.ts";
 import { plainGradientTile, weightGradientKernel } from "./weight-gradient.ts";
 
@@ -196,15 +202,49 @@ add("midpoint step in rotated registers", () =>
     divergence: { mode: "none" },
   }),
 );
-add("midpoint step with unrolled layers", () =>
-  integrateKernel({
-    field: { ...network, width: 16 },
-    tiling: { ...gpu, keep: "names" },
-    stages: 2,
-    freeStages: true,
-    divergence: { mode: "exact", perPass: 2 },
-  }),
-);
+const tiled: Record<string, { tiling: Tiling; velocity: MlpVelocity | NetworkVelocity }> = {
+  "an mlp": { tiling: tileOf(2, 8, {}), velocity: mlp({ dim: 2, hidden: [64, 64, 64] }) },
+  "an mlp in subgroups of 32": {
+    tiling: tileOf(1, 8, { wave: 32 }),
+    velocity: mlp({ dim: 2, hidden: [64, 64, 64] }),
+  },
+  "a residual network": {
+    tiling: tileOf(1, 4, {}),
+    velocity: residualMlp({ dim: 2, width: 16, blocks: 1, classes: 2 }),
+  },
+};
+function tileOf(lanes: 1 | 2, outputs: 4 | 8, more: Pick<Tiling, "wave">): Tiling {
+  const columns = more.wave ? 32 : 16;
+  const sizes = { tile: lanes * columns, workgroupSize: columns * 8, unroll: 2 } as const;
+  return { lanes, groups: 1, outputs, gather: 0, space: "storage", keep: "array", ...sizes, ...more };
+}
+for (const [name, { tiling, velocity }] of Object.entries(tiled)) {
+  const made = new FusedNetwork(networkOf(velocity));
+  const { dim, classes } = made;
+  const field = { kind: "network", dim, network: made, labels: classes > 0 } as const;
+  for (const [how, divergence] of Object.entries(divergences)) {
+    // the memory of the smallest devices holds the values of fewer particles
+    if (tiling.wave && how !== "none") continue;
+    add(`midpoint step of ${name} on a tile, divergence ${how}`, () =>
+      integrateTileKernel({
+        field: { ...field, atOneTime: true },
+        tiling: how === "none" ? tiling : { ...tiling, lanes: 1, tile: 16 },
+        stages: 2,
+        freeStages: true,
+        divergence,
+      }),
+    );
+  }
+  if (!tiling.wave)
+    add(`J·v of ${name} on a tile`, () =>
+      evaluateTileKernel({
+        field: { ...field, atOneTime: false },
+        tiling: { ...tiling, lanes: 1, tile: 16 },
+        output: "jvp",
+        divergence: { mode: "none" },
+      }),
+    );
+}
 for (const activation of activations) {
   const field = { ...network, activation };
   add(`midpoint step with exact divergence, ${activation}`, () =>

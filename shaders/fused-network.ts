@@ -1,4 +1,5 @@
 import { tangentOfX, withTangents } from "../src/network/derivatives.ts";
+import type { Network } from "../src/network/network.ts";
 import type { Program, RowFunction, Value } from "../src/network/program.ts";
 import {
   type Cluster,
@@ -10,6 +11,7 @@ import {
   schedule,
   wholeBuffer,
 } from "../src/network/schedule.ts";
+import { type SplitNetwork, splitNetwork, tablePlaces } from "../src/network/split.ts";
 import { clusterStatements, type Naming } from "./cluster.ts";
 import type { Tangents } from "./narrow-mlp.ts";
 import { fractionText, inverseRoot, type ProjectedName, projectedInput, projectedRow, rowFunctions } from "./rows.ts";
@@ -29,48 +31,45 @@ interface PackedMatrix {
   readonly blocks: number;
 }
 
-/** A program as a fused kernel runs it: its output, and where its inputs that are no rows of x come from. */
-export interface FusedProgram {
-  readonly program: Program;
-  readonly output: Value;
+const keys = new Map<string, string>();
+
+/** A short name for a long text, the same for the same text: kernels are looked up by it at every plan. */
+function shortKey(text: string): string {
+  const key = keys.get(text) ?? `network ${keys.size}`;
+  keys.set(text, key);
+  return key;
 }
 
 const range = (count: number) => Array.from({ length: count }, (_, i) => i);
 
 /**
- * Any small network as a fused kernel sees it: the values of a particle stay in its invocation, in private arrays of one vector per
- * row. With one time for all particles (`atOneTime`) what depends on time and class alone is read from a table; else everything is
- * computed for each particle.
+ * Any network as a kernel sees it that evaluates it as a whole. With one time for all particles (`atOneTime`) what depends on time and
+ * class alone is read from a table; else everything is computed for each particle.
  */
 export class FusedNetwork {
   readonly dim: number;
   readonly classes: number;
   readonly context: number;
-  /** Where the inputs of the program at one time lie that are read from a table. */
-  readonly #table: ReadonlyMap<string, Place>;
-  readonly #atOneTime: FusedProgram;
-  readonly #anyTime: FusedProgram;
-  readonly #key: string;
+  /** What is the same for all particles at one time and of one class. */
+  readonly table: SplitNetwork["table"];
+  /** Tells this network from others, in other processes, too. */
+  readonly key: string;
+  readonly #shortKey: string;
+  readonly #atOneTime: { readonly program: Program; readonly output: Value };
+  readonly #anyTime: { readonly program: Program; readonly output: Value };
   readonly #schedules = new Map<string, Schedule>();
   readonly #packings = new Map<number, ReturnType<FusedNetwork["packing"]>>();
 
-  constructor(o: {
-    dim: number;
-    classes: number;
-    context: number;
-    table: ReadonlyMap<string, Place>;
-    atOneTime: FusedProgram;
-    anyTime: FusedProgram;
-    /** Tells this network from others. */
-    key: string;
-  }) {
-    this.dim = o.dim;
-    this.classes = o.classes;
-    this.context = o.context;
-    this.#table = o.table;
-    this.#atOneTime = o.atOneTime;
-    this.#anyTime = o.anyTime;
-    this.#key = o.key;
+  constructor({ dim, classes, context, program, output }: Network) {
+    const split = splitNetwork(program, output);
+    this.dim = dim;
+    this.classes = classes;
+    this.context = context;
+    this.table = split.table;
+    this.#atOneTime = split;
+    this.#anyTime = { program, output };
+    this.key = JSON.stringify([dim, classes, context, program.steps]);
+    this.#shortKey = shortKey(this.key);
   }
 
   /** The steps at one time for all particles, or at a time of their own. */
@@ -80,12 +79,12 @@ export class FusedNetwork {
 
   /** Whether the program at one time reads a table. */
   get hasTable(): boolean {
-    return this.#table.size > 0;
+    return this.table.rows > 0;
   }
 
   /** What kernels are cached by. */
   toJSON(): string {
-    return this.#key;
+    return this.#shortKey;
   }
 
   /** Where the parameters are in the packed weights: matrices by their columns, then vectors. */
@@ -138,7 +137,7 @@ export class FusedNetwork {
       ["t", wholeBuffer("t", 1)],
       ["label", wholeBuffer("label", this.classes)],
       ["context", wholeBuffer("context", this.context)],
-      ...this.#table,
+      ...tablePlaces(this.table, "table"),
     ]);
     const outputs = (value: Value, tangent?: Value) => [
       { value, place: wholeBuffer("u", this.dim) },

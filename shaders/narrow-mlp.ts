@@ -85,7 +85,7 @@ export function narrowMlpText(mlp: NarrowMlp, tiling: Tiling, tangents: Tangents
   const time = movingInputs(mlp) - mlp.dim;
 
   /** Keeps the activated outputs of block `jb`: tangents are scaled by the slope of the value's activation. */
-  const keep = (jb?: number) =>
+  const keep = () =>
     groups
       .flatMap((g) =>
         outputs.flatMap((r) => {
@@ -100,7 +100,6 @@ export function narrowMlpText(mlp: NarrowMlp, tiling: Tiling, tangents: Tangents
                   : `n0_${g}_${r}.slope * a${s}_${g}_${r}`;
             const value = tiling.half ? `${kept}(${exact})` : exact;
             if (tiling.keep === "array") text.push(`o${s}_${g}[jb * ${tiling.outputs}u + ${r}u] = ${value};`);
-            else if (jb !== undefined) text.push(`o${s}_${g}_${jb * tiling.outputs + r} = ${value};`);
             else text.push(`let q${s}_${g}_${r} = ${value};`);
           }
           return text;
@@ -161,9 +160,8 @@ export function narrowMlpText(mlp: NarrowMlp, tiling: Tiling, tangents: Tangents
     return text.join("\n");
   }
 
-  /** All blocks of a layer: a loop over `jb`, or a text for each where outputs have names. */
+  /** All blocks of a layer: a loop over `jb`. */
   function blocksText(text: (jb: string) => string): string {
-    if (tiling.keep === "names") return lines(blocks, (jb) => `{\n${text(`${jb}u`)}\n${keep(jb)}\n}`);
     return `for (var jb = 0u; jb < ${blocks}u; jb++) {\n${text("jb")}\n${keep()}\n}`;
   }
 

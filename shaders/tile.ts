@@ -128,7 +128,8 @@ fn ${entryPoint}(
 ) {
 let tile_first = (pf_group.x + pf_group.y * pf_groups.x) * ${columns}u;
 let q = pf_local % ${columns}u;
-${wave === undefined ? `let jb = ${block};` : `// a column is whole subgroups: their invocations have one block\nlet jb = subgroupBroadcastFirst(${block});`}
+// where a column is whole subgroups, their invocations have one block
+let jb = ${wave === undefined ? block : `subgroupBroadcastFirst(${block})`};
 // Surplus columns repeat the last slot and store nothing.
 let is_active = tile_first + q < pf_params.slots;
 let at0 = pf_params.first + min(tile_first + q, pf_params.slots - 1u);

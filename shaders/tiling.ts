@@ -13,11 +13,8 @@ export interface Tiling {
   readonly gather: number;
   /** Where the packed weights live. */
   readonly space: "uniform" | "storage";
-  /**
-   * How a layer's outputs are kept until the layer is done: an indexed private array, a rotation of registers,
-   * or one name each, for which every block of the layer has its own text.
-   */
-  readonly keep: "array" | "rotate" | "names";
+  /** How a layer's outputs are kept until the layer is done: an indexed private array, or a rotation of registers. */
+  readonly keep: "array" | "rotate";
   readonly workgroupSize: number;
   /**
    * Particles per workgroup when their values live in workgroup memory and the workgroup shares the outputs among its invocations

@@ -13,7 +13,6 @@ import { networkTiling } from "../kernels/tiling.ts";
 import { weightNames } from "../kernels/weights.ts";
 import { item, must } from "../must.ts";
 import type { Network } from "../network/network.ts";
-import { splitNetwork, tablePlaces } from "../network/split.ts";
 import { tilingsOf as tilingsOfDevice } from "../tune/tilings.ts";
 import { denseLayout } from "../velocity/dense-layout.ts";
 import { fusedNetworkLayout, tileLayout, tileWeightsName } from "../velocity/network-layout.ts";
@@ -38,20 +37,9 @@ const invocationLimits = { width: 128, dim: 16, context: 16, classes: 64, rows: 
 const tileLimits = { ...invocationLimits, width: 256, rows: 65_536, inputs: 65_536, waves: 64 };
 
 interface Fused {
-  /** Tells the network from others, in other processes, too. */
-  readonly key: string;
   readonly network: FusedNetwork;
   /** What is the same for all particles at one time; undefined where there is no such thing. */
   readonly table: NetworkTable | undefined;
-}
-
-const keys = new Map<string, string>();
-
-/** A short name for a long text, the same for the same text: kernels are looked up by it at every plan. */
-function keyOf(text: string): string {
-  const key = keys.get(text) ?? `network ${keys.size}`;
-  keys.set(text, key);
-  return key;
 }
 
 /** The modes in which a network is evaluated, by the tangents beside its value. */
@@ -106,21 +94,12 @@ function fuse(network: Network, limits: typeof invocationLimits): Fused | undefi
     if (step.kind === "linear") inputs += step.to - step.from;
     if (step.kind === "project") waves += step.width;
   }
-  const split = splitNetwork(program, network.output);
-  const wide = split.program.steps.some((step) => step.kind === "linear" && step.width > limits.width);
-  if (wide || rows > limits.rows || inputs > limits.inputs || waves > limits.waves) return undefined;
-  const { table } = split;
-  const key = JSON.stringify([dim, classes, context, program.steps]);
-  const fused = new FusedNetwork({
-    dim,
-    classes,
-    context,
-    table: tablePlaces(table, tableName),
-    atOneTime: split,
-    anyTime: { program, output: network.output },
-    key: keyOf(key),
-  });
-  return { key, network: fused, table: table.rows > 0 ? new NetworkTable(network, table) : undefined };
+  if (rows > limits.rows || inputs > limits.inputs || waves > limits.waves) return undefined;
+  const fused = new FusedNetwork(network);
+  // what the table has may be wider
+  const wide = fused.program(true).steps.some((step) => step.kind === "linear" && step.width > limits.width);
+  if (wide) return undefined;
+  return { network: fused, table: fused.table.rows > 0 ? new NetworkTable(network, fused.table) : undefined };
 }
 
 /** A small network in fused kernels: what is made of a particle never leaves its invocation. */
@@ -190,7 +169,7 @@ export function fusedNetworkEngine(
     const tiling =
       candidates.length > 1 && kept === undefined
         ? tuning.choose({
-            key: fused.key,
+            key: fused.network.key,
             network,
             shape: { field, divergence: mode, stages, freeStages },
             integrator,
@@ -240,7 +219,7 @@ export function fusedNetworkEngine(
     divergenceFlops: (mode) => tangentFlops(dim, flops, mode),
     scratchFloats: () => (classes > 0 ? 1 : 0) + 2 * context,
     async shared(session) {
-      await tuning.ready(fused.key);
+      await tuning.ready(fused.network.key);
       return parameters.lease(session, layouts);
     },
     buffers({ start, count, capacity }, conditions, _mode, stages = 0): PlannedBuffer[] {

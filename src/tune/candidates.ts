@@ -13,9 +13,6 @@ export interface TilingLimits {
 /** Accumulators of an invocation, in numbers: more of them spill. */
 const mostAccumulators = 16;
 
-/** Multiply-adds in the longest straight-line text that compilers take well. */
-const longestText = 5_000;
-
 type Shape = Pick<Tiling, "lanes" | "groups" | "outputs" | "keep">;
 
 const shape = (lanes: 1 | 2 | 4, groups: 1 | 2, outputs: 2 | 4, keep: Tiling["keep"]): Shape => ({
@@ -26,8 +23,8 @@ const shape = (lanes: 1 | 2 | 4, groups: 1 | 2, outputs: 2 | 4, keep: Tiling["ke
 });
 
 /**
- * Tilings worth timing for a network and a divergence: the fixed choice first, then others by the length of their text,
- * which is what compilers are slow at. All of them sum in the same order.
+ * Tilings of a narrow mlp worth timing on an adapter in software: the fixed choice first, then others by the length of their text, which
+ * is what compilers are slow at. All of them sum in the same order. Those of GPUs are in src/kernels/tile.ts.
  */
 export function candidateTilings(
   info: GpuInfo,
@@ -55,36 +52,23 @@ export function candidateTilings(
   const found: Tiling[] = [fixed];
   const add = (tiling: Tiling) => {
     const { lanes, groups, outputs, workgroupSize } = tiling;
-    const plain = tiling.tile === undefined;
-    if (plain && lanes * groups * outputs * sets > mostAccumulators) return;
+    if (lanes * groups * outputs * sets > mostAccumulators) return;
     if (workgroupSize > limits.maxComputeInvocationsPerWorkgroup) return;
     if (!found.some((other) => sameTiling(other, tiling))) found.push(tiling);
   };
 
-  if (info.software) {
-    const shapes = [
-      shape(4, 1, 2, "array"),
-      shape(4, 1, 2, "rotate"),
-      shape(2, 1, 2, "array"),
-      shape(2, 1, 2, "rotate"),
-      shape(2, 1, 4, "rotate"),
-      shape(2, 1, 4, "array"),
-      shape(4, 2, 2, "array"),
-      shape(4, 1, 4, "array"),
-      shape(4, 1, 4, "rotate"),
-    ];
-    for (const base of shapes) add(direct(base, 32, gatherOf(base.outputs, 32)));
-    return found;
-  }
-
-  for (const base of [shape(1, 1, 4, "array"), shape(1, 1, 4, "rotate")])
-    for (const workgroupSize of [64, 128, 256]) add(direct(base, workgroupSize, 0));
-  add({ ...direct(shape(1, 1, 4, "array"), 64, 0), space: "storage" });
-  for (const base of [shape(1, 1, 4, "array"), shape(1, 1, 4, "rotate"), shape(2, 1, 4, "rotate")])
-    add(direct(base, 64, gatherOf(base.outputs, 64)));
-  for (const base of [shape(2, 1, 4, "array"), shape(2, 1, 4, "rotate"), shape(4, 1, 2, "array")])
-    add(direct(base, 64, 0));
-  if (mlp.width * mlp.width * sets <= longestText) add(direct(shape(1, 1, 4, "names"), 64, 0));
+  const shapes = [
+    shape(4, 1, 2, "array"),
+    shape(4, 1, 2, "rotate"),
+    shape(2, 1, 2, "array"),
+    shape(2, 1, 2, "rotate"),
+    shape(2, 1, 4, "rotate"),
+    shape(2, 1, 4, "array"),
+    shape(4, 2, 2, "array"),
+    shape(4, 1, 4, "array"),
+    shape(4, 1, 4, "rotate"),
+  ];
+  for (const base of shapes) add(direct(base, 32, gatherOf(base.outputs, 32)));
   return found;
 }
 

@@ -47,7 +47,7 @@ const cases: Record<string, Case> = {
     options: { dim: 2, hidden: [8, 8] },
     method: "midpoint",
     divergence: { mode: "exact", perPass: 2 },
-    tilings: { "unrolled layers": { keep: "names" } },
+    tilings: { "rotated registers": { keep: "rotate" } },
   },
   "exact divergence in passes, one layer": {
     options: { dim: 5, hidden: [16], inputOrder: "t,x" },
