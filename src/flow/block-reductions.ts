@@ -4,9 +4,11 @@ import { type Bins, blockMoments, histogram, momentFloats } from "../kernels/red
 import { item, must } from "../must.ts";
 import type { ChunkPlan, Job, RunOptions } from "../schedule/job.ts";
 import { runJob } from "../schedule/recovery.ts";
+import { outputs } from "./outputs.ts";
+import { joined } from "./part.ts";
 import type { FlowOnDevice } from "./shape.ts";
 import { solveJob } from "./solve-job.ts";
-import { outputs, type Reduce, type TrajectoryRequest } from "./trajectory.ts";
+import type { Reduce, TrajectoryRequest } from "./trajectory.ts";
 
 /** Particles of a block: the device reduces each to one row of figures, in an order that does not depend on the chunks. */
 const particlesPerBlock = 1024;
@@ -213,15 +215,6 @@ export class MomentSum implements Reduction {
   get covariance(): Float64Array<ArrayBuffer> {
     return this.products.map((value) => (this.count > 1 ? value / (this.count - 1) : Number.NaN));
   }
-}
-
-/** Several plans for one chunk, one after the other. */
-function joined(plans: readonly ChunkPlan[]): ChunkPlan {
-  return {
-    buffers: plans.flatMap(({ buffers }) => buffers),
-    dispatches: plans.flatMap(({ dispatches }) => dispatches),
-    outputs: plans.flatMap((plan) => plan.outputs),
-  };
 }
 
 /** Several reductions of the same solve. */

@@ -1,23 +1,32 @@
 import { readable } from "../arrays.ts";
 import { invalid } from "../errors.ts";
 import type { Gpu } from "../gpu/gpu.ts";
-import type { Dispatch, PlannedBuffer, Shared } from "../gpu/kernel.ts";
+import type { Shared } from "../gpu/kernel.ts";
 import type { Session } from "../gpu/session.ts";
-import { exportParticles, importParticles } from "../kernels/particles.ts";
 import { must } from "../must.ts";
-import { type Chunk, type Conditions, type Engine, type Evaluation, names } from "../ode/engine.ts";
+import {
+  type Chunk,
+  type Conditions,
+  chunkOf,
+  type DivergenceMode,
+  type Engine,
+  type Evaluation,
+  largestChunk,
+  names,
+} from "../ode/engine.ts";
 import { planProbes } from "../ode/probes.ts";
-import { slice } from "../ode/slice.ts";
 import { checkSingle, singles } from "../options.ts";
-import type { Job, JobMaker, RunOptions } from "../schedule/job.ts";
+import { seedKey } from "../random/philox.ts";
+import type { ChunkPlan, Job, JobMaker, RunOptions } from "../schedule/job.ts";
 import { runJob } from "../schedule/recovery.ts";
 import { checkConditions } from "./conditions.ts";
 import { type DivergencePlan, divergencePlan } from "./divergence.ts";
 import type { CheckedEvaluation } from "./fields.ts";
+import { joined } from "./part.ts";
 import { checkAllFinite, checkLength, type Rows, rowCount } from "./rows.ts";
 import { conditioning, type FlowOnDevice } from "./shape.ts";
 import { jobOn } from "./solve-job.ts";
-import { particleMultiple } from "./trajectory.ts";
+import { planExport, planImport } from "./states.ts";
 
 /** One evaluation of the field at given states and times. */
 interface EvaluationRequest {
@@ -34,81 +43,60 @@ interface EvaluationRequest {
 
 /** The evaluation as a job. Its outputs are `velocity`, `product` (both [n, dim]) or `divergence` ([n]). */
 function evaluationJob(request: EvaluationRequest, shared: Shared, maxBindingBytes: number): Job {
-  const { engine, output, x, t, tangent, conditions, divergence } = request;
+  const { engine, output } = request;
   const { dim } = engine;
-  const mode = output === "divergence" ? divergence.mode : ({ mode: "none" } as const);
+  const mode = modeOf(request);
   const probes = mode.mode === "probes" ? mode.count : 0;
-  const scratch = output === "divergence" ? mode : output;
+  const scratch = engine.scratchFloats(output === "divergence" ? mode : output);
   const flops =
     output === "divergence" ? engine.divergenceFlops(mode) : output === "velocity" ? engine.flops : 3 * engine.flops;
-  const widest = Math.max(dim, probes * dim, engine.scratchFloats(scratch));
-
   return {
     what: output,
     family: `${engine.family}|${output}`,
     count: request.count,
-    bytesPerParticle: 4 * (6 * dim + 2 + probes * dim + engine.scratchFloats(scratch)),
+    bytesPerParticle: 4 * (6 * dim + 2 + probes * dim + scratch),
     flopsPerParticle: flops,
-    largestChunk: Math.max(1, Math.floor(maxBindingBytes / (4 * widest)) - particleMultiple),
+    largestChunk: largestChunk(maxBindingBytes, Math.max(dim, probes * dim, scratch)),
     shared,
-    plan(start, count, maxFlops) {
-      const capacity = Math.ceil(count / particleMultiple) * particleMultiple;
-      const chunk: Chunk = { start, count, capacity, maxFlops };
-      const times = new Float32Array(capacity).fill(typeof t === "number" ? t : 0);
-      if (typeof t !== "number") times.set(t.subarray(start, start + count));
-      const state = capacity * dim * 4;
-      const buffers: PlannedBuffer[] = [
-        slice("rows", x, start, count, dim),
-        { name: names.state, bytes: state },
-        { name: names.times, bytes: times.byteLength, data: times },
-        ...engine.buffers(chunk, conditions, scratch),
-      ];
-      const dispatches: Dispatch[] = [importParticles({ count, capacity, dim, rows: "rows", state: names.state })];
-      const results: string[] = [];
-      const bring = (name: string) => {
-        const target = `${name} rows`;
-        buffers.push({ name, bytes: state }, { name: target, bytes: count * dim * 4 });
-        results.push(target);
-        return exportParticles({ count, capacity, dim, state: name, rows: target });
-      };
-      const after: Dispatch[] = [];
-      if (output === "divergence") {
-        buffers.push({ name: names.divergence, bytes: capacity * 4 });
-        const drawn = planProbes({
-          ...divergence,
-          mode,
-          total: request.count,
-          dim,
-          chunk,
-          first: start,
-          seed: request.seed,
-        });
-        if (drawn) {
-          buffers.push(drawn.buffer);
-          dispatches.push(...drawn.dispatches);
-        }
-      } else {
-        after.push(bring(names.velocity));
-        if (output !== "velocity") {
-          buffers.push(slice("tangent rows", must(tangent, "the tangent"), start, count, dim));
-          buffers.push({ name: names.tangent, bytes: state });
-          dispatches.push(importParticles({ count, capacity, dim, rows: "tangent rows", state: names.tangent }));
-          after.push(bring(names.product));
-        }
-      }
-      dispatches.push(
-        ...engine.begin(chunk, conditions),
-        ...engine.evaluate(chunk, conditions, output, mode),
-        ...after,
-      );
-      const outputs = results.map((name) => ({ name, bytes: count * dim * 4 }));
-      return {
-        buffers,
-        dispatches,
-        outputs: output === "divergence" ? [{ name: names.divergence, bytes: count * 4 }] : outputs,
-      };
-    },
+    plan: (...chunk) => planEvaluation(request, chunkOf(...chunk)),
   };
+}
+
+const modeOf = ({ output, divergence }: EvaluationRequest): DivergenceMode =>
+  output === "divergence" ? divergence.mode : { mode: "none" };
+
+/** States and times, probes or tangents, the evaluation, and what it gives as rows. */
+function planEvaluation(request: EvaluationRequest, chunk: Chunk): ChunkPlan {
+  const { engine, output, x, t, tangent, conditions, divergence, count: total } = request;
+  const { dim } = engine;
+  const { start, count, capacity } = chunk;
+  const mode = modeOf(request);
+  const times = new Float32Array(capacity).fill(typeof t === "number" ? t : 0);
+  if (typeof t !== "number") times.set(t.subarray(start, start + count));
+  const states = (name: string) => ({ name, bytes: dim * capacity * 4 });
+  const isProduct = output === "jvp" || output === "vjp";
+  const rows = output === "divergence" ? [] : isProduct ? [names.velocity, names.product] : [names.velocity];
+  const result = { name: names.divergence, bytes: count * 4 };
+  return joined([
+    {
+      buffers: [
+        states(names.state),
+        { name: names.times, bytes: times.byteLength, data: times },
+        ...engine.buffers(chunk, conditions, output === "divergence" ? mode : output),
+      ],
+    },
+    planImport(x, chunk, dim),
+    isProduct && { buffers: [states(names.tangent)] },
+    isProduct && planImport(must(tangent, "the tangent"), chunk, dim, { rows: "tangent rows", state: names.tangent }),
+    planProbes({ ...divergence, mode, total, dim, chunk, first: start, key: seedKey(request.seed) }),
+    { dispatches: [...engine.begin(chunk, conditions), ...engine.evaluate(chunk, conditions, output, mode)] },
+    output === "divergence" && { buffers: [{ name: names.divergence, bytes: capacity * 4 }], outputs: [result] },
+    ...rows.map((state) => {
+      const own = { name: `${state} rows`, bytes: count * dim * 4 };
+      const dispatches = [planExport(chunk, dim, own.name, { state })];
+      return { buffers: [states(state), own], dispatches, outputs: [own] };
+    }),
+  ]);
 }
 
 /** Checks the arrays of an evaluation, whose options are checked, and runs it; arrays that it does not produce are empty. */

@@ -8,12 +8,13 @@ import type { RunOptions } from "../schedule/job.ts";
 import { HistogramSum, MomentSum, type Reduction, reduceSolve, together } from "./block-reductions.ts";
 import { histogramFields, meanLogProbFields, momentFields } from "./fields.ts";
 import type { HistogramOptions, LogProbOptions, MomentOptions } from "./options.ts";
+import { outputs } from "./outputs.ts";
 import { drawRequest, scoreRequest } from "./requests.ts";
 import type { DataUnitRows } from "./rows.ts";
 import type { FlowOnDevice, FlowShape } from "./shape.ts";
 import type { Normalization } from "./source.ts";
 import { checkStreamOptions, chunksOf, isRows, partsOf, type StreamChunks } from "./streams.ts";
-import { outputs, type TrajectoryRequest } from "./trajectory.ts";
+import type { TrajectoryRequest } from "./trajectory.ts";
 
 export interface Histogram {
   /** [bins[1], bins[0]]: row y, column x. */

@@ -5,9 +5,10 @@ import { readTally } from "../kernels/judge.ts";
 import { item, must } from "../must.ts";
 import type { RunOptions } from "../schedule/job.ts";
 import { runJob } from "../schedule/recovery.ts";
+import { outputs, shapes } from "./outputs.ts";
 import type { FlowOnDevice } from "./shape.ts";
 import { solveJob } from "./solve-job.ts";
-import { functionEvaluations, outputs, type TrajectoryRequest } from "./trajectory.ts";
+import { functionEvaluations, type TrajectoryRequest } from "./trajectory.ts";
 
 /** Result of a solve. All arrays are row-major; log-probabilities are in nats. */
 export interface Trajectory {
@@ -91,21 +92,6 @@ type Resident<T> = {
 export type ResidentTrajectory = Resident<Trajectory>;
 export type ResidentSamples = Resident<Samples>;
 export type ResidentLogProb = Resident<LogProb>;
-
-/** Floats per particle of each output that a request has, and how many rows of n particles it has. */
-export function shapes(dim: number, request: TrajectoryRequest): Map<string, { floats: number; rows: number }> {
-  const tracks = request.logProb.kind !== "none";
-  const { mode } = request.divergence;
-  const result = new Map([[outputs.x as string, { floats: dim, rows: 1 }]]);
-  if (request.wantStart) result.set(outputs.start, { floats: dim, rows: 1 });
-  if (tracks) result.set(outputs.logProb, { floats: 1, rows: 1 });
-  if (tracks && mode.mode === "probes" && mode.count > 1) result.set(outputs.standardError, { floats: 1, rows: 1 });
-  if (request.save) {
-    result.set(outputs.saved, { floats: dim, rows: request.save.length });
-    if (tracks) result.set(outputs.savedLogProb, { floats: 1, rows: request.save.length });
-  }
-  return result;
-}
 
 /** Velocity evaluations per particle of an adaptive solve. */
 export function meanEvaluations({ accepted, rejected, most }: StepCounts, count: number, stages: number): number {

@@ -1,27 +1,65 @@
 import type { Shared } from "../gpu/kernel.ts";
 import type { Session } from "../gpu/session.ts";
+import { chunkOf, integralsOf, largestChunk } from "../ode/engine.ts";
 import type { Job } from "../schedule/job.ts";
 import { checkReadable } from "./readable-buffers.ts";
 import { isBuffer } from "./rows.ts";
 import type { FlowOnDevice } from "./shape.ts";
-import { type TrajectoryRequest, trajectoryJob } from "./trajectory.ts";
+import type { TrajectoryRequest } from "./trajectory.ts";
+import { planTrajectory, type Solve, solveOf } from "./trajectory-plan.ts";
 
 /** A flow's solve as a job on a device, with the weights of this moment. */
 export async function solveJob(flow: FlowOnDevice, session: Session, request: TrajectoryRequest): Promise<Job> {
   const engine = await flow.forwardEngine(request.precision);
-  const isAdaptive = request.grid.adaptive !== undefined;
-  const isProbed = request.logProb.kind !== "none" && request.divergence.mode.mode === "probes";
-  const later = isAdaptive || isProbed ? await import("../ode/on-demand.ts") : undefined;
-  const extras = { adaptive: isAdaptive ? later : undefined, probing: isProbed ? later : undefined };
-  const { start, logProb, conditions, resident } = request;
+  const solve = await solveOf(engine, request);
+  const { what, count, start, logProb, conditions, resident } = request;
   const { labels, context } = conditions;
   const given = logProb.kind === "forward" && logProb.start;
   const rows = { x: "rows" in start && start.rows, logProb: given, labels, context };
+  const { widest, ...work } = workOf(solve);
   const binding = session.device.limits.maxStorageBufferBindingSize;
-  return jobOn(flow, session, request.what, rows, await engine.shared(session), (shared) => {
-    const isResident = resident !== undefined && resident.size > 0;
-    return { ...trajectoryJob(engine, request, shared, binding, extras), isResident };
-  });
+  return jobOn(flow, session, what, rows, await engine.shared(session), (shared) => ({
+    ...work,
+    what,
+    family: `${engine.family}|${solve.integration.divergence.mode}`,
+    count,
+    largestChunk: largestChunk(binding, widest),
+    isResident: resident !== undefined && resident.size > 0,
+    shared,
+    plan: (...chunk) => planTrajectory(solve, chunkOf(...chunk)),
+  }));
+}
+
+/** What a particle of a solve takes, and the floats of its widest buffer. */
+function workOf({ engine, request, integration, later }: Solve) {
+  const { grid, start, wantStart, save = [] } = request;
+  const { stages, divergence: mode } = integration;
+  const { dim } = engine;
+  const { b } = grid.tableau;
+  const saves = save.length;
+  const tracks = mode.mode === "none" ? 0 : 1;
+  const probes = integralsOf(mode);
+  const weighted = stages > 0 ? b.filter((weight) => weight !== 0).length : 0;
+  const adaptive = grid.adaptive && later;
+  const own = adaptive?.adaptiveFloats(dim, tracks * probes, saves, b.length) ?? { all: 0, widest: 0 };
+  const scratch = engine.scratchFloats(mode, stages);
+  const floats =
+    dim * ("rows" in start ? 2 : 1) +
+    dim * (wantStart ? 4 : 2) +
+    2 * saves * (dim + tracks) +
+    tracks * (5 + probes) +
+    (mode.mode === "probes" ? probes * dim : 0) +
+    scratch +
+    own.all;
+  return {
+    bytesPerParticle: floats * 4,
+    flopsPerParticle: Math.max(
+      1,
+      (grid.times.length - 1) * (weighted * engine.divergenceFlops(mode) + (stages - weighted) * engine.flops),
+      (adaptive?.expectedEvaluations ?? 0) * engine.divergenceFlops(mode),
+    ),
+    widest: Math.max(dim * Math.max(1, saves), probes * dim, scratch, own.widest),
+  };
 }
 
 /** A job of a flow that reads `rows` of the caller, made by `make` of the packed weights in `shared`, which it gives back in the end. */

@@ -15,13 +15,31 @@ export interface Conditions {
   readonly guidance: number;
 }
 
-/** The place of a chunk in its call. `capacity` is `count` rounded up to a multiple of 64. */
+/** The place of a chunk in its call; `capacity` is its particles with their padding. */
 export interface Chunk {
   readonly start: number;
   readonly count: number;
   readonly capacity: number;
   readonly maxFlops: number;
 }
+
+/** Particles that chunks and batches are padded to: every tiling divides it. */
+const particleMultiple = 64;
+
+/** Particles with their padding. */
+export const padded = (count: number): number => Math.ceil(count / particleMultiple) * particleMultiple;
+
+export function chunkOf(start: number, count: number, maxFlops: number): Chunk {
+  return { start, count, capacity: padded(count), maxFlops };
+}
+
+/** Particles of the largest chunk whose widest buffer, of `floats` per particle, fits into a binding. */
+export function largestChunk(maxBindingBytes: number, floats: number): number {
+  return Math.max(1, Math.floor(maxBindingBytes / (floats * 4)) - particleMultiple);
+}
+
+/** Integrals of the divergence that a solve carries: each probe has its own. */
+export const integralsOf = (mode: DivergenceMode): number => (mode.mode === "probes" ? mode.count : 1);
 
 /** The buffers that every engine's plans share with their caller, all feature-major with `capacity` particles a row. */
 export const names = {

@@ -1,10 +1,10 @@
 import type { Dispatch, PlannedBuffer } from "../gpu/kernel.ts";
 import { drawProbes } from "../kernels/probes.ts";
 import { must } from "../must.ts";
-import { seedKey, streams } from "../random/philox.ts";
+import { type Key, streams } from "../random/philox.ts";
 import { type Chunk, type DivergenceMode, names } from "./engine.ts";
 
-/** The probes of a chunk of `total` particles: its part of the given `vectors` [probes, n, dim], or draws, by index from `first` on. */
+/** The probes of a chunk of `total` particles, if it has any: its part of the given `vectors` [probes, n, dim], or draws, by index from `first` on. */
 export function planProbes(o: {
   mode: DivergenceMode;
   vectors?: Float32Array | undefined;
@@ -12,23 +12,25 @@ export function planProbes(o: {
   dim: number;
   chunk: Chunk;
   first: number;
-  seed: number;
-}): { buffer: PlannedBuffer; dispatches: Dispatch[] } | undefined {
-  const { mode, dim, chunk, first } = o;
-  if (mode.mode !== "probes") return undefined;
+  key: Key;
+}): { buffers: PlannedBuffer[]; dispatches: Dispatch[] } {
+  const { mode, dim, chunk, first, key } = o;
+  if (mode.mode !== "probes") return { buffers: [], dispatches: [] };
   const { kind, count } = mode;
   const { capacity } = chunk;
-  const probes = names.probes;
+  const { probes } = names;
   if (kind === "given") {
     const data = featureMajor(must(o.vectors, "the probes that were given"), o.total, dim, count, chunk);
-    return { buffer: { name: probes, bytes: data.byteLength, data }, dispatches: [] };
+    return { buffers: [{ name: probes, bytes: data.byteLength, data }], dispatches: [] };
   }
-  const draw = drawProbes({ kind, capacity, dim, count, first, key: seedKey(o.seed), stream: streams.probe, probes });
-  return { buffer: { name: probes, bytes: count * dim * capacity * 4 }, dispatches: [draw] };
+  return {
+    buffers: [{ name: probes, bytes: count * dim * capacity * 4 }],
+    dispatches: [drawProbes({ kind, capacity, dim, count, first, key, stream: streams.probe, probes })],
+  };
 }
 
 /** Probe vectors [probes, n, dim] of a chunk, as the kernels want them: [probes][dim][capacity]. */
-export function featureMajor(
+function featureMajor(
   vectors: Float32Array,
   n: number,
   dim: number,

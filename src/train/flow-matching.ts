@@ -1,11 +1,10 @@
 import { type DataRows, ownRows } from "../data/units.ts";
 import type { Flow } from "../flow/flow.ts";
-import { particleMultiple } from "../flow/trajectory.ts";
 import type { Arena } from "../gpu/arena.ts";
 import type { Dispatch } from "../gpu/kernel.ts";
 import { planConditionRows } from "../kernels/stages.ts";
+import { padded } from "../ode/engine.ts";
 import { checkPath, coefficientsAt, partTime, pathTable } from "../path/paths.ts";
-
 import { backwardOf } from "./backward-of.ts";
 import { gradientBuffers, residualBuffers } from "./buffers.ts";
 import { type CouplingOptions, coupledBatch } from "./coupling.ts";
@@ -30,7 +29,7 @@ function flowMatchingTask(flow: Flow, data: DataRows, plan: FlowMatchingPlan): T
   const { velocity, batchSize } = plan;
   const { dim } = velocity;
   const { labels, context } = plan.options;
-  const capacity = Math.ceil(batchSize / particleMultiple) * particleMultiple;
+  const capacity = padded(batchSize);
   const backward = backwardOf(flow, velocity);
   const table = plan.path && pathTable("trainFlowMatching", checkPath("trainFlowMatching", plan.path));
   const { rows, affine } = trainingRows(flow, data);

@@ -2,12 +2,12 @@ import { invalid } from "../errors.ts";
 import { checkConditions, checkLabelled, onHost } from "../flow/conditions.ts";
 import type { Flow } from "../flow/flow.ts";
 import { checkAllFinite, particleCount } from "../flow/rows.ts";
-import { particleMultiple } from "../flow/trajectory.ts";
 import { Arena } from "../gpu/arena.ts";
 import type { Dispatch } from "../gpu/kernel.ts";
 import type { Session } from "../gpu/session.ts";
 import { planConditionRows } from "../kernels/stages.ts";
 import { networkOf } from "../network/of.ts";
+import { padded } from "../ode/engine.ts";
 import { checked } from "../options/schema.ts";
 import { show } from "../options.ts";
 import { checkPath, coefficients } from "../path/paths.ts";
@@ -52,7 +52,7 @@ export async function givenBatchGradients(
   const conditions = onHost(what, checkConditions(what, batch, count, velocity));
   const path = batch.path === undefined ? undefined : coefficients(what, checkPath(what, batch.path), batch.t);
 
-  const capacity = Math.ceil(count / particleMultiple) * particleMultiple;
+  const capacity = padded(count);
   const parameters = networkOf(velocity).parameterCount;
   const backward = backwardOf(flow, velocity);
   const work = async (session: Session, sign: SignOfLife) => {

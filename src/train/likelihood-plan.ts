@@ -1,14 +1,15 @@
-import type { DivergencePlan } from "../flow/divergence.ts";
+import { planLogProb } from "../flow/log-prob.ts";
 import type { SourceSpec } from "../flow/source.ts";
+import { sourceBuffer } from "../flow/states.ts";
 import type { Dispatch, PlannedBuffer } from "../gpu/kernel.ts";
 import type { Penalty } from "../kernels/gradient.ts";
 import { planCombine, planSourceScore } from "../kernels/likelihood-training.ts";
-import { finishLogProb, sourceDensity } from "../kernels/particles.ts";
 import { planConditionRows, planFinishStep, planMix, planStageInput } from "../kernels/stages.ts";
 import { item } from "../must.ts";
-import { type Chunk, type Conditions, type Engine, names } from "../ode/engine.ts";
+import { type Chunk, type Conditions, type Engine, type Integration, integralsOf, names } from "../ode/engine.ts";
 import type { TimeGrid } from "../ode/grid.ts";
-import { schedule, stageRow } from "../solvers/schedule.ts";
+import { integrationBuffers } from "../ode/integration.ts";
+import { stageRow } from "../solvers/schedule.ts";
 import type { TrainableVelocity } from "../velocity/field.ts";
 import type { Backward, Batch } from "./backward.ts";
 import { planSum } from "./dispatches.ts";
@@ -22,7 +23,7 @@ export interface LikelihoodWork {
   readonly source: SourceSpec;
   /** From 1 to 0. */
   readonly grid: TimeGrid;
-  readonly divergence: DivergencePlan["mode"];
+  readonly integration: Integration;
   readonly conditions: Conditions;
   /** What the change to data units adds to log p. */
   readonly constant: number;
@@ -31,7 +32,7 @@ export interface LikelihoodWork {
 }
 
 /** Tangents of a pass that needs the divergence: all of them, in groups. */
-function tangentTotal({ velocity, divergence }: LikelihoodWork): number {
+function tangentTotal({ velocity, integration: { divergence } }: LikelihoodWork): number {
   return divergence.mode === "exact" ? velocity.dim : divergence.mode === "probes" ? divergence.count : 0;
 }
 
@@ -54,7 +55,7 @@ export function likelihoodTangents(work: LikelihoodWork): number {
  * The first of two stages is kept of every step, as the state is. Where there are more, as many kept velocities would outweigh the
  * states: they are recomputed.
  */
-const keepsStages = ({ grid }: LikelihoodWork) => grid.tableau.b.length === 2;
+const keepsStages = ({ integration }: LikelihoodWork) => integration.stages === 2;
 
 /** The buffer with the velocity of stage `i` of a step. */
 const stageName = (work: LikelihoodWork, step: number, i: number) =>
@@ -62,25 +63,21 @@ const stageName = (work: LikelihoodWork, step: number, i: number) =>
 
 /**
  * Buffers beside those of {@link gradientBuffers}: the states at every grid time and what is kept of a stage (steps·n·dim;
- * activations are recomputed), stage velocities and adjoints, and what the forward solve needs.
+ * activations are recomputed), stage velocities and adjoints, and what the forward solve needs, probes apart.
  */
 export function likelihoodBuffers(work: LikelihoodWork, chunk: Chunk): PlannedBuffer[] {
-  const { velocity, engine, grid, divergence, conditions, source } = work;
+  const { velocity, engine, grid, integration, conditions, source } = work;
   const { capacity, count } = chunk;
   const rows = (name: string, features: number): PlannedBuffer => ({ name, bytes: features * capacity * 4 });
-  const stages = grid.tableau.b.length;
+  const { stages } = integration;
   const steps = grid.times.length - 1;
-  const table = schedule(grid);
-  const probes = divergence.mode === "probes" ? divergence.count : 1;
+  const { integral, base } = logProbOf(work, chunk);
   return [
-    ...engine.buffers(chunk, conditions, divergence, stages),
-    rows(names.state, velocity.dim),
-    { name: names.schedule, bytes: table.byteLength, data: table },
-    { name: "source", bytes: source.rows.byteLength, data: source.rows },
-    rows(names.integral, probes),
-    rows("base", 1),
+    ...integrationBuffers(engine, chunk, conditions, integration),
+    sourceBuffer(source),
+    integral,
+    base,
     { name: "logProb", bytes: count * 4 },
-    ...(divergence.mode === "probes" ? [rows(names.probes, probes * velocity.dim)] : []),
     ...Array.from({ length: steps }, (_, k) => rows(`state ${k}`, velocity.dim)),
     ...(keepsStages(work)
       ? Array.from({ length: steps }, (_, k) => rows(stageName(work, k, 0), velocity.dim))
@@ -92,19 +89,17 @@ export function likelihoodBuffers(work: LikelihoodWork, chunk: Chunk): PlannedBu
   ];
 }
 
+const logProbOf = ({ source, velocity, integration, constant }: LikelihoodWork, chunk: Chunk) =>
+  planLogProb(source, velocity.dim, integration.divergence, "backward", constant, chunk);
+
 /** The forward solve: "state" at t = 1 is carried to the source, every state is kept, −mean log p is added to "loss". */
 function planForward(work: LikelihoodWork, chunk: Chunk): Dispatch[] {
-  const { velocity, engine, grid, divergence, conditions, source } = work;
+  const { velocity, engine, grid, integration, conditions } = work;
   const { capacity, count } = chunk;
   const { dim } = velocity;
-  const integration = {
-    stages: grid.tableau.b.length,
-    freeStages: grid.tableau.b.includes(0),
-    schedule: schedule(grid),
-    divergence,
-  };
-  const probes = divergence.mode === "probes" ? divergence.count : 1;
+  const probes = integralsOf(integration.divergence);
   const steps = grid.times.length - 1;
+  const { density, finish } = logProbOf(work, chunk);
   return [
     ...planCombine({ capacity, dim: probes, target: names.integral, terms: [] }),
     ...engine.begin(chunk, conditions, true),
@@ -118,25 +113,8 @@ function planForward(work: LikelihoodWork, chunk: Chunk): Dispatch[] {
         step + 1,
       ),
     ]).flat(),
-    sourceDensity({
-      kind: source.kind,
-      capacity,
-      dim,
-      constant: source.constant,
-      source: "source",
-      state: names.state,
-      density: "base",
-    }),
-    finishLogProb({
-      count,
-      capacity,
-      probes,
-      sign: -1,
-      constant: work.constant,
-      base: "base",
-      integral: names.integral,
-      logProb: "logProb",
-    }),
+    density,
+    finish("logProb"),
     planSum({ count, scale: -1 / count, add: true, from: "logProb", to: "loss" }),
   ];
 }
@@ -147,20 +125,14 @@ function planForward(work: LikelihoodWork, chunk: Chunk): Dispatch[] {
  * (discretise-then-optimise; Gholami et al. 2019; docs/mathematics.md, Maximum likelihood), with the stages' inputs recomputed from
  * the kept state.
  */
-function planReverseStep(
-  work: LikelihoodWork,
-  batch: Batch,
-  table: Float32Array,
-  step: number,
-  begin: boolean,
-): Dispatch[] {
-  const { velocity, backward, grid, divergence } = work;
+function planReverseStep(work: LikelihoodWork, batch: Batch, step: number, begin: boolean): Dispatch[] {
+  const { velocity, backward, integration } = work;
   const { capacity, count } = batch;
   const { dim } = velocity;
-  const stages = grid.tableau.b.length;
-  const row = (i: number) => stageRow(table, stages, step, i);
+  const { stages, divergence } = integration;
+  const row = (i: number) => stageRow(integration.schedule, stages, step, i);
   const total = tangentTotal(work);
-  const worth = -1 / (count * (divergence.mode === "probes" ? divergence.count : 1));
+  const worth = -1 / (count * integralsOf(divergence));
   const input = (i: number) =>
     planStageInput({
       capacity,
@@ -225,10 +197,14 @@ function planReverseStep(
  * What a pass adds of ∫ (λ_K |u|² + λ_J ‖∂u/∂x‖²) dt, by the solver's own weights (Finlay et al. 2020, eq. 5 and 6). With probes
  * ‖∂u/∂x‖² is estimated by the mean of |∂u/∂x Z|². Only the first group of tangents counts the velocity.
  */
-function penaltyOf({ regularization, divergence }: LikelihoodWork, weight: number, group: number): Penalty | undefined {
+function penaltyOf(
+  { regularization, integration }: LikelihoodWork,
+  weight: number,
+  group: number,
+): Penalty | undefined {
   if (!regularization || weight === 0) return undefined;
   const { kineticEnergy = 0, jacobianFrobenius = 0 } = regularization;
-  const probes = divergence.mode === "probes" ? divergence.count : 1;
+  const probes = integralsOf(integration.divergence);
   return {
     energy: group === 0 ? kineticEnergy * Math.abs(weight) : 0,
     jacobian: (jacobianFrobenius * Math.abs(weight)) / probes,
@@ -240,7 +216,6 @@ export function planLikelihoodGradient(work: LikelihoodWork, chunk: Chunk): Disp
   const { velocity, grid, conditions, source } = work;
   const { capacity, count } = chunk;
   const { dim } = velocity;
-  const table = schedule(grid);
   const steps = grid.times.length - 1;
   return [
     ...planForward(work, chunk),
@@ -267,8 +242,6 @@ export function planLikelihoodGradient(work: LikelihoodWork, chunk: Chunk): Disp
           }),
         ]
       : []),
-    ...Array.from({ length: steps }, (_, back) =>
-      planReverseStep(work, chunk, table, steps - 1 - back, back === 0),
-    ).flat(),
+    ...Array.from({ length: steps }, (_, back) => planReverseStep(work, chunk, steps - 1 - back, back === 0)).flat(),
   ];
 }

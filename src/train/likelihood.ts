@@ -3,17 +3,17 @@ import type { DataRows } from "../data/units.ts";
 import { invalid } from "../errors.ts";
 import { checkConditions, checkLabelled, onHost } from "../flow/conditions.ts";
 import type { Flow } from "../flow/flow.ts";
+import { logScale } from "../flow/log-prob.ts";
 import { checkAllFinite, particleCount } from "../flow/rows.ts";
-import { logScale, particleMultiple } from "../flow/trajectory.ts";
+import { affineBuffer, affineName, planImport } from "../flow/states.ts";
 import { Arena } from "../gpu/arena.ts";
-import { type Dispatch, mergeBuffers } from "../gpu/kernel.ts";
+import { mergeBuffers } from "../gpu/kernel.ts";
 import type { Session } from "../gpu/session.ts";
 import { planDrawRows } from "../kernels/likelihood-training.ts";
-import { importParticles } from "../kernels/particles.ts";
-import { drawProbes } from "../kernels/probes.ts";
 import { networkOf } from "../network/of.ts";
-import { type Chunk, type Conditions, names } from "../ode/engine.ts";
-import { featureMajor } from "../ode/probes.ts";
+import { type Conditions, chunkOf, names } from "../ode/engine.ts";
+import { integrationOf } from "../ode/integration.ts";
+import { planProbes } from "../ode/probes.ts";
 import { checked } from "../options/schema.ts";
 import { seedKey, streams } from "../random/philox.ts";
 import { onDevice } from "../schedule/loss.ts";
@@ -62,7 +62,7 @@ async function workOf(
     backward: backwardOf(flow, velocity),
     source: flow.source,
     grid: solve.grid,
-    divergence: solve.divergence.mode,
+    integration: integrationOf(solve.grid, solve.divergence.mode),
     conditions,
     constant: logScale(flow.normalization),
     regularization: solve.regularization,
@@ -82,21 +82,6 @@ async function lendShared({ engine }: LikelihoodWork, arena: Arena, lent: Set<st
   }
   shared.release();
 }
-
-/** The probes of samples `first`, `first + 1`, …, unless they are given or not needed. */
-function drawnProbes(
-  { divergence, velocity }: LikelihoodWork,
-  capacity: number,
-  first: number,
-  key: readonly [number, number],
-): Dispatch[] {
-  if (divergence.mode !== "probes" || divergence.kind === "given") return [];
-  const { kind, count } = divergence;
-  const { dim } = velocity;
-  return [drawProbes({ kind, capacity, dim, count, first, key, stream: streams.probe, probes: names.probes })];
-}
-
-const capacityOf = (count: number) => Math.ceil(count / particleMultiple) * particleMultiple;
 
 /** The steps of a training run whose options have been checked. */
 export async function* runMaximumLikelihood(
@@ -126,15 +111,18 @@ function likelihoodTask(flow: Flow, data: DataRows, plan: LikelihoodPlan, work: 
   const { velocity, batchSize } = plan;
   const { dim } = velocity;
   const { backward } = work;
-  const capacity = capacityOf(batchSize);
-  const chunk: Chunk = { start: 0, count: batchSize, capacity, maxFlops: Number.POSITIVE_INFINITY };
+  const chunk = chunkOf(0, batchSize, Number.POSITIVE_INFINITY);
+  const { capacity } = chunk;
+  const mode = work.integration.divergence;
+  const probesFrom = (first: number) => planProbes({ mode, total: batchSize, dim, chunk, first, key: plan.key });
   const lent = new Set<string>();
   const { rows, affine } = trainingRows(flow, data);
   return {
     what: likelihoodTraining,
     data,
     fingerprint() {
-      const { grid, divergence, regularization } = work;
+      const { grid, integration, regularization } = work;
+      const { divergence } = integration;
       const solver = { method: grid.tableau.name ?? grid.tableau, times: grid.times };
       const made = { solver, divergence, regularization };
       return fingerprint(flow, data, plan, likelihoodFields, likelihoodTraining, made);
@@ -145,8 +133,9 @@ function likelihoodTask(flow: Flow, data: DataRows, plan: LikelihoodPlan, work: 
     buffers: mergeBuffers([
       ...likelihoodBuffers(work, chunk),
       ...gradientBuffers(backward, velocity, capacity, likelihoodTangents(work)),
+      ...probesFrom(0).buffers,
       { name: "data", bytes: rows.byteLength, data: rows },
-      { name: "affine", bytes: affine.byteLength, data: affine },
+      affineBuffer(affine),
       ...(labels ? [{ name: "all labels", bytes: labels.byteLength, data: labels }] : []),
       ...(context ? [{ name: "all context", bytes: context.byteLength, data: context }] : []),
     ]),
@@ -165,13 +154,13 @@ function likelihoodTask(flow: Flow, data: DataRows, plan: LikelihoodPlan, work: 
           context: velocity.context,
           names: {
             data: "data",
-            affine: "affine",
+            affine: affineName,
             state: names.state,
             ...(labels ? { labels: ["all labels", "labels"] as [string, string] } : {}),
             ...(context ? { context: ["all context", "context"] as [string, string] } : {}),
           },
         }),
-        ...drawnProbes(work, capacity, first, plan.key),
+        ...probesFrom(first).dispatches,
       ];
     },
     gradient: (maxFlops) => planLikelihoodGradient(work, { ...chunk, maxFlops }),
@@ -199,15 +188,16 @@ export async function givenLikelihoodGradients(
   const solve = likelihoodSolve(what, options, dim, count);
   checkLabelled(what, options.labels, velocity);
   const work = await workOf(flow, velocity, solve, onHost(what, checkConditions(what, options, count, velocity)));
-  const { vectors } = solve.divergence;
   const { backward } = work;
   const key = seedKey(options.seed);
   const parameters = networkOf(velocity).parameterCount;
-  const capacity = capacityOf(count);
   const { rows, affine } = trainingRows(flow, x);
   const gradient = async (session: Session, sign: SignOfLife) => {
     const maxFlops = flopsPerDispatch(trainingSpeed(session, what, velocity));
-    const chunk: Chunk = { start: 0, count, capacity, maxFlops };
+    const chunk = chunkOf(0, count, maxFlops);
+    const { capacity } = chunk;
+    const start = planImport(rows, chunk, dim, { isData: true });
+    const probes = planProbes({ ...solve.divergence, total: count, dim, chunk, first: 0, key });
     const flat = await flow.parameters.borrow(session);
     const arena = new Arena(session);
     try {
@@ -217,25 +207,17 @@ export async function givenLikelihoodGradients(
         mergeBuffers([
           ...likelihoodBuffers(work, chunk),
           ...gradientBuffers(backward, velocity, capacity, likelihoodTangents(work)),
-          { name: "rows", bytes: rows.byteLength, data: rows },
-          { name: "affine", bytes: affine.byteLength, data: affine },
+          ...start.buffers,
+          ...probes.buffers,
+          affineBuffer(affine),
           { name: "loss", bytes: 4, data: Float32Array.of(0) },
-          ...(vectors
-            ? [
-                {
-                  name: names.probes,
-                  bytes: vectors.byteLength,
-                  data: featureMajor(vectors, count, dim, vectors.length / (count * dim), chunk),
-                },
-              ]
-            : []),
         ]),
       );
       await lendShared(work, arena, new Set());
       const dispatches = [
         ...planPackings(backward),
-        importParticles({ count, capacity, dim, rows: "rows", state: names.state, affine: "affine" }),
-        ...drawnProbes(work, capacity, 0, key),
+        ...start.dispatches,
+        ...probes.dispatches,
         ...planLikelihoodGradient(work, chunk),
         ...planPenaltySum(work, chunk),
         planReduceGradient({ count: parameters, segments: backward.copies(capacity), norm: false }),

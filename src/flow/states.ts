@@ -1,0 +1,63 @@
+import type { Dispatch, PlannedBuffer } from "../gpu/kernel.ts";
+import { drawSource, exportParticles, importParticles } from "../kernels/particles.ts";
+import { type Chunk, names } from "../ode/engine.ts";
+import { slice } from "../ode/slice.ts";
+import { seedKey, streams } from "../random/philox.ts";
+import type { Rows } from "./rows.ts";
+import type { SourceSpec } from "./source.ts";
+
+/*
+ * How states come into a chunk, from rows of the caller or as draws of the source, and how they leave it as rows again. States are
+ * [dim][capacity], in "state" unless another buffer is named. Rows that are in data units are changed by mean and scale, `affine`.
+ */
+
+export const affineName = "affine";
+
+/** The buffer with the numbers by which units change. */
+export function affineBuffer(affine: Float32Array): PlannedBuffer {
+  return { name: affineName, bytes: affine.byteLength, data: affine };
+}
+
+export const sourceName = "source";
+
+/** The buffer with the numbers of the source. */
+export function sourceBuffer({ rows }: SourceSpec): PlannedBuffer {
+  return { name: sourceName, bytes: rows.byteLength, data: rows };
+}
+
+/** A chunk's part of the caller's rows, which go to the buffer `rows`, as states. */
+export function planImport(
+  all: Rows,
+  { start, count, capacity }: Chunk,
+  dim: number,
+  { rows = "rows", state = names.state as string, isData = false } = {},
+): { buffers: PlannedBuffer[]; dispatches: Dispatch[] } {
+  const affine = isData ? affineName : undefined;
+  return {
+    buffers: [slice(rows, all, start, count, dim)],
+    dispatches: [importParticles({ count, capacity, dim, rows, state, affine })],
+  };
+}
+
+/** Draws of the source as states: of particles `first`, `first + 1`, … */
+export function planDraws(
+  { kind }: SourceSpec,
+  { capacity }: Chunk,
+  dim: number,
+  first: number,
+  seed: number,
+): Dispatch {
+  const [key, stream] = [seedKey(seed), streams.source];
+  return drawSource({ kind, capacity, dim, first, key, stream, source: sourceName, state: names.state });
+}
+
+/** States as rows of the buffer `rows`, from row `offset` on. */
+export function planExport(
+  { count, capacity }: Chunk,
+  dim: number,
+  rows: string,
+  { state = names.state as string, offset = 0, isData = false } = {},
+): Dispatch {
+  const affine = isData ? affineName : undefined;
+  return exportParticles({ count, capacity, dim, state, rows, offset, affine });
+}
