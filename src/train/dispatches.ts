@@ -4,8 +4,11 @@ import { adamKernel, reduceGradientKernel, sumKernel, sumWorkgroup } from "../..
 import type { SourceKind } from "../../shaders/particles.ts";
 import { gridOf } from "../gpu/grid.ts";
 import { type Dispatch, f32, packParams, u32 } from "../gpu/kernel.ts";
+import { planConditionRows } from "../kernels/stages.ts";
+import type { Conditions } from "../ode/engine.ts";
 import { streams } from "../random/philox.ts";
 import type { TrainableVelocity } from "../velocity/field.ts";
+import type { Batch } from "./backward.ts";
 
 /** Draws a batch whose first sample has the number `first` since the start of training. */
 export function planBatch(o: {
@@ -74,6 +77,19 @@ export function planGivenBatch(o: {
     workgroups: [Math.ceil(o.capacity / batchWorkgroup)],
     flops: o.capacity * 6 * o.velocity.dim,
   };
+}
+
+/** Rows for the class and the context of each sample in "h0", behind state and time, where the network has any. */
+export function planConditions(
+  { dim, classes, context }: Pick<TrainableVelocity, "dim" | "classes" | "context">,
+  { capacity, count }: Pick<Batch, "capacity" | "count">,
+  given: Omit<Conditions, "guidance">,
+): Dispatch[] {
+  if (classes + context === 0) return [];
+  const labels = given.labels && "labels";
+  const contextRows = given.context && "context";
+  const row = dim + 1;
+  return [planConditionRows({ capacity, count, row, classes, context, input: "h0", labels, contextRows })];
 }
 
 /** Residuals of "u" against "target" into "ubar" and "squares". */

@@ -2,13 +2,12 @@ import { type DataRows, ownRows } from "../data/units.ts";
 import type { Flow } from "../flow/flow.ts";
 import type { Arena } from "../gpu/arena.ts";
 import type { Dispatch } from "../gpu/kernel.ts";
-import { planConditionRows } from "../kernels/stages.ts";
 import { padded } from "../ode/engine.ts";
 import { checkPath, coefficientsAt, partTime, pathTable } from "../path/paths.ts";
 import { backwardOf } from "./backward-of.ts";
 import { gradientBuffers, residualBuffers } from "./buffers.ts";
 import { type CouplingOptions, coupledBatch } from "./coupling.ts";
-import { planBatch, planGivenBatch, planSum } from "./dispatches.ts";
+import { planBatch, planConditions, planGivenBatch, planSum } from "./dispatches.ts";
 import { flowMatchingFields } from "./fields.ts";
 import { fingerprint } from "./fingerprint.ts";
 import { trainingLoop, trainingRows } from "./loop.ts";
@@ -59,18 +58,10 @@ function flowMatchingTask(flow: Flow, data: DataRows, plan: FlowMatchingPlan): T
     for (const [name, values] of Object.entries(given))
       arena.session.device.queue.writeBuffer(arena.buffer(name), 0, values as Float32Array<ArrayBuffer>);
     const names = { starts: "starts", ends: "ends", times: "times", path: table && "path" };
-    const condition = planConditionRows({
-      capacity,
-      count: batchSize,
-      row: dim + 1,
-      classes: velocity.classes,
-      context: 0,
-      input: "h0",
-      labels: drawn.labels && "labels",
-    });
+    const batch = { capacity, count: batchSize };
     return [
-      planGivenBatch({ velocity, capacity, count: batchSize, names }),
-      ...(velocity.classes > 0 ? [condition] : []),
+      planGivenBatch({ velocity, ...batch, names }),
+      ...planConditions({ ...velocity, context: 0 }, batch, { labels: drawn.labels }),
     ];
   }
 

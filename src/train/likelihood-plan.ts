@@ -4,7 +4,7 @@ import { sourceBuffer } from "../flow/states.ts";
 import type { Dispatch, PlannedBuffer } from "../gpu/kernel.ts";
 import type { Penalty } from "../kernels/gradient.ts";
 import { planCombine, planSourceScore } from "../kernels/likelihood-training.ts";
-import { planConditionRows, planFinishStep, planMix, planStageInput } from "../kernels/stages.ts";
+import { planFinishStep, planMix, planStageInput } from "../kernels/stages.ts";
 import { item } from "../must.ts";
 import { type Chunk, type Conditions, type Engine, type Integration, integralsOf, names } from "../ode/engine.ts";
 import type { TimeGrid } from "../ode/grid.ts";
@@ -12,7 +12,7 @@ import { integrationBuffers } from "../ode/integration.ts";
 import { stageRow } from "../solvers/schedule.ts";
 import type { TrainableVelocity } from "../velocity/field.ts";
 import type { Backward, Batch } from "./backward.ts";
-import { planSum } from "./dispatches.ts";
+import { planConditions, planSum } from "./dispatches.ts";
 import type { Regularization } from "./options.ts";
 
 /** What a likelihood gradient is planned for. */
@@ -228,20 +228,7 @@ export function planLikelihoodGradient(work: LikelihoodWork, chunk: Chunk): Disp
       names: { source: "source", state: names.state, adjoint: "adjoint" },
     }),
     ...penaltyRows.flatMap((target) => planCombine({ capacity, dim: dim + 1, target, terms: [] })),
-    ...(velocity.classes + velocity.context > 0
-      ? [
-          planConditionRows({
-            capacity,
-            count,
-            row: dim + 1,
-            classes: velocity.classes,
-            context: velocity.context,
-            input: "h0",
-            labels: conditions.labels && "labels",
-            contextRows: conditions.context && "context",
-          }),
-        ]
-      : []),
+    ...planConditions(velocity, chunk, conditions),
     ...Array.from({ length: steps }, (_, back) => planReverseStep(work, chunk, steps - 1 - back, back === 0)).flat(),
   ];
 }
