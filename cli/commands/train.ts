@@ -1,52 +1,18 @@
-import { Command, Option } from "commander";
-import type { Flow, Solver } from "pushforward";
+import { Command } from "commander";
 import { PushforwardError } from "../../src/errors.ts";
-import { largestBatch } from "../../src/train/largest-batch.ts";
-import { decimalWithin, nameList, solverOf, timeEncoding, wholeNumber, widthList } from "../arguments.ts";
-import { type CheckpointChoice, checkpointOptions, claimTraining } from "../checkpoint.ts";
+import { checkpointOptions, claimTraining } from "../checkpoint.ts";
 import { fitColumns } from "../column-fit.ts";
-import {
-  besideOutput,
-  type Context,
-  type GpuChoice,
-  Interrupted,
-  PartialResult,
-  printResult,
-  withGpu,
-} from "../context.ts";
+import { besideOutput, type Context, Interrupted, PartialResult, printResult, withGpu } from "../context.ts";
 import { readCsv } from "../csv.ts";
 import { columnsOption, columnWord } from "../csv-shape.ts";
 import { shown } from "../csv-text.ts";
-import { cosineWithWarmup } from "../learning-rate.ts";
+import { heldOutFigures, heldOutText, scoreHeldOut } from "../held-out.ts";
 import { saveModel } from "../model.ts";
-import { count, duration, rowsText, startProgress } from "../report.ts";
-import { Scores } from "../scores.ts";
+import { count, duration, rowsText } from "../report.ts";
 import { splitRows } from "../split.ts";
-import { checkWidth, readStartingFlow, type StartingFlow, withStart } from "../starting-flow.ts";
-import { digest, type TrainingSettings, typed } from "../training-settings.ts";
-import { withColumnNames } from "../wording.ts";
-import { options } from "./shared-options.ts";
-
-interface TrainOptions extends GpuChoice, CheckpointChoice {
-  columns?: string[];
-  hidden: number[];
-  activation: "silu" | "tanh" | "softplus" | "gelu" | "elu" | "relu" | "sin";
-  time: "concat" | { fourier: number };
-  steps: number;
-  batchSize: number;
-  learningRate: number;
-  warmup: number;
-  ema: number;
-  gradientClip?: number;
-  coupling: "independent" | "optimal-transport";
-  holdout: number;
-  evaluationSteps: number;
-  seed: number;
-  delimiter: string;
-  header?: boolean;
-  skipInvalid: boolean;
-  json: boolean;
-}
+import { checkWidth, readStartingFlow, withStart } from "../starting-flow.ts";
+import { settingsOf, type TrainOptions, withTrainingOptions } from "../training-options.ts";
+import { lossText, runTraining } from "../training-run.ts";
 
 const examples = `
 The rows are shuffled by the seed and split into a training part and a held-out part; mean and scale of each column are
@@ -67,71 +33,14 @@ Examples:
   cat table.csv | pushforward train - -o flow.safetensors --json`;
 
 export function trainCommand(context: Context): Command {
-  return new Command("train")
+  const command = new Command("train")
     .description("Train a flow on the rows of a CSV file by flow matching.")
     .argument("<data.csv>", "CSV file, or - for stdin")
     .requiredOption(
       "-o, --output <file>",
       "where the flow is saved (safetensors; PyTorch loads the weights as they are)",
-    )
-    .option("-c, --columns <names>", "columns to learn, with commas between; default: all", nameList)
-    .option(
-      "--from <flow.safetensors>",
-      "start from the weights of this flow, or of a checkpoint; network, normalization and columns are its own",
-    )
-    .option("--hidden <widths>", "widths of the hidden layers", widthList, [64, 64, 64])
-    .addOption(
-      new Option("--activation <name>", "between layers")
-        .choices(["silu", "tanh", "softplus", "gelu", "elu", "relu", "sin"])
-        .default("silu"),
-    )
-    .addOption(
-      new Option("--time <encoding>", "how t enters: concat, or fourier:K for K frequencies")
-        .argParser(timeEncoding)
-        .default("concat"),
-    )
-    .option("--steps <count>", "training steps", wholeNumber(1, 1e9), 5000)
-    .option("--batch-size <rows>", "rows per step", wholeNumber(1, largestBatch), 512)
-    .option(
-      "--learning-rate <rate>",
-      "peak of the learning rate; it decays to 0 along a cosine",
-      decimalWithin(0, 10, "(]"),
-      2e-3,
-    )
-    .option("--warmup <share>", "share of the steps in which the learning rate rises", decimalWithin(0, 1), 0.02)
-    .option(
-      "--ema <decay>",
-      "the saved weights are a moving average with this decay; 0 turns it off",
-      decimalWithin(0, 0.9999999),
-      0.999,
-    )
-    .option(
-      "--gradient-clip <norm>",
-      "largest norm of a step's gradient; longer ones are scaled down; default: none",
-      decimalWithin(1e-30, 1e38),
-    )
-    .addOption(
-      new Option("--coupling <kind>", "how noise and rows are paired in a batch")
-        .choices(["independent", "optimal-transport"])
-        .default("independent"),
-    )
-    .option("--holdout <share>", "share of the rows kept for the final log-likelihood", decimalWithin(0, 1, "[)"), 0.1)
-    .option(
-      "--evaluation-steps <count>",
-      "N, the solver steps of the final log-likelihood",
-      wholeNumber(1, 500_000),
-      20,
-    )
-    .option("--checkpoint <file>", "where the state of the training is kept, as a flow's file with more in it")
-    .option("--checkpoint-every <steps>", "training steps between two checkpoints", wholeNumber(1, 1e9), 500)
-    .option("--resume", "go on from the file of --checkpoint where it is there; all else must be as it was", false)
-    .addOption(options.seed("of the split, the initial weights and the batches"))
-    .addOption(options.skipInvalid())
-    .addOption(options.header())
-    .addOption(options.noHeader())
-    .addOption(options.delimiter())
-    .addOption(options.software())
-    .addOption(options.json())
+    );
+  return withTrainingOptions(command)
     .addHelpText("after", examples)
     .action((source: string, o: TrainOptions, command: Command) => train(context, source, o, command));
 }
@@ -191,7 +100,7 @@ async function train(context: Context, source: string, o: TrainOptions, command:
           `stopped, at least ${count(training.step)} of ${count(o.steps)} steps done; the flow so far is in ${o.output}`,
         );
       }
-      const scores = held.length > 0 ? await evaluate(context, flow, table.columns, held, o) : undefined;
+      const scores = held.length > 0 ? await scoreHeldOut(context, flow, table.columns, held, o) : undefined;
       const result = {
         output: o.output,
         rows: { training: rows, heldOut: held.length / dim, skipped: table.skipped },
@@ -201,7 +110,7 @@ async function train(context: Context, source: string, o: TrainOptions, command:
       };
       printResult(besideOutput(context, targets.output), o.json, result, [
         `saved ${o.output}: ${lossText(training)}${count(training.step)} steps in ${duration(training.seconds)}`,
-        ...(scores ? describe(scores, o) : []),
+        ...(scores ? heldOutText(scores, o) : []),
       ]);
       const lost = scores?.lost("held-out rows", "try a lower --learning-rate, or more --evaluation-steps");
       if (lost !== undefined) throw new PartialResult(lost);
@@ -209,33 +118,6 @@ async function train(context: Context, source: string, o: TrainOptions, command:
       flow.dispose();
     }
   });
-}
-
-/** What must be the same for a checkpoint to be gone on from, by the names that the command line has for it. */
-function settingsOf(
-  o: TrainOptions,
-  { data, columns }: { data: Float64Array; columns: readonly string[] },
-  start: StartingFlow | undefined,
-): TrainingSettings {
-  const { hidden, activation, time } = start?.velocity.kind === "mlp" ? start.velocity : o;
-  const all = {
-    "--columns": columns.join(),
-    "--from": start && digest(start.bytes),
-    "--hidden": hidden,
-    "--activation": activation,
-    "--time": time,
-    "--steps": o.steps,
-    "--batch-size": o.batchSize,
-    "--learning-rate": o.learningRate,
-    "--warmup": o.warmup,
-    "--ema": o.ema,
-    "--gradient-clip": o.gradientClip,
-    "--coupling": o.coupling,
-    "--holdout": o.holdout,
-    "--seed": o.seed,
-    "the data": digest(data),
-  };
-  return Object.fromEntries(Object.entries(all).map(([name, value]) => [name, typed(value)]));
 }
 
 function tooFewRows(
@@ -250,108 +132,4 @@ function tooFewRows(
     "invalid-argument",
     `${name} has ${rows === 0 ? "no rows" : rowsText(rows)}${from}, but at least 2 are needed to train on${split}`,
   );
-}
-
-interface TrainingSummary {
-  step: number;
-  /** Mean over the last tenth of the logged losses, since one batch's loss is noisy; none when no step was left to do. */
-  loss?: number;
-  /** Of the held-out rows, with the weights that are saved. */
-  validationLoss?: number;
-  seconds: number;
-}
-
-async function runTraining(
-  context: Context,
-  flow: Flow,
-  columns: readonly string[],
-  data: Float64Array,
-  held: Float64Array,
-  o: TrainOptions,
-  checkpoints: Awaited<ReturnType<typeof checkpointOptions>>,
-): Promise<TrainingSummary> {
-  const { trainFlowMatching } = await import("pushforward");
-  const progress = startProgress(context, "training", o.steps);
-  const started = performance.now();
-  const losses: number[] = [];
-  let step = 0;
-  let validationLoss: number | undefined;
-  // Often enough that Ctrl-C can say how far it came.
-  const logEvery = Math.min(50, Math.max(1, Math.floor(o.steps / 200)));
-  try {
-    for await (const report of trainFlowMatching(flow, data, {
-      steps: o.steps,
-      batchSize: o.batchSize,
-      learningRate: cosineWithWarmup(o.learningRate, o.steps, Math.round(o.warmup * o.steps)),
-      coupling: o.coupling,
-      ...(o.ema > 0 && { ema: o.ema }),
-      ...(o.gradientClip !== undefined && { gradientClip: o.gradientClip }),
-      seed: o.seed,
-      logEvery,
-      ...(held.length > 0 && {
-        validation: { data: held, every: 10 * logEvery, samples: Math.min(4096, held.length / flow.dim) },
-      }),
-      ...checkpoints,
-      signal: context.signal,
-    })) {
-      step = report.step;
-      losses.push(report.loss);
-      validationLoss = report.validationLoss ?? validationLoss;
-      const onHeldOut = validationLoss === undefined ? "" : ` · held-out ${lossOf(validationLoss)}`;
-      progress.update(step, `loss ${report.loss.toFixed(4)}${onHeldOut}`);
-    }
-    // A checkpoint may be one of the last step: then there was none left to tell of.
-    step = o.steps;
-  } catch (error) {
-    // Ctrl-C: the caller saves what was learned. Everything else is a fault.
-    if (!context.signal.aborted) throw withColumnNames(error, columns);
-  } finally {
-    progress.stop();
-  }
-  const last = losses.slice(-Math.ceil(losses.length / 10));
-  return {
-    step,
-    ...(last.length > 0 && { loss: last.reduce((sum, loss) => sum + loss, 0) / last.length }),
-    ...(validationLoss !== undefined && { validationLoss }),
-    seconds: (performance.now() - started) / 1000,
-  };
-}
-
-/** A loss of a few rows far away may be beyond f32. */
-function lossOf(loss: number): string {
-  return Number.isFinite(loss) ? loss.toFixed(4) : "not finite (some are too far from the others)";
-}
-
-function lossText({ loss, validationLoss }: TrainingSummary): string {
-  if (loss === undefined) return "";
-  const onHeldOut = validationLoss === undefined ? "" : `, of held-out rows ${lossOf(validationLoss)},`;
-  return `loss ${loss.toFixed(4)}${onHeldOut} after `;
-}
-
-async function evaluate(
-  { signal }: Context,
-  flow: Flow,
-  columns: readonly string[],
-  held: Float64Array,
-  { evaluationSteps }: TrainOptions,
-): Promise<Scores> {
-  const scores = new Scores(columns);
-  const [single, double] = [1, 2].map((factor) => solverOf({ method: "midpoint", steps: evaluationSteps }, factor));
-  const scored = await flow.logProb(held, { solver: single as Solver, signal });
-  scores.add(held, scored, await flow.logProb(held, { solver: double as Solver, signal }));
-  return scores;
-}
-
-function heldOutFigures({ figures: { mean, ...rest }, change }: Scores, { evaluationSteps: steps }: TrainOptions) {
-  const { unfinished: _, ...figures } = rest;
-  return { logLikelihood: mean, ...figures, steps, changeWithTwiceTheSteps: change.mean };
-}
-
-function describe(scores: Scores, { evaluationSteps: steps }: TrainOptions): string[] {
-  const { count: finite } = scores.mean;
-  const rows = finite === scores.rows ? "" : ` over ${count(finite)} of ${count(scores.rows)} rows`;
-  return [
-    `held-out log-likelihood ${scores.text}${finite > 0 ? ` per row${rows} (midpoint, ${steps} steps)` : ""}`,
-    ...(finite > 0 ? [`with ${2 * steps} steps it changes by ${scores.changeText}`] : []),
-  ];
 }
