@@ -1,5 +1,6 @@
 import { readable } from "../arrays.ts";
 import { invalid } from "../errors.ts";
+import type { TensorNames } from "../io/tensor-names.ts";
 import { defaultSolver, type Solver } from "../ode/grid.ts";
 import {
   type Check,
@@ -18,6 +19,7 @@ import {
 import { show, singles } from "../options.ts";
 import { seedKey } from "../random/philox.ts";
 import type { RunOptions } from "../schedule/job.ts";
+import { checkVelocity, type FieldVelocity, type TrainableVelocity } from "../velocity/field.ts";
 import type { Cells } from "./cells.ts";
 import type { LoadOptions } from "./file.ts";
 import type {
@@ -179,8 +181,23 @@ export const flowFields = {
 } satisfies Schema<FlowOptions>;
 
 export const loadFields = {
-  velocity: { check: later<NonNullable<LoadOptions["velocity"]>> },
-  tensors: { check: later<NonNullable<LoadOptions["tensors"]>> },
+  velocity: {
+    check(name, value) {
+      const velocity = value as FieldVelocity | null;
+      if (velocity?.kind === "wgsl")
+        throw invalid(`${name} is of wgslVelocity(…), which has no weights: it is what mlp(…) or network(…) returned`);
+      checkVelocity("Flow.load", velocity as FieldVelocity);
+      return velocity as TrainableVelocity;
+    },
+  },
+  tensors: {
+    check(name, value) {
+      if (typeof value === "function" || (typeof value === "object" && value !== null)) return value as TensorNames;
+      throw invalid(
+        `${name} is ${show(value)}, but it is { ours: theirs } or a function of our name: { "net.0.weight": "fc1.weight" }`,
+      );
+    },
+  },
   onNotice: { check: functionThat<(text: string) => void>("that takes a text") },
 } satisfies Schema<LoadOptions>;
 

@@ -2,17 +2,14 @@ import type { DataRows } from "../data/units.ts";
 import { invalid, PushforwardError } from "../errors.ts";
 import { Gpu } from "../gpu/gpu.ts";
 import type { Tensor } from "../io/safetensors.ts";
-import { initialParameters } from "../network/initialisation.ts";
-import { networkOf } from "../network/of.ts";
 import type { Engine, Evaluation } from "../ode/engine.ts";
-import { type Engines, networkEngines, wgslEngines } from "../ode/engines.ts";
 import { checked } from "../options/schema.ts";
 import { show } from "../options.ts";
 import type { RunOptions } from "../schedule/job.ts";
-import { checkNetworkFits } from "../velocity/device-fit.ts";
 import { checkVelocity, type FieldVelocity } from "../velocity/field.ts";
-import { flatten, Parameters, unflatten } from "../velocity/parameters.ts";
+import { type Parameters, unflatten } from "../velocity/parameters.ts";
 import type { DensityGrid } from "./density.ts";
+import { type Field, fieldOn } from "./field.ts";
 import { type CheckedEvaluation, divergenceCallFields, evaluationFields, flowFields, loadFields } from "./fields.ts";
 import { type LoadOptions, loadFlow, saveFlow } from "./file.ts";
 import type {
@@ -69,8 +66,7 @@ export class Flow {
   /** @internal */ readonly gpu: Gpu;
   /** @internal */ readonly source: SourceSpec;
   /** @internal */ readonly normalization: Normalization | undefined;
-  readonly #parameters: Parameters | undefined;
-  readonly #engines: Engines;
+  readonly #field: Field;
   #disposed = false;
 
   private constructor(gpu: Gpu, o: FlowOptions) {
@@ -80,18 +76,7 @@ export class Flow {
     this.dim = velocity.dim;
     this.source = sourceSpec(o.source, velocity.dim);
     this.normalization = o.normalization && checkNormalization(o.normalization, velocity.dim);
-    if (velocity.kind === "wgsl") {
-      if (o.weights !== undefined)
-        throw invalid("Flow.create: weights were given, but a wgslVelocity has none: leave them out");
-      this.#engines = wgslEngines(velocity);
-      return;
-    }
-    checkNetworkFits("Flow.create", velocity, gpu.device.limits);
-    const network = networkOf(velocity);
-    const initial =
-      o.weights === undefined ? initialParameters(network, o.seed ?? 0) : flatten(network.tensors, o.weights);
-    this.#parameters = new Parameters(network, initial);
-    this.#engines = networkEngines(gpu, velocity, this.#parameters);
+    this.#field = fieldOn(gpu, o);
   }
 
   /**
@@ -125,18 +110,7 @@ export class Flow {
    */
   static load(gpu: Gpu, bytes: Uint8Array, options: LoadOptions = {}): Flow {
     checkGpu("Flow.load", gpu);
-    const { velocity, tensors } = checked("Flow.load", loadFields, options);
-    if (velocity !== undefined) {
-      if ((velocity as FieldVelocity)?.kind === "wgsl")
-        throw invalid(
-          "Flow.load: velocity is of wgslVelocity(…), which has no weights: it is what mlp(…) or network(…) returned",
-        );
-      checkVelocity("Flow.load", velocity);
-    }
-    if (tensors !== undefined && typeof tensors !== "function" && (typeof tensors !== "object" || tensors === null))
-      throw invalid(
-        `Flow.load: tensors is ${show(tensors)}, but it is { ours: theirs } or a function of our name: { "net.0.weight": "fc1.weight" }`,
-      );
+    checked("Flow.load", loadFields, options);
     return Flow.create(gpu, loadFlow(bytes, options));
   }
 
@@ -150,7 +124,7 @@ export class Flow {
 
   /** Number of weights and biases. */
   get parameterCount(): number {
-    return this.#parameters?.count ?? 0;
+    return this.#field.parameters?.count ?? 0;
   }
 
   /** @internal The parameters on the device. */
@@ -160,9 +134,10 @@ export class Flow {
   }
 
   #trained(): Parameters {
-    if (!this.#parameters)
+    const { parameters } = this.#field;
+    if (!parameters)
       throw new PushforwardError("unsupported", "a wgslVelocity has no weights: use an mlp or a network");
-    return this.#parameters;
+    return parameters;
   }
 
   /** Copies of all weights: "net.0.weight" [out, in], "net.0.bias" [out], "net.2.weight", … */
@@ -367,13 +342,13 @@ export class Flow {
   /** @internal How this flow's field is planned on the device, for solves and all evaluations but Jᵀ·w. */
   forwardEngine(precision: Precision = "f32"): Promise<Engine> {
     this.assertAlive();
-    return this.#engines.forward(precision);
+    return this.#field.engines.forward(precision);
   }
 
   /** @internal How Jᵀ·w is planned. */
   reverseEngine(): Promise<Engine> {
     this.assertAlive();
-    return this.#engines.reverse();
+    return this.#field.engines.reverse();
   }
 
   /** Runs a solve; its results are on the host or on the device, as the options say. */
@@ -399,7 +374,7 @@ export class Flow {
   /** Frees the flow's GPU memory. May be called twice; any other call after it is an error. */
   dispose(): void {
     this.#disposed = true;
-    this.#parameters?.dispose();
+    this.#field.parameters?.dispose();
   }
 
   [Symbol.dispose](): void {
