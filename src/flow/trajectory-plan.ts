@@ -35,23 +35,23 @@ export async function solveOf(engine: Engine, request: TrajectoryRequest): Promi
 export function planTrajectory(solve: Solve, chunk: Chunk): ChunkPlan {
   const { engine, request, integration } = solve;
   const { logProb, unitsOut, save = [] } = request;
-  const density = densityOf(solve, chunk);
-  const steps = planSteps(solve, chunk, logProb.kind === "forward" ? density?.base.name : undefined);
+  const likelihood = likelihoodOf(solve, chunk);
+  const steps = planSteps(solve, chunk, logProb.kind === "forward" ? likelihood?.base.name : undefined);
   const exported = (rows: string, offset = 0) =>
     planExport(chunk, engine.dim, rows, { offset, isData: changes(solve, unitsOut) });
   const saved = save.map((at, k) => {
     const offset = k * chunk.count;
-    const known = density ? [density.finish(outputs.savedLogProb, offset)] : [];
+    const known = likelihood ? [likelihood.finish(outputs.savedLogProb, offset)] : [];
     return { at, dispatches: [...steps.reach(k), exported(outputs.saved, offset), ...known] };
   });
   const standardError = integralsOf(integration.divergence) > 1 ? outputs.standardError : undefined;
-  const begin = joined([planStart(solve, chunk, density), ...saved.filter(({ at }) => at === 0)]);
+  const begin = joined([planStart(solve, chunk, likelihood), ...saved.filter(({ at }) => at === 0)]);
   const end = joined([
     { buffers: steps.buffers },
     ...saved.filter(({ at }) => at > 0),
     { dispatches: [...steps.reach(save.length), exported(outputs.x)] },
-    density && logProb.kind === "backward" && { dispatches: [density.density] },
-    density && { dispatches: [density.finish(outputs.logProb, 0, standardError)] },
+    likelihood && logProb.kind === "backward" && { dispatches: [likelihood.density] },
+    likelihood && { dispatches: [likelihood.finish(outputs.logProb, 0, standardError)] },
     planResults(solve, chunk, steps.rounds !== undefined),
   ]);
   const buffers = [...begin.buffers, ...end.buffers];
@@ -65,7 +65,7 @@ const firstOf = ({ request }: Solve, chunk: Chunk) => (request.start.first ?? 0)
 /** Whether kernels change from or to these units. */
 const changes = ({ affine }: Solve, units: TrajectoryRequest["unitsOut"]) => affine !== undefined && units === "data";
 
-function densityOf({ engine, request, integration }: Solve, chunk: Chunk): LogProbPlan | undefined {
+function likelihoodOf({ engine, request, integration }: Solve, chunk: Chunk): LogProbPlan | undefined {
   const { source, logProb, normalization, unitsOut } = request;
   if (logProb.kind === "none") return undefined;
   const constant = unitsOut !== "flow" || logProb.kind === "backward" ? logScale(normalization) : 0;
@@ -73,7 +73,7 @@ function densityOf({ engine, request, integration }: Solve, chunk: Chunk): LogPr
 }
 
 /** Rows of the caller or draws of the source, conditions, log p as far as it is known, probes. */
-function planStart(solve: Solve, chunk: Chunk, density: LogProbPlan | undefined): Part {
+function planStart(solve: Solve, chunk: Chunk, likelihood: LogProbPlan | undefined): Part {
   const { engine, request, integration, affine, later } = solve;
   const { source, start, conditions, logProb, divergence, count: total } = request;
   const { dim } = engine;
@@ -86,7 +86,7 @@ function planStart(solve: Solve, chunk: Chunk, density: LogProbPlan | undefined)
       ? planImport(start.rows, chunk, dim, { isData: changes(solve, request.unitsIn) })
       : { dispatches: [planDraws(source, chunk, dim, first, start.seed)] },
     { dispatches: engine.begin(chunk, conditions, integration.stages > 0) },
-    density && beginLogProb(density, logProb.kind === "forward" ? logProb.start : undefined, chunk),
+    likelihood && beginLogProb(likelihood, logProb.kind === "forward" ? logProb.start : undefined, chunk),
     later?.planProbes(probes),
     request.wantStart && { dispatches: [planExport(chunk, dim, outputs.start)] },
   ]);

@@ -1,7 +1,7 @@
 import type { Dispatch, PlannedBuffer, Rounds } from "../gpu/kernel.ts";
 import { adaptiveKernels, adaptiveNames, type GatherShape, type Round, solveRows } from "../kernels/adaptive.ts";
 import { item, must } from "../must.ts";
-import { type Chunk, type Conditions, type DivergenceMode, type Engine, names } from "./engine.ts";
+import { type Chunk, type Conditions, type DivergenceMode, type Engine, integralsOf, names, padded } from "./engine.ts";
 import type { AdaptiveRule } from "./grid.ts";
 
 /** Evaluations of the field that a particle is expected to take, for sizing chunks before anything is known. */
@@ -51,7 +51,7 @@ export function adaptivePlan(
 ): AdaptivePlan {
   const { dim } = engine;
   const { capacity, count } = chunk;
-  const rows = mode.mode === "none" ? 0 : mode.mode === "probes" ? mode.count : 1;
+  const rows = mode.mode === "none" ? 0 : integralsOf(mode);
   const stages = rule.solver.error.length;
   const goals = times.length - 1;
   const start = item(times, 0);
@@ -100,7 +100,7 @@ export function adaptivePlan(
 
   function next(index: number, particles: number, maxFlops: number): ReturnType<Rounds["next"]> {
     const list = (index % 2) as 0 | 1;
-    const stride = index === 0 ? capacity : Math.ceil(particles / 64) * 64;
+    const stride = index === 0 ? capacity : padded(particles);
     const round: Round = { list, particles, stride };
     const part: Chunk = { start: chunk.start, count: particles, capacity: stride, maxFlops };
     const evaluate = () => engine.evaluate(part, conditions, rows > 0 ? "both" : "velocity", mode);
