@@ -2,10 +2,11 @@ import { invalid } from "../errors.ts";
 import { checked } from "../options/schema.ts";
 import { checkInteger, show } from "../options.ts";
 import { checkCells, gridPoints } from "./cells.ts";
+import { collect } from "./collect.ts";
 import { type CheckedLogProb, densityGridFields } from "./fields.ts";
 import type { DensityGridOptions } from "./options.ts";
 import { scoreRequest } from "./requests.ts";
-import { collect, endedLogProb } from "./results.ts";
+import { endedLogProb } from "./results.ts";
 import { conditioning, type FlowOnDevice } from "./shape.ts";
 
 /** A density at the centres of a grid of cells; row-major over the axes, the last one fastest. */

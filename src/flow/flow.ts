@@ -8,6 +8,7 @@ import { show } from "../options.ts";
 import type { RunOptions } from "../schedule/job.ts";
 import { checkVelocity, type FieldVelocity } from "../velocity/field.ts";
 import { type Parameters, unflatten } from "../velocity/parameters.ts";
+import { chunks, collect } from "./collect.ts";
 import type { DensityGrid } from "./density.ts";
 import { type Field, fieldOn } from "./field.ts";
 import { type CheckedEvaluation, divergenceCallFields, evaluationFields, flowFields, loadFields } from "./fields.ts";
@@ -28,8 +29,6 @@ import type {
 import type { Histogram, MeanLogProb, Moments } from "./reductions.ts";
 import { logProbRequest, pushRequest, sampleRequest, sampleStreamRequest } from "./requests.ts";
 import {
-  chunks,
-  collect,
   type DoubleSamples,
   type LogProb,
   logProbResult,

@@ -4,11 +4,12 @@ import { item } from "../must.ts";
 import { checked, partOf } from "../options/schema.ts";
 import type { Progress } from "../schedule/job.ts";
 import { checkCells, gridPoints } from "./cells.ts";
+import { collect } from "./collect.ts";
 import { evaluate } from "./evaluation.ts";
 import { type CheckedLogProb, callFields, continuityFields, flowTime, fluxFields } from "./fields.ts";
 import type { ContinuityOptions, LogProbOptions } from "./options.ts";
 import { scoreRequest } from "./requests.ts";
-import { collect, endedLogProb } from "./results.ts";
+import { endedLogProb } from "./results.ts";
 import { particleCount } from "./rows.ts";
 import type { FlowOnDevice } from "./shape.ts";
 

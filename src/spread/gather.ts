@@ -1,5 +1,6 @@
 import { PushforwardError } from "../errors.ts";
-import { meanEvaluations, type StepCounts, type Trajectory } from "../flow/results.ts";
+import { meanEvaluations } from "../flow/collect.ts";
+import type { StepCounts, Trajectory } from "../flow/results.ts";
 import { hostArray } from "../host-array.ts";
 import type { Arrays } from "./parcel.ts";
 import type { RangeFigures } from "./range-task.ts";

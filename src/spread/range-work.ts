@@ -1,11 +1,11 @@
 import type { DataRows } from "../data/units.ts";
 import { PushforwardError } from "../errors.ts";
 import { type Reduction, reduceSolve } from "../flow/block-reductions.ts";
+import { collect } from "../flow/collect.ts";
 import type { Flow } from "../flow/flow.ts";
 import type { HistogramOptions, LogProbOptions, MomentOptions, SampleOptions } from "../flow/options.ts";
 import { histogramSummary, meanLogProbSummary, momentsSummary } from "../flow/reductions.ts";
 import { logProbRequest, sampleRequest } from "../flow/requests.ts";
-import { collect } from "../flow/results.ts";
 import type { TrajectoryRequest } from "../flow/trajectory.ts";
 import { must } from "../must.ts";
 import type { RunOptions } from "../schedule/job.ts";
