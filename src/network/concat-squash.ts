@@ -1,8 +1,8 @@
-import { checkKeys, checkWord } from "../options.ts";
+import { checked, type Schema } from "../options/schema.ts";
 import { activate, add, linear, multiply } from "./builder.ts";
-import { checkHidden } from "./mlp.ts";
-import { checkSizes, type NetworkInputs, type NetworkVelocity, networkVelocity } from "./network.ts";
-import { type Activation, activations } from "./operations/activate.ts";
+import { activation, hidden } from "./fields.ts";
+import { type NetworkInputs, type NetworkVelocity, networkVelocity, sizeFields } from "./network.ts";
+import type { Activation } from "./operations/activate.ts";
 
 export interface ConcatSquashOptions {
   dim: number;
@@ -10,6 +10,12 @@ export interface ConcatSquashOptions {
   /** Default `"softplus"`. */
   activation?: Activation;
 }
+
+const concatSquashFields = {
+  dim: sizeFields.dim,
+  hidden: { check: hidden, required: true },
+  activation: activation("softplus"),
+} as const satisfies Schema<ConcatSquashOptions>;
 
 /**
  * The concat-squash network of FFJORD (Grathwohl et al. 2019, appendix B.1): each layer is (W h + b) ⊙ σ(w_g t + b_g) + w_s t, with an
@@ -25,13 +31,10 @@ export interface ConcatSquashOptions {
  */
 export function concatSquash(options: ConcatSquashOptions): NetworkVelocity {
   const what = "concatSquash";
-  checkKeys(what, options, ["dim", "hidden", "activation"]);
-  const hidden = checkHidden(what, options.hidden);
-  const activation = checkWord(`${what}: activation`, options.activation ?? "softplus", activations);
-  const sizes = checkSizes(what, options);
+  const { dim, hidden, activation } = checked(what, concatSquashFields, options);
   const build = ({ x, t }: NetworkInputs) => {
     let h = x;
-    for (const [l, width] of [...hidden, sizes.dim].entries()) {
+    for (const [l, width] of [...hidden, dim].entries()) {
       const name = `layers.${l}`;
       const gate = activate(linear(t, width, `${name}._hyper_gate`), "sigmoid");
       const shift = linear(t, width, `${name}._hyper_bias`, { bias: false });
@@ -40,5 +43,5 @@ export function concatSquash(options: ConcatSquashOptions): NetworkVelocity {
     }
     return h;
   };
-  return networkVelocity(what, sizes, build);
+  return networkVelocity(what, { dim, classes: 0, context: 0 }, build);
 }

@@ -1,5 +1,6 @@
 import { invalid } from "../errors.ts";
 import { item } from "../must.ts";
+import { checked, integer, type Schema } from "../options/schema.ts";
 import { checkInteger, checkKeys, show } from "../options.ts";
 import { operationRules } from "./operations/index.ts";
 import type { InputName, InputOperation } from "./operations/input.ts";
@@ -227,13 +228,22 @@ export interface NetworkOptions {
   context?: number;
 }
 
-/** Checks the sizes of a field. */
-export function checkSizes(what: string, { dim, classes = 0, context = 0 }: NetworkOptions): Sizes {
-  return {
-    dim: checkInteger(`${what}: dim`, dim, 1, 1 << 16),
-    classes: checkInteger(`${what}: classes`, classes, 0, 1 << 16),
-    context: checkInteger(`${what}: context`, context, 0, 1 << 16),
-  };
+const mostInputs = 1 << 16;
+
+/** What every network is made for. */
+export const sizeFields = {
+  dim: { check: integer(1, mostInputs), required: true },
+  classes: { check: integer(0, mostInputs), fallback: 0 },
+  context: { check: integer(0, mostInputs), fallback: 0 },
+} as const satisfies Schema<NetworkOptions>;
+
+/** Checks the sizes of a field among other options. */
+export function checkSizes(what: string, { dim, classes, context }: NetworkOptions): Sizes {
+  return checked(what, sizeFields, {
+    dim,
+    ...(classes !== undefined && { classes }),
+    ...(context !== undefined && { context }),
+  });
 }
 
 /** The operations that `build` puts together, with the one of the output last. */
@@ -287,10 +297,10 @@ function withoutIdleInputs(operations: readonly Operation[]): readonly Operation
  * });
  */
 export function network(options: NetworkOptions, build: (inputs: NetworkInputs) => Node): NetworkVelocity {
-  checkKeys("network", options, ["dim", "classes", "context"]);
+  const sizes = checked("network", sizeFields, options);
   if (typeof build !== "function")
     throw invalid(`network: build is ${show(build)}, but it is a function from the inputs to the node of the velocity`);
-  return networkVelocity("network", checkSizes("network", options), build);
+  return networkVelocity("network", sizes, build);
 }
 
 /** {@link network} in the name of another function. */

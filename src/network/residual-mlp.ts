@@ -1,8 +1,9 @@
-import { checkInteger, checkKeys, checkWord } from "../options.ts";
+import { checked, integer, type Schema } from "../options/schema.ts";
 import { activate, add, concat, type FourierOptions, fourier, layerNorm, linear, multiply, slice } from "./builder.ts";
-import { checkFeatures, checkTime, timeFeatures } from "./mlp.ts";
-import { checkSizes, type NetworkInputs, type NetworkVelocity, networkVelocity } from "./network.ts";
-import { type Activation, activations } from "./operations/activate.ts";
+import { activation, features, time, width } from "./fields.ts";
+import { timeFeatures } from "./mlp.ts";
+import { type NetworkInputs, type NetworkVelocity, networkVelocity, sizeFields } from "./network.ts";
+import type { Activation } from "./operations/activate.ts";
 
 export interface ResidualMlpOptions {
   dim: number;
@@ -22,6 +23,15 @@ export interface ResidualMlpOptions {
   context?: number;
 }
 
+const residualFields = {
+  ...sizeFields,
+  width: { check: width, required: true },
+  blocks: { check: integer(1, 256), required: true },
+  activation: activation("silu"),
+  time: time({ fourier: 4 }),
+  features: { check: features },
+} as const satisfies Schema<ResidualMlpOptions>;
+
 /**
  * A residual network with adaptive layer norm (Peebles & Xie 2023, §3.2): blocks of norm, linear, activation, linear that are added
  * to a stream, scaled and shifted by an embedding of the time, the label and the context. The last layer of each block and of the
@@ -36,15 +46,8 @@ export interface ResidualMlpOptions {
  */
 export function residualMlp(options: ResidualMlpOptions): NetworkVelocity {
   const what = "residualMlp";
-  const keys = ["dim", "width", "blocks", "activation", "time", "features", "classes", "context"];
-  checkKeys(what, options, keys);
-  const width = checkInteger(`${what}: width`, options.width, 1, 1 << 14);
-  const blocks = checkInteger(`${what}: blocks`, options.blocks, 1, 256);
-  const activation = checkWord(`${what}: activation`, options.activation ?? "silu", activations);
-  const time = checkTime(what, options.time ?? { fourier: 4 });
-  const { features } = options;
-  checkFeatures(what, features);
-  const sizes = checkSizes(what, options);
+  const { dim, classes, context, width, blocks, activation, time, features } = checked(what, residualFields, options);
+  const sizes = { dim, classes, context };
   const build = ({ x, t, label, context }: NetworkInputs) => {
     const conditions = [
       timeFeatures(t, time),
