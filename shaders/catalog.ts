@@ -45,6 +45,7 @@ import {
   tangentDotKernel,
   tangentInputKernel,
 } from "./stages.ts";
+import { subgroupRowsKernel } from "./subgroup-rows.ts";
 import { penaliseKernel, tangentEndsKernel } from "./tangent-ends.ts";
 import { evaluateTileKernel, integrateTileKernel } from "./tile.ts";
 import type { Tiling } from "./tiling.ts";
@@ -202,6 +203,8 @@ add("midpoint step in rotated registers", () =>
     divergence: { mode: "none" },
   }),
 );
+add("subgroups of rows", () => subgroupRowsKernel({ columns: 32, size: undefined }));
+add("subgroups of rows, pinned", () => subgroupRowsKernel({ columns: 32, size: 32 }));
 const tiled: Record<string, { tiling: Tiling; velocity: MlpVelocity | NetworkVelocity }> = {
   "an mlp": { tiling: tileOf(2, 8, {}), velocity: mlp({ dim: 2, hidden: [64, 64, 64] }) },
   "an mlp in subgroups of 32": {

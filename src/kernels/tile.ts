@@ -2,7 +2,7 @@ import type { DivergenceText } from "../../shaders/field.ts";
 import type { FusedNetwork } from "../../shaders/fused-network.ts";
 import { tileBytes } from "../../shaders/tile.ts";
 import type { Tiling } from "../../shaders/tiling.ts";
-import type { GpuInfo } from "../gpu/adapter.ts";
+import type { Wave } from "./waves.ts";
 
 /** What of a device decides which tiles it can run. */
 export interface TileLimits {
@@ -14,29 +14,13 @@ export interface TileLimits {
 const mostSums = 32;
 
 /**
- * Columns of a tile: a whole subgroup each, so that its invocations read the same weights, which GPUs do once for all of them; or fewer
- * where a device does not say how large its subgroups are.
- */
-function wavesOf({
-  features,
-  subgroupMinSize: least,
-  subgroupMaxSize: most,
-}: GpuInfo): { columns: number; wave?: Tiling["wave"] }[] {
-  const plain = [{ columns: 16 }, { columns: 8 }];
-  if (!features.includes("subgroups") || least === 0) return plain;
-  if (least <= 32 && most >= 32 && features.includes("subgroup-size-control"))
-    return [{ columns: 32, wave: 32 }, ...plain];
-  return [{ columns: Math.max(32, most), wave: "any" }, ...plain];
-}
-
-/**
  * The tiles on which a GPU can run a network in one kernel, the one to begin with first; none where its values do not fit the workgroup
- * memory. Sizes from the compiler of AMD GPUs (docs/gpu-report.md): an invocation of a subgroup that shares its weights takes 2 particles
+ * memory. `shared` are columns that share their weights. Sizes from the compiler of AMD GPUs (docs/gpu-report.md): an invocation of a subgroup that shares its weights takes 2 particles
  * × 8 outputs (16 in layers wider than 64), with tangents one particle where memory or sums ask for it; without subgroups 4 × 8. All
  * of them read the same packing, and sum in the same order.
  */
 export function tileTilings(
-  info: GpuInfo,
+  shared: Wave | undefined,
   limits: TileLimits,
   network: FusedNetwork,
   atOneTime: boolean,
@@ -49,7 +33,12 @@ export function tileTilings(
   const blocks = Math.ceil(widest / outputs);
   const unroll = outputs * (1 + tangents) > 16 ? 2 : 4;
   const found: Tiling[] = [];
-  for (const { columns, wave } of wavesOf(info))
+  const columnsOf: { columns: number; wave?: Wave["wave"] }[] = [
+    ...(shared ? [shared] : []),
+    { columns: 16 },
+    { columns: 8 },
+  ];
+  for (const { columns, wave } of columnsOf)
     for (const lanes of [4, 2, 1] as const) {
       // vectors of four are for tiles that read weights by the invocation
       if (lanes === 4 && wave !== undefined) continue;

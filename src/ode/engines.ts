@@ -74,10 +74,10 @@ export function networkEngines(gpu: Gpu, velocity: MlpVelocity | NetworkVelocity
   const narrow = plain && narrowMlp(plain);
   const forward = once(async () => {
     if (narrow && gpu.info.software) return fusedMlpEngine(gpu, plain, narrow, parameters);
-    const { fusedNetwork, fusedNetworkEngine, tileNetwork } = await import("./on-demand.ts");
+    const { fusedNetwork, fusedNetworkEngine, tileNetwork, waveOf } = await import("./on-demand.ts");
     const made = gpu.info.software
       ? !plain && suitsFusedNetworks(gpu.info) && fusedNetwork(gpu, network)
-      : tileNetwork(gpu, network);
+      : tileNetwork(gpu, network, await waveOf(gpu));
     return made ? fusedNetworkEngine(gpu, network, made, parameters) : layered();
   });
   const half = once(async () => {

@@ -10,6 +10,7 @@ import { tableName } from "../kernels/rows.ts";
 import { planConditionRows } from "../kernels/stages.ts";
 import { tileTilings } from "../kernels/tile.ts";
 import { networkTiling } from "../kernels/tiling.ts";
+import type { Wave } from "../kernels/waves.ts";
 import { weightNames } from "../kernels/weights.ts";
 import { item, must } from "../must.ts";
 import type { Network } from "../network/network.ts";
@@ -58,14 +59,14 @@ export interface FusedNetworkPlan {
 }
 
 /** A network on the tiles of a GPU, or undefined where these have no room for it. */
-export function tileNetwork(gpu: Gpu, network: Network): FusedNetworkPlan | undefined {
+export function tileNetwork(gpu: Gpu, network: Network, shared: Wave | undefined): FusedNetworkPlan | undefined {
   const fused = fuse(network, tileLimits);
   if (!fused) return undefined;
   const tilings = new Map<string, Tiling[]>();
   const keyOf = (atOneTime: boolean, divergence: DivergenceText) => `${atOneTime} ${JSON.stringify(divergence)}`;
   for (const atOneTime of [true, false])
     for (const divergence of modesOf(network.dim)) {
-      const found = tileTilings(gpu.info, gpu.device.limits, fused.network, atOneTime, divergence);
+      const found = tileTilings(shared, gpu.device.limits, fused.network, atOneTime, divergence);
       if (found.length === 0) return undefined;
       tilings.set(keyOf(atOneTime, divergence), found);
     }

@@ -1,5 +1,6 @@
 // What a browser loads for networks other than a narrow mlp and for Jᵀ·w (see engines.ts), for adaptive steps and for probes.
 
+export { waveOf } from "../kernels/waves.ts";
 export { adaptiveFloats, adaptivePlan, expectedEvaluations } from "./adaptive.ts";
 export { layeredEngine } from "./layered-engine.ts";
 export { fusedNetwork, fusedNetworkEngine, tileNetwork } from "./network-engine.ts";

@@ -1,6 +1,7 @@
 import type { Kernel } from "../../shaders/kernel.ts";
 import type { Gpu } from "../../src/gpu/gpu.ts";
 import type { Dispatch } from "../../src/gpu/kernel.ts";
+import { waveBy } from "../../src/kernels/waves.ts";
 import { concatSquash } from "../../src/network/concat-squash.ts";
 import { mlp } from "../../src/network/mlp.ts";
 import { networkOf } from "../../src/network/of.ts";
@@ -62,7 +63,7 @@ export function networkKernels(): { readonly name: string; readonly kernel: () =
           tangents: { count: tangents, first: 0, weight: 1 },
           penalty,
         });
-      const fused = info.software ? fusedNetwork(gpu, network) : tileNetwork(gpu, network);
+      const fused = info.software ? fusedNetwork(gpu, network) : tileNetwork(gpu, network, waveBy(gpu.info));
       if (!fused) throw new Error("the network is too large for one kernel");
       const narrow = fusedNetworkEngine(gpu, network, fused, {} as Parameters);
       const labelled = { guidance: 2, ...(network.classes > 0 && { labels: new Uint32Array(64) }) };

@@ -4,6 +4,7 @@ import { integrateTileKernel, tileBytes } from "../../shaders/tile.ts";
 import type { Tiling } from "../../shaders/tiling.ts";
 import type { GpuInfo } from "../../src/gpu/adapter.ts";
 import type { Gpu } from "../../src/gpu/gpu.ts";
+import { waveBy } from "../../src/kernels/waves.ts";
 import { mlp } from "../../src/network/mlp.ts";
 import { networkOf } from "../../src/network/of.ts";
 import { residualMlp } from "../../src/network/residual-mlp.ts";
@@ -38,7 +39,7 @@ for (const [where, device] of Object.entries(devices))
     const { limits } = device.device;
     for (const [what, velocity] of Object.entries(velocities)) {
       const network = networkOf(velocity);
-      const made = tileNetwork(device, network);
+      const made = tileNetwork(device, network, waveBy(device.info));
       if (!made) throw new Error(`${what} has no tile`);
       for (const divergence of divergences) {
         if (divergence.mode === "exact" && network.dim === 3) continue;
@@ -69,7 +70,7 @@ for (const [where, device] of Object.entries(devices))
 test("the text of a tile's kernel does not grow with the width of a network", () => {
   const lengthOf = (width: number) => {
     const network = networkOf(mlp({ dim: 2, hidden: [width, width] }));
-    const made = tileNetwork(devices["whose subgroups can be asked for"] as Gpu, network);
+    const made = tileNetwork(gpu({}), network, undefined);
     if (!made) throw new Error("no tile");
     const divergence = { mode: "none" } as const;
     const field = { kind: "network", dim: 2, network: made.fused.network, atOneTime: true, labels: false } as const;
@@ -80,7 +81,7 @@ test("the text of a tile's kernel does not grow with the width of a network", ()
 });
 
 test("tiles are for what fits: no GPU has one for a network of many dimensions, or without room for its layers", () => {
-  expect(tileNetwork(gpu({}), networkOf(mlp({ dim: 17, hidden: [16] })))).toBeUndefined();
-  expect(tileNetwork(gpu({}, 1024), networkOf(mlp({ dim: 2, hidden: [64] })))).toBeUndefined();
-  expect(tileNetwork(gpu({}), networkOf(mlp({ dim: 2, hidden: [512] })))).toBeUndefined();
+  expect(tileNetwork(gpu({}), networkOf(mlp({ dim: 17, hidden: [16] })), undefined)).toBeUndefined();
+  expect(tileNetwork(gpu({}, 1024), networkOf(mlp({ dim: 2, hidden: [64] })), undefined)).toBeUndefined();
+  expect(tileNetwork(gpu({}), networkOf(mlp({ dim: 2, hidden: [512] })), undefined)).toBeUndefined();
 });
