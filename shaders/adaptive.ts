@@ -1,5 +1,6 @@
 import { item } from "../src/must.ts";
-import { type Kernel, oncePerShape } from "./kernel.ts";
+import { read, several, write } from "./interface.ts";
+import { kernel, oncePerShape } from "./kernel.ts";
 import { f32, lines, wgsl } from "./wgsl.ts";
 
 /** Invocations per workgroup of every kernel in this file; one invocation per particle. */
@@ -45,20 +46,44 @@ const head = wgsl`@compute @workgroup_size(${adaptiveWorkgroup})`;
 const signature = "(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u)";
 const thread = wgsl`let p = id.x + id.y * groups.x * ${adaptiveWorkgroup}u;`;
 
-/** Names of the coefficients of a stage; the first has none. */
-const coefficients = (stages: number) => Array.from({ length: stages - 1 }, (_, j) => `a${j}`);
+/** Coefficients of a stage; the first has none. */
+const coefficients = (stages: number) => several("a", stages - 1, "f32");
+
+const solveParams = (stages: number) =>
+  ({
+    capacity: "u32",
+    stride: "u32",
+    dim: "u32",
+    rows: "u32",
+    from_list: "u32",
+    to_list: "u32",
+    count: "u32",
+    stage: "u32",
+    rtol: "f32",
+    atol: "f32",
+    start: "f32",
+    span: "f32",
+    least: "f32",
+    max_steps: "u32",
+    goals: "u32",
+    c: "f32",
+    ...coefficients(stages),
+  }) as const;
+
+const floats = "array<f32>";
+const words = "array<u32>";
+
+/** What the field gave for the particles that are still at work: their list, and its length among the two that alternate. */
+const evaluated = (tracks: boolean) => ({
+  solve: write(floats),
+  divergence: tracks && read(floats),
+  velocity: read(floats),
+  list: read(words),
+  lengths: read(words),
+});
 
 /** Buffers [row][capacity]: the particle's own rows by name, its state by component. */
-const layout = (stages: number) => `struct Params {
-  capacity: u32, stride: u32, dim: u32, rows: u32, from_list: u32, to_list: u32, count: u32, stage: u32,
-  rtol: f32, atol: f32, start: f32, span: f32, least: f32, max_steps: u32, goals: u32, c: f32,
-  ${coefficients(stages)
-    .map((a) => `${a}: f32`)
-    .join(", ")},
-}
-@group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read_write> solve: array<f32>;
-fn components() -> u32 { return params.dim + params.rows; }
+const layout = (stages: number) => `fn components() -> u32 { return params.dim + params.rows; }
 fn now(i: u32, q: u32) -> u32 { return i * params.capacity + q; }
 fn next(i: u32, q: u32) -> u32 { return (components() + i) * params.capacity + q; }
 fn slope(s: u32, i: u32, q: u32) -> u32 { return ((2u + s) * components() + i) * params.capacity + q; }
@@ -69,10 +94,6 @@ fn is_finite(value: f32) -> bool { return (bitcast<u32>(value) & 0x7f800000u) !=
 fn whole(at: u32) -> u32 { return u32(solve[at]); }
 fn keep_whole(at: u32, value: u32) { solve[at] = f32(value); }
 `;
-
-/** The particles that are still at work: their list, and its length among the two that alternate. */
-const listed = (binding: number) => `@group(0) @binding(${binding}) var<storage, read> list: array<u32>;
-@group(0) @binding(${binding + 1}) var<storage, read> lengths: array<u32>;`;
 
 const member = `${thread}
   if (p >= lengths[params.from_list]) { return; }
@@ -133,29 +154,24 @@ const tryStep = `fn try_step(q: u32, size: f32) {
   keep_whole(at_lands(q), select(0u, 1u, lands));
 }`;
 
-const bindings = (tracks: boolean, ...more: Kernel["bindings"]): Kernel["bindings"] => [
-  "params",
-  "write",
-  ...(tracks ? (["read"] as const) : []),
-  ...more,
-];
-
 /**
  * Starts a solve: state [dim][capacity] and log p at the start [capacity] (where it is `based` on one) into the rows of `solve`.
  * Saves the first goal where it is the start itself. Buffers: solve, [base], state, list, lengths, state to evaluate, times.
  */
-export const beginKernel = oncePerShape(({ based, stages }: { based: boolean; stages: number }): Kernel => {
-  const b = based ? 1 : 0;
-  return {
+export const beginKernel = oncePerShape(({ based, stages }: { based: boolean; stages: number }) =>
+  kernel({
     label: "begin adaptive solve",
     entryPoint: "begin",
-    bindings: bindings(based, "write", "write", "write", "write"),
+    params: solveParams(stages),
+    buffers: {
+      solve: write(floats),
+      base: based && read(floats),
+      state: write(floats),
+      list: write(words),
+      lengths: write(words),
+      times: write(floats),
+    },
     code: wgsl`${layout(stages)}
-${based ? "@group(0) @binding(2) var<storage, read> base: array<f32>;" : ""}
-@group(0) @binding(${2 + b}) var<storage, read_write> state: array<f32>;
-@group(0) @binding(${3 + b}) var<storage, read_write> list: array<u32>;
-@group(0) @binding(${4 + b}) var<storage, read_write> lengths: array<u32>;
-@group(0) @binding(${5 + b}) var<storage, read_write> times: array<f32>;
 
 ${head}
 fn begin${signature} {
@@ -174,39 +190,29 @@ fn begin${signature} {
   if (p < params.count) { list[p] = p; }
 }
 `,
-  };
-});
+  }),
+);
 
 /**
  * The first step's size (Hairer, Nørsett & Wanner I, §II.4), in two parts around an evaluation at a short Euler step.
  * Buffers: solve, [divergence], velocity, list, lengths, then state and times (first part) or goals (second).
  */
 export const startKernel = oncePerShape(
-  (shape: { tracks: boolean; part: "probe" | "size"; stages: number; order: number }): Kernel => {
+  (shape: { tracks: boolean; part: "probe" | "size"; stages: number; order: number }) => {
     const { tracks, part, stages, order } = shape;
-    const b = tracks ? 1 : 0;
     const probe = part === "probe";
-    return {
+    return kernel({
       label: `first step of an adaptive solve, ${part}`,
       entryPoint: "start",
-      bindings: bindings(
-        tracks,
-        "read",
-        "read",
-        "read",
-        ...(probe ? (["write", "write"] as const) : (["read"] as const)),
-      ),
+      params: solveParams(stages),
+      buffers: {
+        ...evaluated(tracks),
+        state: probe && write(floats),
+        times: probe && write(floats),
+        goals: !probe && read("array<Goal>"),
+      },
       code: wgsl`${layout(stages)}
-${tracks ? "@group(0) @binding(2) var<storage, read> divergence: array<f32>;" : ""}
-@group(0) @binding(${2 + b}) var<storage, read> velocity: array<f32>;
-${listed(3 + b)}
-${
-  probe
-    ? `@group(0) @binding(${5 + b}) var<storage, read_write> state: array<f32>;
-@group(0) @binding(${6 + b}) var<storage, read_write> times: array<f32>;`
-    : `${goalType}
-@group(0) @binding(${5 + b}) var<storage, read> goals: array<Goal>;`
-}
+${probe ? "" : goalType}
 ${keepSlope(tracks)}
 ${rootMean}
 // a norm beyond f32 is as good as its largest number, of which a quotient can be taken
@@ -255,7 +261,7 @@ fn start${signature} {
 #endif
 }
 `,
-    };
+    });
   },
 );
 
@@ -263,18 +269,13 @@ fn start${signature} {
  * State and time of stage 1, 2, … of the step that is tried: x + h Σ a_j k_j. What the field gave for the stage before is kept first.
  * Buffers: solve, [divergence], velocity, list, lengths, state, times.
  */
-export const stageKernel = oncePerShape(({ tracks, stages }: { tracks: boolean; stages: number }): Kernel => {
-  const b = tracks ? 1 : 0;
-  return {
+export const stageKernel = oncePerShape(({ tracks, stages }: { tracks: boolean; stages: number }) =>
+  kernel({
     label: "stage of an adaptive step",
     entryPoint: "stage",
-    bindings: bindings(tracks, "read", "read", "read", "write", "write"),
+    params: solveParams(stages),
+    buffers: { ...evaluated(tracks), state: write(floats), times: write(floats) },
     code: wgsl`${layout(stages)}
-${tracks ? "@group(0) @binding(2) var<storage, read> divergence: array<f32>;" : ""}
-@group(0) @binding(${2 + b}) var<storage, read> velocity: array<f32>;
-${listed(3 + b)}
-@group(0) @binding(${5 + b}) var<storage, read_write> state: array<f32>;
-@group(0) @binding(${6 + b}) var<storage, read_write> times: array<f32>;
 ${keepSlope(tracks)}
 
 ${head}
@@ -282,7 +283,7 @@ fn stage${signature} {
   ${member}
   if (params.stage > 1u) { keep_slope(params.stage - 1u, p, q); }
   let h = solve[at_step(q)];
-  let a = array<f32, ${stages - 1}>(${coefficients(stages)
+  let a = array<f32, ${stages - 1}>(${Object.keys(coefficients(stages))
     .map((a) => `params.${a}`)
     .join(", ")});
   for (var i = 0u; i < components(); i++) {
@@ -295,30 +296,24 @@ fn stage${signature} {
   times[p] = select(solve[at_time(q)] + fma(params.c, h, solve[at_time_low(q)]), solve[at_end(q)], params.c == 1.0);
 }
 `,
-  };
-});
+  }),
+);
 
 /**
  * Ends a step that was tried: measures its error, accepts or rejects it, chooses the next size, saves what a goal asks for.
  * err = rms(h Σ e_j k_j / (atol + rtol·max(|y|, |y⁺|))) over the particle's own components; h ← h·clamp(0.9 err^(−1/order), 0.2, 10).
  * Buffers: solve, [divergence], velocity, list, lengths, goals, saved [goals][components][capacity].
  */
-export const controlKernel = oncePerShape(
-  (shape: { tracks: boolean; order: number; error: readonly number[] }): Kernel => {
-    const { tracks, order, error } = shape;
-    const stages = error.length;
-    const b = tracks ? 1 : 0;
-    return {
-      label: "error control of an adaptive step",
-      entryPoint: "control",
-      bindings: bindings(tracks, "read", "read", "read", "read", "write"),
-      code: wgsl`${layout(stages)}
-${tracks ? "@group(0) @binding(2) var<storage, read> divergence: array<f32>;" : ""}
-@group(0) @binding(${2 + b}) var<storage, read> velocity: array<f32>;
-${listed(3 + b)}
+export const controlKernel = oncePerShape((shape: { tracks: boolean; order: number; error: readonly number[] }) => {
+  const { tracks, order, error } = shape;
+  const stages = error.length;
+  return kernel({
+    label: "error control of an adaptive step",
+    entryPoint: "control",
+    params: solveParams(stages),
+    buffers: { ...evaluated(tracks), goals: read("array<Goal>"), saved: write(floats) },
+    code: wgsl`${layout(stages)}
 ${goalType}
-@group(0) @binding(${5 + b}) var<storage, read> goals: array<Goal>;
-@group(0) @binding(${6 + b}) var<storage, read_write> saved: array<f32>;
 ${keepSlope(tracks)}
 fn error_of(i: u32, q: u32) -> f32 {
   var e = 0.0;
@@ -384,20 +379,17 @@ fn control${signature} {
   try_step(q, size);
 }
 `,
-    };
-  },
-);
+  });
+});
 
 /** The list of the particles that are still at work. Their order is of no importance. Buffers: solve, list, lengths, new list. */
-export const compactKernel = oncePerShape(({ stages }: { stages: number }): Kernel => {
-  return {
+export const compactKernel = oncePerShape(({ stages }: { stages: number }) =>
+  kernel({
     label: "particles still at work",
     entryPoint: "compact",
-    bindings: ["params", "write", "read", "write", "write"],
+    params: solveParams(stages),
+    buffers: { solve: write(floats), list: read(words), lengths: write("array<atomic<u32>>"), new_list: write(words) },
     code: wgsl`${layout(stages)}
-@group(0) @binding(2) var<storage, read> list: array<u32>;
-@group(0) @binding(3) var<storage, read_write> lengths: array<atomic<u32>>;
-@group(0) @binding(4) var<storage, read_write> new_list: array<u32>;
 
 ${head}
 fn compact${signature} {
@@ -407,40 +399,31 @@ fn compact${signature} {
   if (whole(at_status(q)) == ${statuses.running}u) { new_list[atomicAdd(&lengths[params.to_list], 1u)] = q; }
 }
 `,
-  };
-});
+  }),
+);
 
 /** One number of `lengths` back to zero. Buffers: lengths. */
-export const clearLengthKernel = oncePerShape((_: { whole: true }): Kernel => {
-  return {
+export const clearLengthKernel = oncePerShape((_: { whole: true }) =>
+  kernel({
     label: "no particles at work",
     entryPoint: "clear_length",
-    bindings: ["params", "write"],
+    params: { which: "u32" },
+    buffers: { lengths: write(words) },
     code: wgsl`
-struct Params { which: u32 }
-@group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read_write> lengths: array<u32>;
-
 @compute @workgroup_size(1)
 fn clear_length() { lengths[params.which] = 0u; }
 `,
-  };
-});
+  }),
+);
 
 /** What belongs to the particles of a list, in its order: to[j, p] = from[j, list[p]]. Buffers: from, list, lengths, to. */
-export const gatherKernel = oncePerShape((_: { whole: true }): Kernel => {
-  return {
+export const gatherKernel = oncePerShape((_: { whole: true }) =>
+  kernel({
     label: "gather by list",
     entryPoint: "gather",
-    bindings: ["params", "read", "read", "read", "write"],
+    params: { from_list: "u32", rows: "u32", from_row: "u32", to_row: "u32", each: "u32" },
+    buffers: { from_values: read(words), list: read(words), lengths: read(words), to_values: write(words) },
     code: wgsl`
-struct Params { from_list: u32, rows: u32, from_row: u32, to_row: u32, each: u32 }
-@group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> from_values: array<u32>;
-@group(0) @binding(2) var<storage, read> list: array<u32>;
-@group(0) @binding(3) var<storage, read> lengths: array<u32>;
-@group(0) @binding(4) var<storage, read_write> to_values: array<u32>;
-
 ${head}
 fn gather${signature} {
   ${member}
@@ -449,22 +432,20 @@ fn gather${signature} {
   }
 }
 `,
-  };
-});
+  }),
+);
 
 /**
  * A state, the last or a saved one, back to where a fixed grid leaves it. For particles that did not reach the goal, the last one.
  * Buffers: solve, saved, state, [integral].
  */
-export const restoreKernel = oncePerShape(({ tracks, stages }: { tracks: boolean; stages: number }): Kernel => {
-  return {
+export const restoreKernel = oncePerShape(({ tracks, stages }: { tracks: boolean; stages: number }) =>
+  kernel({
     label: "restore a state of an adaptive solve",
     entryPoint: "restore",
-    bindings: ["params", "write", "read", "write", ...(tracks ? (["write"] as const) : [])],
+    params: solveParams(stages),
+    buffers: { solve: write(floats), saved: read(floats), state: write(floats), integral: tracks && write(floats) },
     code: wgsl`${layout(stages)}
-@group(0) @binding(2) var<storage, read> saved: array<f32>;
-@group(0) @binding(3) var<storage, read_write> state: array<f32>;
-${tracks ? "@group(0) @binding(4) var<storage, read_write> integral: array<f32>;" : ""}
 
 ${head}
 fn restore${signature} {
@@ -480,18 +461,17 @@ fn restore${signature} {
   }
 }
 `,
-  };
-});
+  }),
+);
 
 /** Statuses of the particles, and sums over them: accepted steps, rejected ones; the most of both. Buffers: solve, status, totals. */
-export const reportKernel = oncePerShape(({ stages }: { stages: number }): Kernel => {
-  return {
+export const reportKernel = oncePerShape(({ stages }: { stages: number }) =>
+  kernel({
     label: "report of an adaptive solve",
     entryPoint: "report",
-    bindings: ["params", "write", "write", "write"],
+    params: solveParams(stages),
+    buffers: { solve: write(floats), status: write(words), totals: write("array<atomic<u32>>") },
     code: wgsl`${layout(stages)}
-@group(0) @binding(2) var<storage, read_write> status: array<u32>;
-@group(0) @binding(3) var<storage, read_write> totals: array<atomic<u32>>;
 
 ${head}
 fn report${signature} {
@@ -505,5 +485,5 @@ fn report${signature} {
   atomicMax(&totals[2], accepted + rejected);
 }
 `,
-  };
-});
+  }),
+);

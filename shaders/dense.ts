@@ -1,6 +1,6 @@
-import { Bindings } from "./bindings.ts";
-import { type Kernel, oncePerShape } from "./kernel.ts";
-import { type ClusterShape, clusterFields, clusterFunctions, clusterText, declareCluster } from "./rows.ts";
+import { read } from "./interface.ts";
+import { kernel, oncePerShape } from "./kernel.ts";
+import { type ClusterShape, clusterBuffers, clusterFunctions, clusterParams, clusterText } from "./rows.ts";
 import { components } from "./tiling.ts";
 import { lines, wgsl } from "./wgsl.ts";
 
@@ -53,14 +53,9 @@ export interface DenseShape {
  * particles a vec4f, weights [input][outputs padded to 4]. Dimension z counts tangents. Serves forward passes, tangents and, with the
  * other packing of W, the reverse pass. Every tile adds the bias and then the inputs in their order, so tiles differ by contraction only.
  */
-export const denseKernel = oncePerShape(({ bias, cluster, tile }: DenseShape): Kernel => {
+export const denseKernel = oncePerShape(({ bias, cluster, tile }: DenseShape) => {
   const { gather, staged, workgroupSize } = tile;
   const sums = sumsOf(tile);
-  const bindings = new Bindings();
-  bindings.add("params", "params", "Params");
-  bindings.add("read", "weights", "array<vec4f>");
-  bindings.add("read", "input", "array<vec4f>");
-  declareCluster(bindings, cluster);
   const guarded = (row: string, isIn: string, sum: string, p: string) =>
     // rows before the first one wrap around to large numbers
     `if (${row} - params.first_row < params.outputs && ${isIn}) { finish(${sum}, ${row} - params.first_row, ${p}, ${staged ? "workgroup" : "id"}.z); }`;
@@ -87,20 +82,28 @@ export const denseKernel = oncePerShape(({ bias, cluster, tile }: DenseShape): K
     ? `${lines(tile.quads, (qi) => `let b${qi} = weights[params.bias + min(q${qi}, params.row_vectors - 1u)];`)}
   ${sums.map(({ qi, c, name }) => `var ${name} = vec4f(b${qi}.${c});`).join("\n")}`
     : sums.map(({ name }) => `var ${name} = vec4f(0.0);`).join("\n");
-  return {
+  return kernel({
     label: "dense layer",
     entryPoint: "dense",
-    bindings: bindings.accesses,
+    enable: gather > 0 ? ["subgroups"] : [],
+    params: {
+      first: "u32",
+      vectors: "u32",
+      stride: "u32",
+      inputs: "u32",
+      outputs: "u32",
+      weights: "u32",
+      row_vectors: "u32",
+      bias: "u32",
+      given: "u32",
+      given_rows: "u32",
+      first_quad: "u32",
+      first_row: "u32",
+      sums: "u32",
+      ...clusterParams(cluster),
+    },
+    buffers: { weights: read("array<vec4f>"), input: read("array<vec4f>"), ...clusterBuffers(cluster) },
     code: wgsl`
-#if ${gather > 0}
-enable subgroups;
-#endif
-struct Params {
-  first: u32, vectors: u32, stride: u32, inputs: u32, outputs: u32,
-  weights: u32, row_vectors: u32, bias: u32, given: u32, given_rows: u32, first_quad: u32, first_row: u32, sums: u32,
-  ${clusterFields(cluster)}
-}
-${bindings.text}
 ${clusterFunctions([cluster])}
 fn finish(z: vec4f, row: u32, p: u32, s: u32) {
   ${clusterText(cluster, { loops: false, sum: () => "z" })}
@@ -126,7 +129,7 @@ fn dense(@builtin(global_invocation_id) id: vec3u${gather > 0 ? ", @builtin(subg
   ${store.join("\n")}
 }
 `,
-  };
+  });
 });
 
 interface Sum {

@@ -1,5 +1,5 @@
-import type { Bindings } from "./bindings.ts";
 import type { FusedNetwork } from "./fused-network.ts";
+import { read, uniform } from "./interface.ts";
 import { type NarrowMlp, narrowMlpDeclarations, narrowMlpText, type Tangents } from "./narrow-mlp.ts";
 import { sinCosTwoPi } from "./random.ts";
 import { components, splat, type Tiling, vectorType } from "./tiling.ts";
@@ -34,30 +34,27 @@ export type DivergenceText =
   | { readonly mode: "exact" | "probes"; readonly perPass: number }
   | { readonly mode: "own" };
 
-/** Module-scope text of a field; adds the bindings that it needs. */
-export function fieldDeclarations(field: FusedField, tiling: Tiling, bindings: Bindings): string {
+/** Module-scope text of a field. */
+export function fieldDeclarations(field: FusedField, tiling: Tiling): string {
   if (field.kind === "wgsl") return `const DIM = ${field.dim};\n${field.code}`;
-  if (field.kind === "network") {
-    const { network } = field;
-    const space = tiling.space === "uniform" ? "uniform" : "read";
-    bindings.add(space, "pf_weights", `array<vec4f, ${network.packing(tiling.outputs).total}>`);
-    networkBindings(field, tiling, bindings);
-    return network.declarations(tiling);
-  }
-  const weights = narrowMlpDeclarations(field, tiling, bindings.next(tiling.space === "uniform" ? "uniform" : "read"));
-  if (field.conditioned) bindings.add("read", "pf_offsets", `array<${vectorType(tiling)}>`);
+  if (field.kind === "network") return field.network.declarations(tiling);
+  const weights = narrowMlpDeclarations(field, tiling);
   return field.fourier > 0 ? `${sinCosTwoPi}\n${weights}` : weights;
 }
 
-/** Adds what a network reads beside its weights. */
-export function networkBindings(
-  { network, atOneTime, labels }: Extract<FusedField, { kind: "network" }>,
-  tiling: Tiling,
-  bindings: Bindings,
-): void {
-  if (labels) bindings.add("read", "pf_labels", "array<u32>");
-  if (network.context > 0) bindings.add("read", "pf_context", `array<${vectorType(tiling)}>`);
-  if (atOneTime && network.hasTable) bindings.add("read", "pf_table", "array<f32>");
+/** What a field reads. */
+export function fieldBuffers(field: FusedField, tiling: Tiling) {
+  const rows = read(`array<${vectorType(tiling)}>`);
+  const network = field.kind === "network" && field.network;
+  const isArray = network && tiling.tile === undefined;
+  const weights = isArray ? `array<vec4f, ${network.packing(tiling.outputs).total}>` : "PfWeights";
+  return {
+    weights: field.kind !== "wgsl" && (tiling.space === "uniform" ? uniform : read)(weights),
+    offsets: field.kind === "mlp" && field.conditioned && rows,
+    labels: field.kind === "network" && field.labels && read("array<u32>"),
+    context: network && network.context > 0 && rows,
+    table: field.kind === "network" && field.atOneTime && field.network.hasTable && read("array<f32>"),
+  };
 }
 
 /** Declarations `var name{g}_{i}: V` for every group and dimension. */

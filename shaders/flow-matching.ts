@@ -1,5 +1,6 @@
 import { batchWorkgroup } from "./batch-workgroup.ts";
-import { oncePerShape } from "./kernel.ts";
+import { read, write } from "./interface.ts";
+import { kernel, oncePerShape } from "./kernel.ts";
 import type { SourceKind } from "./particles.ts";
 import { random } from "./random.ts";
 import { wgsl } from "./wgsl.ts";
@@ -36,40 +37,38 @@ export interface BatchShape {
  * since the start of training; writes the network's input rows at x_t and the target, the velocity of the pair
  * (Lipman et al. 2024, §4.6 and §4.8).
  */
-export const batchKernel = oncePerShape<BatchShape>(({ source, labels, context, table }) => ({
-  label: "flow-matching batch",
-  entryPoint: "draw_batch",
-  bindings: [
-    "params",
-    "read",
-    "read",
-    "write",
-    "write",
-    ...(labels ? (["read"] as const) : []),
-    ...(context ? (["read"] as const) : []),
-    ...(table ? (["read"] as const) : []),
-  ],
-  code: wgsl`
-struct Params {
-  capacity: u32, dim: u32, rows: u32, first_low: u32, first_high: u32, key_low: u32, key_high: u32,
-  stream_index: u32, stream_time: u32, stream_source: u32, stream_dropout: u32,
-  row: u32, classes: u32, context: u32, dropout: f32,
-}
-@group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> data: array<f32>;
-// rows of dim: data mean, data scale, the rest of the mean that f32 has not, and the two rows of the source
-@group(0) @binding(2) var<storage, read> constants: array<f32>;
-@group(0) @binding(3) var<storage, read_write> inputs: array<f32>;
-@group(0) @binding(4) var<storage, read_write> targets: array<f32>;
-#if ${labels}
-@group(0) @binding(5) var<storage, read> labels: array<u32>;
-#endif
-#if ${context}
-@group(0) @binding(${labels ? 6 : 5}) var<storage, read> context: array<f32>;
-#endif
-#if ${table}
-@group(0) @binding(${5 + Number(labels) + Number(context)}) var<storage, read> path_table: array<vec4f>;
-#endif
+export const batchKernel = oncePerShape(({ source, labels, context, table }: BatchShape) =>
+  kernel({
+    label: "flow-matching batch",
+    entryPoint: "draw_batch",
+    params: {
+      capacity: "u32",
+      dim: "u32",
+      rows: "u32",
+      first_low: "u32",
+      first_high: "u32",
+      key_low: "u32",
+      key_high: "u32",
+      stream_index: "u32",
+      stream_time: "u32",
+      stream_source: "u32",
+      stream_dropout: "u32",
+      row: "u32",
+      classes: "u32",
+      context: "u32",
+      dropout: "f32",
+    },
+    buffers: {
+      data: read("array<f32>"),
+      // rows of dim: data mean, data scale, the rest of the mean that f32 has not, and the two rows of the source
+      constants: read("array<f32>"),
+      inputs: write("array<f32>"),
+      targets: write("array<f32>"),
+      labels: labels && read("array<u32>"),
+      context: context && read("array<f32>"),
+      path_table: table && read("array<vec4f>"),
+    },
+    code: wgsl`
 ${random}
 
 @compute @workgroup_size(${batchWorkgroup})
@@ -124,28 +123,27 @@ fn draw_batch${signature} {
 #endif
 }
 `,
-}));
+  }),
+);
 
 /**
  * The same rows from given x_0, x_1 ([n][dim]) and t ([n]), on the straight path or, with `path`, on one whose coefficients are given for
  * each sample; padding repeats the last sample.
  */
-export const givenBatchKernel = oncePerShape<{ readonly path: boolean }>(({ path }) => ({
-  label: "given flow-matching batch",
-  entryPoint: "given_batch",
-  bindings: ["params", "read", "read", "read", "write", "write", ...(path ? (["read"] as const) : [])],
-  code: wgsl`
-struct Params { capacity: u32, dim: u32, count: u32 }
-@group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> starts: array<f32>;
-@group(0) @binding(2) var<storage, read> ends: array<f32>;
-@group(0) @binding(3) var<storage, read> times: array<f32>;
-@group(0) @binding(4) var<storage, read_write> inputs: array<f32>;
-@group(0) @binding(5) var<storage, read_write> targets: array<f32>;
-#if ${path}
-@group(0) @binding(6) var<storage, read> coefficients: array<vec4f>;
-#endif
-
+export const givenBatchKernel = oncePerShape(({ path }: { readonly path: boolean }) =>
+  kernel({
+    label: "given flow-matching batch",
+    entryPoint: "given_batch",
+    params: { capacity: "u32", dim: "u32", count: "u32" },
+    buffers: {
+      starts: read("array<f32>"),
+      ends: read("array<f32>"),
+      times: read("array<f32>"),
+      inputs: write("array<f32>"),
+      targets: write("array<f32>"),
+      coefficients: path && read("array<vec4f>"),
+    },
+    code: wgsl`
 @compute @workgroup_size(${batchWorkgroup})
 fn given_batch${signature} {
   ${sample}
@@ -162,21 +160,22 @@ fn given_batch${signature} {
   inputs[params.dim * params.capacity + p] = time;
 }
 `,
-}));
+  }),
+);
 
 /** Residual r = u − target: squares [capacity] = Σ_i r_i² and ubar = 2 r/(n dim), the gradient of the mean square. Padding counts nothing. */
-export const residualKernel = oncePerShape<Record<never, never>>(() => ({
-  label: "flow-matching residual",
-  entryPoint: "residual",
-  bindings: ["params", "read", "read", "write", "write"],
-  code: wgsl`
-struct Params { capacity: u32, dim: u32, count: u32, scale: f32 }
-@group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> velocity: array<f32>;
-@group(0) @binding(2) var<storage, read> targets: array<f32>;
-@group(0) @binding(3) var<storage, read_write> cotangent: array<f32>;
-@group(0) @binding(4) var<storage, read_write> squares: array<f32>;
-
+export const residualKernel = oncePerShape((_: object) =>
+  kernel({
+    label: "flow-matching residual",
+    entryPoint: "residual",
+    params: { capacity: "u32", dim: "u32", count: "u32", scale: "f32" },
+    buffers: {
+      velocity: read("array<f32>"),
+      targets: read("array<f32>"),
+      cotangent: write("array<f32>"),
+      squares: write("array<f32>"),
+    },
+    code: wgsl`
 @compute @workgroup_size(${batchWorkgroup})
 fn residual${signature} {
   ${sample}
@@ -190,4 +189,5 @@ fn residual${signature} {
   squares[p] = sum;
 }
 `,
-}));
+  }),
+);

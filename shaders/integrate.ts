@@ -1,14 +1,15 @@
-import { Bindings } from "./bindings.ts";
 import {
   type DivergenceText,
   declare,
   type FusedField,
+  fieldBuffers,
   fieldDeclarations,
   forEach,
   velocityAndDivergenceText,
   velocityText,
 } from "./field.ts";
-import { type Kernel, oncePerShape } from "./kernel.ts";
+import { read, write } from "./interface.ts";
+import { kernel, oncePerShape } from "./kernel.ts";
 import { stageStruct } from "./stage-row.ts";
 import { splat, type Tiling, vectorType } from "./tiling.ts";
 import { lines, wgsl } from "./wgsl.ts";
@@ -26,12 +27,35 @@ export interface IntegrateShape {
   readonly keeps?: true;
 }
 
-/** The params block of the fused kernels; `slots` and `first` count groups of particles that share an index. `zero` is 0: no compiler knows. */
-export const paramsText = `struct PfParams {
-  first: u32, slots: u32, stride: u32, first_step: u32,
-  last_step: u32, probes: u32, branches: u32, weight_null: f32,
-  weight_label: f32, null_first: u32, first_row: u32, columns: u32, zero: u32,
-}`;
+/** The params of the fused kernels; `slots` and `first` count groups of particles that share an index. `zero` is 0: no compiler knows. */
+export const fusedParams = {
+  first: "u32",
+  slots: "u32",
+  stride: "u32",
+  first_step: "u32",
+  last_step: "u32",
+  probes: "u32",
+  branches: "u32",
+  weight_null: "f32",
+  weight_label: "f32",
+  null_first: "u32",
+  first_row: "u32",
+  columns: "u32",
+  zero: "u32",
+} as const;
+
+/** What an integrator reads and writes: rows of particles, and `schedule` with a row per step and stage. */
+export function integrateBuffers({ field, tiling, divergence, keeps }: IntegrateShape) {
+  const rows = `array<${vectorType(tiling)}>`;
+  return {
+    ...fieldBuffers(field, tiling),
+    schedule: read("array<PfStage>"),
+    state: write(rows),
+    integral: divergence.mode !== "none" && write(rows),
+    probes: divergence.mode === "probes" && read(rows),
+    kept: keeps === true && write(rows),
+  };
+}
 
 /** Text that finds the invocation's particles: at{g} is the index of particle vector g within a row of `stride` vectors. */
 function particlesText(tiling: Tiling): string {
@@ -50,29 +74,19 @@ fn ${name}(
 )`;
 }
 
-const enables = (tiling: Tiling) =>
-  `${tiling.half ? "enable f16;\n" : ""}${tiling.gather > 0 ? "enable subgroups;\n" : ""}`;
+const enables = ({ half, gather }: Tiling) => [...(half ? ["f16"] : []), ...(gather > 0 ? ["subgroups"] : [])];
 
 /**
  * Steps of an explicit Runge–Kutta method for a slice of particles: x⁺ = x + Σ h b_i k_i, k_i = u(t + c_i h, x + Σ h a_ij k_j),
  * and with it I⁺ = I − Σ h b_i div u at the stages' own states (Chen et al. 2018, eq. 8; docs/mathematics.md, Likelihood).
- * Buffers: [weights], [offsets], schedule (a row per step and stage), state [dim][stride], [integral [probes][stride], [probes]],
- * [kept [dim][stride]].
+ * Buffers: state [dim][stride], integral [probes][stride], kept [dim][stride].
  */
-export const integrateKernel = oncePerShape((shape: IntegrateShape): Kernel => {
+export const integrateKernel = oncePerShape((shape: IntegrateShape) => {
   const { field, tiling, stages, divergence } = shape;
   const { dim } = field;
   const v = vectorType(tiling);
-  const bindings = new Bindings();
-  bindings.add("params", "pf_params", "PfParams");
-  const declarations = fieldDeclarations(field, tiling, bindings);
-  bindings.add("read", "pf_schedule", "array<PfStage>");
-  bindings.add("write", "pf_state", `array<${v}>`);
   const tracks = divergence.mode !== "none";
   const probes = divergence.mode === "probes";
-  if (tracks) bindings.add("write", "pf_integral", `array<${v}>`);
-  if (probes) bindings.add("read", "pf_probes", `array<${v}>`);
-  if (shape.keeps) bindings.add("write", "pf_kept", `array<${v}>`);
 
   const plain = velocityText(field, tiling);
   const minusWeight = splat(tiling, "-row.weight");
@@ -84,10 +98,8 @@ export const integrateKernel = oncePerShape((shape: IntegrateShape): Kernel => {
     ? withDivergence
     : `${withDivergence}\n${lines(tiling.groups, (g) => `integral${g} = fma(${minusWeight}, div${g}, integral${g});`)}`;
 
-  const code = `${enables(tiling)}${paramsText}
-${stageStruct(stages)}
-${declarations}
-${bindings.text}
+  const code = `${stageStruct(stages)}
+${fieldDeclarations(field, tiling)}
 
 ${entry("integrate", tiling)} {
 ${particlesText(tiling)}
@@ -121,12 +133,15 @@ ${tracks && !probes ? lines(tiling.groups, (g) => `pf_integral[at${g}] = integra
 }
 }
 `;
-  return {
+  return kernel({
     label: `integrate ${labelOf(shape)}${shape.keeps ? ", first stage kept" : ""}`,
     entryPoint: "integrate",
-    bindings: bindings.accesses,
+    enable: enables(tiling),
+    prefix: "pf_",
+    params: fusedParams,
+    buffers: integrateBuffers(shape),
     code: wgsl`${code}`,
-  };
+  });
 });
 
 /** What a fused evaluation writes. */
@@ -139,29 +154,31 @@ export interface EvaluateShape {
   readonly divergence: DivergenceText;
 }
 
+/** What an evaluation reads and writes: rows of particles. */
+export function evaluateBuffers({ field, tiling, output, divergence }: EvaluateShape) {
+  const rows = `array<${vectorType(tiling)}>`;
+  const tracks = output === "divergence" || output === "both";
+  return {
+    ...fieldBuffers(field, tiling),
+    state: read(rows),
+    times: read(rows),
+    velocity: output !== "divergence" && write(rows),
+    divergence: tracks && write(rows),
+    probes: tracks && divergence.mode === "probes" && read(rows),
+    tangent: output === "jvp" && read(rows),
+    product: output === "jvp" && write(rows),
+  };
+}
+
 /**
  * The velocity, the divergence (mean over probes where there are any), both (each probe's divergence by itself) or J·v at given
- * states and times. Buffers: [weights], [offsets], state [dim][stride], times [stride], then velocity [dim][stride]; or divergence
- * [stride], [probes]; or velocity, divergence [probes or 1][stride], [probes]; or velocity, tangent [dim][stride], product [dim][stride].
+ * states and times. Buffers: state, velocity, tangent, product [dim][stride], times [stride], divergence [stride], of both
+ * [probes or 1][stride].
  */
-export const evaluateKernel = oncePerShape((shape: EvaluateShape): Kernel => {
+export const evaluateKernel = oncePerShape((shape: EvaluateShape) => {
   const { field, tiling, output, divergence } = shape;
   const { dim } = field;
   const v = vectorType(tiling);
-  const bindings = new Bindings();
-  bindings.add("params", "pf_params", "PfParams");
-  const declarations = fieldDeclarations(field, tiling, bindings);
-  bindings.add("read", "pf_state", `array<${v}>`);
-  bindings.add("read", "pf_times", `array<${v}>`);
-  if (output !== "divergence") bindings.add("write", "pf_velocity", `array<${v}>`);
-  if (output === "divergence" || output === "both") {
-    bindings.add("write", "pf_divergence", `array<${v}>`);
-    if (divergence.mode === "probes") bindings.add("read", "pf_probes", `array<${v}>`);
-  }
-  if (output === "jvp") {
-    bindings.add("read", "pf_tangent", `array<${v}>`);
-    bindings.add("write", "pf_product", `array<${v}>`);
-  }
   const at = (i: number, g: number) => `[${i}u * pf_params.stride + at${g}]`;
   const storeVelocity = forEach(tiling, dim, (g, i) => `pf_velocity${at(i, g)} = u${g}_${i};`);
   const body = {
@@ -193,9 +210,7 @@ ${storeVelocity}
 ${forEach(tiling, dim, (g, i) => `pf_product${at(i, g)} = jv1_${g}_${i};`)}
 }`,
   }[output]();
-  const code = `${enables(tiling)}${paramsText}
-${declarations}
-${bindings.text}
+  const code = `${fieldDeclarations(field, tiling)}
 
 ${entry("evaluate", tiling)} {
 ${particlesText(tiling)}
@@ -205,12 +220,15 @@ ${declare(tiling, dim, "u")}
 ${body}
 }
 `;
-  return {
+  return kernel({
     label: `evaluate ${output} ${labelOf(shape)}`,
     entryPoint: "evaluate",
-    bindings: bindings.accesses,
+    enable: enables(tiling),
+    prefix: "pf_",
+    params: fusedParams,
+    buffers: evaluateBuffers(shape),
     code: wgsl`${code}`,
-  };
+  });
 });
 
 /** What a fused kernel is, for messages. */

@@ -1,4 +1,5 @@
-import { type Kernel, oncePerShape } from "./kernel.ts";
+import { read, write } from "./interface.ts";
+import { kernel, oncePerShape } from "./kernel.ts";
 import { index, particle, signature } from "./particles.ts";
 import { wgsl } from "./wgsl.ts";
 
@@ -8,29 +9,19 @@ import { wgsl } from "./wgsl.ts";
  * marks[p] is 1 for the particles that are in neither count, else 0.
  */
 export const judgeKernel = oncePerShape(
-  ({ logProb, status, marks }: { logProb: boolean; status: boolean; marks: boolean }): Kernel => {
-    const bindings: Kernel["bindings"][number][] = ["params", "read"];
-    const declared: string[] = [];
-    const bind = (isWanted: boolean, access: "read" | "write", declaration: string) => {
-      if (!isWanted) return;
-      const space = access === "read" ? "storage, read" : "storage, read_write";
-      declared.push(`@group(0) @binding(${bindings.length}) var<${space}> ${declaration};`);
-      bindings.push(access);
-    };
-    bind(logProb, "read", "log_prob: array<f32>");
-    bind(status, "read", "status: array<u32>");
-    bind(true, "write", "tallies: array<atomic<u32>>");
-    bind(marks, "write", "marks: array<u32>");
-    return {
+  ({ logProb, status, marks }: { logProb: boolean; status: boolean; marks: boolean }) =>
+    kernel({
       label: "judge results",
       entryPoint: "judge",
-      bindings,
+      params: { count: "u32", dim: "u32" },
+      buffers: {
+        rows: read("array<f32>"),
+        log_prob: logProb && read("array<f32>"),
+        status: status && read("array<u32>"),
+        tallies: write("array<atomic<u32>>"),
+        marks: marks && write("array<u32>"),
+      },
       code: wgsl`
-struct Params { count: u32, dim: u32 }
-@group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> rows: array<f32>;
-${declared.join("\n")}
-
 // by the bits: comparisons with NaN may be optimised away
 fn is_finite(value: f32) -> bool { return (bitcast<u32>(value) & 0x7f800000u) != 0x7f800000u; }
 
@@ -54,6 +45,5 @@ fn judge${signature} {
 #endif
 }
 `,
-    };
-  },
+    }),
 );

@@ -1,4 +1,5 @@
-import { type Kernel, oncePerShape } from "./kernel.ts";
+import { read, several, write } from "./interface.ts";
+import { kernel, oncePerShape } from "./kernel.ts";
 import type { SourceKind } from "./particles.ts";
 import { random } from "./random.ts";
 import { lines, wgsl } from "./wgsl.ts";
@@ -16,34 +17,32 @@ const sample = wgsl`let p = id.x;
  * Buffers: data [rows][dim], affine (mean, scale, rest of the mean), state [dim][capacity], [all labels, labels [count]],
  * [all context, context [count][context]].
  */
-export const drawRowsKernel = oncePerShape(
-  ({ labels, context }: { labels: boolean; context: boolean }): Kernel => ({
+export const drawRowsKernel = oncePerShape(({ labels, context }: { labels: boolean; context: boolean }) =>
+  kernel({
     label: "draw rows of data",
     entryPoint: "draw_rows",
-    bindings: [
-      "params",
-      "read",
-      "read",
-      "write",
-      ...(labels ? (["read", "write"] as const) : []),
-      ...(context ? (["read", "write"] as const) : []),
-    ],
+    params: {
+      capacity: "u32",
+      dim: "u32",
+      count: "u32",
+      rows: "u32",
+      first_low: "u32",
+      first_high: "u32",
+      key_low: "u32",
+      key_high: "u32",
+      stream: "u32",
+      context: "u32",
+    },
+    buffers: {
+      data: read("array<f32>"),
+      affine: read("array<f32>"),
+      state: write("array<f32>"),
+      all_labels: labels && read("array<u32>"),
+      labels: labels && write("array<u32>"),
+      all_context: context && read("array<f32>"),
+      context: context && write("array<f32>"),
+    },
     code: wgsl`
-struct Params {
-  capacity: u32, dim: u32, count: u32, rows: u32, first_low: u32, first_high: u32, key_low: u32, key_high: u32, stream: u32, context: u32,
-}
-@group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> data: array<f32>;
-@group(0) @binding(2) var<storage, read> affine: array<f32>;
-@group(0) @binding(3) var<storage, read_write> state: array<f32>;
-#if ${labels}
-@group(0) @binding(4) var<storage, read> all_labels: array<u32>;
-@group(0) @binding(5) var<storage, read_write> labels: array<u32>;
-#endif
-#if ${context}
-@group(0) @binding(${labels ? 6 : 4}) var<storage, read> all_context: array<f32>;
-@group(0) @binding(${labels ? 7 : 5}) var<storage, read_write> context: array<f32>;
-#endif
 ${random}
 
 ${head}
@@ -68,18 +67,13 @@ fn draw_rows${signature} {
 );
 
 /** The gradient of −scale·Σ log p_0 at the end of the solve: (x − mean)/std² for a Gaussian, 0 on a box; padding counts nothing. */
-export const sourceScoreKernel = oncePerShape(
-  ({ kind }: { kind: SourceKind }): Kernel => ({
+export const sourceScoreKernel = oncePerShape(({ kind }: { kind: SourceKind }) =>
+  kernel({
     label: `${kind} source score`,
     entryPoint: "source_score",
-    bindings: ["params", "read", "read", "write"],
+    params: { capacity: "u32", dim: "u32", count: "u32", scale: "f32" },
+    buffers: { source: read("array<f32>"), state: read("array<f32>"), adjoint: write("array<f32>") },
     code: wgsl`
-struct Params { capacity: u32, dim: u32, count: u32, scale: f32 }
-@group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> source: array<f32>;
-@group(0) @binding(2) var<storage, read> state: array<f32>;
-@group(0) @binding(3) var<storage, read_write> adjoint: array<f32>;
-
 ${head}
 fn source_score${signature} {
   ${sample}
@@ -99,17 +93,13 @@ fn source_score${signature} {
 );
 
 /** target = Σ w_j·rows_j over [dim][capacity], added to what is there or not; zeros when there is none. Buffers: target, then the rows. */
-export const combineKernel = oncePerShape(
-  ({ terms, add }: { terms: number; add: boolean }): Kernel => ({
+export const combineKernel = oncePerShape(({ terms, add }: { terms: number; add: boolean }) =>
+  kernel({
     label: `combine ${terms} rows${add ? " and what is there" : ""}`,
     entryPoint: "combine",
-    bindings: ["params", "write", ...Array.from({ length: terms }, () => "read" as const)],
+    params: { capacity: "u32", dim: "u32", ...several("w", terms, "f32") },
+    buffers: { target_rows: write("array<f32>"), ...several("rows", terms, read("array<f32>")) },
     code: wgsl`
-struct Params { capacity: u32, dim: u32, ${Array.from({ length: terms }, (_, j) => `w${j}: f32`).join(", ")} }
-@group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read_write> target_rows: array<f32>;
-${lines(terms, (j) => `@group(0) @binding(${2 + j}) var<storage, read> rows${j}: array<f32>;`)}
-
 ${head}
 fn combine${signature} {
   ${sample}

@@ -1,7 +1,7 @@
 import { activationText } from "./activation.ts";
-import { Bindings } from "./bindings.ts";
 import { bentActivationText } from "./curvature.ts";
-import { type Kernel, oncePerShape } from "./kernel.ts";
+import { read, uniform, write } from "./interface.ts";
+import { kernel, oncePerShape } from "./kernel.ts";
 import { components, splat, vectorType } from "./tiling.ts";
 import { lines, wgsl } from "./wgsl.ts";
 
@@ -75,7 +75,7 @@ export function gradientSizes({ inputs, dim, layers, width }: GradientNetwork, o
  * Written for the weight gradients, rows of (1 + tangents)·stride — the values, then each tangent's: activations
  * [inputs + layers·width], cotangents [layers·width + dim]; row l of one belongs with row l + 1 of the other.
  */
-export const narrowGradientKernel = oncePerShape((shape: GradientShape): Kernel => {
+export const narrowGradientKernel = oncePerShape((shape: GradientShape) => {
   const { network, tiling, task, kind } = shape;
   const { inputs, dim, layers, width } = network;
   const { outputs, groups, gather } = tiling;
@@ -93,22 +93,21 @@ export const narrowGradientKernel = oncePerShape((shape: GradientShape): Kernel 
   const at = (buffer: string, row: string, s: number, g: number) =>
     `${buffer}[${row} * row_vectors + ${s > 0 ? `${s}u * params.stride + ` : ""}at${g}]`;
 
-  const bindings = new Bindings();
-  bindings.add("params", "params", "Params");
-  const weights = (name: string, type: string) =>
-    bindings.add(tiling.space === "uniform" ? "uniform" : "read", name, type);
-  weights("forward_weights", "ForwardWeights");
-  if (reverse) weights("reverse_weights", "ReverseWeights");
+  const weights = tiling.space === "uniform" ? uniform : read;
   const rows = `array<${vector}>`;
-  bindings.add("read", "inputs", rows);
-  if (task === "forward") bindings.add("write", "velocity", rows);
-  else {
-    bindings.add("write", "activations", rows);
-    bindings.add("write", "cotangents", rows);
-    bindings.add(penalised ? "write" : "read", task === "residual" ? "wanted" : "kappa", rows);
-    bindings.add("write", task === "residual" ? "squares" : "xbar", rows);
-    if (tangents > 0 && kind === "given") bindings.add("read", "probes", rows);
-  }
+  const buffers = {
+    forward_weights: weights("ForwardWeights"),
+    reverse_weights: reverse && weights("ReverseWeights"),
+    inputs: read(rows),
+    velocity: task === "forward" && write(rows),
+    activations: reverse && write(rows),
+    cotangents: reverse && write(rows),
+    wanted: task === "residual" && read(rows),
+    squares: task === "residual" && write(rows),
+    kappa: task === "cotangent" && (penalised ? write : read)(rows),
+    xbar: task === "cotangent" && write(rows),
+    probes: tangents > 0 && kind === "given" && read(rows),
+  };
 
   const accumulate = (s: number, g: number, r: number, input: string, weight: string) =>
     `a${s}_${g}_${r} = fma(${input}, ${spread(weight)}, a${s}_${g}_${r});`;
@@ -371,9 +370,7 @@ ${perDim((g, i) => `xbar[${i}u * params.stride + at${g}] = z${g}_${i};`)}
 }`;
 
   const hidden = (name: string, text: string) => (layers > 1 ? `  ${name}: ${text},\n` : "");
-  const code = `${gather > 0 ? "enable subgroups;\n" : ""}
-struct Params { first: u32, slots: u32, stride: u32, count: u32, first_tangent: u32, scale: f32${penalised ? ", twice: f32, energy: f32, jacobian: f32" : ""} }
-struct ForwardWeights {
+  const code = `struct ForwardWeights {
   first: array<array<vec4f, ${sizes.first}>, ${sizes.blocks}>,
 ${hidden("hidden", `array<array<vec4f, ${sizes.inner + 1}>, ${sizes.blocks * (layers - 1)}>`)}  last: array<array<vec4f, ${sizes.inner + 1}>, ${sizes.ends}>,
 }
@@ -381,7 +378,6 @@ struct ReverseWeights {
   top: array<array<vec4f, ${sizes.top}>, ${sizes.blocks}>,
 ${hidden("hidden", `array<array<vec4f, ${sizes.inner}>, ${sizes.blocks * (layers - 1)}>`)}  bottom: array<array<vec4f, ${sizes.inner}>, ${sizes.ends}>,
 }
-${bindings.text}
 ${tangents > 0 ? bentActivationText(network.activation, vector) : activationText(network.activation, vector)}
 
 @compute @workgroup_size(${tiling.workgroupSize})
@@ -421,10 +417,22 @@ ${perDim((g, i) => `velocity[${i}u * params.stride + at${g}] = u${g}_${i};`)}
 }
 }
 `;
-  return {
+  return kernel({
     label: `narrow gradient ${task}, ${inputs}→${layers}×${width}→${dim} ${network.activation}, ${tangents} ${kind} tangents${penalised ? " and penalties" : ""}, ${tiling.lanes * groups}×${outputs}${gather > 0 ? " gather" : ""} ${tiling.space}`,
     entryPoint: "gradient",
-    bindings: bindings.accesses,
+    enable: gather > 0 ? ["subgroups"] : [],
+    params: {
+      first: "u32",
+      slots: "u32",
+      stride: "u32",
+      count: "u32",
+      first_tangent: "u32",
+      scale: "f32",
+      twice: penalised && "f32",
+      energy: penalised && "f32",
+      jacobian: penalised && "f32",
+    },
+    buffers,
     code: wgsl`${code}`,
-  };
+  });
 });

@@ -39,15 +39,14 @@ export function packedSizes(mlp: NarrowMlp, outputs: number) {
   };
 }
 
-/** Module-scope text: the structure of the packed weights, their binding `pf_weights`, and the activation. */
-export function narrowMlpDeclarations(mlp: NarrowMlp, tiling: Tiling, binding: number): string {
+/** Module-scope text: the structure of the packed weights, and the activation. */
+export function narrowMlpDeclarations(mlp: NarrowMlp, tiling: Tiling): string {
   const { firstBlock, block, blocks, lastBlocks } = packedSizes(mlp, tiling.outputs);
   const four = tiling.half ? "vec4h" : "vec4f";
   return `struct PfWeights {
   first: array<array<${four}, ${firstBlock}>, ${blocks}>,
 ${mlp.layers > 1 ? `  hidden: array<array<${four}, ${block}>, ${blocks * (mlp.layers - 1)}>,\n` : ""}  last: array<array<${four}, ${block}>, ${lastBlocks}>,
 }
-@group(0) @binding(${binding}) var<${tiling.space === "uniform" ? "uniform" : "storage, read"}> pf_weights: PfWeights;
 ${activationText(mlp.activation, vectorType(tiling))}`;
 }
 

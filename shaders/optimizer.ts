@@ -1,4 +1,5 @@
-import { oncePerShape } from "./kernel.ts";
+import { read, write } from "./interface.ts";
+import { kernel, oncePerShape } from "./kernel.ts";
 import { wgsl } from "./wgsl.ts";
 
 /** Invocations of the single workgroup that finishes a sum; also the elements per workgroup of the first pass. */
@@ -15,15 +16,13 @@ const treeSum = wgsl`
 `;
 
 /** sum[0] = or += scale · Σ values, in an order that is always the same. One workgroup. */
-export const sumKernel = oncePerShape<{ readonly add: boolean }>(({ add }) => ({
-  label: add ? "add to a sum" : "sum",
-  entryPoint: "sum_values",
-  bindings: ["params", "read", "write"],
-  code: wgsl`
-struct Params { count: u32, scale: f32, offset: u32 }
-@group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> values: array<f32>;
-@group(0) @binding(2) var<storage, read_write> total: array<f32>;
+export const sumKernel = oncePerShape(({ add }: { readonly add: boolean }) =>
+  kernel({
+    label: add ? "add to a sum" : "sum",
+    entryPoint: "sum_values",
+    params: { count: "u32", scale: "f32", offset: "u32" },
+    buffers: { values: read("array<f32>"), total: write("array<f32>") },
+    code: wgsl`
 var<workgroup> tree: array<f32, ${sumWorkgroup}>;
 
 @compute @workgroup_size(${sumWorkgroup})
@@ -38,20 +37,18 @@ fn sum_values(@builtin(local_invocation_index) local: u32) {
 #endif
 }
 `,
-}));
+  }),
+);
 
 /** gradient[i] = Σ partials[segment][i], segments in ascending order; with `norm` also Σ gradient² of each workgroup. */
-export const reduceGradientKernel = oncePerShape<{ readonly norm: boolean }>(({ norm }) => ({
-  label: "reduce gradient",
-  entryPoint: "reduce_gradient",
-  bindings: norm ? ["params", "read", "write", "write"] : ["params", "read", "write"],
-  code: wgsl`
-struct Params { count: u32, segments: u32 }
-@group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> partials: array<f32>;
-@group(0) @binding(2) var<storage, read_write> gradient: array<f32>;
+export const reduceGradientKernel = oncePerShape(({ norm }: { readonly norm: boolean }) =>
+  kernel({
+    label: "reduce gradient",
+    entryPoint: "reduce_gradient",
+    params: { count: "u32", segments: "u32" },
+    buffers: { partials: read("array<f32>"), gradient: write("array<f32>"), squares: norm && write("array<f32>") },
+    code: wgsl`
 #if ${norm}
-@group(0) @binding(3) var<storage, read_write> squares: array<f32>;
 var<workgroup> tree: array<f32, ${sumWorkgroup}>;
 #endif
 
@@ -73,7 +70,8 @@ fn reduce_gradient(
 #endif
 }
 `,
-}));
+  }),
+);
 
 export interface AdamShape {
   /** Whether the gradient is scaled by min(1, clip/‖g‖), ‖g‖² being in `norm`. */
@@ -86,35 +84,34 @@ export interface AdamShape {
  * then the exponential moving average of the parameters. The host gives 1/(1 − βᵏ) from the integer step, and each
  * 1 − β (`rest`), which f32 would cancel.
  */
-export const adamKernel = oncePerShape<AdamShape>(({ clip, ema }) => ({
-  label: "adam",
-  entryPoint: "adam",
-  bindings: [
-    "params",
-    "read",
-    "write",
-    "write",
-    "write",
-    ...(clip ? (["read"] as const) : []),
-    ...(ema ? (["write"] as const) : []),
-  ],
-  code: wgsl`
-struct Params {
-  count: u32, learning_rate: f32, beta1: f32, beta2: f32, rest1: f32, rest2: f32, correction1: f32, correction2: f32,
-  epsilon: f32, decay: f32, ema: f32, rest: f32, clip: f32,
-}
-@group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> gradient: array<f32>;
-@group(0) @binding(2) var<storage, read_write> parameters: array<f32>;
-@group(0) @binding(3) var<storage, read_write> first_moment: array<f32>;
-@group(0) @binding(4) var<storage, read_write> second_moment: array<f32>;
-#if ${clip}
-@group(0) @binding(5) var<storage, read> norm: array<f32>;
-#endif
-#if ${ema}
-@group(0) @binding(${clip ? 6 : 5}) var<storage, read_write> average: array<f32>;
-#endif
-
+export const adamKernel = oncePerShape(({ clip, ema }: AdamShape) =>
+  kernel({
+    label: "adam",
+    entryPoint: "adam",
+    params: {
+      count: "u32",
+      learning_rate: "f32",
+      beta1: "f32",
+      beta2: "f32",
+      rest1: "f32",
+      rest2: "f32",
+      correction1: "f32",
+      correction2: "f32",
+      epsilon: "f32",
+      decay: "f32",
+      ema: "f32",
+      rest: "f32",
+      clip: "f32",
+    },
+    buffers: {
+      gradient: read("array<f32>"),
+      parameters: write("array<f32>"),
+      first_moment: write("array<f32>"),
+      second_moment: write("array<f32>"),
+      norm: clip && read("array<f32>"),
+      average: ema && write("array<f32>"),
+    },
+    code: wgsl`
 @compute @workgroup_size(${sumWorkgroup})
 fn adam(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
   let i = id.x + id.y * groups.x * ${sumWorkgroup}u;
@@ -136,4 +133,5 @@ fn adam(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
 #endif
 }
 `,
-}));
+  }),
+);

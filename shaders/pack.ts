@@ -1,19 +1,19 @@
-import { type Kernel, oncePerShape } from "./kernel.ts";
+import { read, write } from "./interface.ts";
+import { kernel, oncePerShape } from "./kernel.ts";
 import { wgsl } from "./wgsl.ts";
 
 /** Rearranges parameters into a kernel's layout: packed[i] = flat[source[i]], or 0 where source[i] is all ones; with `half` as f16, two in a u32. */
-export const packKernel = oncePerShape(
-  ({ half }: { half: boolean }): Kernel => ({
+export const packKernel = oncePerShape(({ half }: { half: boolean }) =>
+  kernel({
     label: half ? "pack weights as f16" : "pack weights",
     entryPoint: "pack",
-    bindings: ["params", "read", "read", "write"],
+    params: { count: "u32" },
+    buffers: {
+      flat_weights: read("array<f32>"),
+      source: read("array<u32>"),
+      packed: write(`array<${half ? "u32" : "f32"}>`),
+    },
     code: wgsl`
-struct Params { count: u32 }
-@group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> flat_weights: array<f32>;
-@group(0) @binding(2) var<storage, read> source: array<u32>;
-@group(0) @binding(3) var<storage, read_write> packed: array<${half ? "u32" : "f32"}>;
-
 fn weight(i: u32) -> f32 {
   let from_index = source[i];
   if (from_index == 0xffffffffu) { return 0.0; }

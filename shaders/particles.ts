@@ -1,4 +1,5 @@
-import { type Kernel, oncePerShape } from "./kernel.ts";
+import { read, write } from "./interface.ts";
+import { kernel, oncePerShape } from "./kernel.ts";
 import { random } from "./random.ts";
 import { wgsl } from "./wgsl.ts";
 
@@ -11,20 +12,13 @@ export const signature = "(@builtin(global_invocation_id) id: vec3u, @builtin(nu
 export const index = wgsl`let p = id.x + id.y * groups.x * ${particleWorkgroup}u;`;
 
 /** Rows [n][dim] from outside → state [dim][capacity]; padding particles become zero. With `affine`, of three rows: ((x − mean) − rest of the mean)/scale. */
-export const importKernel = oncePerShape(({ affine }: { affine: boolean }): Kernel => {
-  return {
+export const importKernel = oncePerShape(({ affine }: { affine: boolean }) =>
+  kernel({
     label: affine ? "import normalized particles" : "import particles",
     entryPoint: "import_particles",
-    bindings: affine ? ["params", "read", "write", "read"] : ["params", "read", "write"],
+    params: { count: "u32", capacity: "u32", dim: "u32" },
+    buffers: { rows: read("array<f32>"), state: write("array<f32>"), affine: affine && read("array<f32>") },
     code: wgsl`
-struct Params { count: u32, capacity: u32, dim: u32 }
-@group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> rows: array<f32>;
-@group(0) @binding(2) var<storage, read_write> state: array<f32>;
-#if ${affine}
-@group(0) @binding(3) var<storage, read> affine: array<f32>;
-#endif
-
 ${particle}
 fn import_particles${signature} {
   ${index}
@@ -39,27 +33,20 @@ fn import_particles${signature} {
   }
 }
 `,
-  };
-});
+  }),
+);
 
 /**
  * State [dim][capacity] → rows [n][dim], starting at row `offset` of the output. With `affine`, of three rows:
  * mean + (rest of the mean + scale·x).
  */
-export const exportKernel = oncePerShape(({ affine }: { affine: boolean }): Kernel => {
-  return {
+export const exportKernel = oncePerShape(({ affine }: { affine: boolean }) =>
+  kernel({
     label: affine ? "export particles in data units" : "export particles",
     entryPoint: "export_particles",
-    bindings: affine ? ["params", "read", "write", "read"] : ["params", "read", "write"],
+    params: { count: "u32", capacity: "u32", dim: "u32", offset: "u32" },
+    buffers: { state: read("array<f32>"), rows: write("array<f32>"), affine: affine && read("array<f32>") },
     code: wgsl`
-struct Params { count: u32, capacity: u32, dim: u32, offset: u32 }
-@group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> state: array<f32>;
-@group(0) @binding(2) var<storage, read_write> rows: array<f32>;
-#if ${affine}
-@group(0) @binding(3) var<storage, read> affine: array<f32>;
-#endif
-
 ${particle}
 fn export_particles${signature} {
   ${index}
@@ -73,8 +60,8 @@ fn export_particles${signature} {
   }
 }
 `,
-  };
-});
+  }),
+);
 
 /** The distributions that particles may start from. */
 export type SourceKind = "gaussian" | "uniform";
@@ -83,16 +70,21 @@ export type SourceKind = "gaussian" | "uniform";
  * Draws X_0 for particles first, first + 1, … : mean + std·normal, or low + (high − low)·uniform.
  * Buffer `source` holds two rows: mean, std or low, high. Value j of a particle is lane j mod 4 of draw j div 4.
  */
-export const drawSourceKernel = oncePerShape(({ kind }: { kind: SourceKind }): Kernel => {
-  return {
+export const drawSourceKernel = oncePerShape(({ kind }: { kind: SourceKind }) =>
+  kernel({
     label: `draw ${kind} source`,
     entryPoint: "draw_source",
-    bindings: ["params", "read", "write"],
+    params: {
+      capacity: "u32",
+      dim: "u32",
+      first_low: "u32",
+      first_high: "u32",
+      key_low: "u32",
+      key_high: "u32",
+      stream: "u32",
+    },
+    buffers: { source: read("array<f32>"), state: write("array<f32>") },
     code: wgsl`
-struct Params { capacity: u32, dim: u32, first_low: u32, first_high: u32, key_low: u32, key_high: u32, stream: u32 }
-@group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> source: array<f32>;
-@group(0) @binding(2) var<storage, read_write> state: array<f32>;
 ${random}
 
 ${particle}
@@ -120,22 +112,17 @@ fn draw_source${signature} {
   }
 }
 `,
-  };
-});
+  }),
+);
 
 /** log p_0 of the state: a diagonal Gaussian, or a uniform box (−∞ outside). Buffer `source` as in {@link drawSourceKernel}. */
-export const sourceDensityKernel = oncePerShape(({ kind }: { kind: SourceKind }): Kernel => {
-  return {
+export const sourceDensityKernel = oncePerShape(({ kind }: { kind: SourceKind }) =>
+  kernel({
     label: `${kind} source log-density`,
     entryPoint: "source_density",
-    bindings: ["params", "read", "read", "write"],
+    params: { capacity: "u32", dim: "u32", constant: "f32" },
+    buffers: { source: read("array<f32>"), state: read("array<f32>"), density: write("array<f32>") },
     code: wgsl`
-struct Params { capacity: u32, dim: u32, constant: f32 }
-@group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> source: array<f32>;
-@group(0) @binding(2) var<storage, read> state: array<f32>;
-@group(0) @binding(3) var<storage, read_write> density: array<f32>;
-
 ${particle}
 fn source_density${signature} {
   ${index}
@@ -163,28 +150,25 @@ fn source_density${signature} {
 #endif
 }
 `,
-  };
-});
+  }),
+);
 
 /**
  * log p at the end of a solve from the one known, base ± mean over probes of the integral I = −∫ div u dt, and
  * the standard error of that mean (K ≥ 2): √(Σ (I_k − Ī)² / (K − 1) / K).
  */
-export const finishLogProbKernel = oncePerShape(({ standardError }: { standardError: boolean }): Kernel => {
-  return {
+export const finishLogProbKernel = oncePerShape(({ standardError }: { standardError: boolean }) =>
+  kernel({
     label: "finish log-probability",
     entryPoint: "finish_log_prob",
-    bindings: standardError ? ["params", "read", "read", "write", "write"] : ["params", "read", "read", "write"],
+    params: { count: "u32", capacity: "u32", probes: "u32", sign: "f32", constant: "f32", offset: "u32" },
+    buffers: {
+      base: read("array<f32>"),
+      integral: read("array<f32>"),
+      log_prob: write("array<f32>"),
+      standard_error: standardError && write("array<f32>"),
+    },
     code: wgsl`
-struct Params { count: u32, capacity: u32, probes: u32, sign: f32, constant: f32, offset: u32 }
-@group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> base: array<f32>;
-@group(0) @binding(2) var<storage, read> integral: array<f32>;
-@group(0) @binding(3) var<storage, read_write> log_prob: array<f32>;
-#if ${standardError}
-@group(0) @binding(4) var<storage, read_write> standard_error: array<f32>;
-#endif
-
 ${particle}
 fn finish_log_prob${signature} {
   ${index}
@@ -203,40 +187,37 @@ fn finish_log_prob${signature} {
 #endif
 }
 `,
-  };
-});
+  }),
+);
 
 /**
  * What class and context add to the first layer, per particle: offsets [branch][width][capacity] =
  * b_1 + W_1[:, label] + W_1[:, context]·context. Reads the flat parameters; rows beyond the layer's own width are zero.
  * Branch 0 is the null class when there are two, else the particle's label. A label of all ones is the null class.
  */
-export const conditionKernel = oncePerShape(({ labels, context }: { labels: boolean; context: boolean }): Kernel => {
-  const at = (present: boolean, binding: number) => (present ? binding : 0);
-  return {
+export const conditionKernel = oncePerShape(({ labels, context }: { labels: boolean; context: boolean }) =>
+  kernel({
     label: "condition the first layer",
     entryPoint: "condition",
-    bindings: [
-      "params",
-      "read",
-      "write",
-      ...(labels ? (["read"] as const) : []),
-      ...(context ? (["read"] as const) : []),
-    ],
+    params: {
+      count: "u32",
+      capacity: "u32",
+      width: "u32",
+      units: "u32",
+      inputs: "u32",
+      column: "u32",
+      classes: "u32",
+      context: "u32",
+      branch: "u32",
+      null_class: "u32",
+    },
+    buffers: {
+      flat_weights: read("array<f32>"),
+      offsets: write("array<f32>"),
+      labels: labels && read("array<u32>"),
+      context: context && read("array<f32>"),
+    },
     code: wgsl`
-struct Params {
-  count: u32, capacity: u32, width: u32, units: u32, inputs: u32, column: u32, classes: u32, context: u32, branch: u32, null_class: u32,
-}
-@group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> flat_weights: array<f32>;
-@group(0) @binding(2) var<storage, read_write> offsets: array<f32>;
-#if ${labels}
-@group(0) @binding(${at(labels, 3)}) var<storage, read> labels: array<u32>;
-#endif
-#if ${context}
-@group(0) @binding(${at(context, labels ? 4 : 3)}) var<storage, read> context: array<f32>;
-#endif
-
 ${particle}
 fn condition${signature} {
   ${index}
@@ -262,5 +243,5 @@ fn condition${signature} {
   }
 }
 `,
-  };
-});
+  }),
+);

@@ -1,4 +1,5 @@
-import { type Kernel, oncePerShape } from "./kernel.ts";
+import { write } from "./interface.ts";
+import { kernel, oncePerShape } from "./kernel.ts";
 import { index, particle, signature } from "./particles.ts";
 import { random } from "./random.ts";
 import { wgsl } from "./wgsl.ts";
@@ -7,15 +8,22 @@ import { wgsl } from "./wgsl.ts";
 export type ProbeKind = "rademacher" | "gaussian";
 
 /** Draws Z for every particle and probe into probes [K][dim][capacity]; probe k continues the draws of the particle. */
-export const drawProbesKernel = oncePerShape(({ kind }: { kind: ProbeKind }): Kernel => {
-  return {
+export const drawProbesKernel = oncePerShape(({ kind }: { kind: ProbeKind }) =>
+  kernel({
     label: `draw ${kind} probes`,
     entryPoint: "draw_probes",
-    bindings: ["params", "write"],
+    params: {
+      capacity: "u32",
+      dim: "u32",
+      first_low: "u32",
+      first_high: "u32",
+      key_low: "u32",
+      key_high: "u32",
+      stream: "u32",
+      probes: "u32",
+    },
+    buffers: { probes: write("array<f32>") },
     code: wgsl`
-struct Params { capacity: u32, dim: u32, first_low: u32, first_high: u32, key_low: u32, key_high: u32, stream: u32, probes: u32 }
-@group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read_write> probes: array<f32>;
 ${random}
 
 ${particle}
@@ -49,5 +57,5 @@ fn draw_probes${signature} {
   }
 }
 `,
-  };
-});
+  }),
+);

@@ -1,4 +1,5 @@
-import { oncePerShape } from "./kernel.ts";
+import { read, write } from "./interface.ts";
+import { kernel, oncePerShape } from "./kernel.ts";
 import { wgsl } from "./wgsl.ts";
 
 /** Invocations per workgroup of every kernel in this file. */
@@ -13,12 +14,12 @@ export const largestLocalHistogram = 4095;
 const signature =
   "(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) local: u32)";
 
-const momentBindings = wgsl`
-struct Params { count: u32, dim: u32, lead: u32, block: u32, blocks: u32, stride: u32, first: u32 }
-@group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> rows: array<f32>;
-@group(0) @binding(2) var<storage, read> marks: array<u32>;
-@group(0) @binding(3) var<storage, read_write> moments: array<f32>;
+const moments = {
+  params: { count: "u32", dim: "u32", lead: "u32", block: "u32", blocks: "u32", stride: "u32", first: "u32" },
+  buffers: { rows: read("array<f32>"), marks: read("array<u32>"), moments: write("array<f32>") },
+} as const;
+
+const treeSum = wgsl`
 var<workgroup> tree: array<f32, ${reductionWorkgroup}>;
 
 /** The sum over all invocations of a workgroup, in an order that is always the same. */
@@ -51,12 +52,13 @@ const ofBlock = (body: string) => wgsl`
  * Block b of a chunk holds the particles whose index in the whole call lies between multiples of `block`; the chunk's first
  * block may have begun `lead` particles earlier. Row b of `moments`: count, shift[dim], residuals[dim], products.
  */
-export const blockMeanKernel = oncePerShape<Record<never, never>>(() => ({
-  label: "block means",
-  entryPoint: "block_means",
-  bindings: ["params", "read", "read", "write"],
-  code: wgsl`
-${momentBindings}
+export const blockMeanKernel = oncePerShape((_: object) =>
+  kernel({
+    label: "block means",
+    entryPoint: "block_means",
+    ...moments,
+    code: wgsl`
+${treeSum}
 @compute @workgroup_size(${reductionWorkgroup})
 fn block_means${signature} {
   let work = params.first + group.x + group.y * groups.x;
@@ -74,18 +76,20 @@ ${ofBlock("sum += rows[p * params.dim + i]; number += 1.0;")}
   }
 }
 `,
-}));
+  }),
+);
 
 /**
  * Second pass: for each column Σ (x − shift), which is what rounding left of the mean, and for columns i and i + d (round the
  * end) Σ (x_i − shift_i)(x_j − shift_j), element d·dim + i, d = 0 … ⌊dim/2⌋. Every pair is among these. One workgroup per sum.
  */
-export const blockProductsKernel = oncePerShape<Record<never, never>>(() => ({
-  label: "block products",
-  entryPoint: "block_products",
-  bindings: ["params", "read", "read", "write"],
-  code: wgsl`
-${momentBindings}
+export const blockProductsKernel = oncePerShape((_: object) =>
+  kernel({
+    label: "block products",
+    entryPoint: "block_products",
+    ...moments,
+    code: wgsl`
+${treeSum}
 @compute @workgroup_size(${reductionWorkgroup})
 fn block_products${signature} {
   let sums = params.stride - 1u - params.dim;
@@ -108,26 +112,34 @@ ${ofBlock("sum = fma(rows[p * params.dim + i] - shift, rows[p * params.dim + j] 
   if (local == 0u) { moments[row + params.dim + k] = total; }
 }
 `,
-}));
+  }),
+);
 
 /**
  * Counts particles in bins of two of their coordinates: element iy · bins_x + ix of `counts`, and behind the bins those outside,
  * which those whose mark is 0 are among. A bin holds its low end, not its high end. With `bins` the counts of a
  * workgroup are gathered in its own memory first, so that crowded bins are no bottleneck.
  */
-export const histogramKernel = oncePerShape<{ readonly bins: number }>(({ bins }) => ({
-  label: bins > 0 ? "histogram with local bins" : "histogram",
-  entryPoint: "histogram",
-  bindings: ["params", "read", "read", "write"],
-  code: wgsl`
-struct Params {
-  count: u32, dim: u32, axis_x: u32, axis_y: u32, bins_x: u32, bins_y: u32,
-  low_x: f32, high_x: f32, scale_x: f32, low_y: f32, high_y: f32, scale_y: f32,
-}
-@group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> rows: array<f32>;
-@group(0) @binding(2) var<storage, read> marks: array<u32>;
-@group(0) @binding(3) var<storage, read_write> counts: array<atomic<u32>>;
+export const histogramKernel = oncePerShape(({ bins }: { readonly bins: number }) =>
+  kernel({
+    label: bins > 0 ? "histogram with local bins" : "histogram",
+    entryPoint: "histogram",
+    params: {
+      count: "u32",
+      dim: "u32",
+      axis_x: "u32",
+      axis_y: "u32",
+      bins_x: "u32",
+      bins_y: "u32",
+      low_x: "f32",
+      high_x: "f32",
+      scale_x: "f32",
+      low_y: "f32",
+      high_y: "f32",
+      scale_y: "f32",
+    },
+    buffers: { rows: read("array<f32>"), marks: read("array<u32>"), counts: write("array<atomic<u32>>") },
+    code: wgsl`
 #if ${bins > 0}
 var<workgroup> near: array<atomic<u32>, ${bins + 1}>;
 #endif
@@ -161,4 +173,5 @@ fn histogram${signature} {
 #endif
 }
 `,
-}));
+  }),
+);

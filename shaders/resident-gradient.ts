@@ -1,4 +1,5 @@
-import { type Kernel, oncePerShape } from "./kernel.ts";
+import { read, write } from "./interface.ts";
+import { kernel, oncePerShape } from "./kernel.ts";
 import { nowhere } from "./weight-gradient.ts";
 import { lines, wgsl } from "./wgsl.ts";
 
@@ -24,7 +25,7 @@ export const residentWorkgroup = 32;
  * products. ∂W[o][i] = Σ_p c[o][p] h[i][p] over all row vectors, ∂b[o] = Σ_p c[o][p] over the first `value_vectors` (a bias
  * moves no tangent). Every subgroup (or invocation) leaves one copy in `partials`.
  */
-export const residentGradientKernel = oncePerShape((tile: ResidentTile): Kernel => {
+export const residentGradientKernel = oncePerShape((tile: ResidentTile) => {
   const { vectors, inputs, subgroup, whole, accumulate } = tile;
   const sum = subgroup > 0;
   const put = accumulate ? "+=" : "=";
@@ -34,23 +35,26 @@ export const residentGradientKernel = oncePerShape((tile: ResidentTile): Kernel 
       (text, v) => (v === 0 ? `c0 * h${i}_0` : `fma(c${v}, h${i}_${v}, ${text})`),
       "",
     );
-  return {
+  return kernel({
     label: `resident weight gradient, ${vectors}×${inputs}${whole ? " whole" : ""}${accumulate ? ", added" : ""}`,
     entryPoint: "weight_gradient",
-    bindings: ["params", "read", "read", "write"],
+    enable: sum ? ["subgroups"] : [],
+    params: {
+      first: "u32",
+      row_vectors: "u32",
+      value_vectors: "u32",
+      segments: "u32",
+      cotangent_row: "u32",
+      input_row: "u32",
+      inputs: "u32",
+      outputs: "u32",
+      weight_offset: "u32",
+      row_length: "u32",
+      bias_offset: "u32",
+      parameters: "u32",
+    },
+    buffers: { cotangents: read("array<vec4f>"), inputs: read("array<vec4f>"), partials: write("array<f32>") },
     code: wgsl`
-#if ${sum}
-enable subgroups;
-#endif
-struct Params {
-  first: u32, row_vectors: u32, value_vectors: u32, segments: u32, cotangent_row: u32, input_row: u32, inputs: u32, outputs: u32,
-  weight_offset: u32, row_length: u32, bias_offset: u32, parameters: u32,
-}
-@group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> cotangents: array<vec4f>;
-@group(0) @binding(2) var<storage, read> inputs: array<vec4f>;
-@group(0) @binding(3) var<storage, read_write> partials: array<f32>;
-
 @compute @workgroup_size(${residentWorkgroup})
 fn weight_gradient(@builtin(global_invocation_id) id: vec3u${sum ? ", @builtin(subgroup_invocation_id) lane: u32" : ""}) {
   let i0 = id.y * ${inputs}u;
@@ -87,5 +91,5 @@ fn weight_gradient(@builtin(global_invocation_id) id: vec3u${sum ? ", @builtin(s
   }
 }
 `,
-  };
+  });
 });

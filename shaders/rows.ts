@@ -1,9 +1,9 @@
 import type { RowFunction } from "../src/network/program.ts";
 import { cosineQuarter, halfPi, sineQuarter } from "../src/random/polynomials.ts";
 import { activationText, activationTexts } from "./activation.ts";
-import { Bindings } from "./bindings.ts";
 import { bentActivationText } from "./curvature.ts";
-import { type Kernel, oncePerShape } from "./kernel.ts";
+import { type Binding, numbered, read, write } from "./interface.ts";
+import { kernel, oncePerShape } from "./kernel.ts";
 import { components } from "./tiling.ts";
 import { f32, horner, lines, wgsl } from "./wgsl.ts";
 
@@ -41,14 +41,38 @@ export interface ClusterShape {
 
 const readsTable = ({ leaves }: ClusterShape) => leaves.some(({ table }) => table !== undefined);
 
-/** Words of a cluster in the params: first row and rows of each leaf, then of each store; columns of a table and the first one of now. */
-export const clusterFields = (shape: ClusterShape): string =>
-  [
-    ...[...shape.leaves.map((_, i) => `l${i}`), ...shape.stores.map((_, i) => `s${i}`)].map(
-      (name) => ` ${name}: u32, ${name}_rows: u32,`,
-    ),
-    readsTable(shape) ? " columns: u32, column: u32," : "",
-  ].join("");
+/** What is told of the rows of each leaf and store, and of a table. */
+interface ClusterPlaces<T> {
+  /** The first row, and the rows of a tangent. */
+  readonly leaves: readonly (readonly [row: T, rows: T])[];
+  readonly stores: readonly (readonly [row: T, rows: T])[];
+  /** How many columns there are, and the first one of now. */
+  readonly table: readonly [columns: T, column: T] | undefined;
+}
+
+/** That by the names of a cluster's params, which are the same in the declaration and in a dispatch. */
+export function clusterNumbers<T>({ leaves, stores, table }: ClusterPlaces<T>, prefix = ""): Record<string, T> {
+  const named = (name: string, list: ClusterPlaces<T>["leaves"]) =>
+    list.flatMap(([row, rows], i) => [
+      [`${prefix}${name}${i}`, row],
+      [`${prefix}${name}${i}_rows`, rows],
+    ]);
+  const columns = table
+    ? [
+        [`${prefix}columns`, table[0]],
+        [`${prefix}column`, table[1]],
+      ]
+    : [];
+  return Object.fromEntries([...named("l", leaves), ...named("s", stores), ...columns]);
+}
+
+/** The params of a cluster. */
+export function clusterParams(shape: ClusterShape, prefix?: string): Record<string, "u32"> {
+  const two = ["u32", "u32"] as const;
+  const of = (list: readonly unknown[]) => list.map(() => two);
+  const table = readsTable(shape) ? two : undefined;
+  return clusterNumbers({ leaves: of(shape.leaves), stores: of(shape.stores), table }, prefix);
+}
 
 /** sin 2πz and cos 2πz on vectors; whole turns are taken away exactly. The polynomials are those of random.ts. */
 export const turnsText = (v: string): string => wgsl`
@@ -231,12 +255,15 @@ export function clusterText(
   return text.filter(Boolean).join("\n");
 }
 
-/** Declares the buffers of a cluster as b0, b1, … behind those that the kernel has already. */
-export function declareCluster(bindings: Bindings, { bindings: written, parameters, classes }: ClusterShape): void {
-  for (const [i, isWritten] of written.entries()) {
-    const type = parameters.includes(i) ? "f32" : i === classes ? "vec4u" : "vec4f";
-    bindings.add(isWritten ? "write" : "read", `b${i}`, `array<${type}>`);
-  }
+/** The buffers of a cluster: b0, b1, … */
+export function clusterBuffers({ bindings, parameters, classes }: ClusterShape): Record<`b${number}`, Binding> {
+  return numbered(
+    "b",
+    bindings.map((isWritten, i) => {
+      const type = parameters.includes(i) ? "f32" : i === classes ? "vec4u" : "vec4f";
+      return (isWritten ? write : read)(`array<${type}>`);
+    }),
+  );
 }
 
 const usesRoot = (shapes: readonly Pick<ClusterShape, "results">[]) =>
@@ -254,13 +281,13 @@ const signature = "(@builtin(global_invocation_id) id: vec3u, @builtin(num_workg
 const index = `let index = id.x + id.y * groups.x * ${rowsWorkgroup}u;`;
 
 /** Functions of the numbers in a row, for all rows, particles and tangents. */
-export const rowsKernel = oncePerShape((shape: ClusterShape): Kernel => {
-  const bindings = new Bindings();
-  bindings.add("params", "params", "Params");
-  declareCluster(bindings, shape);
-  const code = `struct Params { stride: u32, rows: u32, tangents: u32,${clusterFields(shape)} }
-${bindings.text}
-${clusterFunctions([shape])}
+export const rowsKernel = oncePerShape((shape: ClusterShape) =>
+  kernel({
+    label: "rows",
+    entryPoint: "compute_rows",
+    params: { stride: "u32", rows: "u32", tangents: "u32", ...clusterParams(shape) },
+    buffers: clusterBuffers(shape),
+    code: wgsl`${clusterFunctions([shape])}
 @compute @workgroup_size(${rowsWorkgroup})
 fn compute_rows${signature} {
 ${index}
@@ -269,9 +296,9 @@ let row = index / params.stride;
 let p = index % params.stride;
 ${clusterText(shape, { loops: true, sum: () => "" })}
 }
-`;
-  return { label: "rows", entryPoint: "compute_rows", bindings: bindings.accesses, code: wgsl`${code}` };
-});
+`,
+  }),
+);
 
 /** A kernel that sums rows: `inner` is made from row to row, `sums` of which results or leaves are summed, `after` is made of the sums. */
 export interface SumsShape {
@@ -280,21 +307,25 @@ export interface SumsShape {
   readonly after: ClusterShape;
 }
 
+/** What the params of the inner cluster begin with. */
+export const innerPrefix = "i_";
+
 /** Sums over all rows, for all particles (and tangents, which are dimension z), in the order of the rows. */
-export const sumsKernel = oncePerShape(({ inner, sums, after }: SumsShape): Kernel => {
-  const bindings = new Bindings();
-  bindings.add("params", "params", "Params");
+export const sumsKernel = oncePerShape(({ inner, sums, after }: SumsShape) => {
   const written = after.bindings.map((isWritten, i) => isWritten || inner.bindings[i] === true);
-  declareCluster(bindings, {
+  const buffers = clusterBuffers({
     ...after,
     bindings: written,
     parameters: [...inner.parameters, ...after.parameters],
     classes: inner.classes ?? after.classes,
   });
   const renamed = (ref: Ref) => ("leaf" in ref ? `leaf${ref.leaf}` : "result" in ref ? `v${ref.result}` : "");
-  const code = `struct Params { stride: u32, rows: u32, tangents: u32,${clusterFields(inner).replaceAll(/\b([ls]\d|columns?\b)/g, "i_$1")}${clusterFields(after)} }
-${bindings.text}
-${clusterFunctions([inner, after])}
+  const params = {
+    ...({ stride: "u32", rows: "u32", tangents: "u32" } as const),
+    ...clusterParams(inner, innerPrefix),
+    ...clusterParams(after),
+  };
+  const code = wgsl`${clusterFunctions([inner, after])}
 @compute @workgroup_size(${rowsWorkgroup})
 fn sum_rows${signature} {
 ${index}
@@ -303,19 +334,14 @@ let p = index;
 let s = id.z;
 ${lines(sums.length, (i) => `var sum${i} = vec4f(0.0);`)}
 for (var row = 0u; row < params.rows; row++) {
-${clusterText({ ...inner, stores: [] }, { loops: false, sum: () => "" }).replaceAll(/params\.([ls]\d|columns?\b)/g, "params.i_$1")}
+${clusterText({ ...inner, stores: [] }, { loops: false, sum: () => "" }).replaceAll(/params\.([ls]\d|columns?\b)/g, `params.${innerPrefix}$1`)}
 ${sums.map((ref, i) => `sum${i} += ${renamed(ref)};`).join("\n")}
 }
 let row = 0u;
 ${clusterText(after, { loops: false, sum: (i) => `sum${i}` })}
 }
 `;
-  return {
-    label: "sums of rows",
-    entryPoint: "sum_rows",
-    bindings: bindings.accesses,
-    code: wgsl`${code}`,
-  };
+  return kernel({ label: "sums of rows", entryPoint: "sum_rows", params, buffers, code });
 });
 
 /** B·v, and what is made of its rows. */
@@ -364,17 +390,16 @@ export function projectedRow(row: readonly number[], turns: boolean, v: string, 
 export const fractionText = (v: string): string => `fn fraction(z: ${v}) -> ${v} { return z - round(z); }`;
 
 /** A product with a matrix that is data of the network, for all particles (and tangents, which are dimension z). */
-export const projectKernel = oncePerShape(({ matrix, turns, cluster }: ProjectShape): Kernel => {
-  const bindings = new Bindings();
-  bindings.add("params", "params", "Params");
-  bindings.add("read", "given", "array<vec4f>");
-  declareCluster(bindings, cluster);
+export const projectKernel = oncePerShape(({ matrix, turns, cluster }: ProjectShape) => {
   const inputs = matrix[0]?.length ?? 0;
   const name: ProjectedName = (part, j) => `${part}${j}`;
   const given = (j: number) => `given[(params.given + s * params.given_rows + ${j}u) * params.stride + p]`;
-  const code = `struct Params { stride: u32, rows: u32, tangents: u32, given: u32, given_rows: u32,${clusterFields(cluster)} }
-${bindings.text}
-${clusterFunctions([cluster])}
+  return kernel({
+    label: "project rows",
+    entryPoint: "project",
+    params: { stride: "u32", rows: "u32", tangents: "u32", given: "u32", given_rows: "u32", ...clusterParams(cluster) },
+    buffers: { given: read("array<vec4f>"), ...clusterBuffers(cluster) },
+    code: wgsl`${clusterFunctions([cluster])}
 ${fractionText("vec4f")}
 fn finish(z: vec4f, row: u32, p: u32, s: u32) {
 ${clusterText(cluster, { loops: false, sum: () => "z" })}
@@ -388,6 +413,6 @@ let s = id.z;
 ${lines(inputs, (j) => projectedInput(given(j), j, turns, "vec4f", name))}
 ${matrix.map((row, k) => `finish(${projectedRow(row, turns, "vec4f", name)}, ${k}u, p, s);`).join("\n")}
 }
-`;
-  return { label: "project rows", entryPoint: "project", bindings: bindings.accesses, code: wgsl`${code}` };
+`,
+  });
 });

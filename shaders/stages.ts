@@ -1,4 +1,5 @@
-import { type Kernel, oncePerShape } from "./kernel.ts";
+import { read, several, write } from "./interface.ts";
+import { kernel, oncePerShape } from "./kernel.ts";
 import { lines, wgsl } from "./wgsl.ts";
 
 /** Invocations per workgroup of every kernel in this file; one invocation per particle. */
@@ -8,44 +9,30 @@ const head = wgsl`@compute @workgroup_size(${stageWorkgroup})`;
 const signature = "(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u)";
 const particle = wgsl`let p = id.x + id.y * groups.x * ${stageWorkgroup}u;
   if (p >= params.capacity) { return; }`;
-/** The rest of a params block: a number for each stage. */
-const coefficients = (name: string, count: number) =>
-  Array.from({ length: count }, (_, j) => `, ${name}${j}: f32`).join("");
-const repeated = <T>(count: number, value: T): T[] => Array.from({ length: count }, () => value);
 
 /**
  * Input rows of the network for one Runge–Kutta stage: x + Σ h a_j k_j, then the time.
  * With `times` the time is read per particle, else it is the same for all. Rows of class and context are left alone.
  */
-export const stageInputKernel = oncePerShape(({ previous, times }: { previous: number; times: boolean }): Kernel => {
-  const stages = Array.from({ length: previous }, (_, j) => j);
-  return {
+export const stageInputKernel = oncePerShape(({ previous, times }: { previous: number; times: boolean }) =>
+  kernel({
     label: `stage input after ${previous} stages${times ? ", times per particle" : ""}`,
     entryPoint: "stage_input",
-    bindings: [
-      "params",
-      "read",
-      "write",
-      ...repeated(previous, "read" as const),
-      ...repeated(times ? 1 : 0, "read" as const),
-    ],
+    params: { capacity: "u32", dim: "u32", time: "f32", ...several("a", previous, "f32") },
+    buffers: {
+      state: read("array<f32>"),
+      inputs: write("array<f32>"),
+      ...several("k", previous, read("array<f32>")),
+      times: times && read("array<f32>"),
+    },
     code: wgsl`
-struct Params { capacity: u32, dim: u32, time: f32${coefficients("a", previous)} }
-@group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> state: array<f32>;
-@group(0) @binding(2) var<storage, read_write> inputs: array<f32>;
-${stages.map((j) => `@group(0) @binding(${3 + j}) var<storage, read> k${j}: array<f32>;`).join("\n")}
-#if ${times}
-@group(0) @binding(${3 + previous}) var<storage, read> times: array<f32>;
-#endif
-
 ${head}
 fn stage_input${signature} {
   ${particle}
   for (var i = 0u; i < params.dim; i++) {
     let at = i * params.capacity + p;
     var y = state[at];
-    ${stages.map((j) => `y = fma(params.a${j}, k${j}[at], y);`).join("\n    ")}
+    ${lines(previous, (j) => `y = fma(params.a${j}, k${j}[at], y);`)}
     inputs[at] = y;
   }
 #if ${times}
@@ -56,21 +43,17 @@ fn stage_input${signature} {
   inputs[params.dim * params.capacity + p] = time;
 }
 `,
-  };
-});
+  }),
+);
 
 /** More stages for the input rows that {@link stageInputKernel} has begun: inputs += Σ h a_j k_j. */
-export const addStagesKernel = oncePerShape(({ stages }: { stages: number }): Kernel => {
-  return {
+export const addStagesKernel = oncePerShape(({ stages }: { stages: number }) =>
+  kernel({
     label: `stage input, ${stages} more stages`,
     entryPoint: "add_stages",
-    bindings: ["params", "write", ...repeated(stages, "read" as const)],
+    params: { capacity: "u32", dim: "u32", ...several("a", stages, "f32") },
+    buffers: { inputs: write("array<f32>"), ...several("k", stages, read("array<f32>")) },
     code: wgsl`
-struct Params { capacity: u32, dim: u32${coefficients("a", stages)} }
-@group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read_write> inputs: array<f32>;
-${lines(stages, (j) => `@group(0) @binding(${2 + j}) var<storage, read> k${j}: array<f32>;`)}
-
 ${head}
 fn add_stages${signature} {
   ${particle}
@@ -82,27 +65,21 @@ fn add_stages${signature} {
   }
 }
 `,
-  };
-});
+  }),
+);
 
 /** Input rows that stay the same along a trajectory: one-hot class (all zeros for the null class), then context. */
-export const conditionRowsKernel = oncePerShape(
-  ({ labels, context }: { labels: boolean; context: boolean }): Kernel => {
-    return {
-      label: "condition rows",
-      entryPoint: "condition_rows",
-      bindings: ["params", "write", ...repeated(Number(labels) + Number(context), "read" as const)],
-      code: wgsl`
-struct Params { capacity: u32, count: u32, row: u32, classes: u32, context: u32 }
-@group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read_write> inputs: array<f32>;
-#if ${labels}
-@group(0) @binding(2) var<storage, read> labels: array<u32>;
-#endif
-#if ${context}
-@group(0) @binding(${labels ? 3 : 2}) var<storage, read> context: array<f32>;
-#endif
-
+export const conditionRowsKernel = oncePerShape(({ labels, context }: { labels: boolean; context: boolean }) =>
+  kernel({
+    label: "condition rows",
+    entryPoint: "condition_rows",
+    params: { capacity: "u32", count: "u32", row: "u32", classes: "u32", context: "u32" },
+    buffers: {
+      inputs: write("array<f32>"),
+      labels: labels && read("array<u32>"),
+      context: context && read("array<f32>"),
+    },
+    code: wgsl`
 ${head}
 fn condition_rows${signature} {
   ${particle}
@@ -121,22 +98,17 @@ fn condition_rows${signature} {
 #endif
 }
 `,
-    };
-  },
+  }),
 );
 
 /** Guidance: target = weight·value, or + weight·value, over all [dim][capacity] elements. */
-export const mixKernel = oncePerShape(({ add }: { add: boolean }): Kernel => {
-  return {
+export const mixKernel = oncePerShape(({ add }: { add: boolean }) =>
+  kernel({
     label: add ? "mix: add" : "mix: begin",
     entryPoint: "mix_branch",
-    bindings: ["params", "read", "write"],
+    params: { capacity: "u32", dim: "u32", weight: "f32" },
+    buffers: { value: read("array<f32>"), target_rows: write("array<f32>") },
     code: wgsl`
-struct Params { capacity: u32, dim: u32, weight: f32 }
-@group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> value: array<f32>;
-@group(0) @binding(2) var<storage, read_write> target_rows: array<f32>;
-
 ${head}
 fn mix_branch${signature} {
   ${particle}
@@ -150,21 +122,17 @@ fn mix_branch${signature} {
   }
 }
 `,
-  };
-});
+  }),
+);
 
 /** The end of a step: x⁺ = x + Σ h b_i k_i; the increment is summed before it meets x, which is larger. */
-export const finishStepKernel = oncePerShape(({ stages }: { stages: number }): Kernel => {
-  return {
+export const finishStepKernel = oncePerShape(({ stages }: { stages: number }) =>
+  kernel({
     label: `finish step of ${stages} stages`,
     entryPoint: "finish_step",
-    bindings: ["params", "write", ...repeated(stages, "read" as const)],
+    params: { capacity: "u32", dim: "u32", ...several("b", stages, "f32") },
+    buffers: { state: write("array<f32>"), ...several("k", stages, read("array<f32>")) },
     code: wgsl`
-struct Params { capacity: u32, dim: u32${coefficients("b", stages)} }
-@group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read_write> state: array<f32>;
-${lines(stages, (j) => `@group(0) @binding(${2 + j}) var<storage, read> k${j}: array<f32>;`)}
-
 ${head}
 fn finish_step${signature} {
   ${particle}
@@ -176,23 +144,17 @@ fn finish_step${signature} {
   }
 }
 `,
-  };
-});
+  }),
+);
 
 /** Fills [tangents][dim][capacity] with the unit vectors e_first, e_first+1, … or with probes first, first + 1, … */
-export const tangentInputKernel = oncePerShape(({ basis }: { basis: boolean }): Kernel => {
-  return {
+export const tangentInputKernel = oncePerShape(({ basis }: { basis: boolean }) =>
+  kernel({
     label: basis ? "basis tangents" : "probe tangents",
     entryPoint: "tangent_input",
-    bindings: basis ? ["params", "write"] : ["params", "write", "read"],
+    params: { capacity: "u32", dim: "u32", first: "u32", tangents: "u32" },
+    buffers: { tangents: write("array<f32>"), probes: !basis && read("array<f32>") },
     code: wgsl`
-struct Params { capacity: u32, dim: u32, first: u32, tangents: u32 }
-@group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read_write> tangents: array<f32>;
-#if ${!basis}
-@group(0) @binding(2) var<storage, read> probes: array<f32>;
-#endif
-
 ${head}
 fn tangent_input${signature} {
   ${particle}
@@ -208,27 +170,20 @@ fn tangent_input${signature} {
   }
 }
 `,
-  };
-});
+  }),
+);
 
 /**
  * Adds weight·(v_s · J v_s) of every tangent s to a sum: all into row 0 (`each` false), or tangent s into row first + s.
  * Unit vectors pick one element instead of a dot product.
  */
-export const tangentDotKernel = oncePerShape(({ basis, each }: { basis: boolean; each: boolean }): Kernel => {
-  return {
+export const tangentDotKernel = oncePerShape(({ basis, each }: { basis: boolean; each: boolean }) =>
+  kernel({
     label: `divergence from ${basis ? "basis" : "probe"} tangents`,
     entryPoint: "tangent_dot",
-    bindings: basis ? ["params", "read", "write"] : ["params", "read", "write", "read"],
+    params: { capacity: "u32", dim: "u32", first: "u32", tangents: "u32", weight: "f32", begin: "u32" },
+    buffers: { products: read("array<f32>"), sums: write("array<f32>"), tangents: !basis && read("array<f32>") },
     code: wgsl`
-struct Params { capacity: u32, dim: u32, first: u32, tangents: u32, weight: f32, begin: u32 }
-@group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> products: array<f32>;
-@group(0) @binding(2) var<storage, read_write> sums: array<f32>;
-#if ${!basis}
-@group(0) @binding(3) var<storage, read> tangents: array<f32>;
-#endif
-
 ${head}
 fn tangent_dot${signature} {
   ${particle}
@@ -257,5 +212,5 @@ fn tangent_dot${signature} {
 #endif
 }
 `,
-  };
-});
+  }),
+);

@@ -1,4 +1,5 @@
-import { type Kernel, oncePerShape } from "./kernel.ts";
+import { read, write } from "./interface.ts";
+import { kernel, oncePerShape } from "./kernel.ts";
 import { stageFloats } from "./stage-row.ts";
 import { wgsl } from "./wgsl.ts";
 
@@ -9,17 +10,13 @@ export const tableWorkgroup = 64;
  * ⌊c / (classes + 1)⌋ from `first_row` on and of class c mod (classes + 1), the last one being the null class.
  * Buffers: schedule, inputs [1 + classes][columns].
  */
-export const tableInputsKernel = oncePerShape(
-  ({ stages, classes }: { stages: number; classes: number }): Kernel => ({
+export const tableInputsKernel = oncePerShape(({ stages, classes }: { stages: number; classes: number }) =>
+  kernel({
     label: "inputs of a table",
     entryPoint: "table_inputs",
-    bindings: ["params", "read", "write"],
+    params: { columns: "u32", used: "u32", first_row: "u32" },
+    buffers: { schedule: read("array<f32>"), inputs: write("array<f32>") },
     code: wgsl`
-struct Params { columns: u32, used: u32, first_row: u32 }
-@group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> schedule: array<f32>;
-@group(0) @binding(2) var<storage, read_write> inputs: array<f32>;
-
 @compute @workgroup_size(${tableWorkgroup})
 fn table_inputs(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
   let column = id.x + id.y * groups.x * ${tableWorkgroup}u;
@@ -36,19 +33,13 @@ fn table_inputs(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroup
 );
 
 /** The table's column of each particle's class, the null class being the last one. Buffers: classes [capacity], [labels [count]]. */
-export const classColumnsKernel = oncePerShape(
-  ({ labels }: { labels: boolean }): Kernel => ({
+export const classColumnsKernel = oncePerShape(({ labels }: { labels: boolean }) =>
+  kernel({
     label: "columns of classes",
     entryPoint: "class_columns",
-    bindings: labels ? ["params", "write", "read"] : ["params", "write"],
+    params: { capacity: "u32", count: "u32", classes: "u32" },
+    buffers: { columns: write("array<u32>"), labels: labels && read("array<u32>") },
     code: wgsl`
-struct Params { capacity: u32, count: u32, classes: u32 }
-@group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read_write> columns: array<u32>;
-#if ${labels}
-@group(0) @binding(2) var<storage, read> labels: array<u32>;
-#endif
-
 @compute @workgroup_size(${tableWorkgroup})
 fn class_columns(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
   let p = id.x + id.y * groups.x * ${tableWorkgroup}u;

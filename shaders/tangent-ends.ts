@@ -1,4 +1,5 @@
-import { type Kernel, oncePerShape } from "./kernel.ts";
+import { read, write } from "./interface.ts";
+import { kernel, oncePerShape } from "./kernel.ts";
 import { wgsl } from "./wgsl.ts";
 
 /** Invocations per workgroup of the kernels in this file; one invocation per particle. */
@@ -13,20 +14,13 @@ const element = wgsl`let i = id.x + id.y * groups.x * ${endsWorkgroup}u;
  * Both ends of the tangents of a pass: their rows [tangents][dim], and their cotangents δ v_s
  * [tangents][dim] at the output, zero for padding. Buffers: input rows, top rows, [probes [·][dim]].
  */
-export const tangentEndsKernel = oncePerShape(
-  ({ basis }: { basis: boolean }): Kernel => ({
+export const tangentEndsKernel = oncePerShape(({ basis }: { basis: boolean }) =>
+  kernel({
     label: basis ? "ends of basis tangents" : "ends of probe tangents",
     entryPoint: "tangent_ends",
-    bindings: basis ? ["params", "write", "write"] : ["params", "write", "write", "read"],
+    params: { count: "u32", particles: "u32", dim: "u32", first: "u32", tangents: "u32", weight: "f32" },
+    buffers: { rows: write("array<f32>"), top: write("array<f32>"), probes: !basis && read("array<f32>") },
     code: wgsl`
-struct Params { count: u32, particles: u32, dim: u32, first: u32, tangents: u32, weight: f32 }
-@group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read_write> rows: array<f32>;
-@group(0) @binding(2) var<storage, read_write> top: array<f32>;
-#if ${!basis}
-@group(0) @binding(3) var<storage, read> probes: array<f32>;
-#endif
-
 ${head}
 fn tangent_ends${signature} {
   ${element}
@@ -53,19 +47,26 @@ fn tangent_ends${signature} {
  * derivatives, added to the cotangents of u and of the tangents' outputs. Padding counts nothing. Buffers: u [dim], tangents' outputs
  * [tangents][dim], cotangent of u [dim + 1], of those [tangents][dim].
  */
-export const penaliseKernel = oncePerShape<Record<never, never>>(
-  (): Kernel => ({
+export const penaliseKernel = oncePerShape((_: object) =>
+  kernel({
     label: "penalise",
     entryPoint: "penalise",
-    bindings: ["params", "read", "read", "write", "write"],
+    params: {
+      count: "u32",
+      particles: "u32",
+      dim: "u32",
+      tangents: "u32",
+      twice: "f32",
+      energy: "f32",
+      jacobian: "f32",
+    },
+    buffers: {
+      velocity: read("array<f32>"),
+      products: read("array<f32>"),
+      cotangent: write("array<f32>"),
+      top: write("array<f32>"),
+    },
     code: wgsl`
-struct Params { count: u32, particles: u32, dim: u32, tangents: u32, twice: f32, energy: f32, jacobian: f32 }
-@group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> velocity: array<f32>;
-@group(0) @binding(2) var<storage, read> products: array<f32>;
-@group(0) @binding(3) var<storage, read_write> cotangent: array<f32>;
-@group(0) @binding(4) var<storage, read_write> top: array<f32>;
-
 ${head}
 fn penalise${signature} {
   ${element}

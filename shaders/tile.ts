@@ -1,8 +1,15 @@
 import { must } from "../src/must.ts";
-import { Bindings } from "./bindings.ts";
-import { classesText, type DivergenceText, type FusedField, guided, networkBindings } from "./field.ts";
-import { type EvaluateShape, type IntegrateShape, labelOf, paramsText } from "./integrate.ts";
-import { type Kernel, oncePerShape } from "./kernel.ts";
+import { classesText, type DivergenceText, type FusedField, guided } from "./field.ts";
+import {
+  type EvaluateShape,
+  evaluateBuffers,
+  fusedParams,
+  type IntegrateShape,
+  integrateBuffers,
+  labelOf,
+} from "./integrate.ts";
+import type { Buffers } from "./interface.ts";
+import { kernel, oncePerShape } from "./kernel.ts";
 import { stageStruct } from "./stage-row.ts";
 import { TileNetwork, type TileTangents, tileRow } from "./tile-network.ts";
 import { splat, type Tiling, tileSizes, vectorType } from "./tiling.ts";
@@ -30,10 +37,9 @@ function tangentsOf(dim: number, divergence: DivergenceText): TileTangents | und
   return { count: perPass, kind: mode === "exact" && perPass >= dim ? "basis" : "given" };
 }
 
-/** What the kernels on a tile share: their bindings, who has which particles, and the network's texts. */
+/** What the kernels on a tile share: who has which particles, and the network's texts. */
 class Tile {
   readonly network: TileNetwork;
-  readonly bindings = new Bindings();
   readonly tangents: TileTangents | undefined;
   readonly #field: NetworkField;
   readonly #tiling: Tiling;
@@ -53,9 +59,6 @@ class Tile {
     this.columns = columns;
     this.blocks = blocks;
     this.v = vectorType(tiling);
-    this.bindings.add("params", "pf_params", "PfParams");
-    this.bindings.add("read", "pf_weights", "PfWeights");
-    networkBindings(field, tiling, this.bindings);
   }
 
   /** Dimensions of the state that an invocation owns for the particles of its column: jb, jb + blocks, … */
@@ -110,15 +113,14 @@ workgroupBarrier();
   }
 
   /** The whole kernel: `before` are further structs, `body` is what the invocations do. */
-  kernel(entryPoint: string, label: string, before: string, body: string): Kernel {
+  kernel<B extends Buffers>(entryPoint: string, label: string, buffers: B, before: string, body: string) {
     const { columns } = this;
     const { wave, workgroupSize } = this.#tiling;
     const pinned = typeof wave === "number";
     const block = `pf_local / ${columns}u`;
-    const code = `${wave === undefined ? "" : "enable subgroups;\n"}${pinned ? "enable subgroup_size_control;\n" : ""}${paramsText}
-${before}
+    const enable = [...(wave === undefined ? [] : ["subgroups"]), ...(pinned ? ["subgroup_size_control"] : [])];
+    const code = `${before}
 ${this.network.declarations}
-${this.bindings.text}
 
 @compute @workgroup_size(${workgroupSize})${pinned ? ` @subgroup_size(${wave})` : ""}
 fn ${entryPoint}(
@@ -136,7 +138,7 @@ let at0 = pf_params.first + min(tile_first + q, pf_params.slots - 1u);
 ${body}
 }
 `;
-    return { label, entryPoint, bindings: this.bindings.accesses, code: wgsl`${code}` };
+    return kernel({ label, entryPoint, enable, prefix: "pf_", params: fusedParams, buffers, code: wgsl`${code}` });
   }
 
   /** Σ_i v_i (Jv)_i of tangent s, for the column: in a block of its own. */
@@ -190,17 +192,12 @@ ${isExact ? `if (jb == 0u) {\n${once("divergence")}\n}` : ""}`;
  * The integrator of integrate.ts for any network, by a whole workgroup for a tile of particles: see {@link TileNetwork}. The state
  * stays in registers of the invocations that own its (dimension, column) pairs. Same buffers.
  */
-export const integrateTileKernel = oncePerShape((shape: IntegrateShape): Kernel => {
+export const integrateTileKernel = oncePerShape((shape: IntegrateShape) => {
   const { field, tiling, stages, divergence } = shape;
   const tracks = divergence.mode !== "none";
   const probes = divergence.mode === "probes";
   const tile = new Tile(field, tiling, tangentsOf(field.dim, divergence));
-  const { bindings, network, v } = tile;
-  bindings.add("read", "pf_schedule", "array<PfStage>");
-  bindings.add("write", "pf_state", `array<${v}>`);
-  if (tracks) bindings.add("write", "pf_integral", `array<${v}>`);
-  if (probes) bindings.add("read", "pf_probes", `array<${v}>`);
-  if (shape.keeps) bindings.add("write", "pf_kept", `array<${v}>`);
+  const { network, v } = tile;
   const { classes } = (field as NetworkField).network;
   const weight = tile.splat("-row.weight");
   const track = tracks
@@ -258,13 +255,14 @@ ${tracks && !probes ? "if (jb == 0u) { pf_integral[at0] = integral; }" : ""}
   return tile.kernel(
     "integrate",
     `integrate ${labelOf(shape)}, tile of ${tiling.tile}${shape.keeps ? ", first stage kept" : ""}`,
+    integrateBuffers(shape),
     stageStruct(stages),
     body,
   );
 });
 
 /** The evaluation of integrate.ts on a tile. Same buffers. */
-export const evaluateTileKernel = oncePerShape((shape: EvaluateShape): Kernel => {
+export const evaluateTileKernel = oncePerShape((shape: EvaluateShape) => {
   const { field, tiling, output, divergence } = shape;
   const isProduct = output === "jvp";
   const tracks = output === "divergence" || output === "both";
@@ -275,16 +273,7 @@ export const evaluateTileKernel = oncePerShape((shape: EvaluateShape): Kernel =>
       ? tangentsOf(field.dim, divergence)
       : undefined;
   const tile = new Tile(field, tiling, tangents);
-  const { bindings, network, v } = tile;
-  bindings.add("read", "pf_state", `array<${v}>`);
-  bindings.add("read", "pf_times", `array<${v}>`);
-  if (output !== "divergence") bindings.add("write", "pf_velocity", `array<${v}>`);
-  if (tracks) bindings.add("write", "pf_divergence", `array<${v}>`);
-  if (probes) bindings.add("read", "pf_probes", `array<${v}>`);
-  if (isProduct) {
-    bindings.add("read", "pf_tangent", `array<${v}>`);
-    bindings.add("write", "pf_product", `array<${v}>`);
-  }
+  const { network, v } = tile;
   const at = (i: string) => `[${i} * pf_params.stride + at0]`;
   const write = (text: string) => `if (is_active) {\n${text}\n}`;
   const evaluated = !tracks
@@ -311,5 +300,11 @@ ${write(
     isProduct ? tile.owned((m, i) => `pf_product${at(i)} = ${network.jv(1, tile.job(m))};`) : "",
   ].join("\n"),
 )}`;
-  return tile.kernel("evaluate", `evaluate ${output} ${labelOf(shape)}, tile of ${tiling.tile}`, "", body);
+  return tile.kernel(
+    "evaluate",
+    `evaluate ${output} ${labelOf(shape)}, tile of ${tiling.tile}`,
+    evaluateBuffers(shape),
+    "",
+    body,
+  );
 });

@@ -1,4 +1,5 @@
-import { type Kernel, oncePerShape } from "./kernel.ts";
+import { read, write } from "./interface.ts";
+import { kernel, oncePerShape } from "./kernel.ts";
 import { lines, wgsl } from "./wgsl.ts";
 
 /** Register tile of the weight gradient: outputs × inputs per invocation. */
@@ -19,7 +20,7 @@ export const nowhere = 0xffffffff;
  * input that is 1 for the first `value_vectors` and 0 for the tangents behind them. Written in the flat order of the parameters,
  * one copy per segment, or added to the copy that is there (`accumulate`); segments are added later, in order.
  */
-export const weightGradientKernel = oncePerShape((tile: GradientTile): Kernel => {
+export const weightGradientKernel = oncePerShape((tile: GradientTile) => {
   const each = (text: (o: number, i: number) => string) =>
     lines(tile.outputs, (o) => lines(tile.inputs, (i) => text(o, i)));
   /** Particle vectors p, p + 1, … p + count − 1 into all sums, in this order, with one assignment per sum. */
@@ -38,21 +39,27 @@ export const weightGradientKernel = oncePerShape((tile: GradientTile): Kernel =>
     );
     return [...loads.flat(), sums].join("\n");
   };
-  return {
+  return kernel({
     label: "weight gradient",
     entryPoint: "weight_gradient",
-    bindings: ["params", "read", "read", "write"],
+    params: {
+      stride: "u32",
+      vectors: "u32",
+      segment_vectors: "u32",
+      inputs: "u32",
+      outputs: "u32",
+      weight_offset: "u32",
+      row_length: "u32",
+      bias_offset: "u32",
+      parameters: "u32",
+      segment: "u32",
+      value_vectors: "u32",
+      cotangent_row: "u32",
+      input_row: "u32",
+      accumulate: "u32",
+    },
+    buffers: { cotangents: read("array<vec4f>"), inputs: read("array<vec4f>"), partials: write("array<f32>") },
     code: wgsl`
-struct Params {
-  stride: u32, vectors: u32, segment_vectors: u32, inputs: u32, outputs: u32,
-  weight_offset: u32, row_length: u32, bias_offset: u32, parameters: u32, segment: u32,
-  value_vectors: u32, cotangent_row: u32, input_row: u32, accumulate: u32,
-}
-@group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> cotangents: array<vec4f>;
-@group(0) @binding(2) var<storage, read> inputs: array<vec4f>;
-@group(0) @binding(3) var<storage, read_write> partials: array<f32>;
-
 fn put(place: u32, value: f32) {
   if (params.accumulate != 0u) { partials[place] += value; } else { partials[place] = value; }
 }
@@ -93,5 +100,5 @@ fn weight_gradient(@builtin(global_invocation_id) id: vec3u, @builtin(workgroup_
   )}
 }
 `,
-  };
+  });
 });

@@ -5,8 +5,11 @@
  * `test/unit/silence.test.ts` finds defaults of elements and lists those that are meant.
  */
 
-const missing = (what: string) =>
-  new Error(`internal: ${what} is missing, which is a fault of pushforward: please report it`);
+/** The error of something that cannot be; `what` it is, in words. */
+export const fault = (what: string): Error =>
+  new Error(`internal: ${what}, which is a fault of pushforward: please report it`);
+
+const missing = (what: string) => fault(`${what} is missing`);
 
 /** A value that is there; `what` it is, in words, for the error of one that is not. */
 export function must<T>(value: T | undefined, what: string): T {

@@ -7,7 +7,9 @@ import { SignOfLife } from "../../src/schedule/sign-of-life.ts";
 beforeEach(() => void vi.useFakeTimers());
 afterEach(() => void vi.useRealTimers());
 
-const kernels = ["a", "b", "c"].map((label): Kernel => ({ label, code: label, entryPoint: "main", bindings: [] }));
+const kernels = ["a", "b", "c"].map(
+  (label): Kernel => ({ label, code: label, entryPoint: "main", params: {}, buffers: {}, bindings: [] }),
+);
 
 /** As much of a cache of pipelines as is looked at; `end` ends the compilation of a kernel. */
 function imaginaryCache() {
