@@ -403,7 +403,7 @@ fn compact${signature} {
 );
 
 /** One number of `lengths` back to zero. Buffers: lengths. */
-export const clearLengthKernel = oncePerShape((_: { whole: true }) =>
+export const clearLengthKernel = oncePerShape((_: object) =>
   kernel({
     label: "no particles at work",
     entryPoint: "clear_length",
@@ -417,7 +417,7 @@ fn clear_length() { lengths[params.which] = 0u; }
 );
 
 /** What belongs to the particles of a list, in its order: to[j, p] = from[j, list[p]]. Buffers: from, list, lengths, to. */
-export const gatherKernel = oncePerShape((_: { whole: true }) =>
+export const gatherKernel = oncePerShape((_: object) =>
   kernel({
     label: "gather by list",
     entryPoint: "gather",

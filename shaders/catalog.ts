@@ -444,8 +444,8 @@ for (const [pair, { order, error }] of Object.entries(pairs)) {
   add(`adaptive steps of ${pair}, particles still at work`, () => compactKernel({ stages }));
   add(`adaptive steps of ${pair}, report`, () => reportKernel({ stages }));
 }
-add("adaptive steps, clear a length", () => clearLengthKernel({ whole: true }));
-add("adaptive steps, gather", () => gatherKernel({ whole: true }));
+add("adaptive steps, clear a length", () => clearLengthKernel({}));
+add("adaptive steps, gather", () => gatherKernel({}));
 
 for (const status of [false, true]) {
   add(`judge rows${status ? " of an adaptive solve" : ""}`, () => judgeKernel({ logProb: true, status, marks: false }));

@@ -2,7 +2,7 @@ import { batchWorkgroup } from "./batch-workgroup.ts";
 import { read, write } from "./interface.ts";
 import { kernel, oncePerShape } from "./kernel.ts";
 import type { SourceKind } from "./particles.ts";
-import { random } from "./random.ts";
+import { drawParams, random } from "./random.ts";
 import { wgsl } from "./wgsl.ts";
 
 const signature = "(@builtin(global_invocation_id) id: vec3u)";
@@ -45,10 +45,7 @@ export const batchKernel = oncePerShape(({ source, labels, context, table }: Bat
       capacity: "u32",
       dim: "u32",
       rows: "u32",
-      first_low: "u32",
-      first_high: "u32",
-      key_low: "u32",
-      key_high: "u32",
+      ...drawParams,
       stream_index: "u32",
       stream_time: "u32",
       stream_source: "u32",

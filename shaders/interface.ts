@@ -1,3 +1,5 @@
+import { must } from "../src/must.ts";
+
 /*
  * What a kernel takes, declared once and by name: the numbers of its params and its buffers. Their WGSL, the bytes of the params and
  * the types of what a dispatch must give all come from these declarations.
@@ -5,6 +7,9 @@
 
 /** Numbers by name, in the order of the struct; false where a shape has none of that name. There are no vectors, so there are no gaps. */
 export type Params = Readonly<Record<string, "u32" | "f32" | false>>;
+
+/** Bytes of a params block, which is bound as a whole: at the least alignment of such blocks on every adapter. */
+export const paramsBytes = 256;
 
 /** How a kernel sees a buffer. */
 export type Access = "uniform" | "read" | "write";
@@ -47,6 +52,17 @@ export const several = <Name extends string, const T>(
     name,
     Array.from({ length: count }, () => declaration),
   );
+
+/** Writes the numbers of a params block as the bytes of its struct. */
+export function pack(params: Params, numbers: Readonly<Record<string, number>>, into: DataView, offset: number): void {
+  let at = offset;
+  for (const [name, type] of declared(params)) {
+    const value = must(numbers[name], `the param ${name}`);
+    if (type === "u32") into.setUint32(at, value, true);
+    else into.setFloat32(at, value, true);
+    at += 4;
+  }
+}
 
 const spaces = { uniform: "uniform", read: "storage, read", write: "storage, read_write" } as const;
 

@@ -1,6 +1,5 @@
-import { type Access as BufferAccess, type Buffers, declarationText, declared, type Params } from "./interface.ts";
-
-export type Access = "params" | BufferAccess;
+import { fault } from "../src/must.ts";
+import { type Buffers, declarationText, declared, type Params, paramsBytes } from "./interface.ts";
 
 /** One compute shader: its text is the key under which the pipeline is cached. */
 export interface Kernel<P extends Params = Params, B extends Buffers = Buffers> {
@@ -9,7 +8,6 @@ export interface Kernel<P extends Params = Params, B extends Buffers = Buffers> 
   readonly entryPoint: string;
   readonly params: P;
   readonly buffers: B;
-  readonly bindings: readonly Access[];
 }
 
 /** A kernel from its declarations and the text that uses them. */
@@ -18,16 +16,16 @@ export function kernel<P extends Params, B extends Buffers>({
   enable = [],
   prefix = "",
   ...own
-}: Omit<Kernel<P, B>, "bindings"> & {
+}: Kernel<P, B> & {
   /** Extensions of WGSL. */
   readonly enable?: readonly string[];
   /** "pf_" where the text may hold a user's names. */
   readonly prefix?: "" | "pf_";
 }): Kernel<P, B> {
+  if (4 * declared(own.params).length > paramsBytes) throw fault(`"${own.label}" has too many params`);
   const enables = enable.map((extension) => `enable ${extension};\n`).join("");
   const declarations = declarationText(own.params, own.buffers, prefix);
-  const bindings = ["params" as const, ...declared(own.buffers).map(([, { access }]) => access)];
-  return { ...own, bindings, code: `${enables}${declarations}\n${code}` };
+  return { ...own, code: `${enables}${declarations}\n${code}` };
 }
 
 /** Makes each kernel once per shape: plans ask for the same few shapes again and again. */

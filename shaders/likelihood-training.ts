@@ -1,7 +1,7 @@
 import { read, several, write } from "./interface.ts";
 import { kernel, oncePerShape } from "./kernel.ts";
 import type { SourceKind } from "./particles.ts";
-import { random } from "./random.ts";
+import { drawParams, random } from "./random.ts";
 import { lines, wgsl } from "./wgsl.ts";
 
 /** Invocations per workgroup of every kernel in this file; one invocation per sample of the batch. */
@@ -21,18 +21,7 @@ export const drawRowsKernel = oncePerShape(({ labels, context }: { labels: boole
   kernel({
     label: "draw rows of data",
     entryPoint: "draw_rows",
-    params: {
-      capacity: "u32",
-      dim: "u32",
-      count: "u32",
-      rows: "u32",
-      first_low: "u32",
-      first_high: "u32",
-      key_low: "u32",
-      key_high: "u32",
-      stream: "u32",
-      context: "u32",
-    },
+    params: { capacity: "u32", dim: "u32", count: "u32", rows: "u32", ...drawParams, stream: "u32", context: "u32" },
     buffers: {
       data: read("array<f32>"),
       affine: read("array<f32>"),

@@ -1,6 +1,6 @@
 import { read, write } from "./interface.ts";
 import { kernel, oncePerShape } from "./kernel.ts";
-import { random } from "./random.ts";
+import { drawParams, random } from "./random.ts";
 import { wgsl } from "./wgsl.ts";
 
 /** Invocations per workgroup of every kernel with one invocation per particle. */
@@ -74,15 +74,7 @@ export const drawSourceKernel = oncePerShape(({ kind }: { kind: SourceKind }) =>
   kernel({
     label: `draw ${kind} source`,
     entryPoint: "draw_source",
-    params: {
-      capacity: "u32",
-      dim: "u32",
-      first_low: "u32",
-      first_high: "u32",
-      key_low: "u32",
-      key_high: "u32",
-      stream: "u32",
-    },
+    params: { capacity: "u32", dim: "u32", ...drawParams, stream: "u32" },
     buffers: { source: read("array<f32>"), state: write("array<f32>") },
     code: wgsl`
 ${random}

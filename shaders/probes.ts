@@ -1,7 +1,7 @@
 import { write } from "./interface.ts";
 import { kernel, oncePerShape } from "./kernel.ts";
 import { index, particle, signature } from "./particles.ts";
-import { random } from "./random.ts";
+import { drawParams, random } from "./random.ts";
 import { wgsl } from "./wgsl.ts";
 
 /** Probes of Hutchinson's estimate of a trace (Hutchinson 1989; docs/mathematics.md, Divergence). */
@@ -12,16 +12,7 @@ export const drawProbesKernel = oncePerShape(({ kind }: { kind: ProbeKind }) =>
   kernel({
     label: `draw ${kind} probes`,
     entryPoint: "draw_probes",
-    params: {
-      capacity: "u32",
-      dim: "u32",
-      first_low: "u32",
-      first_high: "u32",
-      key_low: "u32",
-      key_high: "u32",
-      stream: "u32",
-      probes: "u32",
-    },
+    params: { capacity: "u32", dim: "u32", ...drawParams, stream: "u32", probes: "u32" },
     buffers: { probes: write("array<f32>") },
     code: wgsl`
 ${random}

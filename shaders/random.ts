@@ -9,6 +9,14 @@ import {
 } from "../src/random/polynomials.ts";
 import { f32, horner, wgsl } from "./wgsl.ts";
 
+/** The params of draws: the index of the first particle and the key, two words each. */
+export const drawParams = { first_low: "u32", first_high: "u32", key_low: "u32", key_high: "u32" } as const;
+
+/** Their numbers. */
+export function drawNumbers(first: number, [key_low, key_high]: readonly [number, number]) {
+  return { first_low: first % 2 ** 32, first_high: Math.floor(first / 2 ** 32), key_low, key_high };
+}
+
 /**
  * WGSL: `sin_cos_two_pi(u) -> (sin 2πu, cos 2πu)` for any finite u, error at most 2e-7.
  * WGSL's own sine may be wrong by 2⁻¹¹; here the reduction is exact and only a short polynomial rounds.

@@ -39,39 +39,31 @@ export interface ClusterShape {
   readonly stores: readonly (RowsAccess & { readonly of: Ref | undefined })[];
 }
 
-const readsTable = ({ leaves }: ClusterShape) => leaves.some(({ table }) => table !== undefined);
+type Two<T> = readonly [T, T];
 
-/** What is told of the rows of each leaf and store, and of a table. */
-interface ClusterPlaces<T> {
-  /** The first row, and the rows of a tangent. */
-  readonly leaves: readonly (readonly [row: T, rows: T])[];
-  readonly stores: readonly (readonly [row: T, rows: T])[];
-  /** How many columns there are, and the first one of now. */
-  readonly table: readonly [columns: T, column: T] | undefined;
-}
-
-/** That by the names of a cluster's params, which are the same in the declaration and in a dispatch. */
-export function clusterNumbers<T>({ leaves, stores, table }: ClusterPlaces<T>, prefix = ""): Record<string, T> {
-  const named = (name: string, list: ClusterPlaces<T>["leaves"]) =>
+/** What is told of a cluster, by name: of each leaf and store its first row and the rows of a tangent. */
+export function accessNumbers<T>(leaves: readonly Two<T>[], stores: readonly Two<T>[], prefix = ""): Record<string, T> {
+  const named = (name: string, list: readonly Two<T>[]) =>
     list.flatMap(([row, rows], i) => [
-      [`${prefix}${name}${i}`, row],
-      [`${prefix}${name}${i}_rows`, rows],
+      [`${prefix}${name}${i}`, row] as const,
+      [`${prefix}${name}${i}_rows`, rows] as const,
     ]);
-  const columns = table
-    ? [
-        [`${prefix}columns`, table[0]],
-        [`${prefix}column`, table[1]],
-      ]
-    : [];
-  return Object.fromEntries([...named("l", leaves), ...named("s", stores), ...columns]);
+  return Object.fromEntries([...named("l", leaves), ...named("s", stores)]);
 }
+
+/** And of a table how many columns there are, and the first one of now. */
+export function tableNumbers<T>([columns, column]: Two<T>, prefix = ""): Record<string, T> {
+  return { [`${prefix}columns`]: columns, [`${prefix}column`]: column };
+}
+
+export const readsTable = ({ leaves }: ClusterShape) => leaves.some(({ table }) => table !== undefined);
 
 /** The params of a cluster. */
 export function clusterParams(shape: ClusterShape, prefix?: string): Record<string, "u32"> {
   const two = ["u32", "u32"] as const;
   const of = (list: readonly unknown[]) => list.map(() => two);
-  const table = readsTable(shape) ? two : undefined;
-  return clusterNumbers({ leaves: of(shape.leaves), stores: of(shape.stores), table }, prefix);
+  const accesses = accessNumbers(of(shape.leaves), of(shape.stores), prefix);
+  return { ...accesses, ...(readsTable(shape) && tableNumbers(two, prefix)) };
 }
 
 /** sin 2πz and cos 2πz on vectors; whole turns are taken away exactly. The polynomials are those of random.ts. */

@@ -1,14 +1,12 @@
+import { pack, paramsBytes } from "../../shaders/interface.ts";
 import { readable } from "../arrays.ts";
 import { invalid, PushforwardError } from "../errors.ts";
-import { item } from "../must.ts";
 import type { Dispatch } from "./kernel.ts";
-import type { Pipeline } from "./pipelines.ts";
+import { bindGroupOf, type Pipeline } from "./pipelines.ts";
 import type { Session } from "./session.ts";
 
-const paramsStride = 256; // minUniformBufferOffsetAlignment is at most this on every adapter
-
 /** Bytes of the params of that many dispatches. */
-export const paramsBytes = (dispatches: number): number => paramsStride * Math.max(1, dispatches);
+export const bytesOfParams = (dispatches: number): number => paramsBytes * Math.max(1, dispatches);
 
 /**
  * The buffers of one running call (or of one chunk of it), by name, and the encoding of its dispatches.
@@ -76,7 +74,7 @@ export class Arena {
 
   /** Makes room for the params of so many dispatches. */
   async makeRoom(dispatches: number): Promise<void> {
-    const bytes = paramsBytes(dispatches);
+    const bytes = bytesOfParams(dispatches);
     if (this.#params && this.#params.size >= bytes) return;
     if (this.#params) {
       this.session.buffers.release(this.#params);
@@ -102,35 +100,27 @@ export class Arena {
   encode(encoder: GPUCommandEncoder, dispatches: readonly Dispatch[], pipelines: readonly Pipeline[]): void {
     const params = this.#params;
     if (!params) throw new Error("encode before prepare");
-    const bytes = new Uint8Array(paramsStride * dispatches.length);
-    for (const [i, dispatch] of dispatches.entries()) {
-      if (dispatch.params) bytes.set(dispatch.params, i * paramsStride);
-    }
-    if (dispatches.length > 0) this.session.device.queue.writeBuffer(params, 0, bytes);
+    const bytes = new DataView(new ArrayBuffer(paramsBytes * dispatches.length));
+    for (const [i, dispatch] of dispatches.entries())
+      pack(dispatch.kernel.params, dispatch.params, bytes, i * paramsBytes);
+    if (dispatches.length > 0) this.session.device.queue.writeBuffer(params, 0, bytes.buffer);
     const pass = encoder.beginComputePass();
     for (const [i, dispatch] of dispatches.entries()) {
       const pipeline = pipelines[i];
       if (!pipeline) throw new Error("encode with other dispatches than were prepared");
       pass.setPipeline(pipeline.gpu);
-      const offsets = dispatch.params ? [i * paramsStride] : [];
-      pass.setBindGroup(0, this.#bindGroup(dispatch, pipeline, params), offsets);
+      pass.setBindGroup(0, this.#bindGroup(dispatch, pipeline, params), [i * paramsBytes]);
       pass.dispatchWorkgroups(...(dispatch.workgroups as [number, number?, number?]));
     }
     pass.end();
   }
 
   #bindGroup(dispatch: Dispatch, pipeline: Pipeline, params: GPUBuffer): GPUBindGroup {
-    const key = `${pipeline.id}|${dispatch.buffers.join("|")}`;
+    const key = `${pipeline.id}|${Object.values(dispatch.buffers).join("|")}`;
     let group = this.#bindGroups.get(key);
     if (!group) {
-      let next = 0;
-      const entries = dispatch.kernel.bindings.map((access, binding): GPUBindGroupEntry => {
-        if (access === "params") return { binding, resource: { buffer: params, size: paramsStride } };
-        const buffer = this.buffer(item(dispatch.buffers, next++));
-        const limit = access === "uniform" ? this.session.device.limits.maxUniformBufferBindingSize : buffer.size;
-        return { binding, resource: { buffer, size: Math.min(buffer.size, limit) } };
-      });
-      group = this.session.device.createBindGroup({ label: dispatch.kernel.label, layout: pipeline.layout, entries });
+      const { device } = this.session;
+      group = bindGroupOf(device, pipeline.layout, dispatch, params, (name) => this.buffer(name));
       this.#bindGroups.set(key, group);
     }
     return group;

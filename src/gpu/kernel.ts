@@ -1,18 +1,7 @@
-import type { Kernel } from "../../shaders/kernel.ts";
+import type { Dispatch } from "../../shaders/dispatch.ts";
 
-export type { Access, Kernel } from "../../shaders/kernel.ts";
-
-/** One dispatch of a plan: pure data. Buffers are named; names are resolved by the {@link Arena} that runs the plan. */
-export interface Dispatch {
-  readonly kernel: Kernel;
-  /** One name per binding that is not `params`, in the kernel's order. */
-  readonly buffers: readonly string[];
-  /** The bytes of the params block; needed when the kernel has one. */
-  readonly params?: Uint8Array;
-  readonly workgroups: readonly [x: number, y?: number, z?: number];
-  /** Estimated floating-point operations, for sizing submits. */
-  readonly flops: number;
-}
+export type { Dispatch } from "../../shaders/dispatch.ts";
+export type { Kernel } from "../../shaders/kernel.ts";
 
 /** A device buffer that a plan needs. Its content is undefined unless `data` or `copy` is given. */
 export interface PlannedBuffer {
@@ -46,20 +35,6 @@ export interface Rounds {
     maxFlops: number,
   ): { readonly dispatches: readonly Dispatch[]; readonly left: { readonly buffer: string; readonly offset: number } };
 }
-
-/** Packs a params block: every field is a u32 or an f32, in the order of the WGSL struct (no vectors, so no gaps). */
-export function packParams(fields: readonly (readonly ["u32" | "f32", number])[]): Uint8Array {
-  const bytes = new Uint8Array(Math.ceil(fields.length / 4) * 16);
-  const view = new DataView(bytes.buffer);
-  for (const [i, [type, value]] of fields.entries()) {
-    if (type === "u32") view.setUint32(4 * i, value, true);
-    else view.setFloat32(4 * i, value, true);
-  }
-  return bytes;
-}
-
-export const u32 = (value: number): readonly ["u32", number] => ["u32", value];
-export const f32 = (value: number): readonly ["f32", number] => ["f32", value];
 
 /** Buffers that all chunks of a job share. They keep their content until they are released. */
 export interface Shared {

@@ -1,5 +1,7 @@
+import { type Access, declared, paramsBytes } from "../../shaders/interface.ts";
 import { PushforwardError } from "../errors.ts";
-import type { Access, Kernel } from "./kernel.ts";
+import { must } from "../must.ts";
+import type { Dispatch, Kernel } from "./kernel.ts";
 
 /** A compiled kernel. `fresh` is true until its first submit: drivers may really compile only then. */
 export interface Pipeline {
@@ -19,11 +21,27 @@ export interface Compilation {
 }
 
 const bufferTypes: Record<Access, GPUBufferBindingLayout> = {
-  params: { type: "uniform", hasDynamicOffset: true },
   uniform: { type: "uniform" },
   read: { type: "read-only-storage" },
   write: { type: "storage" },
 };
+
+/** The params, at an offset that changes with every dispatch, and the buffers that a dispatch names, as its kernel declares them. */
+export function bindGroupOf(
+  device: GPUDevice,
+  layout: GPUBindGroupLayout,
+  { kernel, buffers }: Dispatch,
+  params: GPUBuffer,
+  bufferOf: (name: string) => GPUBuffer,
+): GPUBindGroup {
+  const entries = declared(kernel.buffers).map(([name, { access }], i): GPUBindGroupEntry => {
+    const buffer = bufferOf(must(buffers[name], `the buffer ${name} of a dispatch`));
+    const limit = access === "uniform" ? device.limits.maxUniformBufferBindingSize : buffer.size;
+    return { binding: i + 1, resource: { buffer, size: Math.min(buffer.size, limit) } };
+  });
+  const first = { binding: 0, resource: { buffer: params, size: paramsBytes } };
+  return device.createBindGroup({ label: kernel.label, layout, entries: [first, ...entries] });
+}
 
 /** Pipelines of one device, each compiled once per source text. */
 export class PipelineCache {
@@ -82,7 +100,7 @@ export class PipelineCache {
   compilation(kernel: Kernel): Compilation {
     const known = this.#byKernel.get(kernel);
     if (known) return known;
-    const key = `${kernel.entryPoint}|${kernel.bindings.join()}|${kernel.code}`;
+    const key = `${kernel.entryPoint}|${kernel.code}`;
     let compilation = this.#compilations.get(key);
     if (!compilation) {
       compilation = { asked: undefined, pipeline: undefined };
@@ -98,7 +116,14 @@ export class PipelineCache {
     const module = device.createShaderModule({ code: kernel.code, label: kernel.label });
     const layout = device.createBindGroupLayout({
       label: kernel.label,
-      entries: kernel.bindings.map((access, binding) => ({ binding, visibility: 4, buffer: bufferTypes[access] })),
+      entries: [
+        { binding: 0, visibility: 4, buffer: { type: "uniform", hasDynamicOffset: true } },
+        ...declared(kernel.buffers).map(([, { access }], i) => ({
+          binding: i + 1,
+          visibility: 4,
+          buffer: bufferTypes[access],
+        })),
+      ],
     });
     const compiling = device.createComputePipelineAsync({
       label: kernel.label,

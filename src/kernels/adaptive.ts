@@ -11,8 +11,9 @@ import {
   stageKernel,
   startKernel,
 } from "../../shaders/adaptive.ts";
-import { gridOf } from "../gpu/grid.ts";
-import { type Dispatch, f32, type Kernel, packParams, u32 } from "../gpu/kernel.ts";
+import { dispatchOf, gridOf } from "../../shaders/dispatch.ts";
+import { numbered } from "../../shaders/interface.ts";
+import type { Dispatch } from "../gpu/kernel.ts";
 import { item } from "../must.ts";
 
 export { solveRows, statuses } from "../../shaders/adaptive.ts";
@@ -56,45 +57,21 @@ const leastShare = 2 ** -21;
 
 const noMember = 0xffffffff;
 
-function dispatch(
-  kernel: Kernel,
-  buffers: readonly (string | undefined)[],
-  particles: number,
-  work: number,
-  params: Uint8Array,
-): Dispatch {
-  return {
-    kernel,
-    buffers: buffers.filter((name) => name !== undefined),
-    params,
-    workgroups: gridOf(Math.ceil(particles / adaptiveWorkgroup)),
-    flops: particles * work,
-  };
-}
+const perParticle = (particles: number, work: number) => ({
+  workgroups: gridOf(Math.ceil(particles / adaptiveWorkgroup)),
+  flops: particles * work,
+});
 
-function paramsOf(o: AdaptiveSolve, round: Round, more: { count?: number; stage?: number } = {}): Uint8Array {
-  const stage = more.stage ?? 0;
+function paramsOf(o: AdaptiveSolve, round: Round, { count = o.count, stage = 0 } = {}) {
+  const { capacity, dim, rows, rtol, atol, start, span, maxSteps, goals } = o;
   const { a, c } = o.solver;
-  return packParams([
-    u32(o.capacity),
-    u32(round.stride),
-    u32(o.dim),
-    u32(o.rows),
-    u32(round.list),
-    u32(1 - round.list),
-    u32(more.count ?? o.count),
-    u32(stage),
-    f32(o.rtol),
-    f32(o.atol),
-    f32(o.start),
-    f32(o.span),
-    f32(leastShare * Math.abs(o.span)),
-    u32(o.maxSteps),
-    u32(o.goals),
-    f32(item(c, stage)),
-    // zeros from the diagonal on
-    ...Array.from({ length: c.length - 1 }, (_, j) => f32(item(a, stage)[j] ?? 0)),
-  ]);
+  const lists = { from_list: round.list, to_list: 1 - round.list };
+  // zeros from the diagonal on
+  const coefficients = Array.from({ length: c.length - 1 }, (_, j) => item(a, stage)[j] ?? 0);
+  return {
+    ...{ capacity, stride: round.stride, dim, rows, ...lists, count, stage, rtol, atol, start, span, goals },
+    ...{ least: leastShare * Math.abs(span), max_steps: maxSteps, c: item(c, stage), ...numbered("a", coefficients) },
+  };
 }
 
 /** Dispatches of adaptive solves; `names` are the buffers of the engine. */
@@ -113,87 +90,76 @@ export function adaptiveKernels(
   const { order, error } = o.solver;
   const stages = error.length;
   const tracks = o.rows > 0;
+  const noRound: Round = { list: 0, particles: 0, stride: o.capacity };
   const n = o.dim + o.rows;
-  const divergence = tracks ? names.divergence : undefined;
-  const listOf = ({ list }: Round) => lists[list];
+  const { state, times, base } = names;
+  const integral = tracks ? names.integral : undefined;
+  const listed = (round: Round) => ({ list: lists[round.list], lengths });
+  const evaluated = (round: Round) => ({
+    ...{ solve, velocity: names.velocity, ...listed(round) },
+    divergence: tracks ? names.divergence : undefined,
+  });
   return {
     begin: (round: Round): Dispatch =>
-      dispatch(
-        beginKernel({ based: names.base !== undefined, stages }),
-        [solve, names.base, names.state, listOf(round), lengths, names.times],
-        o.capacity,
-        4 * n,
-        paramsOf(o, round),
-      ),
+      dispatchOf(beginKernel({ based: base !== undefined, stages }), {
+        params: paramsOf(o, round),
+        buffers: { solve, base, state, times, ...listed(round) },
+        ...perParticle(o.capacity, 4 * n),
+      }),
     start(round: Round, part: "probe" | "size"): Dispatch {
-      const own = part === "probe" ? [names.state, names.times] : [goals];
-      return dispatch(
-        startKernel({ tracks, part, stages, order }),
-        [solve, divergence, names.velocity, listOf(round), lengths, ...own],
-        round.particles,
-        20 * n,
-        paramsOf(o, round),
-      );
+      const own = { state: undefined, times: undefined, goals: undefined };
+      return dispatchOf(startKernel({ tracks, part, stages, order }), {
+        params: paramsOf(o, round),
+        buffers: { ...evaluated(round), ...own, ...(part === "probe" ? { state, times } : { goals }) },
+        ...perParticle(round.particles, 20 * n),
+      });
     },
     stage: (round: Round, stage: number): Dispatch =>
-      dispatch(
-        stageKernel({ tracks, stages }),
-        [solve, divergence, names.velocity, listOf(round), lengths, names.state, names.times],
-        round.particles,
-        4 * (stage + 2) * n,
-        paramsOf(o, round, { stage }),
-      ),
+      dispatchOf(stageKernel({ tracks, stages }), {
+        params: paramsOf(o, round, { stage }),
+        buffers: { ...evaluated(round), state, times },
+        ...perParticle(round.particles, 4 * (stage + 2) * n),
+      }),
     control: (round: Round): Dispatch =>
-      dispatch(
-        controlKernel({ tracks, order, error }),
-        [solve, divergence, names.velocity, listOf(round), lengths, goals, saved],
-        round.particles,
-        40 * n,
-        paramsOf(o, round),
-      ),
+      dispatchOf(controlKernel({ tracks, order, error }), {
+        params: paramsOf(o, round),
+        buffers: { ...evaluated(round), goals, saved },
+        ...perParticle(round.particles, 40 * n),
+      }),
     /** Lists anew who is still at work, in the other list. */
     compact: (round: Round): Dispatch[] => [
-      {
-        kernel: clearLengthKernel({ whole: true }),
-        buffers: [lengths],
-        params: packParams([u32(1 - round.list)]),
+      dispatchOf(clearLengthKernel({}), {
+        params: { which: 1 - round.list },
+        buffers: { lengths },
         workgroups: [1],
         flops: 1,
-      },
-      dispatch(
-        compactKernel({ stages }),
-        [solve, listOf(round), lengths, lists[1 - round.list]],
-        round.particles,
-        4,
-        paramsOf(o, round),
-      ),
+      }),
+      dispatchOf(compactKernel({ stages }), {
+        params: paramsOf(o, round),
+        buffers: { solve, ...listed(round), new_list: item(lists, 1 - round.list) },
+        ...perParticle(round.particles, 4),
+      }),
     ],
     /** to[j, p] = from[j, list[p]] for `rows` rows, whose particles lie `each` values apart. */
     gather: (round: Round, { from, to, rows, fromRow, toRow, each }: GatherShape): Dispatch =>
-      dispatch(
-        gatherKernel({ whole: true }),
-        [from, listOf(round), lengths, to],
-        round.particles,
-        2 * rows,
-        packParams([u32(round.list), u32(rows), u32(fromRow), u32(toRow), u32(each)]),
-      ),
+      dispatchOf(gatherKernel({}), {
+        params: { from_list: round.list, rows, from_row: fromRow, to_row: toRow, each },
+        buffers: { from_values: from, to_values: to, ...listed(round) },
+        ...perParticle(round.particles, 2 * rows),
+      }),
     /** The last state, or the one that goal `goal` has saved as number `save`, into the engine's state and integral. */
     restore: (save = noMember, goal = 0): Dispatch =>
-      dispatch(
-        restoreKernel({ tracks, stages }),
-        [solve, saved, names.state, tracks ? names.integral : undefined],
-        o.capacity,
-        2 * n,
-        paramsOf(o, { list: 0, particles: 0, stride: o.capacity }, { count: save, stage: goal }),
-      ),
+      dispatchOf(restoreKernel({ tracks, stages }), {
+        params: paramsOf(o, noRound, { count: save, stage: goal }),
+        buffers: { solve, saved, state, integral },
+        ...perParticle(o.capacity, 2 * n),
+      }),
     report: (): Dispatch =>
-      dispatch(
-        reportKernel({ stages }),
-        [solve, status, totals],
-        o.count,
-        6,
-        paramsOf(o, { list: 0, particles: 0, stride: o.capacity }),
-      ),
+      dispatchOf(reportKernel({ stages }), {
+        params: paramsOf(o, noRound),
+        buffers: { solve, status, totals },
+        ...perParticle(o.count, 6),
+      }),
   };
 }
 

@@ -1,6 +1,8 @@
 import { type DenseTile, denseKernel, plainTile, stagedTile, workgroupTile } from "../../shaders/dense.ts";
+import { dispatchOf } from "../../shaders/dispatch.ts";
+import { numbered } from "../../shaders/interface.ts";
 import type { ClusterShape } from "../../shaders/rows.ts";
-import { type Dispatch, packParams, u32 } from "../gpu/kernel.ts";
+import type { Dispatch } from "../gpu/kernel.ts";
 
 /** One product with a packed weight matrix: where the weights are, and what comes after the sums. */
 export interface DenseCall {
@@ -16,7 +18,7 @@ export interface DenseCall {
   readonly given: { readonly row: number; readonly rows: number };
   /** Tangents, of which each has rows of its own. */
   readonly batch: number;
-  readonly cluster: { readonly shape: ClusterShape; readonly words: readonly number[] };
+  readonly cluster: { readonly shape: ClusterShape; readonly numbers: Readonly<Record<string, number>> };
   readonly names: { readonly weights: string; readonly in: string; readonly cluster: readonly string[] };
   /** FLOPs of the cluster for one number. */
   readonly work: number;
@@ -69,30 +71,20 @@ export function planDense(call: DenseCall, range: ParticleRange): Dispatch[] {
     const now = Math.min(mostVectors, vectors - first);
     for (let firstTile = 0; firstTile < tiles; firstTile += mostTiles) {
       const nowTiles = Math.min(mostTiles, tiles - firstTile);
-      dispatches.push({
-        kernel,
-        buffers: [names.weights, names.in, ...names.cluster],
-        params: packParams(
-          [
-            first,
-            now,
-            stride,
-            inputs,
-            outputs,
-            call.weights,
-            call.rowVectors,
-            call.bias ?? 0,
-            given.row,
-            given.rows,
-            firstQuad + firstTile * quads,
-            call.firstRow,
-            4 * tile.groups * tile.quads,
-            ...cluster.words,
-          ].map((value) => u32(value)),
-        ),
-        workgroups: [Math.ceil(now / step), nowTiles, batch],
-        flops: now * perVector * nowTiles,
-      });
+      dispatches.push(
+        dispatchOf(kernel, {
+          params: {
+            ...{ first, vectors: now, stride, inputs, outputs, given: given.row, given_rows: given.rows },
+            ...{ weights: call.weights, row_vectors: call.rowVectors, bias: call.bias ?? 0 },
+            ...{ first_quad: firstQuad + firstTile * quads, first_row: call.firstRow },
+            sums: 4 * tile.groups * tile.quads,
+            ...cluster.numbers,
+          },
+          buffers: { weights: names.weights, input: names.in, ...numbered("b", names.cluster) },
+          workgroups: [Math.ceil(now / step), nowTiles, batch],
+          flops: now * perVector * nowTiles,
+        }),
+      );
     }
   }
   return dispatches;

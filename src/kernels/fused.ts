@@ -1,14 +1,13 @@
+import { dispatchOf, gridOf } from "../../shaders/dispatch.ts";
 import type { DivergenceText, FusedField } from "../../shaders/field.ts";
-import type { EvaluateOutput, EvaluateShape, IntegrateShape } from "../../shaders/integrate.ts";
-import type { Kernel } from "../../shaders/kernel.ts";
+import type { EvaluateOutput, evaluateKernel, integrateKernel } from "../../shaders/integrate.ts";
 import { conditionKernel, particleWorkgroup } from "../../shaders/particles.ts";
 import { particlesPerSlot, slotsPerWorkgroup, type Tiling } from "../../shaders/tiling.ts";
-import { gridOf } from "../gpu/grid.ts";
-import { type Dispatch, f32, packParams, u32 } from "../gpu/kernel.ts";
+import type { Dispatch } from "../gpu/kernel.ts";
 
 /** A family of integrators: a kernel from its shape. */
-export type Integrator = (shape: IntegrateShape) => Kernel;
-export type Evaluator = (shape: EvaluateShape) => Kernel;
+export type Integrator = typeof integrateKernel;
+export type Evaluator = typeof evaluateKernel;
 
 /** Guidance: (1 − w) u_null + w u_label; one branch when nothing is mixed. */
 export interface Branches {
@@ -31,23 +30,18 @@ interface Slice {
   readonly table?: { readonly firstRow: number; readonly columns: number } | undefined;
 }
 
-function fusedParams(slice: Slice, first: number, slots: number, firstStep: number, lastStep: number): Uint8Array {
-  const { branches } = slice;
-  return packParams([
-    u32(first),
-    u32(slots),
-    u32(slice.capacity / slice.tiling.lanes),
-    u32(firstStep),
-    u32(lastStep),
-    u32(slice.probes),
-    u32(branches.count),
-    f32(branches.weightNull),
-    f32(branches.weightLabel),
-    u32(branches.nullFirst ? 1 : 0),
-    u32(slice.table?.firstRow ?? 0),
-    u32(slice.table?.columns ?? 0),
-    u32(0),
-  ]);
+function fusedNumbers({ capacity, tiling, probes, branches, table }: Slice) {
+  return {
+    stride: capacity / tiling.lanes,
+    probes,
+    branches: branches.count,
+    weight_null: branches.weightNull,
+    weight_label: branches.weightLabel,
+    null_first: branches.nullFirst ? 1 : 0,
+    first_row: table?.firstRow ?? 0,
+    columns: table?.columns ?? 0,
+    zero: 0,
+  };
 }
 
 /** Ranges of slots (groups of particles that share an index), each within `maxFlops` where `flops` is the work of one slot. */
@@ -84,35 +78,26 @@ export function planIntegrate(
     };
   },
 ): Dispatch[] {
-  const { field, tiling, stages, divergence, freeStages, names } = o;
-  const kept = names.kept === undefined ? {} : ({ keeps: true } as const);
-  const kernel = o.integrator({ field, tiling, stages, divergence, freeStages, ...kept });
-  const tracks = o.divergence.mode !== "none";
-  const buffers = [
-    names.weights,
-    names.offsets,
-    names.labels,
-    names.context,
-    names.table,
-    names.schedule,
-    names.state,
-    tracks ? names.integral : undefined,
-    o.divergence.mode === "probes" ? names.probes : undefined,
-    names.kept,
-  ];
+  const { field, tiling, stages, divergence, freeStages } = o;
+  const { weights, offsets, labels, context, table, schedule, state, kept } = o.names;
+  const keeps = kept === undefined ? {} : ({ keeps: true } as const);
+  const kernel = o.integrator({ field, tiling, stages, divergence, freeStages, ...keeps });
+  const integral = divergence.mode === "none" ? undefined : o.names.integral;
+  const probes = divergence.mode === "probes" ? o.names.probes : undefined;
   const slotFlops = o.flopsPerStep * particlesPerSlot(tiling);
   const dispatches: Dispatch[] = [];
   for (const [first, slots] of slotRanges(o, slotFlops)) {
     const stepsAtOnce = Math.max(1, Math.floor(o.maxFlops / (slots * slotFlops)));
     for (let step = o.firstStep; step < o.lastStep; step += stepsAtOnce) {
       const end = Math.min(o.lastStep, step + stepsAtOnce);
-      dispatches.push({
-        kernel,
-        buffers: buffers.filter((name) => name !== undefined),
-        params: fusedParams(o, first, slots, step, end),
-        workgroups: gridOf(Math.ceil(slots / slotsPerWorkgroup(tiling))),
-        flops: slots * slotFlops * (end - step),
-      });
+      dispatches.push(
+        dispatchOf(kernel, {
+          params: { first, slots, first_step: step, last_step: end, ...fusedNumbers(o) },
+          buffers: { weights, offsets, labels, context, table, schedule, state, integral, probes, kept },
+          workgroups: gridOf(Math.ceil(slots / slotsPerWorkgroup(tiling))),
+          flops: slots * slotFlops * (end - step),
+        }),
+      );
     }
   }
   return dispatches;
@@ -134,8 +119,8 @@ export function planEvaluate(
       table?: string | undefined;
       state: string;
       times: string;
-      /** Velocity, divergence, or both. */
-      results: readonly string[];
+      velocity: string;
+      divergence: string;
       probes?: string | undefined;
       tangent?: string | undefined;
       product?: string | undefined;
@@ -144,28 +129,25 @@ export function planEvaluate(
 ): Dispatch[] {
   const { field, tiling, output, divergence } = o;
   const kernel = o.evaluator({ field, tiling, output, divergence });
-  const { names } = o;
-  const buffers = [
-    names.weights,
-    names.offsets,
-    names.labels,
-    names.context,
-    names.table,
-    names.state,
-    names.times,
-    ...names.results,
-    o.divergence.mode === "probes" ? names.probes : undefined,
-    names.tangent,
-    names.product,
-  ];
+  const { weights, offsets, labels, context, table, state, times } = o.names;
+  const tracks = output === "divergence" || output === "both";
+  const buffers = {
+    ...{ weights, offsets, labels, context, table, state, times },
+    velocity: output === "divergence" ? undefined : o.names.velocity,
+    divergence: tracks ? o.names.divergence : undefined,
+    probes: tracks && divergence.mode === "probes" ? o.names.probes : undefined,
+    tangent: output === "jvp" ? o.names.tangent : undefined,
+    product: output === "jvp" ? o.names.product : undefined,
+  };
   const slotFlops = o.flops * particlesPerSlot(tiling);
-  return Array.from(slotRanges(o, slotFlops), ([first, slots]) => ({
-    kernel,
-    buffers: buffers.filter((name) => name !== undefined),
-    params: fusedParams(o, first, slots, 0, 0),
-    workgroups: gridOf(Math.ceil(slots / slotsPerWorkgroup(tiling))),
-    flops: slots * slotFlops,
-  }));
+  return Array.from(slotRanges(o, slotFlops), ([first, slots]) =>
+    dispatchOf(kernel, {
+      params: { first, slots, first_step: 0, last_step: 0, ...fusedNumbers(o) },
+      buffers,
+      workgroups: gridOf(Math.ceil(slots / slotsPerWorkgroup(tiling))),
+      flops: slots * slotFlops,
+    }),
+  );
 }
 
 /** Dispatch that fills one branch of the per-particle offsets of the first layer from class labels and context. */
@@ -182,25 +164,12 @@ export function planCondition(o: {
   nullClass: boolean;
   names: { parameters: string; offsets: string; labels?: string | undefined; context?: string | undefined };
 }): Dispatch {
-  const { names } = o;
-  return {
-    kernel: conditionKernel({ labels: names.labels !== undefined, context: names.context !== undefined }),
-    buffers: [names.parameters, names.offsets, names.labels, names.context].filter((name) => name !== undefined),
-    params: packParams(
-      [
-        o.count,
-        o.capacity,
-        o.width,
-        o.units,
-        o.inputs,
-        o.column,
-        o.classes,
-        o.context,
-        o.branch,
-        o.nullClass ? 1 : 0,
-      ].map((value) => u32(value)),
-    ),
+  const { names, nullClass, ...numbers } = o;
+  const { parameters, offsets, labels, context } = names;
+  return dispatchOf(conditionKernel({ labels: labels !== undefined, context: context !== undefined }), {
+    params: { ...numbers, null_class: nullClass ? 1 : 0 },
+    buffers: { flat_weights: parameters, offsets, labels, context },
     workgroups: gridOf(Math.ceil(o.capacity / particleWorkgroup)),
     flops: o.capacity * o.width * (2 + 2 * o.context),
-  };
+  });
 }

@@ -1,3 +1,4 @@
+import { dispatchOf, gridOf } from "../../shaders/dispatch.ts";
 import {
   type GradientNetwork,
   type GradientShape,
@@ -6,8 +7,7 @@ import {
   narrowGradientKernel,
 } from "../../shaders/narrow-gradient.ts";
 import type { GpuInfo } from "../gpu/adapter.ts";
-import { gridOf } from "../gpu/grid.ts";
-import { type Dispatch, f32, packParams, u32 } from "../gpu/kernel.ts";
+import type { Dispatch } from "../gpu/kernel.ts";
 import { subgroupForWeights } from "./tiling.ts";
 
 /** The tiling of the fused gradient kernel on an adapter. Tangents are further accumulators, so they halve the particles. */
@@ -73,47 +73,44 @@ export function planNarrowGradient(
     penalty?: Penalty | undefined;
   },
 ): Dispatch[] {
-  const { network, tiling, task, tangents, kind, names } = o;
-  const { penalty } = o;
+  const { network, tiling, task, tangents, kind, names, count, firstTangent = 0, scale, penalty } = o;
   const penalised = penalty && { penalised: true as const };
   const kernel = narrowGradientKernel({ network, tiling, task, tangents, kind, ...penalised });
+  const reverse = task !== "forward";
   const own = gradientNames;
   const buffers = {
-    forward: [own.forward, names.inputs, names.velocity],
-    residual: [own.forward, own.reverse, names.inputs, own.activations, own.cotangents, names.target, names.squares],
-    cotangent: [
-      own.forward,
-      own.reverse,
-      names.inputs,
-      own.activations,
-      own.cotangents,
-      names.cotangent,
-      names.xbar,
-      tangents > 0 && kind === "given" ? names.probes : undefined,
-    ],
-  }[task].filter((name) => name !== undefined);
+    forward_weights: own.forward,
+    reverse_weights: reverse ? own.reverse : undefined,
+    inputs: names.inputs,
+    velocity: names.velocity,
+    activations: reverse ? own.activations : undefined,
+    cotangents: reverse ? own.cotangents : undefined,
+    wanted: names.target,
+    squares: names.squares,
+    kappa: names.cotangent,
+    xbar: names.xbar,
+    probes: tangents > 0 && kind === "given" ? names.probes : undefined,
+  };
   const perSlot = tiling.lanes * tiling.groups;
   const slots = o.capacity / perSlot;
-  const flops = perSlot * gradientFlops(network, 1 + tangents, task !== "forward");
+  const flops = perSlot * gradientFlops(network, 1 + tangents, reverse);
   const most = Math.max(4, Math.floor(o.maxFlops / flops / tiling.workgroupSize)) * tiling.workgroupSize;
   const dispatches: Dispatch[] = [];
   for (let first = 0; first < slots; first += most) {
     const now = Math.min(most, slots - first);
-    dispatches.push({
-      kernel,
-      buffers,
-      params: packParams([
-        u32(first),
-        u32(now),
-        u32(o.capacity / tiling.lanes),
-        u32(o.count),
-        u32(o.firstTangent ?? 0),
-        f32(o.scale),
-        ...(penalty ? [f32(2 / o.count), f32(penalty.energy), f32(penalty.jacobian)] : []),
-      ]),
-      workgroups: gridOf(Math.ceil(now / tiling.workgroupSize)),
-      flops: now * flops,
-    });
+    dispatches.push(
+      dispatchOf(kernel, {
+        params: {
+          ...{ first, slots: now, stride: o.capacity / tiling.lanes, count, first_tangent: firstTangent, scale },
+          twice: penalty && 2 / count,
+          energy: penalty?.energy,
+          jacobian: penalty?.jacobian,
+        },
+        buffers,
+        workgroups: gridOf(Math.ceil(now / tiling.workgroupSize)),
+        flops: now * flops,
+      }),
+    );
   }
   return dispatches;
 }

@@ -1,5 +1,6 @@
+import { dispatchOf } from "../../shaders/dispatch.ts";
 import { judgeKernel } from "../../shaders/judge.ts";
-import { type Dispatch, type PlannedBuffer, packParams, u32 } from "../gpu/kernel.ts";
+import type { Dispatch, PlannedBuffer } from "../gpu/kernel.ts";
 import { item, must } from "../must.ts";
 import { perParticle } from "./particles.ts";
 
@@ -34,16 +35,12 @@ export function judge(o: {
   tally: string;
   marks?: string | undefined;
 }): Dispatch {
-  const { logProb, status, marks } = o;
-  return {
-    kernel: judgeKernel({
-      logProb: logProb !== undefined,
-      status: status !== undefined,
-      marks: marks !== undefined,
-    }),
-    buffers: [o.rows, logProb, status, o.tally, marks].filter((name) => name !== undefined),
-    params: packParams([u32(o.count), u32(o.dim)]),
-    workgroups: perParticle(o.count),
-    flops: o.count * (o.dim + 2) * 2,
-  };
+  const { count, dim, rows, logProb, status, tally, marks } = o;
+  const shape = { logProb: logProb !== undefined, status: status !== undefined, marks: marks !== undefined };
+  return dispatchOf(judgeKernel(shape), {
+    params: { count, dim },
+    buffers: { rows, log_prob: logProb, status, tallies: tally, marks },
+    workgroups: perParticle(count),
+    flops: count * (dim + 2) * 2,
+  });
 }

@@ -1,3 +1,5 @@
+import { dispatchOf } from "../../shaders/dispatch.ts";
+import { numbered } from "../../shaders/interface.ts";
 import {
   combineKernel,
   drawRowsKernel,
@@ -5,22 +7,11 @@ import {
   sourceScoreKernel,
 } from "../../shaders/likelihood-training.ts";
 import type { SourceKind } from "../../shaders/particles.ts";
-import { type Dispatch, f32, type Kernel, packParams, u32 } from "../gpu/kernel.ts";
+import { drawNumbers } from "../../shaders/random.ts";
+import type { Dispatch } from "../gpu/kernel.ts";
 import { groupsOf, mostBuffers } from "./stages.ts";
 
-type Field = readonly ["u32" | "f32", number];
-
-const perSample = (
-  kernel: Kernel,
-  buffers: readonly (string | undefined)[],
-  capacity: number,
-  dim: number,
-  fields: Field[],
-  work: number,
-): Dispatch => ({
-  kernel,
-  buffers: buffers.filter((name) => name !== undefined),
-  params: packParams([u32(capacity), u32(dim), ...fields]),
+const perSample = (capacity: number, work: number): Pick<Dispatch, "workgroups" | "flops"> => ({
   workgroups: [Math.ceil(capacity / likelihoodWorkgroup)],
   flops: capacity * work,
 });
@@ -37,17 +28,19 @@ export function planDrawRows(o: {
   context: number;
   names: { data: string; affine: string; state: string; labels?: [string, string]; context?: [string, string] };
 }): Dispatch {
-  const { names } = o;
-  return perSample(
-    drawRowsKernel({ labels: names.labels !== undefined, context: names.context !== undefined }),
-    [names.data, names.affine, names.state, ...(names.labels ?? []), ...(names.context ?? [])],
-    o.capacity,
-    o.dim,
-    [o.count, o.rows, o.first % 2 ** 32, Math.floor(o.first / 2 ** 32), o.key[0], o.key[1], o.stream, o.context].map(
-      (value) => u32(value),
-    ),
-    4 * o.dim + 60,
-  );
+  const { capacity, dim, count, rows, stream, context } = o;
+  const { data, affine, state, labels, context: contexts } = o.names;
+  return dispatchOf(drawRowsKernel({ labels: labels !== undefined, context: contexts !== undefined }), {
+    params: { capacity, dim, count, rows, stream, context, ...drawNumbers(o.first, o.key) },
+    buffers: {
+      ...{ data, affine, state },
+      all_labels: labels?.[0],
+      labels: labels?.[1],
+      all_context: contexts?.[0],
+      context: contexts?.[1],
+    },
+    ...perSample(capacity, 4 * dim + 60),
+  });
 }
 
 /** −scale·∇ log p_0 of `state` into `adjoint`. */
@@ -59,15 +52,12 @@ export function planSourceScore(o: {
   scale: number;
   names: { source: string; state: string; adjoint: string };
 }): Dispatch {
-  const { names } = o;
-  return perSample(
-    sourceScoreKernel({ kind: o.kind }),
-    [names.source, names.state, names.adjoint],
-    o.capacity,
-    o.dim,
-    [u32(o.count), f32(o.scale)],
-    4 * o.dim,
-  );
+  const { kind, capacity, dim, count, scale } = o;
+  return dispatchOf(sourceScoreKernel({ kind }), {
+    params: { capacity, dim, count, scale },
+    buffers: o.names,
+    ...perSample(capacity, 4 * dim),
+  });
 }
 
 /** `target` = Σ weight·rows over [dim][capacity]; no term makes it zero. Terms beyond the bindings of a kernel are added by others. */
@@ -77,15 +67,15 @@ export function planCombine(o: {
   target: string;
   terms: readonly { readonly weight: number; readonly rows: string }[];
 }): Dispatch[] {
+  const { capacity, dim } = o;
   return groupsOf(o.terms.length, mostBuffers - 1, mostBuffers - 1).map(([start, end]) => {
     const terms = o.terms.slice(start, end);
-    return perSample(
-      combineKernel({ terms: terms.length, add: start > 0 }),
-      [o.target, ...terms.map(({ rows }) => rows)],
-      o.capacity,
-      o.dim,
-      terms.map(({ weight }) => f32(weight)),
-      2 * terms.length * o.dim,
-    );
+    const weights = terms.map(({ weight }) => weight);
+    const rows = terms.map(({ rows }) => rows);
+    return dispatchOf(combineKernel({ terms: terms.length, add: start > 0 }), {
+      params: { capacity, dim, ...numbered("w", weights) },
+      buffers: { target_rows: o.target, ...numbered("rows", rows) },
+      ...perSample(capacity, 2 * terms.length * dim),
+    });
   });
 }

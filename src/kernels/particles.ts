@@ -1,3 +1,4 @@
+import { dispatchOf, gridOf } from "../../shaders/dispatch.ts";
 import {
   drawSourceKernel,
   exportKernel,
@@ -7,14 +8,11 @@ import {
   type SourceKind,
   sourceDensityKernel,
 } from "../../shaders/particles.ts";
-import { gridOf } from "../gpu/grid.ts";
-import { type Dispatch, f32, packParams, u32 } from "../gpu/kernel.ts";
+import { drawNumbers } from "../../shaders/random.ts";
+import type { Dispatch } from "../gpu/kernel.ts";
 
 /** Workgroups for one invocation per particle. */
 export const perParticle = (particles: number) => gridOf(Math.ceil(particles / particleWorkgroup));
-/** The two words of a particle's index. */
-export const low = (value: number) => value % 2 ** 32;
-export const high = (value: number) => Math.floor(value / 2 ** 32);
 
 /** Rows [count][dim] in `rows` → `state` [dim][capacity]. With `affine`, from data units into the flow's own space. */
 export function importParticles(o: {
@@ -25,13 +23,13 @@ export function importParticles(o: {
   state: string;
   affine?: string | undefined;
 }): Dispatch {
-  return {
-    kernel: importKernel({ affine: o.affine !== undefined }),
-    buffers: [o.rows, o.state, ...(o.affine === undefined ? [] : [o.affine])],
-    params: packParams([u32(o.count), u32(o.capacity), u32(o.dim)]),
-    workgroups: perParticle(o.capacity),
-    flops: o.capacity * o.dim * 4,
-  };
+  const { count, capacity, dim, rows, state, affine } = o;
+  return dispatchOf(importKernel({ affine: affine !== undefined }), {
+    params: { count, capacity, dim },
+    buffers: { rows, state, affine },
+    workgroups: perParticle(capacity),
+    flops: capacity * dim * 4,
+  });
 }
 
 /** `state` → rows from row `offset` on. */
@@ -44,13 +42,13 @@ export function exportParticles(o: {
   offset?: number;
   affine?: string | undefined;
 }): Dispatch {
-  return {
-    kernel: exportKernel({ affine: o.affine !== undefined }),
-    buffers: [o.state, o.rows, ...(o.affine === undefined ? [] : [o.affine])],
-    params: packParams([u32(o.count), u32(o.capacity), u32(o.dim), u32(o.offset ?? 0)]),
-    workgroups: perParticle(o.count),
-    flops: o.count * o.dim * 4,
-  };
+  const { count, capacity, dim, state, rows, offset = 0, affine } = o;
+  return dispatchOf(exportKernel({ affine: affine !== undefined }), {
+    params: { count, capacity, dim, offset },
+    buffers: { state, rows, affine },
+    workgroups: perParticle(count),
+    flops: count * dim * 4,
+  });
 }
 
 /** X_0 of particles `first`, `first + 1`, … into `state`. */
@@ -64,21 +62,13 @@ export function drawSource(o: {
   source: string;
   state: string;
 }): Dispatch {
-  return {
-    kernel: drawSourceKernel({ kind: o.kind }),
-    buffers: [o.source, o.state],
-    params: packParams([
-      u32(o.capacity),
-      u32(o.dim),
-      u32(low(o.first)),
-      u32(high(o.first)),
-      u32(o.key[0]),
-      u32(o.key[1]),
-      u32(o.stream),
-    ]),
-    workgroups: perParticle(o.capacity),
-    flops: o.capacity * o.dim * 60,
-  };
+  const { kind, capacity, dim, stream, source, state } = o;
+  return dispatchOf(drawSourceKernel({ kind }), {
+    params: { capacity, dim, stream, ...drawNumbers(o.first, o.key) },
+    buffers: { source, state },
+    workgroups: perParticle(capacity),
+    flops: capacity * dim * 60,
+  });
 }
 
 /** log p_0 of `state` into `density`; `constant` is the part that does not depend on x. */
@@ -91,13 +81,13 @@ export function sourceDensity(o: {
   state: string;
   density: string;
 }): Dispatch {
-  return {
-    kernel: sourceDensityKernel({ kind: o.kind }),
-    buffers: [o.source, o.state, o.density],
-    params: packParams([u32(o.capacity), u32(o.dim), f32(o.constant)]),
-    workgroups: perParticle(o.capacity),
-    flops: o.capacity * o.dim * 8,
-  };
+  const { kind, capacity, dim, constant, source, state, density } = o;
+  return dispatchOf(sourceDensityKernel({ kind }), {
+    params: { capacity, dim, constant },
+    buffers: { source, state, density },
+    workgroups: perParticle(capacity),
+    flops: capacity * dim * 8,
+  });
 }
 
 /** log p = base + (sign · mean over probes of the integral + constant), written from element `offset` of `logProb` on. */
@@ -113,18 +103,11 @@ export function finishLogProb(o: {
   logProb: string;
   standardError?: string | undefined;
 }): Dispatch {
-  return {
-    kernel: finishLogProbKernel({ standardError: o.standardError !== undefined }),
-    buffers: [o.base, o.integral, o.logProb, ...(o.standardError === undefined ? [] : [o.standardError])],
-    params: packParams([
-      u32(o.count),
-      u32(o.capacity),
-      u32(o.probes),
-      f32(o.sign),
-      f32(o.constant),
-      u32(o.offset ?? 0),
-    ]),
-    workgroups: perParticle(o.count),
-    flops: o.count * o.probes * 6,
-  };
+  const { count, capacity, probes, sign, constant, offset = 0, base, integral, logProb, standardError } = o;
+  return dispatchOf(finishLogProbKernel({ standardError: standardError !== undefined }), {
+    params: { count, capacity, probes, sign, constant, offset },
+    buffers: { base, integral, log_prob: logProb, standard_error: standardError },
+    workgroups: perParticle(count),
+    flops: count * probes * 6,
+  });
 }

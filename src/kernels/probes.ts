@@ -1,6 +1,8 @@
+import { dispatchOf } from "../../shaders/dispatch.ts";
 import { drawProbesKernel, type ProbeKind } from "../../shaders/probes.ts";
-import { type Dispatch, packParams, u32 } from "../gpu/kernel.ts";
-import { high, low, perParticle } from "./particles.ts";
+import { drawNumbers } from "../../shaders/random.ts";
+import type { Dispatch } from "../gpu/kernel.ts";
+import { perParticle } from "./particles.ts";
 
 /** Z of particles `first`, `first + 1`, … into `probes` [K][dim][capacity]. */
 export function drawProbes(o: {
@@ -13,15 +15,11 @@ export function drawProbes(o: {
   stream: number;
   probes: string;
 }): Dispatch {
-  return {
-    kernel: drawProbesKernel({ kind: o.kind }),
-    buffers: [o.probes],
-    params: packParams([
-      ...[o.capacity, o.dim, low(o.first), high(o.first), o.key[0], o.key[1], o.stream, o.count].map((value) =>
-        u32(value),
-      ),
-    ]),
-    workgroups: perParticle(o.capacity),
-    flops: o.capacity * o.dim * o.count * 40,
-  };
+  const { capacity, dim, stream, count } = o;
+  return dispatchOf(drawProbesKernel({ kind: o.kind }), {
+    params: { capacity, dim, stream, probes: count, ...drawNumbers(o.first, o.key) },
+    buffers: { probes: o.probes },
+    workgroups: perParticle(capacity),
+    flops: capacity * dim * count * 40,
+  });
 }

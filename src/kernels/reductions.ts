@@ -1,3 +1,4 @@
+import { dispatchOf, gridOf } from "../../shaders/dispatch.ts";
 import {
   blockMeanKernel,
   blockProductsKernel,
@@ -6,8 +7,7 @@ import {
   particlesPerLocalHistogram,
   reductionWorkgroup,
 } from "../../shaders/reductions.ts";
-import { gridOf } from "../gpu/grid.ts";
-import { type Dispatch, f32, packParams, u32 } from "../gpu/kernel.ts";
+import type { Dispatch } from "../gpu/kernel.ts";
 
 /** Floats of one block's moments: count, shift[dim], residuals[dim], products [⌊dim/2⌋ + 1][dim]. */
 export function momentFloats(dim: number): number {
@@ -29,24 +29,26 @@ export function blockMoments(o: {
   moments: string;
   maxFlops: number;
 }): Dispatch[] {
-  const stride = momentFloats(o.dim);
+  const { count, dim, lead, block, blocks, rows, marks, moments } = o;
+  const stride = momentFloats(dim);
   const passes = [
-    { kernel: blockMeanKernel({}), sums: o.dim },
-    { kernel: blockProductsKernel({}), sums: stride - 1 - o.dim },
+    { kernel: blockMeanKernel({}), sums: dim },
+    { kernel: blockProductsKernel({}), sums: stride - 1 - dim },
   ];
-  const flops = o.block * 8;
+  const flops = block * 8;
   const most = Math.max(1, Math.floor(o.maxFlops / flops));
   return passes.flatMap(({ kernel, sums }) => {
     const dispatches: Dispatch[] = [];
-    for (let first = 0; first < sums * o.blocks; first += most) {
-      const workgroups = Math.min(most, sums * o.blocks - first);
-      dispatches.push({
-        kernel,
-        buffers: [o.rows, o.marks, o.moments],
-        params: packParams([o.count, o.dim, o.lead, o.block, o.blocks, stride, first].map((value) => u32(value))),
-        workgroups: gridOf(workgroups),
-        flops: workgroups * flops,
-      });
+    for (let first = 0; first < sums * blocks; first += most) {
+      const workgroups = Math.min(most, sums * blocks - first);
+      dispatches.push(
+        dispatchOf(kernel, {
+          params: { count, dim, lead, block, blocks, stride, first },
+          buffers: { rows, marks, moments },
+          workgroups: gridOf(workgroups),
+          flops: workgroups * flops,
+        }),
+      );
     }
     return dispatches;
   });
@@ -70,18 +72,19 @@ export function histogram(o: {
   marks: string;
   counts: string;
 }): Dispatch {
-  const bins = o.x.bins * o.y.bins;
+  const { count, dim, x, y, rows, marks, counts } = o;
+  const bins = x.bins * y.bins;
   const local = bins <= largestLocalHistogram;
-  const edges = ({ bins: number, low, high }: Bins) => [f32(low), f32(high), f32(number / (high - low))];
-  return {
-    kernel: histogramKernel({ bins: local ? bins : 0 }),
-    buffers: [o.rows, o.marks, o.counts],
-    params: packParams([
-      ...[o.count, o.dim, o.x.axis, o.y.axis, o.x.bins, o.y.bins].map((value) => u32(value)),
-      ...edges(o.x),
-      ...edges(o.y),
-    ]),
-    workgroups: gridOf(Math.ceil(o.count / (local ? particlesPerLocalHistogram : reductionWorkgroup))),
-    flops: o.count * 14,
-  };
+  const scale = ({ bins: number, low, high }: Bins) => number / (high - low);
+  return dispatchOf(histogramKernel({ bins: local ? bins : 0 }), {
+    params: {
+      count,
+      dim,
+      ...{ axis_x: x.axis, bins_x: x.bins, low_x: x.low, high_x: x.high, scale_x: scale(x) },
+      ...{ axis_y: y.axis, bins_y: y.bins, low_y: y.low, high_y: y.high, scale_y: scale(y) },
+    },
+    buffers: { rows, marks, counts },
+    workgroups: gridOf(Math.ceil(count / (local ? particlesPerLocalHistogram : reductionWorkgroup))),
+    flops: count * 14,
+  });
 }

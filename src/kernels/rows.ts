@@ -1,16 +1,21 @@
+import { dispatchOf, gridOf } from "../../shaders/dispatch.ts";
+import { numbered } from "../../shaders/interface.ts";
 import {
+  accessNumbers,
   type ClusterShape,
+  innerPrefix,
   projectKernel,
   type Ref,
   type RowsAccess,
+  readsTable,
   rowsKernel,
   rowsWorkgroup,
   type SumsShape,
   sumsKernel,
+  tableNumbers,
 } from "../../shaders/rows.ts";
-import { gridOf } from "../gpu/grid.ts";
-import { type Dispatch, packParams, u32 } from "../gpu/kernel.ts";
-import { item } from "../must.ts";
+import type { Dispatch } from "../gpu/kernel.ts";
+import { item, must } from "../must.ts";
 import { argumentsOf, type Program, type Value } from "../network/program.ts";
 import { type Cluster, placeOf, type Schedule, type Stage } from "../network/schedule.ts";
 import { type ParticleRange, planDense } from "./dense.ts";
@@ -31,10 +36,29 @@ export const classesName = "classes";
 
 type StageOf<Kind extends Stage["kind"]> = Extract<Stage, { readonly kind: Kind }>;
 
-/** A cluster as a kernel sees it: its shape and the words of its params. */
+/** An access, and what its kernel is told of it: the first row, and the rows of a tangent. */
+type Placed<Access> = Access & { readonly at: readonly [row: number, rows: number] };
+
+interface PlacedCluster {
+  readonly leaves: readonly Placed<RowsAccess>[];
+  readonly results: ClusterShape["results"];
+  readonly stores: readonly Placed<ClusterShape["stores"][number]>[];
+}
+
+/** A cluster as a kernel sees it: its shape and its params. */
 interface BoundCluster {
   readonly shape: ClusterShape;
-  readonly words: readonly number[];
+  readonly numbers: Readonly<Record<string, number>>;
+}
+
+function bound({ leaves, results, stores }: PlacedCluster, prefix?: string): BoundCluster {
+  const plain = <Access>({ at: _, ...access }: Placed<Access>) => access;
+  const places = (list: readonly Placed<RowsAccess>[]) => list.map(({ at }) => at);
+  return {
+    // the bindings are those of the whole kernel, which knows them when all of its clusters are bound
+    shape: { bindings: [], parameters: [], leaves: leaves.map(plain), results, stores: stores.map(plain) },
+    numbers: accessNumbers(places(leaves), places(stores), prefix),
+  };
 }
 
 /** Gathers the buffers of one kernel. */
@@ -81,8 +105,8 @@ export class StagePlanner {
     this.#weights = weights;
   }
 
-  #cluster(cluster: Cluster, sums: readonly Value[], binder: Binder): BoundCluster {
-    const leaves: (RowsAccess & { words: [number, number] })[] = [];
+  #cluster(cluster: Cluster, sums: readonly Value[], binder: Binder): PlacedCluster {
+    const leaves: Placed<RowsAccess>[] = [];
     const leafOf = new Map<Value, number>();
     const resultOf = new Map<Value, number>(cluster.members.map((member, i) => [member, i]));
     const ref = (value: Value): Ref => {
@@ -107,46 +131,28 @@ export class StagePlanner {
       const place = placeOf(this.#schedule, value);
       const { batched, width } = this.#p.at(value);
       const access = { binding: binder.at(place.buffer, true), batched, single: width === 1, parameter: false };
-      return { ...access, of: ref(value), words: [place.row, place.rows] };
+      return { ...access, of: ref(value), at: [place.row, place.rows] as const };
     });
-    return this.#shape(leaves, results, stores);
+    return { leaves, results, stores };
   }
 
-  #shape(
-    leaves: readonly (RowsAccess & { words: readonly number[] })[],
-    results: ClusterShape["results"],
-    stores: readonly (ClusterShape["stores"][number] & { words: readonly number[] })[],
-  ): BoundCluster {
-    const plain = <T extends { words: readonly number[] }>({ words: _, ...rest }: T) => rest;
-    return {
-      // the bindings are those of the whole kernel, which knows them when all of its clusters are bound
-      shape: { bindings: [], parameters: [], leaves: leaves.map(plain), results, stores: stores.map(plain) },
-      words: [...leaves, ...stores].flatMap(({ words }) => words),
-    };
-  }
-
-  #leaf(value: Value, binder: Binder): RowsAccess & { words: [number, number] } {
+  #leaf(value: Value, binder: Binder): Placed<RowsAccess> {
     const step = this.#p.at(value);
     if (step.kind === "parameter") {
       const binding = binder.at(weightNames.flat, false, true);
-      const words: [number, number] = [this.#weights.offset(step.tensor), 0];
-      return { binding, batched: false, single: false, parameter: true, words };
+      const at = [this.#weights.offset(step.tensor), 0] as const;
+      return { binding, batched: false, single: false, parameter: true, at };
     }
     const place = placeOf(this.#schedule, value);
     const { batched, width } = step;
+    const at = [place.row, place.rows] as const;
     if (place.buffer === tableName) {
       const binding = binder.at(tableName, false, true);
       if (this.#hasClasses) binder.classes = binder.at(classesName, false);
       const table = this.#hasClasses ? ("classes" as const) : ("one" as const);
-      return { binding, batched: false, single: width === 1, parameter: false, table, words: [place.row, place.rows] };
+      return { binding, batched: false, single: width === 1, parameter: false, table, at };
     }
-    return {
-      binding: binder.at(place.buffer, false),
-      batched,
-      single: width === 1,
-      parameter: false,
-      words: [place.row, place.rows],
-    };
+    return { binding: binder.at(place.buffer, false), batched, single: width === 1, parameter: false, at };
   }
 
   /** What of a stage does not depend on the batch: plans ask for the same few stages step after step. */
@@ -161,8 +167,12 @@ export class StagePlanner {
 
   /** The cluster of a kernel that has no other. */
   #only(cluster: Cluster, sums: readonly Value[], binder: Binder): BoundCluster & { buffers: readonly string[] } {
-    const { shape, words } = this.#cluster(cluster, sums, binder);
-    return { shape: { ...shape, ...binder.all }, words, buffers: binder.buffers };
+    return this.#alone(this.#cluster(cluster, sums, binder), binder);
+  }
+
+  #alone(cluster: PlacedCluster, binder: Binder): BoundCluster & { buffers: readonly string[] } {
+    const { shape, numbers } = bound(cluster);
+    return { shape: { ...shape, ...binder.all }, numbers, buffers: binder.buffers };
   }
 
   plan(stage: Exclude<Stage, { kind: "gradient" }>, range: RunRange): Dispatch[] {
@@ -184,7 +194,7 @@ export class StagePlanner {
       const step = this.#p.stepOf(stage.value, "linear");
       const { transposed, from, to, tensor, bias } = step;
       const { weights, rowVectors } = this.#weights.matrix(tensor, transposed);
-      const { shape, words, buffers } = this.#only(stage.cluster, [stage.value], binder);
+      const { shape, numbers, buffers } = this.#only(stage.cluster, [stage.value], binder);
       const given = placeOf(this.#schedule, step.of);
       return {
         batched: step.batched,
@@ -195,7 +205,7 @@ export class StagePlanner {
         outputs: step.width,
         firstRow: transposed ? from : 0,
         given,
-        cluster: { shape, words },
+        cluster: { shape, numbers },
         names: {
           weights: transposed ? weightNames.backward : weightNames.forward,
           in: given.buffer,
@@ -204,34 +214,36 @@ export class StagePlanner {
         work: workOf(shape),
       };
     });
-    const { shape, words } = call.cluster;
-    const cluster = { shape, words: [...words, ...tableWords(shape, range)] };
+    const { shape, numbers } = call.cluster;
+    const cluster = { shape, numbers: { ...numbers, ...tableOf(shape, range) } };
     return planDense({ ...call, cluster, batch: batched ? range.tangents : 1 }, range);
   }
 
   #project(stage: StageOf<"linear" | "project">, range: RunRange): Dispatch {
-    const { kernel, shape, words, buffers, step, given } = this.#once(stage, (binder) => {
+    const { kernel, shape, numbers, buffers, step, given } = this.#once(stage, (binder) => {
       const step = this.#p.stepOf(stage.value, "project");
       const bound = this.#only(stage.cluster, [stage.value], binder);
       const given = placeOf(this.#schedule, step.of);
       const kernel = projectKernel({ matrix: step.matrix, turns: step.turns, cluster: bound.shape });
-      return { ...bound, kernel, step, given, buffers: [given.buffer, ...bound.buffers] };
+      return { ...bound, kernel, step, given };
     });
     const stride = range.capacity / 4;
     const batch = step.batched ? range.tangents : 1;
-    const all = [stride, step.width, range.tangents, given.row, given.rows, ...words, ...tableWords(shape, range)];
-    return {
-      kernel,
-      buffers,
-      params: packParams(all.map((n) => u32(n))),
+    return dispatchOf(kernel, {
+      params: {
+        ...{ stride, rows: step.width, tangents: range.tangents, given: given.row, given_rows: given.rows },
+        ...numbers,
+        ...tableOf(shape, range),
+      },
+      buffers: { given: given.buffer, ...numbered("b", buffers) },
       workgroups: [...inRow(stride), batch],
       flops: 4 * stride * batch * step.width * (2 * this.#p.width(step.of) + workOf(shape)),
-    };
+    });
   }
 
   /** Functions of rows, or rows as they are. */
   #rows(stage: StageOf<"rows" | "copy">, range: RunRange): Dispatch {
-    const { kernel, shape, words, buffers, batched } = this.#once(stage, (binder) => {
+    const { kernel, shape, numbers, buffers, batched } = this.#once(stage, (binder) => {
       const bound = stage.kind === "rows" ? this.#only(stage.cluster, [], binder) : this.#copied(stage, binder);
       const batched = [...bound.shape.leaves, ...bound.shape.stores].some((access) => access.batched);
       return { ...bound, kernel: rowsKernel(bound.shape), batched };
@@ -239,23 +251,22 @@ export class StagePlanner {
     const { capacity, tangents } = range;
     const { width } = stage;
     const stride = capacity / 4;
-    return {
-      kernel,
-      buffers,
-      params: packParams([stride, width, tangents, ...words, ...tableWords(shape, range)].map((n) => u32(n))),
+    return dispatchOf(kernel, {
+      params: { stride, rows: width, tangents, ...numbers, ...tableOf(shape, range) },
+      buffers: numbered("b", buffers),
       workgroups: gridOf(Math.ceil((width * stride) / rowsWorkgroup)),
       flops: width * capacity * (1 + workOf(shape)) * (batched ? tangents : 1),
-    };
+    });
   }
 
   #copied(stage: StageOf<"copy">, binder: Binder): BoundCluster & { buffers: readonly string[] } {
     const leaf = stage.from === undefined ? undefined : this.#leaf(stage.from, binder);
     const binding = binder.at(stage.to.buffer, true);
     const access = { binding, batched: stage.batched, single: false, parameter: false };
-    const store = { ...access, of: leaf && { leaf: 0 }, words: [stage.to.row, stage.to.rows] };
+    const store = { ...access, of: leaf && { leaf: 0 }, at: [stage.to.row, stage.to.rows] as const };
     // a leaf of one row is that row
-    const { shape, words } = this.#shape(leaf ? [{ ...leaf, single: false }] : [], [], [store]);
-    return { shape: { ...shape, ...binder.all }, words, buffers: binder.buffers };
+    const leaves = leaf ? [{ ...leaf, single: false }] : [];
+    return this.#alone({ leaves, results: [], stores: [store] }, binder);
   }
 
   #sums(stage: StageOf<"sums">, range: RunRange): Dispatch {
@@ -264,7 +275,7 @@ export class StagePlanner {
       const { width, batched } = this.#p.at(item(operands, 0));
       // a sum of something that is there already is read by a function that changes nothing
       const inner = this.#inner(stage.inner, operands, binder);
-      const after = this.#cluster(stage.cluster, stage.sums, binder);
+      const after = bound(this.#cluster(stage.cluster, stage.sums, binder));
       const { all } = binder;
       const shape: SumsShape = {
         inner: { ...inner.shape, ...all },
@@ -275,29 +286,28 @@ export class StagePlanner {
     });
     const stride = range.capacity / 4;
     const batch = batched ? range.tangents : 1;
-    const words = [inner, after].flatMap((own) => [...own.words, ...tableWords(own.shape, range)]);
-    return {
-      kernel,
-      buffers,
-      params: packParams([stride, width, range.tangents, ...words].map((n) => u32(n))),
+    return dispatchOf(kernel, {
+      params: {
+        ...{ stride, rows: width, tangents: range.tangents, ...inner.numbers, ...after.numbers },
+        ...tableOf(inner.shape, range, innerPrefix),
+        ...tableOf(after.shape, range),
+      },
+      buffers: numbered("b", buffers),
       workgroups: [...inRow(stride), batch],
       flops: 4 * stride * batch * width * (1 + workOf(inner.shape)),
-    };
+    });
   }
 
   #inner(members: readonly Value[], operands: readonly Value[], binder: Binder) {
     const results = new Map<Value, number>(members.map((member, i) => [member, i]));
-    const bound = this.#cluster({ members, stores: [] }, [], binder);
-    const leaves = [...bound.shape.leaves];
-    const words = [...bound.words];
+    const { leaves, ...rest } = this.#cluster({ members, stores: [] }, [], binder);
+    const all = [...leaves];
     const sums = operands.map((operand): Ref => {
       const result = results.get(operand);
       if (result !== undefined) return { result };
-      const { words: own, ...leaf } = this.#leaf(operand, binder);
-      words.push(...own);
-      return { leaf: leaves.push(leaf) - 1 };
+      return { leaf: all.push(this.#leaf(operand, binder)) - 1 };
     });
-    return { shape: { ...bound.shape, leaves }, words, sums };
+    return { ...bound({ ...rest, leaves: all }, innerPrefix), sums };
   }
 }
 
@@ -308,10 +318,10 @@ function inRow(stride: number): [number, number] {
 }
 
 /** What a cluster that reads a table is told of it. */
-function tableWords({ leaves }: ClusterShape, { table }: RunRange): number[] {
-  if (leaves.every((leaf) => leaf.table === undefined)) return [];
-  if (!table) throw new Error("a kernel reads a table, but the range has none");
-  return [table.columns, table.column];
+function tableOf(shape: ClusterShape, { table }: RunRange, prefix?: string): Record<string, number> {
+  if (!readsTable(shape)) return {};
+  const { columns, column } = must(table, "the table that a kernel reads");
+  return tableNumbers([columns, column], prefix);
 }
 
 /** FLOPs of a cluster for one number, about. */

@@ -1,3 +1,5 @@
+import { dispatchOf, gridOf } from "../../shaders/dispatch.ts";
+import { numbered } from "../../shaders/interface.ts";
 import {
   addStagesKernel,
   conditionRowsKernel,
@@ -8,28 +10,12 @@ import {
   tangentDotKernel,
   tangentInputKernel,
 } from "../../shaders/stages.ts";
-import { gridOf } from "../gpu/grid.ts";
-import { type Dispatch, f32, type Kernel, packParams, u32 } from "../gpu/kernel.ts";
-import { item } from "../must.ts";
+import type { Dispatch } from "../gpu/kernel.ts";
 
-type Field = readonly ["u32" | "f32", number];
-
-function perParticle(
-  kernel: Kernel,
-  buffers: string[],
-  capacity: number,
-  dim: number,
-  fields: Field[],
-  work: number,
-): Dispatch {
-  return {
-    kernel,
-    buffers,
-    params: packParams([u32(capacity), u32(dim), ...fields]),
-    workgroups: gridOf(Math.ceil(capacity / stageWorkgroup)),
-    flops: capacity * work,
-  };
-}
+const perParticle = (capacity: number, work: number) => ({
+  workgroups: gridOf(Math.ceil(capacity / stageWorkgroup)),
+  flops: capacity * work,
+});
 
 /** Storage buffers that a kernel may have on every adapter (WebGPU's least `maxStorageBuffersPerShaderStage`). */
 export const mostBuffers = 8;
@@ -51,21 +37,19 @@ export function planStageInput(o: {
   state: string;
   input: string;
 }): Dispatch[] {
-  const times = typeof o.time === "object" ? [o.time.times] : [];
-  const time = typeof o.time === "object" ? 0 : o.time;
-  return groupsOf(o.ks.length, mostBuffers - 2 - times.length, mostBuffers - 1).map(([start, end]) => {
+  const { capacity, dim, state } = o;
+  const [time, times] = typeof o.time === "object" ? [0, o.time.times] : [o.time, undefined];
+  return groupsOf(o.ks.length, mostBuffers - (times === undefined ? 2 : 3), mostBuffers - 1).map(([start, end]) => {
     const ks = o.ks.slice(start, end);
-    const first = start === 0;
-    return perParticle(
-      first
-        ? stageInputKernel({ previous: ks.length, times: times.length > 0 })
-        : addStagesKernel({ stages: ks.length }),
-      [...(first ? [o.state] : []), o.input, ...ks, ...(first ? times : [])],
-      o.capacity,
-      o.dim,
-      [...(first ? [f32(time)] : []), ...ks.map((_, j) => f32(item(o.a, start + j)))],
-      o.dim * (2 + 2 * ks.length),
-    );
+    const params = { capacity, dim, ...numbered("a", o.a.slice(start, end)) };
+    const buffers = { inputs: o.input, ...numbered("k", ks) };
+    const size = perParticle(capacity, dim * (2 + 2 * ks.length));
+    if (start > 0) return dispatchOf(addStagesKernel({ stages: ks.length }), { params, buffers, ...size });
+    return dispatchOf(stageInputKernel({ previous: ks.length, times: times !== undefined }), {
+      params: { ...params, time },
+      buffers: { ...buffers, state, times },
+      ...size,
+    });
   });
 }
 
@@ -79,14 +63,12 @@ export function planConditionRows(o: {
   labels?: string | undefined;
   contextRows?: string | undefined;
 }): Dispatch {
-  return perParticle(
-    conditionRowsKernel({ labels: o.labels !== undefined, context: o.contextRows !== undefined }),
-    [o.input, o.labels, o.contextRows].filter((name) => name !== undefined),
-    o.capacity,
-    o.count,
-    [u32(o.row), u32(o.classes), u32(o.context)],
-    o.classes + o.context,
-  );
+  const { capacity, count, row, classes, context, input, labels, contextRows } = o;
+  return dispatchOf(conditionRowsKernel({ labels: labels !== undefined, context: contextRows !== undefined }), {
+    params: { capacity, count, row, classes, context },
+    buffers: { inputs: input, labels, context: contextRows },
+    ...perParticle(capacity, classes + context),
+  });
 }
 
 export function planMix(o: {
@@ -97,7 +79,12 @@ export function planMix(o: {
   value: string;
   target: string;
 }): Dispatch {
-  return perParticle(mixKernel({ add: o.add }), [o.value, o.target], o.capacity, o.dim, [f32(o.weight)], 2 * o.dim);
+  const { capacity, dim, weight, add, value, target } = o;
+  return dispatchOf(mixKernel({ add }), {
+    params: { capacity, dim, weight },
+    buffers: { value, target_rows: target },
+    ...perParticle(capacity, 2 * dim),
+  });
 }
 
 /** x + Σ h b_i k_i into `state`; more than seven stages come in several sums. */
@@ -108,16 +95,14 @@ export function planFinishStep(o: {
   ks: readonly string[];
   state: string;
 }): Dispatch[] {
+  const { capacity, dim, state } = o;
   return groupsOf(o.ks.length, mostBuffers - 1, mostBuffers - 1).map(([start, end]) => {
     const ks = o.ks.slice(start, end);
-    return perParticle(
-      finishStepKernel({ stages: ks.length }),
-      [o.state, ...ks],
-      o.capacity,
-      o.dim,
-      ks.map((_, j) => f32(item(o.b, start + j))),
-      2 * ks.length * o.dim,
-    );
+    return dispatchOf(finishStepKernel({ stages: ks.length }), {
+      params: { capacity, dim, ...numbered("b", o.b.slice(start, end)) },
+      buffers: { state, ...numbered("k", ks) },
+      ...perParticle(capacity, 2 * ks.length * dim),
+    });
   });
 }
 
@@ -129,16 +114,12 @@ export function planTangentInput(o: {
   probes?: string | undefined;
   input: string;
 }): Dispatch {
-  const basis = o.probes === undefined;
-  const buffers = o.probes === undefined ? [o.input] : [o.input, o.probes];
-  return perParticle(
-    tangentInputKernel({ basis }),
-    buffers,
-    o.capacity,
-    o.dim,
-    [u32(o.first), u32(o.tangents)],
-    2 * o.dim * o.tangents,
-  );
+  const { capacity, dim, first, tangents, probes, input } = o;
+  return dispatchOf(tangentInputKernel({ basis: probes === undefined }), {
+    params: { capacity, dim, first, tangents },
+    buffers: { tangents: input, probes },
+    ...perParticle(capacity, 2 * dim * tangents),
+  });
 }
 
 /** Adds weight·(v·Jv): into row 0 of `sums`, or for `each` tangent into its own row. `begin` starts the sum of row 0 anew. */
@@ -155,12 +136,10 @@ export function planTangentDot(o: {
   tangentInput: string;
   sums: string;
 }): Dispatch {
-  return perParticle(
-    tangentDotKernel({ basis: o.basis, each: o.each }),
-    [o.products, o.sums, ...(o.basis ? [] : [o.tangentInput])],
-    o.capacity,
-    o.dim,
-    [u32(o.first), u32(o.tangents), f32(o.weight), u32(o.begin ? 1 : 0)],
-    2 * o.dim * o.tangents,
-  );
+  const { capacity, dim, first, tangents, weight, each, basis, products, sums } = o;
+  return dispatchOf(tangentDotKernel({ basis, each }), {
+    params: { capacity, dim, first, tangents, weight, begin: o.begin ? 1 : 0 },
+    buffers: { products, sums, tangents: basis ? undefined : o.tangentInput },
+    ...perParticle(capacity, 2 * dim * tangents),
+  });
 }

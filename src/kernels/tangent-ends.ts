@@ -1,13 +1,8 @@
+import { dispatchOf, gridOf } from "../../shaders/dispatch.ts";
 import { endsWorkgroup, penaliseKernel, tangentEndsKernel } from "../../shaders/tangent-ends.ts";
-import { gridOf } from "../gpu/grid.ts";
-import { type Dispatch, f32, type Kernel, packParams, u32 } from "../gpu/kernel.ts";
+import type { Dispatch } from "../gpu/kernel.ts";
 
-type Field = readonly ["u32" | "f32", number];
-
-const each = (kernel: Kernel, buffers: string[], count: number, fields: Field[], work: number): Dispatch => ({
-  kernel,
-  buffers,
-  params: packParams([u32(count), ...fields]),
+const each = (count: number, work: number) => ({
   workgroups: gridOf(Math.ceil(count / endsWorkgroup)),
   flops: count * work,
 });
@@ -22,14 +17,13 @@ export function planTangentEnds(o: {
   weight: number;
   names: { rows: string; top: string; probes?: string | undefined };
 }): Dispatch {
-  const { names } = o;
-  return each(
-    tangentEndsKernel({ basis: names.probes === undefined }),
-    [names.rows, names.top, ...(names.probes === undefined ? [] : [names.probes])],
-    o.capacity,
-    [u32(o.count), u32(o.dim), u32(o.first), u32(o.tangents), f32(o.weight)],
-    2 * o.tangents * o.dim,
-  );
+  const { capacity, count, dim, first, tangents, weight } = o;
+  const { rows, top, probes } = o.names;
+  return dispatchOf(tangentEndsKernel({ basis: probes === undefined }), {
+    params: { count: capacity, particles: count, dim, first, tangents, weight },
+    buffers: { rows, top, probes },
+    ...each(capacity, 2 * tangents * dim),
+  });
 }
 
 /** The penalties of "u" and "jv" [tangents][dim], and their cotangents; see {@link penaliseKernel}. */
@@ -41,12 +35,11 @@ export function planPenalise(o: {
   penalty: { energy: number; jacobian: number };
   names: { cotangent: string; top: string };
 }): Dispatch {
-  const { names, penalty } = o;
-  return each(
-    penaliseKernel({}),
-    ["u", "jv", names.cotangent, names.top],
-    o.capacity,
-    [u32(o.count), u32(o.dim), u32(o.tangents), f32(2 / o.count), f32(penalty.energy), f32(penalty.jacobian)],
-    4 * o.dim * (1 + o.tangents),
-  );
+  const { capacity, count, dim, tangents } = o;
+  const { energy, jacobian } = o.penalty;
+  return dispatchOf(penaliseKernel({}), {
+    params: { count: capacity, particles: count, dim, tangents, twice: 2 / count, energy, jacobian },
+    buffers: { velocity: "u", products: "jv", ...o.names },
+    ...each(capacity, 4 * dim * (1 + tangents)),
+  });
 }

@@ -1,7 +1,8 @@
+import { dispatchOf } from "../../shaders/dispatch.ts";
 import { type ResidentTile, residentGradientKernel, residentWorkgroup } from "../../shaders/resident-gradient.ts";
 import { nowhere, plainGradientTile, weightGradientKernel } from "../../shaders/weight-gradient.ts";
 import type { GpuInfo } from "../gpu/adapter.ts";
-import { type Dispatch, packParams, u32 } from "../gpu/kernel.ts";
+import type { Dispatch } from "../gpu/kernel.ts";
 import { subgroupForWeights } from "./tiling.ts";
 
 /** Copies of the gradient that the invocations leave in "partials", to be added in order: few enough to add, many enough to fill a device. */
@@ -48,7 +49,23 @@ export function planWeightGradient(call: WeightGradientCall, device: GradientDev
   return device.software ? resident(call, device) : tiled(call, maxFlops);
 }
 
-const partials = "partials";
+const layerNumbers = (o: WeightGradientCall) => ({
+  inputs: o.inputs,
+  outputs: o.outputs,
+  value_vectors: o.values,
+  cotangent_row: o.cotangents.row,
+  input_row: o.activations.row,
+  weight_offset: o.weights?.offset ?? nowhere,
+  row_length: o.weights?.rowLength ?? 0,
+  bias_offset: o.biasOffset ?? nowhere,
+  parameters: o.parameterCount,
+});
+
+const buffersOf = ({ cotangents, activations }: WeightGradientCall) => ({
+  cotangents: cotangents.name,
+  inputs: activations.name,
+  partials: "partials",
+});
 
 /** Software adapters: inputs stay in registers, cotangents stream past. More particles than the copies take are added in rounds. */
 function resident(o: WeightGradientCall, device: GradientDevice): Dispatch[] {
@@ -56,35 +73,18 @@ function resident(o: WeightGradientCall, device: GradientDevice): Dispatch[] {
   const perCopy = tile.vectors * Math.max(1, tile.subgroup);
   const dispatches: Dispatch[] = [];
   for (let first = 0; first < o.vectors; first += o.copies * perCopy) {
-    dispatches.push({
-      kernel: residentGradientKernel({
-        ...tile,
-        whole: o.inputs % tile.inputs === 0 && o.weights !== undefined,
-        accumulate: o.accumulate || first > 0,
+    const whole = o.inputs % tile.inputs === 0 && o.weights !== undefined;
+    dispatches.push(
+      dispatchOf(residentGradientKernel({ ...tile, whole, accumulate: o.accumulate || first > 0 }), {
+        params: { first, row_vectors: o.vectors, segments: o.copies, ...layerNumbers(o) },
+        buffers: buffersOf(o),
+        workgroups: [
+          Math.ceil((o.copies * Math.max(1, tile.subgroup)) / residentWorkgroup),
+          Math.ceil(o.inputs / tile.inputs),
+        ],
+        flops: 8 * o.inputs * o.outputs * Math.min(o.copies * perCopy, o.vectors - first),
       }),
-      buffers: [o.cotangents.name, o.activations.name, partials],
-      params: packParams(
-        [
-          first,
-          o.vectors,
-          o.values,
-          o.copies,
-          o.cotangents.row,
-          o.activations.row,
-          o.inputs,
-          o.outputs,
-          o.weights?.offset ?? nowhere,
-          o.weights?.rowLength ?? 0,
-          o.biasOffset ?? nowhere,
-          o.parameterCount,
-        ].map((value) => u32(value)),
-      ),
-      workgroups: [
-        Math.ceil((o.copies * Math.max(1, tile.subgroup)) / residentWorkgroup),
-        Math.ceil(o.inputs / tile.inputs),
-      ],
-      flops: 8 * o.inputs * o.outputs * Math.min(o.copies * perCopy, o.vectors - first),
-    });
+    );
   }
   return dispatches;
 }
@@ -98,34 +98,21 @@ function tiled(o: WeightGradientCall, maxFlops: number): Dispatch[] {
   const dispatches: Dispatch[] = [];
   for (let segment = 0; segment < o.copies; segment += most) {
     const now = Math.min(most, o.copies - segment);
-    dispatches.push({
-      kernel: weightGradientKernel(tile),
-      buffers: [o.cotangents.name, o.activations.name, partials],
-      params: packParams(
-        [
-          o.vectors,
-          o.vectors,
-          segmentVectors,
-          o.inputs,
-          o.outputs,
-          o.weights?.offset ?? nowhere,
-          o.weights?.rowLength ?? 0,
-          o.biasOffset ?? nowhere,
-          o.parameterCount,
-          segment,
-          o.values,
-          o.cotangents.row,
-          o.activations.row,
-          o.accumulate ? 1 : 0,
-        ].map((value) => u32(value)),
-      ),
-      workgroups: [
-        Math.ceil((o.inputs + 1) / tile.inputs / tile.workgroup[0]),
-        Math.ceil(o.outputs / tile.outputs / tile.workgroup[1]),
-        now,
-      ],
-      flops: now * perSegment,
-    });
+    dispatches.push(
+      dispatchOf(weightGradientKernel(tile), {
+        params: {
+          ...{ stride: o.vectors, vectors: o.vectors, segment_vectors: segmentVectors, segment },
+          ...{ accumulate: o.accumulate ? 1 : 0, ...layerNumbers(o) },
+        },
+        buffers: buffersOf(o),
+        workgroups: [
+          Math.ceil((o.inputs + 1) / tile.inputs / tile.workgroup[0]),
+          Math.ceil(o.outputs / tile.outputs / tile.workgroup[1]),
+          now,
+        ],
+        flops: now * perSegment,
+      }),
+    );
   }
   return dispatches;
 }

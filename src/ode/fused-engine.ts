@@ -15,7 +15,7 @@ import { type Layout, type Parameters, plainLayout } from "../velocity/parameter
 import { layerSizes, timeInputs } from "../velocity/plain-mlp.ts";
 import type { WgslVelocity } from "../velocity/wgsl.ts";
 import { branchesOf, conditionBuffers } from "./branches.ts";
-import { type Chunk, type Conditions, type DivergenceMode, type Engine, names, resultsOf } from "./engine.ts";
+import { type Chunk, type Conditions, type DivergenceMode, type Engine, names } from "./engine.ts";
 
 /** Tangents that go through the network together with one value. */
 export function tangentsPerPass(dim: number, mode: DivergenceMode): number {
@@ -173,7 +173,8 @@ export function fusedMlpEngine(
           ...fieldNames(o.tiling),
           state: names.state,
           times: names.times,
-          results: resultsOf(output),
+          velocity: names.velocity,
+          divergence: names.divergence,
           probes: names.probes,
           ...(output === "jvp" ? { tangent: names.tangent, product: names.product } : {}),
         },
@@ -248,7 +249,8 @@ export function wgslEngine(velocity: WgslVelocity, derivatives: () => string): E
         names: {
           state: names.state,
           times: names.times,
-          results: resultsOf(output),
+          velocity: names.velocity,
+          divergence: names.divergence,
           probes: names.probes,
           ...(isProduct && { tangent: names.tangent, product: names.product }),
         },

@@ -19,15 +19,7 @@ import { denseLayout } from "../velocity/dense-layout.ts";
 import { fusedNetworkLayout, tileLayout, tileWeightsName } from "../velocity/network-layout.ts";
 import { type Layout, type Parameters, plainLayout } from "../velocity/parameters.ts";
 import { branchesOf } from "./branches.ts";
-import {
-  type Chunk,
-  type Conditions,
-  type DivergenceMode,
-  type Engine,
-  type Integration,
-  names,
-  resultsOf,
-} from "./engine.ts";
+import { type Chunk, type Conditions, type DivergenceMode, type Engine, type Integration, names } from "./engine.ts";
 import { divergenceText, tangentFlops } from "./fused-engine.ts";
 import { NetworkTable } from "./network-table.ts";
 import { slice } from "./slice.ts";
@@ -272,7 +264,8 @@ export function fusedNetworkEngine(
           ...fieldNames(conditions, tiling, false),
           state: names.state,
           times: names.times,
-          results: resultsOf(output),
+          velocity: names.velocity,
+          divergence: names.divergence,
           probes: names.probes,
           ...(output === "jvp" ? { tangent: names.tangent, product: names.product } : {}),
         },

@@ -1,6 +1,6 @@
+import { dispatchOf, gridOf } from "../../shaders/dispatch.ts";
 import { classColumnsKernel, tableInputsKernel, tableWorkgroup } from "../../shaders/table-inputs.ts";
-import { gridOf } from "../gpu/grid.ts";
-import { type Dispatch, mergeBuffers, type PlannedBuffer, packParams, u32 } from "../gpu/kernel.ts";
+import { type Dispatch, mergeBuffers, type PlannedBuffer } from "../gpu/kernel.ts";
 import { tableName } from "../kernels/rows.ts";
 import type { Network } from "../network/network.ts";
 import type { SplitNetwork } from "../network/split.ts";
@@ -64,13 +64,12 @@ export class NetworkTable {
   ): { columns: number; dispatches: Dispatch[] } {
     const used = (lastStep - firstStep) * stages * this.perStage;
     const columns = Math.ceil(used / 64) * 64;
-    const inputs: Dispatch = {
-      kernel: tableInputsKernel({ stages, classes: this.#classes }),
-      buffers: [names.schedule, "columns"],
-      params: packParams([u32(columns), u32(used), u32(firstStep * stages)]),
+    const inputs = dispatchOf(tableInputsKernel({ stages, classes: this.#classes }), {
+      params: { columns, used, first_row: firstStep * stages },
+      buffers: { schedule: names.schedule, inputs: "columns" },
       workgroups: gridOf(Math.ceil(columns / tableWorkgroup)),
       flops: columns * (2 + this.#classes),
-    };
+    });
     return { columns, dispatches: [inputs, ...this.#run.early({ capacity: columns, maxFlops, tangents: 0 })] };
   }
 }
@@ -83,11 +82,11 @@ export function planClassColumns(o: {
   target: string;
   labels?: string | undefined;
 }): Dispatch {
-  return {
-    kernel: classColumnsKernel({ labels: o.labels !== undefined }),
-    buffers: o.labels === undefined ? [o.target] : [o.target, o.labels],
-    params: packParams([u32(o.capacity), u32(o.count), u32(o.classes)]),
-    workgroups: gridOf(Math.ceil(o.capacity / tableWorkgroup)),
-    flops: o.capacity,
-  };
+  const { capacity, count, classes, target, labels } = o;
+  return dispatchOf(classColumnsKernel({ labels: labels !== undefined }), {
+    params: { capacity, count, classes },
+    buffers: { columns: target, labels },
+    workgroups: gridOf(Math.ceil(capacity / tableWorkgroup)),
+    flops: capacity,
+  });
 }

@@ -1,5 +1,5 @@
 import { waitingSpins } from "#provider";
-import { Arena, checked, paramsBytes } from "../gpu/arena.ts";
+import { Arena, bytesOfParams, checked } from "../gpu/arena.ts";
 import { sizeClass } from "../gpu/buffers.ts";
 import type { Kernel, Rounds } from "../gpu/kernel.ts";
 import { align, mapCopy } from "../gpu/read.ts";
@@ -154,7 +154,7 @@ export class RunningChunk {
 /** Bytes that a chunk holds on the device. */
 function bytesOf({ buffers, dispatches, outputs }: ChunkPlan): number {
   const read = outputs.filter(({ resident }) => !resident);
-  const all = [...buffers, ...read, { bytes: paramsBytes(Math.min(dispatchesPerSubmit, dispatches.length)) }];
+  const all = [...buffers, ...read, { bytes: bytesOfParams(Math.min(dispatchesPerSubmit, dispatches.length)) }];
   return all.reduce((sum, { bytes }) => sum + sizeClass(bytes), 0);
 }
 

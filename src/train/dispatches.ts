@@ -1,9 +1,10 @@
 import { batchWorkgroup } from "../../shaders/batch-workgroup.ts";
+import { dispatchOf, gridOf } from "../../shaders/dispatch.ts";
 import { batchKernel, givenBatchKernel, residualKernel } from "../../shaders/flow-matching.ts";
 import { adamKernel, reduceGradientKernel, sumKernel, sumWorkgroup } from "../../shaders/optimizer.ts";
 import type { SourceKind } from "../../shaders/particles.ts";
-import { gridOf } from "../gpu/grid.ts";
-import { type Dispatch, f32, packParams, u32 } from "../gpu/kernel.ts";
+import { drawNumbers } from "../../shaders/random.ts";
+import type { Dispatch } from "../gpu/kernel.ts";
 import { planConditionRows } from "../kernels/stages.ts";
 import type { Conditions } from "../ode/engine.ts";
 import { streams } from "../random/philox.ts";
@@ -28,38 +29,26 @@ export function planBatch(o: {
     table?: string | undefined;
   };
 }): Dispatch {
-  const { velocity, names } = o;
-  const labels = names.labels !== undefined;
-  return {
-    kernel: batchKernel({
-      source: o.source,
-      labels,
-      context: names.context !== undefined,
-      table: names.table !== undefined,
-    }),
-    buffers: [names.data, names.constants, "h0", "target", names.labels, names.context, names.table].filter(
-      (name) => name !== undefined,
-    ),
-    params: packParams([
-      u32(o.capacity),
-      u32(velocity.dim),
-      u32(o.rows),
-      u32(o.first % 2 ** 32),
-      u32(Math.floor(o.first / 2 ** 32)),
-      u32(o.key[0]),
-      u32(o.key[1]),
-      u32(streams.batchIndex),
-      u32(streams.batchTime),
-      u32(streams.batchSource),
-      u32(streams.labelDropout),
-      u32(velocity.dim + 1),
-      u32(velocity.classes),
-      u32(velocity.context),
-      f32(o.labelDropout),
-    ]),
-    workgroups: [Math.ceil(o.capacity / batchWorkgroup)],
-    flops: o.capacity * (60 * velocity.dim + 100 + velocity.classes + velocity.context),
-  };
+  const { source, capacity, rows, labelDropout } = o;
+  const { dim, classes, context } = o.velocity;
+  const { names } = o;
+  const has = { labels: names.labels !== undefined, context: names.context !== undefined };
+  return dispatchOf(batchKernel({ source, ...has, table: names.table !== undefined }), {
+    params: {
+      ...{ capacity, dim, rows, row: dim + 1, classes, context, dropout: labelDropout },
+      ...drawNumbers(o.first, o.key),
+      stream_index: streams.batchIndex,
+      stream_time: streams.batchTime,
+      stream_source: streams.batchSource,
+      stream_dropout: streams.labelDropout,
+    },
+    buffers: {
+      ...{ data: names.data, constants: names.constants, inputs: "h0", targets: "target" },
+      ...{ labels: names.labels, context: names.context, path_table: names.table },
+    },
+    workgroups: [Math.ceil(capacity / batchWorkgroup)],
+    flops: capacity * (60 * dim + 100 + classes + context),
+  });
 }
 
 /** Input rows and targets from given x_0, x_1 and t. */
@@ -70,13 +59,14 @@ export function planGivenBatch(o: {
   names: { starts: string; ends: string; times: string; path?: string | undefined };
 }): Dispatch {
   const { starts, ends, times, path } = o.names;
-  return {
-    kernel: givenBatchKernel({ path: path !== undefined }),
-    buffers: [starts, ends, times, "h0", "target", ...(path ? [path] : [])],
-    params: packParams([u32(o.capacity), u32(o.velocity.dim), u32(o.count)]),
-    workgroups: [Math.ceil(o.capacity / batchWorkgroup)],
-    flops: o.capacity * 6 * o.velocity.dim,
-  };
+  const { capacity, count } = o;
+  const { dim } = o.velocity;
+  return dispatchOf(givenBatchKernel({ path: path !== undefined }), {
+    params: { capacity, dim, count },
+    buffers: { starts, ends, times, inputs: "h0", targets: "target", coefficients: path },
+    workgroups: [Math.ceil(capacity / batchWorkgroup)],
+    flops: capacity * 6 * dim,
+  });
 }
 
 /** Rows for the class and the context of each sample in "h0", behind state and time, where the network has any. */
@@ -94,13 +84,13 @@ export function planConditions(
 
 /** Residuals of "u" against "target" into "ubar" and "squares". */
 export function planResidual(o: { dim: number; capacity: number; count: number }): Dispatch {
-  return {
-    kernel: residualKernel({}),
-    buffers: ["u", "target", "ubar", "squares"],
-    params: packParams([u32(o.capacity), u32(o.dim), u32(o.count), f32(2 / (o.count * o.dim))]),
-    workgroups: [Math.ceil(o.capacity / batchWorkgroup)],
-    flops: o.capacity * 4 * o.dim,
-  };
+  const { dim, capacity, count } = o;
+  return dispatchOf(residualKernel({}), {
+    params: { capacity, dim, count, scale: 2 / (count * dim) },
+    buffers: { velocity: "u", targets: "target", cotangent: "ubar", squares: "squares" },
+    workgroups: [Math.ceil(capacity / batchWorkgroup)],
+    flops: capacity * 4 * dim,
+  });
 }
 
 /** to[0] = (or +=) scale · Σ of `count` values from `offset` (default 0) on. */
@@ -112,24 +102,24 @@ export function planSum(o: {
   from: string;
   to: string;
 }): Dispatch {
-  return {
-    kernel: sumKernel({ add: o.add }),
-    buffers: [o.from, o.to],
-    params: packParams([u32(o.count), f32(o.scale), u32(o.offset ?? 0)]),
+  const { count, offset = 0, scale, add, from, to } = o;
+  return dispatchOf(sumKernel({ add }), {
+    params: { count, scale, offset },
+    buffers: { values: from, total: to },
     workgroups: [1],
-    flops: o.count,
-  };
+    flops: count,
+  });
 }
 
 /** "partials" → "gradient"; with `norm` also "norm.parts", one per workgroup. */
 export function planReduceGradient(o: { count: number; segments: number; norm: boolean }): Dispatch {
-  return {
-    kernel: reduceGradientKernel({ norm: o.norm }),
-    buffers: o.norm ? ["partials", "gradient", "norm.parts"] : ["partials", "gradient"],
-    params: packParams([u32(o.count), u32(o.segments)]),
-    workgroups: gridOf(Math.ceil(o.count / sumWorkgroup)),
-    flops: o.count * o.segments,
-  };
+  const { count, segments, norm } = o;
+  return dispatchOf(reduceGradientKernel({ norm }), {
+    params: { count, segments },
+    buffers: { partials: "partials", gradient: "gradient", squares: norm ? "norm.parts" : undefined },
+    workgroups: gridOf(Math.ceil(count / sumWorkgroup)),
+    flops: count * segments,
+  });
 }
 
 /** Workgroups of the gradient's reduction, each of which leaves a part of ‖g‖². */
@@ -148,30 +138,24 @@ export interface AdamSettings {
 
 /** One Adam step, `step` counted from 1. */
 export function planAdam(o: { count: number; step: number; learningRate: number; settings: AdamSettings }): Dispatch {
-  const { settings } = o;
-  const clip = settings.gradientClip !== undefined;
-  const ema = settings.ema !== undefined;
+  const { count, step, learningRate } = o;
+  const { beta1, beta2, epsilon, weightDecay, ema, gradientClip } = o.settings;
+  const has = { clip: gradientClip !== undefined, ema: ema !== undefined };
   // early averages warm up, so that a short run is not stuck at its initial weights
-  const decay = Math.min(settings.ema ?? 0, (1 + o.step) / (10 + o.step));
-  return {
-    kernel: adamKernel({ clip, ema }),
-    buffers: ["gradient", "parameters", "adam.m", "adam.v", ...(clip ? ["norm"] : []), ...(ema ? ["average"] : [])],
-    params: packParams([
-      u32(o.count),
-      f32(o.learningRate),
-      f32(settings.beta1),
-      f32(settings.beta2),
-      f32(1 - settings.beta1),
-      f32(1 - settings.beta2),
-      f32(1 / (1 - settings.beta1 ** o.step)),
-      f32(1 / (1 - settings.beta2 ** o.step)),
-      f32(settings.epsilon),
-      f32(settings.weightDecay),
-      f32(decay),
-      f32(1 - decay),
-      f32(settings.gradientClip ?? 0),
-    ]),
-    workgroups: gridOf(Math.ceil(o.count / sumWorkgroup)),
-    flops: o.count * 16,
-  };
+  const decay = Math.min(ema ?? 0, (1 + step) / (10 + step));
+  return dispatchOf(adamKernel(has), {
+    params: {
+      ...{ count, learning_rate: learningRate, epsilon, decay: weightDecay, clip: gradientClip ?? 0 },
+      ...{ beta1, rest1: 1 - beta1, correction1: 1 / (1 - beta1 ** step) },
+      ...{ beta2, rest2: 1 - beta2, correction2: 1 / (1 - beta2 ** step) },
+      ...{ ema: decay, rest: 1 - decay },
+    },
+    buffers: {
+      ...{ gradient: "gradient", parameters: "parameters", first_moment: "adam.m", second_moment: "adam.v" },
+      norm: has.clip ? "norm" : undefined,
+      average: has.ema ? "average" : undefined,
+    },
+    workgroups: gridOf(Math.ceil(count / sumWorkgroup)),
+    flops: count * 16,
+  });
 }

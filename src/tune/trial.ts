@@ -1,6 +1,8 @@
+import { pack, paramsBytes } from "../../shaders/interface.ts";
 import { stageFloats } from "../../shaders/stage-row.ts";
 import type { Tiling } from "../../shaders/tiling.ts";
 import type { Dispatch } from "../gpu/kernel.ts";
+import { bindGroupOf } from "../gpu/pipelines.ts";
 import type { Session } from "../gpu/session.ts";
 import { item } from "../must.ts";
 import { initialParameters } from "../network/initialisation.ts";
@@ -162,7 +164,7 @@ export class DeviceTrial implements Trial {
     await make(names.schedule, () => repeated(stepRows, mostSteps * stepRows.length));
     await make("start", numbers(network.dim));
     for (const [name, floats] of Object.entries(rows)) await make(name, numbers(floats));
-    await make("params", () => new Float32Array(64));
+    await make("params", () => new Float32Array(paramsBytes / 4));
     await make(weightsName(tiling), () => {
       const parameters = initialParameters(network, 1);
       return Float32Array.from(layout(tiling).source, (from) => (from === zero ? 0 : (parameters[from] as number)));
@@ -190,8 +192,9 @@ export class DeviceTrial implements Trial {
     try {
       for (const [i, dispatch] of dispatches.entries()) {
         const pipeline = item(compiled, i);
-        if (dispatch.params)
-          device.queue.writeBuffer(this.#buffer("params"), 0, dispatch.params as Uint8Array<ArrayBuffer>);
+        const params = new DataView(new ArrayBuffer(paramsBytes));
+        pack(dispatch.kernel.params, dispatch.params, params, 0);
+        device.queue.writeBuffer(this.#buffer("params"), 0, params.buffer);
         const encoder = device.createCommandEncoder();
         if (i === 0) {
           const { state, integral } = this.#shape.names;
@@ -201,7 +204,8 @@ export class DeviceTrial implements Trial {
         }
         const pass = encoder.beginComputePass();
         pass.setPipeline(pipeline.gpu);
-        pass.setBindGroup(0, this.#bindGroup(dispatch, pipeline.layout), [0]);
+        const bufferOf = (name: string) => this.#buffer(name);
+        pass.setBindGroup(0, bindGroupOf(device, pipeline.layout, dispatch, bufferOf("params"), bufferOf), [0]);
         pass.dispatchWorkgroups(...(dispatch.workgroups as [number, number?, number?]));
         pass.end();
         device.queue.submit([encoder.finish()]);
@@ -211,16 +215,5 @@ export class DeviceTrial implements Trial {
     }
     const error = await scope;
     if (error) throw new Error(error.message);
-  }
-
-  #bindGroup({ kernel, buffers }: Dispatch, layout: GPUBindGroupLayout): GPUBindGroup {
-    const { device } = this.#session;
-    let next = 0;
-    const entries = kernel.bindings.map((access, binding): GPUBindGroupEntry => {
-      const buffer = this.#buffer(access === "params" ? "params" : item(buffers, next++));
-      const limit = access === "uniform" ? device.limits.maxUniformBufferBindingSize : buffer.size;
-      return { binding, resource: { buffer, size: access === "params" ? 256 : Math.min(buffer.size, limit) } };
-    });
-    return device.createBindGroup({ layout, entries });
   }
 }

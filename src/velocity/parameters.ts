@@ -1,9 +1,9 @@
+import { dispatchOf, gridOf } from "../../shaders/dispatch.ts";
 import { packKernel } from "../../shaders/pack.ts";
 import { readable } from "../arrays.ts";
 import { invalid, PushforwardError } from "../errors.ts";
 import { Arena } from "../gpu/arena.ts";
-import { gridOf } from "../gpu/grid.ts";
-import { type Dispatch, packParams, type Shared, u32 } from "../gpu/kernel.ts";
+import type { Dispatch, Shared } from "../gpu/kernel.ts";
 import { readBack } from "../gpu/read.ts";
 import type { Session } from "../gpu/session.ts";
 import type { Tensor } from "../io/safetensors.ts";
@@ -24,13 +24,12 @@ export interface Layout {
 
 /** Dispatch that fills `count` words of buffer `to` from the flat parameters in buffer `from` by the map in buffer `map`. */
 export function packDispatch(count: number, names: { from: string; map: string; to: string }, half = false): Dispatch {
-  return {
-    kernel: packKernel({ half }),
-    buffers: [names.from, names.map, names.to],
-    params: packParams([u32(count)]),
+  return dispatchOf(packKernel({ half }), {
+    params: { count },
+    buffers: { flat_weights: names.from, source: names.map, packed: names.to },
     workgroups: gridOf(Math.ceil(count / 64)),
     flops: 4 * count,
-  };
+  });
 }
 
 /** A packed copy of the parameters on a device. While calls use it, it keeps the version that it has. */

@@ -54,7 +54,10 @@ export class Run {
         stage.kind === "gradient"
           ? (gradients?.(stage.gradient, (value) => placeOf(this.#schedule, value), range) ?? [])
           : this.#planner.plan(stage, range);
-      return planned.map((dispatch) => ({ ...dispatch, buffers: dispatch.buffers.map((name) => names[name] ?? name) }));
+      return planned.map((dispatch) => {
+        const buffers = Object.entries(dispatch.buffers).map(([own, name]) => [own, names[name] ?? name]);
+        return { ...dispatch, buffers: Object.fromEntries(buffers) };
+      });
     });
   }
 

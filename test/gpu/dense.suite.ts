@@ -30,10 +30,10 @@ const slope = { binding: 1, batched: false, single: false, parameter: false } as
 const activate = (order: 0 | 1) => ({ name: "activate", activation: "relu", order }) as const;
 
 /** What is made of the sums. */
-const clusters: Record<string, { shape: ClusterShape; words: number[] }> = {
+const clusters: Record<string, { shape: ClusterShape; numbers: Record<string, number> }> = {
   none: {
     shape: { bindings: [true], parameters: [], leaves: [], results: [], stores: [{ ...out, of: { sum: 0 } }] },
-    words: [0, outputs],
+    numbers: { s0: 0, s0_rows: outputs },
   },
   "activate and keep slope": {
     shape: {
@@ -46,7 +46,7 @@ const clusters: Record<string, { shape: ClusterShape; words: number[] }> = {
         { ...slope, of: { result: 1 } },
       ],
     },
-    words: [0, outputs, 0, outputs],
+    numbers: { s0: 0, s0_rows: outputs, s1: 0, s1_rows: outputs },
   },
   "scale by slope": {
     shape: {
@@ -56,7 +56,7 @@ const clusters: Record<string, { shape: ClusterShape; words: number[] }> = {
       results: [{ function: { name: "multiply" }, of: [{ sum: 0 }, { leaf: 0 }], batched: true }],
       stores: [{ ...out, of: { result: 0 } }],
     },
-    words: [0, outputs, 0, outputs],
+    numbers: { l0: 0, l0_rows: outputs, s0: 0, s0_rows: outputs },
   },
 };
 

@@ -1,4 +1,5 @@
 import { catalog } from "../../shaders/catalog.ts";
+import { declared } from "../../shaders/interface.ts";
 import type { Kernel } from "../../shaders/kernel.ts";
 import { PipelineCache } from "../../src/gpu/pipelines.ts";
 import type { Failure, SuiteEvent } from "../homes/events.ts";
@@ -36,7 +37,8 @@ export async function main(args: CompileArguments, emit: (event: SuiteEvent) => 
   // read at once: Deno looks it up in the adapter, which may be collected as garbage meanwhile, and then panics
   const { vendor, description } = device.adapterInfo;
   const kernels = [...catalog, ...networkKernels()].map(({ name, kernel }) => ({ name, kernel: kernel() }));
-  const familyOf = ({ entryPoint, bindings }: Kernel) => `${entryPoint} ${bindings.join()}`;
+  const familyOf = ({ entryPoint, buffers }: Kernel) =>
+    `${entryPoint} ${declared(buffers).map(([, { access }]) => access)}`;
   /** The length of the shortest text of each family: that one becomes a pipeline in any case. */
   const shortest = new Map<string, number>();
   for (const { kernel } of kernels) {

@@ -1,5 +1,4 @@
 import { expect, test } from "vitest";
-import type { Dispatch } from "../../src/gpu/kernel.ts";
 import { type DenseCall, planDense } from "../../src/kernels/dense.ts";
 import { gradientCopies, planWeightGradient } from "../../src/kernels/weight-gradient.ts";
 import { initialParameters } from "../../src/network/initialisation.ts";
@@ -10,12 +9,6 @@ import { type Layout, unflatten, zero } from "../../src/velocity/parameters.ts";
 import { expectClose } from "../homes/expect-close.ts";
 import { activationFunctions } from "../oracle/activations.ts";
 import { evaluate, inputVector, network } from "../oracle/mlp.ts";
-
-/** Word `i` of a dispatch's params. */
-function word(dispatch: Dispatch, i: number): number {
-  const params = dispatch.params ?? new Uint8Array(0);
-  return new DataView(params.buffer, params.byteOffset).getUint32(4 * i, true);
-}
 
 function packed(layout: Layout, parameters: Float32Array): Float64Array {
   return Float64Array.from(layout.source, (at) => (at === zero ? 0 : (parameters[at] ?? Number.NaN)));
@@ -77,8 +70,8 @@ const layer = {
   firstRow: 0,
   given: { row: 0, rows: 65 },
   batch: 1,
-  cluster: { shape: { bindings: [], parameters: [], leaves: [], results: [], stores: [] }, words: [] },
-  names: { weights: "weights", in: "h0", cluster: ["h1"] },
+  cluster: { shape: { bindings: [], parameters: [], leaves: [], results: [], stores: [] }, numbers: {} },
+  names: { weights: "weights", in: "h0", cluster: [] },
   work: 0,
 } satisfies Partial<DenseCall>;
 
@@ -100,10 +93,11 @@ for (const subgroup of [0, 4, 8]) {
     expect(dispatches.length).toBeGreaterThan(10);
     let next = 0;
     for (const dispatch of dispatches) {
-      expect(word(dispatch, 0)).toBe(next);
-      next += word(dispatch, 1);
+      const { first, vectors = 0 } = dispatch.params;
+      expect(first).toBe(next);
+      next += vectors;
       expect(dispatch.flops).toBeLessThanOrEqual(maxFlops);
-      expect(dispatch.flops).toBe(8 * inputs * outputs * word(dispatch, 1));
+      expect(dispatch.flops).toBe(8 * inputs * outputs * vectors);
     }
     expect(next).toBe(capacity / 4);
   });
@@ -125,8 +119,8 @@ for (const subgroup of [0, 4, 8]) {
     const rows = new Map<number, [quad: number, tiles: number][]>();
     for (const dispatch of dispatches) {
       expect(dispatch.flops).toBeLessThanOrEqual(2 * maxFlops);
-      const first = word(dispatch, 0);
-      rows.set(first, [...(rows.get(first) ?? []), [word(dispatch, 10), dispatch.workgroups[1] ?? 1]]);
+      const { first = 0, first_quad: quad = 0 } = dispatch.params;
+      rows.set(first, [...(rows.get(first) ?? []), [quad, dispatch.workgroups[1] ?? 1]]);
     }
     const quads = subgroup || 1;
     for (const parts of rows.values()) {
@@ -168,9 +162,8 @@ for (const subgroup of [0, 4, 8]) {
     for (const maxFlops of [1, 3_000_000, 1e12]) {
       let next = 0;
       for (const dispatch of plan(maxFlops)) {
-        const length = word(dispatch, 2);
-        expect(length).toBe(Math.ceil(capacity / 4 / segments));
-        expect(word(dispatch, 9)).toBe(next);
+        expect(dispatch.params.segment_vectors).toBe(Math.ceil(capacity / 4 / segments));
+        expect(dispatch.params.segment).toBe(next);
         next += dispatch.workgroups[2] ?? 0;
         // one segment is the least that a dispatch can hold
         expect(dispatch.flops <= maxFlops || dispatch.workgroups[2] === 1).toBe(true);

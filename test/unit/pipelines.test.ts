@@ -3,7 +3,7 @@ import type { Kernel } from "../../shaders/kernel.ts";
 import { PipelineCache } from "../../src/gpu/pipelines.ts";
 import { hold } from "../../src/tune/hold.ts";
 
-const kernel: Kernel = { label: "nothing", code: "", entryPoint: "nothing", params: {}, buffers: {}, bindings: [] };
+const kernel: Kernel = { label: "nothing", code: "", entryPoint: "nothing", params: {}, buffers: {} };
 
 /** A device that compiles anything; `lose` loses it. */
 function imaginaryDevice() {

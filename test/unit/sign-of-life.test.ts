@@ -8,7 +8,7 @@ beforeEach(() => void vi.useFakeTimers());
 afterEach(() => void vi.useRealTimers());
 
 const kernels = ["a", "b", "c"].map(
-  (label): Kernel => ({ label, code: label, entryPoint: "main", params: {}, buffers: {}, bindings: [] }),
+  (label): Kernel => ({ label, code: label, entryPoint: "main", params: {}, buffers: {} }),
 );
 
 /** As much of a cache of pipelines as is looked at; `end` ends the compilation of a kernel. */

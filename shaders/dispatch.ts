@@ -1,0 +1,54 @@
+import { fault } from "../src/must.ts";
+import type { Buffers, Given, Params } from "./interface.ts";
+import type { Kernel } from "./kernel.ts";
+
+/** One dispatch of a plan: pure data. Params and buffers are called as the kernel calls them. */
+export interface Dispatch {
+  readonly kernel: Kernel;
+  readonly params: Readonly<Record<string, number>>;
+  /** Names of buffers, which are resolved by the arena that runs the plan. */
+  readonly buffers: Readonly<Record<string, string>>;
+  readonly workgroups: readonly [x: number, y?: number, z?: number];
+  /** Estimated floating-point operations, for sizing submits. */
+  readonly flops: number;
+}
+
+/** A dispatch of a kernel, which is given what it declares: no less, no more. */
+export function dispatchOf<P extends Params, B extends Buffers>(
+  kernel: Kernel<P, B>,
+  given: Pick<Dispatch, "workgroups" | "flops"> & {
+    readonly params: Given<NoInfer<P>, number>;
+    readonly buffers: Given<NoInfer<B>, string>;
+  },
+): Dispatch {
+  const { label } = kernel;
+  return {
+    ...given,
+    kernel,
+    params: exactly<number>(`a param of "${label}"`, kernel.params, given.params),
+    buffers: exactly<string>(`a buffer of "${label}"`, kernel.buffers, given.buffers),
+  };
+}
+
+/** What is given for the names that are declared, in their order. */
+function exactly<T>(
+  what: string,
+  declared: Readonly<Record<string, unknown>>,
+  given: Readonly<Record<string, T | undefined>>,
+): Record<string, T> {
+  const found: Record<string, T> = {};
+  for (const name in declared) {
+    if (declared[name] === false) continue;
+    const value = given[name];
+    if (value === undefined) throw fault(`${what}, ${name}, is not given`);
+    found[name] = value;
+  }
+  for (const name in given)
+    if (given[name] !== undefined && !(name in found)) throw fault(`${what}, ${name}, is given but not declared`);
+  return found;
+}
+
+/** A 2-D grid for more workgroups than one dimension allows; kernels linearise it with `num_workgroups.x`. */
+export function gridOf(workgroups: number): [number, number] {
+  return workgroups <= 65535 ? [Math.max(1, workgroups), 1] : [32768, Math.ceil(workgroups / 32768)];
+}
