@@ -1,10 +1,8 @@
 import { item } from "../src/must.ts";
 import { read, several, write } from "./interface.ts";
 import { kernel, oncePerShape } from "./kernel.ts";
+import { index, particle, signature } from "./particles.ts";
 import { f32, lines, wgsl } from "./wgsl.ts";
-
-/** Invocations per workgroup of every kernel in this file; one invocation per particle. */
-export const adaptiveWorkgroup = 64;
 
 /**
  * What the kernels know of a pair of methods: rows of a (the last is b), nodes c, and b − b̂, the weights of the error. Its last stage
@@ -41,10 +39,6 @@ const meta = [
 export function solveRows(components: number, stages: number): number {
   return (2 + stages) * components + meta.length;
 }
-
-const head = wgsl`@compute @workgroup_size(${adaptiveWorkgroup})`;
-const signature = "(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u)";
-const thread = wgsl`let p = id.x + id.y * groups.x * ${adaptiveWorkgroup}u;`;
 
 /** Coefficients of a stage; the first has none. */
 const coefficients = (stages: number) => several("a", stages - 1, "f32");
@@ -95,7 +89,7 @@ fn whole(at: u32) -> u32 { return u32(solve[at]); }
 fn keep_whole(at: u32, value: u32) { solve[at] = f32(value); }
 `;
 
-const member = `${thread}
+const member = `${index}
   if (p >= lengths[params.from_list]) { return; }
   let q = list[p];`;
 
@@ -156,7 +150,7 @@ const tryStep = `fn try_step(q: u32, size: f32) {
 
 /**
  * Starts a solve: state [dim][capacity] and log p at the start [capacity] (where it is `based` on one) into the rows of `solve`.
- * Saves the first goal where it is the start itself. Buffers: solve, [base], state, list, lengths, state to evaluate, times.
+ * Saves the first goal where it is the start itself.
  */
 export const beginKernel = oncePerShape(({ based, stages }: { based: boolean; stages: number }) =>
   kernel({
@@ -173,9 +167,9 @@ export const beginKernel = oncePerShape(({ based, stages }: { based: boolean; st
     },
     code: wgsl`${layout(stages)}
 
-${head}
+${particle}
 fn begin${signature} {
-  ${thread}
+  ${index}
   if (p == 0u) { lengths[0] = params.count; }
   if (p >= params.capacity) { return; }
   for (var i = 0u; i < params.dim; i++) { solve[now(i, p)] = state[i * params.capacity + p]; }
@@ -195,7 +189,6 @@ fn begin${signature} {
 
 /**
  * The first step's size (Hairer, Nørsett & Wanner I, §II.4), in two parts around an evaluation at a short Euler step.
- * Buffers: solve, [divergence], velocity, list, lengths, then state and times (first part) or goals (second).
  */
 export const startKernel = oncePerShape(
   (shape: { tracks: boolean; part: "probe" | "size"; stages: number; order: number }) => {
@@ -226,7 +219,7 @@ ${norm((i) => `solve[slope(0u, ${i}, q)]`, "norm_slope", false)}
 ${probe ? norm((i) => `solve[now(${i}, q)] + select(0.0, solve[at_base(q)], ${i} >= params.dim)`, "norm_state", false) : norm((i) => `solve[slope(1u, ${i}, q)] - solve[slope(0u, ${i}, q)]`, "norm_change", false)}
 ${probe ? "" : tryStep}
 
-${head}
+${particle}
 fn start${signature} {
   ${member}
 #if ${probe}
@@ -267,7 +260,6 @@ fn start${signature} {
 
 /**
  * State and time of stage 1, 2, … of the step that is tried: x + h Σ a_j k_j. What the field gave for the stage before is kept first.
- * Buffers: solve, [divergence], velocity, list, lengths, state, times.
  */
 export const stageKernel = oncePerShape(({ tracks, stages }: { tracks: boolean; stages: number }) =>
   kernel({
@@ -278,7 +270,7 @@ export const stageKernel = oncePerShape(({ tracks, stages }: { tracks: boolean; 
     code: wgsl`${layout(stages)}
 ${keepSlope(tracks)}
 
-${head}
+${particle}
 fn stage${signature} {
   ${member}
   if (params.stage > 1u) { keep_slope(params.stage - 1u, p, q); }
@@ -302,7 +294,7 @@ fn stage${signature} {
 /**
  * Ends a step that was tried: measures its error, accepts or rejects it, chooses the next size, saves what a goal asks for.
  * err = rms(h Σ e_j k_j / (atol + rtol·max(|y|, |y⁺|))) over the particle's own components; h ← h·clamp(0.9 err^(−1/order), 0.2, 10).
- * Buffers: solve, [divergence], velocity, list, lengths, goals, saved [goals][components][capacity].
+ * `saved` is [goals][components][capacity].
  */
 export const controlKernel = oncePerShape((shape: { tracks: boolean; order: number; error: readonly number[] }) => {
   const { tracks, order, error } = shape;
@@ -324,7 +316,7 @@ ${rootMean}
 ${norm((i) => `error_of(${i}, q)`, "norm_error", true)}
 ${tryStep}
 
-${head}
+${particle}
 fn control${signature} {
   ${member}
   if (whole(at_status(q)) != ${statuses.running}u) { return; }
@@ -382,7 +374,7 @@ fn control${signature} {
   });
 });
 
-/** The list of the particles that are still at work. Their order is of no importance. Buffers: solve, list, lengths, new list. */
+/** The list of the particles that are still at work. Their order is of no importance. */
 export const compactKernel = oncePerShape(({ stages }: { stages: number }) =>
   kernel({
     label: "particles still at work",
@@ -391,9 +383,9 @@ export const compactKernel = oncePerShape(({ stages }: { stages: number }) =>
     buffers: { solve: write(floats), list: read(words), lengths: write("array<atomic<u32>>"), new_list: write(words) },
     code: wgsl`${layout(stages)}
 
-${head}
+${particle}
 fn compact${signature} {
-  ${thread}
+  ${index}
   if (p >= atomicLoad(&lengths[params.from_list])) { return; }
   let q = list[p];
   if (whole(at_status(q)) == ${statuses.running}u) { new_list[atomicAdd(&lengths[params.to_list], 1u)] = q; }
@@ -402,7 +394,7 @@ fn compact${signature} {
   }),
 );
 
-/** One number of `lengths` back to zero. Buffers: lengths. */
+/** One number of `lengths` back to zero. */
 export const clearLengthKernel = oncePerShape((_: object) =>
   kernel({
     label: "no particles at work",
@@ -416,7 +408,7 @@ fn clear_length() { lengths[params.which] = 0u; }
   }),
 );
 
-/** What belongs to the particles of a list, in its order: to[j, p] = from[j, list[p]]. Buffers: from, list, lengths, to. */
+/** What belongs to the particles of a list, in its order: to[j, p] = from[j, list[p]]. */
 export const gatherKernel = oncePerShape((_: object) =>
   kernel({
     label: "gather by list",
@@ -424,7 +416,7 @@ export const gatherKernel = oncePerShape((_: object) =>
     params: { from_list: "u32", rows: "u32", from_row: "u32", to_row: "u32", each: "u32" },
     buffers: { from_values: read(words), list: read(words), lengths: read(words), to_values: write(words) },
     code: wgsl`
-${head}
+${particle}
 fn gather${signature} {
   ${member}
   for (var j = 0u; j < params.rows; j++) {
@@ -437,7 +429,6 @@ fn gather${signature} {
 
 /**
  * A state, the last or a saved one, back to where a fixed grid leaves it. For particles that did not reach the goal, the last one.
- * Buffers: solve, saved, state, [integral].
  */
 export const restoreKernel = oncePerShape(({ tracks, stages }: { tracks: boolean; stages: number }) =>
   kernel({
@@ -447,9 +438,9 @@ export const restoreKernel = oncePerShape(({ tracks, stages }: { tracks: boolean
     buffers: { solve: write(floats), saved: read(floats), state: write(floats), integral: tracks && write(floats) },
     code: wgsl`${layout(stages)}
 
-${head}
+${particle}
 fn restore${signature} {
-  ${thread}
+  ${index}
   if (p >= params.capacity) { return; }
   // count: the saved state, from 0, or all ones for the last; stage: the goal that saves it
   let is_last = params.count == 0xffffffffu || (whole(at_status(p)) != ${statuses.done}u && whole(at_goal(p)) <= params.stage);
@@ -464,7 +455,7 @@ fn restore${signature} {
   }),
 );
 
-/** Statuses of the particles, and sums over them: accepted steps, rejected ones; the most of both. Buffers: solve, status, totals. */
+/** Statuses of the particles, and sums over them: accepted steps, rejected ones; the most of both. */
 export const reportKernel = oncePerShape(({ stages }: { stages: number }) =>
   kernel({
     label: "report of an adaptive solve",
@@ -473,9 +464,9 @@ export const reportKernel = oncePerShape(({ stages }: { stages: number }) =>
     buffers: { solve: write(floats), status: write(words), totals: write("array<atomic<u32>>") },
     code: wgsl`${layout(stages)}
 
-${head}
+${particle}
 fn report${signature} {
-  ${thread}
+  ${index}
   if (p >= params.count) { return; }
   status[p] = whole(at_status(p));
   let accepted = whole(at_accepted(p));

@@ -13,10 +13,12 @@ import {
   stageKernel,
   startKernel,
 } from "./adaptive.ts";
+import { conditionKernel, conditionRowsKernel } from "./condition.ts";
 import { type DenseTile, denseKernel, plainTile, stagedTile } from "./dense.ts";
 import type { DivergenceText, FusedField } from "./field.ts";
 import { batchKernel, givenBatchKernel, residualKernel } from "./flow-matching.ts";
 import { FusedNetwork } from "./fused-network.ts";
+import { exportKernel, importKernel } from "./import-export.ts";
 import { evaluateKernel, integrateKernel } from "./integrate.ts";
 import { judgeKernel } from "./judge.ts";
 import type { Kernel } from "./kernel.ts";
@@ -24,29 +26,15 @@ import { combineKernel, drawRowsKernel, sourceScoreKernel } from "./likelihood-t
 import { type GradientTiling, narrowGradientKernel } from "./narrow-gradient.ts";
 import { adamKernel, reduceGradientKernel, sumKernel } from "./optimizer.ts";
 import { packKernel } from "./pack.ts";
-import {
-  conditionKernel,
-  drawSourceKernel,
-  exportKernel,
-  finishLogProbKernel,
-  importKernel,
-  sourceDensityKernel,
-} from "./particles.ts";
+import { drawSourceKernel, finishLogProbKernel, sourceDensityKernel } from "./particles.ts";
 import { drawProbesKernel } from "./probes.ts";
 import { blockMeanKernel, blockProductsKernel, histogramKernel } from "./reductions.ts";
 import { residentGradientKernel } from "./resident-gradient.ts";
 import type { ClusterShape } from "./rows.ts";
-import {
-  addStagesKernel,
-  conditionRowsKernel,
-  finishStepKernel,
-  mixKernel,
-  stageInputKernel,
-  tangentDotKernel,
-  tangentInputKernel,
-} from "./stages.ts";
+import { addStagesKernel, finishStepKernel, mixKernel, stageInputKernel } from "./stages.ts";
 import { subgroupRowsKernel } from "./subgroup-rows.ts";
 import { penaliseKernel, tangentEndsKernel } from "./tangent-ends.ts";
+import { tangentDotKernel, tangentInputKernel } from "./tangents.ts";
 import { evaluateTileKernel, integrateTileKernel } from "./tile.ts";
 import type { Tiling } from "./tiling.ts";
 import { plainGradientTile, weightGradientKernel } from "./weight-gradient.ts";

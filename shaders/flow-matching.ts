@@ -1,11 +1,14 @@
+import { streams } from "../src/random/philox.ts";
 import { batchWorkgroup } from "./batch-workgroup.ts";
+import { type Dispatch, dispatchOf } from "./dispatch.ts";
 import { read, write } from "./interface.ts";
 import { kernel, oncePerShape } from "./kernel.ts";
 import type { SourceKind } from "./particles.ts";
-import { drawParams, random } from "./random.ts";
+import { drawNumbers, drawParams, random } from "./random.ts";
 import { wgsl } from "./wgsl.ts";
 
 const signature = "(@builtin(global_invocation_id) id: vec3u)";
+
 const sample = wgsl`let p = id.x;
   if (p >= params.capacity) { return; }`;
 
@@ -123,6 +126,57 @@ fn draw_batch${signature} {
   }),
 );
 
+/** Draws a batch whose first sample has the number `first` since the start of training. */
+export function planBatch(o: {
+  velocity: { readonly dim: number; readonly classes: number; readonly context: number };
+  source: SourceKind;
+  capacity: number;
+  rows: number;
+  first: number;
+  key: readonly [number, number];
+  labelDropout: number;
+  names: {
+    data: string;
+    constants: string;
+    labels?: string | undefined;
+    context?: string | undefined;
+    /** Coefficients of a path other than the straight one. */
+    table?: string | undefined;
+  };
+}): Dispatch {
+  const { source, capacity, rows, labelDropout } = o;
+  const { dim, classes, context } = o.velocity;
+  const { names } = o;
+  const has = { labels: names.labels !== undefined, context: names.context !== undefined };
+  return dispatchOf(batchKernel({ source, ...has, table: names.table !== undefined }), {
+    params: {
+      capacity,
+      dim,
+      rows,
+      row: dim + 1,
+      classes,
+      context,
+      dropout: labelDropout,
+      ...drawNumbers(o.first, o.key),
+      stream_index: streams.batchIndex,
+      stream_time: streams.batchTime,
+      stream_source: streams.batchSource,
+      stream_dropout: streams.labelDropout,
+    },
+    buffers: {
+      data: names.data,
+      constants: names.constants,
+      inputs: "h0",
+      targets: "target",
+      labels: names.labels,
+      context: names.context,
+      path_table: names.table,
+    },
+    workgroups: [Math.ceil(capacity / batchWorkgroup)],
+    flops: capacity * (60 * dim + 100 + classes + context),
+  });
+}
+
 /**
  * The same rows from given x_0, x_1 ([n][dim]) and t ([n]), on the straight path or, with `path`, on one whose coefficients are given for
  * each sample; padding repeats the last sample.
@@ -160,6 +214,24 @@ fn given_batch${signature} {
   }),
 );
 
+/** Input rows and targets from given x_0, x_1 and t. */
+export function planGivenBatch(o: {
+  velocity: { readonly dim: number };
+  capacity: number;
+  count: number;
+  names: { starts: string; ends: string; times: string; path?: string | undefined };
+}): Dispatch {
+  const { starts, ends, times, path } = o.names;
+  const { capacity, count } = o;
+  const { dim } = o.velocity;
+  return dispatchOf(givenBatchKernel({ path: path !== undefined }), {
+    params: { capacity, dim, count },
+    buffers: { starts, ends, times, inputs: "h0", targets: "target", coefficients: path },
+    workgroups: [Math.ceil(capacity / batchWorkgroup)],
+    flops: capacity * 6 * dim,
+  });
+}
+
 /** Residual r = u − target: squares [capacity] = Σ_i r_i² and ubar = 2 r/(n dim), the gradient of the mean square. Padding counts nothing. */
 export const residualKernel = oncePerShape((_: object) =>
   kernel({
@@ -188,3 +260,14 @@ fn residual${signature} {
 `,
   }),
 );
+
+/** Residuals of "u" against "target" into "ubar" and "squares". */
+export function planResidual(o: { dim: number; capacity: number; count: number }): Dispatch {
+  const { dim, capacity, count } = o;
+  return dispatchOf(residualKernel({}), {
+    params: { capacity, dim, count, scale: 2 / (count * dim) },
+    buffers: { velocity: "u", targets: "target", cotangent: "ubar", squares: "squares" },
+    workgroups: [Math.ceil(capacity / batchWorkgroup)],
+    flops: capacity * 4 * dim,
+  });
+}

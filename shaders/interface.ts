@@ -8,7 +8,7 @@ import { must } from "../src/must.ts";
 /** Numbers by name, in the order of the struct; false where a shape has none of that name. There are no vectors, so there are no gaps. */
 export type Params = Readonly<Record<string, "u32" | "f32" | false>>;
 
-/** Bytes of a params block, which is bound as a whole: at the least alignment of such blocks on every adapter. */
+/** Bytes of a params block, which is bound as a whole; `minUniformBufferOffsetAlignment` is at most this on every adapter. */
 export const paramsBytes = 256;
 
 /** How a kernel sees a buffer. */
@@ -39,10 +39,12 @@ export function declared<T>(declarations: Readonly<Record<string, T | false>>): 
 
 /** `{ k0: …, k1: … }` of a list: names that a shape has several of. */
 export function numbered<Name extends string, T>(name: Name, list: readonly T[]): Record<`${Name}${number}`, T> {
-  return Object.fromEntries(list.map((value, i) => [`${name}${i}`, value])) as Record<`${Name}${number}`, T>;
+  const all = {} as Record<`${Name}${number}`, T>;
+  for (const [i, value] of list.entries()) all[`${name}${i}`] = value;
+  return all;
 }
 
-/** The same declaration for each of these. */
+/** The same declaration for each of these. Types know nothing of them: whether a dispatch gives them is seen when it is planned. */
 export const several = <Name extends string, const T>(
   name: Name,
   count: number,

@@ -1,6 +1,7 @@
+import { type Dispatch, dispatchOf } from "./dispatch.ts";
 import { read, write } from "./interface.ts";
 import { kernel, oncePerShape } from "./kernel.ts";
-import { index, particle, signature } from "./particles.ts";
+import { index, particle, perParticle, signature } from "./particles.ts";
 import { wgsl } from "./wgsl.ts";
 
 /**
@@ -47,3 +48,22 @@ fn judge${signature} {
 `,
     }),
 );
+
+/** Judges `rows` [count][dim], with `logProb` and with `status` where they are named; `marks` [count] becomes 1 for the good ones. */
+export function judge(o: {
+  count: number;
+  dim: number;
+  rows: string;
+  logProb?: string | undefined;
+  status?: string | undefined;
+  tally: string;
+  marks?: string | undefined;
+}): Dispatch {
+  const { count, dim, rows, logProb, status, tally, marks } = o;
+  const shape = { logProb: logProb !== undefined, status: status !== undefined, marks: marks !== undefined };
+  return dispatchOf(judgeKernel(shape), {
+    params: { count, dim },
+    buffers: { rows, log_prob: logProb, status, tallies: tally, marks },
+    ...perParticle(count, (dim + 2) * 2),
+  });
+}

@@ -1,16 +1,25 @@
-import { read, several, write } from "./interface.ts";
+import { type Dispatch, dispatchOf } from "./dispatch.ts";
+import { numbered, read, several, write } from "./interface.ts";
 import { kernel, oncePerShape } from "./kernel.ts";
 import type { SourceKind } from "./particles.ts";
-import { drawParams, random } from "./random.ts";
+import { drawNumbers, drawParams, random } from "./random.ts";
+import { groupsOf, mostBuffers } from "./stages.ts";
 import { lines, wgsl } from "./wgsl.ts";
 
 /** Invocations per workgroup of every kernel in this file; one invocation per sample of the batch. */
 export const likelihoodWorkgroup = 64;
 
 const head = wgsl`@compute @workgroup_size(${likelihoodWorkgroup})`;
+
 const signature = "(@builtin(global_invocation_id) id: vec3u)";
+
 const sample = wgsl`let p = id.x;
   if (p >= params.capacity) { return; }`;
+
+const perSample = (capacity: number, work: number): Pick<Dispatch, "workgroups" | "flops"> => ({
+  workgroups: [Math.ceil(capacity / likelihoodWorkgroup)],
+  flops: capacity * work,
+});
 
 /**
  * Draws the rows of a batch from the data by the samples' numbers since the start of training, in the flow's own space.
@@ -55,6 +64,35 @@ fn draw_rows${signature} {
   }),
 );
 
+/** Rows of the data for samples `first`, `first + 1`, … of the training, into `state`. */
+export function planDrawRows(o: {
+  capacity: number;
+  dim: number;
+  count: number;
+  rows: number;
+  first: number;
+  key: readonly [number, number];
+  stream: number;
+  context: number;
+  names: { data: string; affine: string; state: string; labels?: [string, string]; context?: [string, string] };
+}): Dispatch {
+  const { capacity, dim, count, rows, stream, context } = o;
+  const { data, affine, state, labels, context: contexts } = o.names;
+  return dispatchOf(drawRowsKernel({ labels: labels !== undefined, context: contexts !== undefined }), {
+    params: { capacity, dim, count, rows, stream, context, ...drawNumbers(o.first, o.key) },
+    buffers: {
+      data,
+      affine,
+      state,
+      all_labels: labels?.[0],
+      labels: labels?.[1],
+      all_context: contexts?.[0],
+      context: contexts?.[1],
+    },
+    ...perSample(capacity, 4 * dim + 60),
+  });
+}
+
 /** The gradient of −scale·Σ log p_0 at the end of the solve: (x − mean)/std² for a Gaussian, 0 on a box; padding counts nothing. */
 export const sourceScoreKernel = oncePerShape(({ kind }: { kind: SourceKind }) =>
   kernel({
@@ -81,6 +119,23 @@ fn source_score${signature} {
   }),
 );
 
+/** −scale·∇ log p_0 of `state` into `adjoint`. */
+export function planSourceScore(o: {
+  kind: SourceKind;
+  capacity: number;
+  dim: number;
+  count: number;
+  scale: number;
+  names: { source: string; state: string; adjoint: string };
+}): Dispatch {
+  const { kind, capacity, dim, count, scale } = o;
+  return dispatchOf(sourceScoreKernel({ kind }), {
+    params: { capacity, dim, count, scale },
+    buffers: o.names,
+    ...perSample(capacity, 4 * dim),
+  });
+}
+
 /** target = Σ w_j·rows_j over [dim][capacity], added to what is there or not; zeros when there is none. Buffers: target, then the rows. */
 export const combineKernel = oncePerShape(({ terms, add }: { terms: number; add: boolean }) =>
   kernel({
@@ -102,3 +157,23 @@ fn combine${signature} {
 `,
   }),
 );
+
+/** `target` = Σ weight·rows over [dim][capacity]; no term makes it zero. Terms beyond the bindings of a kernel are added by others. */
+export function planCombine(o: {
+  capacity: number;
+  dim: number;
+  target: string;
+  terms: readonly { readonly weight: number; readonly rows: string }[];
+}): Dispatch[] {
+  const { capacity, dim } = o;
+  return groupsOf(o.terms.length, mostBuffers - 1, mostBuffers - 1).map(([start, end]) => {
+    const terms = o.terms.slice(start, end);
+    const weights = terms.map(({ weight }) => weight);
+    const rows = terms.map(({ rows }) => rows);
+    return dispatchOf(combineKernel({ terms: terms.length, add: start > 0 }), {
+      params: { capacity, dim, ...numbered("w", weights) },
+      buffers: { target_rows: o.target, ...numbered("rows", rows) },
+      ...perSample(capacity, 2 * terms.length * dim),
+    });
+  });
+}

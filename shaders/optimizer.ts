@@ -1,3 +1,4 @@
+import { type Dispatch, dispatchOf, gridOf } from "./dispatch.ts";
 import { read, write } from "./interface.ts";
 import { kernel, oncePerShape } from "./kernel.ts";
 import { wgsl } from "./wgsl.ts";
@@ -40,6 +41,24 @@ fn sum_values(@builtin(local_invocation_index) local: u32) {
   }),
 );
 
+/** to[0] = (or +=) scale · Σ of `count` values from `offset` (default 0) on. */
+export function planSum(o: {
+  count: number;
+  offset?: number;
+  scale: number;
+  add: boolean;
+  from: string;
+  to: string;
+}): Dispatch {
+  const { count, offset = 0, scale, add, from, to } = o;
+  return dispatchOf(sumKernel({ add }), {
+    params: { count, scale, offset },
+    buffers: { values: from, total: to },
+    workgroups: [1],
+    flops: count,
+  });
+}
+
 /** gradient[i] = Σ partials[segment][i], segments in ascending order; with `norm` also Σ gradient² of each workgroup. */
 export const reduceGradientKernel = oncePerShape(({ norm }: { readonly norm: boolean }) =>
   kernel({
@@ -72,6 +91,22 @@ fn reduce_gradient(
 `,
   }),
 );
+
+/** "partials" → "gradient"; with `norm` also "norm.parts", one per workgroup. */
+export function planReduceGradient(o: { count: number; segments: number; norm: boolean }): Dispatch {
+  const { count, segments, norm } = o;
+  return dispatchOf(reduceGradientKernel({ norm }), {
+    params: { count, segments },
+    buffers: { partials: "partials", gradient: "gradient", squares: norm ? "norm.parts" : undefined },
+    workgroups: gridOf(Math.ceil(count / sumWorkgroup)),
+    flops: count * segments,
+  });
+}
+
+/** Workgroups of the gradient's reduction, each of which leaves a part of ‖g‖². */
+export function normParts(count: number): number {
+  return Math.ceil(count / sumWorkgroup);
+}
 
 export interface AdamShape {
   /** Whether the gradient is scaled by min(1, clip/‖g‖), ‖g‖² being in `norm`. */
@@ -135,3 +170,48 @@ fn adam(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
 `,
   }),
 );
+
+export interface AdamSettings {
+  readonly beta1: number;
+  readonly beta2: number;
+  readonly epsilon: number;
+  readonly weightDecay: number;
+  readonly ema: number | undefined;
+  readonly gradientClip: number | undefined;
+}
+
+/** One Adam step, `step` counted from 1. */
+export function planAdam(o: { count: number; step: number; learningRate: number; settings: AdamSettings }): Dispatch {
+  const { count, step, learningRate } = o;
+  const { beta1, beta2, epsilon, weightDecay, ema, gradientClip } = o.settings;
+  const has = { clip: gradientClip !== undefined, ema: ema !== undefined };
+  // early averages warm up, so that a short run is not stuck at its initial weights
+  const decay = Math.min(ema ?? 0, (1 + step) / (10 + step));
+  return dispatchOf(adamKernel(has), {
+    params: {
+      count,
+      learning_rate: learningRate,
+      epsilon,
+      decay: weightDecay,
+      clip: gradientClip ?? 0,
+      beta1,
+      rest1: 1 - beta1,
+      correction1: 1 / (1 - beta1 ** step),
+      beta2,
+      rest2: 1 - beta2,
+      correction2: 1 / (1 - beta2 ** step),
+      ema: decay,
+      rest: 1 - decay,
+    },
+    buffers: {
+      gradient: "gradient",
+      parameters: "parameters",
+      first_moment: "adam.m",
+      second_moment: "adam.v",
+      norm: has.clip ? "norm" : undefined,
+      average: has.ema ? "average" : undefined,
+    },
+    workgroups: gridOf(Math.ceil(count / sumWorkgroup)),
+    flops: count * 16,
+  });
+}

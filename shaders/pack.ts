@@ -1,3 +1,4 @@
+import { type Dispatch, dispatchOf, gridOf } from "./dispatch.ts";
 import { read, write } from "./interface.ts";
 import { kernel, oncePerShape } from "./kernel.ts";
 import { wgsl } from "./wgsl.ts";
@@ -33,3 +34,13 @@ fn pack(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
 `,
   }),
 );
+
+/** Dispatch that fills `count` words of buffer `to` from the flat parameters in buffer `from` by the map in buffer `map`. */
+export function packDispatch(count: number, names: { from: string; map: string; to: string }, half = false): Dispatch {
+  return dispatchOf(packKernel({ half }), {
+    params: { count },
+    buffers: { flat_weights: names.from, source: names.map, packed: names.to },
+    workgroups: gridOf(Math.ceil(count / 64)),
+    flops: 4 * count,
+  });
+}

@@ -1,6 +1,7 @@
+import { type Dispatch, dispatchOf, gridOf } from "./dispatch.ts";
 import { read, write } from "./interface.ts";
 import { kernel, oncePerShape } from "./kernel.ts";
-import { drawParams, random } from "./random.ts";
+import { drawNumbers, drawParams, random } from "./random.ts";
 import { wgsl } from "./wgsl.ts";
 
 /** Invocations per workgroup of every kernel with one invocation per particle. */
@@ -8,60 +9,16 @@ export const particleWorkgroup = 64;
 
 /** The attributes, the parameters and the first line of such a kernel. */
 export const particle = wgsl`@compute @workgroup_size(${particleWorkgroup})`;
+
 export const signature = "(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u)";
+
 export const index = wgsl`let p = id.x + id.y * groups.x * ${particleWorkgroup}u;`;
 
-/** Rows [n][dim] from outside → state [dim][capacity]; padding particles become zero. With `affine`, of three rows: ((x − mean) − rest of the mean)/scale. */
-export const importKernel = oncePerShape(({ affine }: { affine: boolean }) =>
-  kernel({
-    label: affine ? "import normalized particles" : "import particles",
-    entryPoint: "import_particles",
-    params: { count: "u32", capacity: "u32", dim: "u32" },
-    buffers: { rows: read("array<f32>"), state: write("array<f32>"), affine: affine && read("array<f32>") },
-    code: wgsl`
-${particle}
-fn import_particles${signature} {
-  ${index}
-  if (p >= params.capacity) { return; }
-  for (var i = 0u; i < params.dim; i++) {
-    var value = 0.0;
-    if (p < params.count) { value = rows[p * params.dim + i]; }
-#if ${affine}
-    value = ((value - affine[i]) - affine[2u * params.dim + i]) / affine[params.dim + i];
-#endif
-    state[i * params.capacity + p] = value;
-  }
-}
-`,
-  }),
-);
-
-/**
- * State [dim][capacity] → rows [n][dim], starting at row `offset` of the output. With `affine`, of three rows:
- * mean + (rest of the mean + scale·x).
- */
-export const exportKernel = oncePerShape(({ affine }: { affine: boolean }) =>
-  kernel({
-    label: affine ? "export particles in data units" : "export particles",
-    entryPoint: "export_particles",
-    params: { count: "u32", capacity: "u32", dim: "u32", offset: "u32" },
-    buffers: { state: read("array<f32>"), rows: write("array<f32>"), affine: affine && read("array<f32>") },
-    code: wgsl`
-${particle}
-fn export_particles${signature} {
-  ${index}
-  if (p >= params.count) { return; }
-  for (var i = 0u; i < params.dim; i++) {
-    var value = state[i * params.capacity + p];
-#if ${affine}
-    value = affine[i] + fma(value, affine[params.dim + i], affine[2u * params.dim + i]);
-#endif
-    rows[(params.offset + p) * params.dim + i] = value;
-  }
-}
-`,
-  }),
-);
+/** The size of its dispatch, with so much work for each particle. */
+export const perParticle = (particles: number, work: number) => ({
+  workgroups: gridOf(Math.ceil(particles / particleWorkgroup)),
+  flops: particles * work,
+});
 
 /** The distributions that particles may start from. */
 export type SourceKind = "gaussian" | "uniform";
@@ -107,6 +64,25 @@ fn draw_source${signature} {
   }),
 );
 
+/** X_0 of particles `first`, `first + 1`, … into `state`. */
+export function drawSource(o: {
+  kind: SourceKind;
+  capacity: number;
+  dim: number;
+  first: number;
+  key: readonly [number, number];
+  stream: number;
+  source: string;
+  state: string;
+}): Dispatch {
+  const { kind, capacity, dim, stream, source, state } = o;
+  return dispatchOf(drawSourceKernel({ kind }), {
+    params: { capacity, dim, stream, ...drawNumbers(o.first, o.key) },
+    buffers: { source, state },
+    ...perParticle(capacity, dim * 60),
+  });
+}
+
 /** log p_0 of the state: a diagonal Gaussian, or a uniform box (−∞ outside). Buffer `source` as in {@link drawSourceKernel}. */
 export const sourceDensityKernel = oncePerShape(({ kind }: { kind: SourceKind }) =>
   kernel({
@@ -145,6 +121,24 @@ fn source_density${signature} {
   }),
 );
 
+/** log p_0 of `state` into `density`; `constant` is the part that does not depend on x. */
+export function sourceDensity(o: {
+  kind: SourceKind;
+  capacity: number;
+  dim: number;
+  constant: number;
+  source: string;
+  state: string;
+  density: string;
+}): Dispatch {
+  const { kind, capacity, dim, constant, source, state, density } = o;
+  return dispatchOf(sourceDensityKernel({ kind }), {
+    params: { capacity, dim, constant },
+    buffers: { source, state, density },
+    ...perParticle(capacity, dim * 8),
+  });
+}
+
 /**
  * log p at the end of a solve from the one known, base ± mean over probes of the integral I = −∫ div u dt, and
  * the standard error of that mean (K ≥ 2): √(Σ (I_k − Ī)² / (K − 1) / K).
@@ -182,58 +176,23 @@ fn finish_log_prob${signature} {
   }),
 );
 
-/**
- * What class and context add to the first layer, per particle: offsets [branch][width][capacity] =
- * b_1 + W_1[:, label] + W_1[:, context]·context. Reads the flat parameters; rows beyond the layer's own width are zero.
- * Branch 0 is the null class when there are two, else the particle's label. A label of all ones is the null class.
- */
-export const conditionKernel = oncePerShape(({ labels, context }: { labels: boolean; context: boolean }) =>
-  kernel({
-    label: "condition the first layer",
-    entryPoint: "condition",
-    params: {
-      count: "u32",
-      capacity: "u32",
-      width: "u32",
-      units: "u32",
-      inputs: "u32",
-      column: "u32",
-      classes: "u32",
-      context: "u32",
-      branch: "u32",
-      null_class: "u32",
-    },
-    buffers: {
-      flat_weights: read("array<f32>"),
-      offsets: write("array<f32>"),
-      labels: labels && read("array<u32>"),
-      context: context && read("array<f32>"),
-    },
-    code: wgsl`
-${particle}
-fn condition${signature} {
-  ${index}
-  if (p >= params.capacity) { return; }
-  let q = min(p, params.count - 1u);
-  var label = 0xffffffffu;
-#if ${labels}
-  if (params.null_class == 0u) { label = labels[q]; }
-#endif
-  for (var j = 0u; j < params.width; j++) {
-    var sum = 0.0;
-    if (j < params.units) {
-      let row = j * params.inputs + params.column;
-      sum = flat_weights[params.units * params.inputs + j];
-      if (label < params.classes) { sum += flat_weights[row + label]; }
-#if ${context}
-      for (var c = 0u; c < params.context; c++) {
-        sum = fma(flat_weights[row + params.classes + c], context[q * params.context + c], sum);
-      }
-#endif
-    }
-    offsets[(params.branch * params.width + j) * params.capacity + p] = sum;
-  }
+/** log p = base + (sign · mean over probes of the integral + constant), written from element `offset` of `logProb` on. */
+export function finishLogProb(o: {
+  count: number;
+  capacity: number;
+  probes: number;
+  sign: 1 | -1;
+  constant: number;
+  offset?: number;
+  base: string;
+  integral: string;
+  logProb: string;
+  standardError?: string | undefined;
+}): Dispatch {
+  const { count, capacity, probes, sign, constant, offset = 0, base, integral, logProb, standardError } = o;
+  return dispatchOf(finishLogProbKernel({ standardError: standardError !== undefined }), {
+    params: { count, capacity, probes, sign, constant, offset },
+    buffers: { base, integral, log_prob: logProb, standard_error: standardError },
+    ...perParticle(count, probes * 6),
+  });
 }
-`,
-  }),
-);

@@ -1,7 +1,8 @@
+import { type Dispatch, dispatchOf } from "./dispatch.ts";
 import { write } from "./interface.ts";
 import { kernel, oncePerShape } from "./kernel.ts";
-import { index, particle, signature } from "./particles.ts";
-import { drawParams, random } from "./random.ts";
+import { index, particle, perParticle, signature } from "./particles.ts";
+import { drawNumbers, drawParams, random } from "./random.ts";
 import { wgsl } from "./wgsl.ts";
 
 /** Probes of Hutchinson's estimate of a trace (Hutchinson 1989; docs/mathematics.md, Divergence). */
@@ -50,3 +51,22 @@ fn draw_probes${signature} {
 `,
   }),
 );
+
+/** Z of particles `first`, `first + 1`, … into `probes` [K][dim][capacity]. */
+export function drawProbes(o: {
+  kind: ProbeKind;
+  capacity: number;
+  dim: number;
+  count: number;
+  first: number;
+  key: readonly [number, number];
+  stream: number;
+  probes: string;
+}): Dispatch {
+  const { capacity, dim, stream, count } = o;
+  return dispatchOf(drawProbesKernel({ kind: o.kind }), {
+    params: { capacity, dim, stream, probes: count, ...drawNumbers(o.first, o.key) },
+    buffers: { probes: o.probes },
+    ...perParticle(capacity, dim * count * 40),
+  });
+}

@@ -1,14 +1,18 @@
-import { read, several, write } from "./interface.ts";
+import { type Dispatch, dispatchOf } from "./dispatch.ts";
+import { numbered, read, several, write } from "./interface.ts";
 import { kernel, oncePerShape } from "./kernel.ts";
+import { index, particle, perParticle, signature } from "./particles.ts";
 import { lines, wgsl } from "./wgsl.ts";
 
-/** Invocations per workgroup of every kernel in this file; one invocation per particle. */
-export const stageWorkgroup = 64;
+/** Storage buffers that a kernel may have on every adapter (WebGPU's least `maxStorageBuffersPerShaderStage`). */
+export const mostBuffers = 8;
 
-const head = wgsl`@compute @workgroup_size(${stageWorkgroup})`;
-const signature = "(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u)";
-const particle = wgsl`let p = id.x + id.y * groups.x * ${stageWorkgroup}u;
-  if (p >= params.capacity) { return; }`;
+/** 0 … `count` − 1 in groups: `first` at most in the first one, `rest` at most in the others. At least one group. */
+export function groupsOf(count: number, first: number, rest: number): [start: number, end: number][] {
+  const groups: [number, number][] = [[0, Math.min(count, first)]];
+  for (let start = first; start < count; start += rest) groups.push([start, Math.min(count, start + rest)]);
+  return groups;
+}
 
 /**
  * Input rows of the network for one Runge–Kutta stage: x + Σ h a_j k_j, then the time.
@@ -26,9 +30,10 @@ export const stageInputKernel = oncePerShape(({ previous, times }: { previous: n
       times: times && read("array<f32>"),
     },
     code: wgsl`
-${head}
+${particle}
 fn stage_input${signature} {
-  ${particle}
+  ${index}
+  if (p >= params.capacity) { return; }
   for (var i = 0u; i < params.dim; i++) {
     let at = i * params.capacity + p;
     var y = state[at];
@@ -54,9 +59,10 @@ export const addStagesKernel = oncePerShape(({ stages }: { stages: number }) =>
     params: { capacity: "u32", dim: "u32", ...several("a", stages, "f32") },
     buffers: { inputs: write("array<f32>"), ...several("k", stages, read("array<f32>")) },
     code: wgsl`
-${head}
+${particle}
 fn add_stages${signature} {
-  ${particle}
+  ${index}
+  if (p >= params.capacity) { return; }
   for (var i = 0u; i < params.dim; i++) {
     let at = i * params.capacity + p;
     var y = inputs[at];
@@ -68,38 +74,73 @@ fn add_stages${signature} {
   }),
 );
 
-/** Input rows that stay the same along a trajectory: one-hot class (all zeros for the null class), then context. */
-export const conditionRowsKernel = oncePerShape(({ labels, context }: { labels: boolean; context: boolean }) =>
+/** Input rows x + Σ h a_j k_j and time; `times` names a buffer of times per particle. What a kernel has no bindings for, others add. */
+export function planStageInput(o: {
+  capacity: number;
+  dim: number;
+  time: number | { times: string };
+  a: readonly number[];
+  ks: readonly string[];
+  state: string;
+  input: string;
+}): Dispatch[] {
+  const { capacity, dim, state } = o;
+  const [time, times] = typeof o.time === "object" ? [0, o.time.times] : [o.time, undefined];
+  return groupsOf(o.ks.length, mostBuffers - (times === undefined ? 2 : 3), mostBuffers - 1).map(([start, end]) => {
+    const ks = o.ks.slice(start, end);
+    const params = { capacity, dim, ...numbered("a", o.a.slice(start, end)) };
+    const buffers = { inputs: o.input, ...numbered("k", ks) };
+    const size = perParticle(capacity, dim * (2 + 2 * ks.length));
+    if (start > 0) return dispatchOf(addStagesKernel({ stages: ks.length }), { params, buffers, ...size });
+    return dispatchOf(stageInputKernel({ previous: ks.length, times: times !== undefined }), {
+      params: { ...params, time },
+      buffers: { ...buffers, state, times },
+      ...size,
+    });
+  });
+}
+
+/** The end of a step: x⁺ = x + Σ h b_i k_i; the increment is summed before it meets x, which is larger. */
+export const finishStepKernel = oncePerShape(({ stages }: { stages: number }) =>
   kernel({
-    label: "condition rows",
-    entryPoint: "condition_rows",
-    params: { capacity: "u32", count: "u32", row: "u32", classes: "u32", context: "u32" },
-    buffers: {
-      inputs: write("array<f32>"),
-      labels: labels && read("array<u32>"),
-      context: context && read("array<f32>"),
-    },
+    label: `finish step of ${stages} stages`,
+    entryPoint: "finish_step",
+    params: { capacity: "u32", dim: "u32", ...several("b", stages, "f32") },
+    buffers: { state: write("array<f32>"), ...several("k", stages, read("array<f32>")) },
     code: wgsl`
-${head}
-fn condition_rows${signature} {
-  ${particle}
-  let q = min(p, params.count - 1u);
-  var label = 0xffffffffu;
-#if ${labels}
-  label = labels[q];
-#endif
-  for (var c = 0u; c < params.classes; c++) {
-    inputs[(params.row + c) * params.capacity + p] = select(0.0, 1.0, c == label);
+${particle}
+fn finish_step${signature} {
+  ${index}
+  if (p >= params.capacity) { return; }
+  for (var i = 0u; i < params.dim; i++) {
+    let at = i * params.capacity + p;
+    var d = 0.0;
+    ${lines(stages, (j) => `d = fma(params.b${j}, k${j}[at], d);`)}
+    state[at] += d;
   }
-#if ${context}
-  for (var c = 0u; c < params.context; c++) {
-    inputs[(params.row + params.classes + c) * params.capacity + p] = context[q * params.context + c];
-  }
-#endif
 }
 `,
   }),
 );
+
+/** x + Σ h b_i k_i into `state`; more than seven stages come in several sums. */
+export function planFinishStep(o: {
+  capacity: number;
+  dim: number;
+  b: readonly number[];
+  ks: readonly string[];
+  state: string;
+}): Dispatch[] {
+  const { capacity, dim, state } = o;
+  return groupsOf(o.ks.length, mostBuffers - 1, mostBuffers - 1).map(([start, end]) => {
+    const ks = o.ks.slice(start, end);
+    return dispatchOf(finishStepKernel({ stages: ks.length }), {
+      params: { capacity, dim, ...numbered("b", o.b.slice(start, end)) },
+      buffers: { state, ...numbered("k", ks) },
+      ...perParticle(capacity, 2 * ks.length * dim),
+    });
+  });
+}
 
 /** Guidance: target = weight·value, or + weight·value, over all [dim][capacity] elements. */
 export const mixKernel = oncePerShape(({ add }: { add: boolean }) =>
@@ -109,9 +150,10 @@ export const mixKernel = oncePerShape(({ add }: { add: boolean }) =>
     params: { capacity: "u32", dim: "u32", weight: "f32" },
     buffers: { value: read("array<f32>"), target_rows: write("array<f32>") },
     code: wgsl`
-${head}
+${particle}
 fn mix_branch${signature} {
-  ${particle}
+  ${index}
+  if (p >= params.capacity) { return; }
   for (var i = 0u; i < params.dim; i++) {
     let at = i * params.capacity + p;
 #if ${add}
@@ -125,92 +167,18 @@ fn mix_branch${signature} {
   }),
 );
 
-/** The end of a step: x⁺ = x + Σ h b_i k_i; the increment is summed before it meets x, which is larger. */
-export const finishStepKernel = oncePerShape(({ stages }: { stages: number }) =>
-  kernel({
-    label: `finish step of ${stages} stages`,
-    entryPoint: "finish_step",
-    params: { capacity: "u32", dim: "u32", ...several("b", stages, "f32") },
-    buffers: { state: write("array<f32>"), ...several("k", stages, read("array<f32>")) },
-    code: wgsl`
-${head}
-fn finish_step${signature} {
-  ${particle}
-  for (var i = 0u; i < params.dim; i++) {
-    let at = i * params.capacity + p;
-    var d = 0.0;
-    ${lines(stages, (j) => `d = fma(params.b${j}, k${j}[at], d);`)}
-    state[at] += d;
-  }
+export function planMix(o: {
+  capacity: number;
+  dim: number;
+  weight: number;
+  add: boolean;
+  value: string;
+  target: string;
+}): Dispatch {
+  const { capacity, dim, weight, add, value, target } = o;
+  return dispatchOf(mixKernel({ add }), {
+    params: { capacity, dim, weight },
+    buffers: { value, target_rows: target },
+    ...perParticle(capacity, 2 * dim),
+  });
 }
-`,
-  }),
-);
-
-/** Fills [tangents][dim][capacity] with the unit vectors e_first, e_first+1, … or with probes first, first + 1, … */
-export const tangentInputKernel = oncePerShape(({ basis }: { basis: boolean }) =>
-  kernel({
-    label: basis ? "basis tangents" : "probe tangents",
-    entryPoint: "tangent_input",
-    params: { capacity: "u32", dim: "u32", first: "u32", tangents: "u32" },
-    buffers: { tangents: write("array<f32>"), probes: !basis && read("array<f32>") },
-    code: wgsl`
-${head}
-fn tangent_input${signature} {
-  ${particle}
-  for (var s = 0u; s < params.tangents; s++) {
-    for (var i = 0u; i < params.dim; i++) {
-      let at = (s * params.dim + i) * params.capacity + p;
-#if ${basis}
-      tangents[at] = select(0.0, 1.0, i == params.first + s);
-#else
-      tangents[at] = probes[params.first * params.dim * params.capacity + at];
-#endif
-    }
-  }
-}
-`,
-  }),
-);
-
-/**
- * Adds weight·(v_s · J v_s) of every tangent s to a sum: all into row 0 (`each` false), or tangent s into row first + s.
- * Unit vectors pick one element instead of a dot product.
- */
-export const tangentDotKernel = oncePerShape(({ basis, each }: { basis: boolean; each: boolean }) =>
-  kernel({
-    label: `divergence from ${basis ? "basis" : "probe"} tangents`,
-    entryPoint: "tangent_dot",
-    params: { capacity: "u32", dim: "u32", first: "u32", tangents: "u32", weight: "f32", begin: "u32" },
-    buffers: { products: read("array<f32>"), sums: write("array<f32>"), tangents: !basis && read("array<f32>") },
-    code: wgsl`
-${head}
-fn tangent_dot${signature} {
-  ${particle}
-  var total = 0.0;
-  for (var s = 0u; s < params.tangents; s++) {
-#if ${basis}
-    let value = products[(s * params.dim + params.first + s) * params.capacity + p];
-#else
-    var value = 0.0;
-    for (var i = 0u; i < params.dim; i++) {
-      let at = (s * params.dim + i) * params.capacity + p;
-      value = fma(tangents[at], products[at], value);
-    }
-#endif
-#if ${each}
-    let row = (params.first + s) * params.capacity + p;
-    // a fresh sum does not read what was there, which may be anything
-    sums[row] = fma(params.weight, value, select(0.0, sums[row], params.begin == 0u));
-#else
-    total += value;
-#endif
-  }
-#if ${!each}
-  let before = select(0.0, sums[p], params.begin == 0u);
-  sums[p] = fma(params.weight, total, before);
-#endif
-}
-`,
-  }),
-);

@@ -1,9 +1,9 @@
+import { type Dispatch, dispatchOf } from "./dispatch.ts";
 import { read, write } from "./interface.ts";
 import { kernel, oncePerShape } from "./kernel.ts";
+import { particle, particleWorkgroup, perParticle, signature } from "./particles.ts";
 import { stageFloats } from "./stage-row.ts";
 import { wgsl } from "./wgsl.ts";
-
-export const tableWorkgroup = 64;
 
 /**
  * The inputs of a network at every stage of some steps and of every class: a row of times, then the one-hot rows. Column c is of stage
@@ -17,9 +17,9 @@ export const tableInputsKernel = oncePerShape(({ stages, classes }: { stages: nu
     params: { columns: "u32", used: "u32", first_row: "u32" },
     buffers: { schedule: read("array<f32>"), inputs: write("array<f32>") },
     code: wgsl`
-@compute @workgroup_size(${tableWorkgroup})
-fn table_inputs(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
-  let column = id.x + id.y * groups.x * ${tableWorkgroup}u;
+${particle}
+fn table_inputs${signature} {
+  let column = id.x + id.y * groups.x * ${particleWorkgroup}u;
   if (column >= params.columns) { return; }
   // padding repeats the last column
   let c = min(column, params.used - 1u);
@@ -32,6 +32,23 @@ fn table_inputs(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroup
   }),
 );
 
+/** See {@link tableInputsKernel}: of `used` columns from stage `firstRow` of the schedule on. */
+export function planTableInputs(o: {
+  stages: number;
+  classes: number;
+  columns: number;
+  used: number;
+  firstRow: number;
+  names: { schedule: string; inputs: string };
+}): Dispatch {
+  const { stages, classes, columns, used, firstRow } = o;
+  return dispatchOf(tableInputsKernel({ stages, classes }), {
+    params: { columns, used, first_row: firstRow },
+    buffers: o.names,
+    ...perParticle(columns, 2 + classes),
+  });
+}
+
 /** The table's column of each particle's class, the null class being the last one. Buffers: classes [capacity], [labels [count]]. */
 export const classColumnsKernel = oncePerShape(({ labels }: { labels: boolean }) =>
   kernel({
@@ -40,9 +57,9 @@ export const classColumnsKernel = oncePerShape(({ labels }: { labels: boolean })
     params: { capacity: "u32", count: "u32", classes: "u32" },
     buffers: { columns: write("array<u32>"), labels: labels && read("array<u32>") },
     code: wgsl`
-@compute @workgroup_size(${tableWorkgroup})
-fn class_columns(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
-  let p = id.x + id.y * groups.x * ${tableWorkgroup}u;
+${particle}
+fn class_columns${signature} {
+  let p = id.x + id.y * groups.x * ${particleWorkgroup}u;
   if (p >= params.capacity) { return; }
 #if ${labels}
   columns[p] = min(labels[min(p, params.count - 1u)], params.classes);
@@ -53,3 +70,19 @@ fn class_columns(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgrou
 `,
   }),
 );
+
+/** The column of each particle's class, into the buffer `target`; without labels all are of the null class. */
+export function planClassColumns(o: {
+  capacity: number;
+  count: number;
+  classes: number;
+  target: string;
+  labels?: string | undefined;
+}): Dispatch {
+  const { capacity, count, classes, target, labels } = o;
+  return dispatchOf(classColumnsKernel({ labels: labels !== undefined }), {
+    params: { capacity, count, classes },
+    buffers: { columns: target, labels },
+    ...perParticle(capacity, 1),
+  });
+}

@@ -1,13 +1,10 @@
+import { type Dispatch, dispatchOf } from "./dispatch.ts";
 import { read, write } from "./interface.ts";
 import { kernel, oncePerShape } from "./kernel.ts";
+import { particle, particleWorkgroup, perParticle, signature } from "./particles.ts";
 import { wgsl } from "./wgsl.ts";
 
-/** Invocations per workgroup of the kernels in this file; one invocation per particle. */
-export const endsWorkgroup = 64;
-
-const head = wgsl`@compute @workgroup_size(${endsWorkgroup})`;
-const signature = "(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u)";
-const element = wgsl`let i = id.x + id.y * groups.x * ${endsWorkgroup}u;
+const element = wgsl`let i = id.x + id.y * groups.x * ${particleWorkgroup}u;
   if (i >= params.count) { return; }`;
 
 /**
@@ -21,7 +18,7 @@ export const tangentEndsKernel = oncePerShape(({ basis }: { basis: boolean }) =>
     params: { count: "u32", particles: "u32", dim: "u32", first: "u32", tangents: "u32", weight: "f32" },
     buffers: { rows: write("array<f32>"), top: write("array<f32>"), probes: !basis && read("array<f32>") },
     code: wgsl`
-${head}
+${particle}
 fn tangent_ends${signature} {
   ${element}
   let weight = select(0.0, params.weight, i < params.particles);
@@ -41,6 +38,25 @@ fn tangent_ends${signature} {
 `,
   }),
 );
+
+/** Input rows and output cotangents of a pass's tangents; see {@link tangentEndsKernel}. */
+export function planTangentEnds(o: {
+  capacity: number;
+  count: number;
+  dim: number;
+  first: number;
+  tangents: number;
+  weight: number;
+  names: { rows: string; top: string; probes?: string | undefined };
+}): Dispatch {
+  const { capacity, count, dim, first, tangents, weight } = o;
+  const { rows, top, probes } = o.names;
+  return dispatchOf(tangentEndsKernel({ basis: probes === undefined }), {
+    params: { count: capacity, particles: count, dim, first, tangents, weight },
+    buffers: { rows, top, probes },
+    ...perParticle(capacity, 2 * tangents * dim),
+  });
+}
 
 /**
  * Penalties energy·|u|² + jacobian·Σ_s |∂u/∂x v_s|² of each particle, added to row `dim` of the cotangent of u, and 2/n of their
@@ -67,7 +83,7 @@ export const penaliseKernel = oncePerShape((_: object) =>
       top: write("array<f32>"),
     },
     code: wgsl`
-${head}
+${particle}
 fn penalise${signature} {
   ${element}
   if (i >= params.particles) { return; }
@@ -89,3 +105,21 @@ fn penalise${signature} {
 `,
   }),
 );
+
+/** The penalties of "u" and "jv" [tangents][dim], and their cotangents; see {@link penaliseKernel}. */
+export function planPenalise(o: {
+  capacity: number;
+  count: number;
+  dim: number;
+  tangents: number;
+  penalty: { energy: number; jacobian: number };
+  names: { cotangent: string; top: string };
+}): Dispatch {
+  const { capacity, count, dim, tangents } = o;
+  const { energy, jacobian } = o.penalty;
+  return dispatchOf(penaliseKernel({}), {
+    params: { count: capacity, particles: count, dim, tangents, twice: 2 / count, energy, jacobian },
+    buffers: { velocity: "u", products: "jv", ...o.names },
+    ...perParticle(capacity, 4 * dim * (1 + tangents)),
+  });
+}

@@ -1,6 +1,6 @@
+import { judge } from "../../shaders/judge.ts";
+import { type Bins, blockMoments, histogram, momentFloats } from "../../shaders/reductions.ts";
 import type { Session } from "../gpu/session.ts";
-import { judge, readTally, type Tally, tallyBuffer } from "../kernels/judge.ts";
-import { type Bins, blockMoments, histogram, momentFloats } from "../kernels/reductions.ts";
 import { item, must } from "../must.ts";
 import type { ChunkPlan, Job, RunOptions } from "../schedule/job.ts";
 import { runJob } from "../schedule/recovery.ts";
@@ -8,6 +8,7 @@ import { outputs } from "./outputs.ts";
 import { joined } from "./part.ts";
 import type { FlowOnDevice } from "./shape.ts";
 import { solveJob } from "./solve-job.ts";
+import { readTally, type Tally, tallyBuffer } from "./tally.ts";
 import type { Reduce, TrajectoryRequest } from "./trajectory.ts";
 
 /** Particles of a block: the device reduces each to one row of figures, in an order that does not depend on the chunks. */

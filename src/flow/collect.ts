@@ -1,7 +1,6 @@
 import { dataRows } from "../data/units.ts";
 import type { Session } from "../gpu/session.ts";
 import { hostArray, piecemeal } from "../host-array.ts";
-import { readTally } from "../kernels/judge.ts";
 import { item, must } from "../must.ts";
 import type { RunOptions } from "../schedule/job.ts";
 import { runJob } from "../schedule/recovery.ts";
@@ -9,6 +8,7 @@ import { outputs, shapes } from "./outputs.ts";
 import type { StepCounts, Trajectory } from "./results.ts";
 import type { FlowOnDevice } from "./shape.ts";
 import { solveJob } from "./solve-job.ts";
+import { readTally } from "./tally.ts";
 import { functionEvaluations, type TrajectoryRequest } from "./trajectory.ts";
 
 /** Velocity evaluations per particle of an adaptive solve. */

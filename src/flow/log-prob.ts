@@ -1,5 +1,5 @@
+import { finishLogProb, sourceDensity } from "../../shaders/particles.ts";
 import type { Dispatch, PlannedBuffer } from "../gpu/kernel.ts";
-import { finishLogProb, sourceDensity } from "../kernels/particles.ts";
 import { type Chunk, type DivergenceMode, integralsOf, names } from "../ode/engine.ts";
 import { slice } from "../ode/slice.ts";
 import type { Part } from "./part.ts";

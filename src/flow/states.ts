@@ -1,5 +1,6 @@
+import { exportParticles, importParticles } from "../../shaders/import-export.ts";
+import { drawSource } from "../../shaders/particles.ts";
 import type { Dispatch, PlannedBuffer } from "../gpu/kernel.ts";
-import { drawSource, exportParticles, importParticles } from "../kernels/particles.ts";
 import { type Chunk, names } from "../ode/engine.ts";
 import { slice } from "../ode/slice.ts";
 import { seedKey, streams } from "../random/philox.ts";

@@ -1,6 +1,6 @@
+import { judge } from "../../shaders/judge.ts";
 import { affineFloats } from "../data/units.ts";
 import type { Dispatch, PlannedBuffer, Rounds } from "../gpu/kernel.ts";
-import { judge, tallyBuffer } from "../kernels/judge.ts";
 import { item } from "../must.ts";
 import { type Chunk, type DivergenceMode, type Engine, type Integration, integralsOf } from "../ode/engine.ts";
 import { integrationBuffers, integrationOf } from "../ode/integration.ts";
@@ -10,6 +10,7 @@ import { beginLogProb, type LogProbPlan, logScale, planLogProb } from "./log-pro
 import { outputs, planOutputs } from "./outputs.ts";
 import { joined, type Part } from "./part.ts";
 import { affineBuffer, planDraws, planExport, planImport, sourceBuffer } from "./states.ts";
+import { tallyBuffer } from "./tally.ts";
 import type { TrajectoryRequest } from "./trajectory.ts";
 
 /** What the chunks of a solve have in common. */

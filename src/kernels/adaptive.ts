@@ -1,5 +1,4 @@
 import {
-  adaptiveWorkgroup,
   beginKernel,
   clearLengthKernel,
   compactKernel,
@@ -11,8 +10,9 @@ import {
   stageKernel,
   startKernel,
 } from "../../shaders/adaptive.ts";
-import { dispatchOf, gridOf } from "../../shaders/dispatch.ts";
+import { dispatchOf } from "../../shaders/dispatch.ts";
 import { numbered } from "../../shaders/interface.ts";
+import { perParticle } from "../../shaders/particles.ts";
 import type { Dispatch } from "../gpu/kernel.ts";
 import { item } from "../must.ts";
 
@@ -57,11 +57,6 @@ const leastShare = 2 ** -21;
 
 const noMember = 0xffffffff;
 
-const perParticle = (particles: number, work: number) => ({
-  workgroups: gridOf(Math.ceil(particles / adaptiveWorkgroup)),
-  flops: particles * work,
-});
-
 function paramsOf(o: AdaptiveSolve, round: Round, { count = o.count, stage = 0 } = {}) {
   const { capacity, dim, rows, rtol, atol, start, span, maxSteps, goals } = o;
   const { a, c } = o.solver;
@@ -69,8 +64,22 @@ function paramsOf(o: AdaptiveSolve, round: Round, { count = o.count, stage = 0 }
   // zeros from the diagonal on
   const coefficients = Array.from({ length: c.length - 1 }, (_, j) => item(a, stage)[j] ?? 0);
   return {
-    ...{ capacity, stride: round.stride, dim, rows, ...lists, count, stage, rtol, atol, start, span, goals },
-    ...{ least: leastShare * Math.abs(span), max_steps: maxSteps, c: item(c, stage), ...numbered("a", coefficients) },
+    capacity,
+    stride: round.stride,
+    dim,
+    rows,
+    ...lists,
+    count,
+    stage,
+    rtol,
+    atol,
+    start,
+    span,
+    goals,
+    least: leastShare * Math.abs(span),
+    max_steps: maxSteps,
+    c: item(c, stage),
+    ...numbered("a", coefficients),
   };
 }
 
@@ -96,7 +105,9 @@ export function adaptiveKernels(
   const integral = tracks ? names.integral : undefined;
   const listed = (round: Round) => ({ list: lists[round.list], lengths });
   const evaluated = (round: Round) => ({
-    ...{ solve, velocity: names.velocity, ...listed(round) },
+    solve,
+    velocity: names.velocity,
+    ...listed(round),
     divergence: tracks ? names.divergence : undefined,
   });
   return {

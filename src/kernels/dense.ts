@@ -74,9 +74,18 @@ export function planDense(call: DenseCall, range: ParticleRange): Dispatch[] {
       dispatches.push(
         dispatchOf(kernel, {
           params: {
-            ...{ first, vectors: now, stride, inputs, outputs, given: given.row, given_rows: given.rows },
-            ...{ weights: call.weights, row_vectors: call.rowVectors, bias: call.bias ?? 0 },
-            ...{ first_quad: firstQuad + firstTile * quads, first_row: call.firstRow },
+            first,
+            vectors: now,
+            stride,
+            inputs,
+            outputs,
+            given: given.row,
+            given_rows: given.rows,
+            weights: call.weights,
+            row_vectors: call.rowVectors,
+            bias: call.bias ?? 0,
+            first_quad: firstQuad + firstTile * quads,
+            first_row: call.firstRow,
             sums: 4 * tile.groups * tile.quads,
             ...cluster.numbers,
           },

@@ -1,7 +1,6 @@
 import { dispatchOf, gridOf } from "../../shaders/dispatch.ts";
 import type { DivergenceText, FusedField } from "../../shaders/field.ts";
 import type { EvaluateOutput, evaluateKernel, integrateKernel } from "../../shaders/integrate.ts";
-import { conditionKernel, particleWorkgroup } from "../../shaders/particles.ts";
 import { particlesPerSlot, slotsPerWorkgroup, type Tiling } from "../../shaders/tiling.ts";
 import type { Dispatch } from "../gpu/kernel.ts";
 
@@ -132,7 +131,13 @@ export function planEvaluate(
   const { weights, offsets, labels, context, table, state, times } = o.names;
   const tracks = output === "divergence" || output === "both";
   const buffers = {
-    ...{ weights, offsets, labels, context, table, state, times },
+    weights,
+    offsets,
+    labels,
+    context,
+    table,
+    state,
+    times,
     velocity: output === "divergence" ? undefined : o.names.velocity,
     divergence: tracks ? o.names.divergence : undefined,
     probes: tracks && divergence.mode === "probes" ? o.names.probes : undefined,
@@ -148,28 +153,4 @@ export function planEvaluate(
       flops: slots * slotFlops,
     }),
   );
-}
-
-/** Dispatch that fills one branch of the per-particle offsets of the first layer from class labels and context. */
-export function planCondition(o: {
-  count: number;
-  capacity: number;
-  width: number;
-  units: number;
-  inputs: number;
-  column: number;
-  classes: number;
-  context: number;
-  branch: number;
-  nullClass: boolean;
-  names: { parameters: string; offsets: string; labels?: string | undefined; context?: string | undefined };
-}): Dispatch {
-  const { names, nullClass, ...numbers } = o;
-  const { parameters, offsets, labels, context } = names;
-  return dispatchOf(conditionKernel({ labels: labels !== undefined, context: context !== undefined }), {
-    params: { ...numbers, null_class: nullClass ? 1 : 0 },
-    buffers: { flat_weights: parameters, offsets, labels, context },
-    workgroups: gridOf(Math.ceil(o.capacity / particleWorkgroup)),
-    flops: o.capacity * o.width * (2 + 2 * o.context),
-  });
 }

@@ -231,7 +231,11 @@ export class StagePlanner {
     const batch = step.batched ? range.tangents : 1;
     return dispatchOf(kernel, {
       params: {
-        ...{ stride, rows: step.width, tangents: range.tangents, given: given.row, given_rows: given.rows },
+        stride,
+        rows: step.width,
+        tangents: range.tangents,
+        given: given.row,
+        given_rows: given.rows,
         ...numbers,
         ...tableOf(shape, range),
       },
@@ -288,7 +292,11 @@ export class StagePlanner {
     const batch = batched ? range.tangents : 1;
     return dispatchOf(kernel, {
       params: {
-        ...{ stride, rows: width, tangents: range.tangents, ...inner.numbers, ...after.numbers },
+        stride,
+        rows: width,
+        tangents: range.tangents,
+        ...inner.numbers,
+        ...after.numbers,
         ...tableOf(inner.shape, range, innerPrefix),
         ...tableOf(after.shape, range),
       },

@@ -1,6 +1,8 @@
+import { dispatchOf } from "../../shaders/dispatch.ts";
 import { subgroupRowsKernel } from "../../shaders/subgroup-rows.ts";
 import type { Tiling } from "../../shaders/tiling.ts";
 import type { GpuInfo } from "../gpu/adapter.ts";
+import { Arena } from "../gpu/arena.ts";
 import type { Gpu } from "../gpu/gpu.ts";
 import { readBack } from "../gpu/read.ts";
 import { item } from "../must.ts";
@@ -42,22 +44,19 @@ export function waveBy(info: GpuInfo): Wave | undefined {
 
 async function fills(gpu: Gpu, { columns, wave }: Wave): Promise<boolean> {
   const session = gpu.current;
-  const pipeline = await session.pipelines.get(
-    subgroupRowsKernel({ columns, size: wave === "any" ? undefined : wave }),
-  );
-  const strangers = await session.buffers.acquire(4, "storage", "subgroups of rows");
+  const arena = new Arena(session);
   try {
+    await arena.allocate("strangers", 4, new Uint32Array(1));
+    const kernel = subgroupRowsKernel({ columns, size: wave === "any" ? undefined : wave });
+    const work = { params: { first: 0 }, buffers: { strangers: "strangers" }, workgroups: [4], flops: 1 } as const;
+    const dispatches = [dispatchOf(kernel, work)];
+    await arena.makeRoom(dispatches.length);
+    const { pipelines } = await arena.prepare(dispatches);
     const encoder = session.device.createCommandEncoder();
-    encoder.clearBuffer(strangers);
-    const pass = encoder.beginComputePass();
-    pass.setPipeline(pipeline.gpu);
-    const entries = [{ binding: 0, resource: { buffer: strangers } }];
-    pass.setBindGroup(0, session.device.createBindGroup({ layout: pipeline.layout, entries }));
-    pass.dispatchWorkgroups(4);
-    pass.end();
+    arena.encode(encoder, dispatches, pipelines);
     session.device.queue.submit([encoder.finish()]);
-    return item(new Uint32Array(await readBack(session, strangers, 4)), 0) === 0;
+    return item(new Uint32Array(await readBack(session, arena.buffer("strangers"), 4)), 0) === 0;
   } finally {
-    session.buffers.release(strangers);
+    arena.release();
   }
 }

@@ -101,8 +101,12 @@ function tiled(o: WeightGradientCall, maxFlops: number): Dispatch[] {
     dispatches.push(
       dispatchOf(weightGradientKernel(tile), {
         params: {
-          ...{ stride: o.vectors, vectors: o.vectors, segment_vectors: segmentVectors, segment },
-          ...{ accumulate: o.accumulate ? 1 : 0, ...layerNumbers(o) },
+          stride: o.vectors,
+          vectors: o.vectors,
+          segment_vectors: segmentVectors,
+          segment,
+          accumulate: o.accumulate ? 1 : 0,
+          ...layerNumbers(o),
         },
         buffers: buffersOf(o),
         workgroups: [

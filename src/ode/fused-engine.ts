@@ -1,9 +1,10 @@
+import { planCondition } from "../../shaders/condition.ts";
 import type { DivergenceText, FusedField } from "../../shaders/field.ts";
 import { evaluateKernel, integrateKernel } from "../../shaders/integrate.ts";
 import type { NarrowMlp } from "../../shaders/narrow-mlp.ts";
 import type { Tiling } from "../../shaders/tiling.ts";
 import type { Gpu } from "../gpu/gpu.ts";
-import { oneBranch, planCondition, planEvaluate, planIntegrate } from "../kernels/fused.ts";
+import { oneBranch, planEvaluate, planIntegrate } from "../kernels/fused.ts";
 import { chooseTiling, halfTiling, scalarTiling } from "../kernels/tiling.ts";
 import { item } from "../must.ts";
 import type { MlpVelocity } from "../network/mlp.ts";

@@ -1,14 +1,10 @@
+import { planConditionRows } from "../../shaders/condition.ts";
+import { planFinishStep, planMix, planStageInput } from "../../shaders/stages.ts";
+import { planClassColumns } from "../../shaders/table-inputs.ts";
+import { planTangentDot, planTangentInput } from "../../shaders/tangents.ts";
 import type { Gpu } from "../gpu/gpu.ts";
 import { type Dispatch, mergeBuffers, type PlannedBuffer } from "../gpu/kernel.ts";
 import { classesName, type RunRange, tableName } from "../kernels/rows.ts";
-import {
-  planConditionRows,
-  planFinishStep,
-  planMix,
-  planStageInput,
-  planTangentDot,
-  planTangentInput,
-} from "../kernels/stages.ts";
 import { subgroupForWeights } from "../kernels/tiling.ts";
 import { weightNames } from "../kernels/weights.ts";
 import { must } from "../must.ts";
@@ -23,7 +19,7 @@ import { type Parameters, plainLayout } from "../velocity/parameters.ts";
 import { inputPlaces, inputRows, type Renamed, Run } from "../velocity/run.ts";
 import { branchesOf, conditionBuffers } from "./branches.ts";
 import { type Chunk, type Conditions, type DivergenceMode, type Engine, type Evaluation, names } from "./engine.ts";
-import { NetworkTable, planClassColumns } from "./network-table.ts";
+import { NetworkTable } from "./network-table.ts";
 
 /** Tangents that go through the layers in one batch. */
 const tangentsPerPass = 4;

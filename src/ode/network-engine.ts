@@ -1,3 +1,4 @@
+import { planConditionRows } from "../../shaders/condition.ts";
 import type { DivergenceText, FusedField } from "../../shaders/field.ts";
 import { FusedNetwork } from "../../shaders/fused-network.ts";
 import { evaluateKernel, integrateKernel } from "../../shaders/integrate.ts";
@@ -7,7 +8,6 @@ import type { Gpu } from "../gpu/gpu.ts";
 import type { Dispatch, PlannedBuffer } from "../gpu/kernel.ts";
 import { planEvaluate, planIntegrate } from "../kernels/fused.ts";
 import { tableName } from "../kernels/rows.ts";
-import { planConditionRows } from "../kernels/stages.ts";
 import { tileTilings } from "../kernels/tile.ts";
 import { networkTiling } from "../kernels/tiling.ts";
 import type { Wave } from "../kernels/waves.ts";

@@ -1,5 +1,4 @@
-import { dispatchOf, gridOf } from "../../shaders/dispatch.ts";
-import { classColumnsKernel, tableInputsKernel, tableWorkgroup } from "../../shaders/table-inputs.ts";
+import { planTableInputs } from "../../shaders/table-inputs.ts";
 import { type Dispatch, mergeBuffers, type PlannedBuffer } from "../gpu/kernel.ts";
 import { tableName } from "../kernels/rows.ts";
 import type { Network } from "../network/network.ts";
@@ -64,29 +63,14 @@ export class NetworkTable {
   ): { columns: number; dispatches: Dispatch[] } {
     const used = (lastStep - firstStep) * stages * this.perStage;
     const columns = Math.ceil(used / 64) * 64;
-    const inputs = dispatchOf(tableInputsKernel({ stages, classes: this.#classes }), {
-      params: { columns, used, first_row: firstStep * stages },
-      buffers: { schedule: names.schedule, inputs: "columns" },
-      workgroups: gridOf(Math.ceil(columns / tableWorkgroup)),
-      flops: columns * (2 + this.#classes),
+    const inputs = planTableInputs({
+      stages,
+      classes: this.#classes,
+      columns,
+      used,
+      firstRow: firstStep * stages,
+      names: { schedule: names.schedule, inputs: "columns" },
     });
     return { columns, dispatches: [inputs, ...this.#run.early({ capacity: columns, maxFlops, tangents: 0 })] };
   }
-}
-
-/** The column of each particle's class, into the buffer `target`; without labels all are of the null class. */
-export function planClassColumns(o: {
-  capacity: number;
-  count: number;
-  classes: number;
-  target: string;
-  labels?: string | undefined;
-}): Dispatch {
-  const { capacity, count, classes, target, labels } = o;
-  return dispatchOf(classColumnsKernel({ labels: labels !== undefined }), {
-    params: { capacity, count, classes },
-    buffers: { columns: target, labels },
-    workgroups: gridOf(Math.ceil(capacity / tableWorkgroup)),
-    flops: capacity,
-  });
 }

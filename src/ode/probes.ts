@@ -1,5 +1,5 @@
+import { drawProbes } from "../../shaders/probes.ts";
 import type { Dispatch, PlannedBuffer } from "../gpu/kernel.ts";
-import { drawProbes } from "../kernels/probes.ts";
 import { must } from "../must.ts";
 import { type Key, streams } from "../random/philox.ts";
 import { type Chunk, type DivergenceMode, names } from "./engine.ts";

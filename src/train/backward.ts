@@ -1,5 +1,5 @@
 import type { Dispatch, PlannedBuffer } from "../gpu/kernel.ts";
-import type { Penalty } from "../kernels/gradient.ts";
+import type { Penalty } from "../kernels/narrow-gradient.ts";
 import type { Layout } from "../velocity/parameters.ts";
 
 /** A batch of `count` particles, padded to `capacity`. */

@@ -1,8 +1,8 @@
+import { packDispatch } from "../../shaders/pack.ts";
 import type { Arena } from "../gpu/arena.ts";
 import type { Dispatch, PlannedBuffer } from "../gpu/kernel.ts";
 import { networkOf } from "../network/of.ts";
 import type { TrainableVelocity } from "../velocity/field.ts";
-import { packDispatch } from "../velocity/parameters.ts";
 import { inputRows } from "../velocity/run.ts";
 import type { Backward } from "./backward.ts";
 

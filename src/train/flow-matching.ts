@@ -1,3 +1,5 @@
+import { planBatch, planGivenBatch } from "../../shaders/flow-matching.ts";
+import { planSum } from "../../shaders/optimizer.ts";
 import { type DataRows, ownRows } from "../data/units.ts";
 import type { Flow } from "../flow/flow.ts";
 import type { Arena } from "../gpu/arena.ts";
@@ -6,8 +8,8 @@ import { padded } from "../ode/engine.ts";
 import { checkPath, coefficientsAt, partTime, pathTable } from "../path/paths.ts";
 import { backwardOf } from "./backward-of.ts";
 import { gradientBuffers, residualBuffers } from "./buffers.ts";
+import { planConditions } from "./conditions.ts";
 import { type CouplingOptions, coupledBatch } from "./coupling.ts";
-import { planBatch, planConditions, planGivenBatch, planSum } from "./dispatches.ts";
 import { flowMatchingFields } from "./fields.ts";
 import { fingerprint } from "./fingerprint.ts";
 import { trainingLoop, trainingRows } from "./loop.ts";

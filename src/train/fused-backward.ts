@@ -1,7 +1,7 @@
 import type { GradientNetwork } from "../../shaders/narrow-gradient.ts";
 import type { Gpu } from "../gpu/gpu.ts";
 import type { Dispatch, PlannedBuffer } from "../gpu/kernel.ts";
-import { gradientNames, gradientTiling, planNarrowGradient } from "../kernels/gradient.ts";
+import { gradientNames, gradientTiling, planNarrowGradient } from "../kernels/narrow-gradient.ts";
 import { gradientCopies } from "../kernels/weight-gradient.ts";
 import { item, must } from "../must.ts";
 import type { MlpVelocity } from "../network/mlp.ts";

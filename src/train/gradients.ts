@@ -1,3 +1,5 @@
+import { planGivenBatch } from "../../shaders/flow-matching.ts";
+import { planReduceGradient, planSum } from "../../shaders/optimizer.ts";
 import { invalid } from "../errors.ts";
 import { checkConditions, checkLabelled, onHost } from "../flow/conditions.ts";
 import type { Flow } from "../flow/flow.ts";
@@ -9,7 +11,7 @@ import { show } from "../options.ts";
 import { checkPath, coefficients } from "../path/paths.ts";
 import { backwardOf } from "./backward-of.ts";
 import { gradientBuffers, planPackings, residualBuffers } from "./buffers.ts";
-import { planConditions, planGivenBatch, planReduceGradient, planSum } from "./dispatches.ts";
+import { planConditions } from "./conditions.ts";
 import { batchFields, gradientFields } from "./fields.ts";
 import { checkBatchSize, gradientOf } from "./gradient-result.ts";
 import type { FlowMatchingBatch, GradientOptions } from "./options.ts";

@@ -1,7 +1,8 @@
+import { planResidual } from "../../shaders/flow-matching.ts";
+import { planPenalise, planTangentEnds } from "../../shaders/tangent-ends.ts";
 import type { Gpu } from "../gpu/gpu.ts";
 import { type Dispatch, mergeBuffers, type PlannedBuffer } from "../gpu/kernel.ts";
 import type { RunRange } from "../kernels/rows.ts";
-import { planPenalise, planTangentEnds } from "../kernels/tangent-ends.ts";
 import { subgroupForWeights } from "../kernels/tiling.ts";
 import { gradientCopies } from "../kernels/weight-gradient.ts";
 import { weightNames } from "../kernels/weights.ts";
@@ -13,7 +14,6 @@ import { type Place, wholeBuffer } from "../network/schedule.ts";
 import { denseLayout } from "../velocity/dense-layout.ts";
 import { type GradientPlan, inputPlaces, Run } from "../velocity/run.ts";
 import type { Backward, Batch, PassTangents } from "./backward.ts";
-import { planResidual } from "./dispatches.ts";
 import { planLayerGradient } from "./layer-gradients.ts";
 
 /** Tangents that share the recomputed values of a pass. */

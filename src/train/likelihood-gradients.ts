@@ -1,3 +1,4 @@
+import { planReduceGradient } from "../../shaders/optimizer.ts";
 import { readable } from "../arrays.ts";
 import type { DataRows } from "../data/units.ts";
 import { checkConditions, checkLabelled, onHost } from "../flow/conditions.ts";
@@ -11,7 +12,6 @@ import { planProbes } from "../ode/probes.ts";
 import { checked } from "../options/schema.ts";
 import { seedKey } from "../random/philox.ts";
 import { gradientBuffers, planPackings } from "./buffers.ts";
-import { planReduceGradient } from "./dispatches.ts";
 import { likelihoodGradientFields } from "./fields.ts";
 import { checkBatchSize, gradientOf } from "./gradient-result.ts";
 import { lendShared, workOf } from "./likelihood.ts";

@@ -1,10 +1,11 @@
+import { planCombine, planSourceScore } from "../../shaders/likelihood-training.ts";
+import { planSum } from "../../shaders/optimizer.ts";
+import { planFinishStep, planMix, planStageInput } from "../../shaders/stages.ts";
 import { planLogProb } from "../flow/log-prob.ts";
 import type { SourceSpec } from "../flow/source.ts";
 import { sourceBuffer } from "../flow/states.ts";
 import type { Dispatch, PlannedBuffer } from "../gpu/kernel.ts";
-import type { Penalty } from "../kernels/gradient.ts";
-import { planCombine, planSourceScore } from "../kernels/likelihood-training.ts";
-import { planFinishStep, planMix, planStageInput } from "../kernels/stages.ts";
+import type { Penalty } from "../kernels/narrow-gradient.ts";
 import { item } from "../must.ts";
 import { type Chunk, type Conditions, type Engine, type Integration, integralsOf, names } from "../ode/engine.ts";
 import type { TimeGrid } from "../ode/grid.ts";
@@ -12,7 +13,7 @@ import { integrationBuffers } from "../ode/integration.ts";
 import { stageRow } from "../solvers/schedule.ts";
 import type { TrainableVelocity } from "../velocity/field.ts";
 import type { Backward, Batch } from "./backward.ts";
-import { planConditions, planSum } from "./dispatches.ts";
+import { planConditions } from "./conditions.ts";
 import type { Regularization } from "./options.ts";
 
 /** What a likelihood gradient is planned for. */

@@ -1,10 +1,10 @@
+import { planDrawRows } from "../../shaders/likelihood-training.ts";
 import type { DataRows } from "../data/units.ts";
 import type { Flow } from "../flow/flow.ts";
 import { logScale } from "../flow/log-prob.ts";
 import { affineBuffer, affineName } from "../flow/states.ts";
 import type { Arena } from "../gpu/arena.ts";
 import { mergeBuffers } from "../gpu/kernel.ts";
-import { planDrawRows } from "../kernels/likelihood-training.ts";
 import { networkOf } from "../network/of.ts";
 import { type Conditions, chunkOf, names } from "../ode/engine.ts";
 import { integrationOf } from "../ode/integration.ts";

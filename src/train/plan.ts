@@ -1,3 +1,4 @@
+import type { AdamSettings } from "../../shaders/optimizer.ts";
 import { lossIn } from "../data/resolution.ts";
 import type { DataRows } from "../data/units.ts";
 import { invalid, PushforwardError } from "../errors.ts";
@@ -10,7 +11,6 @@ import { checkFinite, checkWord, mebibytes, show } from "../options.ts";
 import { type Path, type PathName, pathNames } from "../path/names.ts";
 import { seedKey } from "../random/philox.ts";
 import type { TrainableVelocity } from "../velocity/field.ts";
-import type { AdamSettings } from "./dispatches.ts";
 import {
   type CheckedFlowMatching,
   type CheckedLikelihood,

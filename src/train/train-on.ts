@@ -1,3 +1,4 @@
+import { normParts, planAdam, planReduceGradient, planSum } from "../../shaders/optimizer.ts";
 import type { Flow } from "../flow/flow.ts";
 import { Arena } from "../gpu/arena.ts";
 import type { Dispatch } from "../gpu/kernel.ts";
@@ -9,7 +10,6 @@ import { budgetOf } from "../schedule/memory.ts";
 import { flopsPerDispatch, Pacer } from "../schedule/pacer.ts";
 import { allocateAll, planPackings } from "./buffers.ts";
 import type { TrainingState } from "./checkpoint.ts";
-import { normParts, planAdam, planReduceGradient, planSum } from "./dispatches.ts";
 import { trainingSpeed } from "./gradient-result.ts";
 import { lostLoss } from "./lost-loss.ts";
 import type { TrainingPlan } from "./plan.ts";

@@ -1,3 +1,5 @@
+import { planResidual } from "../../shaders/flow-matching.ts";
+import { planSum } from "../../shaders/optimizer.ts";
 import type { DataRows } from "../data/units.ts";
 import { invalid } from "../errors.ts";
 import { checkConditions, checkLabelled, onHost } from "../flow/conditions.ts";
@@ -13,7 +15,6 @@ import type { Progress } from "../schedule/job.ts";
 import { budgetOf } from "../schedule/memory.ts";
 import { flopsPerDispatch } from "../schedule/pacer.ts";
 import { allocateAll, gradientBuffers, planPackings } from "./buffers.ts";
-import { planResidual, planSum } from "./dispatches.ts";
 import { type CheckedLikelihood, validationFields } from "./fields.ts";
 import type { ValidationOptions } from "./options.ts";
 import type { FlowMatchingPlan, TrainingPlan } from "./plan.ts";

@@ -1,9 +1,8 @@
-import { dispatchOf, gridOf } from "../../shaders/dispatch.ts";
-import { packKernel } from "../../shaders/pack.ts";
+import { packDispatch } from "../../shaders/pack.ts";
 import { readable } from "../arrays.ts";
 import { invalid, PushforwardError } from "../errors.ts";
 import { Arena } from "../gpu/arena.ts";
-import type { Dispatch, Shared } from "../gpu/kernel.ts";
+import type { Shared } from "../gpu/kernel.ts";
 import { readBack } from "../gpu/read.ts";
 import type { Session } from "../gpu/session.ts";
 import type { Tensor } from "../io/safetensors.ts";
@@ -20,16 +19,6 @@ export interface Layout {
   readonly source: Uint32Array;
   /** Two elements in four bytes, as f16; there is an even number of them. */
   readonly half?: true;
-}
-
-/** Dispatch that fills `count` words of buffer `to` from the flat parameters in buffer `from` by the map in buffer `map`. */
-export function packDispatch(count: number, names: { from: string; map: string; to: string }, half = false): Dispatch {
-  return dispatchOf(packKernel({ half }), {
-    params: { count },
-    buffers: { flat_weights: names.from, source: names.map, packed: names.to },
-    workgroups: gridOf(Math.ceil(count / 64)),
-    flops: 4 * count,
-  });
 }
 
 /** A packed copy of the parameters on a device. While calls use it, it keeps the version that it has. */

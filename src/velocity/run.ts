@@ -1,6 +1,6 @@
+import { mostBuffers } from "../../shaders/stages.ts";
 import type { Dispatch, PlannedBuffer } from "../gpu/kernel.ts";
 import { type RunRange, StagePlanner } from "../kernels/rows.ts";
-import { mostBuffers } from "../kernels/stages.ts";
 import type { Gradient } from "../network/derivatives.ts";
 import type { Network } from "../network/network.ts";
 import type { Program } from "../network/program.ts";

@@ -1,8 +1,8 @@
 import type * as pf from "pushforward";
+import { normParts, planAdam, planReduceGradient, planSum } from "../../shaders/optimizer.ts";
 import { Arena } from "../../src/gpu/arena.ts";
 import type { Dispatch } from "../../src/gpu/kernel.ts";
 import { readBack } from "../../src/gpu/read.ts";
-import { normParts, planAdam, planReduceGradient, planSum } from "../../src/train/dispatches.ts";
 import { adamState, adamStep, clipFactor, emaStep } from "../oracle/optimisers.ts";
 import { expectClose, test } from "../suite.ts";
 import { uniformArray } from "./inputs.ts";

@@ -1,8 +1,8 @@
 import * as pf from "pushforward";
+import { planBatch } from "../../shaders/flow-matching.ts";
 import { Arena } from "../../src/gpu/arena.ts";
 import { readBack } from "../../src/gpu/read.ts";
 import { normals, philox, randomIndex, streams, uniform01, uniforms } from "../../src/random/philox.ts";
-import { planBatch } from "../../src/train/dispatches.ts";
 import { expect, expectClose, test } from "../suite.ts";
 import { forRows, generator, uniformArray } from "./inputs.ts";
 

@@ -1,8 +1,9 @@
 import { expect, test } from "vitest";
+import { planBatch } from "../../shaders/flow-matching.ts";
+import { planAdam } from "../../shaders/optimizer.ts";
 import { PushforwardError } from "../../src/errors.ts";
 import type { Flow } from "../../src/flow/flow.ts";
 import { type MlpOptions, mlp } from "../../src/network/mlp.ts";
-import { planAdam, planBatch } from "../../src/train/dispatches.ts";
 import { largestBatch } from "../../src/train/largest-batch.ts";
 import type { FlowMatchingOptions } from "../../src/train/options.ts";
 import { flowMatchingPlan } from "../../src/train/plan.ts";

@@ -21,8 +21,8 @@ const flow: FlowShape = {
 };
 
 function step(label: string): Dispatch {
-  const kernel: Kernel = { label, code: "", entryPoint: "main", bindings: [] };
-  return { kernel, buffers: [names.state, names.schedule], workgroups: [1], flops: 1 };
+  const kernel: Kernel = { label, code: "", entryPoint: "main", params: {}, buffers: {} };
+  return { kernel, params: {}, buffers: { state: names.state, schedule: names.schedule }, workgroups: [1], flops: 1 };
 }
 
 /** An engine whose kernels are only names. */
@@ -64,7 +64,9 @@ for (const [name, request] of Object.entries(requests)) {
     const buffers = plan.buffers.map((buffer) => buffer.name);
     expect(new Set(buffers).size).toBe(buffers.length);
     const rounds = [0, 1].flatMap((round) => plan.rounds?.next(round, n, 1e12).dispatches ?? []);
-    const named = [...plan.dispatches, ...rounds, ...(plan.after ?? [])].flatMap((dispatch) => dispatch.buffers);
+    const named = [...plan.dispatches, ...rounds, ...(plan.after ?? [])].flatMap(({ buffers }) =>
+      Object.values(buffers),
+    );
     expect(buffers).toEqual(expect.arrayContaining([...named, ...plan.outputs.map((output) => output.name)]));
   });
 }
@@ -88,7 +90,8 @@ test("log p of the source is taken where the solve is at it", async () => {
 
 test("a state that is saved at the start of an adaptive solve is exported before its rounds", async () => {
   const { dispatches, after } = await planned(requests["adaptive push"] as TrajectoryRequest);
-  const exports = (all: readonly Dispatch[] | undefined) => all?.filter(({ buffers }) => buffers.includes("saved"));
+  const exports = (all: readonly Dispatch[] | undefined) =>
+    all?.filter(({ buffers }) => Object.values(buffers).includes("saved"));
   expect(exports(dispatches)).toHaveLength(1);
   expect(exports(after)).toHaveLength(1);
 });

@@ -101,7 +101,12 @@ export function planNarrowGradient(
     dispatches.push(
       dispatchOf(kernel, {
         params: {
-          ...{ first, slots: now, stride: o.capacity / tiling.lanes, count, first_tangent: firstTangent, scale },
+          first,
+          slots: now,
+          stride: o.capacity / tiling.lanes,
+          count,
+          first_tangent: firstTangent,
+          scale,
           twice: penalty && 2 / count,
           energy: penalty?.energy,
           jacobian: penalty?.jacobian,
