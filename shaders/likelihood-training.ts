@@ -64,6 +64,12 @@ fn draw_rows${signature} {
   }),
 );
 
+/** Buffers of the conditions of all rows, and of those of the batch. */
+interface Drawn {
+  readonly all: string;
+  readonly drawn: string;
+}
+
 /** Rows of the data for samples `first`, `first + 1`, … of the training, into `state`. */
 export function planDrawRows(o: {
   capacity: number;
@@ -74,7 +80,7 @@ export function planDrawRows(o: {
   key: readonly [number, number];
   stream: number;
   context: number;
-  names: { data: string; affine: string; state: string; labels?: [string, string]; context?: [string, string] };
+  names: { data: string; affine: string; state: string; labels: Drawn | undefined; context: Drawn | undefined };
 }): Dispatch {
   const { capacity, dim, count, rows, stream, context } = o;
   const { data, affine, state, labels, context: contexts } = o.names;
@@ -84,10 +90,10 @@ export function planDrawRows(o: {
       data,
       affine,
       state,
-      all_labels: labels?.[0],
-      labels: labels?.[1],
-      all_context: contexts?.[0],
-      context: contexts?.[1],
+      all_labels: labels?.all,
+      labels: labels?.drawn,
+      all_context: contexts?.all,
+      context: contexts?.drawn,
     },
     ...perSample(capacity, 4 * dim + 60),
   });
