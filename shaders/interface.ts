@@ -1,5 +1,3 @@
-import { must } from "../src/must.ts";
-
 /*
  * What a kernel takes, declared once and by name: the numbers of its params and its buffers. Their WGSL, the bytes of the params and
  * the types of what a dispatch must give all come from these declarations.
@@ -55,15 +53,30 @@ export const several = <Name extends string, const T>(
     Array.from({ length: count }, () => declaration),
   );
 
-/** Writes the numbers of a params block as the bytes of its struct. */
-export function pack(params: Params, numbers: Readonly<Record<string, number>>, into: DataView, offset: number): void {
-  let at = offset;
-  for (const [name, type] of declared(params)) {
-    const value = must(numbers[name], `the param ${name}`);
-    if (type === "u32") into.setUint32(at, value, true);
-    else into.setFloat32(at, value, true);
-    at += 4;
+/** Words of params blocks, as integers and as floats. */
+export interface Words {
+  readonly integers: Uint32Array<ArrayBuffer>;
+  readonly floats: Float32Array<ArrayBuffer>;
+}
+
+/** Room for so many params blocks. */
+export function wordsOf(blocks: number): Words {
+  const bytes = new ArrayBuffer(paramsBytes * blocks);
+  return { integers: new Uint32Array(bytes), floats: new Float32Array(bytes) };
+}
+
+const fieldsOf = new WeakMap<Params, [name: string, type: "u32" | "f32"][]>();
+
+/** Writes the numbers of a params block as the words of its struct; it is done for every dispatch. */
+export function pack(params: Params, numbers: Readonly<Record<string, number>>, into: Words, block: number): void {
+  let fields = fieldsOf.get(params);
+  if (!fields) {
+    fields = declared(params);
+    fieldsOf.set(params, fields);
   }
+  let at = (paramsBytes / 4) * block;
+  // a dispatch has all of them: see dispatchOf
+  for (const [name, type] of fields) (type === "u32" ? into.integers : into.floats)[at++] = numbers[name] as number;
 }
 
 const spaces = { uniform: "uniform", read: "storage, read", write: "storage, read_write" } as const;

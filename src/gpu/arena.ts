@@ -1,4 +1,4 @@
-import { pack, paramsBytes } from "../../shaders/interface.ts";
+import { pack, paramsBytes, wordsOf } from "../../shaders/interface.ts";
 import { readable } from "../arrays.ts";
 import { invalid, PushforwardError } from "../errors.ts";
 import type { Dispatch } from "./kernel.ts";
@@ -100,10 +100,9 @@ export class Arena {
   encode(encoder: GPUCommandEncoder, dispatches: readonly Dispatch[], pipelines: readonly Pipeline[]): void {
     const params = this.#params;
     if (!params) throw new Error("encode before prepare");
-    const bytes = new DataView(new ArrayBuffer(paramsBytes * dispatches.length));
-    for (const [i, dispatch] of dispatches.entries())
-      pack(dispatch.kernel.params, dispatch.params, bytes, i * paramsBytes);
-    if (dispatches.length > 0) this.session.device.queue.writeBuffer(params, 0, bytes.buffer);
+    const words = wordsOf(dispatches.length);
+    for (const [i, dispatch] of dispatches.entries()) pack(dispatch.kernel.params, dispatch.params, words, i);
+    if (dispatches.length > 0) this.session.device.queue.writeBuffer(params, 0, words.integers);
     const pass = encoder.beginComputePass();
     for (const [i, dispatch] of dispatches.entries()) {
       const pipeline = pipelines[i];

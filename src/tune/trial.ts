@@ -1,4 +1,4 @@
-import { pack, paramsBytes } from "../../shaders/interface.ts";
+import { pack, paramsBytes, wordsOf } from "../../shaders/interface.ts";
 import { stageFloats } from "../../shaders/stage-row.ts";
 import type { Tiling } from "../../shaders/tiling.ts";
 import type { Dispatch } from "../gpu/kernel.ts";
@@ -192,9 +192,9 @@ export class DeviceTrial implements Trial {
     try {
       for (const [i, dispatch] of dispatches.entries()) {
         const pipeline = item(compiled, i);
-        const params = new DataView(new ArrayBuffer(paramsBytes));
-        pack(dispatch.kernel.params, dispatch.params, params, 0);
-        device.queue.writeBuffer(this.#buffer("params"), 0, params.buffer);
+        const words = wordsOf(1);
+        pack(dispatch.kernel.params, dispatch.params, words, 0);
+        device.queue.writeBuffer(this.#buffer("params"), 0, words.integers);
         const encoder = device.createCommandEncoder();
         if (i === 0) {
           const { state, integral } = this.#shape.names;

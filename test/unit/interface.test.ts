@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { dispatchOf } from "../../shaders/dispatch.ts";
-import { numbered, pack, paramsBytes, read, several, write } from "../../shaders/interface.ts";
+import { numbered, pack, paramsBytes, read, several, wordsOf, write } from "../../shaders/interface.ts";
 import { kernel } from "../../shaders/kernel.ts";
 
 /** A kernel of several terms, which may be scaled. */
@@ -49,10 +49,11 @@ test("the bytes of params follow the declaration, in whatever order their number
     buffers: { marks: "m", total: "t", ...numbered("rows", ["a", "b"]) },
     ...size,
   });
-  const bytes = new DataView(new ArrayBuffer(40));
-  pack(made.kernel.params, made.params, bytes, 16);
-  expect(bytes.getUint32(16, true)).toBe(2 ** 32 - 1);
-  expect([20, 24, 28].map((at) => bytes.getFloat32(at, true))).toEqual([0.5, 0.25, -1]);
+  const words = wordsOf(2);
+  pack(made.kernel.params, made.params, words, 1);
+  const at = paramsBytes / 4;
+  expect(words.integers[at]).toBe(2 ** 32 - 1);
+  expect([...words.floats.subarray(at + 1, at + 4)]).toEqual([0.5, 0.25, -1]);
   expect(Object.entries(made.buffers)).toEqual([
     ["total", "t"],
     ["rows0", "a"],
