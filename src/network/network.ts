@@ -5,7 +5,7 @@ import { checkInteger, checkKeys, show } from "../options.ts";
 import { operationRules } from "./operations/index.ts";
 import type { InputName, InputOperation } from "./operations/input.ts";
 import { type Initial, type Operation, type OperationRule, ofEach, type Place } from "./operations/rule.ts";
-import { Program, type Value } from "./program.ts";
+import { argumentsOf, Program, type Value } from "./program.ts";
 
 /** A velocity field u_t(x) given by a network: pure data. Made by {@link network} and what is made with it. */
 export interface NetworkVelocity {
@@ -126,12 +126,14 @@ export function compileNetwork(what: string, sizes: Sizes, operations: readonly 
     const of = ofEach(operation.of, (argument: number) => item(values, argument));
     values.push(rule.write(program, operation, of, item(widths, i)));
   }
+  const output = values[last] as number;
+  checkReached(what, sizes, program, output, tensors);
   return {
     dim,
     classes,
     context,
     program,
-    output: values[last] as number,
+    output,
     tensors,
     parameterCount: offset,
     multiplyAdds: program.multiplyAdds,
@@ -157,6 +159,37 @@ function checkUsed(what: string, { classes, context }: Sizes, operations: readon
   if (idle)
     throw invalid(
       `${what}: the result of ${idle.op}${"name" in idle ? ` "${String(idle.name)}"` : ""} is not used: let it reach the output, or leave it out`,
+    );
+}
+
+/** Throws for inputs that were asked for and parameters of which slices leave nothing that reaches the output. */
+function checkReached(
+  what: string,
+  { classes, context }: Sizes,
+  program: Program,
+  output: Value,
+  tensors: readonly ParameterTensor[],
+): void {
+  const needed = new Set([output]);
+  for (const value of needed) for (const argument of argumentsOf(program.at(value))) needed.add(argument);
+  const inputs = new Set<string>();
+  const parameters = new Set<string | undefined>();
+  for (const value of needed) {
+    const step = program.at(value);
+    if (step.kind === "input") inputs.add(step.name);
+    if (step.kind === "parameter" || step.kind === "linear") parameters.add(step.tensor);
+    if (step.kind === "linear") parameters.add(step.bias);
+  }
+  const declared = { x: true, label: classes > 0, context: context > 0 };
+  for (const name of ["x", "label", "context"] as const)
+    if (declared[name] && !inputs.has(name))
+      throw invalid(
+        `${what}: nothing of the input ${name} is in the output: slices leave it out; let it reach the output${name === "x" ? "" : `, or leave ${name === "label" ? "classes" : "context"} out`}`,
+      );
+  const idle = tensors.find(({ name }) => !parameters.has(name));
+  if (idle)
+    throw invalid(
+      `${what}: nothing of "${idle.name}" is in the output: slices leave it out; let it reach the output, or leave its layer out`,
     );
 }
 

@@ -71,6 +71,8 @@ export interface ScheduleOptions {
   readonly lateInputs?: readonly string[];
   /** Storage buffers of one kernel at most. */
   readonly bindings: number;
+  /** Buffers that a kernel reads beside another one, by the name of that one. */
+  readonly beside?: ReadonlyMap<string, string>;
   /** Begins the names of the buffers. */
   readonly prefix: string;
   /** Whether a product, or functions of rows, may write where they read: their kernels wait for all reads before they write. */
@@ -189,9 +191,15 @@ class Scheduler {
     return step.kind === "slice" ? this.#base(step.of) : value;
   }
 
-  /** What tells the buffer of a value that is read. */
-  #bufferOf(value: Value): Value | "parameters" {
-    return this.#p.at(value).kind === "parameter" ? "parameters" : this.#base(value);
+  /** What tells the buffers that a kernel has for a value that it reads. */
+  #buffersOf(value: Value): (Value | string)[] {
+    const base = this.#base(value);
+    const step = this.#p.at(base);
+    if (step.kind === "parameter") return ["parameters"];
+    if (step.kind !== "input") return [base];
+    const { buffer } = must(this.#o.inputs.get(step.name), `the buffer of the input "${step.name}"`);
+    const beside = this.#o.beside?.get(buffer);
+    return beside === undefined ? [base] : [base, beside];
   }
 
   #isThere(value: Value): boolean {
@@ -278,10 +286,10 @@ class Scheduler {
   /** Buffers that a cluster reads and writes at most. */
   #buffers(members: readonly Value[], ...more: Value[]): number {
     const inside = new Set([...members, ...more]);
-    const read = new Set<Value | "parameters">();
+    const read = new Set<Value | string>();
     for (const member of members)
       for (const argument of argumentsOf(this.#p.at(member)))
-        if (!inside.has(argument)) read.add(this.#bufferOf(argument));
+        if (!inside.has(argument)) for (const buffer of this.#buffersOf(argument)) read.add(buffer);
     return read.size + this.#cluster(members, ...more).stores.length;
   }
 
@@ -348,9 +356,8 @@ class Scheduler {
     const buffers = (members: readonly Value[], more: { inner?: Value; sum?: Value } = {}): number => {
       const made = [...inner, ...(more.inner === undefined ? [] : [more.inner])];
       const all = [...sums, ...(more.sum === undefined ? [] : [more.sum])];
-      const read = new Set<Value | "parameters">();
       const reads = [...made.flatMap((next) => argumentsOf(this.#p.at(next))), ...all.map(operand)];
-      for (const next of reads) if (!made.includes(next)) read.add(this.#bufferOf(next));
+      const read = new Set(reads.filter((next) => !made.includes(next)).flatMap((next) => this.#buffersOf(next)));
       return read.size + this.#buffers(members, ...all);
     };
     const gather = (next: Value): void => {
@@ -509,6 +516,17 @@ class Scheduler {
     return argumentsOf(this.#p.at(stage.value)).some((argument) => bases.includes(this.#base(argument)));
   }
 
+  /** Whether a product reads a value out of the buffer of `owner` and stores another one there. */
+  #readsItself(owner: Value, parts: ReadonlyMap<Value, { concat: Value; row: number }>): boolean {
+    return [...this.#stored].some((value) => {
+      if (this.#owner(value, parts) !== owner) return false;
+      const made = this.#made.get(value);
+      const stage = made === undefined ? undefined : this.#stages[made];
+      if (stage?.kind !== "linear" && stage?.kind !== "project") return false;
+      return argumentsOf(this.#p.at(stage.value)).some((argument) => this.#owner(argument, parts) === owner);
+    });
+  }
+
   /** Lays the parts of a concatenation into its buffer, where nothing else says where they are; the others are copied. */
   #arrange(
     concat: Value,
@@ -550,9 +568,12 @@ class Scheduler {
         !places.has(part) &&
         !parts.has(part) &&
         !own.has(part);
-      const others = step.parts.filter((other) => typeof other === "number");
-      if (free && batched === step.batched && !this.#isMadeFrom(part, others)) parts.set(part, { concat, row: start });
-      else moved.push({ part, row: start, width });
+      const fits = free && batched === step.batched;
+      if (fits) parts.set(part, { concat, row: start });
+      if (!fits || this.#readsItself(this.#owner(concat, parts), parts)) {
+        if (fits) parts.delete(part);
+        moved.push({ part, row: start, width });
+      }
       own.add(part);
       start += width;
     }

@@ -1,6 +1,6 @@
 import { mostBuffers } from "../../shaders/stages.ts";
 import type { Dispatch, PlannedBuffer } from "../gpu/kernel.ts";
-import { type RunRange, StagePlanner } from "../kernels/rows.ts";
+import { classesName, type RunRange, StagePlanner, tableName } from "../kernels/rows.ts";
 import type { Gradient } from "../network/derivatives.ts";
 import type { Network } from "../network/network.ts";
 import type { Program } from "../network/program.ts";
@@ -32,7 +32,8 @@ export class Run {
   readonly #planner: StagePlanner;
 
   constructor(network: Network, program: Program, options: Omit<ScheduleOptions, "bindings">) {
-    this.#schedule = schedule(program, { ...options, bindings: mostBuffers });
+    const beside = network.classes > 0 ? { beside: new Map([[tableName, classesName]]) } : {};
+    this.#schedule = schedule(program, { ...options, ...beside, bindings: mostBuffers });
     this.#planner = new StagePlanner(this.#schedule, weightPlaces(network), network.classes > 0);
   }
 
