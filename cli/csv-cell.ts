@@ -64,14 +64,19 @@ export function faultIn(cell: string | undefined): CellFault {
       remedy: { advice: "write numbers without thousands separators" },
     };
   if (/^[+-]?\d{1,3}([. ]\d{3})*,\d*([eE][+-]?\d+)?$/.test(cell) || /^[+-]?\d*,\d+([eE][+-]?\d+)?$/.test(cell))
-    return {
-      kind: /^[+-]?[1-9]\d{0,2},\d{3}$/.test(cell)
-        ? "a number with a comma (decimal comma or thousands separator)"
-        : "a number with a decimal comma",
-      remedy: /[. ]/.test(cell)
-        ? { advice: "write a decimal point, and nothing between thousands" }
-        : { filter: "tr , .", advice: "write decimal points instead of commas" },
-    };
+    return /^[+-]?[1-9]\d{0,2},\d{3}$/.test(cell)
+      ? {
+          kind: "a number with a comma (decimal comma or thousands separator)",
+          remedy: {
+            advice: "write points where the commas are decimal ones, and nothing where they are between thousands",
+          },
+        }
+      : {
+          kind: "a number with a decimal comma",
+          remedy: /[. ]/.test(cell)
+            ? { advice: "write a decimal point, and nothing between thousands" }
+            : { filter: "tr , .", advice: "write decimal points instead of commas" },
+        };
   if (/^[+-]?\d{1,3}( \d{3})+(\.\d*)?$/.test(cell))
     return { kind: "a number with blanks in it", remedy: { advice: "write numbers without thousands separators" } };
   if (/^[+-]?[\d.,]+\s*[%‰]$/.test(cell))

@@ -146,6 +146,10 @@ export function delimiterOption(delimiter: string): string {
   return `--delimiter ${delimiter === "\t" ? "tab" : delimiter === "," ? "," : `'${delimiter}'`}`;
 }
 
+export function delimiterHint(other: string): string {
+  return `Its cells seem to be separated by ${delimiterNames[other]}: add ${delimiterOption(other)}`;
+}
+
 /** What says that another delimiter would fit, where one splits the names and the first line of data alike. */
 export function otherDelimiter({ delimiter, header, first }: Beginning): string | undefined {
   const lines = [header, first].filter((line) => line !== undefined).map((line) => line.join(delimiter));
@@ -163,7 +167,7 @@ export function otherDelimiter({ delimiter, header, first }: Beginning): string 
       sample !== undefined && !isDecimal(sample.trim())
         ? ", with decimal commas as they are; they must become points"
         : "";
-    return `Its cells seem to be separated by ${delimiterNames[other]}: add ${delimiterOption(other)}${comma}`;
+    return `${delimiterHint(other)}${comma}`;
   }
   return undefined;
 }
@@ -247,6 +251,6 @@ function splitNumber(cells: readonly string[], width: number): string | undefine
   return undefined;
 }
 
-function lowerFirst(text: string): string {
+export function lowerFirst(text: string): string {
   return text.charAt(0).toLowerCase() + text.slice(1);
 }

@@ -2,9 +2,18 @@ import { createReadStream } from "node:fs";
 import { Readable } from "node:stream";
 import { CsvError, parse } from "csv-parse";
 import { PushforwardError } from "../src/errors.ts";
-import { item } from "../src/must.ts";
+import { item, must } from "../src/must.ts";
 import { isDecimal } from "./csv-cell.ts";
-import { type Beginning, checkNames, misfit, otherDelimiter, type Selection, selectColumns } from "./csv-shape.ts";
+import {
+  type Beginning,
+  checkNames,
+  delimiterHint,
+  lowerFirst,
+  misfit,
+  otherDelimiter,
+  type Selection,
+  selectColumns,
+} from "./csv-shape.ts";
 import { cellError, type Needs, Survey } from "./csv-survey.ts";
 import { type Place, placeOf, textOf } from "./csv-text.ts";
 
@@ -161,7 +170,14 @@ async function* records(source: string | Readable, place: Place, delimiter: stri
     relax_column_count: true,
     trim: true,
   });
-  const lines = Readable.from(textOf(input, place), { objectMode: false });
+  let head = "";
+  const text = async function* (): AsyncGenerator<string> {
+    for await (const piece of textOf(input, place)) {
+      head ||= piece;
+      yield piece;
+    }
+  };
+  const lines = Readable.from(text(), { objectMode: false });
   // Streams joined by pipe() do not pass errors on.
   lines.on("error", (error: Error) => parser.destroy(error));
   lines.pipe(parser);
@@ -182,7 +198,7 @@ async function* records(source: string | Readable, place: Place, delimiter: stri
       yield line;
     }
   } catch (error) {
-    throw readError(error, source, place);
+    throw readError(error, source, place, { head, delimiter });
   } finally {
     lines.destroy();
     input.destroy();
@@ -190,7 +206,12 @@ async function* records(source: string | Readable, place: Place, delimiter: stri
 }
 
 /** What the parser and the file system say, in words. */
-function readError(error: unknown, source: string | Readable, { name }: Place): unknown {
+function readError(
+  error: unknown,
+  source: string | Readable,
+  { name }: Place,
+  { head, delimiter }: { head: string; delimiter: string },
+): unknown {
   if (error instanceof CsvError) {
     const line = "lines" in error && typeof error.lines === "number" ? error.lines : 0;
     const where = `line ${line} of ${name}`;
@@ -199,16 +220,22 @@ function readError(error: unknown, source: string | Readable, { name }: Place): 
       return new PushforwardError("format", `${what} before the end of the file: close it, or remove the quote`);
     }
     if (error.code === "INVALID_OPENING_QUOTE" || error.code === "CSV_INVALID_CLOSING_QUOTE")
-      return new PushforwardError(
-        "format",
-        `${where} has a quote (") within a cell: put the whole cell in quotes and write the inner quote twice`,
-      );
+      return new PushforwardError("format", `${where} has a quote (") within a cell: ${quoteAdvice(head, delimiter)}`);
     return new PushforwardError("format", `${name} cannot be read as a CSV: ${error.message}`);
   }
   // The system names no path for what it finds out only when it reads.
   if (error instanceof Error && "code" in error && !("path" in error) && typeof source === "string")
     return Object.assign(error, { path: source });
   return error;
+}
+
+/** What to do about quotes that do not stand where cells begin and end: those of another delimiter do not. */
+function quoteAdvice(head: string, delimiter: string): string {
+  const [names] = head.split(/\r\n|\n|\r/, 1);
+  const bare = must(names, "a first line").replaceAll(/"[^"]*"/g, "");
+  const other = [";", "\t", "|", ","].find((one) => one !== delimiter && bare.includes(one));
+  if (other !== undefined && !bare.includes(delimiter)) return lowerFirst(delimiterHint(other));
+  return "put the whole cell in quotes and write the inner quote twice";
 }
 
 function fits(record: readonly string[], { width, blank }: Selection): boolean {

@@ -46,6 +46,10 @@ test.each([
   ["a name twice", "v,w,v\n1,2,3\n", ['two columns called "v", the columns 1 and 3', "line 1", "--columns w"]],
   ["a quote that is not closed", 'x,y\n1,"2\n3,4\n', ["quote", "not closed"]],
   ["a quote within a cell", 'x,y\n1,2\n3,5"2\n', ["line 3", "quote", "twice"]],
+  ["quotes about cells between semicolons", 'x;name;y\n1;"a;b";2\n', ["separated by ;", "--delimiter ';'"]],
+  ["quotes about names between semicolons", '"x, m";"y"\n1;2\n', ["separated by ;", "--delimiter ';'"]],
+  ["quotes about cells between tabs", 'x\tname\n1\t"a"\n', ["separated by a tab", "--delimiter tab"]],
+  ["what may be thousands or a decimal comma", 'x,y\n"1,000",1\n"2,000",2\n', ["between thousands"]],
   ["a line of units", "x,y\nm,s\n1,2\n3,4\n", ["Is line 2 another line of names, or one of units?", "sed 2d data.csv"]],
   ["a blank line in a file of one column", "x\n1\n\n2\n", ["line 3 of the CSV has nothing"]],
 ])("a file with %s is refused with what is wrong and what to do", async (_, text, parts) => {
