@@ -298,9 +298,9 @@ class Emitter {
       case "t":
         return "time0";
       case "label":
-        return `select(${this.#v}(0.0), ${this.#v}(1.0), class_0 == ${this.#tiling.lanes === 1 ? rowText(row) : `vec${this.#tiling.lanes}u(${rowText(row)})`})`;
+        return `select(${this.#v}(0.0), ${this.#v}(1.0), class_0 == ${this.#tiling.lanes === 1 ? rowText(shifted) : `vec${this.#tiling.lanes}u(${rowText(shifted)})`})`;
       case "context":
-        return `pf_context[(${rowText(row)}) * pf_params.stride + at0]`;
+        return `pf_context[(${rowText(shifted)}) * pf_params.stride + at0]`;
       case "table": {
         const column = (class_: string) =>
           `pf_table[(${rowText(shifted)}) * pf_params.columns + pf_column + ${class_}]`;

@@ -145,6 +145,13 @@ async function asGpu(features?: readonly string[]): Promise<pf.Gpu> {
 const onTiles: Record<string, pf.NetworkVelocity | pf.MlpVelocity> = {
   ...Object.fromEntries(Object.entries(networks).map(([name, make]) => [name, make(13)])),
   "an mlp": pf.mlp({ dim: 5, hidden: [35, 3], inputOrder: "t,x" }),
+  "slices of the label and the context": pf.network({ dim: 2, classes: 3, context: 3 }, ({ x, t, label, context }) => {
+    const inner = pf.activate(
+      pf.linear(pf.concat(x, t, pf.slice(label, 2, 3), pf.slice(context, 1, 3)), 4, "in"),
+      "tanh",
+    );
+    return pf.add(pf.linear(inner, 2, "out"), pf.multiply(pf.slice(context, 1, 3), pf.slice(label, 1, 3)));
+  }),
 };
 for (const [name, velocity] of Object.entries(onTiles))
   test(`on a GPU's tiles derivatives agree with the f64 oracle, too: ${name}`, async () => {
