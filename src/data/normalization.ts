@@ -17,7 +17,7 @@ export interface Normalization {
  * f32 are 0.5 apart. `sample(count, { output: "float64" })` gives samples back with their digits.
  *
  * @throws PushforwardError `invalid-argument` for a length that is no multiple of `dim`, no rows, a value that is not finite
- * (with its row and column), and a column of which all values are equal.
+ * (with its row and column), and a column of which all values are equal or that f32 cannot hold.
  * @example
  * import { fitNormalization, toyData } from "pushforward";
  * const { mean, scale } = fitNormalization(toyData("moons", 1000), 2);
@@ -58,6 +58,12 @@ function fitColumn(data: Float32Array | Float64Array, dim: number, column: numbe
       `fitNormalization: column ${column} (from 0) of data is ${least} in ${n === 1 ? "its only row" : `all ${n} rows`}, and a column without spread cannot be scaled to variance 1: leave it out, or pass your own normalization`,
     );
   }
+  const farthest = -least > greatest ? least : greatest;
+  if (!Number.isFinite(Math.fround(farthest))) {
+    throw invalid(
+      `fitNormalization: column ${column} (from 0) of data reaches ${farthest}, but devices calculate in f32, which ends at about ±3.4e38: use other units`,
+    );
+  }
   const guess = sum / n;
   let [difference, squares] = [0, 0];
   for (let i = 0; i < n; i++) {
@@ -66,5 +72,11 @@ function fitColumn(data: Float32Array | Float64Array, dim: number, column: numbe
     squares += d * d;
   }
   const correction = difference / n;
-  return { mean: guess + correction, scale: Math.sqrt(Math.max(squares / n - correction ** 2, 0)) };
+  const scale = Math.sqrt(Math.max(squares / n - correction ** 2, 0));
+  if (Math.fround(scale) === 0) {
+    throw invalid(
+      `fitNormalization: column ${column} (from 0) of data spreads by ${scale.toPrecision(3)}, but devices calculate in f32, where that is 0: use other units`,
+    );
+  }
+  return { mean: guess + correction, scale };
 }

@@ -111,6 +111,12 @@ describe("toy densities of the oracle", () => {
 });
 
 describe("fitNormalization", () => {
+  test("refuses what f32 cannot hold", () => {
+    expect(() => fitNormalization(Float64Array.of(1e300, 1, 2e300, 3), 2)).toThrow(/column 0.*reaches 2e\+300/);
+    expect(() => fitNormalization(Float64Array.of(1, -1e39), 1)).toThrow(/reaches -1e\+39/);
+    expect(() => fitNormalization(Float64Array.of(1e-60, 2e-60), 1)).toThrow(/spreads by 5.00e-61/);
+  });
+
   test("gives mean and standard deviation of each column", () => {
     const { mean, scale } = fitNormalization(Float32Array.of(1, 10, 2, 30, 3, 20, 6, 40), 2);
     expect(mean).toEqual([3, 25]);
