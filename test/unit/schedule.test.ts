@@ -59,8 +59,8 @@ for (const [name, velocity] of Object.entries(networks))
         const bound = Object.entries(buffers);
         expect([kernel.label, bound.length > mostBuffers]).toEqual([kernel.label, false]);
         for (const [name, buffer] of bound) {
-          const declared = kernel.buffers[name];
-          if (!declared || declared.access !== "write") continue;
+          const declared = kernel.buffers[name] || undefined;
+          if (declared?.access !== "write") continue;
           const same = bound.filter(([, other]) => other === buffer).map(([other]) => other);
           expect([kernel.label, ...same]).toEqual([kernel.label, name]);
         }
