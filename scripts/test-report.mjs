@@ -85,18 +85,15 @@ export class Report {
     });
   }
 
-  /** The suite in one of the homes, or a part of its files; what a filter leaves runs as one. */
-  async gpuSuite({ filter, isFull, homes }, home, part = { index: 0, of: 1 }) {
+  /** The suite in one of the homes, of which those run that were chosen. */
+  async gpuSuite({ filter, isFull, homes }, home) {
     if (!homes.includes(home)) return;
-    if (filter !== "" && part.index > 0) return;
-    const args = filter === "" && part.of > 1 ? { part } : {};
     const { runSuite } = await import("../test/homes/run-suite.mjs");
     const { bundleSuite } = await import("../test/homes/bundle.mjs");
-    const name = args.part ? `gpu in ${home}, ${part.index + 1} of ${part.of}` : `gpu in ${home}`;
-    await this.#suites(name, async (rerun) => {
+    await this.#suites(`gpu in ${home}`, async (rerun) => {
       this.suite ??= bundleSuite();
       const alone = (name) => `${rerun} --home ${home} --filter ${quoted(name)}`;
-      return [await runSuite(home, await this.suite, { filter, isFull, args, rerun: alone })];
+      return [await runSuite(home, await this.suite, { filter, isFull, rerun: alone })];
     });
   }
 

@@ -45,15 +45,10 @@ const steps = [
     name: "spills",
     run: (report) => report.check("spills", script("bench", "gpu-report.mjs"), ["--check"]),
   },
-  ...[
-    { home: "node", part: { index: 0, of: 2 } },
-    { home: "node", part: { index: 1, of: 2 } },
-    { home: "deno" },
-    { home: "chrome" },
-  ].map(({ home, part }) => ({
+  ...["node", "deno", "chrome"].map((home) => ({
     name: "gpu",
     needsBuild: true,
-    run: (report, choice) => report.gpuSuite(choice, home, part),
+    run: (report, choice) => report.gpuSuite(choice, home),
   })),
   {
     name: "faults",

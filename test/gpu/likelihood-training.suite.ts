@@ -152,7 +152,7 @@ test("maximum likelihood reaches the entropy of a Gaussian", async ({ gpu }) => 
   const steps = 250;
   for await (const step of pf.trainMaximumLikelihood(flow, data, {
     steps,
-    batchSize: 256,
+    batchSize: 128,
     solver: { method: "midpoint", steps: 4 },
     learningRate: (k) => 2e-2 * (1 - k / steps),
     logEvery: 125,

@@ -110,9 +110,9 @@ test("training on a Gaussian reaches the irreducible loss πs/2 and moves the so
   const data = x0.map((z) => 1 + s * z);
   const steps = 500;
   const learningRate = (step: number) => 4e-3 * (1 - step / steps);
-  const { loss, step } = await train(flow, data, { steps, batchSize: 512, learningRate, logEvery: 250, seed: 2 });
+  const { loss, step } = await train(flow, data, { steps, batchSize: 256, learningRate, logEvery: 250, seed: 2 });
   expect(step).toBe(steps);
-  // the loss of one draw has a deviation of about its own size, so 250 · 512 of them are good to 0.4 %
+  // the loss of one draw has a deviation of about its own size, so 250 · 256 of them are good to 0.6 %
   const least = (Math.PI * s) / 2;
   expect(loss / least).toBeGreaterThan(0.97);
   expect(loss / least).toBeLessThan(1.05);

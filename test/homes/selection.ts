@@ -22,7 +22,7 @@ export const selections: Readonly<Record<Home, Selection>> = {
     because:
       "it is the home that runs every kernel: what it leaves out are slow properties, the same formula at one more size, and activations, statistics and orders of convergence that Deno has; in `layered` and `not-finite` it has them all",
     rules: [
-      { suite: "adaptive", not: /solved as if it were alone/ },
+      { suite: "adaptive", not: /solved as if it were alone|^bosh3 takes/ },
       { suite: "hutchinson", not: /gaussian/ },
       { suite: "properties", not: /chunk size and neighbour: layered$/ },
       { suite: "solvers", not: /orders of convergence/ },
@@ -107,7 +107,8 @@ export const selections: Readonly<Record<Home, Selection>> = {
       },
       { suite: "fuzz", only: /solves/ },
       { suite: "training-faults", only: /begin at once/ },
-      { suite: "tuning", not: /in passes, one layer|no divergence|two probes|tiles$/ },
+      { suite: "tuning", only: /neither a boolean/ },
+      { suite: "properties", only: /chunk size and neighbour|shared grid|correlated/ },
       { suite: "validation", not: /would take minutes/ },
       { suite: "workers", not: /moments, histograms|probe vectors/ },
     ],

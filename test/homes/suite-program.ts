@@ -12,8 +12,6 @@ export interface SuiteArguments {
   readonly isFull: boolean;
   /** Where to go on after a crash: tests before it are not run. */
   readonly firstIndex: number;
-  /** Every so many-th file of the suite, from this one on: default all. */
-  readonly part?: { readonly index: number; readonly of: number };
 }
 
 interface Opened {
@@ -26,14 +24,8 @@ interface Opened {
 export async function runSuite(options: SuiteArguments, emit: (event: SuiteEvent) => void): Promise<void> {
   const filter = options.filter.toLowerCase();
   checkSelections(registeredTests());
-  const { index: own, of } = options.part ?? { index: 0, of: 1 };
-  const fileOf = ({ name }: RegisteredTest) => name.slice(0, name.indexOf(": "));
-  const files = [...new Set(registeredTests().map(fileOf))];
   const tests = registeredTests().filter(
-    (test) =>
-      test.name.toLowerCase().includes(filter) &&
-      files.indexOf(fileOf(test)) % of === own &&
-      (options.isFull || isSelected(options.home, test)),
+    (test) => test.name.toLowerCase().includes(filter) && (options.isFull || isSelected(options.home, test)),
   );
   emit({ type: "tests", names: tests.map((test) => test.name) });
   if (options.firstIndex >= tests.length) return;
