@@ -34,7 +34,7 @@ export const selections: Readonly<Record<Home, Selection>> = {
       },
       {
         suite: "networks",
-        not: /(residualMlp|concatSquash|the example|a gated network|a densely connected network|features), width 160|in f64: (the example|a densely connected network)$|(concatSquash|features)(, width 48)?$|tiles derivatives .*(Mlp|Squash|example|gated network|connected network|features|mlp)$/,
+        not: /(residualMlp|concatSquash|the example|a gated network|a densely connected network|features), width 160|in f64: (the example|a densely connected network)$|(concatSquash|features)(, width 48)?$|tiles derivatives (?!.*slices)|differences in f64: on a GPU$/,
       },
       { suite: "precision", not: /width 128/ },
       { suite: "recovery", not: /guided sample|mean of log p|log p by probes$|WGSL|histogram/ },
@@ -43,7 +43,7 @@ export const selections: Readonly<Record<Home, Selection>> = {
         suite: "training",
         not: /oracle: (gelu|elu|relu|sin)$|moves the source to the target: (cosine|one's)|dim 16|pairs train to the same bits/,
       },
-      { suite: "tuning", not: /in passes, one layer|no divergence|in one pass/ },
+      { suite: "tuning", not: /in passes, one layer|no divergence|in one pass|tiles$/ },
     ],
   },
   chrome: {
