@@ -26,7 +26,7 @@ const families = { navi31: "RDNA 3", navi21: "RDNA 2", vega10: "GCN 5" };
 const drivers = "/usr/share/vulkan/icd.d";
 
 /** What is missing on this machine, in words, or undefined. */
-export function missing() {
+function missing() {
   const hasDriver = existsSync(drivers) && readdirSync(drivers).some((file) => file.startsWith("radeon_icd"));
   if (!hasDriver) return "RADV: apt-get install -t bookworm-backports mesa-vulkan-drivers";
   if (!isThere("gcc", ["--version"])) return "a C compiler: apt-get install gcc";
@@ -230,4 +230,4 @@ async function main() {
   console.log("written: docs/gpu-report.md");
 }
 
-if (process.argv[1] === fileURLToPath(import.meta.url)) await main();
+await main();

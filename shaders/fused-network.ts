@@ -1,9 +1,10 @@
+import { item, must } from "../src/must.ts";
 import { tangentOfX, withTangents } from "../src/network/derivatives.ts";
 import type { Network } from "../src/network/network.ts";
 import type { Program, RowFunction, Value } from "../src/network/program.ts";
 import {
   type Cluster,
-  joins,
+  grouped,
   type Place,
   placeOf,
   type Schedule,
@@ -39,6 +40,8 @@ function shortKey(text: string): string {
   keys.set(text, key);
   return key;
 }
+
+type Linear = Extract<Stage, { kind: "linear" | "project" }>;
 
 const range = (count: number) => Array.from({ length: count }, (_, i) => i);
 
@@ -224,17 +227,11 @@ class Emitter {
 
   text(): string {
     const { dim } = this.#network;
-    const stages = this.#made.stages;
     const parts: string[] = [this.#inputs(), this.#declare()];
-    for (let i = 0; i < stages.length; i++) {
-      const stage = stages[i] as Stage;
-      const next = stages[i + 1];
-      if (stage.kind === "linear") {
-        // each weight is read once for the value and its tangents
-        const isJoined = next?.kind === "linear" && joins(this.#p, stage, next);
-        parts.push(this.#linear(isJoined ? [stage, next] : [stage]));
-        if (isJoined) i++;
-      } else parts.push(this.#other(stage));
+    // each weight is read once for the value and its tangents
+    for (const group of grouped(this.#made)) {
+      const [stage] = group as [Stage];
+      parts.push(stage.kind === "linear" ? this.#linear(group as Linear[]) : this.#other(stage));
     }
     const each = (text: (g: number) => string) => this.#groups.map(text).join("\n");
     parts.push(each((g) => lines(dim, (i) => `u${g}_${i} = u_0_${g}[${i}];`)));
@@ -332,41 +329,32 @@ class Emitter {
     return clusterStatements(this.#made, clusters, this.#naming(), o);
   }
 
-  #linear(stages: readonly Extract<Stage, { kind: "linear" | "project" }>[]): string {
+  #linear(stages: readonly Linear[]): string {
     const outputs = this.#outputs;
     const text: string[] = [];
-    let width = 0;
-    /** Products over different columns of one matrix (the tangents' begin with x) read weights of their own. */
-    const packed = stages.map(({ value }) => {
-      const step = this.#p.stepOf(value, "linear");
-      width = step.width;
-      const { matrices } = this.#network.packing(outputs);
-      const same = (bias: string | undefined) =>
-        matrices.find(
-          (m) =>
-            m.tensor === step.tensor &&
-            m.from === step.from &&
-            m.inputs === step.to - step.from &&
-            (bias === undefined || m.bias === bias),
-        );
-      const matrix = same(step.bias);
-      if (!matrix) throw new Error(`"${step.tensor}" is not packed`);
-      return { step, value, matrix };
-    });
-    for (const { step, value } of packed)
+    const products = stages.map(({ value }) => ({ value, step: this.#p.stepOf(value, "linear") }));
+    // joined products have the same weights
+    const { step: first } = item(products, 0);
+    const { tensor, from, to, width, bias } = first;
+    const matrix = must(
+      this.#network
+        .packing(outputs)
+        .matrices.find(
+          (m) => m.tensor === tensor && m.from === from && m.inputs === to - from && (bias ?? m.bias) === m.bias,
+        ),
+      `the packing of "${tensor}"`,
+    );
+    for (const { step, value } of products)
       for (const s of this.#sets(step.batched))
         for (const g of this.#groups)
-          text.push(
-            lines(step.to - step.from, (k) => `let h${value}_${s}_${g}_${k} = ${this.#read(step.of, `${k}u`, s, g)};`),
-          );
-    const shared = packed.every(({ matrix }) => matrix === packed[0]?.matrix);
+          text.push(lines(to - from, (k) => `let h${value}_${s}_${g}_${k} = ${this.#read(step.of, `${k}u`, s, g)};`));
     const blocks = Math.ceil(width / outputs);
     const isSingle = blocks === 1;
     const wanted = (r: number) => !isSingle || r < width;
     const body: string[] = [];
-    for (const { step, value, matrix } of packed) {
-      const base = (n: string) => `pf_weights[${matrix.at}u + jb * ${matrix.block}u + ${n}]`;
-      if (step.bias !== undefined) body.push(`let bias${value} = ${base(`${matrix.block - 1}u`)};`);
+    const base = `pf_weights[${matrix.at}u + jb * ${matrix.block}u + `;
+    for (const { step, value } of products) {
+      if (step.bias !== undefined) body.push(`let bias${value} = ${base}${matrix.block - 1}u];`);
       for (const s of this.#sets(step.batched))
         for (const g of this.#groups)
           for (const r of range(outputs).filter(wanted)) {
@@ -375,31 +363,25 @@ class Emitter {
             body.push(`var a${value}_${s}_${g}_${r} = ${start};`);
           }
     }
-    for (const group of shared ? [packed] : packed.map((one) => [one])) {
-      const { matrix } = group[0] as (typeof packed)[number];
-      const tag = shared ? "" : `_${group[0]?.value}`;
-      for (const n of range(matrix.block - 1)) {
-        const place = `pf_weights[${matrix.at}u + jb * ${matrix.block}u + ${n}u`;
-        const { gather } = this.#tiling;
-        if (gather > 0) {
-          // lanes of a subgroup fetch weights for each other; what one of them fetches beyond the block is not used
-          const lane = n % gather;
-          if (lane === 0) body.push(`let c${n}${tag} = ${place} + pf_lane];`);
-          body.push(`let w${n}${tag} = subgroupBroadcast(c${n - lane}${tag}, ${lane}u);`);
-        } else body.push(`let w${n}${tag} = ${place}];`);
-        for (const part of range(4)) {
-          const k = Math.floor((4 * n + part) / outputs);
-          const r = (4 * n + part) % outputs;
-          if (k >= matrix.inputs || !wanted(r)) continue;
-          for (const { step, value } of group)
-            for (const s of this.#sets(step.batched))
-              for (const g of this.#groups) {
-                const a = `a${value}_${s}_${g}_${r}`;
-                body.push(
-                  `${a} = fma(h${value}_${s}_${g}_${k}, ${splat(this.#tiling, `w${n}${tag}.${components[part]}`)}, ${a});`,
-                );
-              }
-        }
+    const { gather } = this.#tiling;
+    for (const n of range(matrix.block - 1)) {
+      if (gather > 0) {
+        // lanes of a subgroup fetch weights for each other; what one of them fetches beyond the block is not used
+        const lane = n % gather;
+        if (lane === 0) body.push(`let c${n} = ${base}${n}u + pf_lane];`);
+        body.push(`let w${n} = subgroupBroadcast(c${n - lane}, ${lane}u);`);
+      } else body.push(`let w${n} = ${base}${n}u];`);
+      for (const part of range(4)) {
+        const k = Math.floor((4 * n + part) / outputs);
+        const r = (4 * n + part) % outputs;
+        if (k >= matrix.inputs || !wanted(r)) continue;
+        for (const { step, value } of products)
+          for (const s of this.#sets(step.batched))
+            for (const g of this.#groups) {
+              const a = `a${value}_${s}_${g}_${r}`;
+              const weight = splat(this.#tiling, `w${n}.${components[part]}`);
+              body.push(`${a} = fma(h${value}_${s}_${g}_${k}, ${weight}, ${a});`);
+            }
       }
     }
     for (const r of range(outputs).filter(wanted)) {
@@ -466,7 +448,7 @@ ${after}
 }`;
   }
 
-  #project({ value, cluster }: Extract<Stage, { kind: "linear" | "project" }>): string {
+  #project({ value, cluster }: Linear): string {
     const step = this.#p.stepOf(value, "project");
     const inputs = this.#p.width(step.of);
     const each = <T>(make: (s: number, g: number) => T) =>

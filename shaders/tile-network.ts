@@ -1,7 +1,7 @@
 import { item, must } from "../src/must.ts";
 import { tangentOfX } from "../src/network/derivatives.ts";
 import { argumentsOf, type Program, type Value } from "../src/network/program.ts";
-import { type Cluster, joins, type Place, placeOf, type Schedule, type Stage } from "../src/network/schedule.ts";
+import { type Cluster, grouped, type Place, placeOf, type Schedule, type Stage } from "../src/network/schedule.ts";
 import { clusterStatements, type Naming } from "./cluster.ts";
 import type { FusedNetwork } from "./fused-network.ts";
 import { type ProjectedName, projectedInput, projectedRow } from "./rows.ts";
@@ -192,7 +192,7 @@ class Emitter {
       at += stride * (batched ? (tangents?.count ?? 0) : 1);
     }
     let rows = at;
-    const groups = this.#grouped();
+    const groups = grouped(made);
     for (const [i, group] of groups.entries()) {
       const sums = this.#partialSums(group);
       if (sums === 0) continue;
@@ -240,20 +240,6 @@ class Emitter {
       default:
         return own;
     }
-  }
-
-  /** Stages, those together that read each weight once for the value and its tangents. */
-  #grouped(): Stage[][] {
-    const { stages } = this.#made;
-    const groups: Stage[][] = [];
-    for (let i = 0; i < stages.length; i++) {
-      const stage = stages[i] as Stage;
-      const next = stages[i + 1];
-      const isJoined = next !== undefined && joins(this.#p, stage, next);
-      groups.push(isJoined ? [stage, next] : [stage]);
-      if (isJoined) i++;
-    }
-    return groups;
   }
 
   /** The sets that a value has: 0, or one for each tangent. */
@@ -320,13 +306,12 @@ class Emitter {
       groups: [0],
       sets: (batched) => (batched && only !== undefined ? [only] : this.#sets(batched)),
       read: (value, row, s) => this.#read(value, row, s),
-      write: (place, row, s, _g, value) =>
-        `${cellText(this.#place(place, s), row, this.#unroll)} = ${value};`.replace(/^/, ""),
+      write: (place, row, s, _g, value) => `${cellText(this.#place(place, s), row, this.#unroll)} = ${value};`,
     };
   }
 
   text(): string {
-    return this.#grouped()
+    return grouped(this.#made)
       .map((group) => {
         const [stage] = group as [Stage];
         const own = stage.kind === "linear" ? this.#linear(group as Linear[]) : this.#other(stage);

@@ -81,6 +81,6 @@ export function tilePacking(network: FusedNetwork, tiling: Tiling, atOneTime: bo
     const biasAt = bias === undefined ? 0 : member(`${name}b`, row, blocks * rows);
     matrices.push({ ...own, at: start, biasAt });
   }
-  if (members.length === 0) at = Math.max(at, member("none", "f32", 1) + 4);
+  if (members.length === 0) member("none", "f32", 1);
   return { matrices, vectors, floats: at, text: `struct PfWeights {\n${members.join("\n")}\n}` };
 }

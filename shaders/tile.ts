@@ -1,5 +1,6 @@
 import { must } from "../src/must.ts";
 import { classesText, type DivergenceText, type FusedField, guided } from "./field.ts";
+import type { FusedNetwork } from "./fused-network.ts";
 import {
   type EvaluateShape,
   evaluateBuffers,
@@ -20,15 +21,20 @@ const { fixed, moving } = tileRow;
 type NetworkField = Extract<FusedField, { kind: "network" }>;
 
 /** Whether a tile has a text for this field. */
-export function isTiled(field: FusedField, tiling: Tiling): field is NetworkField {
+function isTiled(field: FusedField, tiling: Tiling): field is NetworkField {
   return field.kind === "network" && tiling.tile !== undefined;
 }
 
-/** Bytes of workgroup memory that a network's kernel takes with such a tiling and divergence. */
-export function tileBytes(field: NetworkField, tiling: Tiling, divergence: DivergenceText): number {
-  const { columns, unroll } = tileSizes(tiling);
-  const { rows } = new TileNetwork(field.network, tiling, field.atOneTime, tangentsOf(field.dim, divergence));
-  return 4 * tiling.lanes * columns * unroll * Math.ceil(rows / unroll);
+/** Rows of workgroup memory that a network's kernel takes with such a divergence, whatever the columns of the tiling. */
+export function tileRows(
+  network: FusedNetwork,
+  tiling: Tiling,
+  atOneTime: boolean,
+  divergence: DivergenceText,
+): number {
+  const { unroll } = tileSizes(tiling);
+  const { rows } = new TileNetwork(network, tiling, atOneTime, tangentsOf(network.dim, divergence));
+  return unroll * Math.ceil(rows / unroll);
 }
 
 function tangentsOf(dim: number, divergence: DivergenceText): TileTangents | undefined {

@@ -1,6 +1,6 @@
 import type { DivergenceText } from "../../shaders/field.ts";
 import type { FusedNetwork } from "../../shaders/fused-network.ts";
-import { tileBytes } from "../../shaders/tile.ts";
+import { tileRows } from "../../shaders/tile.ts";
 import type { Tiling } from "../../shaders/tiling.ts";
 import type { Wave } from "./waves.ts";
 
@@ -15,9 +15,9 @@ const mostSums = 32;
 
 /**
  * The tiles on which a GPU can run a network in one kernel, the one to begin with first; none where its values do not fit the workgroup
- * memory. `shared` are columns that share their weights. Sizes from the compiler of AMD GPUs (docs/gpu-report.md): an invocation of a subgroup that shares its weights takes 2 particles
- * × 8 outputs (16 in layers wider than 64), with tangents one particle where memory or sums ask for it; without subgroups 4 × 8. All
- * of them read the same packing, and sum in the same order.
+ * memory. `shared` are columns that share their weights. Sizes from the compiler of AMD GPUs (docs/gpu-report.md): an invocation of a
+ * subgroup that shares its weights takes 2 particles × 8 outputs (16 in layers wider than 64), with tangents one particle where memory
+ * or sums ask for it; without subgroups 4 × 8. All of them read the same packing, and sum in the same order.
  */
 export function tileTilings(
   shared: Wave | undefined,
@@ -33,6 +33,7 @@ export function tileTilings(
   const blocks = Math.ceil(widest / outputs);
   const unroll = outputs * (1 + tangents) > 16 ? 2 : 4;
   const found: Tiling[] = [];
+  let rows: number | undefined;
   const columnsOf: { columns: number; wave?: Wave["wave"] }[] = [
     ...(shared ? [shared] : []),
     { columns: 16 },
@@ -56,8 +57,8 @@ export function tileTilings(
         ...(wave !== undefined && { wave }),
       };
       if (tiling.workgroupSize > limits.maxComputeInvocationsPerWorkgroup) continue;
-      const field = { kind: "network", dim: network.dim, network, atOneTime, labels: network.classes > 0 } as const;
-      if (tileBytes(field, tiling, divergence) <= limits.maxComputeWorkgroupStorageSize) found.push(tiling);
+      rows ??= tileRows(network, tiling, atOneTime, divergence);
+      if (4 * lanes * columns * rows <= limits.maxComputeWorkgroupStorageSize) found.push(tiling);
     }
   return found;
 }

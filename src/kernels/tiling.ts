@@ -53,21 +53,19 @@ function softwareShape(info: GpuInfo, mlp: NarrowMlp, tangents: number) {
 }
 
 /**
- * The tiling of fused kernels of any network. Values are in private arrays. SwiftShader takes eight particles an invocation, with
- * many tangents or dimensions four, and weights gathered by the subgroup; other adapters one.
+ * The tiling of fused kernels of any network on SwiftShader, with values in private arrays: eight particles an invocation, with many
+ * tangents or dimensions four, and weights gathered by the subgroup. GPUs have tiles instead (tile.ts).
  */
 export function networkTiling(info: GpuInfo, maxUniformBytes: number, network: FusedNetwork, tangents: number): Tiling {
-  const isSwiftShader = info.software && !isLavapipe(info);
-  const outputs = isSwiftShader ? 2 : 4;
-  const subgroup = subgroupForWeights(info);
+  const outputs = 2;
   return {
-    lanes: isSwiftShader ? 4 : 1,
-    groups: isSwiftShader && tangents <= 1 && network.dim <= 4 ? 2 : 1,
+    lanes: 4,
+    groups: tangents <= 1 && network.dim <= 4 ? 2 : 1,
     outputs,
-    gather: subgroup,
+    gather: subgroupForWeights(info),
     keep: "array",
     space: network.packing(outputs).total * 16 <= maxUniformBytes ? "uniform" : "storage",
-    workgroupSize: info.software ? 32 : 64,
+    workgroupSize: 32,
   };
 }
 

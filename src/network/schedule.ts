@@ -1,4 +1,4 @@
-import { must } from "../must.ts";
+import { item, must } from "../must.ts";
 import type { Gradient } from "./derivatives.ts";
 import { argumentsOf, type Program, type RowFunction, reached, type Value } from "./program.ts";
 
@@ -82,11 +82,23 @@ export interface ScheduleOptions {
 }
 
 /** Whether two stages are a product and that of its tangents, with the same weights, so that each weight can be read once for both. */
-export function joins(p: Program, stage: Stage | Arrange | undefined, next: Stage | Arrange | undefined): boolean {
+function joins(p: Program, stage: Stage | Arrange | undefined, next: Stage | Arrange | undefined): boolean {
   if (stage?.kind !== "linear" || next?.kind !== "linear" || !areTwins(p, stage.value, next.value)) return false;
   // what the second product reads is there already
   const { of } = p.stepOf(next.value, "linear");
   return of !== stage.value && !stage.cluster.members.includes(of);
+}
+
+/** Stages in their order, those together that join. */
+export function grouped({ program, stages }: Schedule): Stage[][] {
+  const groups: Stage[][] = [];
+  for (let i = 0; i < stages.length; i++) {
+    const [stage, next] = [item(stages, i), stages[i + 1]];
+    const isJoined = next !== undefined && joins(program, stage, next);
+    groups.push(isJoined ? [stage, next] : [stage]);
+    if (isJoined) i++;
+  }
+  return groups;
 }
 
 function areTwins(p: Program, value: Value, tangents: Value): boolean {
