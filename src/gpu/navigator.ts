@@ -9,6 +9,9 @@ export async function provideGpu(): Promise<GPU> {
   );
 }
 
+/** Promises of the platform wake up by themselves. */
+export const patiently = <T>(promise: Promise<T>) => promise;
+
 /** Nothing is slept over, so there is nothing to count. */
 export const countTurns = () => () => Number.POSITIVE_INFINITY;
 

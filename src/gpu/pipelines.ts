@@ -1,3 +1,4 @@
+import { patiently } from "#provider";
 import { type Access, declared, paramsBytes } from "../../shaders/interface.ts";
 import { PushforwardError } from "../errors.ts";
 import { must } from "../must.ts";
@@ -131,7 +132,7 @@ export class PipelineCache {
       compute: { module, entryPoint: kernel.entryPoint },
     });
     const scope = device.popErrorScope();
-    const [pipeline, error] = await Promise.allSettled([compiling, scope]);
+    const [pipeline, error] = await patiently(Promise.allSettled([compiling, scope]));
     if (pipeline.status === "fulfilled" && (error.status === "rejected" || !error.value)) {
       const isReady = !this.compilesInFirstRun;
       return { gpu: pipeline.value, layout, id: this.#compiled++, fresh: true, isReady };

@@ -1,7 +1,7 @@
 import { userStore } from "./cache-folder.ts";
 import type { TextStore } from "./store.ts";
 
-export { countTurns, provideGpu } from "./navigator.ts";
+export { countTurns, patiently, provideGpu } from "./navigator.ts";
 export { waitingSpins } from "./waiting.ts";
 
 /** See waiting.ts. */

@@ -35,6 +35,38 @@ export const waitingSpins = true;
 
 export { waitingBlocks } from "./waiting.ts";
 
+/** The promises that are waited for now, each with the time since when; the youngest comes last. */
+const waits = new Map<Promise<unknown>, number>();
+const nobody = new Int32Array(new SharedArrayBuffer(4));
+let rests = false;
+
+function rest(): void {
+  const youngest = [...waits.values()].at(-1);
+  rests = youngest !== undefined;
+  if (youngest === undefined) return;
+  const milliseconds = Math.min(1, 0.03 * (performance.now() - youngest));
+  if (milliseconds > 0.05) Atomics.wait(nobody, 0, 0, milliseconds);
+  setImmediate(rest);
+}
+
+/**
+ * Waits for a promise of the device that may take long, such as a compilation. While one is pending, the binding asks the device in
+ * every turn of the event loop, which takes a core, and locks, from those who work on the answer. So each turn rests for 3 % of what
+ * has been waited, 1 ms at most.
+ */
+export async function patiently<T>(promise: Promise<T>): Promise<T> {
+  waits.set(promise, performance.now());
+  if (!rests) {
+    rests = true;
+    setImmediate(rest);
+  }
+  try {
+    return await promise;
+  } finally {
+    waits.delete(promise);
+  }
+}
+
 /** Counts the turns of the event loop from now on; their number ends the count. */
 export function countTurns(): () => number {
   let turns = 0;

@@ -1,4 +1,4 @@
-import { countTurns } from "#provider";
+import { countTurns, patiently } from "#provider";
 import { DeviceQueue, secondsPerSubmit, secondsShared, speedsOf, type Work } from "./queue.ts";
 
 /** Work that is queued ahead of the device: it stays busy without anybody asking. */
@@ -69,7 +69,7 @@ export class SleepingQueue extends DeviceQueue {
     const works = [...this.inFlight];
     const turns = countTurns();
     // a lost device ends its work too
-    const hasEnded = await this.device.queue.onSubmittedWorkDone().then(
+    const hasEnded = await patiently(this.device.queue.onSubmittedWorkDone()).then(
       () => true,
       () => false,
     );
@@ -81,7 +81,7 @@ export class SleepingQueue extends DeviceQueue {
   override async readBack<T>(work: Work, ask: () => Promise<T>): Promise<T> {
     if (this.#isAlone()) return this.answer(work, ask);
     await sleepUntil(work.expectedDone, shareOfSleep.last);
-    return ask();
+    return patiently(ask());
   }
 
   override async answer<T>(work: Work, ask: () => Promise<T>): Promise<T> {
@@ -89,7 +89,7 @@ export class SleepingQueue extends DeviceQueue {
     const slept = await this.#sleepUntil(work.expectedDone, isFollowed ? shareOfSleep.followed : shareOfSleep.last);
     const turns = countTurns();
     let waited = Infinity;
-    const answer = await ask().finally(() => {
+    const answer = await patiently(ask()).finally(() => {
       waited = turns();
     });
     const works = [...this.inFlight];
