@@ -301,7 +301,13 @@ for (const [name, tiling] of Object.entries(gradientTilings)) {
       add(`likelihood gradient, ${tangents} ${kind} tangents, tiled for ${name}`, () =>
         narrowGradientKernel({ ...shape, task: "cotangent", tangents, kind }),
       );
-  for (const kind of ["basis", "given"] as const)
+  add(`velocity and products of a batch tiled for ${name}`, () =>
+    narrowGradientKernel({ ...shape, task: "forward", tangents: 3, kind: "matrix" }),
+  );
+  add(`likelihood gradient, a matrix of tangents, tiled for ${name}`, () =>
+    narrowGradientKernel({ ...shape, task: "cotangent", tangents: 3, kind: "matrix" }),
+  );
+  for (const kind of ["basis", "given", "matrix"] as const)
     add(`likelihood gradient with penalties, ${kind} tangents, tiled for ${name}`, () =>
       narrowGradientKernel({ ...shape, task: "cotangent", tangents: 2, kind, penalised: true }),
     );

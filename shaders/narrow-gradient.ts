@@ -31,16 +31,17 @@ export interface GradientTiling {
  * What the kernel does with a batch:
  * - `forward`: the velocity only;
  * - `residual`: flow matching — the cotangent is `scale`·(u − target), and the squares are kept for the loss;
- * - `cotangent`: the gradient of κ·u + δ Σ_s v_s·(∂u/∂x v_s) with κ given per particle, for the likelihood.
+ * - `cotangent`: the gradient of κ·u + Σ_s w_s·(∂u/∂x v_s) with κ given per particle, for the likelihood.
  */
 export interface GradientShape {
   readonly network: GradientNetwork;
   readonly tiling: GradientTiling;
   readonly task: "forward" | "residual" | "cotangent";
-  /** Tangents v_s that go along: unit vectors from `params.first_tangent` on, or rows of the probes. Only for `cotangent`. */
+  /** Tangents v_s that go along: unit vectors from `params.first_tangent` on, or rows of the probes. Not for `residual`. */
   readonly tangents: number;
-  readonly kind: "basis" | "given";
-  /** Whether ½·(energy |u|² + jacobian Σ_s |∂u/∂x v_s|²)·(2/n) joins what the gradient is of. Only for `cotangent`. */
+  /** `matrix`: as `given`, and w_s is given as well, in rows behind κ; else w_s = δ v_s. */
+  readonly kind: "basis" | "given" | "matrix";
+  /** Whether ½·(energy |u|² + jacobian Σ_s |∂u/∂x v_s|²)·(2/n) joins what the gradient is of; for a `matrix` only the first. Only for `cotangent`. */
   readonly penalised?: true;
 }
 
@@ -68,9 +69,10 @@ export function gradientSizes({ inputs, dim, layers, width }: GradientNetwork, o
  * (reverse over forward; Griewank & Walther 2008, ch. 5; the divergence's gradient needs φ″).
  *
  * Buffers, feature-major: weights forward, [weights in reverse], inputs [inputs], then
- * - forward: velocity [dim];
+ * - forward: velocity [dim], behind it ∂u/∂x v_s [tangents][dim], [probes];
  * - residual: activations, cotangents, target [dim], squares [1];
- * - cotangent: activations, cotangents, κ [dim], xbar [dim], [probes [·][dim]]; with penalties κ has a row more, which they are added to.
+ * - cotangent: activations, cotangents, κ [dim], xbar [dim], [probes [·][dim]]. For a `matrix` κ has w_s [tangents][dim] behind it, and
+ *   xbar what w_s gives, (∂u/∂x)ᵀ w_s [tangents][dim]. With penalties κ has a row more at the end, which they are added to.
  *
  * Written for the weight gradients, rows of (1 + tangents)·stride — the values, then each tangent's: activations
  * [inputs + layers·width], cotangents [layers·width + dim]; row l of one belongs with row l + 1 of the other.
@@ -79,7 +81,8 @@ export const narrowGradientKernel = oncePerShape((shape: GradientShape) => {
   const { network, tiling, task, kind } = shape;
   const { inputs, dim, layers, width } = network;
   const { outputs, groups, gather } = tiling;
-  const tangents = task === "cotangent" ? shape.tangents : 0;
+  const tangents = task === "residual" ? 0 : shape.tangents;
+  const isMatrix = kind === "matrix";
   const penalised = shape.penalised === true;
   const reverse = task !== "forward";
   const sizes = gradientSizes(network, outputs);
@@ -106,7 +109,7 @@ export const narrowGradientKernel = oncePerShape((shape: GradientShape) => {
     squares: task === "residual" && write(rows),
     kappa: task === "cotangent" && (penalised ? write : read)(rows),
     xbar: task === "cotangent" && write(rows),
-    probes: tangents > 0 && kind === "given" && read(rows),
+    probes: tangents > 0 && kind !== "basis" && read(rows),
   };
 
   const accumulate = (s: number, g: number, r: number, input: string, weight: string) =>
@@ -175,7 +178,13 @@ export const narrowGradientKernel = oncePerShape((shape: GradientShape) => {
       rs.map((r) => {
         const unit = `(layer * ${width}u + jb * ${outputs}u + ${r}u)`;
         const local = `[jb * ${outputs}u + ${r}u]`;
-        if (!reverse) return `o0_${g}${local} = activate(a0_${g}_${r});`;
+        if (!reverse && tangents === 0) return `o0_${g}${local} = activate(a0_${g}_${r});`;
+        if (!reverse)
+          return [
+            `let n${g}_${r} = activate_with_slope(a0_${g}_${r});`,
+            `o0_${g}${local} = n${g}_${r}.value;`,
+            ...sets.slice(1).map((s) => `o${s}_${g}${local} = n${g}_${r}.slope * a${s}_${g}_${r};`),
+          ].join("\n");
         const text = [
           `let n${g}_${r} = ${tangents > 0 ? "activate_with_curvature" : "activate_with_slope"}(a0_${g}_${r});`,
           `o0_${g}${local} = n${g}_${r}.value;`,
@@ -221,17 +230,12 @@ export const narrowGradientKernel = oncePerShape((shape: GradientShape) => {
   const blockLoop = (body: string) => `for (var jb = 0u; jb < ${sizes.blocks}u; jb++) {\n${body}\n}\n${advance}`;
 
   /** Sums of the `dim` rows of an end of the network into `name`{g}_{i}, for the value or for the sets that are asked for. */
-  const end = (
-    array: string,
-    biased: boolean,
-    name: string | ((s: number) => string),
-    which: readonly number[] = [0],
-  ) =>
+  const end = (array: string, biased: boolean, name: (s: number) => string, which: readonly number[]) =>
     range(sizes.ends)
       .map(
         (ib) => `{
 ${innerBlock(array, `${ib}`, biased, which)}
-${which.flatMap((s) => gs.flatMap((g) => rs.filter((r) => ib * outputs + r < dim).map((r) => `${typeof name === "string" ? name : name(s)}${g}_${ib * outputs + r} = a${s}_${g}_${r};`))).join("\n")}
+${which.flatMap((s) => gs.flatMap((g) => rs.filter((r) => ib * outputs + r < dim).map((r) => `${name(s)}${g}_${ib * outputs + r} = a${s}_${g}_${r};`))).join("\n")}
 }`,
       )
       .join("\n");
@@ -273,8 +277,9 @@ ${which.flatMap((s) => gs.flatMap((g) => rs.filter((r) => ib * outputs + r < dim
   const storeTop = `if (is_active) {
 ${sets.map((s) => perDim((g, i) => `${at("cotangents", `${layers * width + i}u`, s, g)} = q${s}_${g}_${i};`)).join("\n")}
 }`;
+  const penalisedSets = isMatrix ? [0] : sets;
   /** Adds the penalties' cotangents to those of the outputs, and the penalties themselves to what they were. */
-  const penaltyText = `${sets
+  const penaltyText = `${penalisedSets
     .map((s) => {
       const weight = spread(s === 0 ? "params.energy" : "params.jacobian");
       return perDim(
@@ -289,8 +294,8 @@ ${gs
       range(dim)
         .map((i) => `o${s}_${g}_${i} * o${s}_${g}_${i}`)
         .join(" + ");
-    const tangentsOf = sets.slice(1).map(squares).join(" + ");
-    return `kappa[${dim}u * params.stride + at${g}] += live${g} * (${spread("params.energy")} * (${squares(0)})${tangentsOf ? ` + ${spread("params.jacobian")} * (${tangentsOf})` : ""});`;
+    const tangentsOf = penalisedSets.slice(1).map(squares).join(" + ");
+    return `kappa[${isMatrix ? dim * (1 + tangents) : dim}u * params.stride + at${g}] += live${g} * (${spread("params.energy")} * (${squares(0)})${tangentsOf ? ` + ${spread("params.jacobian")} * (${tangentsOf})` : ""});`;
   })
   .join("\n")}
 }`;
@@ -312,14 +317,22 @@ ${perDim((g, i) => `${penalised ? "var" : "let"} q0_${g}_${i} = kappa[${i}u * pa
 ${sets
   .slice(1)
   .map((s) =>
-    perDim(
-      (g, i) =>
-        `${penalised ? "var" : "let"} q${s}_${g}_${i} = ${spread("params.scale")} * (live${g} * v${s}_${g}_${i});`,
+    perDim((g, i) =>
+      isMatrix
+        ? `let q${s}_${g}_${i} = kappa[${s * dim + i}u * params.stride + at${g}];`
+        : `${penalised ? "var" : "let"} q${s}_${g}_${i} = ${spread("params.scale")} * (live${g} * v${s}_${g}_${i});`,
     ),
   )
   .join("\n")}
 ${penalised ? penaltyText : ""}
 ${storeTop}`;
+
+  const velocityOf = (s: number) => (s === 0 ? "u" : `jv${s}_`);
+  /** What is received by x, and for a matrix by each of its tangents. */
+  const bottomSets = isMatrix ? sets : [0];
+  const receivedBy = (s: number) => `z${s}_`;
+  const perBottom = (text: (s: number, g: number, i: number) => string) =>
+    bottomSets.map((s) => perDim((g, i) => text(s, g, i))).join("\n");
 
   const forwardText = `{
 const layer = 0u;
@@ -336,12 +349,12 @@ ${keepForward}`)}
 }
 ${
   penalised
-    ? `${sets.map((s) => declare(`o${s}_`)).join("\n")}
-${end("forward_weights.last", true, (s) => `o${s}_`, sets)}`
+    ? `${penalisedSets.map((s) => declare(`o${s}_`)).join("\n")}
+${end("forward_weights.last", true, (s) => `o${s}_`, penalisedSets)}`
     : task === "cotangent"
       ? ""
-      : `${declare("u")}
-${end("forward_weights.last", true, "u")}`
+      : `${sets.map((s) => declare(velocityOf(s))).join("\n")}
+${end("forward_weights.last", true, velocityOf, sets)}`
 }`;
 
   const reverseText = `${topText}
@@ -361,10 +374,10 @@ ${keepReverse}`)}
 }
 ${
   task === "cotangent"
-    ? `${declare("z")}
-${end("reverse_weights.bottom", false, "z")}
+    ? `${bottomSets.map((s) => declare(receivedBy(s))).join("\n")}
+${end("reverse_weights.bottom", false, receivedBy, bottomSets)}
 if (is_active) {
-${perDim((g, i) => `xbar[${i}u * params.stride + at${g}] = z${g}_${i};`)}
+${perBottom((s, g, i) => `xbar[${s * dim + i}u * params.stride + at${g}] = z${s}_${g}_${i};`)}
 }`
     : ""
 }`;
@@ -378,7 +391,7 @@ struct ReverseWeights {
   top: array<array<vec4f, ${sizes.top}>, ${sizes.blocks}>,
 ${hidden("hidden", `array<array<vec4f, ${sizes.inner}>, ${sizes.blocks * (layers - 1)}>`)}  bottom: array<array<vec4f, ${sizes.inner}>, ${sizes.ends}>,
 }
-${tangents > 0 ? bentActivationText(network.activation, vector) : activationText(network.activation, vector)}
+${tangents > 0 && reverse ? bentActivationText(network.activation, vector) : activationText(network.activation, vector)}
 
 @compute @workgroup_size(${tiling.workgroupSize})
 fn gradient(
@@ -412,7 +425,7 @@ ${
   reverse
     ? reverseText
     : `if (is_active) {
-${perDim((g, i) => `velocity[${i}u * params.stride + at${g}] = u${g}_${i};`)}
+${sets.map((s) => perDim((g, i) => `velocity[${s * dim + i}u * params.stride + at${g}] = ${velocityOf(s)}${g}_${i};`)).join("\n")}
 }`
 }
 }

@@ -59,9 +59,9 @@ export function planTangentEnds(o: {
 }
 
 /**
- * Penalties energy·|u|² + jacobian·Σ_s |∂u/∂x v_s|² of each particle, added to row `dim` of the cotangent of u, and 2/n of their
+ * Penalties energy·|u|² + jacobian·Σ_s |∂u/∂x v_s|² of each particle, added to row `row` of the cotangent of u, and 2/n of their
  * derivatives, added to the cotangents of u and of the tangents' outputs. Padding counts nothing. Buffers: u [dim], tangents' outputs
- * [tangents][dim], cotangent of u [dim + 1], of those [tangents][dim].
+ * [tangents][dim], cotangent of u [row + 1], of those [tangents][dim].
  */
 export const penaliseKernel = oncePerShape((_: object) =>
   kernel({
@@ -72,6 +72,7 @@ export const penaliseKernel = oncePerShape((_: object) =>
       particles: "u32",
       dim: "u32",
       tangents: "u32",
+      row: "u32",
       twice: "f32",
       energy: "f32",
       jacobian: "f32",
@@ -100,7 +101,7 @@ fn penalise${signature} {
     top[at] = fma(params.twice * params.jacobian, product, top[at]);
     sum = fma(params.jacobian * product, product, sum);
   }
-  cotangent[params.dim * params.count + i] += sum;
+  cotangent[params.row * params.count + i] += sum;
 }
 `,
   }),
@@ -112,13 +113,15 @@ export function planPenalise(o: {
   count: number;
   dim: number;
   tangents: number;
+  /** The row of the penalties. */
+  row: number;
   penalty: { energy: number; jacobian: number };
   names: { cotangent: string; top: string };
 }): Dispatch {
-  const { capacity, count, dim, tangents } = o;
+  const { capacity, count, dim, tangents, row } = o;
   const { energy, jacobian } = o.penalty;
   return dispatchOf(penaliseKernel({}), {
-    params: { count: capacity, particles: count, dim, tangents, twice: 2 / count, energy, jacobian },
+    params: { count: capacity, particles: count, dim, tangents, row, twice: 2 / count, energy, jacobian },
     buffers: { velocity: "u", products: "jv", ...o.names },
     ...perParticle(capacity, 4 * dim * (1 + tangents)),
   });

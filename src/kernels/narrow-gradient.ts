@@ -89,7 +89,7 @@ export function planNarrowGradient(
     squares: names.squares,
     kappa: names.cotangent,
     xbar: names.xbar,
-    probes: tangents > 0 && kind === "given" ? names.probes : undefined,
+    probes: tangents > 0 && kind !== "basis" ? names.probes : undefined,
   };
   const perSlot = tiling.lanes * tiling.groups;
   const slots = o.capacity / perSlot;

@@ -9,14 +9,29 @@ export interface Batch {
   readonly maxFlops: number;
 }
 
-/** Tangents that go with a pass: unit vectors, or rows of the buffer `probes`, from number `first` on. */
-export interface PassTangents {
+/** Tangents of a divergence: unit vectors, or rows of the buffer `probes`, from number `first` on; w_s = δ v_s. */
+export interface TraceTangents {
   readonly count: number;
   readonly first: number;
   readonly probes?: string | undefined;
   /** δ: what a unit of Σ_s v_s·(∂u/∂x v_s) is worth. */
   readonly weight: number;
 }
+
+/** Tangents of each particle's own: v_s in the buffer `matrix` [count][dim]. */
+export interface MatrixTangents {
+  readonly count: number;
+  readonly matrix: string;
+}
+
+/** The most tangents that the passes of a training have. */
+export interface MostTangents {
+  readonly count: number;
+  readonly kind: "trace" | "matrix";
+}
+
+/** Tangents v_s that go with a pass, of which each has a cotangent w_s. */
+export type PassTangents = TraceTangents | MatrixTangents;
 
 /**
  * How a network's gradient is found on the device: one fused kernel for narrow networks, a kernel per layer for the rest.
@@ -26,17 +41,19 @@ export interface Backward {
   /** Packings of the weights that the passes read, made anew after each optimiser step. */
   readonly packings: readonly { readonly name: string; readonly layout: Layout }[];
   readonly copies: (capacity: number) => number;
-  /** Most tangents of one pass. */
+  /** Most tangents of a trace in one pass; a matrix goes as a whole. */
   readonly mostTangents: number;
-  /** Scratch, for passes of up to `tangents`. */
-  buffers(capacity: number, tangents: number): PlannedBuffer[];
+  /** Scratch, for passes of up to so many tangents. */
+  buffers(capacity: number, tangents: MostTangents): PlannedBuffer[];
   /** Flow matching: "h0" and "target" → "squares" per sample, "partials". */
   residual(batch: Batch): Dispatch[];
-  /** "h0" → the velocity, in rows of the buffer `output`. */
-  velocity(batch: Batch, output: string): Dispatch[];
+  /** "h0" → the velocity, in rows of the buffer `output`, and ∂u/∂x v_s behind it, [count][dim]. */
+  velocity(batch: Batch, output: string, tangents?: MatrixTangents): Dispatch[];
   /**
-   * The gradient of κ·u + δ Σ_s v_s·(∂u/∂x v_s): with respect to x into `xbar`, to the weights added to "partials" or begun there.
-   * With a penalty also that of its mean over the batch, which is added per sample to row `dim` of the cotangent's buffer.
+   * The gradient of κ·u + Σ_s w_s·(∂u/∂x v_s): with respect to x into `xbar`, to the weights added to "partials" or begun there.
+   * A matrix of tangents has its w_s behind κ, [count][dim], and (∂u/∂x)ᵀ w_s goes behind the gradient by x.
+   * With a penalty also that of its mean over the batch, which is added per sample to the last row of the cotangent's buffer, behind
+   * those; for a matrix it has no part of the Jacobian.
    */
   pass(
     batch: Batch,

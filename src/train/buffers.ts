@@ -4,14 +4,16 @@ import type { Dispatch, PlannedBuffer } from "../gpu/kernel.ts";
 import { networkOf } from "../network/of.ts";
 import type { TrainableVelocity } from "../velocity/field.ts";
 import { inputRows } from "../velocity/run.ts";
-import type { Backward } from "./backward.ts";
+import type { Backward, MostTangents } from "./backward.ts";
 
-/** Buffers of passes with up to `tangents` tangents over a batch padded to `capacity`: input rows, scratch, gradient, packed weights. */
+const noTangents: MostTangents = { count: 0, kind: "trace" };
+
+/** Buffers of passes with up to so many tangents over a batch padded to `capacity`: input rows, scratch, gradient, packed weights. */
 export function gradientBuffers(
   backward: Backward,
   velocity: TrainableVelocity,
   capacity: number,
-  tangents = 0,
+  tangents = noTangents,
 ): PlannedBuffer[] {
   const network = networkOf(velocity);
   const count = network.parameterCount;

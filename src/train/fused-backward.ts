@@ -10,7 +10,7 @@ import { wholeBuffer } from "../network/schedule.ts";
 import { gradientLayouts } from "../velocity/gradient-layout.ts";
 import { timeInputs } from "../velocity/plain-mlp.ts";
 import { inputPlaces, Run } from "../velocity/run.ts";
-import type { Backward, Batch } from "./backward.ts";
+import type { Backward, Batch, PassTangents } from "./backward.ts";
 import { type LayerGradient, planLayerGradient } from "./layer-gradients.ts";
 
 /** Tangents that share a pass with the value: more of them would crowd the registers. */
@@ -28,6 +28,22 @@ function featureRun(velocity: MlpVelocity): Run | undefined {
   const outputs = [{ value, place: wholeBuffer("features", program.width(value)) }];
   const network = networkOf(velocity);
   return new Run(network, program, { inputs: inputPlaces(network, "h0"), outputs, prefix: "f" });
+}
+
+/** A pass's tangents as the kernel is told of them. */
+const kernelTangents = (tangents: PassTangents) =>
+  "matrix" in tangents
+    ? { kind: "matrix" as const, scale: 0 }
+    : {
+        kind: tangents.probes === undefined ? ("basis" as const) : ("given" as const),
+        firstTangent: tangents.first,
+        scale: tangents.weight,
+      };
+
+/** The buffer that they are read from. */
+function rowsOf(tangents: PassTangents): { probes?: string } {
+  const probes = "matrix" in tangents ? tangents.matrix : tangents.probes;
+  return probes === undefined ? {} : { probes };
 }
 
 /** Narrow networks: forward and reverse in one kernel, then a weight gradient per layer. */
@@ -90,7 +106,7 @@ export function fusedBackward(gpu: Gpu, velocity: MlpVelocity, shape: GradientNe
     ],
     copies: (capacity) => gradientCopies(gpu.info, capacity, network.parameterCount),
     mostTangents: tangentsPerPass,
-    buffers(capacity, tangents): PlannedBuffer[] {
+    buffers(capacity, { count: tangents }): PlannedBuffer[] {
       const rows = (name: string, features: number) => ({ name, bytes: features * capacity * 4 });
       return [
         rows(gradientNames.activations, (inputs + layers * width) * (1 + tangents)),
@@ -109,31 +125,24 @@ export function fusedBackward(gpu: Gpu, velocity: MlpVelocity, shape: GradientNe
       }),
       ...weightGradients(batch, 0, true),
     ],
-    velocity: (batch, output) => [
+    velocity: (batch, output, tangents) => [
       ...prepare(batch),
       ...planNarrowGradient({
-        ...common(batch, 0),
+        ...common(batch, tangents?.count ?? 0),
         task: "forward",
-        kind: "basis",
+        kind: tangents ? "matrix" : "basis",
         scale: 0,
-        names: { inputs: given, velocity: output },
+        names: { inputs: given, velocity: output, ...(tangents && { probes: tangents.matrix }) },
       }),
     ],
     pass: (batch, { cotangent, xbar, tangents, begin, penalty }) => [
       ...prepare(batch),
       ...planNarrowGradient({
         ...common(batch, tangents.count),
+        ...kernelTangents(tangents),
         task: "cotangent",
-        kind: tangents.probes === undefined ? "basis" : "given",
-        firstTangent: tangents.first,
-        scale: tangents.weight,
         penalty,
-        names: {
-          inputs: given,
-          cotangent,
-          xbar,
-          ...(tangents.probes === undefined ? {} : { probes: tangents.probes }),
-        },
+        names: { inputs: given, cotangent, xbar, ...rowsOf(tangents) },
       }),
       ...weightGradients(batch, tangents.count, begin),
     ],

@@ -13,34 +13,44 @@ import type { Value } from "../network/program.ts";
 import { type Place, wholeBuffer } from "../network/schedule.ts";
 import { denseLayout } from "../velocity/dense-layout.ts";
 import { type GradientPlan, inputPlaces, Run } from "../velocity/run.ts";
-import type { Backward, Batch, PassTangents } from "./backward.ts";
+import type { Backward, Batch, MatrixTangents, TraceTangents } from "./backward.ts";
 import { planLayerGradient } from "./layer-gradients.ts";
 
 /** Tangents that share the recomputed values of a pass. */
 const tangentsPerPass = 4;
 
-/** What a gradient is of: flow matching's residual, or a pass, with tangents and penalties on velocity and tangents where there are such. */
-type GradientShape = "residual" | { readonly tangents: boolean; readonly penalised: boolean };
+/**
+ * What a gradient is of: flow matching's residual, or a pass, with tangents and penalties on velocity and tangents where there are such.
+ * Cotangents of a matrix of tangents lie behind those of the velocity, and so do theirs by the tangents.
+ */
+type GradientShape = "residual" | { readonly tangents: "none" | "trace" | "matrix"; readonly penalised: boolean };
 
 /** A network forward, with tangents where they are asked for, and in reverse, by x too in a pass. */
 function gradientRun(network: Network, shape: GradientShape): Run {
   const isPass = shape !== "residual";
   const rows = (buffer: string) => wholeBuffer(buffer, network.dim);
+  const behind = (buffer: string): Place => ({ ...rows(buffer), row: network.dim });
   const inputs = inputPlaces(network, "h0").set("ubar", rows("ubar"));
-  const made = isPass && shape.tangents ? withTangents(network.program, network.output) : undefined;
+  const isMatrix = isPass && shape.tangents === "matrix";
+  const made = isPass && shape.tangents !== "none" ? withTangents(network.program, network.output) : undefined;
   const { program, output } = made ?? { program: network.program.copy(), output: network.output };
   const cotangents = [{ of: output, cotangent: program.input("ubar", network.dim) }];
   if (made) {
-    inputs.set(tangentOfX, rows("drows")).set("dtop", rows("dtop"));
+    inputs.set(tangentOfX, rows("drows")).set("dtop", isMatrix ? behind("ubar") : rows("dtop"));
     cotangents.push({ of: made.tangent, cotangent: program.input("dtop", network.dim, true) });
   }
-  const back = reverse(program, cotangents, isPass ? ["x"] : [], true);
+  const wanted = isMatrix ? ["x", tangentOfX] : isPass ? ["x"] : [];
+  const back = reverse(program, cotangents, wanted, true);
   const outputs: { value: Value; place: Place }[] = [];
   if (!isPass || shape.penalised) outputs.push({ value: output, place: rows("u") });
-  if (isPass && shape.penalised && made) outputs.push({ value: made.tangent, place: rows("jv") });
+  if (isPass && shape.penalised && made && !isMatrix) outputs.push({ value: made.tangent, place: rows("jv") });
   if (isPass) {
     const value = must(back.inputs.get("x"), "the gradient by x of a velocity, which depends on x");
     outputs.push({ value, place: rows("xbar") });
+  }
+  if (isMatrix) {
+    const value = must(back.inputs.get(tangentOfX), "the gradient by a tangent of x");
+    outputs.push({ value, place: behind("xbar") });
   }
   const lateInputs = ["ubar", "dtop"];
   return new Run(network, program, { inputs, outputs, gradients: back.gradients, lateInputs, prefix: "b" });
@@ -63,9 +73,20 @@ export function layeredBackward(gpu: Gpu, network: Network): Backward {
       const outputs = [{ value: network.output, place: wholeBuffer("u", dim) }];
       return new Run(network, network.program, { inputs: inputPlaces(network, "h0"), outputs, prefix: "b" });
     });
+  /** The velocity, and what is made of a matrix of tangents behind it. */
+  const product = () =>
+    once("product", () => {
+      const made = withTangents(network.program, network.output);
+      const inputs = inputPlaces(network, "h0").set(tangentOfX, wholeBuffer("drows", dim));
+      const outputs = [
+        { value: made.output, place: wholeBuffer("u", dim) },
+        { value: made.tangent, place: { buffer: "u", row: dim, rows: dim } },
+      ];
+      return new Run(network, made.program, { inputs, outputs, prefix: "b" });
+    });
   const residual = () => once("residual", () => gradientRun(network, "residual"));
-  const pass = (tangents: number, penalised: boolean) => {
-    const shape = { tangents: tangents > 0, penalised };
+  const pass = (tangents: "none" | "trace" | "matrix", penalised: boolean) => {
+    const shape = { tangents, penalised };
     return once(JSON.stringify(shape), () => gradientRun(network, shape));
   };
   const range = (batch: Batch, tangents = 0): RunRange => ({
@@ -103,13 +124,13 @@ export function layeredBackward(gpu: Gpu, network: Network): Backward {
       ).flat();
     };
 
-  function tangentPass(
+  function tracePass(
     batch: Batch,
-    tangents: PassTangents,
+    tangents: TraceTangents,
     o: Parameters<Backward["pass"]>[1],
     names: Record<string, string>,
   ): Dispatch[] {
-    const run = pass(tangents.count, o.penalty !== undefined);
+    const run = pass("trace", o.penalty !== undefined);
     return [
       planTangentEnds({
         capacity: batch.capacity,
@@ -128,11 +149,38 @@ export function layeredBackward(gpu: Gpu, network: Network): Backward {
               dim,
               tangents: tangents.count,
               penalty: o.penalty,
+              row: dim,
               names: { cotangent: o.cotangent, top: "dtop" },
             }),
           ]
         : []),
       ...run.late(range(batch, tangents.count), names, gradientsOf(batch, o.begin)),
+    ];
+  }
+
+  function matrixPass(
+    batch: Batch,
+    { count, matrix }: MatrixTangents,
+    o: Parameters<Backward["pass"]>[1],
+    names: Record<string, string>,
+  ): Dispatch[] {
+    const run = pass("matrix", o.penalty !== undefined);
+    const all = { ...names, drows: matrix };
+    return [
+      ...run.early(range(batch, count), all),
+      ...(o.penalty
+        ? [
+            planPenalise({
+              ...batch,
+              dim,
+              tangents: 0,
+              penalty: o.penalty,
+              row: dim * (1 + count),
+              names: { cotangent: o.cotangent, top: "dtop" },
+            }),
+          ]
+        : []),
+      ...run.late(range(batch, count), all, gradientsOf(batch, o.begin)),
     ];
   }
 
@@ -143,7 +191,7 @@ export function layeredBackward(gpu: Gpu, network: Network): Backward {
     ],
     copies: (capacity) => gradientCopies(gpu.info, capacity, parameterCount),
     mostTangents: tangentsPerPass,
-    buffers(capacity, tangents): PlannedBuffer[] {
+    buffers(capacity, { count: tangents, kind }): PlannedBuffer[] {
       const rows = (name: string, features: number) => ({ name, bytes: features * capacity * 4 });
       return [
         ...["u", "ubar"].map((name) => rows(name, dim)),
@@ -152,8 +200,9 @@ export function layeredBackward(gpu: Gpu, network: Network): Backward {
           [
             forward(),
             residual(),
-            pass(0, false),
-            ...(tangents === 0 ? [] : [pass(tangents, false), pass(tangents, true)]),
+            pass("none", false),
+            ...(tangents === 0 ? [] : [pass(kind, false), pass(kind, true)]),
+            ...(kind === "matrix" ? [product()] : []),
           ].flatMap((run) => run.buffers(capacity, tangents)),
         ),
       ];
@@ -163,11 +212,15 @@ export function layeredBackward(gpu: Gpu, network: Network): Backward {
       planResidual({ dim, capacity: batch.capacity, count: batch.count }),
       ...residual().late(range(batch), {}, gradientsOf(batch, true)),
     ],
-    velocity: (batch, output) => forward().early(range(batch), { u: output }),
+    velocity: (batch, output, tangents) =>
+      tangents
+        ? product().early(range(batch, tangents.count), { u: output, drows: tangents.matrix })
+        : forward().early(range(batch), { u: output }),
     pass(batch, o) {
       const names = { ubar: o.cotangent, xbar: o.xbar };
-      if (o.tangents.count > 0) return tangentPass(batch, o.tangents, o, names);
-      const run = pass(0, false);
+      if ("matrix" in o.tangents) return matrixPass(batch, o.tangents, o, names);
+      if (o.tangents.count > 0) return tracePass(batch, o.tangents, o, names);
+      const run = pass("none", false);
       return [...run.early(range(batch), names), ...run.late(range(batch), names, gradientsOf(batch, o.begin))];
     },
   };

@@ -12,7 +12,7 @@ import type { TimeGrid } from "../ode/grid.ts";
 import { integrationBuffers } from "../ode/integration.ts";
 import { stageRow } from "../solvers/schedule.ts";
 import type { TrainableVelocity } from "../velocity/field.ts";
-import type { Backward, Batch } from "./backward.ts";
+import type { Backward, Batch, MostTangents } from "./backward.ts";
 import { planConditions } from "./conditions.ts";
 import type { Regularization } from "./options.ts";
 
@@ -48,8 +48,8 @@ export function planPenaltySum({ regularization, velocity }: LikelihoodWork, { c
 }
 
 /** Tangents of the largest pass. */
-export function likelihoodTangents(work: LikelihoodWork): number {
-  return Math.min(work.backward.mostTangents, tangentTotal(work));
+export function likelihoodTangents(work: LikelihoodWork): MostTangents {
+  return { count: Math.min(work.backward.mostTangents, tangentTotal(work)), kind: "trace" };
 }
 
 /**

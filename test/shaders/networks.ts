@@ -88,6 +88,14 @@ export function networkKernels(): { readonly name: string; readonly kernel: () =
         jvp: engine.evaluate(chunk, given, "jvp", { mode: "none" }),
         vjp: engine.evaluate(chunk, given, "vjp", { mode: "none" }),
         residual: backward.residual(chunk),
+        "velocity and products of a matrix": backward.velocity(chunk, "u", { count: 2, matrix: "drows" }),
+        "gradient with a matrix of tangents": backward.pass(chunk, {
+          cotangent: "kappa",
+          xbar: "eta",
+          begin: true,
+          tangents: { count: 2, matrix: "drows" },
+          penalty: { energy: 1, jacobian: 0 },
+        }),
         "likelihood gradient": gradient(2, { energy: 1, jacobian: 1 }),
       };
       for (const [task, dispatches] of Object.entries(plans))
