@@ -13,7 +13,8 @@ import {
   stageKernel,
   startKernel,
 } from "./adaptive.ts";
-import { conditionKernel, conditionRowsKernel } from "./condition.ts";
+import { conditionKernel } from "./condition.ts";
+import { conditionRowsKernel } from "./condition-rows.ts";
 import { type DenseTile, denseKernel, plainTile, stagedTile } from "./dense.ts";
 import type { DivergenceText, FusedField } from "./field.ts";
 import { batchKernel, givenBatchKernel, residualKernel } from "./flow-matching.ts";
@@ -32,6 +33,7 @@ import { blockMeanKernel, blockProductsKernel, histogramKernel } from "./reducti
 import { residentGradientKernel } from "./resident-gradient.ts";
 import type { ClusterShape } from "./rows.ts";
 import { addStagesKernel, finishStepKernel, mixKernel, stageInputKernel } from "./stages.ts";
+import { determinantAdjointKernel, jacobianTexts, stageMatrixKernel, stepJacobianKernel } from "./step-jacobian.ts";
 import { subgroupRowsKernel } from "./subgroup-rows.ts";
 import { penaliseKernel, tangentEndsKernel } from "./tangent-ends.ts";
 import { tangentDotKernel, tangentInputKernel } from "./tangents.ts";
@@ -129,6 +131,11 @@ for (const [method, shape] of Object.entries(methods)) {
     );
   }
 }
+const steps = { mode: "discrete", perPass: 2, texts: jacobianTexts } as const;
+for (const [method, { stages }] of Object.entries(methods))
+  add(`${method} step and its Jacobian`, () =>
+    integrateKernel({ field: network, tiling: gpu, stages, freeStages: false, divergence: steps }),
+  );
 for (const [how, divergence] of Object.entries(divergences)) {
   add(`midpoint step that keeps its first stage, divergence ${how}`, () =>
     integrateKernel({ field: network, tiling: gpu, stages: 2, freeStages: true, keeps: true, divergence }),
@@ -153,6 +160,13 @@ for (const [name, field] of Object.entries(fields)) {
   add(`jvp of a ${name}`, () => evaluateKernel({ field, tiling: gpu, output: "jvp", divergence: { mode: "none" } }));
 }
 for (const [name, tiling] of Object.entries(tilings)) {
+  for (const dim of name === "lavapipe" ? [1, 2, 3] : [2]) {
+    const divergence = { mode: "discrete", perPass: dim, texts: jacobianTexts } as const;
+    const field = { ...network, dim };
+    add(`midpoint step and its Jacobian, dim ${dim}, tiled for ${name}`, () =>
+      integrateKernel({ field, tiling, stages: 2, freeStages: false, keeps: true, divergence }),
+    );
+  }
   for (const [how, divergence] of Object.entries(divergences)) {
     add(`midpoint step tiled for ${name}, divergence ${how}`, () =>
       integrateKernel({ field: network, tiling, stages: 2, freeStages: true, divergence }),
@@ -332,6 +346,20 @@ for (const kind of ["gaussian", "uniform"] as const)
   add(`score of a ${kind} source`, () => sourceScoreKernel({ kind }));
 for (const terms of [0, 1, 2, 3, 4]) add(`combine ${terms} rows`, () => combineKernel({ terms, add: false }));
 add("combine 7 rows and what is there", () => combineKernel({ terms: 7, add: true }));
+for (const previous of [0, 1, 7])
+  add(`matrix of tangents after ${previous} stages`, () => stageMatrixKernel({ previous, add: false }));
+add("matrix of tangents, 7 stages more", () => stageMatrixKernel({ previous: 7, add: true }));
+for (const dim of [1, 2, 3]) {
+  for (const [begin, end] of [
+    [true, true],
+    [true, false],
+    [false, true],
+  ] as const)
+    add(`Jacobian of a step of dim ${dim}${begin ? "" : ", more"}${end ? "" : ", begun"}`, () =>
+      stepJacobianKernel({ dim, stages: 2, begin, end }),
+    );
+  add(`adjoint of a determinant of dim ${dim}`, () => determinantAdjointKernel({ dim }));
+}
 for (const basis of [true, false])
   add(`ends of ${basis ? "basis" : "probe"} tangents`, () => tangentEndsKernel({ basis }));
 

@@ -1,6 +1,12 @@
 import type { FusedNetwork } from "./fused-network.ts";
 import { read, uniform } from "./interface.ts";
-import { type NarrowMlp, narrowMlpDeclarations, narrowMlpText, type Tangents } from "./narrow-mlp.ts";
+import {
+  type EvaluationText,
+  type NarrowMlp,
+  narrowMlpDeclarations,
+  narrowMlpText,
+  type Tangents,
+} from "./narrow-mlp.ts";
 import { sinCosTwoPi } from "./random.ts";
 import { components, splat, type Tiling, vectorType } from "./tiling.ts";
 import { f32, lines } from "./wgsl.ts";
@@ -28,11 +34,25 @@ export type FusedField =
       readonly product?: "pf_forward" | "pf_reverse";
     };
 
-/** How the divergence is found: not at all, by `perPass` basis tangents at a time, by `perPass` probes at a time, by the user's function. */
+/**
+ * How the divergence is found: not at all, by `perPass` basis tangents at a time, by `perPass` probes at a time, by the user's function;
+ * or, in its place, the log-determinants of the steps, by the texts of step-jacobian.ts.
+ */
 export type DivergenceText =
   | { readonly mode: "none" }
   | { readonly mode: "exact" | "probes"; readonly perPass: number }
-  | { readonly mode: "own" };
+  | { readonly mode: "own" }
+  | { readonly mode: "discrete"; readonly perPass: number; readonly texts: JacobianTexts };
+
+/**
+ * What an integrator does for the Jacobian of its steps, apart from it because only some calls ask for it: at the places of its text
+ * where the names of these stand. `state` declares the matrices, `stage` evaluates the velocity with its tangents.
+ */
+export type JacobianTexts = (
+  field: FusedField,
+  tiling: Tiling,
+  stages: number,
+) => Readonly<Record<"declarations" | "state" | "begin" | "stage" | "end" | "store" | "keep", string>>;
 
 /** Module-scope text of a field. */
 export function fieldDeclarations(field: FusedField, tiling: Tiling): string {
@@ -84,47 +104,11 @@ let tau${g}_${2 * j + 1} = ${v}(${parts.map((c) => `${name}${c}.y`).join(", ")})
   );
 }
 
-/** Text that declares class_{g}, the class of each particle in a branch; the null class is behind the others. */
-export function classesText(field: Extract<FusedField, { kind: "network" }>, tiling: Tiling): string {
-  const { classes } = field.network;
-  if (classes === 0) return "";
-  const lanes = components.slice(0, tiling.lanes).map((_, l) => l);
-  return lines(tiling.groups, (g) => {
-    const of = (l: number) =>
-      field.labels
-        ? `select(min(pf_labels[at${g} * ${tiling.lanes}u + ${l}u], ${classes}u), ${classes}u, branch == 0u && pf_params.null_first != 0u)`
-        : `${classes}u`;
-    const each = lanes.map(of);
-    return `let class_${g} = ${tiling.lanes === 1 ? each[0] : `vec${tiling.lanes}u(${each.join(", ")})`};`;
-  });
-}
-
-/** What stands before the evaluation of a field, the evaluation itself, and whether it is one of the branches of a guided mix. */
-interface EvaluationText {
-  readonly before: string;
-  readonly evaluate: string;
-  readonly mixes: boolean;
-}
-
 function mlpText(field: NarrowMlp, tiling: Tiling, tangents: Tangents | undefined): EvaluationText {
   const evaluate = narrowMlpText(field, tiling, tangents);
   const mixes = field.conditioned;
   const offset = mixes ? `let offset_row = branch * ${field.width}u;\n` : "";
   return { before: timeFeatures(field, tiling), evaluate: `${offset}${evaluate}`, mixes };
-}
-
-function networkText(
-  field: Extract<FusedField, { kind: "network" }>,
-  tiling: Tiling,
-  tangents: Tangents | undefined,
-): EvaluationText {
-  const evaluate = field.network.text(tiling, tangents, field.atOneTime);
-  const mixes = field.labels;
-  return {
-    before: mixes ? "" : "const branch = 0u;",
-    evaluate: `${classesText(field, tiling)}\n${evaluate}`,
-    mixes,
-  };
 }
 
 /**
@@ -152,7 +136,7 @@ ${lines(field.dim, (i) => `u${g}_${i} = pf_u[${i}];`)}
     });
   }
   const { before, evaluate, mixes } =
-    field.kind === "mlp" ? mlpText(field, tiling, tangents) : networkText(field, tiling, tangents);
+    field.kind === "mlp" ? mlpText(field, tiling, tangents) : field.network.evaluation(field, tiling, tangents);
   if (!mixes) return `{\n${before}\n${evaluate}\n}`;
   // Guidance: (1 − w) u_null + w u_label. One branch means no mix, so that its bits are those of the plain network.
   const mixed = [
@@ -205,6 +189,7 @@ export function velocityAndDivergenceText(
   onProbe: (g: number, probe: string, estimate: string) => string,
 ): string {
   if (divergence.mode === "none") return velocityText(field, tiling);
+  if (divergence.mode === "discrete") throw new Error("a step's determinant is no divergence of a stage");
   if (divergence.mode === "own") {
     const trace = field.kind === "wgsl" ? (field.trace ?? "divergence") : "divergence";
     const own = lines(tiling.groups, (g) => {

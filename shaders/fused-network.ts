@@ -13,8 +13,9 @@ import {
   wholeBuffer,
 } from "../src/network/schedule.ts";
 import { type SplitNetwork, splitNetwork, tablePlaces } from "../src/network/split.ts";
+import { classesText } from "./classes.ts";
 import { clusterStatements, type Naming } from "./cluster.ts";
-import type { Tangents } from "./narrow-mlp.ts";
+import type { EvaluationText, Tangents } from "./narrow-mlp.ts";
 import { fractionText, inverseRoot, type ProjectedName, projectedInput, projectedRow, rowFunctions } from "./rows.ts";
 import { components, splat, type Tiling, vectorType } from "./tiling.ts";
 import { lines } from "./wgsl.ts";
@@ -170,6 +171,20 @@ export class FusedNetwork {
     return `${rowFunctions([{ results }], v)}
 ${inverseRoot(v)}
 ${fractionText(v)}`;
+  }
+
+  /** The evaluation of field.ts: as {@link text}, with the classes of the particles. */
+  evaluation(
+    { atOneTime, labels }: { readonly atOneTime: boolean; readonly labels: boolean },
+    tiling: Tiling,
+    tangents: Tangents | undefined,
+  ): EvaluationText {
+    const text = this.text(tiling, tangents, atOneTime);
+    return {
+      before: labels ? "" : "const branch = 0u;",
+      evaluate: `${classesText(this.classes, labels, tiling)}\n${text}`,
+      mixes: labels,
+    };
   }
 
   /**

@@ -5,6 +5,7 @@ import {
   fieldBuffers,
   fieldDeclarations,
   forEach,
+  type JacobianTexts,
   velocityAndDivergenceText,
   velocityText,
 } from "./field.ts";
@@ -79,7 +80,8 @@ const enables = ({ half, gather }: Tiling) => [...(half ? ["f16"] : []), ...(gat
 /**
  * Steps of an explicit Runge–Kutta method for a slice of particles: x⁺ = x + Σ h b_i k_i, k_i = u(t + c_i h, x + Σ h a_ij k_j),
  * and with it I⁺ = I − Σ h b_i div u at the stages' own states (Chen et al. 2018, eq. 8; docs/mathematics.md, Likelihood).
- * Buffers: state [dim][stride], integral [probes][stride], kept [dim][stride].
+ * Buffers: state [dim][stride], integral [probes][stride], kept [dim][stride]; the Jacobian of the last step is left behind the state,
+ * [dim][dim], and that of the first stage behind what is kept.
  */
 export const integrateKernel = oncePerShape((shape: IntegrateShape) => {
   const { field, tiling, stages, divergence } = shape;
@@ -88,18 +90,23 @@ export const integrateKernel = oncePerShape((shape: IntegrateShape) => {
   const tracks = divergence.mode !== "none";
   const probes = divergence.mode === "probes";
 
+  const jacobian = divergence.mode === "discrete" ? divergence.texts(field, tiling, stages) : undefined;
+  const of = (place: keyof ReturnType<JacobianTexts>) => (jacobian ? jacobian[place] : "");
   const plain = velocityText(field, tiling);
   const minusWeight = splat(tiling, "-row.weight");
-  const withDivergence = velocityAndDivergenceText(field, tiling, divergence, (g, probe, estimate) => {
-    const place = `pf_integral[${probe} * pf_params.stride + at${g}]`;
-    return `if (is_active) { ${place} = fma(${minusWeight}, ${estimate}, ${place}); }`;
-  });
+  const withDivergence = jacobian
+    ? ""
+    : velocityAndDivergenceText(field, tiling, divergence, (g, probe, estimate) => {
+        const place = `pf_integral[${probe} * pf_params.stride + at${g}]`;
+        return `if (is_active) { ${place} = fma(${minusWeight}, ${estimate}, ${place}); }`;
+      });
   const track = probes
     ? withDivergence
     : `${withDivergence}\n${lines(tiling.groups, (g) => `integral${g} = fma(${minusWeight}, div${g}, integral${g});`)}`;
 
   const code = `${stageStruct(stages)}
 ${fieldDeclarations(field, tiling)}
+${of("declarations")}
 
 ${entry("integrate", tiling)} {
 ${particlesText(tiling)}
@@ -108,9 +115,11 @@ ${declare(tiling, dim, "y")}
 ${declare(tiling, dim, "u")}
 ${lines(stages - 1, (s) => declare(tiling, dim, `k${s}_`))}
 ${tracks && !probes ? lines(tiling.groups, (g) => `var integral${g} = pf_integral[at${g}];\nvar div${g}: ${v};`) : ""}
+${of("state")}
 for (var step = pf_params.first_step; step < pf_params.last_step; step++) {
 // d = Σ h b_i k_i is summed before it meets x, which is larger
 ${forEach(tiling, dim, (g, i) => `var d${g}_${i} = ${v}(0.0);`)}
+${of("begin")}
 for (var stage = 0u; stage < ${stages}u; stage++) {
 let row = pf_schedule[step * ${stages}u + stage];
 ${lines(tiling.groups, (g) => `let time${g} = ${splat(tiling, "row.time")};`)}
@@ -120,14 +129,16 @@ ${forEach(tiling, dim, (g, i) => {
   for (let s = 0; s < stages - 1; s++) y = `fma(${splat(tiling, `row.a${s}`)}, k${s}_${g}_${i}, ${y})`;
   return `y${g}_${i} = ${y};`;
 })}
-${!tracks ? plain : shape.freeStages ? `if (row.weight != 0.0) {\n${track}\n} else {\n${plain}\n}` : track}
+${jacobian ? jacobian.stage : !tracks ? plain : shape.freeStages ? `if (row.weight != 0.0) {\n${track}\n} else {\n${plain}\n}` : track}
 ${forEach(tiling, dim, (g, i) => `d${g}_${i} = fma(${splat(tiling, "row.weight")}, u${g}_${i}, d${g}_${i});`)}
 ${lines(stages - 1, (s) => `if (stage == ${s}u) {\n${forEach(tiling, dim, (g, i) => `k${s}_${g}_${i} = u${g}_${i};`)}\n}`)}
 }
 ${forEach(tiling, dim, (g, i) => `x${g}_${i} += d${g}_${i};`)}
+${of("end")}
 }
 if (is_active) {
-${shape.keeps ? forEach(tiling, dim, (g, i) => `pf_kept[${i}u * pf_params.stride + at${g}] = k0_${g}_${i};`) : ""}
+${of("store")}
+${shape.keeps ? `${of("keep")}\n${forEach(tiling, dim, (g, i) => `pf_kept[${i}u * pf_params.stride + at${g}] = k0_${g}_${i};`)}` : ""}
 ${forEach(tiling, dim, (g, i) => `pf_state[${i}u * pf_params.stride + at${g}] = x${g}_${i};`)}
 ${tracks && !probes ? lines(tiling.groups, (g) => `pf_integral[at${g}] = integral${g};`) : ""}
 }

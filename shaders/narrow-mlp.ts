@@ -57,6 +57,13 @@ export interface Tangents {
   readonly kind: "basis" | "given";
 }
 
+/** What stands before the evaluation of a field, the evaluation itself, and whether it is one of the branches of a guided mix. */
+export interface EvaluationText {
+  readonly before: string;
+  readonly evaluate: string;
+  readonly mixes: boolean;
+}
+
 /** Inputs whose products are summed in f16 before the sum goes into an f32: more are faster and rounder. */
 const halfRun = 16;
 

@@ -1,5 +1,6 @@
 import { must } from "../src/must.ts";
-import { classesText, type DivergenceText, type FusedField, guided } from "./field.ts";
+import { classesText } from "./classes.ts";
+import { type DivergenceText, type FusedField, guided } from "./field.ts";
 import type { FusedNetwork } from "./fused-network.ts";
 import {
   type EvaluateShape,
@@ -38,7 +39,7 @@ export function tileRows(
 }
 
 function tangentsOf(dim: number, divergence: DivergenceText): TileTangents | undefined {
-  if (divergence.mode !== "exact" && divergence.mode !== "probes") return undefined;
+  if (!("perPass" in divergence)) return undefined;
   const { mode, perPass } = divergence;
   return { count: perPass, kind: mode === "exact" && perPass >= dim ? "basis" : "given" };
 }
@@ -95,7 +96,7 @@ class Tile {
   /** Evaluates the network where x lies in the tile, its guided mix included: u and jv are in the tile behind it. */
   evaluate(withTangents: boolean): string {
     const text = this.network.evaluate(withTangents);
-    const classes = classesText(this.#field, this.#tiling);
+    const classes = classesText(this.#field.network.classes, this.#field.labels, this.#tiling);
     if (!this.#field.labels) return `{\nconst branch = 0u;\n${classes}\n${text}\n}`;
     const mixed = [
       { name: "u", cell: (m: number) => this.network.u(this.job(m)) },

@@ -14,6 +14,7 @@ export type {
   HistogramOptions,
   LogProbOptions,
   MomentOptions,
+  Objective,
   Output,
   Precision,
   PushOptions,

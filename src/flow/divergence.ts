@@ -1,5 +1,6 @@
-import { invalid } from "../errors.ts";
+import { invalid, PushforwardError } from "../errors.ts";
 import type { DivergenceMode } from "../ode/engine.ts";
+import type { TimeGrid } from "../ode/grid.ts";
 import { checked } from "../options/schema.ts";
 import { show } from "../options.ts";
 import { divergenceFields } from "./fields.ts";
@@ -37,4 +38,28 @@ export function divergencePlan(
   }
   checkAllFinite(what, "divergence.vectors", vectors, dim);
   return { mode: { mode: "probes", kind: "given", count }, vectors };
+}
+
+/** What stands for a divergence where the objective is that of the steps themselves; `more` is what else keeps one from it. */
+export function discretePlan(
+  what: string,
+  divergence: Divergence | undefined,
+  dim: number,
+  { adaptive, tableau }: TimeGrid,
+  more?: string,
+): DivergencePlan {
+  const isEstimate = divergence !== undefined && divergence !== "exact";
+  const got =
+    more ??
+    (dim > 3
+      ? `dim is ${dim}`
+      : adaptive
+        ? `solver is ${tableau.name}`
+        : isEstimate && `divergence is ${show(divergence)}`);
+  if (got)
+    throw new PushforwardError(
+      "unsupported",
+      `${what}: ${got}, but objective "discrete" is for dim 1 to 3, fixed steps and exact derivatives: change that, or leave objective out`,
+    );
+  return { mode: { mode: "discrete" } };
 }

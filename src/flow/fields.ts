@@ -51,6 +51,8 @@ export const seed: Check<number> = (_, value) => {
   return value as number;
 };
 
+export const objective = word("continuous", "discrete");
+
 /** A time of the flow: finite and within [0, 1], because the field is defined nowhere else. */
 export const flowTime = finite(0, 1);
 
@@ -97,6 +99,7 @@ export const solveFields = {
   ...callFields,
   solver: { check: later<Solver>, fallback: defaultSolver, travels: "call" },
   divergence,
+  objective: { check: objective, travels: "call" },
   seed: { check: seed, fallback: 0, travels: "call" },
   output: { check: word("cpu", "gpu"), travels: "refused" },
   precision: { check: word("f32", "f16"), fallback: "f32", travels: "call" },

@@ -6,6 +6,12 @@ import type { Rows } from "./rows.ts";
 /** `"exact"` (default for dim ≤ 16), or Hutchinson's estimate ZᵀJZ with K probes, drawn once per particle and solve, or given as [K, n, dim]. */
 export type Divergence = "exact" | { probe: "rademacher" | "gaussian"; probes?: number; vectors?: Float32Array };
 
+/**
+ * What log p is of (docs/mathematics.md, Likelihood): `"continuous"` is the flow's, by the integral of the divergence, to the error of the
+ * solver; `"discrete"` is that of the very map that the solver's steps compute, Σ log|det ∂x_{k+1}/∂x_k|, exact however few they are.
+ */
+export type Objective = "continuous" | "discrete";
+
 /** Options of every call on many particles. */
 export interface CallOptions extends RunOptions {
   /** Class of each particle, [n]; in a GPUBuffer as u32, of which one that no class has is the null class. */
@@ -35,6 +41,8 @@ export type Precision = "f32" | "f16";
 export interface SolveOptions extends CallOptions {
   solver?: Solver;
   divergence?: Divergence;
+  /** Default `"continuous"`. `"discrete"` is for fixed steps and dim ≤ 3. */
+  objective?: Objective;
   /** Seed of whatever the call draws (source particles, probes). Default 0. */
   seed?: number;
   output?: Output;

@@ -5,7 +5,7 @@ import { saveIndices, timeGrid } from "../ode/grid.ts";
 import { checked } from "../options/schema.ts";
 import { checkInteger, show } from "../options.ts";
 import { checkConditions } from "./conditions.ts";
-import { divergencePlan } from "./divergence.ts";
+import { discretePlan, divergencePlan } from "./divergence.ts";
 import {
   type CheckedLogProb,
   type CheckedSample,
@@ -31,7 +31,7 @@ function solveRequest(
   logProb: LogProbMode,
 ): TrajectoryRequest {
   flow.assertAlive();
-  const { precision, seed, saveAt } = options;
+  const { precision, seed, saveAt, objective } = options;
   const grid = timeGrid(what, options.solver, from, to, saveAt);
   if (grid.adaptive && precision === "f16")
     throw invalid(
@@ -45,7 +45,10 @@ function solveRequest(
     start,
     save: saveIndices(what, grid, saveAt),
     logProb,
-    divergence: divergencePlan(what, options.divergence, flow.dim, n),
+    divergence:
+      objective === "discrete"
+        ? discretePlan(what, options.divergence, flow.dim, grid)
+        : divergencePlan(what, options.divergence, flow.dim, n),
     seed,
     conditions: checkConditions(what, options, n, conditioning(flow)),
     normalization: flow.normalization,

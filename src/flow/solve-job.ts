@@ -1,6 +1,7 @@
 import type { Shared } from "../gpu/kernel.ts";
 import type { Session } from "../gpu/session.ts";
 import { chunkOf, integralsOf, largestChunk } from "../ode/engine.ts";
+import { stateRows } from "../ode/integration.ts";
 import type { Job } from "../schedule/job.ts";
 import { checkReadable } from "./readable-buffers.ts";
 import { isBuffer } from "./rows.ts";
@@ -33,13 +34,13 @@ export async function solveJob(flow: FlowOnDevice, session: Session, request: Tr
 /** What a particle of a solve takes, and the floats of its widest buffer. */
 function workOf({ engine, request, integration, later }: Solve) {
   const { grid, start, wantStart, save = [] } = request;
-  const { stages, divergence: mode } = integration;
+  const { stages, freeStages, divergence: mode } = integration;
   const { dim } = engine;
   const { b } = grid.tableau;
   const saves = save.length;
   const tracks = mode.mode === "none" ? 0 : 1;
   const probes = integralsOf(mode);
-  const weighted = stages > 0 ? b.filter((weight) => weight !== 0).length : 0;
+  const weighted = stages > 0 ? (freeStages ? b.filter((weight) => weight !== 0).length : stages) : 0;
   const adaptive = grid.adaptive && later;
   const own = adaptive?.adaptiveFloats(dim, tracks * probes, saves, b.length) ?? { all: 0, widest: 0 };
   const scratch = engine.scratchFloats(mode, stages);
@@ -50,6 +51,7 @@ function workOf({ engine, request, integration, later }: Solve) {
     tracks * (5 + probes) +
     (mode.mode === "probes" ? probes * dim : 0) +
     scratch +
+    (stateRows(dim, mode) - dim) +
     own.all;
   return {
     bytesPerParticle: floats * 4,
@@ -58,7 +60,7 @@ function workOf({ engine, request, integration, later }: Solve) {
       (grid.times.length - 1) * (weighted * engine.divergenceFlops(mode) + (stages - weighted) * engine.flops),
       (adaptive?.expectedEvaluations ?? 0) * engine.divergenceFlops(mode),
     ),
-    widest: Math.max(dim * Math.max(1, saves), probes * dim, scratch, own.widest),
+    widest: Math.max(dim * Math.max(1, saves), stateRows(dim, mode), probes * dim, scratch, own.widest),
   };
 }
 

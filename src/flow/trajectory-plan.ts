@@ -20,16 +20,17 @@ export interface Solve {
   readonly integration: Integration;
   /** Numbers by which kernels change units, where there are data units. */
   readonly affine: Float32Array | undefined;
-  /** What plans adaptive steps and probes: loaded where there are any. */
+  /** What plans adaptive steps, probes and the Jacobians of steps: loaded where there are any. */
   readonly later: typeof import("../ode/on-demand.ts") | undefined;
 }
 
 export async function solveOf(engine: Engine, request: TrajectoryRequest): Promise<Solve> {
   const { grid, logProb, divergence, normalization } = request;
   const mode: DivergenceMode = logProb.kind === "none" ? { mode: "none" } : divergence.mode;
-  const later = grid.adaptive || mode.mode === "probes" ? await import("../ode/on-demand.ts") : undefined;
+  const isLater = grid.adaptive || mode.mode === "probes" || mode.mode === "discrete";
+  const later = isLater ? await import("../ode/on-demand.ts") : undefined;
   const affine = normalization && affineFloats(normalization, engine.dim);
-  return { engine, request, integration: integrationOf(grid, mode), affine, later };
+  return { engine, request, integration: integrationOf(grid, mode, later?.jacobianTexts), affine, later };
 }
 
 /** A chunk of a solve: its start, steps with states that are saved on the way, log p at the end, and what comes back. */

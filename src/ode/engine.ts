@@ -1,3 +1,4 @@
+import type { JacobianTexts } from "../../shaders/field.ts";
 import type { Dispatch, PlannedBuffer, Shared } from "../gpu/kernel.ts";
 import type { Session } from "../gpu/session.ts";
 
@@ -5,6 +6,8 @@ import type { Session } from "../gpu/session.ts";
 export type DivergenceMode =
   | { readonly mode: "none" }
   | { readonly mode: "exact" }
+  /** In place of a divergence the log-determinants of the steps. */
+  | { readonly mode: "discrete" }
   | { readonly mode: "probes"; readonly kind: "rademacher" | "gaussian" | "given"; readonly count: number };
 
 /** Class labels, context and guidance of a call; arrays and buffers cover all particles of the call. */
@@ -41,9 +44,14 @@ export function largestChunk(maxBindingBytes: number, floats: number): number {
 /** Integrals of the divergence that a solve carries: each probe has its own. */
 export const integralsOf = (mode: DivergenceMode): number => (mode.mode === "probes" ? mode.count : 1);
 
+/** Tangents that the divergence of a particle takes. */
+export function tangentsOf(dim: number, mode: DivergenceMode): number {
+  return mode.mode === "none" ? 0 : mode.mode === "probes" ? mode.count : dim;
+}
+
 /** The buffers that every engine's plans share with their caller, all feature-major with `capacity` particles a row. */
 export const names = {
-  state: "state", // [dim][capacity]
+  state: "state", // [dim][capacity], and behind it the Jacobian of the last step where steps have one, [dim][dim][capacity]
   integral: "integral", // −∫ div u dt, [probes or 1][capacity]
   probes: "probes", // [probes][dim][capacity]
   times: "times", // [capacity], for evaluations
@@ -59,7 +67,9 @@ export interface Integration {
   readonly freeStages: boolean;
   readonly schedule: Float32Array;
   readonly divergence: DivergenceMode;
-  /** Name of a buffer [dim][capacity] for the velocity of the first of two stages, in the last of the steps that are asked for. */
+  /** What writes the Jacobian of a step into fused kernels, where it is asked for. */
+  readonly jacobian?: JacobianTexts | undefined;
+  /** Name of a buffer [dim][capacity] for the velocity of the first of two stages, in the last of the steps that are asked for; its Jacobian lies behind it. */
   readonly kept?: string | undefined;
 }
 

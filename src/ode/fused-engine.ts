@@ -1,12 +1,12 @@
 import { planCondition } from "../../shaders/condition.ts";
-import type { DivergenceText, FusedField } from "../../shaders/field.ts";
+import type { DivergenceText, FusedField, JacobianTexts } from "../../shaders/field.ts";
 import { evaluateKernel, integrateKernel } from "../../shaders/integrate.ts";
 import type { NarrowMlp } from "../../shaders/narrow-mlp.ts";
 import type { Tiling } from "../../shaders/tiling.ts";
 import type { Gpu } from "../gpu/gpu.ts";
 import { oneBranch, planEvaluate, planIntegrate } from "../kernels/fused.ts";
 import { chooseTiling, halfTiling, scalarTiling } from "../kernels/tiling.ts";
-import { item } from "../must.ts";
+import { item, must } from "../must.ts";
 import type { MlpVelocity } from "../network/mlp.ts";
 import { networkOf } from "../network/of.ts";
 import { candidateTilings } from "../tune/candidates.ts";
@@ -16,24 +16,27 @@ import { type Layout, type Parameters, plainLayout } from "../velocity/parameter
 import { layerSizes, timeInputs } from "../velocity/plain-mlp.ts";
 import type { WgslVelocity } from "../velocity/wgsl.ts";
 import { branchesOf, conditionBuffers } from "./branches.ts";
-import { type Chunk, type Conditions, type DivergenceMode, type Engine, names } from "./engine.ts";
+import { type Chunk, type Conditions, type DivergenceMode, type Engine, names, tangentsOf } from "./engine.ts";
 
 /** Tangents that go through the network together with one value. */
 export function tangentsPerPass(dim: number, mode: DivergenceMode): number {
-  if (mode.mode === "exact") return dim <= 3 ? dim : 2;
+  if (mode.mode === "exact" || mode.mode === "discrete") return dim <= 3 ? dim : 2;
   return mode.mode === "probes" && mode.count % 2 === 0 ? 2 : 1;
 }
 
-export function divergenceText(dim: number, mode: DivergenceMode): DivergenceText {
-  return mode.mode === "none" ? mode : { mode: mode.mode, perPass: tangentsPerPass(dim, mode) };
+export function divergenceText(dim: number, mode: DivergenceMode, jacobian?: JacobianTexts): DivergenceText {
+  const { mode: how } = mode;
+  if (how === "none") return { mode: how };
+  const perPass = tangentsPerPass(dim, mode);
+  if (how === "discrete") return { mode: how, perPass, texts: must(jacobian, "the texts of a step's Jacobian") };
+  return { mode: how, perPass };
 }
 
 /** Work of value and tangents: each tangent costs a forward pass, and the value is computed anew in every pass. */
 export function tangentFlops(dim: number, flops: number, mode: DivergenceMode): number {
   if (mode.mode === "none") return flops;
   const perPass = tangentsPerPass(dim, mode);
-  const tangents = mode.mode === "exact" ? dim : mode.count;
-  return Math.ceil(tangents / perPass) * (1 + perPass) * flops;
+  return Math.ceil(tangentsOf(dim, mode) / perPass) * (1 + perPass) * flops;
 }
 
 /** A narrow MLP in fused kernels: the activations of a particle never leave its invocation. */
@@ -58,17 +61,23 @@ export function fusedMlpEngine(
     return isHalf ? halfTiling(tiling) : tiling;
   };
   const weightsName = ({ outputs }: Tiling) => `weights ${outputs}`;
-  const slice = (chunk: Chunk, conditions: Conditions, tiling: Tiling, mode: DivergenceMode) => ({
+  const slice = (
+    chunk: Chunk,
+    conditions: Conditions,
+    tiling: Tiling,
+    mode: DivergenceMode,
+    jacobian?: JacobianTexts,
+  ) => ({
     field,
     tiling,
     capacity: chunk.capacity,
     maxFlops: chunk.maxFlops,
     probes: mode.mode === "probes" ? mode.count : 1,
     branches: branchesOf(velocity, conditions),
-    divergence: divergenceText(dim, mode),
+    divergence: divergenceText(dim, mode, jacobian),
   });
   const fieldNames = (t: Tiling) => ({ weights: weightsName(t), offsets: mlp.conditioned ? "offsets" : undefined });
-  const tangentsOf = (mode: DivergenceMode) => (mode.mode === "none" ? 0 : tangentsPerPass(dim, mode));
+  const atATime = (mode: DivergenceMode) => (mode.mode === "none" ? 0 : tangentsPerPass(dim, mode));
 
   const tilings = tilingsOf(gpu);
 
@@ -129,10 +138,10 @@ export function fusedMlpEngine(
       );
     },
     integrate(chunk, conditions, integration, firstStep, lastStep) {
-      const { divergence, stages, freeStages, kept } = integration;
-      const fixed = fixedTiling(tangentsOf(divergence));
+      const { divergence, stages, freeStages, kept, jacobian } = integration;
+      const fixed = fixedTiling(atATime(divergence));
       const tiling =
-        kept === undefined && !isHalf
+        kept === undefined && !isHalf && !jacobian
           ? tilings.choose({
               key,
               network,
@@ -148,7 +157,7 @@ export function fusedMlpEngine(
               more: mlp.conditioned ? { offsets: mlp.width } : {},
             })
           : fixed;
-      const o = slice(chunk, conditions, tiling, divergence);
+      const o = slice(chunk, conditions, tiling, divergence, jacobian);
       return planIntegrate({
         ...o,
         integrator: integrateKernel,
@@ -163,7 +172,7 @@ export function fusedMlpEngine(
     evaluate(chunk, conditions, output, divergence) {
       if (output === "vjp") throw new Error("vjp goes through the layered engine");
       const mode = output === "divergence" || output === "both" ? divergence : ({ mode: "none" } as const);
-      const tangents = output === "jvp" ? 1 : tangentsOf(mode);
+      const tangents = output === "jvp" ? 1 : atATime(mode);
       const o = slice(chunk, conditions, fixedTiling(tangents), divergence);
       return planEvaluate({
         ...o,
@@ -198,24 +207,29 @@ export function wgslEngine(velocity: WgslVelocity, derivatives: () => string): E
     ...more,
     code: `${velocity.code}\n${derivatives()}`,
   });
-  const withDivergence = (mode: DivergenceMode): { field: Field; divergence: DivergenceText } => {
+  const withDivergence = (
+    mode: DivergenceMode,
+    jacobian?: JacobianTexts,
+  ): { field: Field; divergence: DivergenceText } => {
     if (mode.mode === "none") return { field: plain, divergence: mode };
+    if (mode.mode === "discrete")
+      return { field: differentiated({ product: "pf_forward" }), divergence: divergenceText(dim, mode, jacobian) };
     if (velocity.hasDivergence) return { field: plain, divergence: { mode: "own" } };
     if (mode.mode === "exact") return { field: differentiated({ trace: "pf_trace" }), divergence: { mode: "own" } };
     return { field: differentiated({ product: "pf_forward" }), divergence: { mode: "probes", perPass: 1 } };
   };
-  const slice = (chunk: Chunk, mode: DivergenceMode) => ({
+  const slice = (chunk: Chunk, mode: DivergenceMode, jacobian?: JacobianTexts) => ({
     tiling: scalarTiling,
     capacity: chunk.capacity,
     maxFlops: chunk.maxFlops,
     probes: mode.mode === "probes" ? mode.count : 1,
     branches: oneBranch,
-    ...withDivergence(mode),
+    ...withDivergence(mode, jacobian),
   });
   const passFlops = (mode: DivergenceMode): number => {
     if (mode.mode === "none") return flops;
-    if (velocity.hasDivergence) return 2 * flops;
-    return flops * (1 + 3 * (mode.mode === "exact" ? dim : mode.count));
+    if (velocity.hasDivergence && mode.mode !== "discrete") return 2 * flops;
+    return flops * (1 + 3 * tangentsOf(dim, mode));
   };
   return {
     dim,
@@ -229,7 +243,7 @@ export function wgslEngine(velocity: WgslVelocity, derivatives: () => string): E
     begin: () => [],
     integrate: (chunk, _conditions, integration, firstStep, lastStep) =>
       planIntegrate({
-        ...slice(chunk, integration.divergence),
+        ...slice(chunk, integration.divergence, integration.jacobian),
         integrator: integrateKernel,
         stages: integration.stages,
         freeStages: integration.freeStages,

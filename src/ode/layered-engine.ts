@@ -1,5 +1,6 @@
-import { planConditionRows } from "../../shaders/condition.ts";
+import { planConditionRows } from "../../shaders/condition-rows.ts";
 import { planFinishStep, planMix, planStageInput } from "../../shaders/stages.ts";
+import { planStageMatrix, planStepJacobian } from "../../shaders/step-jacobian.ts";
 import { planClassColumns } from "../../shaders/table-inputs.ts";
 import { planTangentDot, planTangentInput } from "../../shaders/tangents.ts";
 import type { Gpu } from "../gpu/gpu.ts";
@@ -18,7 +19,15 @@ import { denseLayout } from "../velocity/dense-layout.ts";
 import { type Parameters, plainLayout } from "../velocity/parameters.ts";
 import { inputPlaces, inputRows, type Renamed, Run } from "../velocity/run.ts";
 import { branchesOf, conditionBuffers } from "./branches.ts";
-import { type Chunk, type Conditions, type DivergenceMode, type Engine, type Evaluation, names } from "./engine.ts";
+import {
+  type Chunk,
+  type Conditions,
+  type DivergenceMode,
+  type Engine,
+  type Evaluation,
+  names,
+  tangentsOf,
+} from "./engine.ts";
 import { NetworkTable } from "./network-table.ts";
 
 /** Tangents that go through the layers in one batch. */
@@ -30,11 +39,12 @@ const isEvaluation = (mode: DivergenceMode | Evaluation): mode is Evaluation => 
 function demand(
   dim: number,
   mode: DivergenceMode | Evaluation,
-): { run: "values" | "tangents" | "reverse"; tangents: number } {
+): { run: "values" | "tangents" | "products" | "reverse"; tangents: number } {
   if (mode === "jvp") return { run: "tangents", tangents: 1 };
   if (mode === "vjp") return { run: "reverse", tangents: 0 };
   if (isEvaluation(mode)) return { run: "values", tangents: 0 };
-  const all = mode.mode === "exact" ? dim : mode.mode === "probes" ? mode.count : 0;
+  if (mode.mode === "discrete") return { run: "products", tangents: dim };
+  const all = tangentsOf(dim, mode);
   return { run: all > 0 ? "tangents" : "values", tangents: Math.min(tangentsPerPass, all) };
 }
 
@@ -51,6 +61,7 @@ class Runs {
   readonly #whole: Whole;
   #values: Run | undefined;
   #tangents: Run | undefined;
+  #products: Run | undefined;
   #reverse: Run | undefined;
 
   constructor(network: Network, whole: Whole) {
@@ -78,17 +89,25 @@ class Runs {
 
   /** "dh0" → "jv", [tangents][dim]. */
   get tangents(): Run {
-    if (this.#tangents) return this.#tangents;
-    const network = this.#network;
+    this.#tangents ??= this.#withTangents(this.#rows("jv"), [tangentOfX]);
+    return this.#tangents;
+  }
+
+  /** "dh0" → the rows behind the velocity, [tangents][dim]. */
+  get products(): Run {
+    this.#products ??= this.#withTangents({ ...this.#rows("u"), row: this.#network.dim }, []);
+    return this.#products;
+  }
+
+  #withTangents(place: Place, lateInputs: string[]): Run {
     const { program, output } = this.#whole;
     const made = withTangents(program, output);
     const inputs = this.#inputs().set(tangentOfX, this.#rows("dh0"));
     const outputs = [
       { value: made.output, place: this.#rows("u") },
-      { value: made.tangent, place: this.#rows("jv") },
+      { value: made.tangent, place },
     ];
-    this.#tangents = new Run(network, made.program, { inputs, outputs, lateInputs: [tangentOfX], prefix: "n" });
-    return this.#tangents;
+    return new Run(this.#network, made.program, { inputs, outputs, lateInputs, prefix: "n" });
   }
 
   /** "ubar" → "xbar". */
@@ -131,7 +150,6 @@ export function layeredEngine(gpu: Gpu, network: Network, parameters: Parameters
   const inputOf = (branch: number) => (branch === 0 ? "h0" : "h0.label");
   const classesOf = (branch: number) => (branch === 0 ? classesName : `${classesName}.label`);
   const namesOf = (branch: number): Renamed => ({ h0: inputOf(branch), [classesName]: classesOf(branch) });
-  const allTangents = (mode: DivergenceMode) => (mode.mode === "exact" ? dim : mode.mode === "probes" ? mode.count : 0);
   const { program, output } = network;
   const runs = new Runs(network, { program, output, places: new Map() });
   const split = worthSplitting(network);
@@ -150,20 +168,21 @@ export function layeredEngine(gpu: Gpu, network: Network, parameters: Parameters
   function evaluateBranches(
     chunk: Chunk,
     conditions: Conditions,
-    run: "values" | "tangents" | "reverse",
+    run: "values" | "tangents" | "products" | "reverse",
     output: string,
     after: (weight: number, branch: number, names: Renamed) => Dispatch[],
     at?: RunRange["table"],
   ): Dispatch[] {
     const branches = branchesOf(network, conditions);
     const { capacity } = chunk;
-    const range = { ...chunk, ...tiling, tangents: 0, table: at };
+    const tangents = run === "products" ? dim : 0;
+    const range = { ...chunk, ...tiling, tangents, table: at };
     const own = at ? solving : runs;
     if (branches.count === 1)
       return [...own[run].early(range, { u: output, ...namesOf(0) }), ...after(1, 0, namesOf(0))];
     return [branches.weightNull, branches.weightLabel].flatMap((weight, branch) => [
       ...own[run].early(range, namesOf(branch)),
-      planMix({ capacity, dim, weight, add: branch > 0, value: "u", target: output }),
+      planMix({ capacity, dim: dim * (1 + tangents), weight, add: branch > 0, value: "u", target: output }),
       ...after(weight, branch, namesOf(branch)),
     ]);
   }
@@ -179,7 +198,7 @@ export function layeredEngine(gpu: Gpu, network: Network, parameters: Parameters
     own: Renamed,
     at?: RunRange["table"],
   ): Dispatch[] {
-    const total = allTangents(mode);
+    const total = tangentsOf(dim, mode);
     const basis = mode.mode === "exact";
     const dispatches: Dispatch[] = [];
     for (let first = 0; first < total; first += tangentsPerPass) {
@@ -228,13 +247,14 @@ export function layeredEngine(gpu: Gpu, network: Network, parameters: Parameters
     contextWidth: context,
     family: `layered ${network.tensors.map(({ shape }) => shape)}`,
     flops,
-    divergenceFlops: (mode) => (1 + allTangents(mode)) * flops,
+    divergenceFlops: (mode) => (1 + tangentsOf(dim, mode)) * flops,
     scratchFloats(mode, stages = 0) {
       const { run, tangents } = demand(dim, mode);
       return (
         (conditioned ? 2 : 1) * inputRows(network) +
         Math.max(runs[run].floats(tangents), run === "reverse" ? 0 : solving[run].floats(tangents)) +
-        dim * (3 + stages + 2 * tangents)
+        dim * (3 + stages + 2 * tangents) +
+        (run === "products" ? dim * dim * (2 + stages) : 0)
       );
     },
     shared: (session) => parameters.lease(session, layouts),
@@ -245,15 +265,16 @@ export function layeredEngine(gpu: Gpu, network: Network, parameters: Parameters
       const solves = stages > 0 ? solving : runs;
       const own = solves[run].buffers(capacity, tangents);
       const branches = branchesOf(network, conditions).count;
+      const results = run === "products" ? dim * (1 + dim) : dim;
       return [
         ...Array.from({ length: branches }, (_, branch) => rows(inputOf(branch), inputRows(network))),
-        rows("u", dim),
+        rows("u", results),
         rows("u.mixed", dim),
         // a stage without a weight needs the values only
         ...(tangents > 0 && !isEvaluation(mode) ? mergeBuffers([...own, ...solves.values.buffers(capacity, 0)]) : own),
         ...(tangents > 0 ? [rows("dh0", tangents * dim), rows("jv", tangents * dim)] : []),
         ...(mode === "vjp" ? [rows("xbar", dim)] : []),
-        ...Array.from({ length: stages }, (_, s) => rows(`k${s}`, dim)),
+        ...Array.from({ length: stages }, (_, s) => rows(`k${s}`, results)),
         ...conditionBuffers(chunk, conditions, context),
         ...(table && stages > 0
           ? [
@@ -286,6 +307,8 @@ export function layeredEngine(gpu: Gpu, network: Network, parameters: Parameters
     },
     integrate(chunk, conditions, { stages, schedule, divergence, kept }, firstStep, lastStep) {
       const dispatches: Dispatch[] = [];
+      const { capacity } = chunk;
+      const isDiscrete = divergence.mode === "discrete";
       const ks = Array.from({ length: stages }, (_, s) => (s === 0 && kept !== undefined ? kept : `k${s}`));
       const tracks = divergence.mode !== "none";
       const atOnce = table?.stepsAtOnce(stages) ?? lastStep - firstStep;
@@ -302,13 +325,15 @@ export function layeredEngine(gpu: Gpu, network: Network, parameters: Parameters
           const { time, weight, a } = stageRow(schedule, stages, step, stage);
           b.push(weight);
           dispatches.push(...stageInputs(chunk, conditions, time, a, ks.slice(0, stage)));
-          const needsDivergence = tracks && weight !== 0;
+          const needsDivergence = tracks && !isDiscrete && weight !== 0;
+          if (isDiscrete)
+            dispatches.push(...planStageMatrix({ capacity, dim, a, ks: ks.slice(0, stage), matrix: "dh0" }));
           const at = table && { columns, column: (inGroup * stages + stage) * table.perStage };
           dispatches.push(
             ...evaluateBranches(
               chunk,
               conditions,
-              needsDivergence ? "tangents" : "values",
+              isDiscrete ? "products" : needsDivergence ? "tangents" : "values",
               ks[stage] as string,
               (branchWeight, _, own) =>
                 needsDivergence
@@ -327,7 +352,9 @@ export function layeredEngine(gpu: Gpu, network: Network, parameters: Parameters
             ),
           );
         }
-        dispatches.push(...planFinishStep({ capacity: chunk.capacity, dim, b, ks, state: names.state }));
+        const { state, integral } = names;
+        dispatches.push(...planFinishStep({ capacity, dim, b, ks, state }));
+        if (isDiscrete) dispatches.push(...planStepJacobian({ capacity, dim, b, ks, state, integral }));
       }
       return dispatches;
     },

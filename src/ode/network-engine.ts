@@ -1,5 +1,5 @@
-import { planConditionRows } from "../../shaders/condition.ts";
-import type { DivergenceText, FusedField } from "../../shaders/field.ts";
+import { planConditionRows } from "../../shaders/condition-rows.ts";
+import type { DivergenceText, FusedField, JacobianTexts } from "../../shaders/field.ts";
 import { FusedNetwork } from "../../shaders/fused-network.ts";
 import { evaluateKernel, integrateKernel } from "../../shaders/integrate.ts";
 import { evaluateTileKernel, integrateTileKernel } from "../../shaders/tile.ts";
@@ -125,12 +125,12 @@ export function fusedNetworkEngine(
     labels: conditions.labels && classes > 0 ? "labels" : undefined,
     context: context > 0 ? "context rows" : undefined,
   });
-  const common = (chunk: Chunk, conditions: Conditions, mode: DivergenceMode) => ({
+  const common = (chunk: Chunk, conditions: Conditions, mode: DivergenceMode, jacobian?: JacobianTexts) => ({
     capacity: chunk.capacity,
     maxFlops: chunk.maxFlops,
     probes: mode.mode === "probes" ? mode.count : 1,
     branches: branchesOf(network, conditions),
-    divergence: divergenceText(dim, mode),
+    divergence: divergenceText(dim, mode, jacobian),
   });
   const layouts: Record<string, Layout> = {
     ...(table && {
@@ -152,15 +152,15 @@ export function fusedNetworkEngine(
     firstStep: number,
     lastStep: number,
   ) {
-    const { divergence, stages, freeStages, kept } = integration;
+    const { divergence, stages, freeStages, kept, jacobian } = integration;
     const weighted = stages - (freeStages ? 1 : 0);
     const perStep = weighted * tangentFlops(dim, flops, divergence) + (stages - weighted) * flops;
-    const mode = divergenceText(dim, divergence);
+    const mode = divergenceText(dim, divergence, jacobian);
     const candidates = tilingsOf(true, mode);
     const integrator = item(candidates, 0).tile === undefined ? integrateKernel : integrateTileKernel;
     const field = fieldOf(conditions, true);
     const tiling =
-      candidates.length > 1 && kept === undefined
+      candidates.length > 1 && kept === undefined && !jacobian
         ? tuning.choose({
             key: fused.network.key,
             network,
@@ -187,7 +187,7 @@ export function fusedNetworkEngine(
       dispatches.push(
         ...(made?.dispatches ?? []),
         ...planIntegrate({
-          ...common(chunk, conditions, divergence),
+          ...common(chunk, conditions, divergence, jacobian),
           field,
           tiling,
           integrator,

@@ -1,5 +1,6 @@
-// What a browser loads for networks other than a narrow mlp and for Jᵀ·w (see engines.ts), for adaptive steps and for probes.
+// What a browser loads for networks other than a narrow mlp and for Jᵀ·w (see engines.ts), for adaptive steps, for probes and for the Jacobians of steps.
 
+export { jacobianTexts } from "../../shaders/step-jacobian.ts";
 export { waveOf } from "../kernels/waves.ts";
 export { adaptiveFloats, adaptivePlan, expectedEvaluations } from "./adaptive.ts";
 export { layeredEngine } from "./layered-engine.ts";

@@ -1,4 +1,4 @@
-import { planConditionRows } from "../../shaders/condition.ts";
+import { planConditionRows } from "../../shaders/condition-rows.ts";
 import type { Dispatch } from "../gpu/kernel.ts";
 import type { Conditions } from "../ode/engine.ts";
 import type { TrainableVelocity } from "../velocity/field.ts";

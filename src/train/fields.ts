@@ -1,5 +1,5 @@
 import { readable } from "../arrays.ts";
-import { runFields, seed } from "../flow/fields.ts";
+import { objective, runFields, seed } from "../flow/fields.ts";
 import type { Divergence } from "../flow/options.ts";
 import type { Solver } from "../ode/grid.ts";
 import {
@@ -117,6 +117,7 @@ export const likelihoodFields = {
   ...trainingFields,
   solver: { ...solver, decides: true },
   divergence: { check: later<Divergence>, decides: true },
+  objective: { check: objective, decides: true },
   regularization: { check: later<Regularization>, decides: true },
 } satisfies Schema<MaximumLikelihoodOptions, Decides>;
 
@@ -126,6 +127,7 @@ export const likelihoodGradientFields = {
   ...gradientFields,
   solver,
   divergence: { check: later<Divergence> },
+  objective: { check: objective },
   regularization: { check: later<Regularization> },
   seed: { check: seed, fallback: 0 },
   labels: { check: later<Uint32Array> },

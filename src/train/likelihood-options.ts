@@ -1,5 +1,5 @@
 import { invalid, PushforwardError } from "../errors.ts";
-import { type DivergencePlan, divergencePlan } from "../flow/divergence.ts";
+import { type DivergencePlan, discretePlan, divergencePlan } from "../flow/divergence.ts";
 import { type TimeGrid, timeGrid } from "../ode/grid.ts";
 import { checked } from "../options/schema.ts";
 import { show } from "../options.ts";
@@ -18,7 +18,7 @@ export interface LikelihoodSolve {
 
 export function likelihoodSolve(
   what: string,
-  o: Pick<CheckedLikelihood, "solver" | "divergence" | "regularization">,
+  o: Pick<CheckedLikelihood, "solver" | "divergence" | "objective" | "regularization">,
   dim: number,
   count: number,
 ): LikelihoodSolve {
@@ -28,11 +28,13 @@ export function likelihoodSolve(
       "unsupported",
       `${what}: solver is ${grid.tableau.name}, but the gradient is that of fixed steps: use "midpoint" or "rk4" with a number of steps`,
     );
-  return {
-    grid,
-    divergence: divergencePlan(what, o.divergence, dim, count),
-    regularization: checkRegularization(what, o.regularization),
-  };
+  const regularization = checkRegularization(what, o.regularization);
+  const squares = regularization?.jacobianFrobenius ? "regularization has jacobianFrobenius" : undefined;
+  const divergence =
+    o.objective === "discrete"
+      ? discretePlan(what, o.divergence, dim, grid, squares)
+      : divergencePlan(what, o.divergence, dim, count);
+  return { grid, divergence, regularization };
 }
 
 function checkRegularization(what: string, o: Regularization | undefined): Regularization | undefined {

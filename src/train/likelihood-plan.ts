@@ -1,15 +1,24 @@
 import { planCombine, planSourceScore } from "../../shaders/likelihood-training.ts";
 import { planSum } from "../../shaders/optimizer.ts";
 import { planFinishStep, planMix, planStageInput } from "../../shaders/stages.ts";
+import { planDeterminantAdjoint, planStageMatrix } from "../../shaders/step-jacobian.ts";
 import { planLogProb } from "../flow/log-prob.ts";
 import type { SourceSpec } from "../flow/source.ts";
 import { sourceBuffer } from "../flow/states.ts";
 import type { Dispatch, PlannedBuffer } from "../gpu/kernel.ts";
 import type { Penalty } from "../kernels/narrow-gradient.ts";
 import { item } from "../must.ts";
-import { type Chunk, type Conditions, type Engine, type Integration, integralsOf, names } from "../ode/engine.ts";
+import {
+  type Chunk,
+  type Conditions,
+  type Engine,
+  type Integration,
+  integralsOf,
+  names,
+  tangentsOf,
+} from "../ode/engine.ts";
 import type { TimeGrid } from "../ode/grid.ts";
-import { integrationBuffers } from "../ode/integration.ts";
+import { integrationBuffers, stateRows } from "../ode/integration.ts";
 import { stageRow } from "../solvers/schedule.ts";
 import type { TrainableVelocity } from "../velocity/field.ts";
 import type { Backward, Batch, MostTangents } from "./backward.ts";
@@ -34,21 +43,30 @@ export interface LikelihoodWork {
 
 /** Tangents of a pass that needs the divergence: all of them, in groups. */
 function tangentTotal({ velocity, integration: { divergence } }: LikelihoodWork): number {
-  return divergence.mode === "exact" ? velocity.dim : divergence.mode === "probes" ? divergence.count : 0;
+  return tangentsOf(velocity.dim, divergence);
 }
+
+/** The buffer of a stage's tangents. */
+const matrix = "matrix";
 
 /** The output cotangents of a step's passes: of the first group of tangents, and of the others. */
 const penaltyRows = ["kappa", "nothing"] as const;
 
 /** Adds the mean penalty of the batch, when there are penalties, to "loss". */
-export function planPenaltySum({ regularization, velocity }: LikelihoodWork, { capacity, count }: Chunk): Dispatch[] {
-  if (!regularization) return [];
-  const offset = velocity.dim * capacity;
+export function planPenaltySum(work: LikelihoodWork, { capacity, count }: Chunk): Dispatch[] {
+  if (!work.regularization) return [];
+  const offset = rowsOf(work) * capacity;
   return penaltyRows.map((from) => planSum({ count, offset, scale: 1 / count, add: true, from, to: "loss" }));
 }
 
+/** Rows of a state, of a stage and of their adjoints: with the Jacobian of the step behind them where the steps themselves count. */
+const rowsOf = ({ velocity, integration }: LikelihoodWork) => stateRows(velocity.dim, integration.divergence);
+
+const isDiscrete = ({ integration }: LikelihoodWork) => integration.divergence.mode === "discrete";
+
 /** Tangents of the largest pass. */
 export function likelihoodTangents(work: LikelihoodWork): MostTangents {
+  if (isDiscrete(work)) return { count: work.velocity.dim, kind: "matrix" };
   return { count: Math.min(work.backward.mostTangents, tangentTotal(work)), kind: "trace" };
 }
 
@@ -69,7 +87,7 @@ const stageName = (work: LikelihoodWork, step: number, i: number) =>
 export function likelihoodBuffers(work: LikelihoodWork, chunk: Chunk): PlannedBuffer[] {
   const { velocity, engine, grid, integration, conditions, source } = work;
   const { capacity, count } = chunk;
-  const rows = (name: string, features: number): PlannedBuffer => ({ name, bytes: features * capacity * 4 });
+  const rows = (name: string, features = rowsOf(work)): PlannedBuffer => ({ name, bytes: features * capacity * 4 });
   const { stages } = integration;
   const steps = grid.times.length - 1;
   const { integral, base } = logProbOf(work, chunk);
@@ -79,33 +97,38 @@ export function likelihoodBuffers(work: LikelihoodWork, chunk: Chunk): PlannedBu
     integral,
     base,
     { name: "logProb", bytes: count * 4 },
-    ...Array.from({ length: steps }, (_, k) => rows(`state ${k}`, velocity.dim)),
+    ...Array.from({ length: isDiscrete(work) ? steps + 1 : steps }, (_, k) => rows(`state ${k}`)),
+    ...(isDiscrete(work) ? [rows(matrix, velocity.dim ** 2)] : []),
     ...(keepsStages(work)
-      ? Array.from({ length: steps }, (_, k) => rows(stageName(work, k, 0), velocity.dim))
-      : Array.from({ length: stages - 1 }, (_, i) => rows(stageName(work, 0, i), velocity.dim))),
-    ...Array.from({ length: stages }, (_, i) => rows(`eta ${i}`, velocity.dim)),
-    ...["adjoint", "eta part"].map((name) => rows(name, velocity.dim)),
+      ? Array.from({ length: steps }, (_, k) => rows(stageName(work, k, 0)))
+      : Array.from({ length: stages - 1 }, (_, i) => rows(stageName(work, 0, i)))),
+    ...Array.from({ length: stages }, (_, i) => rows(`eta ${i}`)),
+    ...["adjoint", "eta part"].map((name) => rows(name)),
     // penalties are gathered in a row behind the cotangents that they come with
-    ...penaltyRows.map((name) => rows(name, velocity.dim + 1)),
+    ...penaltyRows.map((name) => rows(name, rowsOf(work) + 1)),
   ];
 }
 
 const logProbOf = ({ source, velocity, integration, constant }: LikelihoodWork, chunk: Chunk) =>
   planLogProb(source, velocity.dim, integration.divergence, "backward", constant, chunk);
 
-/** The forward solve: "state" at t = 1 is carried to the source, every state is kept, −mean log p is added to "loss". */
+/**
+ * The forward solve: "state" at t = 1 is carried to the source, every state is kept, and behind it the Jacobian of the step to it where
+ * steps have one; −mean log p is added to "loss".
+ */
 function planForward(work: LikelihoodWork, chunk: Chunk): Dispatch[] {
-  const { velocity, engine, grid, integration, conditions } = work;
+  const { engine, grid, integration, conditions } = work;
   const { capacity, count } = chunk;
-  const { dim } = velocity;
   const probes = integralsOf(integration.divergence);
   const steps = grid.times.length - 1;
   const { density, finish } = logProbOf(work, chunk);
+  const keepState = (k: number) =>
+    planMix({ capacity, dim: rowsOf(work), weight: 1, add: false, value: names.state, target: `state ${k}` });
   return [
     ...planCombine({ capacity, dim: probes, target: names.integral, terms: [] }),
     ...engine.begin(chunk, conditions, true),
     ...Array.from({ length: steps }, (_, step) => [
-      planMix({ capacity, dim, weight: 1, add: false, value: names.state, target: `state ${step}` }),
+      keepState(step),
       ...engine.integrate(
         chunk,
         conditions,
@@ -114,6 +137,7 @@ function planForward(work: LikelihoodWork, chunk: Chunk): Dispatch[] {
         step + 1,
       ),
     ]).flat(),
+    ...(isDiscrete(work) ? [keepState(steps)] : []),
     density,
     finish("logProb"),
     planSum({ count, scale: -1 / count, add: true, from: "logProb", to: "loss" }),
@@ -124,7 +148,8 @@ function planForward(work: LikelihoodWork, chunk: Chunk): Dispatch[] {
  * One step in reverse: with λ the adjoint behind it, every stage gets κ_i = h b_i λ + Σ_{j>i} h a_ji η_j and δ_i = −h b_i/n, its
  * pass gives η_i = ∂/∂y (κ_i·u + δ_i div u), and λ grows by Σ η_i. This is the derivative of the discrete step itself
  * (discretise-then-optimise; Gholami et al. 2019; docs/mathematics.md, Maximum likelihood), with the stages' inputs recomputed from
- * the kept state.
+ * the kept state. Where the steps themselves count, the matrix V of a stage's tangents goes with y, K = ∂u/∂y V with k, and their adjoints
+ * with those of y and k, in rows behind them: the coefficients are the same.
  */
 function planReverseStep(work: LikelihoodWork, batch: Batch, step: number, begin: boolean): Dispatch[] {
   const { velocity, backward, integration } = work;
@@ -134,20 +159,30 @@ function planReverseStep(work: LikelihoodWork, batch: Batch, step: number, begin
   const row = (i: number) => stageRow(integration.schedule, stages, step, i);
   const total = tangentTotal(work);
   const worth = -1 / (count * integralsOf(divergence));
-  const input = (i: number) =>
-    planStageInput({
-      capacity,
-      dim,
-      time: row(i).time,
-      a: row(i).a,
-      ks: Array.from({ length: i }, (_, j) => stageName(work, step, j)),
-      state: `state ${step}`,
-      input: "h0",
-    });
-  const dispatches: Dispatch[] = [];
+  const tangents = isDiscrete(work) ? { count: dim, matrix } : undefined;
+  const input = (i: number) => {
+    const { time, a } = row(i);
+    const ks = Array.from({ length: i }, (_, j) => stageName(work, step, j));
+    return [
+      ...planStageInput({ capacity, dim, time, a, ks, state: `state ${step}`, input: "h0" }),
+      ...(tangents ? planStageMatrix({ capacity, dim, a, ks, matrix }) : []),
+    ];
+  };
+  const dispatches: Dispatch[] = tangents
+    ? [
+        planDeterminantAdjoint({
+          capacity,
+          count,
+          dim,
+          scale: 1 / count,
+          state: `state ${step + 1}`,
+          adjoint: "adjoint",
+        }),
+      ]
+    : [];
   if (!keepsStages(work)) {
     for (let i = 0; i + 1 < stages; i++)
-      dispatches.push(...input(i), ...backward.velocity(batch, stageName(work, step, i)));
+      dispatches.push(...input(i), ...backward.velocity(batch, stageName(work, step, i), tangents));
   }
   let first = begin;
   for (let i = stages - 1; i >= 0; i--) {
@@ -156,17 +191,22 @@ function planReverseStep(work: LikelihoodWork, batch: Batch, step: number, begin
     for (let j = i + 1; j < stages; j++) terms.push({ weight: item(row(j).a, i), rows: `eta ${j}` });
     dispatches.push(
       ...input(i),
-      ...planCombine({ capacity, dim, target: "kappa", terms: terms.filter((term) => term.weight !== 0) }),
+      ...planCombine({
+        capacity,
+        dim: rowsOf(work),
+        target: "kappa",
+        terms: terms.filter((term) => term.weight !== 0),
+      }),
     );
     // the divergence's gradient is linear in its tangents: the first group goes with κ, each further one alone
-    const groups = weight === 0 ? 1 : Math.max(1, Math.ceil(total / backward.mostTangents));
+    const groups = weight === 0 || tangents ? 1 : Math.max(1, Math.ceil(total / backward.mostTangents));
     for (let group = 0; group < groups; group++) {
       const from = group * backward.mostTangents;
       dispatches.push(
         ...backward.pass(batch, {
           cotangent: group === 0 ? "kappa" : "nothing",
           xbar: group === 0 ? `eta ${i}` : "eta part",
-          tangents: {
+          tangents: tangents ?? {
             count: weight === 0 ? 0 : Math.min(backward.mostTangents, total - from),
             first: from,
             weight: weight * worth,
@@ -228,7 +268,7 @@ export function planLikelihoodGradient(work: LikelihoodWork, chunk: Chunk): Disp
       scale: 1 / count,
       names: { source: "source", state: names.state, adjoint: "adjoint" },
     }),
-    ...penaltyRows.flatMap((target) => planCombine({ capacity, dim: dim + 1, target, terms: [] })),
+    ...penaltyRows.flatMap((target) => planCombine({ capacity, dim: rowsOf(work) + 1, target, terms: [] })),
     ...planConditions(velocity, chunk, conditions),
     ...Array.from({ length: steps }, (_, back) => planReverseStep(work, chunk, steps - 1 - back, back === 0)).flat(),
   ];

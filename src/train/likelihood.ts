@@ -1,4 +1,5 @@
 import { planDrawRows } from "../../shaders/likelihood-training.ts";
+import { jacobianTexts } from "../../shaders/step-jacobian.ts";
 import type { DataRows } from "../data/units.ts";
 import type { Flow } from "../flow/flow.ts";
 import { logScale } from "../flow/log-prob.ts";
@@ -48,7 +49,7 @@ export async function workOf(
     backward: backwardOf(flow, velocity),
     source: flow.source,
     grid: solve.grid,
-    integration: integrationOf(solve.grid, solve.divergence.mode),
+    integration: integrationOf(solve.grid, solve.divergence.mode, jacobianTexts),
     conditions,
     constant: logScale(flow.normalization),
     regularization: solve.regularization,

@@ -1,4 +1,4 @@
-import type { Divergence } from "../flow/options.ts";
+import type { Divergence, Objective } from "../flow/options.ts";
 import type { Solver } from "../ode/grid.ts";
 import type { Path, PathName } from "../path/names.ts";
 import type { Progress } from "../schedule/job.ts";
@@ -115,6 +115,11 @@ export interface MaximumLikelihoodOptions extends TrainingOptions {
   solver?: Solver;
   /** Default: exact for dim ≤ 16, else one Rademacher probe, drawn anew for every sample of every batch. */
   divergence?: Divergence;
+  /**
+   * What the loss is of: the flow (default `"continuous"`), or the steps of the solver themselves, `"discrete"`: the loss is then the exact
+   * negative log-likelihood of the samples that these very steps make, however few they are. For dim ≤ 3.
+   */
+  objective?: Objective;
 }
 
 export interface GradientOptions {
@@ -140,6 +145,8 @@ export interface LikelihoodGradientOptions extends GradientOptions {
   /** A fixed-step solver. Default `{ method: "midpoint", steps: 10 }`. */
   solver?: Solver;
   divergence?: Divergence;
+  /** As in training. */
+  objective?: Objective;
   /** Seed of the probes. Default 0. */
   seed?: number;
   labels?: Uint32Array;

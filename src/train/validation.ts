@@ -120,7 +120,7 @@ export function flowMatchingValidator(
 export function likelihoodValidator(
   flow: Flow,
   o: ValidationOptions,
-  { solver, divergence, seed, signal }: CheckedLikelihood,
+  { solver, divergence, objective, seed, signal }: CheckedLikelihood,
 ): Validator {
   const { gpu, normalization, velocitySpec, source } = flow;
   // the weights in question may not be the flow's own
@@ -142,6 +142,7 @@ export function likelihoodValidator(
         solver,
         seed,
         ...(divergence && { divergence }),
+        ...(objective && { objective }),
         ...(signal && { signal }),
         ...(sign.isHeard && { onProgress: (waiting: Progress) => sign.passOn(waiting) }),
       });

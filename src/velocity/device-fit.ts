@@ -4,7 +4,7 @@ import { type MlpVelocity, mlp } from "../network/mlp.ts";
 import type { Network, NetworkVelocity } from "../network/network.ts";
 import { networkOf } from "../network/of.ts";
 import { mebibytes } from "../options.ts";
-import { packedBytes } from "./dense-layout.ts";
+import { packedBytes } from "./dense-packing.ts";
 
 /** Bytes of the largest buffer that the weights of a network are in: flat, or packed with rows padded to four. */
 function weightBytes(network: Network): number {
