@@ -241,6 +241,18 @@ for (const [name, { tiling, velocity }] of Object.entries(tiled)) {
     );
   }
   if (!tiling.wave)
+    for (const keeps of [{}, { keeps: true }] as const)
+      add(`midpoint step and its Jacobian of ${name} on a tile${keeps.keeps ? ", kept" : ""}`, () =>
+        integrateTileKernel({
+          field: { ...field, atOneTime: true },
+          tiling: { ...tiling, lanes: 1, tile: 16 },
+          stages: 2,
+          freeStages: false,
+          divergence: { mode: "discrete", perPass: dim, texts: jacobianTexts },
+          ...keeps,
+        }),
+      );
+  if (!tiling.wave)
     add(`J·v of ${name} on a tile`, () =>
       evaluateTileKernel({
         field: { ...field, atOneTime: false },

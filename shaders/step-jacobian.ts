@@ -18,7 +18,7 @@ import { f32, horner, lines, wgsl } from "./wgsl.ts";
 export const largestMatrix = 3;
 
 /** det(I + D) − 1 by the principal minors of D, which loses nothing where D is small. `d(s, i)` is row i of column s. */
-function determinantLessOne(dim: number, d: (s: number, i: number) => string): string {
+export function determinantLessOne(dim: number, d: (s: number, i: number) => string): string {
   const minor = (a: number, b: number) => `(${d(a, a)} * ${d(b, b)} - ${d(a, b)} * ${d(b, a)})`;
   if (dim === 1) return d(0, 0);
   if (dim === 2) return `(${d(0, 0)} + ${d(1, 1)}) + ${minor(0, 1)}`;

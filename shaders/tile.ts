@@ -13,6 +13,7 @@ import {
 import type { Buffers } from "./interface.ts";
 import { kernel, oncePerShape } from "./kernel.ts";
 import { stageStruct } from "./stage-row.ts";
+import { determinantLessOne, logSizeText } from "./step-jacobian.ts";
 import { TileNetwork, type TileTangents, tileRow } from "./tile-network.ts";
 import { splat, type Tiling, tileSizes, vectorType } from "./tiling.ts";
 import { lines, wgsl } from "./wgsl.ts";
@@ -195,6 +196,45 @@ ${isExact ? `if (jb == 0u) {\n${once("divergence")}\n}` : ""}`;
   }
 }
 
+/** What step-jacobian.ts has for an invocation of its own: each owns the rows of the matrices that it owns of the state. */
+function tileJacobian(tile: Tile, stages: number) {
+  const { dim, network, v } = tile;
+  const columns = Array.from({ length: dim }, (_, s) => s);
+  const earlier = Array.from({ length: stages - 1 }, (_, j) => j);
+  const each = (text: (s: number, m: number, i: string) => string) =>
+    tile.owned((m, i) => columns.map((s) => text(s, m, i)).join("\n"));
+  const tangent = (s: number, m: number) => network.dx(s + 1, tile.job(m));
+  const row = (rows: string, s: number, i: string) => `${rows}[(${dim * (1 + s)}u + ${i}) * pf_params.stride + at0]`;
+  return {
+    state: tile.jobs
+      .flatMap((m) =>
+        columns.map((s) => `var pf_D${s}_${m}: ${v};\n${lines(stages - 1, (j) => `var pf_K${j}_${s}_${m}: ${v};`)}`),
+      )
+      .join("\n"),
+    begin: each((s, m) => `pf_D${s}_${m} = ${v}(0.0);`),
+    stage: each((s, m, i) => {
+      const unit = tile.splat(`select(0.0, 1.0, ${i} == ${s}u)`);
+      const sum = earlier.reduce((sum, j) => `fma(${tile.splat(`row.a${j}`)}, pf_K${j}_${s}_${m}, ${sum})`, unit);
+      return `${tangent(s, m)} = ${sum};`;
+    }),
+    products: each((s, m) => {
+      const product = network.jv(s + 1, tile.job(m));
+      return `pf_D${s}_${m} = fma(${tile.splat("row.weight")}, ${product}, pf_D${s}_${m});
+${lines(stages - 1, (j) => `if (stage == ${j}u) { pf_K${j}_${s}_${m} = ${product}; }`)}`;
+    }),
+    // the first block of a column sees all of its rows where the tangents were
+    end: `workgroupBarrier();
+${each((s, m) => `${tangent(s, m)} = pf_D${s}_${m};`)}
+workgroupBarrier();
+if (jb == 0u) {
+integral -= pf_log_size(${determinantLessOne(dim, (s, i) => network.dx(s + 1, fixed(i)))});
+}
+workgroupBarrier();`,
+    store: each((s, m, i) => `${row("pf_state", s, i)} = pf_D${s}_${m};`),
+    keep: each((s, m, i) => `${row("pf_kept", s, i)} = pf_K0_${s}_${m};`),
+  };
+}
+
 /**
  * The integrator of integrate.ts for any network, by a whole workgroup for a tile of particles: see {@link TileNetwork}. The state
  * stays in registers of the invocations that own its (dimension, column) pairs. Same buffers.
@@ -207,17 +247,20 @@ export const integrateTileKernel = oncePerShape((shape: IntegrateShape) => {
   const { network, v } = tile;
   const { classes } = (field as NetworkField).network;
   const weight = tile.splat("-row.weight");
-  const track = tracks
-    ? tile.withDivergence(
-        divergence,
-        (sum) => `integral = fma(${weight}, ${sum}, integral);`,
-        (probe, estimate) => {
-          const place = `pf_integral[${probe} * pf_params.stride + at0]`;
-          return `if (is_active) { ${place} = fma(${weight}, ${estimate}, ${place}); }`;
-        },
-      )
-    : "";
+  const track =
+    tracks && divergence.mode !== "discrete"
+      ? tile.withDivergence(
+          divergence,
+          (sum) => `integral = fma(${weight}, ${sum}, integral);`,
+          (probe, estimate) => {
+            const place = `pf_integral[${probe} * pf_params.stride + at0]`;
+            return `if (is_active) { ${place} = fma(${weight}, ${estimate}, ${place}); }`;
+          },
+        )
+      : "";
   const plain = tile.evaluate(false);
+  const jacobian = divergence.mode === "discrete" ? tileJacobian(tile, stages) : undefined;
+  const of = (place: keyof ReturnType<typeof tileJacobian>) => (jacobian ? jacobian[place] : "");
   const declared = tile.jobs
     .map(
       (m) =>
@@ -232,9 +275,11 @@ export const integrateTileKernel = oncePerShape((shape: IntegrateShape) => {
   const body = `${declared}
 ${tile.owned((m, i) => `x${m} = pf_state[${i} * pf_params.stride + at0];`)}
 ${tracks && !probes ? `var integral = pf_integral[at0];` : ""}
+${of("state")}
 for (var step = pf_params.first_step; step < pf_params.last_step; step++) {
 // d = Σ h b_i k_i is summed before it meets x, which is larger
 ${tile.owned((m) => `d${m} = ${v}(0.0);`)}
+${of("begin")}
 for (var stage = 0u; stage < ${stages}u + pf_params.zero; stage++) {
 let row = pf_schedule[step * ${stages}u + stage];
 let time0 = ${tile.splat("row.time")};
@@ -242,17 +287,22 @@ let pf_column = (step * ${stages}u + stage - pf_params.first_row) * ${classes + 
 // another number at every stage for all that compilers know: else the weights would be held in registers for the whole solve
 let jz = jb + (step * ${stages}u + stage) * pf_params.zero;
 ${tile.owned((m) => `${network.x(tile.job(m))} = ${state(m)};`)}
+${of("stage")}
 workgroupBarrier();
-${!tracks ? plain : shape.freeStages ? `if (row.weight != 0.0) {\n${track}\n} else {\n${plain}\n}` : track}
+${jacobian ? tile.evaluate(true) : !tracks ? plain : shape.freeStages ? `if (row.weight != 0.0) {\n${track}\n} else {\n${plain}\n}` : track}
 ${tile.owned(
   (m) => `u${m} = ${network.u(tile.job(m))};
 d${m} = fma(${tile.splat("row.weight")}, u${m}, d${m});
 ${lines(stages - 1, (s) => `if (stage == ${s}u) { k${s}_${m} = u${m}; }`)}`,
 )}
+${of("products")}
 }
 ${tile.owned((m) => `x${m} += d${m};`)}
+${of("end")}
 }
 if (is_active) {
+${of("store")}
+${shape.keeps ? of("keep") : ""}
 ${tile.owned(
   (m, i) =>
     `pf_state[${i} * pf_params.stride + at0] = x${m};${shape.keeps ? `\npf_kept[${i} * pf_params.stride + at0] = k0_${m};` : ""}`,
@@ -263,7 +313,7 @@ ${tracks && !probes ? "if (jb == 0u) { pf_integral[at0] = integral; }" : ""}
     "integrate",
     `integrate ${labelOf(shape)}, tile of ${tiling.tile}${shape.keeps ? ", first stage kept" : ""}`,
     integrateBuffers(shape),
-    stageStruct(stages),
+    `${stageStruct(stages)}${jacobian ? `\n${logSizeText(v)}` : ""}`,
     body,
   );
 });

@@ -2,6 +2,7 @@ import { planConditionRows } from "../../shaders/condition-rows.ts";
 import type { DivergenceText, FusedField, JacobianTexts } from "../../shaders/field.ts";
 import { FusedNetwork } from "../../shaders/fused-network.ts";
 import { evaluateKernel, integrateKernel } from "../../shaders/integrate.ts";
+import { jacobianTexts, largestMatrix } from "../../shaders/step-jacobian.ts";
 import { evaluateTileKernel, integrateTileKernel } from "../../shaders/tile.ts";
 import type { Tiling } from "../../shaders/tiling.ts";
 import type { Gpu } from "../gpu/gpu.ts";
@@ -41,6 +42,7 @@ const modesOf = (dim: number): DivergenceText[] => [
   divergenceText(dim, { mode: "exact" }),
   { mode: "probes", perPass: 1 },
   { mode: "probes", perPass: 2 },
+  ...(dim <= largestMatrix ? [divergenceText(dim, { mode: "discrete" }, jacobianTexts)] : []),
 ];
 
 /** A network in fused kernels. */
