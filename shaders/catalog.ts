@@ -24,6 +24,7 @@ import { evaluateKernel, integrateKernel } from "./integrate.ts";
 import { judgeKernel } from "./judge.ts";
 import type { Kernel } from "./kernel.ts";
 import { combineKernel, drawRowsKernel, sourceScoreKernel } from "./likelihood-training.ts";
+import { muonMomentumKernel, muonNormKernel, muonProductKernel, muonStepKernel } from "./muon.ts";
 import { type GradientTiling, narrowGradientKernel } from "./narrow-gradient.ts";
 import { adamKernel, reduceGradientKernel, sumKernel } from "./optimizer.ts";
 import { packKernel } from "./pack.ts";
@@ -508,10 +509,16 @@ for (const flag of [false, true]) {
   add(`reduce gradient${flag ? " with its norm" : ""}`, () => reduceGradientKernel({ norm: flag }));
   for (const ema of [false, true]) {
     add(`adam${flag ? " with clipping" : ""}${ema ? " and moving average" : ""}`, () =>
-      adamKernel({ clip: flag, ema }),
+      adamKernel({ clip: flag, ema, passes: false }),
     );
   }
+  add(`muon momentum${flag ? " with clipping" : ""}`, () => muonMomentumKernel({ clip: flag }));
+  add(`muon step${flag ? " with a moving average" : ""}`, () => muonStepKernel({ ema: flag }));
 }
+add("adam of some parameters", () => adamKernel({ clip: false, ema: false, passes: true }));
+add("muon norm", () => muonNormKernel({}));
+for (const product of ["gram", "polynomial", "apply"] as const)
+  add(`muon ${product}`, () => muonProductKernel({ product, workgroupSize: 16 }));
 
 /** Every family and variant of shader that the library generates, at small sizes. Tests compile all of them with Tint and Naga. */
 export const catalog: readonly CatalogEntry[] = entries;

@@ -112,6 +112,8 @@ export interface AdamShape {
   /** Whether the gradient is scaled by min(1, clip/‖g‖), ‖g‖² being in `norm`. */
   readonly clip: boolean;
   readonly ema: boolean;
+  /** Whether it passes over the parameters whose bits are set in `passed`. */
+  readonly passes: boolean;
 }
 
 /**
@@ -119,7 +121,7 @@ export interface AdamShape {
  * then the exponential moving average of the parameters. The host gives 1/(1 − βᵏ) from the integer step, and each
  * 1 − β (`rest`), which f32 would cancel.
  */
-export const adamKernel = oncePerShape(({ clip, ema }: AdamShape) =>
+export const adamKernel = oncePerShape(({ clip, ema, passes }: AdamShape) =>
   kernel({
     label: "adam",
     entryPoint: "adam",
@@ -145,12 +147,16 @@ export const adamKernel = oncePerShape(({ clip, ema }: AdamShape) =>
       second_moment: write("array<f32>"),
       norm: clip && read("array<f32>"),
       average: ema && write("array<f32>"),
+      passed: passes && read("array<u32>"),
     },
     code: wgsl`
 @compute @workgroup_size(${sumWorkgroup})
 fn adam(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
   let i = id.x + id.y * groups.x * ${sumWorkgroup}u;
   if (i >= params.count) { return; }
+#if ${passes}
+  if (((passed[i / 32u] >> (i % 32u)) & 1u) == 1u) { return; }
+#endif
   var g = gradient[i];
 #if ${clip}
   g *= min(1.0, params.clip / max(sqrt(norm[0]), 1e-30));
@@ -180,13 +186,23 @@ export interface AdamSettings {
   readonly gradientClip: number | undefined;
 }
 
-/** One Adam step, `step` counted from 1. */
-export function planAdam(o: { count: number; step: number; learningRate: number; settings: AdamSettings }): Dispatch {
-  const { count, step, learningRate } = o;
+/** The decay of the moving average in a step: early averages warm up, so that a short run is not stuck at its initial weights. */
+export function averageDecay(ema: number, step: number): number {
+  return Math.min(ema, (1 + step) / (10 + step));
+}
+
+/** One Adam step, `step` counted from 1; of all parameters but those in the bits of the buffer `passed`. */
+export function planAdam(o: {
+  count: number;
+  step: number;
+  learningRate: number;
+  settings: AdamSettings;
+  passed?: string | undefined;
+}): Dispatch {
+  const { count, step, learningRate, passed } = o;
   const { beta1, beta2, epsilon, weightDecay, ema, gradientClip } = o.settings;
-  const has = { clip: gradientClip !== undefined, ema: ema !== undefined };
-  // early averages warm up, so that a short run is not stuck at its initial weights
-  const decay = Math.min(ema ?? 0, (1 + step) / (10 + step));
+  const has = { clip: gradientClip !== undefined, ema: ema !== undefined, passes: passed !== undefined };
+  const decay = averageDecay(ema ?? 0, step);
   return dispatchOf(adamKernel(has), {
     params: {
       count,
@@ -210,6 +226,7 @@ export function planAdam(o: { count: number; step: number; learningRate: number;
       second_moment: "adam.v",
       norm: has.clip ? "norm" : undefined,
       average: has.ema ? "average" : undefined,
+      passed,
     },
     workgroups: gridOf(Math.ceil(count / sumWorkgroup)),
     flops: count * 16,

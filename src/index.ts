@@ -66,12 +66,14 @@ export {
   trainMaximumLikelihood,
 } from "./train/entry.ts";
 export type {
+  AdamOptimizer,
   CheckpointOptions,
   FlowMatchingBatch,
   FlowMatchingOptions,
   GradientOptions,
   LikelihoodGradientOptions,
   MaximumLikelihoodOptions,
+  MuonOptimizer,
   Optimizer,
   TrainingOptions,
   ValidationOptions,

@@ -18,6 +18,7 @@ import { checkSingle, singles } from "../options.ts";
 import type { Path, PathName } from "../path/names.ts";
 import { largestBatch } from "./largest-batch.ts";
 import type {
+  AnyOptimizer,
   CheckpointOptions,
   FlowMatchingBatch,
   FlowMatchingOptions,
@@ -52,11 +53,13 @@ export const checkpointFields = {
 } satisfies Schema<CheckpointOptions>;
 
 export const optimizerFields = {
-  name: { check: word("adam", "adamw"), required: true },
+  name: { check: word("adam", "adamw", "muon"), required: true },
   betas: { check: later<[number, number]>, fallback: [0.9, 0.999] },
   epsilon: { check: finite(0, 1e38), fallback: 1e-8 },
   weightDecay: { check: single(0, Infinity, singles) },
-} satisfies Schema<Exclude<Optimizer, string>>;
+  momentum: { check: finite(0, 0.999999) },
+  matrixRate: { check: single(0, Infinity, singles) },
+} satisfies Schema<AnyOptimizer>;
 
 export const regularizationFields = {
   kineticEnergy: { check: single(0, Infinity, singles), fallback: 0 },

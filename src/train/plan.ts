@@ -20,7 +20,13 @@ import {
   optimizerFields,
 } from "./fields.ts";
 import { checkDrawnProbes, likelihoodSolve, likelihoodTraining } from "./likelihood-options.ts";
-import type { FlowMatchingOptions, MaximumLikelihoodOptions, Optimizer } from "./options.ts";
+import type { MuonSettings } from "./muon.ts";
+import type { AnyOptimizer, FlowMatchingOptions, MaximumLikelihoodOptions, Optimizer } from "./options.ts";
+
+/** Of Adam, which Muon leaves what is no hidden matrix. */
+export interface OptimizerSettings extends AdamSettings {
+  readonly muon?: MuonSettings;
+}
 
 /** Checked options of a training run. */
 export interface TrainingPlan {
@@ -29,7 +35,7 @@ export interface TrainingPlan {
   readonly steps: number;
   readonly batchSize: number;
   readonly learningRate: (step: number) => number;
-  readonly settings: AdamSettings;
+  readonly settings: OptimizerSettings;
   readonly key: readonly [number, number];
   readonly logEvery: number;
   readonly options: CheckedTraining;
@@ -169,24 +175,22 @@ export function likelihoodTrainingPlan(flow: Flow, data: DataRows, given: Maximu
   return plan;
 }
 
-function optimizerSettings(what: string, optimizer: Optimizer): Omit<AdamSettings, "ema" | "gradientClip"> {
-  const o = typeof optimizer === "string" ? { name: optimizer } : optimizer;
-  if (typeof o !== "object" || o === null)
+function optimizerSettings(what: string, optimizer: Optimizer): Omit<OptimizerSettings, "ema" | "gradientClip"> {
+  const given = typeof optimizer === "string" ? { name: optimizer } : optimizer;
+  if (typeof given !== "object" || given === null)
     throw invalid(
-      `${what}: optimizer is ${show(optimizer)}, but it is "adam", "adamw" or { name, betas, epsilon, weightDecay }`,
+      `${what}: optimizer is ${show(optimizer)}, but it is "adam", "adamw", "muon" or { name, betas, epsilon, weightDecay }`,
     );
-  const { name, betas, epsilon, weightDecay } = checked(
-    `${what}: optimizer`,
-    optimizerFields,
-    o,
-    `${what}: optimizer.`,
-  );
+  const o = checked(`${what}: optimizer`, optimizerFields, given as AnyOptimizer, `${what}: optimizer.`);
+  const { name, betas, epsilon, weightDecay, momentum, matrixRate } = o;
   if (!Array.isArray(betas) || betas.length !== 2)
     throw invalid(`${what}: optimizer.betas is ${show(betas)}, but it is a pair: pass for example [0.9, 0.999]`);
   const [beta1, beta2] = betas;
   if (name === "adam" && weightDecay !== undefined) {
     throw invalid(`${what}: optimizer "adam" has no weightDecay: use { name: "adamw", weightDecay: … }`);
   }
+  if (name !== "muon" && (momentum ?? matrixRate) !== undefined)
+    throw invalid(`${what}: optimizer "${name}" has no momentum and no matrixRate: use { name: "muon", … }`);
   // f32 flushes what is smaller to 0, and 0/0 is the step of a weight that has no gradient
   if (epsilon < 1e-30)
     throw invalid(`${what}: optimizer.epsilon is ${epsilon}, but it keeps 0/0 out: pass at least 1e-30`);
@@ -194,6 +198,7 @@ function optimizerSettings(what: string, optimizer: Optimizer): Omit<AdamSetting
     beta1: checkFinite(`${what}: optimizer.betas[0]`, beta1, 0, 0.999999),
     beta2: checkFinite(`${what}: optimizer.betas[1]`, beta2, 0, 0.9999999),
     epsilon,
-    weightDecay: name === "adamw" ? (weightDecay ?? 0.01) : 0,
+    weightDecay: name === "adam" ? 0 : (weightDecay ?? 0.01),
+    ...(name === "muon" && { muon: { momentum: momentum ?? 0.95, matrixRate: matrixRate ?? 20 } }),
   };
 }

@@ -1,4 +1,3 @@
-import { normParts, planAdam, planReduceGradient, planSum } from "../../shaders/optimizer.ts";
 import type { Flow } from "../flow/flow.ts";
 import { Arena } from "../gpu/arena.ts";
 import type { Dispatch } from "../gpu/kernel.ts";
@@ -12,6 +11,7 @@ import { allocateAll, planPackings } from "./buffers.ts";
 import type { TrainingState } from "./checkpoint.ts";
 import { trainingSpeed } from "./gradient-result.ts";
 import { lostLoss } from "./lost-loss.ts";
+import { optimizerPlan } from "./optimizer.ts";
 import type { TrainingPlan } from "./plan.ts";
 import type { Resuming } from "./resuming.ts";
 import type { TrainingStep, TrainingTask, Validator } from "./task.ts";
@@ -56,9 +56,10 @@ export async function* trainOn(
   const { parameters } = flow;
   const { velocity, settings, batchSize, options } = plan;
   const { what, backward, capacity } = task;
-  const count = networkOf(velocity).parameterCount;
+  const network = networkOf(velocity);
+  const count = network.parameterCount;
   const zeros = new Float32Array(count);
-  const clips = settings.gradientClip !== undefined;
+  const optimizer = await optimizerPlan(what, network, settings, flow.gpu.info.software);
   const averages = settings.ema !== undefined;
   if (kept.state && kept.isBehind) parameters.setFlat(kept.state.weights);
   kept.isBehind = false;
@@ -70,8 +71,7 @@ export async function* trainOn(
   /** What is the same in every step, planned once and again when the device turns out faster or slower. */
   const planMiddle = (): Dispatch[] => [
     ...task.gradient(flopsPerDispatch(speed)),
-    planReduceGradient({ count, segments: backward.copies(capacity), norm: clips }),
-    ...(clips ? [planSum({ count: normParts(count), scale: 1, add: false, from: "norm.parts", to: "norm" })] : []),
+    ...optimizer.gradient(backward.copies(capacity)),
   ];
   let flat: { buffer: GPUBuffer; release(): void } | undefined;
   let staging: GPUBuffer | undefined;
@@ -110,16 +110,8 @@ export async function* trainOn(
     arena.lend("parameters", flat.buffer);
     await allocateAll(arena, [
       ...task.buffers,
-      { name: "adam.m", bytes: zeros.byteLength, data: start.first },
-      { name: "adam.v", bytes: zeros.byteLength, data: start.second },
+      ...optimizer.buffers(start),
       { name: "loss", bytes: 4, data: Float32Array.of(start.loss) },
-      ...(clips
-        ? [
-            { name: "norm", bytes: 4 },
-            { name: "norm.parts", bytes: normParts(count) * 4 },
-          ]
-        : []),
-      ...(averages && start.average ? [{ name: "average", bytes: count * 4, data: start.average }] : []),
     ]);
     staging = await session.buffers.acquire(4, "staging", "loss");
     giveBack = budgetOf(session).hold(arena.bytes);
@@ -127,9 +119,9 @@ export async function* trainOn(
     let planned = planMiddle();
     let plannedAt = speed.flops;
     validator = options.validation && task.validator(options.validation);
-    const adam = planAdam({ count, step: 1, learningRate: 0, settings });
+    const first = optimizer.step(1, 0, flopsPerDispatch(speed));
     const validating = validator?.dispatches?.(flopsPerDispatch(speed)) ?? [];
-    await pacer.prepare([...packs, ...planned, adam, ...validating].map(({ kernel }) => kernel));
+    await pacer.prepare([...packs, ...planned, ...first, ...validating].map(({ kernel }) => kernel));
     await pacer.submit(arena, what, packs);
 
     let { sinceLog } = start;
@@ -157,7 +149,7 @@ export async function* trainOn(
         [
           ...(await task.batch(step, arena)),
           ...planned,
-          planAdam({ count, step: done, learningRate, settings }),
+          ...optimizer.step(done, learningRate, flopsPerDispatch(speed)),
           ...packs,
         ],
         logs

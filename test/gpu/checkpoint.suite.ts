@@ -42,6 +42,11 @@ const cases: [string, pf.MlpVelocity, Training][] = [
     }),
   ],
   [
+    "flow matching with Muon",
+    pf.mlp({ dim: 2, hidden: [8, 9] }),
+    matching({ optimizer: "muon", ema: 0.9, gradientClip: 0.5, learningRate: (step) => 1e-3 / (1 + step) }),
+  ],
+  [
     "flow matching with label dropout, context and a moving average",
     conditional,
     matching({ labels, context, labelDropout: 0.3, ema: 0.99 }),
@@ -173,6 +178,7 @@ const mismatches: [string, Training, RegExp, pf.MlpVelocity?][] = [
   ["another batch size", matching({ batchSize: 64 }), /batchSize is 65 there and 64 here/],
   ["another seed", matching({ seed: 1 }), /seed is 0 there and 1 here/],
   ["another optimizer", matching({ optimizer: "adamw" }), /optimizer\.weightDecay is 0 there and 0\.01 here/],
+  ["Muon", matching({ optimizer: "muon" }), /optimizer\.muon\.momentum is not set there and 0\.95 here/],
   ["a moving average", matching({ ema: 0.9 }), /optimizer\.ema is not set there and 0\.9 here/],
   ["pairs", matching({ coupling: "optimal-transport" }), /coupl/],
   ["another path", matching({ path: "cosine" }), /path is not set there and 262144 values of SHA-256 .* here/],

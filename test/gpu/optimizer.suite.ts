@@ -1,10 +1,13 @@
-import type * as pf from "pushforward";
+import * as pf from "pushforward";
 import { normParts, planAdam, planReduceGradient, planSum } from "../../shaders/optimizer.ts";
 import { Arena } from "../../src/gpu/arena.ts";
 import type { Dispatch } from "../../src/gpu/kernel.ts";
 import { readBack } from "../../src/gpu/read.ts";
-import { adamState, adamStep, clipFactor, emaStep } from "../oracle/optimisers.ts";
-import { expectClose, test } from "../suite.ts";
+import { hiddenMatrices } from "../../src/network/hidden-matrices.ts";
+import { networkOf } from "../../src/network/of.ts";
+import { optimizerPlan } from "../../src/train/optimizer.ts";
+import { adamState, adamStep, clipFactor, emaStep, muonStep } from "../oracle/optimisers.ts";
+import { expect, expectClose, test } from "../suite.ts";
 import { uniformArray } from "./inputs.ts";
 
 const defaults = { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0, ema: undefined, gradientClip: undefined };
@@ -89,6 +92,58 @@ test("partial gradients are added, clipped by the norm over all tensors, and ste
     }
     expectClose(await floats(gpu, arena, "parameters", count), theta, { absolute: 1e-6 });
     expectClose(await floats(gpu, arena, "average", count), average, { absolute: 1e-6 });
+  } finally {
+    arena.release();
+  }
+});
+
+test("Muon steps the hidden matrices, wide and tall, and AdamW the rest, clipped and averaged, as the oracle does", async ({
+  gpu,
+}) => {
+  const network = networkOf(pf.mlp({ dim: 2, hidden: [17, 9, 25] }));
+  const { parameterCount: count, tensors } = network;
+  const matrices = hiddenMatrices(network);
+  expect(matrices.map(({ shape }) => shape)).toEqual([
+    [9, 17],
+    [25, 9],
+  ]);
+  const [segments, learningRate, gradientClip, ema] = [2, 1e-2, 2, 0.99];
+  const adam = { beta1: 0.9, beta2: 0.99, epsilon: 0.05, weightDecay: 0.1 };
+  const muon = { momentum: 0.9, matrixRate: 5 };
+  const plan = await optimizerPlan("test", network, { ...adam, muon, ema, gradientClip }, gpu.info.software);
+  const weights = uniformArray(count, -1, 1, 1);
+  const zeros = new Float32Array(count);
+  const start = { step: 0, sinceLog: 0, loss: 0, weights, first: zeros, second: zeros, average: weights };
+  const theta = Float64Array.from(weights);
+  const average = Float64Array.from(weights);
+  const states = tensors.map(({ size }) => adamState(size));
+  const arena = new Arena(gpu.current);
+  try {
+    await arena.allocate("parameters", count * 4, weights);
+    for (const { name, bytes, data } of plan.buffers(start)) await arena.allocate(name, bytes, data);
+    await arena.allocate("gradient", count * 4);
+    await arena.allocate("partials", segments * count * 4);
+    for (const [k, size] of [1, 10, 1e-9].entries()) {
+      const partials = uniformArray(segments * count, -size, size, 2 + k);
+      gpu.device.queue.writeBuffer(arena.buffer("partials"), 0, partials as Float32Array<ArrayBuffer>);
+      await submit(gpu, arena, [...plan.gradient(segments), ...plan.step(k + 1, learningRate, 1e5)]);
+      const sum = Float64Array.from({ length: count }, (_, i) => (partials[i] ?? 0) + (partials[count + i] ?? 0));
+      const gradient = sum.map((g) => clipFactor({ all: sum }, gradientClip) * g);
+      for (const [n, tensor] of tensors.entries()) {
+        const { offset, size, shape } = tensor;
+        const own = theta.subarray(offset, offset + size);
+        const slope = gradient.subarray(offset, offset + size);
+        const state = states[n] ?? adamState(0);
+        const [rows = 0, columns = 0] = shape;
+        if (matrices.includes(tensor))
+          muonStep(own, slope, state.m, { rows, columns, learningRate: learningRate * 5, momentum: 0.9 });
+        else adamStep(own, slope, state, { learningRate, ...adam });
+      }
+      emaStep(average, theta, Math.min(ema, (2 + k) / (11 + k)));
+    }
+    // small singular values are multiplied by 3.4⁵ = 480, and so is their rounding: a step is good to a few 1e-5 of its size
+    expectClose(await floats(gpu, arena, "parameters", count), theta, { absolute: 5e-6 });
+    expectClose(await floats(gpu, arena, "average", count), average, { absolute: 5e-6 });
   } finally {
     arena.release();
   }

@@ -48,6 +48,14 @@ const faults: [string, MlpOptions, Partial<FlowMatchingOptions>, RegExp][] = [
   ["a beta of 1", plain, { optimizer: { name: "adam", betas: [1, 0.999] } }, /betas\[0\] is 1/],
   ["a negative beta", plain, { optimizer: { name: "adam", betas: [0.9, -0.1] } }, /betas\[1\] is -0\.1/],
   ["an epsilon of 0", plain, { optimizer: { name: "adam", epsilon: 0 } }, /epsilon is 0, but it keeps 0\/0 out/],
+  [
+    "a setting of Muon for another",
+    plain,
+    { optimizer: loose({ name: "adamw", momentum: 0.9 }) },
+    /use \{ name: "muon"/,
+  ],
+  ["a momentum of 1", plain, { optimizer: { name: "muon", momentum: 1 } }, /optimizer\.momentum is 1/],
+  ["a negative rate of matrices", plain, { optimizer: { name: "muon", matrixRate: -1 } }, /matrixRate is -1/],
   ["a negative decay", plain, { optimizer: { name: "adamw", weightDecay: -1 } }, /weightDecay is -1/],
 ];
 
@@ -106,6 +114,8 @@ test("options that are left out have the documented defaults", () => {
   });
   const { settings } = flowMatchingPlan(flowOf(mlp(plain)), rows, { steps: 7, optimizer: "adamw" });
   expect(settings.weightDecay).toBe(0.01);
+  const muon = flowMatchingPlan(flowOf(mlp(plain)), rows, { steps: 7, optimizer: "muon" });
+  expect(muon.settings).toMatchObject({ weightDecay: 0.01, muon: { momentum: 0.95, matrixRate: 20 } });
 });
 
 test("the largest batch fits into one row of workgroups, and samples are counted beyond 2³²", () => {
