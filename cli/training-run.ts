@@ -1,7 +1,6 @@
 import type { Flow } from "pushforward";
 import type { checkpointOptions } from "./checkpoint.ts";
 import type { Context } from "./context.ts";
-import { cosineWithWarmup } from "./learning-rate.ts";
 import { startProgress } from "./report.ts";
 import type { TrainOptions } from "./training-options.ts";
 import { withColumnNames } from "./wording.ts";
@@ -37,7 +36,7 @@ export async function runTraining(
     for await (const report of trainFlowMatching(flow, data, {
       steps: o.steps,
       batchSize: o.batchSize,
-      learningRate: cosineWithWarmup(o.learningRate, o.steps, Math.round(o.warmup * o.steps)),
+      learningRate: { peak: o.learningRate, schedule: "cosine", warmup: Math.round(o.warmup * o.steps) },
       coupling: o.coupling,
       ...(o.ema > 0 && { ema: o.ema }),
       ...(o.gradientClip !== undefined && { gradientClip: o.gradientClip }),

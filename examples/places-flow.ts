@@ -1,5 +1,4 @@
 import { type Flow, trainFlowMatching } from "pushforward";
-import { cosineWithWarmup } from "../cli/learning-rate.ts";
 import { cellCentres, countPoints, type Grid } from "../cli/plot/grid.ts";
 import { startProgress } from "../cli/report.ts";
 import { type Score, scoreOf } from "./baselines.ts";
@@ -28,7 +27,7 @@ export async function trainFlow(
   for await (const { step, loss } of trainFlowMatching(flow, data, {
     steps,
     batchSize,
-    learningRate: cosineWithWarmup(5e-3, steps, Math.round(steps / 50)),
+    learningRate: { peak: 5e-3, schedule: "cosine", warmup: Math.round(steps / 50) },
     coupling: "optimal-transport",
     ema: 0.999,
     seed,

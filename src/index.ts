@@ -71,6 +71,8 @@ export type {
   FlowMatchingBatch,
   FlowMatchingOptions,
   GradientOptions,
+  LearningRate,
+  LearningRateSchedule,
   LikelihoodGradientOptions,
   MaximumLikelihoodOptions,
   MuonOptimizer,

@@ -23,6 +23,8 @@ import type {
   FlowMatchingBatch,
   FlowMatchingOptions,
   GradientOptions,
+  LearningRate,
+  LearningRateSchedule,
   LikelihoodGradientOptions,
   MaximumLikelihoodOptions,
   Optimizer,
@@ -71,10 +73,13 @@ export const trainingFields = {
   steps: { check: integer(1), required: true, decides: false },
   batchSize: { check: integer(1, largestBatch), fallback: 1024, decides: true },
   learningRate: {
-    check: (name, value) =>
+    // a schedule is checked when the first step is asked for
+    check: (name, value): LearningRate =>
       typeof value === "function"
         ? (value as (step: number) => number)
-        : checkSingle(name, value, 0, Infinity, singles),
+        : typeof value === "object" && value !== null
+          ? { ...(value as LearningRateSchedule) }
+          : checkSingle(name, value, 0, Infinity, singles),
     fallback: 1e-3,
     // it may be a function, of which the first and the last value are compared
     decides: false,

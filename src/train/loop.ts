@@ -3,6 +3,7 @@ import { affineFloats, type DataRows, ownRows } from "../data/units.ts";
 import type { Flow } from "../flow/flow.ts";
 import { acrossLosses } from "../schedule/loss.ts";
 import { trainAlone } from "./alone.ts";
+import { rateOfStep } from "./learning-rate.ts";
 import type { TrainingPlan } from "./plan.ts";
 import { resuming } from "./resuming.ts";
 import type { TrainingStep, TrainingTask } from "./task.ts";
@@ -32,7 +33,8 @@ async function* stepsOf(
 ): AsyncGenerator<TrainingStep, undefined> {
   const { what } = first;
   const validateEvery = checkValidation(what, plan);
-  const resumable = await resuming(what, flow, plan, () => first.fingerprint());
+  const rate = rateOfStep(what, plan);
+  const resumable = await resuming(what, flow, plan, rate, () => first.fingerprint());
   const kept: Kept = {
     state: resumable.resumed,
     isBehind: resumable.resumed !== undefined,
@@ -48,7 +50,7 @@ async function* stepsOf(
     on(session) {
       const task = next ?? makeTask();
       next = undefined;
-      return trainOn(session, flow, plan, task, { kept, resumable, validateEvery, progress });
+      return trainOn(session, flow, plan, task, { kept, rate, resumable, validateEvery, progress });
     },
     reached: () => kept.trained,
     prepare() {

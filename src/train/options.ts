@@ -47,14 +47,44 @@ export type AnyOptimizer = Omit<AdamOptimizer, "name"> &
 /** By its name alone, all settings are the defaults. */
 export type Optimizer = "adam" | "adamw" | "muon" | AdamOptimizer | MuonOptimizer;
 
+/**
+ * A learning rate that rises to a peak and falls again, over all `steps` of a training: a straight line, half a cosine (Loshchilov &
+ * Hutter 2017), or one cycle (Smith & Topin 2018; as PyTorch's `OneCycleLR`, half a cosine up from peak/25 and half a cosine down).
+ *
+ * @throws PushforwardError `invalid-argument` when the first step is asked for, for names and numbers that are none.
+ * @example
+ * import { Flow, mlp, openGpu, toyData, trainFlowMatching } from "pushforward";
+ * const gpu = await openGpu();
+ * const flow = Flow.create(gpu, { velocity: mlp({ dim: 2, hidden: [32] }) });
+ * const learningRate = { peak: 1e-2, schedule: "cosine", warmup: 0.1 } as const;
+ * const options = { steps: 20, logEvery: 5, learningRate };
+ * for await (const { step, learningRate } of trainFlowMatching(flow, toyData("moons", 1000), options)) console.log(step, learningRate);
+ * gpu.dispose();
+ */
+export interface LearningRateSchedule {
+  /** The largest rate. */
+  peak: number;
+  schedule: "constant" | "linear" | "cosine" | "one-cycle";
+  /**
+   * Steps in which the rate rises to the peak, in a straight line but in one cycle; below 1: that part of all steps. Default 0, one
+   * cycle 0.3.
+   */
+  warmup?: number;
+  /** The rate that is reached after the last step. Default 0, one cycle peak/250,000. */
+  final?: number;
+}
+
+/** A number, a schedule by name, or a function of the step, which counts from 0. */
+export type LearningRate = number | LearningRateSchedule | ((step: number) => number);
+
 /** Options of every kind of training. */
 export interface TrainingOptions {
   /** Optimiser steps. */
   steps: number;
   /** Samples per step. Default 1024. */
   batchSize?: number;
-  /** A number, or a function of the step (from 0). Default 1e-3. */
-  learningRate?: number | ((step: number) => number);
+  /** Default 1e-3. */
+  learningRate?: LearningRate;
   /** Default `"adam"`. */
   optimizer?: Optimizer;
   /** Class of each row of the data, [n]. */

@@ -34,7 +34,6 @@ export interface TrainingPlan {
   readonly rows: number;
   readonly steps: number;
   readonly batchSize: number;
-  readonly learningRate: (step: number) => number;
   readonly settings: OptimizerSettings;
   readonly key: readonly [number, number];
   readonly logEvery: number;
@@ -102,7 +101,7 @@ function trainingPlan<O extends CheckedTraining>(
   const given = { ...(labels !== undefined && { labels }), ...(o.context !== undefined && { context: o.context }) };
   const { context } = onHost(what, checkConditions(what, given, rows, velocity));
   if (context) checkAllFinite(what, "context", context, velocity.context);
-  const { steps, batchSize, logEvery, learningRate: rate, ema, gradientClip } = o;
+  const { steps, batchSize, logEvery, ema, gradientClip } = o;
   return {
     velocity,
     rows,
@@ -110,10 +109,6 @@ function trainingPlan<O extends CheckedTraining>(
     batchSize,
     logEvery,
     options: o,
-    learningRate:
-      typeof rate === "function"
-        ? (step) => checkFinite(`${what}: learningRate(${step})`, rate(step), 0, 3e38)
-        : () => rate,
     settings: { ...optimizerSettings(what, o.optimizer), ema, gradientClip },
     key: seedKey(o.seed),
   };

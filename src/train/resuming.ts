@@ -9,6 +9,7 @@ import type { Pacer } from "../schedule/pacer.ts";
 import { decodeCheckpoint, encodeCheckpoint, type TrainingState } from "./checkpoint.ts";
 import { checkpointFields } from "./fields.ts";
 import type { Fingerprint } from "./fingerprint.ts";
+import type { RateOfStep } from "./learning-rate.ts";
 import type { TrainingPlan } from "./plan.ts";
 
 /** How a run starts where another stopped, and leaves what the next one needs. */
@@ -28,6 +29,7 @@ export async function resuming(
   what: string,
   flow: Flow,
   plan: TrainingPlan,
+  rateOfStep: RateOfStep,
   fingerprint: () => Promise<Fingerprint>,
 ): Promise<Resuming> {
   const { checkpoint: given, resume } = plan.options;
@@ -40,8 +42,8 @@ export async function resuming(
   // a learning rate may be a function: its first and its last value stand for it
   const settingsAt = (step: number): Fingerprint => ({
     ...settings,
-    "learningRate(0)": plan.learningRate(0),
-    [`learningRate(${step - 1})`]: plan.learningRate(step - 1),
+    "learningRate(0)": rateOfStep(0),
+    [`learningRate(${step - 1})`]: rateOfStep(step - 1),
   });
   return {
     resumed: resume && (await decodeCheckpoint(what, flow, resume, plan.steps, settingsAt)),

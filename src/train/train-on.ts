@@ -10,6 +10,7 @@ import { flopsPerDispatch, Pacer } from "../schedule/pacer.ts";
 import { allocateAll, planPackings } from "./buffers.ts";
 import type { TrainingState } from "./checkpoint.ts";
 import { trainingSpeed } from "./gradient-result.ts";
+import type { RateOfStep } from "./learning-rate.ts";
 import { lostLoss } from "./lost-loss.ts";
 import { optimizerPlan } from "./optimizer.ts";
 import type { TrainingPlan } from "./plan.ts";
@@ -33,6 +34,7 @@ export interface Kept {
 /** What the run on one device is given by the whole training. */
 export interface Course {
   readonly kept: Kept;
+  readonly rate: RateOfStep;
   readonly resumable: Resuming;
   /** Steps between two evaluations of the validation data; 0 for none. */
   readonly validateEvery: number;
@@ -51,7 +53,7 @@ export async function* trainOn(
   flow: Flow,
   plan: TrainingPlan,
   task: TrainingTask,
-  { kept, resumable, validateEvery, progress }: Course,
+  { kept, rate, resumable, validateEvery, progress }: Course,
 ): AsyncGenerator<TrainingStep, undefined> {
   const { parameters } = flow;
   const { velocity, settings, batchSize, options } = plan;
@@ -86,7 +88,7 @@ export async function* trainOn(
       loss,
       steps,
       done,
-      learningRate: plan.learningRate,
+      learningRate: rate,
       flow,
       data: task.data,
       context: options.context,
@@ -134,7 +136,7 @@ export async function* trainOn(
         plannedAt = speed.flops;
       }
       flow.assertAlive();
-      const learningRate = plan.learningRate(step);
+      const learningRate = rate(step);
       const done = step + 1;
       const isNews = done > kept.told;
       const validates = isNews && validator && (done % validateEvery === 0 || done === plan.steps);

@@ -44,7 +44,12 @@ const cases: [string, pf.MlpVelocity, Training][] = [
   [
     "flow matching with Muon",
     pf.mlp({ dim: 2, hidden: [8, 9] }),
-    matching({ optimizer: "muon", ema: 0.9, gradientClip: 0.5, learningRate: (step) => 1e-3 / (1 + step) }),
+    matching({
+      optimizer: "muon",
+      ema: 0.9,
+      gradientClip: 0.5,
+      learningRate: { peak: 1e-3, schedule: "cosine", warmup: 2 },
+    }),
   ],
   [
     "flow matching with label dropout, context and a moving average",
@@ -183,6 +188,11 @@ const mismatches: [string, Training, RegExp, pf.MlpVelocity?][] = [
   ["pairs", matching({ coupling: "optimal-transport" }), /coupl/],
   ["another path", matching({ path: "cosine" }), /path is not set there and 262144 values of SHA-256 .* here/],
   ["another learning rate", matching({ learningRate: 1e-2 }), /learningRate\(0\) is 0\.001 there and 0\.01 here/],
+  [
+    "a schedule",
+    matching({ learningRate: { peak: 1e-3, schedule: "linear" } }),
+    /another training: learningRate\(2\) is 0\.001 there and 0\.000714\d* here\. Resume/,
+  ],
   [
     "a learning rate that changes elsewhere",
     matching({ learningRate: (step) => (step < 2 ? 1e-3 : 1e-4) }),

@@ -4,7 +4,6 @@ import { dirname, join } from "node:path";
 import { expect, test } from "vitest";
 import { delimiterText, nameList, timeEncoding, wholeNumber, widthList } from "../../cli/arguments.ts";
 import { Interrupted } from "../../cli/context.ts";
-import { cosineWithWarmup } from "../../cli/learning-rate.ts";
 import { duration, startProgress } from "../../cli/report.ts";
 import { openRows } from "../../cli/row-output.ts";
 import { shuffledIndices, splitRows } from "../../cli/split.ts";
@@ -246,15 +245,6 @@ test("away from a terminal progress is plain lines, and the last one is always t
   progress.update(1000);
   progress.stop();
   expect(text.err).toBe("training 100 % · 1000/1000 · loss 1\n");
-});
-
-test("the learning rate rises, peaks, and ends at nothing", () => {
-  const rate = cosineWithWarmup(2, 100, 10);
-  expect(rate(0)).toBeCloseTo(0.2, 12);
-  expect(rate(9)).toBe(2);
-  expect(rate(55)).toBeCloseTo(1, 12);
-  expect(rate(100)).toBeCloseTo(0, 12);
-  expect(cosineWithWarmup(2, 10, 0)(0)).toBe(2);
 });
 
 test("a split keeps every row once and depends on the seed alone", () => {

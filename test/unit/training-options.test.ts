@@ -90,20 +90,10 @@ for (const [name, velocity, options, message] of missing) {
   });
 }
 
-test("a learning rate that turns bad is told with its step", () => {
-  const plan = flowMatchingPlan(flowOf(mlp(plain)), rows, {
-    steps: 5,
-    learningRate: (step) => (step === 3 ? Number.NaN : 0.1),
-  });
-  expect(plan.learningRate(2)).toBe(0.1);
-  expect(() => plan.learningRate(3)).toThrow(/learningRate\(3\) is NaN/);
-});
-
 test("options that are left out have the documented defaults", () => {
   const plan = flowMatchingPlan(flowOf(mlp(plain)), rows, { steps: 7 });
   expect(plan).toMatchObject({ rows: 2, steps: 7, batchSize: 1024, logEvery: 100, labelDropout: 0, coupled: false });
   expect(plan.key).toEqual([0, 0]);
-  expect(plan.learningRate(0)).toBe(1e-3);
   expect(plan.settings).toEqual({
     beta1: 0.9,
     beta2: 0.999,
