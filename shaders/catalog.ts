@@ -352,9 +352,11 @@ for (const activation of activations) {
 }
 for (const labels of [false, true])
   for (const context of [false, true])
-    add(`draw rows${labels ? " with labels" : ""}${context ? " with context" : ""}`, () =>
-      drawRowsKernel({ labels, context }),
-    );
+    for (const draws of [false, true])
+      add(
+        `draw rows${draws ? " by shares, with noise," : ""}${labels ? " with labels" : ""}${context ? " with context" : ""}`,
+        () => drawRowsKernel({ labels, context, draws }),
+      );
 for (const kind of ["gaussian", "uniform"] as const)
   add(`score of a ${kind} source`, () => sourceScoreKernel({ kind }));
 for (const terms of [0, 1, 2, 3, 4]) add(`combine ${terms} rows`, () => combineKernel({ terms, add: false }));
@@ -494,10 +496,14 @@ add("histogram with local bins", () => histogramKernel({ bins: 12 }));
 for (const source of ["gaussian", "uniform"] as const) {
   for (const labels of [false, true]) {
     add(`flow-matching batch, ${source} source${labels ? ", labels and context" : ""}`, () =>
-      batchKernel({ source, labels, context: labels, table: false }),
+      batchKernel({ source, labels, context: labels, table: false, draws: false }),
     );
     add(`flow-matching batch of a path by table, ${source} source${labels ? ", labels and context" : ""}`, () =>
-      batchKernel({ source, labels, context: labels, table: true }),
+      batchKernel({ source, labels, context: labels, table: true, draws: false }),
+    );
+    add(
+      `flow-matching batch of rows with shares and noise, ${source} source${labels ? ", labels and context" : ""}`,
+      () => batchKernel({ source, labels, context: labels, table: labels, draws: true }),
     );
   }
 }

@@ -5,6 +5,7 @@ import { read, write } from "./interface.ts";
 import { kernel, oncePerShape } from "./kernel.ts";
 import type { SourceKind } from "./particles.ts";
 import { drawNumbers, drawParams, random } from "./random.ts";
+import { rowDraws } from "./row-draws.ts";
 import { wgsl } from "./wgsl.ts";
 
 const signature = "(@builtin(global_invocation_id) id: vec3u)";
@@ -33,6 +34,8 @@ export interface BatchShape {
   readonly context: boolean;
   /** Whether the path is a table of coefficients at 2^16 times, of which each sample draws one; else it is the straight one. */
   readonly table: boolean;
+  /** Whether rows have shares and noise of their own, in the table of {@link rowDraws}; else all are alike and taken as they are. */
+  readonly draws: boolean;
 }
 
 /**
@@ -40,7 +43,7 @@ export interface BatchShape {
  * since the start of training; writes the network's input rows at x_t and the target, the velocity of the pair
  * (Lipman et al. 2024, §4.6 and §4.8).
  */
-export const batchKernel = oncePerShape(({ source, labels, context, table }: BatchShape) =>
+export const batchKernel = oncePerShape(({ source, labels, context, table, draws }: BatchShape) =>
   kernel({
     label: "flow-matching batch",
     entryPoint: "draw_batch",
@@ -53,6 +56,7 @@ export const batchKernel = oncePerShape(({ source, labels, context, table }: Bat
       stream_time: "u32",
       stream_source: "u32",
       stream_dropout: "u32",
+      stream_noise: draws && "u32",
       row: "u32",
       classes: "u32",
       context: "u32",
@@ -67,9 +71,13 @@ export const batchKernel = oncePerShape(({ source, labels, context, table }: Bat
       labels: labels && read("array<u32>"),
       context: context && read("array<f32>"),
       path_table: table && read("array<vec4f>"),
+      row_draws: draws && read("array<RowDraw>"),
     },
     code: wgsl`
 ${random}
+#if ${draws}
+${rowDraws}
+#endif
 
 @compute @workgroup_size(${batchWorkgroup})
 fn draw_batch${signature} {
@@ -77,7 +85,12 @@ fn draw_batch${signature} {
   let low = params.first_low + p;
   let high = params.first_high + select(0u, 1u, low < p);
   let key = vec2u(params.key_low, params.key_high);
-  let data_row = random_index(philox(vec4u(low, high, 0u, params.stream_index), key).x, params.rows);
+  let row_words = philox(vec4u(low, high, 0u, params.stream_index), key);
+#if ${draws}
+  let data_row = drawn_row(row_words, params.rows);
+#else
+  let data_row = random_index(row_words.x, params.rows);
+#endif
   let time_bits = philox(vec4u(low, high, 0u, params.stream_time), key).x;
 #if ${table}
   let path = path_table[time_bits >> 16u];
@@ -92,6 +105,9 @@ fn draw_batch${signature} {
 #else
     let draws = vec4f(uniform01(bits.x), uniform01(bits.y), uniform01(bits.z), uniform01(bits.w));
 #endif
+#if ${draws}
+    let noise = row_noise(data_row, vec2u(low, high), first / 4u, params.stream_noise, key);
+#endif
     for (var j = 0u; j < 4u && first + j < params.dim; j++) {
       let i = first + j;
       let a = constants[3u * params.dim + i];
@@ -101,7 +117,12 @@ fn draw_batch${signature} {
 #else
       let start = fma(b - a, draws[j], a);
 #endif
-      let end = ((data[data_row * params.dim + i] - constants[i]) - constants[2u * params.dim + i]) / constants[params.dim + i];
+      let own = ((data[data_row * params.dim + i] - constants[i]) - constants[2u * params.dim + i]) / constants[params.dim + i];
+#if ${draws}
+      let end = own + noise[j];
+#else
+      let end = own;
+#endif
       ${pathRow(table)}
     }
   }
@@ -142,13 +163,15 @@ export function planBatch(o: {
     context?: string | undefined;
     /** Coefficients of a path other than the straight one. */
     table?: string | undefined;
+    draws?: string | undefined;
   };
 }): Dispatch {
   const { source, capacity, rows, labelDropout } = o;
   const { dim, classes, context } = o.velocity;
   const { names } = o;
   const has = { labels: names.labels !== undefined, context: names.context !== undefined };
-  return dispatchOf(batchKernel({ source, ...has, table: names.table !== undefined }), {
+  const draws = names.draws !== undefined;
+  return dispatchOf(batchKernel({ source, ...has, table: names.table !== undefined, draws }), {
     params: {
       capacity,
       dim,
@@ -162,6 +185,7 @@ export function planBatch(o: {
       stream_time: streams.batchTime,
       stream_source: streams.batchSource,
       stream_dropout: streams.labelDropout,
+      stream_noise: draws ? streams.rowNoise : undefined,
     },
     buffers: {
       data: names.data,
@@ -171,9 +195,10 @@ export function planBatch(o: {
       labels: names.labels,
       context: names.context,
       path_table: names.table,
+      row_draws: names.draws,
     },
     workgroups: [Math.ceil(capacity / batchWorkgroup)],
-    flops: capacity * (60 * dim + 100 + classes + context),
+    flops: capacity * ((draws ? 2 : 1) * 60 * dim + 100 + classes + context),
   });
 }
 

@@ -1,8 +1,10 @@
+import { streams } from "../src/random/philox.ts";
 import { type Dispatch, dispatchOf } from "./dispatch.ts";
 import { numbered, read, several, write } from "./interface.ts";
 import { kernel, oncePerShape } from "./kernel.ts";
 import type { SourceKind } from "./particles.ts";
 import { drawNumbers, drawParams, random } from "./random.ts";
+import { rowDraws } from "./row-draws.ts";
 import { groupsOf, mostBuffers } from "./stages.ts";
 import { lines, wgsl } from "./wgsl.ts";
 
@@ -24,13 +26,23 @@ const perSample = (capacity: number, work: number): Pick<Dispatch, "workgroups" 
 /**
  * Draws the rows of a batch from the data by the samples' numbers since the start of training, in the flow's own space.
  * Buffers: data [rows][dim], affine (mean, scale, rest of the mean), state [dim][capacity], [all labels, labels [count]],
- * [all context, context [count][context]].
+ * [all context, context [count][context]], [the table of {@link rowDraws}].
  */
-export const drawRowsKernel = oncePerShape(({ labels, context }: { labels: boolean; context: boolean }) =>
-  kernel({
+export const drawRowsKernel = oncePerShape((shape: { labels: boolean; context: boolean; draws: boolean }) => {
+  const { labels, context, draws } = shape;
+  return kernel({
     label: "draw rows of data",
     entryPoint: "draw_rows",
-    params: { capacity: "u32", dim: "u32", count: "u32", rows: "u32", ...drawParams, stream: "u32", context: "u32" },
+    params: {
+      capacity: "u32",
+      dim: "u32",
+      count: "u32",
+      rows: "u32",
+      ...drawParams,
+      stream: "u32",
+      context: "u32",
+      stream_noise: draws && "u32",
+    },
     buffers: {
       data: read("array<f32>"),
       affine: read("array<f32>"),
@@ -39,18 +51,35 @@ export const drawRowsKernel = oncePerShape(({ labels, context }: { labels: boole
       labels: labels && write("array<u32>"),
       all_context: context && read("array<f32>"),
       context: context && write("array<f32>"),
+      row_draws: draws && read("array<RowDraw>"),
     },
     code: wgsl`
 ${random}
+#if ${draws}
+${rowDraws}
+#endif
 
 ${head}
 fn draw_rows${signature} {
   ${sample}
   let low = params.first_low + p;
   let high = params.first_high + select(0u, 1u, low < p);
-  let row = random_index(philox(vec4u(low, high, 0u, params.stream), vec2u(params.key_low, params.key_high)).x, params.rows);
+  let key = vec2u(params.key_low, params.key_high);
+  let words = philox(vec4u(low, high, 0u, params.stream), key);
+#if ${draws}
+  let row = drawn_row(words, params.rows);
+  var noise: vec4f;
+#else
+  let row = random_index(words.x, params.rows);
+#endif
   for (var i = 0u; i < params.dim; i++) {
-    state[i * params.capacity + p] = ((data[row * params.dim + i] - affine[i]) - affine[2u * params.dim + i]) / affine[params.dim + i];
+    let own = ((data[row * params.dim + i] - affine[i]) - affine[2u * params.dim + i]) / affine[params.dim + i];
+#if ${draws}
+    if (i % 4u == 0u) { noise = row_noise(row, vec2u(low, high), i / 4u, params.stream_noise, key); }
+    state[i * params.capacity + p] = own + noise[i % 4u];
+#else
+    state[i * params.capacity + p] = own;
+#endif
   }
   if (p >= params.count) { return; }
 #if ${labels}
@@ -61,8 +90,8 @@ fn draw_rows${signature} {
 #endif
 }
 `,
-  }),
-);
+  });
+});
 
 /** Buffers of the conditions of all rows, and of those of the batch. */
 interface Drawn {
@@ -80,12 +109,29 @@ export function planDrawRows(o: {
   key: readonly [number, number];
   stream: number;
   context: number;
-  names: { data: string; affine: string; state: string; labels: Drawn | undefined; context: Drawn | undefined };
+  names: {
+    data: string;
+    affine: string;
+    state: string;
+    labels: Drawn | undefined;
+    context: Drawn | undefined;
+    draws: string | undefined;
+  };
 }): Dispatch {
   const { capacity, dim, count, rows, stream, context } = o;
-  const { data, affine, state, labels, context: contexts } = o.names;
-  return dispatchOf(drawRowsKernel({ labels: labels !== undefined, context: contexts !== undefined }), {
-    params: { capacity, dim, count, rows, stream, context, ...drawNumbers(o.first, o.key) },
+  const { data, affine, state, labels, context: contexts, draws } = o.names;
+  const shape = { labels: labels !== undefined, context: contexts !== undefined, draws: draws !== undefined };
+  return dispatchOf(drawRowsKernel(shape), {
+    params: {
+      capacity,
+      dim,
+      count,
+      rows,
+      stream,
+      context,
+      stream_noise: draws === undefined ? undefined : streams.rowNoise,
+      ...drawNumbers(o.first, o.key),
+    },
     buffers: {
       data,
       affine,
@@ -94,8 +140,9 @@ export function planDrawRows(o: {
       labels: labels?.drawn,
       all_context: contexts?.all,
       context: contexts?.drawn,
+      row_draws: draws,
     },
-    ...perSample(capacity, 4 * dim + 60),
+    ...perSample(capacity, (draws === undefined ? 4 : 64) * dim + 60),
   });
 }
 

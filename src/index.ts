@@ -76,6 +76,7 @@ export type {
   LikelihoodGradientOptions,
   MaximumLikelihoodOptions,
   MuonOptimizer,
+  NeighbourNoise,
   Optimizer,
   TrainingOptions,
   ValidationOptions,

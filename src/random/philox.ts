@@ -29,6 +29,8 @@ export const streams = {
   labelDropout: 7,
   /** Frequencies of Fourier features. */
   frequencies: 8,
+  /** Noise that is added to a row of the data where a training sample takes it. */
+  rowNoise: 9,
 } as const;
 
 /** Two 32-bit words: low, high. */

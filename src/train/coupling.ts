@@ -1,7 +1,8 @@
 import type { SourceSpec } from "../flow/source.ts";
 import { item } from "../must.ts";
-import { type Key, normals, philox, randomIndex, streams, uniforms } from "../random/philox.ts";
+import { type Key, normals, philox, streams, uniforms } from "../random/philox.ts";
 import { assign } from "./assignment.ts";
+import { addNoise, drawnRow, type RowDraws } from "./row-draws.ts";
 
 /**
  * Samples that are paired with each other. An exact assignment of n pairs takes O(n³); groups of 64 cost a tenth of a training
@@ -32,6 +33,8 @@ export interface CouplingOptions {
   readonly labels?: Uint32Array | undefined;
   /** Probability with which a sample loses its label, behind the pairing. */
   readonly labelDropout?: number;
+  /** Shares and noise of the rows. */
+  readonly draws?: RowDraws | undefined;
 }
 
 /**
@@ -50,8 +53,9 @@ export function coupledBatch(o: CouplingOptions, first: number, count: number): 
   for (let i = 0; i < count; i++) {
     const particle = first + i;
     philox(particle >>> 0, Math.floor(particle / 2 ** 32), 0, streams.batchIndex, key, words);
-    const row = randomIndex(words[0] as number, rows);
+    const row = drawnRow(o.draws, words, rows);
     ends.set(data.subarray(row * dim, (row + 1) * dim), i * dim);
+    if (o.draws) addNoise(o.draws, row, ends.subarray(i * dim, (i + 1) * dim), key, particle);
     const label = labels ? item(labels, row) : noLabel;
     own[i] = label;
     const list = members.get(label);

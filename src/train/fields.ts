@@ -27,6 +27,7 @@ import type {
   LearningRateSchedule,
   LikelihoodGradientOptions,
   MaximumLikelihoodOptions,
+  NeighbourNoise,
   Optimizer,
   Regularization,
   TrainingOptions,
@@ -63,6 +64,12 @@ export const optimizerFields = {
   matrixRate: { check: single(0, Infinity, singles) },
 } satisfies Schema<AnyOptimizer>;
 
+export const neighbourNoiseFields = {
+  neighbour: { check: integer(1, 1024), fallback: 8 },
+  factor: { check: single(0, 1e30, singles), required: true },
+  floor: { check: single(0, 1e30, singles), fallback: 0.002 },
+} satisfies Schema<NeighbourNoise>;
+
 export const regularizationFields = {
   kineticEnergy: { check: single(0, Infinity, singles), fallback: 0 },
   jacobianFrobenius: { check: single(0, Infinity, singles), fallback: 0 },
@@ -87,6 +94,12 @@ export const trainingFields = {
   optimizer: { check: later<Optimizer>, fallback: "adam", decides: true },
   labels: { check: array<Uint32Array>(), decides: true },
   context: { check: array<Float32Array>(), decides: true },
+  // none is 0, and the rest is checked when the first step is asked for
+  noise: {
+    check: (name, value) => (value === 0 ? undefined : readable(name, value)) as NonNullable<TrainingOptions["noise"]>,
+    decides: true,
+  },
+  rowWeights: { check: array<Float32Array>(), decides: true },
   // an average that never moves would keep the initial weights
   ema: { check: finite(0, 0.9999999), decides: "optimizer.ema" },
   gradientClip: { check: single(1e-30, Infinity, singles), decides: "optimizer.gradientClip" },

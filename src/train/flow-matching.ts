@@ -14,6 +14,7 @@ import { flowMatchingFields } from "./fields.ts";
 import { fingerprint } from "./fingerprint.ts";
 import { trainingLoop, trainingRows } from "./loop.ts";
 import type { FlowMatchingPlan } from "./plan.ts";
+import { makeRowDraws, type RowDraws, rowDrawsName } from "./row-draws.ts";
 import type { TrainingStep, TrainingTask } from "./task.ts";
 import { flowMatchingValidator } from "./validation.ts";
 
@@ -23,10 +24,11 @@ export function runFlowMatching(
   data: DataRows,
   plan: FlowMatchingPlan,
 ): AsyncGenerator<TrainingStep, undefined> {
-  return trainingLoop(flow, plan, () => flowMatchingTask(flow, data, plan));
+  const draws = makeRowDraws("trainFlowMatching", flow, data, plan);
+  return trainingLoop(flow, plan, () => flowMatchingTask(flow, data, plan, draws));
 }
 
-function flowMatchingTask(flow: Flow, data: DataRows, plan: FlowMatchingPlan): TrainingTask {
+function flowMatchingTask(flow: Flow, data: DataRows, plan: FlowMatchingPlan, draws?: RowDraws): TrainingTask {
   const { velocity, batchSize } = plan;
   const { dim } = velocity;
   const { labels, context } = plan.options;
@@ -43,6 +45,7 @@ function flowMatchingTask(flow: Flow, data: DataRows, plan: FlowMatchingPlan): T
         data: ownRows(data, flow.normalization),
         labels,
         labelDropout: plan.labelDropout,
+        draws,
       }
     : undefined;
   const transport = { coupled: 0, independent: 0, samples: 0 };
@@ -82,6 +85,7 @@ function flowMatchingTask(flow: Flow, data: DataRows, plan: FlowMatchingPlan): T
         path: table,
         coupling: plan.coupled,
         labelDropout: plan.labelDropout,
+        noise: draws?.noise,
       }),
     validator: (validation) => flowMatchingValidator(validation, plan, (...own) => flowMatchingTask(flow, ...own)),
     backward,
@@ -99,6 +103,7 @@ function flowMatchingTask(flow: Flow, data: DataRows, plan: FlowMatchingPlan): T
             ...(table ? [{ name: "path", bytes: batchSize * 16 }] : []),
           ]
         : []),
+      ...(draws && !plan.coupled ? [{ name: rowDrawsName, bytes: draws.table.byteLength, data: draws.table }] : []),
       ...(table && !plan.coupled ? [{ name: "table", bytes: table.byteLength, data: table }] : []),
       ...(labels && plan.coupled ? [{ name: "labels", bytes: batchSize * 4 }] : []),
       ...(labels && !plan.coupled ? [{ name: "labels", bytes: labels.byteLength, data: labels }] : []),
@@ -122,6 +127,7 @@ function flowMatchingTask(flow: Flow, data: DataRows, plan: FlowMatchingPlan): T
                 labels: labels && "labels",
                 context: context && "context",
                 table: table && "table",
+                draws: draws && rowDrawsName,
               },
             }),
           ],

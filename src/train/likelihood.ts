@@ -25,6 +25,7 @@ import {
 } from "./likelihood-plan.ts";
 import { trainingLoop, trainingRows } from "./loop.ts";
 import type { LikelihoodPlan } from "./plan.ts";
+import { makeRowDraws, type RowDraws, rowDrawsName } from "./row-draws.ts";
 import type { TrainingStep, TrainingTask } from "./task.ts";
 import { likelihoodValidator } from "./validation.ts";
 
@@ -90,10 +91,17 @@ export async function* runMaximumLikelihood(
     );
   const solve = likelihoodSolve(likelihoodTraining, options, velocity.dim, batchSize);
   const work = await workOf(flow, velocity, solve, conditions);
-  return yield* trainingLoop(flow, plan, () => likelihoodTask(flow, data, plan, work));
+  const draws = makeRowDraws(likelihoodTraining, flow, data, plan);
+  return yield* trainingLoop(flow, plan, () => likelihoodTask(flow, data, plan, work, draws));
 }
 
-function likelihoodTask(flow: Flow, data: DataRows, plan: LikelihoodPlan, work: LikelihoodWork): TrainingTask {
+function likelihoodTask(
+  flow: Flow,
+  data: DataRows,
+  plan: LikelihoodPlan,
+  work: LikelihoodWork,
+  draws: RowDraws | undefined,
+): TrainingTask {
   const { labels, context } = plan.options;
   const { velocity, batchSize } = plan;
   const { dim } = velocity;
@@ -111,7 +119,7 @@ function likelihoodTask(flow: Flow, data: DataRows, plan: LikelihoodPlan, work: 
       const { grid, integration, regularization } = work;
       const { divergence } = integration;
       const solver = { method: grid.tableau.name ?? grid.tableau, times: grid.times };
-      const made = { solver, divergence, regularization };
+      const made = { solver, divergence, regularization, noise: draws?.noise };
       return fingerprint(flow, data, plan, likelihoodFields, likelihoodTraining, made);
     },
     validator: (validation) => likelihoodValidator(flow, validation, plan.options),
@@ -123,6 +131,7 @@ function likelihoodTask(flow: Flow, data: DataRows, plan: LikelihoodPlan, work: 
       ...probesFrom(0).buffers,
       { name: "data", bytes: rows.byteLength, data: rows },
       affineBuffer(affine),
+      ...(draws ? [{ name: rowDrawsName, bytes: draws.table.byteLength, data: draws.table }] : []),
       ...(labels ? [{ name: "all labels", bytes: labels.byteLength, data: labels }] : []),
       ...(context ? [{ name: "all context", bytes: context.byteLength, data: context }] : []),
     ]),
@@ -145,6 +154,7 @@ function likelihoodTask(flow: Flow, data: DataRows, plan: LikelihoodPlan, work: 
             state: names.state,
             labels: labels && { all: "all labels", drawn: "labels" },
             context: context && { all: "all context", drawn: "context" },
+            draws: draws && rowDrawsName,
           },
         }),
         ...probesFrom(first).dispatches,

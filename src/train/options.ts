@@ -77,6 +77,18 @@ export interface LearningRateSchedule {
 /** A number, a schedule by name, or a function of the step, which counts from 0. */
 export type LearningRate = number | LearningRateSchedule | ((step: number) => number);
 
+/**
+ * Noise that is as wide as the data is sparse: `factor`·max(d, `floor`), d the distance of a row to its `neighbour`-th nearest other row in
+ * the flow's own space. For data of at most 16 columns.
+ */
+export interface NeighbourNoise {
+  /** Default 8. */
+  neighbour?: number;
+  factor: number;
+  /** Least distance that counts, so that rows that are repeated get some noise, too. Default 0.002. */
+  floor?: number;
+}
+
 /** Options of every kind of training. */
 export interface TrainingOptions {
   /** Optimiser steps. */
@@ -91,6 +103,26 @@ export interface TrainingOptions {
   labels?: Uint32Array;
   /** Context of each row of the data, [n, context]. */
   context?: Float32Array;
+  /**
+   * Gaussian noise that is added to a row whenever it is drawn, anew each time: its standard deviation in the flow's own space (units of
+   * `normalization.scale`), for all rows, for each one [n], or by {@link NeighbourNoise}. The model is then of the data convolved with it
+   * (a kernel density; Silverman 1986), which keeps few rows from being learned by heart. Default: none. Checked at the first step.
+   *
+   * @example
+   * import { fitNormalization, Flow, mlp, openGpu, toyData, trainFlowMatching } from "pushforward";
+   * const gpu = await openGpu();
+   * const data = toyData("moons", 200);
+   * const flow = Flow.create(gpu, { velocity: mlp({ dim: 2, hidden: [32, 32] }), normalization: fitNormalization(data, 2) });
+   * const options = { steps: 20, noise: { neighbour: 8, factor: 0.5 } };
+   * for await (const { loss } of trainFlowMatching(flow, data, options)) console.log(loss);
+   * gpu.dispose();
+   */
+  noise?: number | Float32Array | NeighbourNoise;
+  /**
+   * Rows are drawn in proportion to these numbers [n], at least 0, so that the loss is the mean weighted by them. Default: all alike.
+   * Checked at the first step; validation data has no weights.
+   */
+  rowWeights?: Float32Array;
   /** Decay of the exponential moving average of the weights, which the flow gets in the end. Default: none. */
   ema?: number;
   /** Largest norm of the whole gradient. Default: none. */

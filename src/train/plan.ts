@@ -68,9 +68,9 @@ export function trainableVelocity(caller: string, flow: Flow): TrainableVelocity
   return flow.velocitySpec;
 }
 
-/** The rows of a training are in one buffer on the device, and so is their context. */
-export function checkRowsFit(what: string, flow: Flow, { rows, velocity }: TrainingPlan): void {
-  const width = Math.max(velocity.dim, velocity.context);
+/** The rows of a training are in one buffer on the device, and so are their context and how they are drawn. */
+export function checkRowsFit(what: string, flow: Flow, { rows, velocity, options }: TrainingPlan): void {
+  const width = Math.max(velocity.dim, velocity.context, options.noise || options.rowWeights ? 3 : 0);
   const room = largestBinding(flow.gpu.device.limits);
   if (rows * width * 4 <= room) return;
   throw new PushforwardError(

@@ -55,7 +55,7 @@ export function flowMatchingValidator(
   const { dim } = velocity;
   const rows = o.data.length / dim;
   const batches = Math.ceil((o.samples ?? rows) / batchSize);
-  const { labels: _, context: __, ...rest } = plan.options;
+  const { labels: _, context: __, noise: ___, rowWeights: ____, ...rest } = plan.options;
   const task = taskOf(o.data, {
     ...plan,
     options: { ...rest, ...conditionsOf(o) },

@@ -1,8 +1,11 @@
 import * as pf from "pushforward";
 import { planBatch } from "../../shaders/flow-matching.ts";
+import { planDrawRows } from "../../shaders/likelihood-training.ts";
 import { Arena } from "../../src/gpu/arena.ts";
 import { readBack } from "../../src/gpu/read.ts";
-import { normals, philox, randomIndex, streams, uniform01, uniforms } from "../../src/random/philox.ts";
+import { normals, philox, streams, uniform01, uniforms } from "../../src/random/philox.ts";
+import type { TrainingPlan } from "../../src/train/plan.ts";
+import { drawnRow, makeRowDraws, type RowDraws } from "../../src/train/row-draws.ts";
 import { expect, expectClose, test } from "../suite.ts";
 import { forRows, generator, uniformArray } from "./inputs.ts";
 
@@ -13,20 +16,40 @@ const capacity = 128;
 const first = 2 ** 32 - 37;
 const labelDropout = 0.25;
 
-const firstWord = (i: number, stream: number): number => {
-  const words = new Uint32Array(4);
-  philox((first + i) >>> 0, Math.floor((first + i) / 2 ** 32), 0, stream, key, words);
-  return words[0] ?? 0;
-};
-
-const shapes: [string, pf.MlpOptions, "gaussian" | "uniform"][] = [
-  ["a Gaussian source, dim 1", { dim: 1, hidden: [4] }, "gaussian"],
-  ["a Gaussian source, dim 5, Fourier time", { dim: 5, hidden: [4], time: { fourier: 3 } }, "gaussian"],
-  ["a uniform source, dim 3", { dim: 3, hidden: [4], inputOrder: "t,x" }, "uniform"],
-  ["labels and context", { dim: 2, hidden: [4], classes: 3, context: 2, inputOrder: "t,x" }, "gaussian"],
+const conditional: pf.MlpOptions = { dim: 2, hidden: [4], classes: 3, context: 2, inputOrder: "t,x" };
+const shapes: [string, pf.MlpOptions, "gaussian" | "uniform", boolean][] = [
+  ["a Gaussian source, dim 1", { dim: 1, hidden: [4] }, "gaussian", false],
+  ["a Gaussian source, dim 5, Fourier time", { dim: 5, hidden: [4], time: { fourier: 3 } }, "gaussian", false],
+  ["a uniform source, dim 3", { dim: 3, hidden: [4], inputOrder: "t,x" }, "uniform", false],
+  ["labels and context", conditional, "gaussian", false],
+  ["labels and context, rows with shares and noise", conditional, "gaussian", true],
+  ["a uniform source, dim 5, rows with shares and noise", { dim: 5, hidden: [4] }, "uniform", true],
 ];
 
-for (const [name, options, source] of shapes) {
+/** Shares and noise of the rows. */
+function someDraws(): RowDraws {
+  const options = { noise: uniformArray(rows, 0, 0.5, 11), rowWeights: uniformArray(rows, 0, 2, 12) };
+  const draws = makeRowDraws("batch", {} as pf.Flow, new Float32Array(), { rows, options } as unknown as TrainingPlan);
+  if (!draws) throw new Error("there are weights");
+  return draws;
+}
+
+const words = (i: number, stream: number): Uint32Array => {
+  const all = new Uint32Array(4);
+  philox((first + i) >>> 0, Math.floor((first + i) / 2 ** 32), 0, stream, key, all);
+  return all;
+};
+
+const firstWord = (i: number, stream: number): number => words(i, stream)[0] ?? 0;
+
+/** What is added to the row of sample i: [capacity, dim]. */
+function noiseOf(draws: RowDraws, dataRow: readonly number[], dim: number): number[] {
+  const deviations = new Float32Array(draws.table.buffer);
+  const noise = normals(key, streams.rowNoise, first, capacity, dim);
+  return Array.from(noise, (z, k) => (deviations[3 * (dataRow[Math.floor(k / dim)] ?? 0) + 2] ?? 0) * z);
+}
+
+for (const [name, options, source, isDrawn] of shapes) {
   test(`a batch is drawn as its formula says, from normalised data: ${name}`, async ({ gpu }) => {
     const velocity = pf.mlp(options);
     const { dim } = velocity;
@@ -40,6 +63,8 @@ for (const [name, options, source] of shapes) {
     const labels = Uint32Array.from({ length: rows }, () => Math.floor(next() * 3));
     const context = uniformArray(rows * 2, -1, 1, 7);
 
+    const drawn = isDrawn ? someDraws() : undefined;
+
     const inputs = dim + 1 + velocity.classes + velocity.context;
     const arena = new Arena(gpu.current);
     let got: Float32Array;
@@ -50,6 +75,7 @@ for (const [name, options, source] of shapes) {
       await arena.allocate("constants", constants.byteLength, constants);
       await arena.allocate("labels", labels.byteLength, labels);
       await arena.allocate("context", context.byteLength, context);
+      if (drawn) await arena.allocate("row draws", drawn.table.byteLength, drawn.table);
       await arena.allocate("h0", inputs * capacity * 4);
       await arena.allocate("target", dim * capacity * 4);
       const dispatches = [
@@ -66,6 +92,7 @@ for (const [name, options, source] of shapes) {
             constants: "constants",
             labels: velocity.classes > 0 ? "labels" : undefined,
             context: velocity.context > 0 ? "context" : undefined,
+            draws: drawn && "row draws",
           },
         }),
       ];
@@ -82,13 +109,15 @@ for (const [name, options, source] of shapes) {
 
     const draws = (source === "gaussian" ? normals : uniforms)(key, streams.batchSource, first, capacity, dim);
     const times = uniforms(key, streams.batchTime, first, capacity, 1);
-    const dataRow = Array.from({ length: capacity }, (_, i) => randomIndex(firstWord(i, streams.batchIndex), rows));
+    const dataRow = Array.from({ length: capacity }, (_, i) => drawnRow(drawn, words(i, streams.batchIndex), rows));
+    const noise = drawn ? noiseOf(drawn, dataRow, dim) : new Array<number>(capacity * dim).fill(0);
     const start = (i: number, j: number) => {
       const [low, other, z] = [a[j] ?? 0, b[j] ?? 0, draws[i * dim + j] ?? 0];
       return source === "gaussian" ? low + other * z : low + (other - low) * z;
     };
     const end = (i: number, j: number) =>
-      ((data[(dataRow[i] ?? 0) * dim + j] ?? 0) - (mean[j] ?? 0) - (rest[j] ?? 0)) / (scale[j] ?? 1);
+      ((data[(dataRow[i] ?? 0) * dim + j] ?? 0) - (mean[j] ?? 0) - (rest[j] ?? 0)) / (scale[j] ?? 1) +
+      (noise[i * dim + j] ?? 0);
     const feature = (count: number, f: (row: number, i: number) => number) =>
       forRows(count, (row) => forRows(capacity, (i) => f(row, i)));
     const t = (i: number) => times[i] ?? 0;
@@ -114,3 +143,65 @@ for (const [name, options, source] of shapes) {
     expect([...block(inputs - velocity.context, velocity.context)]).toEqual(given);
   });
 }
+
+test("a likelihood's batch is drawn as its formula says, with its conditions, shares and noise", async ({ gpu }) => {
+  const dim = 5;
+  const context = 2;
+  const data = uniformArray(rows * dim, -3, 5, 1);
+  const [mean, scale, rest] = [
+    uniformArray(dim, 0.5, 1.5, 2),
+    uniformArray(dim, 1, 3, 3),
+    uniformArray(dim, 0, 0.1, 8),
+  ];
+  const allLabels = Uint32Array.from({ length: rows }, (_, row) => row % 3);
+  const allContext = uniformArray(rows * context, -1, 1, 7);
+  const draws = someDraws();
+  const count = capacity - 3;
+  const arena = new Arena(gpu.current);
+  const got: Record<string, Float32Array | Uint32Array> = {};
+  try {
+    for (const [name, values] of Object.entries({
+      data,
+      affine: Float32Array.of(...mean, ...scale, ...rest),
+      "all labels": allLabels,
+      "all context": allContext,
+      "row draws": draws.table,
+    }))
+      await arena.allocate(name, values.byteLength, values);
+    await arena.allocate("state", dim * capacity * 4);
+    await arena.allocate("labels", count * 4);
+    await arena.allocate("context", count * context * 4);
+    const conditions = {
+      labels: { all: "all labels", drawn: "labels" },
+      context: { all: "all context", drawn: "context" },
+    };
+    const names = { data: "data", affine: "affine", state: "state", ...conditions, draws: "row draws" };
+    const dispatches = [
+      planDrawRows({ capacity, dim, count, rows, first, key, stream: streams.batchIndex, context, names }),
+    ];
+    await arena.makeRoom(dispatches.length);
+    const { pipelines } = await arena.prepare(dispatches);
+    const encoder = gpu.device.createCommandEncoder();
+    arena.encode(encoder, dispatches, pipelines);
+    gpu.device.queue.submit([encoder.finish()]);
+    const read = (name: string, bytes: number) => readBack(gpu.current, arena.buffer(name), bytes);
+    got.state = new Float32Array(await read("state", dim * capacity * 4));
+    got.labels = new Uint32Array(await read("labels", count * 4));
+    got.context = new Float32Array(await read("context", count * context * 4));
+  } finally {
+    arena.release();
+  }
+  const dataRow = Array.from({ length: capacity }, (_, i) => drawnRow(draws, words(i, streams.batchIndex), rows));
+  const noise = noiseOf(draws, dataRow, dim);
+  const own = (i: number, j: number) =>
+    ((data[(dataRow[i] ?? 0) * dim + j] ?? 0) - (mean[j] ?? 0) - (rest[j] ?? 0)) / (scale[j] ?? 1);
+  // a few roundings of values below 10
+  expectClose(
+    got.state ?? [],
+    forRows(dim, (j) => forRows(capacity, (i) => own(i, j) + (noise[i * dim + j] ?? 0))),
+    { absolute: 4e-6 },
+  );
+  const kept = dataRow.slice(0, count);
+  expect([...(got.labels ?? [])]).toEqual(kept.map((row) => row % 3));
+  expect([...(got.context ?? [])]).toEqual(kept.flatMap((row) => [...allContext.subarray(2 * row, 2 * row + 2)]));
+});

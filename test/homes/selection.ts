@@ -73,6 +73,7 @@ export const selections: Readonly<Record<Home, Selection>> = {
       // checks of the host, on the same device as in Node
       { suite: "fuzz", only: /solves/ },
       { suite: "training-faults", only: /begin at once/ },
+      { suite: "training-rows", only: /maximum likelihood$/ },
       { suite: "tuning", only: /own$|neither a boolean/ },
       { suite: "validation", not: /would take minutes/ },
       { suite: "workers", not: /moments, histograms|probe vectors/ },
@@ -107,6 +108,7 @@ export const selections: Readonly<Record<Home, Selection>> = {
       },
       { suite: "fuzz", only: /solves/ },
       { suite: "training-faults", only: /begin at once/ },
+      { suite: "training-rows", only: /: flow matching$/ },
       { suite: "tuning", only: /neither a boolean/ },
       { suite: "properties", only: /chunk size and neighbour|shared grid|correlated/ },
       { suite: "validation", not: /would take minutes/ },

@@ -1,9 +1,12 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
+import type { Flow } from "../../src/flow/flow.ts";
 import { sourceSpec } from "../../src/flow/source.ts";
 import { normals, seedKey, streams, uniforms } from "../../src/random/philox.ts";
 import { assign } from "../../src/train/assignment.ts";
 import { coupledBatch } from "../../src/train/coupling.ts";
+import type { TrainingPlan } from "../../src/train/plan.ts";
+import { makeRowDraws } from "../../src/train/row-draws.ts";
 
 const total = (cost: Float64Array, columns: Iterable<number>, n: number) =>
   Array.from(columns).reduce((sum, j, i) => sum + (cost[i * n + j] ?? 0), 0);
@@ -89,4 +92,19 @@ test("with labels, ends are exchanged within their class alone, and dropped labe
   expect(Math.abs(lost / 200 - 0.3)).toBeLessThan(0.1);
   expect(paired.cost.coupled).toBeLessThan(paired.cost.independent);
   expect(plain.cost.coupled).toBeLessThan(paired.cost.coupled);
+});
+
+test("shares and noise of rows are those of the device", () => {
+  const rows = new Float32Array(3 * 20).fill(1);
+  const options = {
+    noise: Float32Array.from({ length: 20 }, (_, row) => row),
+    rowWeights: new Float32Array(20).fill(1, 19),
+  };
+  const plan = { rows: 20, options } as unknown as TrainingPlan;
+  const draws = makeRowDraws("coupling", {} as Flow, rows, plan);
+  const { ends } = coupledBatch({ dim: 3, key, source, data: rows, draws }, 7, 33);
+  const noise = normals(key, streams.rowNoise, 7, 33, 3).map((z) => 1 + 19 * z);
+  // in another order: they have been paired
+  const sorted = (values: Float32Array) => [...values].sort((a, b) => a - b);
+  for (const [i, value] of sorted(noise).entries()) expect(sorted(ends)[i]).toBeCloseTo(value, 5);
 });
