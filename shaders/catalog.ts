@@ -320,6 +320,9 @@ for (const [name, tiling] of Object.entries(gradientTilings)) {
   add(`flow-matching gradient tiled for ${name}`, () =>
     narrowGradientKernel({ ...shape, task: "residual", tangents: 0, kind: "basis" }),
   );
+  add(`flow-matching gradient with weights tiled for ${name}`, () =>
+    narrowGradientKernel({ ...shape, task: "residual", tangents: 0, kind: "basis", weighted: true }),
+  );
   add(`velocity of a batch tiled for ${name}`, () =>
     narrowGradientKernel({ ...shape, task: "forward", tangents: 0, kind: "basis" }),
   );
@@ -493,23 +496,31 @@ add("block products", () => blockProductsKernel({}));
 add("histogram", () => histogramKernel({ bins: 0 }));
 add("histogram with local bins", () => histogramKernel({ bins: 12 }));
 
+const plain = { table: false, weighted: false, stratified: false, draws: false };
 for (const source of ["gaussian", "uniform"] as const) {
   for (const labels of [false, true]) {
     add(`flow-matching batch, ${source} source${labels ? ", labels and context" : ""}`, () =>
-      batchKernel({ source, labels, context: labels, table: false, draws: false }),
+      batchKernel({ source, labels, context: labels, ...plain }),
     );
     add(`flow-matching batch of a path by table, ${source} source${labels ? ", labels and context" : ""}`, () =>
-      batchKernel({ source, labels, context: labels, table: true, draws: false }),
+      batchKernel({ source, labels, context: labels, ...plain, table: true }),
+    );
+    add(
+      `flow-matching batch with weights and stratified times, ${source} source${labels ? ", labels and context" : ""}`,
+      () => batchKernel({ source, labels, context: labels, ...plain, table: true, weighted: true, stratified: true }),
     );
     add(
       `flow-matching batch of rows with shares and noise, ${source} source${labels ? ", labels and context" : ""}`,
-      () => batchKernel({ source, labels, context: labels, table: labels, draws: true }),
+      () => batchKernel({ source, labels, context: labels, ...plain, stratified: !labels, table: labels, draws: true }),
     );
   }
 }
-add("given flow-matching batch", () => givenBatchKernel({ path: false }));
-add("given flow-matching batch of a path", () => givenBatchKernel({ path: true }));
-add("flow-matching residual", () => residualKernel({}));
+for (const weighted of [false, true]) {
+  const how = weighted ? " with weights" : "";
+  add(`given flow-matching batch${how}`, () => givenBatchKernel({ path: false, weighted }));
+  add(`given flow-matching batch of a path${how}`, () => givenBatchKernel({ path: true, weighted }));
+  add(`flow-matching residual${how}`, () => residualKernel({ weighted }));
+}
 for (const flag of [false, true]) {
   add(flag ? "add to a sum" : "sum", () => sumKernel({ add: flag }));
   add(`reduce gradient${flag ? " with its norm" : ""}`, () => reduceGradientKernel({ norm: flag }));

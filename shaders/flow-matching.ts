@@ -28,22 +28,29 @@ const pathRow = (isTable: boolean) =>
     targets[i * params.capacity + p] = end - start;
 `;
 
+/** Floats of an entry of the table of times: α, σ, α̇, σ̇, t, w and what a vec4f is aligned to. */
+export const timeEntryFloats = 8;
+
 export interface BatchShape {
   readonly source: SourceKind;
   readonly labels: boolean;
   readonly context: boolean;
-  /** Whether the path is a table of coefficients at 2^16 times, of which each sample draws one; else it is the straight one. */
+  /** Whether times and path are a table of 2^16 entries, of which each sample draws one; else times are uniform, the path straight. */
   readonly table: boolean;
+  /** Whether the weights of the loss are written, as a row behind the targets; they are in the table. */
+  readonly weighted: boolean;
+  /** Whether each sample of a batch draws its time in a part of its own, all of one size. */
+  readonly stratified: boolean;
   /** Whether rows have shares and noise of their own, in the table of {@link rowDraws}; else all are alike and taken as they are. */
   readonly draws: boolean;
 }
 
 /**
- * Draws a flow-matching batch: a row x_1 of the data, x_0 from the source and t uniform per sample, all from the sample's number
+ * Draws a flow-matching batch: a row x_1 of the data, x_0 from the source and a time per sample, all from the sample's number
  * since the start of training; writes the network's input rows at x_t and the target, the velocity of the pair
  * (Lipman et al. 2024, §4.6 and §4.8).
  */
-export const batchKernel = oncePerShape(({ source, labels, context, table, draws }: BatchShape) =>
+export const batchKernel = oncePerShape(({ source, labels, context, table, weighted, stratified, draws }: BatchShape) =>
   kernel({
     label: "flow-matching batch",
     entryPoint: "draw_batch",
@@ -57,6 +64,7 @@ export const batchKernel = oncePerShape(({ source, labels, context, table, draws
       stream_source: "u32",
       stream_dropout: "u32",
       stream_noise: draws && "u32",
+      part: stratified && "f32",
       row: "u32",
       classes: "u32",
       context: "u32",
@@ -70,13 +78,20 @@ export const batchKernel = oncePerShape(({ source, labels, context, table, draws
       targets: write("array<f32>"),
       labels: labels && read("array<u32>"),
       context: context && read("array<f32>"),
-      path_table: table && read("array<vec4f>"),
+      time_table: table && read("array<TimeEntry>"),
       row_draws: draws && read("array<RowDraw>"),
     },
     code: wgsl`
 ${random}
 #if ${draws}
 ${rowDraws}
+#endif
+#if ${table}
+struct TimeEntry {
+  path: vec4f,
+  time: f32,
+  weight: f32,
+}
 #endif
 
 @compute @workgroup_size(${batchWorkgroup})
@@ -91,12 +106,19 @@ fn draw_batch${signature} {
 #else
   let data_row = random_index(row_words.x, params.rows);
 #endif
-  let time_bits = philox(vec4u(low, high, 0u, params.stream_time), key).x;
-#if ${table}
-  let path = path_table[time_bits >> 16u];
-  let time = (f32(time_bits >> 16u) + 0.5) * 0x1p-16f;
+  let uniform_level = uniform01(philox(vec4u(low, high, 0u, params.stream_time), key).x);
+#if ${stratified}
+  // (0, 1] in as many parts as there are samples: rows are drawn independently of the samples' numbers
+  let level = min((f32(p) + uniform_level) * params.part, 1.0);
 #else
-  let time = uniform01(time_bits);
+  let level = uniform_level;
+#endif
+#if ${table}
+  let entry = time_table[u32(ceil(level * 0x1p16f)) - 1u];
+  let path = entry.path;
+  let time = entry.time;
+#else
+  let time = level;
 #endif
   for (var first = 0u; first < params.dim; first += 4u) {
     let bits = philox(vec4u(low, high, first / 4u, params.stream_source), key);
@@ -127,6 +149,9 @@ fn draw_batch${signature} {
     }
   }
   inputs[params.dim * params.capacity + p] = time;
+#if ${weighted}
+  targets[params.dim * params.capacity + p] = entry.weight;
+#endif
 #if ${labels}
   var label = labels[data_row];
   // the label is dropped with the given probability, so that the null class is trained too
@@ -156,12 +181,15 @@ export function planBatch(o: {
   first: number;
   key: readonly [number, number];
   labelDropout: number;
+  /** Samples of the batch, where their times are stratified. */
+  strata?: number | undefined;
+  weighted: boolean;
   names: {
     data: string;
     constants: string;
     labels?: string | undefined;
     context?: string | undefined;
-    /** Coefficients of a path other than the straight one. */
+    /** Times and coefficients, where these are not uniform on the straight path. */
     table?: string | undefined;
     draws?: string | undefined;
   };
@@ -171,7 +199,9 @@ export function planBatch(o: {
   const { names } = o;
   const has = { labels: names.labels !== undefined, context: names.context !== undefined };
   const draws = names.draws !== undefined;
-  return dispatchOf(batchKernel({ source, ...has, table: names.table !== undefined, draws }), {
+  const stratified = o.strata !== undefined;
+  const shape = { source, ...has, table: names.table !== undefined, weighted: o.weighted, stratified, draws };
+  return dispatchOf(batchKernel(shape), {
     params: {
       capacity,
       dim,
@@ -186,6 +216,7 @@ export function planBatch(o: {
       stream_source: streams.batchSource,
       stream_dropout: streams.labelDropout,
       stream_noise: draws ? streams.rowNoise : undefined,
+      part: o.strata && 1 / o.strata,
     },
     buffers: {
       data: names.data,
@@ -194,7 +225,7 @@ export function planBatch(o: {
       targets: "target",
       labels: names.labels,
       context: names.context,
-      path_table: names.table,
+      time_table: names.table,
       row_draws: names.draws,
     },
     workgroups: [Math.ceil(capacity / batchWorkgroup)],
@@ -204,22 +235,24 @@ export function planBatch(o: {
 
 /**
  * The same rows from given x_0, x_1 ([n][dim]) and t ([n]), on the straight path or, with `path`, on one whose coefficients are given for
- * each sample; padding repeats the last sample.
+ * each sample, and with `weighted` from weights [n] of the loss; padding repeats the last sample.
  */
-export const givenBatchKernel = oncePerShape(({ path }: { readonly path: boolean }) =>
-  kernel({
-    label: "given flow-matching batch",
-    entryPoint: "given_batch",
-    params: { capacity: "u32", dim: "u32", count: "u32" },
-    buffers: {
-      starts: read("array<f32>"),
-      ends: read("array<f32>"),
-      times: read("array<f32>"),
-      inputs: write("array<f32>"),
-      targets: write("array<f32>"),
-      coefficients: path && read("array<vec4f>"),
-    },
-    code: wgsl`
+export const givenBatchKernel = oncePerShape(
+  ({ path, weighted }: { readonly path: boolean; readonly weighted: boolean }) =>
+    kernel({
+      label: "given flow-matching batch",
+      entryPoint: "given_batch",
+      params: { capacity: "u32", dim: "u32", count: "u32" },
+      buffers: {
+        starts: read("array<f32>"),
+        ends: read("array<f32>"),
+        times: read("array<f32>"),
+        inputs: write("array<f32>"),
+        targets: write("array<f32>"),
+        coefficients: path && read("array<vec4f>"),
+        weights: weighted && read("array<f32>"),
+      },
+      code: wgsl`
 @compute @workgroup_size(${batchWorkgroup})
 fn given_batch${signature} {
   ${sample}
@@ -234,9 +267,12 @@ fn given_batch${signature} {
     ${pathRow(path)}
   }
   inputs[params.dim * params.capacity + p] = time;
+#if ${weighted}
+  targets[params.dim * params.capacity + p] = weights[q];
+#endif
 }
 `,
-  }),
+    }),
 );
 
 /** Input rows and targets from given x_0, x_1 and t. */
@@ -244,21 +280,24 @@ export function planGivenBatch(o: {
   velocity: { readonly dim: number };
   capacity: number;
   count: number;
-  names: { starts: string; ends: string; times: string; path?: string | undefined };
+  names: { starts: string; ends: string; times: string; path?: string | undefined; weights?: string | undefined };
 }): Dispatch {
-  const { starts, ends, times, path } = o.names;
+  const { starts, ends, times, path, weights } = o.names;
   const { capacity, count } = o;
   const { dim } = o.velocity;
-  return dispatchOf(givenBatchKernel({ path: path !== undefined }), {
+  return dispatchOf(givenBatchKernel({ path: path !== undefined, weighted: weights !== undefined }), {
     params: { capacity, dim, count },
-    buffers: { starts, ends, times, inputs: "h0", targets: "target", coefficients: path },
+    buffers: { starts, ends, times, inputs: "h0", targets: "target", coefficients: path, weights },
     workgroups: [Math.ceil(capacity / batchWorkgroup)],
     flops: capacity * 6 * dim,
   });
 }
 
-/** Residual r = u − target: squares [capacity] = Σ_i r_i² and ubar = 2 r/(n dim), the gradient of the mean square. Padding counts nothing. */
-export const residualKernel = oncePerShape((_: object) =>
+/**
+ * Residual r = u − target: squares [capacity] = w Σ_i r_i² and ubar = 2 w r/(n dim), the gradient of the mean square; weights w are
+ * 1, or the row behind the targets. Padding counts nothing.
+ */
+export const residualKernel = oncePerShape(({ weighted }: { readonly weighted: boolean }) =>
   kernel({
     label: "flow-matching residual",
     entryPoint: "residual",
@@ -274,22 +313,23 @@ export const residualKernel = oncePerShape((_: object) =>
 fn residual${signature} {
   ${sample}
   var sum = 0.0;
+  let weight = ${weighted ? "targets[params.dim * params.capacity + p]" : "1.0"};
   for (var i = 0u; i < params.dim; i++) {
     let at = i * params.capacity + p;
     let r = select(0.0, velocity[at] - targets[at], p < params.count);
-    cotangent[at] = params.scale * r;
+    cotangent[at] = params.scale * (weight * r);
     sum = fma(r, r, sum);
   }
-  squares[p] = sum;
+  squares[p] = weight * sum;
 }
 `,
   }),
 );
 
 /** Residuals of "u" against "target" into "ubar" and "squares". */
-export function planResidual(o: { dim: number; capacity: number; count: number }): Dispatch {
-  const { dim, capacity, count } = o;
-  return dispatchOf(residualKernel({}), {
+export function planResidual(o: { dim: number; capacity: number; count: number; weighted: boolean }): Dispatch {
+  const { dim, capacity, count, weighted } = o;
+  return dispatchOf(residualKernel({ weighted }), {
     params: { capacity, dim, count, scale: 2 / (count * dim) },
     buffers: { velocity: "u", targets: "target", cotangent: "ubar", squares: "squares" },
     workgroups: [Math.ceil(capacity / batchWorkgroup)],

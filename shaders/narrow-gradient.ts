@@ -43,6 +43,8 @@ export interface GradientShape {
   readonly kind: "basis" | "given" | "matrix";
   /** Whether ½·(energy |u|² + jacobian Σ_s |∂u/∂x v_s|²)·(2/n) joins what the gradient is of; for a `matrix` only the first. Only for `cotangent`. */
   readonly penalised?: true;
+  /** Whether each square has a weight, in the row behind the targets. Only for `residual`. */
+  readonly weighted?: true;
 }
 
 /** Sizes, in vec4s, of the packed weights of both directions; blocks of `outputs` units, padded. */
@@ -70,7 +72,7 @@ export function gradientSizes({ inputs, dim, layers, width }: GradientNetwork, o
  *
  * Buffers, feature-major: weights forward, [weights in reverse], inputs [inputs], then
  * - forward: velocity [dim], behind it ∂u/∂x v_s [tangents][dim], [probes];
- * - residual: activations, cotangents, target [dim], squares [1];
+ * - residual: activations, cotangents, target [dim], squares [1]; with weights target has a row more, of these;
  * - cotangent: activations, cotangents, κ [dim], xbar [dim], [probes [·][dim]]. For a `matrix` κ has w_s [tangents][dim] behind it, and
  *   xbar what w_s gives, (∂u/∂x)ᵀ w_s [tangents][dim]. With penalties κ has a row more at the end, which they are added to.
  *
@@ -302,14 +304,14 @@ ${gs
 
   const topText =
     task === "residual"
-      ? `${gs.map((g) => `${live(g)}\nvar square${g} = ${vector}(0.0);`).join("\n")}
+      ? `${gs.map((g) => `${live(g)}\nvar square${g} = ${vector}(0.0);${shape.weighted ? `\nlet weight${g} = wanted[${dim}u * params.stride + at${g}];` : ""}`).join("\n")}
 ${perDim(
   (g, i) => `let d${g}_${i} = live${g} * (u${g}_${i} - wanted[${i}u * params.stride + at${g}]);
 square${g} = fma(d${g}_${i}, d${g}_${i}, square${g});
-let q0_${g}_${i} = ${spread("params.scale")} * d${g}_${i};`,
+let q0_${g}_${i} = ${spread("params.scale")} * ${shape.weighted ? `(weight${g} * d${g}_${i})` : `d${g}_${i}`};`,
 )}
 if (is_active) {
-${gs.map((g) => `squares[at${g}] = square${g};`).join("\n")}
+${gs.map((g) => `squares[at${g}] = ${shape.weighted ? `weight${g} * ` : ""}square${g};`).join("\n")}
 }
 ${storeTop}`
       : `${gs.map(live).join("\n")}

@@ -78,6 +78,7 @@ export type {
   MuonOptimizer,
   NeighbourNoise,
   Optimizer,
+  TimeDistribution,
   TrainingOptions,
   ValidationOptions,
 } from "./train/options.ts";

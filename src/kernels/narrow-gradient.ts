@@ -73,9 +73,9 @@ export function planNarrowGradient(
     penalty?: Penalty | undefined;
   },
 ): Dispatch[] {
-  const { network, tiling, task, tangents, kind, names, count, firstTangent = 0, scale, penalty } = o;
-  const penalised = penalty && { penalised: true as const };
-  const kernel = narrowGradientKernel({ network, tiling, task, tangents, kind, ...penalised });
+  const { network, tiling, task, tangents, kind, weighted, names, count, firstTangent = 0, scale, penalty } = o;
+  const how = { ...(penalty && { penalised: true as const }), ...(weighted && { weighted }) };
+  const kernel = narrowGradientKernel({ network, tiling, task, tangents, kind, ...how });
   const reverse = task !== "forward";
   const own = gradientNames;
   const buffers = {

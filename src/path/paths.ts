@@ -84,31 +84,7 @@ export function coefficients(what: string, path: Path, times: ArrayLike<number>)
 }
 
 /**
- * Times at which paths other than the straight one are trained: the middles of this many equal parts of (0, 1), each as likely.
- * Their coefficients are computed once, in f64, and the ends, where a rate may be infinite, are not among them.
+ * Times at which paths other than the straight one are trained, each as likely: the middles of this many equal parts of (0, 1), or
+ * quantiles of other times. Their coefficients are computed once, in f64, and the ends, where a rate may be infinite, are not among them.
  */
 export const pathTimes = 2 ** 16;
-
-/** The middle of the part that a uniform number in (0, 1] falls into, as the device finds it. */
-export function partTime(uniform: number): number {
-  return (Math.ceil(uniform * 2 ** 24 - 1) >>> 8) / pathTimes + 0.5 / pathTimes;
-}
-
-/** The coefficients at all of {@link pathTimes}. */
-export function pathTable(what: string, path: Path): Float32Array<ArrayBuffer> {
-  return coefficients(
-    what,
-    path,
-    Float64Array.from({ length: pathTimes }, (_, k) => (k + 0.5) / pathTimes),
-  );
-}
-
-/** The rows of a {@link pathTable} for times that {@link partTime} gave. */
-export function coefficientsAt(table: Float32Array, times: Float32Array): Float32Array<ArrayBuffer> {
-  const rows = new Float32Array(4 * times.length);
-  for (const [i, time] of times.entries()) {
-    const at = 4 * Math.floor(time * pathTimes);
-    rows.set(table.subarray(at, at + 4), 4 * i);
-  }
-  return rows;
-}

@@ -45,8 +45,8 @@ export interface Backward {
   readonly mostTangents: number;
   /** Scratch, for passes of up to so many tangents. */
   buffers(capacity: number, tangents: MostTangents): PlannedBuffer[];
-  /** Flow matching: "h0" and "target" → "squares" per sample, "partials". */
-  residual(batch: Batch): Dispatch[];
+  /** Flow matching: "h0" and "target" → "squares" per sample, "partials"; with weights in a row behind the targets where it is `weighted`. */
+  residual(batch: Batch & { readonly weighted?: boolean }): Dispatch[];
   /** "h0" → the velocity, in rows of the buffer `output`, and ∂u/∂x v_s behind it, [count][dim]. */
   velocity(batch: Batch, output: string, tangents?: MatrixTangents): Dispatch[];
   /**

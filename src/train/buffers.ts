@@ -39,9 +39,9 @@ export function planPackings(backward: Backward): Dispatch[] {
 }
 
 /** What flow matching needs beside. */
-export function residualBuffers(velocity: TrainableVelocity, capacity: number): PlannedBuffer[] {
+export function residualBuffers(velocity: TrainableVelocity, capacity: number, weighted: boolean): PlannedBuffer[] {
   return [
-    { name: "target", bytes: velocity.dim * capacity * 4 },
+    { name: "target", bytes: (velocity.dim + (weighted ? 1 : 0)) * capacity * 4 },
     { name: "squares", bytes: capacity * 4 },
   ];
 }

@@ -30,6 +30,7 @@ import type {
   NeighbourNoise,
   Optimizer,
   Regularization,
+  TimeDistribution,
   TrainingOptions,
   ValidationOptions,
 } from "./options.ts";
@@ -40,6 +41,7 @@ const array =
   (name, value) =>
     readable(name, value as A);
 
+const weighting = functionThat<(t: number) => number>("of the time");
 const onProgress = functionThat<NonNullable<GradientOptions["onProgress"]>>("that takes the progress");
 
 export const validationFields = {
@@ -130,6 +132,8 @@ export const flowMatchingFields = {
     decides: "optimal-transport coupling",
   },
   labelDropout: { check: finite(0, 1), decides: true },
+  time: { check: (_, value) => (value === "uniform" ? undefined : value) as TimeDistribution, decides: true },
+  weighting: { check: weighting, decides: true },
 } satisfies Schema<FlowMatchingOptions, Decides>;
 
 const solver = { check: later<Solver>, fallback: { method: "midpoint", steps: 10 } } as const;
@@ -163,6 +167,7 @@ export const batchFields = {
   labels: { check: later<Uint32Array> },
   context: { check: later<Float32Array> },
   path: { check: later<PathName | Path> },
+  weighting: { check: weighting },
 } satisfies Schema<FlowMatchingBatch>;
 
 export type CheckedTraining = Checked<typeof trainingFields>;

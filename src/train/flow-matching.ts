@@ -5,7 +5,6 @@ import type { Flow } from "../flow/flow.ts";
 import type { Arena } from "../gpu/arena.ts";
 import type { Dispatch } from "../gpu/kernel.ts";
 import { padded } from "../ode/engine.ts";
-import { checkPath, coefficientsAt, partTime, pathTable } from "../path/paths.ts";
 import { backwardOf } from "./backward-of.ts";
 import { gradientBuffers, residualBuffers } from "./buffers.ts";
 import { planConditions } from "./conditions.ts";
@@ -16,7 +15,10 @@ import { trainingLoop, trainingRows } from "./loop.ts";
 import type { FlowMatchingPlan } from "./plan.ts";
 import { makeRowDraws, type RowDraws, rowDrawsName } from "./row-draws.ts";
 import type { TrainingStep, TrainingTask } from "./task.ts";
+import { entriesAt, stratifiedLevel, type TrainingTimes, trainingTimes } from "./times.ts";
 import { flowMatchingValidator } from "./validation.ts";
+
+const what = "trainFlowMatching";
 
 /** The steps of a training run whose options have been checked. */
 export function runFlowMatching(
@@ -24,17 +26,26 @@ export function runFlowMatching(
   data: DataRows,
   plan: FlowMatchingPlan,
 ): AsyncGenerator<TrainingStep, undefined> {
-  const draws = makeRowDraws("trainFlowMatching", flow, data, plan);
-  return trainingLoop(flow, plan, () => flowMatchingTask(flow, data, plan, draws));
+  const draws = makeRowDraws(what, flow, data, plan);
+  const times = trainingTimes(what, plan);
+  return trainingLoop(flow, plan, () => flowMatchingTask(flow, data, plan, times, draws));
 }
 
-function flowMatchingTask(flow: Flow, data: DataRows, plan: FlowMatchingPlan, draws?: RowDraws): TrainingTask {
+function flowMatchingTask(
+  flow: Flow,
+  data: DataRows,
+  plan: FlowMatchingPlan,
+  times: TrainingTimes,
+  draws?: RowDraws,
+): TrainingTask {
   const { velocity, batchSize } = plan;
+  const { table, made } = times;
+  const weighted = plan.options.weighting !== undefined;
+  const stratified = plan.options.time === "stratified";
   const { dim } = velocity;
   const { labels, context } = plan.options;
   const capacity = padded(batchSize);
   const backward = backwardOf(flow, velocity);
-  const table = plan.path && pathTable("trainFlowMatching", checkPath("trainFlowMatching", plan.path));
   const { rows, affine } = trainingRows(flow, data);
   const constants = Float32Array.of(...affine, ...flow.source.rows);
   const pairs: CouplingOptions | undefined = plan.coupled
@@ -57,12 +68,19 @@ function flowMatchingTask(flow: Flow, data: DataRows, plan: FlowMatchingPlan, dr
     transport.independent += drawn.cost.independent;
     transport.samples += batchSize;
     const { starts, ends } = drawn;
-    const times = table ? drawn.times.map(partTime) : drawn.times;
+    const levels = stratified ? drawn.times.map((level, i) => stratifiedLevel(level, i, batchSize)) : drawn.times;
+    const { weights, ...entries } = table ? entriesAt(table, levels) : { times: levels, weights: undefined };
     const own = drawn.labels && { labels: drawn.labels };
-    const given = { starts, ends, times, ...own, ...(table && { path: coefficientsAt(table, times) }) };
+    const given = { starts, ends, ...entries, ...own, ...(weighted && { weights }) };
     for (const [name, values] of Object.entries(given))
       arena.session.device.queue.writeBuffer(arena.buffer(name), 0, values as Float32Array<ArrayBuffer>);
-    const names = { starts: "starts", ends: "ends", times: "times", path: table && "path" };
+    const names = {
+      starts: "starts",
+      ends: "ends",
+      times: "times",
+      path: table && "path",
+      weights: weighted ? "weights" : undefined,
+    };
     const batch = { capacity, count: batchSize };
     return [
       planGivenBatch({ velocity, ...batch, names }),
@@ -71,7 +89,7 @@ function flowMatchingTask(flow: Flow, data: DataRows, plan: FlowMatchingPlan, dr
   }
 
   return {
-    what: "trainFlowMatching",
+    what,
     data,
     ...(pairs && {
       figures() {
@@ -81,18 +99,19 @@ function flowMatchingTask(flow: Flow, data: DataRows, plan: FlowMatchingPlan, dr
       },
     }),
     fingerprint: () =>
-      fingerprint(flow, data, plan, flowMatchingFields, "trainFlowMatching", {
-        path: table,
+      fingerprint(flow, data, plan, flowMatchingFields, what, {
+        ...made,
         coupling: plan.coupled,
         labelDropout: plan.labelDropout,
         noise: draws?.noise,
       }),
-    validator: (validation) => flowMatchingValidator(validation, plan, (...own) => flowMatchingTask(flow, ...own)),
+    validator: (validation) =>
+      flowMatchingValidator(validation, plan, (...own) => flowMatchingTask(flow, ...own, times)),
     backward,
     capacity,
     buffers: [
       ...gradientBuffers(backward, velocity, capacity),
-      ...residualBuffers(velocity, capacity),
+      ...residualBuffers(velocity, capacity, weighted),
       ...(plan.coupled ? [] : [{ name: "data", bytes: rows.byteLength, data: rows }]),
       { name: "constants", bytes: constants.byteLength, data: constants },
       ...(plan.coupled
@@ -101,6 +120,7 @@ function flowMatchingTask(flow: Flow, data: DataRows, plan: FlowMatchingPlan, dr
             { name: "ends", bytes: batchSize * dim * 4 },
             { name: "times", bytes: batchSize * 4 },
             ...(table ? [{ name: "path", bytes: batchSize * 16 }] : []),
+            ...(weighted ? [{ name: "weights", bytes: batchSize * 4 }] : []),
           ]
         : []),
       ...(draws && !plan.coupled ? [{ name: rowDrawsName, bytes: draws.table.byteLength, data: draws.table }] : []),
@@ -121,6 +141,8 @@ function flowMatchingTask(flow: Flow, data: DataRows, plan: FlowMatchingPlan, dr
               first: step * batchSize,
               key: plan.key,
               labelDropout: plan.labelDropout,
+              strata: stratified ? batchSize : undefined,
+              weighted,
               names: {
                 data: "data",
                 constants: "constants",
@@ -132,7 +154,7 @@ function flowMatchingTask(flow: Flow, data: DataRows, plan: FlowMatchingPlan, dr
             }),
           ],
     gradient: (maxFlops) => [
-      ...backward.residual({ capacity, count: batchSize, maxFlops }),
+      ...backward.residual({ capacity, count: batchSize, maxFlops, weighted }),
       planSum({ count: capacity, scale: 1 / (batchSize * dim), add: true, from: "squares", to: "loss" }),
     ],
   };

@@ -120,6 +120,7 @@ export function fusedBackward(gpu: Gpu, velocity: MlpVelocity, shape: GradientNe
         ...common(batch, 0),
         task: "residual",
         kind: "basis",
+        ...(batch.weighted && { weighted: true as const }),
         scale: 2 / (batch.count * dim),
         names: { inputs: given, target: "target", squares: "squares" },
       }),

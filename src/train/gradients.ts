@@ -16,6 +16,7 @@ import { batchFields, gradientFields } from "./fields.ts";
 import { checkBatchSize, gradientOf } from "./gradient-result.ts";
 import type { FlowMatchingBatch, GradientOptions } from "./options.ts";
 import { trainableVelocity } from "./plan.ts";
+import { timeWeights } from "./times.ts";
 
 const what = "flowMatchingGradients";
 
@@ -41,16 +42,18 @@ export async function givenBatchGradients(
   const conditions = onHost(what, checkConditions(what, batch, count, velocity));
   const path = batch.path === undefined ? undefined : coefficients(what, checkPath(what, batch.path), batch.t);
 
+  const weights = batch.weighting && timeWeights(what, batch.weighting, batch.t);
+
   const { labels, context } = conditions;
   const capacity = padded(count);
   const backward = backwardOf(flow, velocity);
   const segments = backward.copies(capacity);
-  const uploads = Object.entries({ starts: batch.x0, ends: batch.x1, times: batch.t, labels, context, path });
-  const names = { starts: "starts", ends: "ends", times: "times", path: path && "path" };
+  const uploads = Object.entries({ starts: batch.x0, ends: batch.x1, times: batch.t, labels, context, path, weights });
+  const names = { starts: "starts", ends: "ends", times: "times", path: path && "path", weights: weights && "weights" };
   return gradientOf(flow, what, velocity, count, onProgress, (maxFlops) => ({
     buffers: [
       ...gradientBuffers(backward, velocity, capacity),
-      ...residualBuffers(velocity, capacity),
+      ...residualBuffers(velocity, capacity, weights !== undefined),
       ...uploads.flatMap(([name, data]) => (data ? [{ name, bytes: data.byteLength, data }] : [])),
       { name: "loss", bytes: 4 },
     ],
@@ -58,7 +61,7 @@ export async function givenBatchGradients(
       ...planPackings(backward),
       planGivenBatch({ velocity, capacity, count, names }),
       ...planConditions(velocity, { capacity, count }, conditions),
-      ...backward.residual({ capacity, count, maxFlops }),
+      ...backward.residual({ capacity, count, maxFlops, weighted: weights !== undefined }),
       planReduceGradient({ count: networkOf(velocity).parameterCount, segments, norm: false }),
       planSum({ count: capacity, scale: 1 / (count * dim), add: false, from: "squares", to: "loss" }),
     ],

@@ -209,7 +209,7 @@ export function layeredBackward(gpu: Gpu, network: Network): Backward {
     },
     residual: (batch) => [
       ...residual().early(range(batch)),
-      planResidual({ dim, capacity: batch.capacity, count: batch.count }),
+      planResidual({ dim, capacity: batch.capacity, count: batch.count, weighted: batch.weighted === true }),
       ...residual().late(range(batch), {}, gradientsOf(batch, true)),
     ],
     velocity: (batch, output, tangents) =>

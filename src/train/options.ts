@@ -187,6 +187,27 @@ export interface ValidationOptions {
   samples?: number;
 }
 
+/**
+ * At which times a flow is trained: `"uniform"`, each sample by itself; `"stratified"`, uniform, but one in each of as many equal parts of
+ * (0, 1) as a batch has samples, so that all are covered and gradients vary less; `logitNormal`, log t/(1 − t) ~ N(mean, std²) (Esser et al.
+ * 2024, §3.1); `beta`, with density ∝ tᵃ⁻¹(1 − t)ᵇ⁻¹; or a function of one's own, the inverse of a cumulative distribution, from (0, 1) to
+ * [0, 1]. All but the first two are drawn from 65,536 quantiles, the middles of equal parts of the probability.
+ *
+ * @example
+ * import { Flow, mlp, openGpu, toyData, trainFlowMatching } from "pushforward";
+ * const gpu = await openGpu();
+ * const flow = Flow.create(gpu, { velocity: mlp({ dim: 2, hidden: [32, 32] }) });
+ * const options = { steps: 20, time: { logitNormal: [0, 1] as [number, number] }, weighting: (t: number) => 1 / (1.1 - t) };
+ * for await (const { loss } of trainFlowMatching(flow, toyData("moons", 1000), options)) console.log(loss);
+ * gpu.dispose();
+ */
+export type TimeDistribution =
+  | "uniform"
+  | "stratified"
+  | { logitNormal: [mean: number, std: number] }
+  | { beta: [a: number, b: number] }
+  | ((u: number) => number);
+
 export interface FlowMatchingOptions extends TrainingOptions {
   /**
    * Default `"conditional-optimal-transport"`: x_t = t x_1 + (1 − t) x_0. Others by name, `polynomialPath` of "pushforward/paths", or
@@ -197,6 +218,13 @@ export interface FlowMatchingOptions extends TrainingOptions {
   coupling?: "independent" | "optimal-transport";
   /** Probability with which a sample loses its label, so that the null class is trained for guidance. Default 0. */
   labelDropout?: number;
+  /** Default `"uniform"`. Checked at the first step. */
+  time?: TimeDistribution;
+  /**
+   * w(t) ≥ 0, in the loss mean of w(t) |u_t(x_t) − target|²/dim (Lipman et al. 2024, §4.7). Default 1. With it, times are those of a table, as with a
+   * {@link FlowMatchingOptions.path | path}. What is looked for at each t stays the same: it is where a small network errs less.
+   */
+  weighting?: (t: number) => number;
 }
 
 /**
@@ -237,6 +265,8 @@ export interface FlowMatchingBatch {
   context?: Float32Array;
   /** Default: the straight one, as in training. */
   path?: PathName | Path;
+  /** w(t), as in training. */
+  weighting?: (t: number) => number;
 }
 
 export interface LikelihoodGradientOptions extends GradientOptions {

@@ -53,6 +53,7 @@ export function flowMatchingValidator(
 ): Validator {
   const { velocity, batchSize } = plan;
   const { dim } = velocity;
+  const weighted = plan.options.weighting !== undefined;
   const rows = o.data.length / dim;
   const batches = Math.ceil((o.samples ?? rows) / batchSize);
   const { labels: _, context: __, noise: ___, rowWeights: ____, ...rest } = plan.options;
@@ -84,7 +85,7 @@ export function flowMatchingValidator(
 
   const dispatches = (maxFlops: number) => [
     ...backward.velocity({ capacity, count: batchSize, maxFlops }, "u"),
-    planResidual({ dim, capacity, count: batchSize }),
+    planResidual({ dim, capacity, count: batchSize, weighted }),
     planSum({ count: capacity, scale: 1 / (batchSize * dim), add: true, from: "squares", to: "loss" }),
   ];
 

@@ -4,8 +4,9 @@ import { planDrawRows } from "../../shaders/likelihood-training.ts";
 import { Arena } from "../../src/gpu/arena.ts";
 import { readBack } from "../../src/gpu/read.ts";
 import { normals, philox, streams, uniform01, uniforms } from "../../src/random/philox.ts";
-import type { TrainingPlan } from "../../src/train/plan.ts";
+import type { FlowMatchingPlan, TrainingPlan } from "../../src/train/plan.ts";
 import { drawnRow, makeRowDraws, type RowDraws } from "../../src/train/row-draws.ts";
+import { entriesAt, stratifiedLevel, trainingTimes } from "../../src/train/times.ts";
 import { expect, expectClose, test } from "../suite.ts";
 import { forRows, generator, uniformArray } from "./inputs.ts";
 
@@ -17,6 +18,13 @@ const first = 2 ** 32 - 37;
 const labelDropout = 0.25;
 
 const conditional: pf.MlpOptions = { dim: 2, hidden: [4], classes: 3, context: 2, inputOrder: "t,x" };
+/** Times of a table with weights, and each sample in a part of its own. */
+const times = trainingTimes("batch", {
+  path: "cosine",
+  options: { time: { beta: [2, 1] }, weighting: (t: number) => 1 + t },
+} as unknown as FlowMatchingPlan);
+const timed: pf.MlpOptions = { dim: 3, hidden: [4] };
+
 const shapes: [string, pf.MlpOptions, "gaussian" | "uniform", boolean][] = [
   ["a Gaussian source, dim 1", { dim: 1, hidden: [4] }, "gaussian", false],
   ["a Gaussian source, dim 5, Fourier time", { dim: 5, hidden: [4], time: { fourier: 3 } }, "gaussian", false],
@@ -24,6 +32,7 @@ const shapes: [string, pf.MlpOptions, "gaussian" | "uniform", boolean][] = [
   ["labels and context", conditional, "gaussian", false],
   ["labels and context, rows with shares and noise", conditional, "gaussian", true],
   ["a uniform source, dim 5, rows with shares and noise", { dim: 5, hidden: [4] }, "uniform", true],
+  ["another path, time and weights, stratified", timed, "uniform", true],
 ];
 
 /** Shares and noise of the rows. */
@@ -64,6 +73,7 @@ for (const [name, options, source, isDrawn] of shapes) {
     const context = uniformArray(rows * 2, -1, 1, 7);
 
     const drawn = isDrawn ? someDraws() : undefined;
+    const table = options === timed ? times.table : undefined;
 
     const inputs = dim + 1 + velocity.classes + velocity.context;
     const arena = new Arena(gpu.current);
@@ -75,9 +85,10 @@ for (const [name, options, source, isDrawn] of shapes) {
       await arena.allocate("constants", constants.byteLength, constants);
       await arena.allocate("labels", labels.byteLength, labels);
       await arena.allocate("context", context.byteLength, context);
+      if (table) await arena.allocate("table", table.byteLength, table);
       if (drawn) await arena.allocate("row draws", drawn.table.byteLength, drawn.table);
       await arena.allocate("h0", inputs * capacity * 4);
-      await arena.allocate("target", dim * capacity * 4);
+      await arena.allocate("target", (dim + 1) * capacity * 4);
       const dispatches = [
         planBatch({
           velocity,
@@ -87,12 +98,15 @@ for (const [name, options, source, isDrawn] of shapes) {
           first,
           key,
           labelDropout,
+          weighted: table !== undefined,
+          strata: table && capacity - 3,
           names: {
             data: "data",
             constants: "constants",
             labels: velocity.classes > 0 ? "labels" : undefined,
             context: velocity.context > 0 ? "context" : undefined,
             draws: drawn && "row draws",
+            table: table && "table",
           },
         }),
       ];
@@ -102,13 +116,27 @@ for (const [name, options, source, isDrawn] of shapes) {
       arena.encode(encoder, dispatches, pipelines);
       gpu.device.queue.submit([encoder.finish()]);
       got = new Float32Array(await readBack(gpu.current, arena.buffer("h0"), inputs * capacity * 4));
-      targets = new Float32Array(await readBack(gpu.current, arena.buffer("target"), dim * capacity * 4));
+      targets = new Float32Array(await readBack(gpu.current, arena.buffer("target"), (dim + 1) * capacity * 4));
     } finally {
       arena.release();
     }
 
     const draws = (source === "gaussian" ? normals : uniforms)(key, streams.batchSource, first, capacity, dim);
-    const times = uniforms(key, streams.batchTime, first, capacity, 1);
+    const uniform = uniforms(key, streams.batchTime, first, capacity, 1);
+    const entries =
+      table &&
+      entriesAt(
+        table,
+        uniform.map((level, i) => stratifiedLevel(level, i, capacity - 3)),
+      );
+    const moments = entries ? entries.times : uniform;
+    // α, σ, α̇, σ̇
+    const path = (i: number): [number, number, number, number] => {
+      const [alpha = 0, sigma = 0, dAlpha = 0, dSigma = 0] = entries
+        ? entries.path.subarray(4 * i, 4 * i + 4)
+        : [moments[i] ?? 0, 1 - (moments[i] ?? 0), 1, -1];
+      return [alpha, sigma, dAlpha, dSigma];
+    };
     const dataRow = Array.from({ length: capacity }, (_, i) => drawnRow(drawn, words(i, streams.batchIndex), rows));
     const noise = drawn ? noiseOf(drawn, dataRow, dim) : new Array<number>(capacity * dim).fill(0);
     const start = (i: number, j: number) => {
@@ -120,22 +148,22 @@ for (const [name, options, source, isDrawn] of shapes) {
       (noise[i * dim + j] ?? 0);
     const feature = (count: number, f: (row: number, i: number) => number) =>
       forRows(count, (row) => forRows(capacity, (i) => f(row, i)));
-    const t = (i: number) => times[i] ?? 0;
     // a few roundings of values below 10
     const tolerance = { absolute: 4e-6 };
     expectClose(
-      targets,
-      feature(dim, (j, i) => end(i, j) - start(i, j)),
+      targets.subarray(0, dim * capacity),
+      feature(dim, (j, i) => path(i)[2] * end(i, j) + path(i)[3] * start(i, j)),
       tolerance,
     );
+    if (entries) expect(targets.subarray(dim * capacity)).toEqual(entries.weights);
     const block = (from: number, count: number) => got.subarray(from * capacity, (from + count) * capacity);
     expectClose(
       block(0, dim),
-      feature(dim, (j, i) => t(i) * end(i, j) + (1 - t(i)) * start(i, j)),
+      feature(dim, (j, i) => path(i)[0] * end(i, j) + path(i)[1] * start(i, j)),
       tolerance,
     );
     // whatever a network makes of the time is its own
-    expect(block(dim, 1)).toEqual(times);
+    expect(block(dim, 1)).toEqual(moments);
     const isDropped = (i: number) => uniform01(firstWord(i, streams.labelDropout)) <= labelDropout;
     const oneHot = feature(velocity.classes, (c, i) => (!isDropped(i) && labels[dataRow[i] ?? 0] === c ? 1 : 0));
     expect([...block(inputs - velocity.context - velocity.classes, velocity.classes)]).toEqual(oneHot);

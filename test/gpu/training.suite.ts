@@ -77,6 +77,27 @@ for (const [name, path, oracle] of [
   });
 }
 
+for (const [name, options, path] of [
+  ["in one kernel", { dim: 2, hidden: [9], classes: 2 }, undefined],
+  ["layer by layer, on another path", { dim: 3, hidden: [] }, "cosine"],
+] as [string, pf.MlpOptions, "cosine" | undefined][]) {
+  test(`weights of the loss are those of the oracle: ${name}`, async ({ gpu }) => {
+    const velocity = pf.mlp(options);
+    const flow = pf.Flow.create(gpu, { velocity, seed: 3 });
+    const n = 65;
+    const { dim } = velocity;
+    const [x0, x1, t] = [uniformArray(n * dim, -2, 2, 1), uniformArray(n * dim, -2, 2, 2), uniformArray(n, 0, 1, 3)];
+    const { options: given, conditionOf } = conditionsFor(velocity, n, 4);
+    const weighting = (time: number) => 0.1 + time ** 2;
+    const got = await pf.flowMatchingGradients(flow, { x0, x1, t, weighting, ...(path && { path }), ...given });
+    const batch = { x0, x1, t, conditionOf };
+    const wanted = flowMatching(network(velocity, await flow.weights()), batch, path && cosine, weighting);
+    expectClose([got.loss], [wanted.loss], { relative: 1e-5 });
+    expect(gradientError(got.gradients, wanted.gradients)).toBeLessThan(1e-4);
+    flow.dispose();
+  });
+}
+
 test("gradients of two half batches average to the whole batch's", async ({ gpu }) => {
   const flow = pf.Flow.create(gpu, { velocity: pf.mlp({ dim: 2, hidden: [8] }), seed: 3 });
   const [x0, x1, t] = [uniformArray(400, -2, 2, 1), uniformArray(400, -2, 2, 2), uniformArray(200, 0, 1, 3)];

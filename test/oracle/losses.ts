@@ -25,12 +25,13 @@ const straight: PathCoefficients = (t) => [t, 1 - t, 1, -1];
 
 /**
  * Flow matching: x_t = α x_1 + σ x_0, target α̇ x_1 + σ̇ x_0, by default of the CondOT path,
- * loss = mean over n and dims of (u_t(x_t) − target)² (Lipman et al. 2023). x_0 and x_1 are [n, dim], t is [n].
+ * loss = mean over n and dims of w(t) (u_t(x_t) − target)² (Lipman et al. 2023). x_0 and x_1 are [n, dim], t is [n].
  */
 export function flowMatching(
   net: Network,
   batch: { x0: Vector; x1: Vector; t: Vector; conditionOf?: (i: number) => Condition },
   path = straight,
+  weighting = (_: number) => 1,
 ): LossAndGradients {
   const { dim } = net.spec;
   const n = rowCount(batch.x1, dim);
@@ -43,11 +44,12 @@ export function flowMatching(
     const xt = x1.map((value, j) => alpha * value + sigma * at(x0, j));
     const evaluation = evaluate(net, t, xt, [], batch.conditionOf?.(i));
     const difference = evaluation.velocity.map((u, j) => u - (dAlpha * at(x1, j) + dSigma * at(x0, j)));
-    for (const d of difference) loss += d ** 2 / (n * dim);
+    const weight = weighting(t);
+    for (const d of difference) loss += (weight * d ** 2) / (n * dim);
     reverse(
       net,
       evaluation,
-      difference.map((d) => (2 * d) / (n * dim)),
+      difference.map((d) => (2 * weight * d) / (n * dim)),
       [],
       gradients,
     );

@@ -1,14 +1,6 @@
 import { expect, test } from "vitest";
 import { convertPrediction, type Prediction } from "../../src/path/conversions.ts";
-import {
-  checkPath,
-  type PathName,
-  partTime,
-  paths,
-  pathTable,
-  pathTimes,
-  polynomialPath,
-} from "../../src/path/paths.ts";
+import { checkPath, type PathName, paths, polynomialPath } from "../../src/path/paths.ts";
 
 // target N(.8, .25), x = .9: x̂_1, x̂_0, s, u
 const digits: [PathName, number, number[]][] = [
@@ -71,13 +63,4 @@ test("conversions that divide by zero and paths with wrong derivatives are told"
   );
   expect(() => checkPath("train", "cosin" as PathName)).toThrow(/cosine/);
   expect(() => checkPath("train", { alpha: 1 } as never)).toThrow(/path\.alpha is 1/);
-});
-
-test("times of a table are the middles of equal parts, the ends of (0, 1] included", () => {
-  expect(partTime(2 ** -24)).toBe(0.5 / pathTimes);
-  expect(partTime(1)).toBe(1 - 0.5 / pathTimes);
-  expect(partTime(0.5)).toBe(0.5 - 0.5 / pathTimes);
-  const table = pathTable("test", paths.cosine);
-  expect(table.length).toBe(4 * pathTimes);
-  expect(table[4 * 1000]).toBe(Math.fround(Math.sin((Math.PI / 2) * (1000.5 / pathTimes))));
 });

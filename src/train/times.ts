@@ -1,0 +1,100 @@
+import { timeEntryFloats } from "../../shaders/flow-matching.ts";
+import { invalid } from "../errors.ts";
+import { checkFinite, checkKeys, checkSingle, show, singles } from "../options.ts";
+import { checkPath, coefficients, paths, pathTimes } from "../path/paths.ts";
+import type { TimeDistribution } from "./options.ts";
+import type { FlowMatchingPlan } from "./plan.ts";
+import { logitQuantiles } from "./quantiles.ts";
+
+/** The numbers of f32 between 0 and 1 nearest to the ends, where rates of paths may be infinite. */
+const [earliest, latest] = [2 ** -24, 1 - 2 ** -24];
+
+/** At which times a flow is trained, on which path and with which weights. */
+export interface TrainingTimes {
+  /** [pathTimes] entries of (α, σ, α̇, σ̇, t, w): quantiles of the times, each as likely; none for uniform times on the straight path. */
+  readonly table: Float32Array<ArrayBuffer> | undefined;
+  /** For a checkpoint: what stands for the options of these names. */
+  readonly made: { readonly path: unknown; readonly time: unknown; readonly weighting: unknown };
+}
+
+/** Checks `path`, `time` and `weighting` and makes the table of them. */
+export function trainingTimes(what: string, { path, options }: FlowMatchingPlan): TrainingTimes {
+  const { time, weighting } = options;
+  const isUniform = time === undefined || time === "stratified";
+  const made = { path: undefined, time, weighting: undefined };
+  if (isUniform && path === undefined && weighting === undefined) return { table: undefined, made };
+  const times = isUniform ? middles() : quantiles(`${what}: time`, time);
+  const own = path === undefined ? undefined : coefficients(what, checkPath(what, path), times);
+  const rows = own ?? coefficients(what, paths["conditional-optimal-transport"], times);
+  const weights = weighting && timeWeights(what, weighting, times);
+  const table = new Float32Array(pathTimes * timeEntryFloats);
+  for (let k = 0; k < pathTimes; k++) {
+    table.set(rows.subarray(4 * k, 4 * k + 4), timeEntryFloats * k);
+    table[timeEntryFloats * k + 4] = times[k] as number;
+    table[timeEntryFloats * k + 5] = weights ? (weights[k] as number) : 1;
+  }
+  // functions cannot be compared, but what they give
+  return { table, made: { path: own, time: typeof time === "function" ? times : time, weighting: weights } };
+}
+
+const middles = () => Float64Array.from({ length: pathTimes }, (_, k) => (k + 0.5) / pathTimes);
+
+/** w(t) at each time. */
+export function timeWeights(
+  what: string,
+  weighting: (t: number) => number,
+  times: ArrayLike<number>,
+): Float32Array<ArrayBuffer> {
+  return Float32Array.from(times, (t) => checkSingle(`${what}: weighting(${t})`, weighting(t), 0, Infinity, singles));
+}
+
+/** The middles of equal parts of the probability. */
+function quantiles(name: string, time: TimeDistribution): Float64Array {
+  const raw =
+    typeof time === "function"
+      ? middles().map((u) => checkFinite(`${name}(${u})`, time(u), 0, 1))
+      : logitQuantiles(...logitDensity(name, time), pathTimes);
+  return raw.map((t) => Math.min(latest, Math.max(earliest, t)));
+}
+
+/** The logarithm of the density of y = log t/(1 − t), and its maximum. */
+function logitDensity(name: string, time: unknown): [logDensity: (y: number) => number, mode: number] {
+  if (typeof time !== "object" || time === null)
+    throw invalid(
+      `${name} is ${show(time)}, but it is "uniform", "stratified", { logitNormal: [mean, std] }, { beta: [a, b] } or the inverse of a cumulative distribution, a function of (0, 1)`,
+    );
+  checkKeys(name, time, ["logitNormal", "beta"]);
+  const [[kind, pair] = ["logitNormal", undefined], ...more] = Object.entries(time);
+  if (!Array.isArray(pair) || pair.length !== 2 || more.length > 0)
+    throw invalid(`${name} is ${show(time)}, but it is { logitNormal: [mean, std] } or { beta: [a, b] }`);
+  const [a, b] = pair;
+  if (kind === "logitNormal") {
+    const mean = checkFinite(`${name}.logitNormal[0]`, a, -20, 20);
+    const std = checkFinite(`${name}.logitNormal[1]`, b, 1e-6, 20);
+    return [(y) => -0.5 * ((y - mean) / std) ** 2, mean];
+  }
+  const [p, q] = [checkFinite(`${name}.beta[0]`, a, 0.01, 1e6), checkFinite(`${name}.beta[1]`, b, 0.01, 1e6)];
+  // tᵃ⁻¹ (1 − t)ᵇ⁻¹ dt = tᵃ (1 − t)ᵇ dy
+  return [(y) => -p * Math.log1p(Math.exp(-y)) - q * Math.log1p(Math.exp(y)), Math.log(p / q)];
+}
+
+/** The level of (0, 1] that a sample's uniform number stands for: in its own part of the batch where times are stratified, as on the device. */
+export function stratifiedLevel(uniform: number, i: number, count: number): number {
+  return Math.min(1, Math.fround(Math.fround(i + uniform) * Math.fround(1 / count)));
+}
+
+/** The entries of a table for levels, as the device finds them: times, rows of coefficients, weights. */
+export function entriesAt(table: Float32Array, levels: Float32Array) {
+  const [times, path, weights] = [
+    new Float32Array(levels.length),
+    new Float32Array(4 * levels.length),
+    new Float32Array(levels.length),
+  ];
+  for (const [i, level] of levels.entries()) {
+    const at = timeEntryFloats * (Math.ceil(level * pathTimes) - 1);
+    path.set(table.subarray(at, at + 4), 4 * i);
+    times[i] = table[at + 4] as number;
+    weights[i] = table[at + 5] as number;
+  }
+  return { times, path, weights };
+}
