@@ -67,7 +67,7 @@ export function fieldBuffers(field: FusedField, tiling: Tiling) {
   const rows = read(`array<${vectorType(tiling)}>`);
   const network = field.kind === "network" && field.network;
   const isArray = network && tiling.tile === undefined;
-  const weights = isArray ? `array<vec4f, ${network.packing(tiling.outputs).total}>` : "PfWeights";
+  const weights = isArray ? `array<vec4f, ${network.packing(tiling.outputs).floats / 4}>` : "PfWeights";
   return {
     weights: field.kind !== "wgsl" && (tiling.space === "uniform" ? uniform : read)(weights),
     offsets: field.kind === "mlp" && field.conditioned && rows,

@@ -16,17 +16,13 @@ import { type SplitNetwork, splitNetwork, tablePlaces } from "../src/network/spl
 import { classesText } from "./classes.ts";
 import { clusterStatements, type Naming } from "./cluster.ts";
 import type { EvaluationText, Tangents } from "./narrow-mlp.ts";
+import { type PackedMatrix, type Packing, packedFor } from "./packing.ts";
 import { fractionText, inverseRoot, type ProjectedName, projectedInput, projectedRow, rowFunctions } from "./rows.ts";
 import { components, splat, type Tiling, vectorType } from "./tiling.ts";
 import { lines } from "./wgsl.ts";
 
 /** A matrix (or some of its columns) in the packing: blocks of outputs, in a block input after input, then the bias. */
-interface PackedMatrix {
-  readonly tensor: string;
-  readonly from: number;
-  readonly inputs: number;
-  readonly width: number;
-  readonly bias: string | undefined;
+interface BlockedMatrix extends PackedMatrix {
   /** First vec4, vec4s of a block, blocks. */
   readonly at: number;
   readonly block: number;
@@ -92,39 +88,34 @@ export class FusedNetwork {
   }
 
   /** Where the parameters are in the packed weights: matrices by their columns, then vectors. */
-  packing(outputs: number): {
-    readonly matrices: readonly PackedMatrix[];
-    readonly vectors: ReadonlyMap<string, number>;
-    readonly total: number;
-  } {
+  packing(outputs: number): Packing<BlockedMatrix> {
     const known = this.#packings.get(outputs);
     if (known) return known;
-    const matrices: PackedMatrix[] = [];
-    const vectors = new Map<string, number>();
+    const matrices: BlockedMatrix[] = [];
+    const vectors = new Map<string, { at: number }>();
     let at = 0;
     for (const atOneTime of [true, false])
       for (const step of this.program(atOneTime).steps) {
         if (step.kind === "parameter" && !vectors.has(step.tensor)) {
-          vectors.set(step.tensor, at);
+          vectors.set(step.tensor, { at: 4 * at });
           at += Math.ceil(step.width / 4);
         }
-        if (step.kind !== "linear") continue;
+        if (step.kind !== "linear" || packedFor(matrices, step)) continue;
         const { tensor, from, to, width, bias } = step;
-        if (
-          matrices.some(
-            (other) =>
-              other.tensor === tensor && other.from === from && other.inputs === to - from && other.bias === bias,
-          )
-        )
-          continue;
         const inputs = to - from;
         const blocks = Math.ceil(width / outputs);
         const block = Math.ceil((inputs * outputs) / 4) + 1;
-        matrices.push({ tensor, from, inputs, width, bias, at, block, blocks });
+        const startOf = (start: number, output: number) => 4 * (start + block * Math.floor(output / outputs));
+        const first = at;
+        matrices.push({
+          ...{ tensor, from, inputs, width, bias, at, block, blocks },
+          weightAt: (output, input) => startOf(first, output) + input * outputs + (output % outputs),
+          biasAt: (output) => startOf(first, output) + 4 * (block - 1) + (output % outputs),
+        });
         at += block * blocks;
       }
     // a subgroup may fetch a few vectors beyond the last one
-    const made = { matrices, vectors, total: at + 8 };
+    const made = { matrices, vectors, floats: 4 * (at + 8) };
     this.#packings.set(outputs, made);
     return made;
   }
@@ -227,8 +218,11 @@ class Emitter {
   #read(value: Value, row: string, s: number, g: number): string {
     const step = this.#p.at(value);
     if (step.kind === "parameter") {
-      const at = this.#network.packing(this.#outputs).vectors.get(step.tensor);
-      return splat(this.#tiling, `pf_weights[${at}u + (${row}) / 4u][(${row}) % 4u]`);
+      const vector = must(
+        this.#network.packing(this.#outputs).vectors.get(step.tensor),
+        `the packing of "${step.tensor}"`,
+      );
+      return splat(this.#tiling, `pf_weights[${vector.at / 4}u + (${row}) / 4u][(${row}) % 4u]`);
     }
     const place = placeOf(this.#made, value);
     const at = place.row === 0 ? row : `${place.row}u + ${row}`;
@@ -350,15 +344,8 @@ class Emitter {
     const products = stages.map(({ value }) => ({ value, step: this.#p.stepOf(value, "linear") }));
     // joined products have the same weights
     const { step: first } = item(products, 0);
-    const { tensor, from, to, width, bias } = first;
-    const matrix = must(
-      this.#network
-        .packing(outputs)
-        .matrices.find(
-          (m) => m.tensor === tensor && m.from === from && m.inputs === to - from && (bias ?? m.bias) === m.bias,
-        ),
-      `the packing of "${tensor}"`,
-    );
+    const { from, to, width } = first;
+    const matrix = must(packedFor(this.#network.packing(outputs).matrices, first), `the packing of "${first.tensor}"`);
     for (const { step, value } of products)
       for (const s of this.#sets(step.batched))
         for (const g of this.#groups)

@@ -4,6 +4,7 @@ import { argumentsOf, type Program, type Value } from "../src/network/program.ts
 import { type Cluster, grouped, type Place, placeOf, type Schedule, type Stage } from "../src/network/schedule.ts";
 import { clusterStatements, type Naming } from "./cluster.ts";
 import type { FusedNetwork } from "./fused-network.ts";
+import { packedFor } from "./packing.ts";
 import { type ProjectedName, projectedInput, projectedRow } from "./rows.ts";
 import { type TileMatrix, type TilePacking, tilePacking } from "./tile-packing.ts";
 import { components, splat, type Tiling, tileSizes, vectorType } from "./tiling.ts";
@@ -321,13 +322,8 @@ class Emitter {
   }
 
   #matrix({ value }: Linear): TileMatrix {
-    const { tensor, from, to, bias } = this.#p.stepOf(value, "linear");
-    const found = this.#packing.matrices.find(
-      (m) =>
-        m.tensor === tensor && m.from === from && m.inputs === to - from && (bias === undefined || m.bias === bias),
-    );
-    if (!found) throw new Error(`"${tensor}" is not packed`);
-    return found;
+    const step = this.#p.stepOf(value, "linear");
+    return must(packedFor(this.#packing.matrices, step), `the packing of "${step.tensor}"`);
   }
 
   /** Whether of tangent s only output s − 1 is wanted: the trace of the unit vectors' products. */

@@ -1,25 +1,16 @@
 import type { FusedNetwork } from "./fused-network.ts";
+import { type PackedMatrix, type Packing, packedFor } from "./packing.ts";
 import { type Tiling, tileSizes } from "./tiling.ts";
 
 /** A matrix (or some of its columns) as the tile reads it: `[k / unroll][k % unroll][block][rows]`, or `[k][width]` where it is split. */
-export interface TileMatrix {
+export interface TileMatrix extends PackedMatrix {
   readonly member: string;
-  readonly tensor: string;
-  readonly from: number;
-  readonly inputs: number;
-  readonly width: number;
-  readonly bias: string | undefined;
   /** Outputs of an invocation; 0: the inputs are split among the blocks, each of which has a part of every sum. */
   readonly rows: number;
-  /** Floats from the beginning. */
-  readonly at: number;
-  readonly biasAt: number;
 }
 
-export interface TilePacking {
-  readonly matrices: readonly TileMatrix[];
+export interface TilePacking extends Packing<TileMatrix> {
   readonly vectors: ReadonlyMap<string, { readonly member: string; readonly at: number }>;
-  readonly floats: number;
   /** The struct PfWeights. */
   readonly text: string;
 }
@@ -34,6 +25,12 @@ function rowsOf(width: number, { blocks, outputs }: { blocks: number; outputs: n
 }
 
 const vectorOf = (rows: number) => (rows === 1 ? "f32" : `vec${Math.min(rows, 4)}f`);
+
+/** Input after input, `stride` numbers each, and the biases. */
+const placesIn = (start: number, stride: number, biases: number) => ({
+  weightAt: (output: number, input: number) => start + input * stride + output,
+  biasAt: (output: number) => biases + output,
+});
 
 /** Where the parameters of a network stand for a tile, and the struct that names them. */
 export function tilePacking(network: FusedNetwork, tiling: Tiling, atOneTime: boolean): TilePacking {
@@ -56,30 +53,24 @@ export function tilePacking(network: FusedNetwork, tiling: Tiling, atOneTime: bo
       const name = `v${vectors.size}`;
       vectors.set(step.tensor, { member: name, at: member(name, `array<f32, ${step.width}>`, step.width) });
     }
-    if (step.kind !== "linear") continue;
+    if (step.kind !== "linear" || packedFor(matrices, step)) continue;
     const { tensor, from, to, width, bias } = step;
     const inputs = to - from;
-    if (
-      matrices.some(
-        (m) => m.tensor === tensor && m.from === from && m.inputs === inputs && (bias === undefined || m.bias === bias),
-      )
-    )
-      continue;
     const name = `m${matrices.length}`;
     const rows = rowsOf(width, sizes);
     const own = { member: name, tensor, from, inputs, width, bias, rows };
     if (rows === 0) {
       const start = member(name, `array<array<f32, ${width}>, ${inputs}>`, width * inputs);
-      const biasAt = bias === undefined ? 0 : member(`${name}b`, `array<f32, ${width}>`, width);
-      matrices.push({ ...own, at: start, biasAt });
+      const biases = bias === undefined ? 0 : member(`${name}b`, `array<f32, ${width}>`, width);
+      matrices.push({ ...own, ...placesIn(start, width, biases) });
       continue;
     }
     const blocks = Math.ceil(width / rows);
     const row = `array<array<${vectorOf(rows)}, ${Math.ceil(rows / 4)}>, ${blocks}>`;
     const turns = Math.ceil(inputs / unroll);
     const start = member(name, `array<array<${row}, ${unroll}>, ${turns}>`, turns * unroll * blocks * rows);
-    const biasAt = bias === undefined ? 0 : member(`${name}b`, row, blocks * rows);
-    matrices.push({ ...own, at: start, biasAt });
+    const biases = bias === undefined ? 0 : member(`${name}b`, row, blocks * rows);
+    matrices.push({ ...own, ...placesIn(start, rows * blocks, biases) });
   }
   if (members.length === 0) member("none", "f32", 1);
   return { matrices, vectors, floats: at, text: `struct PfWeights {\n${members.join("\n")}\n}` };

@@ -64,7 +64,7 @@ export function networkTiling(info: GpuInfo, maxUniformBytes: number, network: F
     outputs,
     gather: subgroupForWeights(info),
     keep: "array",
-    space: network.packing(outputs).total * 16 <= maxUniformBytes ? "uniform" : "storage",
+    space: network.packing(outputs).floats * 4 <= maxUniformBytes ? "uniform" : "storage",
     workgroupSize: 32,
   };
 }
