@@ -2,6 +2,8 @@ import { item, must } from "../src/must.ts";
 import { tangentOfX, withTangents } from "../src/network/derivatives.ts";
 import type { Network } from "../src/network/network.ts";
 import type { Program, RowFunction, Value } from "../src/network/program.ts";
+import { schedule } from "../src/network/schedule.ts";
+import { type SplitNetwork, splitNetwork, tablePlaces } from "../src/network/split.ts";
 import {
   type Cluster,
   grouped,
@@ -9,10 +11,8 @@ import {
   placeOf,
   type Schedule,
   type Stage,
-  schedule,
   wholeBuffer,
-} from "../src/network/schedule.ts";
-import { type SplitNetwork, splitNetwork, tablePlaces } from "../src/network/split.ts";
+} from "../src/network/stages.ts";
 import { classesText } from "./classes.ts";
 import { clusterStatements, type Naming } from "./cluster.ts";
 import type { EvaluationText, Tangents } from "./narrow-mlp.ts";

@@ -1,7 +1,7 @@
 import { item, must } from "../src/must.ts";
 import { tangentOfX } from "../src/network/derivatives.ts";
 import { argumentsOf, type Program, type Value } from "../src/network/program.ts";
-import { type Cluster, grouped, type Place, placeOf, type Schedule, type Stage } from "../src/network/schedule.ts";
+import { type Cluster, grouped, type Place, placeOf, type Schedule, type Stage } from "../src/network/stages.ts";
 import { clusterStatements, type Naming } from "./cluster.ts";
 import type { FusedNetwork } from "./fused-network.ts";
 import { packedFor } from "./packing.ts";

@@ -17,7 +17,7 @@ import {
 import type { Dispatch } from "../gpu/kernel.ts";
 import { item, must } from "../must.ts";
 import { argumentsOf, type Program, type Value } from "../network/program.ts";
-import { type Cluster, placeOf, type Schedule, type Stage } from "../network/schedule.ts";
+import { type Cluster, placeOf, type Schedule, type Stage } from "../network/stages.ts";
 import { type ParticleRange, planDense } from "./dense.ts";
 import { type WeightPlaces, weightNames } from "./weights.ts";
 

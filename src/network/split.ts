@@ -1,6 +1,6 @@
 import { copyStep } from "./derivatives.ts";
 import { type Part, Program, type Result, reached, type Value } from "./program.ts";
-import type { Place } from "./schedule.ts";
+import type { Place } from "./stages.ts";
 
 /** A network in two parts: what depends on the time and the label alone, and the rest, which reads it as inputs. */
 export interface SplitNetwork {

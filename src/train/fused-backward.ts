@@ -6,7 +6,7 @@ import { gradientCopies } from "../kernels/weight-gradient.ts";
 import { item, must } from "../must.ts";
 import type { MlpVelocity } from "../network/mlp.ts";
 import { networkOf } from "../network/of.ts";
-import { wholeBuffer } from "../network/schedule.ts";
+import { wholeBuffer } from "../network/stages.ts";
 import { gradientLayouts } from "../velocity/gradient-layout.ts";
 import { timeInputs } from "../velocity/plain-mlp.ts";
 import { inputPlaces, Run } from "../velocity/run.ts";

@@ -10,7 +10,7 @@ import { must } from "../must.ts";
 import { reverse, tangentOfX, withTangents } from "../network/derivatives.ts";
 import type { Network } from "../network/network.ts";
 import type { Value } from "../network/program.ts";
-import { type Place, wholeBuffer } from "../network/schedule.ts";
+import { type Place, wholeBuffer } from "../network/stages.ts";
 import { denseLayout } from "../velocity/dense-layout.ts";
 import { type GradientPlan, inputPlaces, Run } from "../velocity/run.ts";
 import type { Backward, Batch, MatrixTangents, TraceTangents } from "./backward.ts";

@@ -4,7 +4,8 @@ import { classesName, type RunRange, StagePlanner, tableName } from "../kernels/
 import type { Gradient } from "../network/derivatives.ts";
 import type { Network } from "../network/network.ts";
 import type { Program } from "../network/program.ts";
-import { type Place, placeOf, type Schedule, type ScheduleOptions, schedule } from "../network/schedule.ts";
+import { schedule } from "../network/schedule.ts";
+import { type Place, placeOf, type Schedule, type ScheduleOptions } from "../network/stages.ts";
 import { weightPlaces } from "./dense-layout.ts";
 
 /** Rows of the buffer that a network's inputs lie in: x, t, the one-hot label, the context. */

@@ -4,8 +4,8 @@ import * as pf from "../../src/index.ts";
 import type { RunRange } from "../../src/kernels/rows.ts";
 import { tangentOfX, withTangents } from "../../src/network/derivatives.ts";
 import { networkOf } from "../../src/network/of.ts";
-import { type Place, wholeBuffer } from "../../src/network/schedule.ts";
 import { splitNetwork, tablePlaces } from "../../src/network/split.ts";
+import { type Place, wholeBuffer } from "../../src/network/stages.ts";
 import { inputPlaces, Run } from "../../src/velocity/run.ts";
 
 const { activate, concat, fourier, layerNorm, linear, multiply, network, rmsNorm, scale, slice } = pf;
