@@ -11,6 +11,8 @@ const advice: readonly (readonly [RegExp, string | ((command: string) => string)
     /lower the learning rate \(([^)]*)\) or set gradientClip/,
     "lower --learning-rate (it was $1 there) or set --gradient-clip",
   ],
+  // it is not saved
+  [/; the flow has (the|its) weights [^;]*$/, ""],
   [/, or give the flow normalization: fitNormalization\(data, dim\)( of these data)?/, ""],
   [/pass software: "allow"/, "use --software allow"],
   [/pass fewer rows at a time \([^)]*\) or a smaller network/, lessMemory],

@@ -27,7 +27,8 @@ const training = () => import("./on-demand.ts");
  *
  * @throws PushforwardError `invalid-argument` for data or options at the call itself; `unsupported` for what this version lacks;
  * `out-of-memory` with the number of rows that fit where the data exceed what the device binds to a kernel;
- * while running, `invalid-argument` when the loss is no longer finite or the flow is disposed, and the signal's reason when it aborts.
+ * while running, `invalid-argument` when the loss is no longer finite (the flow then gets the last good weights that the host has, at
+ * most some seconds old) or the flow is disposed, and the signal's reason when it aborts.
  * @example
  * import { Flow, mlp, openGpu, toyData, trainFlowMatching } from "pushforward";
  * const gpu = await openGpu();

@@ -3,10 +3,10 @@ import { invalid, type PushforwardError } from "../errors.ts";
 import type { Flow } from "../flow/flow.ts";
 import { likelihoodTraining } from "./likelihood-options.ts";
 
-/** What is known of a training whose loss is no longer finite. */
+/** What is known of a training whose loss, or whose weights, are no longer finite. */
 export interface LostLoss {
   readonly what: string;
-  /** NaN or an infinity, over the `steps` steps before `done`. */
+  /** Over the `steps` steps before `done`: NaN or an infinity, or finite where it is the weights that are not. */
   readonly loss: number;
   readonly steps: number;
   readonly done: number;
@@ -17,6 +17,8 @@ export interface LostLoss {
   /** Those that this run began from. */
   readonly weights: Float32Array;
   readonly firstStep: number;
+  /** The step of the weights that the flow gets back. */
+  readonly keptStep: number;
 }
 
 /** Beyond this a number is so far from the ±1 of a network's inputs that what is computed from it overflows sooner or later. */
@@ -26,9 +28,14 @@ const learningRatesPerStep = 10;
 
 /** The error of a training whose loss is lost, by its cause: numbers too large for f32, else steps that diverged. */
 export function lostLoss(lost: LostLoss): PushforwardError {
-  const { what, loss, steps, done } = lost;
+  const { what, loss, steps, done, keptStep } = lost;
   const when = steps === 1 ? `in step ${done}` : `within the ${steps} steps before step ${done}`;
-  return invalid(`${what}: the loss is ${loss} ${when}: ${cause(lost)}`);
+  const found = Number.isFinite(loss) ? `weights are not finite after step ${done}` : `the loss is ${loss} ${when}`;
+  const kept =
+    keptStep === 0
+      ? "the weights that it had before the training"
+      : `its weights of step ${keptStep}, the last good ones that were read`;
+  return invalid(`${what}: ${found}: ${cause(lost)}; the flow has ${kept}`);
 }
 
 function cause(lost: LostLoss): string {
@@ -39,7 +46,7 @@ function cause(lost: LostLoss): string {
     (sum, k) => sum + learningRate(firstStep + k) * learningRatesPerStep,
     0,
   );
-  const diverges = moved > 1e-2 && !(done - firstStep === 1);
+  const diverges = moved > 1e-2 && (Number.isFinite(loss) || done - firstStep !== 1);
   if (rows.size > (diverges ? far : 100))
     return flow.normalization
       ? `row ${rows.row}, column ${rows.column} (from 0) of data is ${data[rows.at]}, ${plain(rows.size)} scales from the normalization's mean, and what is computed of it overflows f32: leave such rows out, or give the flow normalization: fitNormalization(data, dim) of these data`
@@ -59,8 +66,7 @@ function cause(lost: LostLoss): string {
     return `the weights that the training began with reach ${plain(heaviest.size)} (in "${heaviest.name}"), and what is computed of them overflows f32: begin with other weights`;
   if (what === likelihoodTraining && source.kind === "uniform" && loss !== Number.NEGATIVE_INFINITY)
     return 'the flow\'s source is uniform, whose density is 0 outside of its box, and rows of the data came out there: train with a source of distribution "gaussian", or by trainFlowMatching';
-  if (diverges)
-    return `the steps diverged, and the weights are lost: lower the learning rate (${learningRate(done - 1)}) or set gradientClip`;
+  if (diverges) return `the steps diverged: lower the learning rate (${learningRate(done - 1)}) or set gradientClip`;
   return `the weights had hardly moved (by at most about ${plain(moved)}), so the learning rate is not the cause, and no value of the data is beyond ${plain(rows.size)}: look at ${what === likelihoodTraining ? "the solver (more steps) and the regularization" : "the functions of the path"}, and at the weights that the training began with`;
 }
 

@@ -80,14 +80,17 @@ export async function* trainOn(
   let giveBack: (() => void) | undefined;
   let validator: Validator | undefined;
   let trained = start.step;
-  const meanLoss = (sum: number, steps: number, done: number): number => {
-    const loss = sum / Math.max(1, steps);
-    if (Number.isFinite(loss)) return loss;
-    throw lostLoss({
+  /** What the flow ends with where the device's weights are lost. */
+  let lastGood: Float32Array | undefined;
+  const lost = (loss: number, steps: number, done: number) => {
+    const { step, weights, average } = kept.state ?? start;
+    lastGood = (averages && average) || weights;
+    return lostLoss({
       what,
       loss,
       steps,
       done,
+      keptStep: step,
       learningRate: rate,
       flow,
       data: task.data,
@@ -96,8 +99,14 @@ export async function* trainOn(
       firstStep: start.step,
     });
   };
+  const meanLoss = (sum: number, steps: number, done: number): number => {
+    const loss = sum / Math.max(1, steps);
+    if (Number.isFinite(loss)) return loss;
+    throw lost(loss, steps, done);
+  };
   /** Gives the flow what it has in the end, on the host as well: a device that is lost later takes nothing with it. */
   const hand = async () => {
+    if (lastGood) return parameters.setFlat(lastGood);
     if (averages && trained > 0) {
       const encoder = session.device.createCommandEncoder();
       encoder.copyBufferToBuffer(arena.buffer("average"), 0, arena.buffer("parameters"), 0, count * 4);
@@ -185,7 +194,8 @@ export async function* trainOn(
       const states = performance.now() - stated > millisecondsBetweenStates && (logs || !task.figures);
       if (saves || states) {
         const state = await resumable.read(arena, pacer, done, sinceLog);
-        meanLoss(state.loss, sinceLog, done);
+        const mean = meanLoss(state.loss, sinceLog, done);
+        if (!state.weights.every(Number.isFinite)) throw lost(mean, sinceLog, done);
         pacer.check();
         if (logs || !task.figures) kept.state = state;
         if (saves) await resumable.save(state);

@@ -129,3 +129,33 @@ for (const [name, flowOptions, rows, more, message] of causes) {
     flow.dispose();
   });
 }
+
+test("a training that diverges leaves the flow the last good weights, and says of which step they are", async ({
+  gpu,
+}) => {
+  for (const ema of [undefined, 0.9]) {
+    const flow = pf.Flow.create(gpu, { velocity, seed: 1 });
+    const before = await flow.weights();
+    const wild = (good: number) => ({
+      ...options,
+      steps: 40,
+      learningRate: (step: number) => (step < good ? 1e-3 : 3e38),
+      ...(ema && { ema }),
+    });
+    const lost = expect(finish(pf.trainFlowMatching(flow, data, wild(0)))).rejects;
+    await lost.toThrow(
+      /diverged: lower the learning rate .*; the flow has the weights that it had before the training/,
+    );
+    expect(await flow.weights()).toEqual(before);
+    expect((await flow.sample(3)).x.every(Number.isFinite)).toBe(true);
+
+    const saved = new Map<number, Uint8Array>();
+    const checkpoint = { every: 3, save: (bytes: Uint8Array, step: number) => void saved.set(step, bytes) };
+    const again = expect(finish(pf.trainFlowMatching(flow, data, { ...wild(6), checkpoint }))).rejects;
+    await again.toThrow(/; the flow has its weights of step 6, the last good ones that were read/);
+    const whole = pf.Flow.load(gpu, saved.get(6) ?? new Uint8Array());
+    expect(await flow.weights()).toEqual(await whole.weights());
+    expect([...saved.keys()]).toEqual([3, 6]);
+    for (const each of [flow, whole]) each.dispose();
+  }
+});

@@ -40,9 +40,9 @@ test.each([
   ],
   [messageOf(() => timeGrid("logProb", { method: "dopri5", rtol: 1e-9 }, 1, 0)), "log-prob", "--tolerance is 1e-9"],
   [
-    "trainFlowMatching: the loss is NaN in step 7: the steps diverged, and the weights are lost: lower the learning rate (0.5) or set gradientClip",
+    "trainFlowMatching: the loss is NaN in step 7: the steps diverged: lower the learning rate (0.5) or set gradientClip; the flow has its weights of step 3, the last good ones that were read",
     "train",
-    "lower --learning-rate (it was 0.5 there) or set --gradient-clip",
+    "the steps diverged: lower --learning-rate (it was 0.5 there) or set --gradient-clip",
   ],
   [
     "trainFlowMatching: resume is a checkpoint of another training: batchSize is 64 there and 128 here. Resume with what it was made with, or load its weights with Flow.load and start anew",
