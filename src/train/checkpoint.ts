@@ -5,6 +5,7 @@ import { decodeSafetensors, encodeSafetensors, type TensorFile } from "../io/saf
 import { item, must } from "../must.ts";
 import type { TrainableVelocity } from "../velocity/field.ts";
 import { unflatten } from "../velocity/parameters.ts";
+import type { Best } from "./best.ts";
 import { differences, type Fingerprint, sha256 } from "./fingerprint.ts";
 
 /** All that a training needs to go on: after `step` steps, the parameters and what belongs to them, flat. */
@@ -17,6 +18,7 @@ export interface TrainingState {
   readonly first: Float32Array;
   readonly second: Float32Array;
   readonly average: Float32Array | undefined;
+  readonly best: Best | undefined;
 }
 
 const metadataKey = "pushforward.training";
@@ -31,11 +33,14 @@ interface CheckpointSpec {
   step: number;
   sinceLog: number;
   settings: Fingerprint;
+  /** NaN is null. With `isKept` the flow of the file has the best weights, and the moving average is among the training's own tensors. */
+  best?: Omit<Best, "weights" | "validationLoss"> & { validationLoss: number | null; isKept: boolean };
 }
 
 /**
- * The safetensors bytes of a checkpoint: a flow's file with the weights that the training would end with (the moving average where
- * there is one), and under names with "training." the trained weights, Adam's moments and the losses since the last log.
+ * The safetensors bytes of a checkpoint: a flow's file with the weights that the training would end with (the best ones or the moving
+ * average where there are such), and under names with "training." the trained weights, the optimiser's moments and the losses since the
+ * last log.
  */
 export async function encodeCheckpoint(
   flow: Flow,
@@ -44,17 +49,24 @@ export async function encodeCheckpoint(
   state: TrainingState,
 ): Promise<Uint8Array> {
   const { tensors: named } = flow.parameters;
-  const evaluated = unflatten(named, state.average ?? state.weights);
+  const { best } = state;
+  const evaluated = unflatten(named, best?.weights ?? state.average ?? state.weights);
   const { tensors, metadata } = decodeSafetensors(
     saveFlow(velocity, evaluated, flow.source.options, flow.normalization),
   );
-  for (const part of parts) {
-    const values = unflatten(named, state[part]);
+  for (const part of [...parts, ...(best?.weights ? (["average"] as const) : [])]) {
+    const flat = state[part];
+    if (!flat) continue;
+    const values = unflatten(named, flat);
     for (const { name, shape } of named)
       tensors[`${prefix}${part}.${name}`] = { shape, data: must(values[name], `the tensor "${name}"`) };
   }
   tensors[`${prefix}loss`] = { shape: [1], data: Float32Array.of(state.loss) };
   const spec: CheckpointSpec = { version: 1, step: state.step, sinceLog: state.sinceLog, settings };
+  if (best) {
+    const { weights, ...own } = best;
+    spec.best = { ...own, isKept: weights !== undefined };
+  }
   metadata[metadataKey] = JSON.stringify(spec);
   metadata[digestKey] = await digestOf({ tensors, metadata });
   return encodeSafetensors(tensors, metadata);
@@ -89,7 +101,7 @@ export async function decodeCheckpoint(
       `${what}: resume is damaged, its content does not give the SHA-256 that it holds: use an older checkpoint`,
     );
   }
-  const { version, step, sinceLog, settings } = JSON.parse(text) as CheckpointSpec;
+  const { version, step, sinceLog, settings, best } = JSON.parse(text) as CheckpointSpec;
   if (version !== 1)
     throw fault(`${what}: resume is a checkpoint of version ${version}, but this library reads 1: update pushforward`);
   const found = differences(settings, settingsAt(step));
@@ -114,6 +126,9 @@ export async function decodeCheckpoint(
     for (const { name, offset } of named) values.set(held(start + name), offset);
     return values;
   };
+  const ownAverage = `${prefix}average.`;
+  const hasOwnAverage = named.some(({ name }) => ownAverage + name in tensors);
+  const average = best?.isKept ? (hasOwnAverage ? flat(ownAverage) : undefined) : flat("");
   return {
     step,
     sinceLog,
@@ -121,7 +136,14 @@ export async function decodeCheckpoint(
     weights: flat(`${prefix}weights.`),
     first: flat(`${prefix}first.`),
     second: flat(`${prefix}second.`),
-    average: flat(""),
+    average,
+    best: best && {
+      step: best.step,
+      validationLoss: best.validationLoss ?? Number.NaN,
+      judged: best.judged,
+      since: best.since,
+      weights: best.isKept ? flat("") : undefined,
+    },
   };
 }
 

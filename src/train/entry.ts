@@ -21,7 +21,7 @@ const training = () => import("./on-demand.ts");
  * Everything stays on the device; only the logged losses come back. With `coupling: "optimal-transport"` the host draws the same
  * samples and pairs them in groups of 64 by exact assignment: straighter paths, so fewer solver steps, and a loss of less variance.
  *
- * The flow holds the trained weights when the iterator ends or is closed early; with `ema`, their moving average. While it runs,
+ * The flow holds the trained weights when the iterator ends or is closed early; with `ema`, their moving average; with `validation.keepBest`, those of the smallest validation loss. While it runs,
  * the flow's weights are those of the last step. The same seed gives the same bits on one adapter, also when a training is cut off
  * and resumed from a `checkpoint`; `checkpoint`, `resume` and `validation` are checked when the first step is asked for.
  *

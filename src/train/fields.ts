@@ -7,6 +7,7 @@ import {
   type Checked,
   type Decides,
   finite,
+  flag,
   functionThat,
   integer,
   later,
@@ -50,6 +51,8 @@ export const validationFields = {
   context: { check: later<Float32Array> },
   every: { check: integer(1) },
   samples: { check: integer(1) },
+  patience: { check: integer(1), fallback: Infinity },
+  keepBest: { check: flag(), fallback: false },
 } satisfies Schema<ValidationOptions>;
 
 export const checkpointFields = {
@@ -116,7 +119,8 @@ export const trainingFields = {
       const parts = Object.entries(value).map(([part, own]) => [part, readable(`${name}.${part}`, own)]);
       return Object.fromEntries(parts) as ValidationOptions;
     },
-    decides: false,
+    // where it decides when the training ends, or with which weights
+    decides: true,
   },
   resume: { check: array<Uint8Array>(), decides: false },
   onProgress: { check: runFields.onProgress.check, decides: false },

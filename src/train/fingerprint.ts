@@ -13,13 +13,16 @@ export type Fingerprint = Record<string, string | number | boolean>;
 export async function fingerprint(
   flow: Flow,
   data: DataRows,
-  { options, velocity, settings }: TrainingPlan,
+  { options, velocity, settings, logEvery }: TrainingPlan,
   fields: Readonly<Record<string, Decides>>,
   training: string,
   made: Readonly<Record<string, unknown>>,
 ): Promise<Fingerprint> {
   const { ema: _, gradientClip: __, ...optimizer } = settings;
-  const values: Record<string, unknown> = { ...options, optimizer, ...made };
+  const { validation: given } = options;
+  const decides = given?.patience !== undefined || given?.keepBest;
+  const validation = decides ? { ...given, every: given?.every ?? logEvery } : undefined;
+  const values: Record<string, unknown> = { ...options, optimizer, validation, ...made };
   const all: Fingerprint = {};
   for (const [name, { decides }] of Object.entries(fields))
     if (decides !== false) await describe(all, decides === true ? name : decides, values[name]);

@@ -14,7 +14,7 @@ import { checkValidation } from "./validation.ts";
 /**
  * Runs a training on the flow's device, and on the next one when that is lost: from the last state that the host has, over the same
  * steps to the same bits, of which nothing is told twice. The flow holds the trained weights when the iterator ends or is closed
- * early; with `ema`, their moving average. `makeTask` is asked for the training's own part once for each device.
+ * early; with `ema`, their moving average; with `keepBest`, the best ones by the validation data. `makeTask` is asked for the training's own part once for each device.
  */
 export function trainingLoop(
   flow: Flow,
@@ -32,7 +32,7 @@ async function* stepsOf(
   makeTask: () => TrainingTask,
 ): AsyncGenerator<TrainingStep, undefined> {
   const { what } = first;
-  const validateEvery = checkValidation(what, plan);
+  const judging = checkValidation(what, plan);
   const rate = rateOfStep(what, plan);
   const resumable = await resuming(what, flow, plan, rate, () => first.fingerprint());
   const kept: Kept = {
@@ -41,6 +41,7 @@ async function* stepsOf(
     trained: 0,
     told: 0,
     saved: 0,
+    best: resumable.resumed?.best,
   };
   const progress = new TrainingProgress(plan.options.onProgress, plan.steps, plan.batchSize, kept.state?.step ?? 0);
   let next: TrainingTask | undefined = first;
@@ -50,7 +51,7 @@ async function* stepsOf(
     on(session) {
       const task = next ?? makeTask();
       next = undefined;
-      return trainOn(session, flow, plan, task, { kept, rate, resumable, validateEvery, progress });
+      return trainOn(session, flow, plan, task, { kept, rate, resumable, judging, progress });
     },
     reached: () => kept.trained,
     prepare() {

@@ -17,8 +17,8 @@ export interface LostLoss {
   /** Those that this run began from. */
   readonly weights: Float32Array;
   readonly firstStep: number;
-  /** The step of the weights that the flow gets back. */
-  readonly keptStep: number;
+  /** The step of the weights that the flow gets back, and whether the validation data have chosen it. */
+  readonly kept: { readonly step: number; readonly isBest: boolean };
 }
 
 /** Beyond this a number is so far from the ±1 of a network's inputs that what is computed from it overflows sooner or later. */
@@ -28,14 +28,13 @@ const learningRatesPerStep = 10;
 
 /** The error of a training whose loss is lost, by its cause: numbers too large for f32, else steps that diverged. */
 export function lostLoss(lost: LostLoss): PushforwardError {
-  const { what, loss, steps, done, keptStep } = lost;
+  const { what, loss, steps, done, kept } = lost;
   const when = steps === 1 ? `in step ${done}` : `within the ${steps} steps before step ${done}`;
   const found = Number.isFinite(loss) ? `weights are not finite after step ${done}` : `the loss is ${loss} ${when}`;
-  const kept =
-    keptStep === 0
-      ? "the weights that it had before the training"
-      : `its weights of step ${keptStep}, the last good ones that were read`;
-  return invalid(`${what}: ${found}: ${cause(lost)}; the flow has ${kept}`);
+  const which = kept.isBest ? "the best ones by the validation data" : "the last good ones that were read";
+  const has =
+    kept.step === 0 ? "the weights that it had before the training" : `its weights of step ${kept.step}, ${which}`;
+  return invalid(`${what}: ${found}: ${cause(lost)}; the flow has ${has}`);
 }
 
 function cause(lost: LostLoss): string {

@@ -135,7 +135,7 @@ export interface TrainingOptions {
   signal?: AbortSignal;
   /** Called as steps are done, at most every 100 ms: `done` and `total` are optimiser steps, `particlesPerSecond` samples per second. */
   onProgress?: (progress: Progress) => void;
-  /** Data that is not trained on: a {@link TrainingStep} then has a `validationLoss`. The trained bits do not depend on it. */
+  /** Data that is not trained on: a {@link TrainingStep} then has a `validationLoss`. */
   validation?: ValidationOptions;
   /** Hands over the state every so many steps, so that a training that was cut off can be resumed. */
   checkpoint?: CheckpointOptions;
@@ -173,7 +173,20 @@ export interface CheckpointOptions {
   save: (bytes: Uint8Array, step: number) => void | Promise<void>;
 }
 
-/** Data on which a training is judged now and then, and from which it learns nothing. */
+/**
+ * Data on which a training is judged now and then. Gradients never see it; when the training ends, and with which weights, may depend
+ * on it by `patience` and `keepBest`, which count the weights that the training would end with at the time: their moving average where
+ * there is one.
+ *
+ * @example
+ * import { Flow, mlp, openGpu, toyData, trainFlowMatching } from "pushforward";
+ * const gpu = await openGpu();
+ * const flow = Flow.create(gpu, { velocity: mlp({ dim: 2, hidden: [32] }) });
+ * const validation = { data: toyData("moons", 200, 1), every: 5, patience: 3, keepBest: true };
+ * for await (const { step, validationLoss, best } of trainFlowMatching(flow, toyData("moons", 1000), { steps: 40, validation }))
+ *   console.log(step, validationLoss, best); // the flow ends with the weights of step best.step
+ * gpu.dispose();
+ */
 export interface ValidationOptions {
   /** [n, dim], in data units; f64 where the data that is trained on is. */
   data: Float32Array | Float64Array;
@@ -185,6 +198,10 @@ export interface ValidationOptions {
   every?: number;
   /** Flow matching: draws (row, x_0, t) that the loss is the mean over, rounded up to whole batches. Default: n. */
   samples?: number;
+  /** The training ends after so many evaluations in a row without a smaller loss than the best one before. Default: it does not. */
+  patience?: number;
+  /** The flow ends with the weights of the smallest loss, however the training ends. Default false. */
+  keepBest?: boolean;
 }
 
 /**

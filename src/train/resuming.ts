@@ -16,10 +16,10 @@ import type { TrainingPlan } from "./plan.ts";
 export interface Resuming {
   /** What the run starts from; without it, from the flow's weights at step 0. */
   readonly resumed: TrainingState | undefined;
-  /** Whether a checkpoint follows this step, counted from 1. */
-  isDue(step: number): boolean;
+  /** Whether a checkpoint follows this step, counted from 1, which may be the last one. */
+  isDue(step: number, isLast: boolean): boolean;
   /** Reads the state after `step` steps, `sinceLog` of them after the last log. */
-  read(arena: Arena, pacer: Pacer, step: number, sinceLog: number): Promise<TrainingState>;
+  read(arena: Arena, pacer: Pacer, o: Pick<TrainingState, "step" | "sinceLog" | "best">): Promise<TrainingState>;
   /** Hands a state over. */
   save(state: TrainingState): Promise<void>;
 }
@@ -47,13 +47,13 @@ export async function resuming(
   });
   return {
     resumed: resume && (await decodeCheckpoint(what, flow, resume, plan.steps, settingsAt)),
-    isDue: (step) => every > 0 && (step % every === 0 || step === plan.steps),
-    async read(arena, pacer, step, sinceLog) {
+    isDue: (step, isLast) => every > 0 && (step % every === 0 || isLast),
+    async read(arena, pacer, known) {
       const names = ["loss", "parameters", "adam.m", "adam.v", ...(arena.has("average") ? ["average"] : [])];
       const wanted = names.map((name) => ({ name, bytes: name === "loss" ? 4 : flow.parameterCount * 4 }));
       const [loss, weights, first, second, average] = await readTogether(what, arena, pacer, wanted);
       if (!loss || !weights || !first || !second) throw new Error("as many arrays come back as were asked for");
-      return { step, sinceLog, loss: item(loss, 0), weights, first, second, average };
+      return { ...known, loss: item(loss, 0), weights, first, second, average };
     },
     async save(state) {
       await checkpoint?.save(await encodeCheckpoint(flow, plan.velocity, settingsAt(state.step), state), state.step);
@@ -62,7 +62,7 @@ export async function resuming(
 }
 
 /** Copies buffers to the host as they are at one moment: in one submit. */
-async function readTogether(
+export async function readTogether(
   what: string,
   arena: Arena,
   pacer: Pacer,

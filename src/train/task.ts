@@ -26,6 +26,8 @@ export interface TrainingStep {
    * rows, in nats, NaN when log p of one is not finite.
    */
   validationLoss?: number;
+  /** Beside that: the step with the smallest one so far. */
+  best?: { step: number; validationLoss: number };
 }
 
 /** How the loss of the validation data is found. */

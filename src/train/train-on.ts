@@ -7,6 +7,7 @@ import { item } from "../must.ts";
 import { networkOf } from "../network/of.ts";
 import { budgetOf } from "../schedule/memory.ts";
 import { flopsPerDispatch, Pacer } from "../schedule/pacer.ts";
+import { type Best, judged } from "./best.ts";
 import { allocateAll, planPackings } from "./buffers.ts";
 import type { TrainingState } from "./checkpoint.ts";
 import { trainingSpeed } from "./gradient-result.ts";
@@ -14,9 +15,10 @@ import type { RateOfStep } from "./learning-rate.ts";
 import { lostLoss } from "./lost-loss.ts";
 import { optimizerPlan } from "./optimizer.ts";
 import type { TrainingPlan } from "./plan.ts";
-import type { Resuming } from "./resuming.ts";
+import { type Resuming, readTogether } from "./resuming.ts";
 import type { TrainingStep, TrainingTask, Validator } from "./task.ts";
 import type { TrainingProgress } from "./training-progress.ts";
+import type { Judging } from "./validation.ts";
 
 /** What of a training outlives the device that it runs on. */
 export interface Kept {
@@ -29,6 +31,8 @@ export interface Kept {
   /** Steps up to which the caller knows the loss, and has a checkpoint. */
   told: number;
   saved: number;
+  /** What the validation data have said. */
+  best: Best | undefined;
 }
 
 /** What the run on one device is given by the whole training. */
@@ -36,8 +40,7 @@ export interface Course {
   readonly kept: Kept;
   readonly rate: RateOfStep;
   readonly resumable: Resuming;
-  /** Steps between two evaluations of the validation data; 0 for none. */
-  readonly validateEvery: number;
+  readonly judging: Judging;
   readonly progress: TrainingProgress;
 }
 
@@ -53,7 +56,7 @@ export async function* trainOn(
   flow: Flow,
   plan: TrainingPlan,
   task: TrainingTask,
-  { kept, rate, resumable, validateEvery, progress }: Course,
+  { kept, rate, resumable, judging, progress }: Course,
 ): AsyncGenerator<TrainingStep, undefined> {
   const { parameters } = flow;
   const { velocity, settings, batchSize, options } = plan;
@@ -90,7 +93,7 @@ export async function* trainOn(
       loss,
       steps,
       done,
-      keptStep: step,
+      kept: kept.best?.weights ? { step: kept.best.step, isBest: true } : { step, isBest: false },
       learningRate: rate,
       flow,
       data: task.data,
@@ -106,7 +109,8 @@ export async function* trainOn(
   };
   /** Gives the flow what it has in the end, on the host as well: a device that is lost later takes nothing with it. */
   const hand = async () => {
-    if (lastGood) return parameters.setFlat(lastGood);
+    const own = kept.best?.weights ?? lastGood;
+    if (own) return parameters.setFlat(own);
     if (averages && trained > 0) {
       const encoder = session.device.createCommandEncoder();
       encoder.copyBufferToBuffer(arena.buffer("average"), 0, arena.buffer("parameters"), 0, count * 4);
@@ -115,6 +119,9 @@ export async function* trainOn(
     }
     if (!options.signal?.aborted) await parameters.host();
   };
+  /** Whether the validation data have ended the training after so many steps. */
+  const isOver = (step: number) =>
+    kept.best !== undefined && kept.best.since >= judging.patience && step >= kept.best.judged;
   let isHanded = false;
   try {
     flat = await parameters.borrow(session);
@@ -139,7 +146,7 @@ export async function* trainOn(
     let timed = 0;
     let logged = performance.now();
     let stated = logged;
-    for (let step = trained; step < plan.steps; step++) {
+    for (let step = trained; step < plan.steps && !isOver(step); step++) {
       if (speed.flops > 2 * plannedAt || speed.flops < plannedAt / 2) {
         planned = planMiddle();
         plannedAt = speed.flops;
@@ -148,9 +155,9 @@ export async function* trainOn(
       const learningRate = rate(step);
       const done = step + 1;
       const isNews = done > kept.told;
-      const validates = isNews && validator && (done % validateEvery === 0 || done === plan.steps);
+      const validates = isNews && validator && (done % judging.every === 0 || done === plan.steps);
       const logs =
-        done % plan.logEvery === 0 || done === plan.steps || (validateEvery > 0 && done % validateEvery === 0);
+        done % plan.logEvery === 0 || done === plan.steps || (judging.every > 0 && done % judging.every === 0);
       sinceLog++;
       timed++;
       const copyLoss = staging;
@@ -188,12 +195,17 @@ export async function* trainOn(
         const weights = arena.buffer(averages ? "average" : "parameters");
         told.validationLoss = await validator.loss(weights, pacer, progress.sign);
         pacer.check();
+        kept.best = await judged(kept.best, done, told.validationLoss, async () => {
+          const wanted = [{ name: averages ? "average" : "parameters", bytes: count * 4 }];
+          return judging.keepBest ? (await readTogether(what, arena, pacer, wanted))[0] : undefined;
+        });
+        told.best = { step: kept.best.step, validationLoss: kept.best.validationLoss };
       }
-      const saves = resumable.isDue(done) && done > kept.saved;
+      const saves = resumable.isDue(done, done === plan.steps || isOver(done)) && done > kept.saved;
       // figures are those since the last log, which a state does not hold
       const states = performance.now() - stated > millisecondsBetweenStates && (logs || !task.figures);
       if (saves || states) {
-        const state = await resumable.read(arena, pacer, done, sinceLog);
+        const state = await resumable.read(arena, pacer, { step: done, sinceLog, best: kept.best });
         const mean = meanLoss(state.loss, sinceLog, done);
         if (!state.weights.every(Number.isFinite)) throw lost(mean, sinceLog, done);
         pacer.check();
@@ -226,5 +238,5 @@ export async function* trainOn(
 /** The state before the first step, from the flow's weights. */
 function freshState(weights: Float32Array, zeros: Float32Array, averages: boolean): TrainingState {
   const average = averages ? weights : undefined;
-  return { step: 0, sinceLog: 0, loss: 0, weights, first: zeros, second: zeros, average };
+  return { step: 0, sinceLog: 0, loss: 0, weights, first: zeros, second: zeros, average, best: undefined };
 }

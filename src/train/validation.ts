@@ -20,12 +20,21 @@ import type { ValidationOptions } from "./options.ts";
 import type { FlowMatchingPlan, TrainingPlan } from "./plan.ts";
 import type { TrainingTask, Validator } from "./task.ts";
 
-/** Checks the option `validation`; gives the steps between two evaluations, 0 without it. */
+/** When a training is judged, and what follows of it. */
+export interface Judging {
+  /** Steps between two evaluations of the validation data; 0 for none. */
+  readonly every: number;
+  /** Evaluations without a smaller loss after which the training ends. */
+  readonly patience: number;
+  readonly keepBest: boolean;
+}
+
+/** Checks the option `validation`. */
 export function checkValidation(
   what: string,
   { velocity, logEvery, options: { validation, labels } }: TrainingPlan,
-): number {
-  if (validation === undefined) return 0;
+): Judging {
+  if (validation === undefined) return { every: 0, patience: Infinity, keepBest: false };
   const name = `${what}: validation`;
   const o = checked(name, validationFields, validation, `${name}.`);
   const rows = particleCount(name, "data", o.data, velocity.dim, "data");
@@ -34,7 +43,7 @@ export function checkValidation(
   if (labels !== undefined) checkLabelled(name, o.labels, velocity);
   const { context } = onHost(name, checkConditions(name, conditionsOf(o), rows, velocity));
   if (context) checkAllFinite(name, "context", context, velocity.context);
-  return o.every ?? logEvery;
+  return { every: o.every ?? logEvery, patience: o.patience, keepBest: o.keepBest };
 }
 
 const conditionsOf = ({ labels, context }: ValidationOptions) => ({

@@ -52,6 +52,15 @@ const cases: [string, pf.MlpVelocity, Training][] = [
     }),
   ],
   [
+    "flow matching that ends with the best weights of its moving average",
+    plain,
+    matching({
+      ema: 0.5,
+      learningRate: (step) => (step < 4 ? 1e-2 : 0.5),
+      validation: { data: pf.toyData("moons", 37, 5), every: 1, patience: 5, keepBest: true },
+    }),
+  ],
+  [
     "flow matching with label dropout, context and a moving average",
     conditional,
     matching({ labels, context, labelDropout: 0.3, ema: 0.99 }),

@@ -113,7 +113,16 @@ test("Muon steps the hidden matrices, wide and tall, and AdamW the rest, clipped
   const plan = await optimizerPlan("test", network, { ...adam, muon, ema, gradientClip }, gpu.info.software);
   const weights = uniformArray(count, -1, 1, 1);
   const zeros = new Float32Array(count);
-  const start = { step: 0, sinceLog: 0, loss: 0, weights, first: zeros, second: zeros, average: weights };
+  const start = {
+    step: 0,
+    sinceLog: 0,
+    loss: 0,
+    weights,
+    first: zeros,
+    second: zeros,
+    average: weights,
+    best: undefined,
+  };
   const theta = Float64Array.from(weights);
   const average = Float64Array.from(weights);
   const states = tensors.map(({ size }) => adamState(size));

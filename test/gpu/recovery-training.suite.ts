@@ -21,7 +21,7 @@ const trainings: Record<string, (flow: pf.Flow, o: Partial<pf.TrainingOptions>) 
         batchSize: 64,
         logEvery: 3,
         coupling: "optimal-transport",
-        validation: { data: data.slice(0, 100) },
+        validation: { data: data.slice(0, 100), keepBest: true, patience: 9 },
       },
       ...o,
     }),

@@ -154,6 +154,41 @@ test("an abort ends a validation that would take minutes", async ({ gpu }) => {
   flow.dispose();
 });
 
+test("a training ends when its patience does, and where keepBest is asked for with the weights of the best step", async ({
+  gpu,
+}) => {
+  const create = () => pf.Flow.create(gpu, { velocity: plain, seed: 1 });
+  const learningRate = (step: number) => (step < 4 ? 1e-2 : 0.5);
+  const [flow, short, last, resumed, diverged] = [create(), create(), create(), create(), create()];
+  const validation = { data: held, every: 1, patience: 2, keepBest: true };
+  const own = { ...base, steps: 20, learningRate };
+  const saved = new Map<number, Uint8Array>();
+  const checkpoint = { every: 50, save: (bytes: Uint8Array, step: number) => void saved.set(step, bytes) };
+  const steps = await told(pf.trainFlowMatching(flow, data, { ...own, validation, checkpoint }));
+  const all = steps.map(({ validationLoss = Number.NaN }) => validationLoss);
+  const best = all.indexOf(Math.min(...all)) + 1;
+  expect(steps.length).toBe(best + 2);
+  expect(steps.length).toBeLessThan(20);
+  expect(steps.at(-1)?.best).toEqual({ step: best, validationLoss: all[best - 1] });
+  for await (const _ of pf.trainFlowMatching(short, data, { ...own, steps: best }));
+  expect(await flow.weights()).toEqual(await short.weights());
+  // a checkpoint of the end is one of a training that has ended
+  expect([...saved.keys()]).toEqual([steps.length]);
+  const resume = saved.get(steps.length) ?? new Uint8Array();
+  expect(await told(pf.trainFlowMatching(resumed, data, { ...own, validation, resume }))).toEqual([]);
+  expect(await resumed.weights()).toEqual(await flow.weights());
+  const other = { ...own, validation: { ...validation, patience: 3 }, resume };
+  await expect(told(pf.trainFlowMatching(resumed, data, other))).rejects.toThrow(/patience is 2 there and 3 here/);
+  // without keepBest it ends with its last weights
+  await told(pf.trainFlowMatching(last, data, { ...own, validation: { ...validation, keepBest: false } }));
+  expect(await last.weights()).not.toEqual(await flow.weights());
+  // however it ends
+  const wild = { ...own, learningRate: (step: number) => (step < 4 ? 1e-2 : 3e38) };
+  const lost = expect(told(pf.trainFlowMatching(diverged, data, { ...wild, validation }))).rejects;
+  await lost.toThrow(/the flow has its weights of step \d, the best ones by the validation data/);
+  for (const each of [flow, short, last, resumed, diverged]) each.dispose();
+});
+
 test("bad validation and progress options are told in words", async ({ gpu }) => {
   const loose = (value: unknown) => value as never;
   const flow = pf.Flow.create(gpu, { velocity: plain });
@@ -162,6 +197,8 @@ test("bad validation and progress options are told in words", async ({ gpu }) =>
     [{ data: new Float32Array(0) }, /data is empty/],
     [{ data: Float32Array.of(0, Number.NaN) }, /data holds NaN at row 0, column 1/],
     [{ data: held, every: 0 }, /validation\.every is 0/],
+    [{ data: held, patience: 0 }, /validation\.patience is 0/],
+    [{ data: held, keepBest: loose(1) }, /validation\.keepBest is 1, but it is true or false/],
     [{ data: held, labels: new Uint32Array(37) }, /no classes/],
     [loose({ dat: held }), /did you mean "data"/],
   ];

@@ -31,6 +31,7 @@ const state = {
   // a moment may have overflown where the weights are still finite
   second: values(3).fill(Infinity, 1, 2),
   average: values(4),
+  best: undefined,
 };
 const settings = { batchSize: 64, seed: 1 };
 const bytes = await encodeCheckpoint(flow, velocity, settings, state);
@@ -45,6 +46,14 @@ test("a checkpoint gives back the state that it was made of, also with metadata 
   const again = await decode(await encodeCheckpoint(flow, velocity, settings, { ...plain, average: undefined }));
   // without a moving average the flow's own names hold the trained weights
   expect(again).toEqual({ ...state, average: state.weights });
+  // the best weights stand there, where a training ends with them
+  const best = { step: 3, validationLoss: Number.NaN, judged: 5, since: 2, weights: values(5) };
+  for (const average of [state.average, undefined]) {
+    const judged = { ...state, average, best };
+    expect(await decode(await encodeCheckpoint(flow, velocity, settings, judged))).toEqual(judged);
+  }
+  const unkept = { ...state, best: { ...best, validationLoss: 0.5, weights: undefined } };
+  expect(await decode(await encodeCheckpoint(flow, velocity, settings, unkept))).toEqual(unkept);
 });
 
 test("no byte of a checkpoint can change without being noticed, but those that do not matter", async () => {

@@ -159,7 +159,7 @@ test("what runs a call stays with its caller, and chunks are for the workers to 
 test("what decides nothing of a training's bits is the same for both kinds of training", () => {
   const free = (fields: Readonly<Record<string, { decides: boolean | string }>>) =>
     Object.keys(fields).filter((name) => fields[name]?.decides === false);
-  const none = "steps learningRate logEvery signal checkpoint validation resume onProgress".split(" ");
+  const none = "steps learningRate logEvery signal checkpoint resume onProgress".split(" ");
   expect(free(flowMatchingFields)).toEqual(none);
   expect(free(likelihoodFields)).toEqual(none);
 });
