@@ -7,7 +7,6 @@ import {
   type Checked,
   type Decides,
   finite,
-  flag,
   functionThat,
   integer,
   later,
@@ -21,14 +20,10 @@ import { largestBatch } from "./largest-batch.ts";
 import type {
   AnyOptimizer,
   CheckpointOptions,
-  FlowMatchingBatch,
   FlowMatchingOptions,
-  GradientOptions,
   LearningRate,
   LearningRateSchedule,
-  LikelihoodGradientOptions,
   MaximumLikelihoodOptions,
-  NeighbourNoise,
   Optimizer,
   Regularization,
   TimeDistribution,
@@ -37,29 +32,12 @@ import type {
 } from "./options.ts";
 
 /** An array as it can be read from now on, whatever the caller does with its own; what it holds is checked with the flow. */
-const array =
+export const array =
   <A>(): Check<A> =>
   (name, value) =>
     readable(name, value as A);
 
-const weighting = functionThat<(t: number) => number>("of the time");
-const onProgress = functionThat<NonNullable<GradientOptions["onProgress"]>>("that takes the progress");
-
-export const validationFields = {
-  data: { check: later<ValidationOptions["data"]>, required: true },
-  labels: { check: later<Uint32Array> },
-  context: { check: later<Float32Array> },
-  every: { check: integer(1) },
-  samples: { check: integer(1) },
-  patience: { check: integer(1), fallback: Infinity },
-  keepBest: { check: flag(), fallback: false },
-} satisfies Schema<ValidationOptions>;
-
-export const checkpointFields = {
-  every: { check: integer(1), required: true },
-  save: { check: functionThat<CheckpointOptions["save"]>("of (bytes, step)"), required: true },
-} satisfies Schema<CheckpointOptions>;
-
+export const weighting = functionThat<(t: number) => number>("of the time");
 export const optimizerFields = {
   name: { check: word("adam", "adamw", "muon"), required: true },
   betas: { check: later<[number, number]>, fallback: [0.9, 0.999] },
@@ -68,12 +46,6 @@ export const optimizerFields = {
   momentum: { check: finite(0, 0.999999) },
   matrixRate: { check: single(0, Infinity, singles) },
 } satisfies Schema<AnyOptimizer>;
-
-export const neighbourNoiseFields = {
-  neighbour: { check: integer(1, 1024), fallback: 8 },
-  factor: { check: single(0, 1e30, singles), required: true },
-  floor: { check: single(0, 1e30, singles), fallback: 0.002 },
-} satisfies Schema<NeighbourNoise>;
 
 export const regularizationFields = {
   kineticEnergy: { check: single(0, Infinity, singles), fallback: 0 },
@@ -140,7 +112,7 @@ export const flowMatchingFields = {
   weighting: { check: weighting, decides: true },
 } satisfies Schema<FlowMatchingOptions, Decides>;
 
-const solver = { check: later<Solver>, fallback: { method: "midpoint", steps: 10 } } as const;
+export const solver = { check: later<Solver>, fallback: { method: "midpoint", steps: 10 } } as const;
 
 export const likelihoodFields = {
   ...trainingFields,
@@ -149,30 +121,6 @@ export const likelihoodFields = {
   objective: { check: objective, decides: true },
   regularization: { check: later<Regularization>, decides: true },
 } satisfies Schema<MaximumLikelihoodOptions, Decides>;
-
-export const gradientFields = { onProgress: { check: onProgress } } satisfies Schema<GradientOptions>;
-
-export const likelihoodGradientFields = {
-  ...gradientFields,
-  solver,
-  divergence: { check: later<Divergence> },
-  objective: { check: objective },
-  regularization: { check: later<Regularization> },
-  seed: { check: seed, fallback: 0 },
-  labels: { check: later<Uint32Array> },
-  context: { check: later<Float32Array> },
-} satisfies Schema<LikelihoodGradientOptions>;
-
-/** Of a batch that is given whole. */
-export const batchFields = {
-  x0: { check: array<Float32Array>(), required: true },
-  x1: { check: array<Float32Array>(), required: true },
-  t: { check: array<Float32Array>(), required: true },
-  labels: { check: later<Uint32Array> },
-  context: { check: later<Float32Array> },
-  path: { check: later<PathName | Path> },
-  weighting: { check: weighting },
-} satisfies Schema<FlowMatchingBatch>;
 
 export type CheckedTraining = Checked<typeof trainingFields>;
 export type CheckedFlowMatching = Checked<typeof flowMatchingFields>;

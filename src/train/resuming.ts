@@ -7,8 +7,8 @@ import { checked } from "../options/schema.ts";
 import { show } from "../options.ts";
 import type { Pacer } from "../schedule/pacer.ts";
 import { decodeCheckpoint, encodeCheckpoint, type TrainingState } from "./checkpoint.ts";
-import { checkpointFields } from "./fields.ts";
 import type { Fingerprint } from "./fingerprint.ts";
+import { checkpointFields } from "./later-fields.ts";
 import type { RateOfStep } from "./learning-rate.ts";
 import type { TrainingPlan } from "./plan.ts";
 

@@ -8,7 +8,7 @@ import { item } from "../must.ts";
 import { checked } from "../options/schema.ts";
 import { checkFinite, show } from "../options.ts";
 import { type Key, normals, randomIndex, streams } from "../random/philox.ts";
-import { neighbourNoiseFields } from "./fields.ts";
+import { neighbourNoiseFields } from "./later-fields.ts";
 import type { TrainingPlan } from "./plan.ts";
 
 /** Rows with more columns have no neighbours that are found faster than by looking at all. */

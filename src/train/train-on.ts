@@ -12,7 +12,6 @@ import { allocateAll, planPackings } from "./buffers.ts";
 import type { TrainingState } from "./checkpoint.ts";
 import { trainingSpeed } from "./gradient-result.ts";
 import type { RateOfStep } from "./learning-rate.ts";
-import { lostLoss } from "./lost-loss.ts";
 import { optimizerPlan } from "./optimizer.ts";
 import type { TrainingPlan } from "./plan.ts";
 import { type Resuming, readTogether } from "./resuming.ts";
@@ -85,9 +84,10 @@ export async function* trainOn(
   let trained = start.step;
   /** What the flow ends with where the device's weights are lost. */
   let lastGood: Float32Array | undefined;
-  const lost = (loss: number, steps: number, done: number) => {
+  const lost = async (loss: number, steps: number, done: number) => {
     const { step, weights, average } = kept.state ?? start;
     lastGood = (averages && average) || weights;
+    const { lostLoss } = await import("./lost-loss.ts");
     return lostLoss({
       what,
       loss,
@@ -102,10 +102,10 @@ export async function* trainOn(
       firstStep: start.step,
     });
   };
-  const meanLoss = (sum: number, steps: number, done: number): number => {
+  const meanLoss = async (sum: number, steps: number, done: number): Promise<number> => {
     const loss = sum / Math.max(1, steps);
     if (Number.isFinite(loss)) return loss;
-    throw lost(loss, steps, done);
+    throw await lost(loss, steps, done);
   };
   /** Gives the flow what it has in the end, on the host as well: a device that is lost later takes nothing with it. */
   const hand = async () => {
@@ -184,7 +184,7 @@ export async function* trainOn(
       if (logs) {
         const sum = item(new Float32Array(await pacer.answer(() => mapCopy(session, copyLoss, 4))), 0);
         pacer.check();
-        const loss = meanLoss(sum, sinceLog, done);
+        const loss = await meanLoss(sum, sinceLog, done);
         const samplesPerSecond = (timed * batchSize) / Math.max(1e-9, (performance.now() - logged) / 1000);
         told = { step: done, loss, learningRate, samplesPerSecond, ...task.figures?.() };
         sinceLog = 0;
@@ -206,8 +206,8 @@ export async function* trainOn(
       const states = performance.now() - stated > millisecondsBetweenStates && (logs || !task.figures);
       if (saves || states) {
         const state = await resumable.read(arena, pacer, { step: done, sinceLog, best: kept.best });
-        const mean = meanLoss(state.loss, sinceLog, done);
-        if (!state.weights.every(Number.isFinite)) throw lost(mean, sinceLog, done);
+        const mean = await meanLoss(state.loss, sinceLog, done);
+        if (!state.weights.every(Number.isFinite)) throw await lost(mean, sinceLog, done);
         pacer.check();
         if (logs || !task.figures) kept.state = state;
         if (saves) await resumable.save(state);

@@ -1,0 +1,67 @@
+import { objective, seed } from "../flow/fields.ts";
+import type { Divergence } from "../flow/options.ts";
+import { flag, functionThat, integer, later, type Schema, single } from "../options/schema.ts";
+import { singles } from "../options.ts";
+import type { Path, PathName } from "../path/names.ts";
+import { array, solver, weighting } from "./fields.ts";
+import type {
+  CheckpointOptions,
+  FlowMatchingBatch,
+  GradientOptions,
+  LikelihoodGradientOptions,
+  NeighbourNoise,
+  Regularization,
+  ValidationOptions,
+} from "./options.ts";
+
+/*
+ * The schemas of what is not checked at the call itself, but by the code that is loaded for it: a page that does not train has no need
+ * of them.
+ */
+
+export const validationFields = {
+  data: { check: later<ValidationOptions["data"]>, required: true },
+  labels: { check: later<Uint32Array> },
+  context: { check: later<Float32Array> },
+  every: { check: integer(1) },
+  samples: { check: integer(1) },
+  patience: { check: integer(1), fallback: Infinity },
+  keepBest: { check: flag(), fallback: false },
+} satisfies Schema<ValidationOptions>;
+
+export const checkpointFields = {
+  every: { check: integer(1), required: true },
+  save: { check: functionThat<CheckpointOptions["save"]>("of (bytes, step)"), required: true },
+} satisfies Schema<CheckpointOptions>;
+
+export const neighbourNoiseFields = {
+  neighbour: { check: integer(1, 1024), fallback: 8 },
+  factor: { check: single(0, 1e30, singles), required: true },
+  floor: { check: single(0, 1e30, singles), fallback: 0.002 },
+} satisfies Schema<NeighbourNoise>;
+
+const onProgress = functionThat<NonNullable<GradientOptions["onProgress"]>>("that takes the progress");
+
+export const gradientFields = { onProgress: { check: onProgress } } satisfies Schema<GradientOptions>;
+
+export const likelihoodGradientFields = {
+  ...gradientFields,
+  solver,
+  divergence: { check: later<Divergence> },
+  objective: { check: objective },
+  regularization: { check: later<Regularization> },
+  seed: { check: seed, fallback: 0 },
+  labels: { check: later<Uint32Array> },
+  context: { check: later<Float32Array> },
+} satisfies Schema<LikelihoodGradientOptions>;
+
+/** Of a batch that is given whole. */
+export const batchFields = {
+  x0: { check: array<Float32Array>(), required: true },
+  x1: { check: array<Float32Array>(), required: true },
+  t: { check: array<Float32Array>(), required: true },
+  labels: { check: later<Uint32Array> },
+  context: { check: later<Float32Array> },
+  path: { check: later<PathName | Path> },
+  weighting: { check: weighting },
+} satisfies Schema<FlowMatchingBatch>;
