@@ -45,7 +45,7 @@ export { type Gpu, openGpu } from "./gpu/gpu.ts";
 export { decodeSafetensors, encodeSafetensors } from "./io/safetensors.ts";
 export * from "./network/builder.ts";
 export { type ConcatSquashOptions, concatSquash } from "./network/concat-squash.ts";
-export { type MlpOptions, type MlpVelocity, mlp } from "./network/mlp.ts";
+export { type MlpInitial, type MlpOptions, type MlpVelocity, mlp } from "./network/mlp.ts";
 export {
   type NetworkInputs,
   type NetworkOptions,
@@ -54,6 +54,7 @@ export {
   network,
 } from "./network/network.ts";
 export type { Activation } from "./network/operations/activate.ts";
+export type { LayerInitial } from "./network/operations/linear.ts";
 export { type ResidualMlpOptions, residualMlp } from "./network/residual-mlp.ts";
 export type { Solver } from "./ode/grid.ts";
 export type { Path, PathName } from "./path/names.ts";

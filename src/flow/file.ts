@@ -6,6 +6,7 @@ import { type MlpVelocity, mlp, mlpOperations } from "../network/mlp.ts";
 import { checkSizes } from "../network/network.ts";
 import { networkOf } from "../network/of.ts";
 import type { Operation } from "../network/operations/rule.ts";
+import { frozenCopy } from "../options/frozen.ts";
 import type { TrainableVelocity } from "../velocity/field.ts";
 import { flatten } from "../velocity/parameters.ts";
 import type { FlowOptions } from "./shape.ts";
@@ -93,13 +94,7 @@ export function loadFlow(bytes: Uint8Array, { velocity, tensors: names, onNotice
 /** An MLP is told by its options, which older files have alone; any other network by its operations. */
 function velocityOf({ velocity: { operations, ...options } }: FileSpec): TrainableVelocity {
   if (options.hidden !== undefined || operations === undefined) return mlp(options as Parameters<typeof mlp>[0]);
-  return Object.freeze({ kind: "network", ...checkSizes("network", options), operations: deepFrozen(operations) });
-}
-
-function deepFrozen<T>(value: T): T {
-  if (typeof value !== "object" || value === null) return value;
-  for (const part of Object.values(value)) deepFrozen(part);
-  return Object.freeze(value);
+  return Object.freeze({ kind: "network", ...checkSizes("network", options), operations: frozenCopy(operations) });
 }
 
 function parseSpec(text: string): FileSpec {

@@ -3,7 +3,7 @@ import { checkFinite, checkInteger, checkKeys, show } from "../options.ts";
 import { normals, seedKey, streams } from "../random/philox.ts";
 import { Node } from "./network.ts";
 import type { Activation } from "./operations/activate.ts";
-import type { initials } from "./operations/linear.ts";
+import type { LayerInitial } from "./operations/linear.ts";
 
 function nodeOf(what: string, node: Node): Node {
   if (node instanceof Node) return node;
@@ -19,8 +19,8 @@ function apply(op: string, nodes: readonly Node[], settings: Record<string, unkn
 export interface LinearOptions {
   /** Whether there is a bias. Default true. */
   bias?: boolean;
-  /** `"zero"` starts the layer, and with it the branch behind it, at zero. Default `"default"`: variance gain/fan-in. */
-  initial?: (typeof initials)[number];
+  /** How its weights begin. Default `"default"`: variance gain/fan-in. */
+  initial?: LayerInitial;
 }
 
 /**
@@ -80,7 +80,7 @@ export function fourier(node: Node, options: FourierOptions): Node {
   checkKeys("fourier", options, ["frequencies", "count", "scale", "seed"]);
   if ("frequencies" in options) {
     checkKeys("fourier", options, ["frequencies"]);
-    return apply("fourier", [node], { frequencies: frozenRows(options.frequencies) });
+    return apply("fourier", [node], { frequencies: options.frequencies });
   }
   const count = checkInteger("fourier: count", options.count, 1, 1 << 12);
   const spread = checkFinite("fourier: scale", options.scale ?? 1);
@@ -88,13 +88,7 @@ export function fourier(node: Node, options: FourierOptions): Node {
   const frequencies = Array.from({ length: count }, (_, k) =>
     Array.from(draws.subarray(k * width, (k + 1) * width), (draw) => Math.fround(spread * draw)),
   );
-  return apply("fourier", [node], { frequencies: frozenRows(frequencies) });
-}
-
-/** Rows that nobody can change any more; what is no list of rows stays as it is, and is refused as that. */
-function frozenRows(rows: number[][]): unknown {
-  const frozen = (row: number[]) => (Array.isArray(row) ? Object.freeze([...row]) : row);
-  return Array.isArray(rows) ? Object.freeze(rows.map(frozen)) : rows;
+  return apply("fourier", [node], { frequencies });
 }
 
 /**

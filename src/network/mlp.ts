@@ -1,4 +1,6 @@
+import { frozenCopy } from "../options/frozen.ts";
 import { checked, type Schema, word } from "../options/schema.ts";
+import { checkKeys } from "../options.ts";
 import { activate, concat, type FourierOptions, fourier, linear } from "./builder.ts";
 import { activation, features, hidden, type TimeInput, time } from "./fields.ts";
 import { buildOperations, compileNetwork, type Node, sizeFields } from "./network.ts";
@@ -20,6 +22,26 @@ export interface MlpOptions {
   classes?: number;
   /** Number of real-valued context inputs. */
   context?: number;
+  /** How the weights begin, where not as usual. */
+  initial?: MlpInitial;
+}
+
+/**
+ * How the layers of an MLP begin, each as in {@link LayerInitial}; `frequencies` of the first one are those of x. For fine structure
+ * (Sitzmann et al. 2020; Rahimi & Recht 2007) begin with frequencies and `activation: "sin"`:
+ *
+ * @example
+ * import { mlp } from "pushforward";
+ * const initial = { first: { frequencies: [1, 30] as [number, number] }, hidden: 2, output: 0.1 };
+ * const velocity = mlp({ dim: 2, hidden: [64, 64, 64], activation: "sin", initial });
+ */
+export interface MlpInitial {
+  /** Of the first hidden layer. */
+  first?: "default" | number | { frequencies: [low: number, high: number] };
+  /** Of the other hidden layers: "default", or s for standard deviations s/√inputs. */
+  hidden?: "default" | number;
+  /** Of the output. `"default"` is 0.1: a new flow hardly moves. */
+  output?: "default" | "zero" | number;
 }
 
 /** A velocity field u_t(x) given by a multilayer perceptron: pure data. Made by {@link mlp}. */
@@ -33,6 +55,7 @@ export interface MlpVelocity {
   readonly inputOrder: "x,t" | "t,x";
   readonly classes: number;
   readonly context: number;
+  readonly initial?: MlpInitial;
 }
 
 const mlpFields = {
@@ -42,6 +65,13 @@ const mlpFields = {
   time: time("concat"),
   features: { check: features },
   inputOrder: { check: word("x,t", "t,x"), fallback: "x,t" },
+  initial: {
+    // layers check their own parts
+    check(name, value) {
+      checkKeys(name, value as object, ["first", "hidden", "output"]);
+      return value as MlpInitial;
+    },
+  },
 } as const satisfies Schema<MlpOptions>;
 
 /**
@@ -55,19 +85,13 @@ const mlpFields = {
 export function mlp(options: MlpOptions): MlpVelocity {
   const own = checked("mlp", mlpFields, options);
   // in one order, whatever the order of the options
-  const { dim, hidden, activation, time, features, inputOrder, classes, context } = own;
+  const { dim, hidden, activation, time, features, inputOrder, classes, context, initial } = own;
   const given = { kind: "mlp", dim, hidden, activation, time, inputOrder, classes, context } as const;
-  if (!features) return Object.freeze(given);
-  const featured = { ...given, features };
-  // what has been checked is plain numbers, which can be copied
-  compileNetwork("mlp", featured, mlpOperations(featured));
-  return Object.freeze({ ...featured, features: Object.freeze({ fourier: copied(features.fourier) }) });
-}
-
-/** Fourier options that nobody can change any more. */
-function copied(options: FourierOptions): FourierOptions {
-  if (!("frequencies" in options)) return Object.freeze({ ...options });
-  return Object.freeze({ frequencies: options.frequencies.map((row) => [...row]) });
+  if (!features && !initial) return Object.freeze(given);
+  const more = { ...given, ...(features && { features }), ...(initial && { initial }) };
+  // what has been checked is plain data, which can be copied
+  compileNetwork("mlp", more, mlpOperations(more));
+  return frozenCopy(more);
 }
 
 /** The inputs that hold the time: t, or sin 2πjt, cos 2πjt for j = 1 … k, pair by pair. */
@@ -78,13 +102,17 @@ export function timeFeatures(t: Node, time: TimeInput): Node {
 
 /** The operations of an MLP, under PyTorch's names for `nn.Sequential(Linear, activation, Linear, …)` called `net`. */
 export function mlpOperations(velocity: MlpVelocity): readonly Operation[] {
-  const { dim, hidden, activation, time, features, inputOrder, classes, context } = velocity;
+  const { dim, hidden, activation, time, features, inputOrder, classes, context, initial = {} } = velocity;
   return buildOperations("mlp", velocity, ({ x, t, label, context: given }) => {
     const state = features ? [x, fourier(x, features.fourier)] : [x];
     const times = timeFeatures(t, time);
     const moving = inputOrder === "x,t" ? [...state, times] : [times, ...state];
     let h = concat(...moving, ...(classes > 0 ? [label] : []), ...(context > 0 ? [given] : []));
-    for (const [l, width] of hidden.entries()) h = activate(linear(h, width, `net.${2 * l}`), activation);
-    return linear(h, dim, `net.${2 * hidden.length}`);
+    const start = inputOrder === "x,t" ? 0 : times.width;
+    const { first = "default", hidden: inner = "default", output = "default" } = initial;
+    const begin = typeof first === "object" ? { ...first, of: [start, start + dim] as const } : first;
+    for (const [l, width] of hidden.entries())
+      h = activate(linear(h, width, `net.${2 * l}`, { initial: l === 0 ? begin : inner }), activation);
+    return linear(h, dim, `net.${2 * hidden.length}`, { initial: output });
   });
 }

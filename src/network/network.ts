@@ -1,5 +1,6 @@
 import { invalid } from "../errors.ts";
 import { item } from "../must.ts";
+import { frozenCopy } from "../options/frozen.ts";
 import { checked, integer, type Schema } from "../options/schema.ts";
 import { checkInteger, checkKeys, show } from "../options.ts";
 import { operationRules } from "./operations/index.ts";
@@ -229,7 +230,7 @@ export class Builder {
       if (node.builder !== this)
         throw invalid(`${what}: a node belongs to another network: use the inputs of this one`);
     }
-    const made = Object.freeze({ ...operation, of: Object.freeze(nodes.map(({ index }) => index)) }) as Operation;
+    const made: Operation = { ...operation, of: nodes.map(({ index }) => index) };
     const rule = ruleOf(what, made);
     const widths = ofEach(nodes, ({ width }) => width);
     const width = rule.width(what, made, {
@@ -238,7 +239,8 @@ export class Builder {
       isOutput: false,
       activations: [],
     });
-    return new Node(this, this.operations.push(made) - 1, width);
+    // what has been checked is plain data, which can be copied
+    return new Node(this, this.operations.push(frozenCopy(made)) - 1, width);
   }
 }
 

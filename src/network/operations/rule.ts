@@ -6,8 +6,17 @@ export interface Operation {
   readonly of: readonly number[];
 }
 
-/** How a parameter begins: drawn with a standard deviation, or all alike. */
-export type Initial = { readonly deviation: number } | { readonly value: number };
+/** How a parameter begins: drawn with a standard deviation, or within ±bound, or all alike, or as rows of given frequencies. */
+export type Initial =
+  | { readonly deviation: number }
+  | { readonly bound: number }
+  | { readonly value: number }
+  | {
+      readonly frequencies: readonly [low: number, high: number];
+      /** The columns from `start` to before `end` of rows of `inputs` have these; the others are normal with variance 2/inputs. */
+      readonly of: readonly [start: number, end: number];
+      readonly shape: readonly [outputs: number, inputs: number];
+    };
 
 /** A parameter of an operation under PyTorch's name: a matrix [out, in] or a vector. */
 export interface ParameterSpec {
