@@ -1,11 +1,13 @@
 import { fault } from "../src/must.ts";
-import type { Buffers, Given, Params } from "./interface.ts";
+import { type Buffers, currently, type Entry, type Given, type Numeric, type Params } from "./interface.ts";
 import type { Kernel } from "./kernel.ts";
 
 /** One dispatch of a plan: pure data. Params and buffers are called as the kernel calls them. */
 export interface Dispatch {
   readonly kernel: Kernel;
   readonly params: Readonly<Record<string, number>>;
+  /** Those of the params that are read from a table whenever it is encoded. */
+  readonly entries?: Readonly<Record<string, Entry>>;
   /** Names of buffers, which are resolved by the arena that runs the plan. */
   readonly buffers: Readonly<Record<string, string>>;
   readonly workgroups: readonly [x: number, y?: number, z?: number];
@@ -17,15 +19,24 @@ export interface Dispatch {
 export function dispatchOf<P extends Params, B extends Buffers>(
   kernel: Kernel<P, B>,
   given: Pick<Dispatch, "workgroups" | "flops"> & {
-    readonly params: Given<NoInfer<P>, number>;
+    readonly params: Given<NoInfer<P>, Numeric>;
     readonly buffers: Given<NoInfer<B>, string>;
   },
 ): Dispatch {
   const { label } = kernel;
+  const all = exactly<Numeric>(`a param of "${label}"`, kernel.params, given.params);
+  const params: Record<string, number> = {};
+  let entries: Record<string, Entry> | undefined;
+  for (const name in all) {
+    const value = all[name] as Numeric;
+    params[name] = currently(value);
+    if (typeof value === "object") entries = { ...entries, [name]: value };
+  }
   return {
     ...given,
     kernel,
-    params: exactly<number>(`a param of "${label}"`, kernel.params, given.params),
+    params,
+    ...(entries && { entries }),
     buffers: exactly<string>(`a buffer of "${label}"`, kernel.buffers, given.buffers),
   };
 }

@@ -67,8 +67,30 @@ export function wordsOf(blocks: number): Words {
 
 const fieldsOf = new WeakMap<Params, [name: string, type: "u32" | "f32"][]>();
 
-/** Writes the numbers of a params block as the words of its struct; it is done for every dispatch. */
-export function pack(params: Params, numbers: Readonly<Record<string, number>>, into: Words, block: number): void {
+/** A number that is an element of a table, times a factor: it is read when a dispatch is encoded, so a plan outlives changes of the table. */
+export interface Entry {
+  readonly table: Float32Array;
+  readonly at: number;
+  readonly by: number;
+}
+
+export type Numeric = number | Entry;
+
+/** The number of this moment. */
+export const currently = (of: Numeric): number => (typeof of === "number" ? of : (of.table[of.at] as number) * of.by);
+
+/** That many times the number. */
+export const scaled = (of: Numeric, by: number): Numeric =>
+  typeof of === "number" ? of * by : { ...of, by: of.by * by };
+
+/** Writes the numbers of a params block as the words of its struct, in place of some of them the entries; it is done for every dispatch. */
+export function pack(
+  params: Params,
+  numbers: Readonly<Record<string, number>>,
+  into: Words,
+  block: number,
+  entries?: Readonly<Record<string, Entry>>,
+): void {
   let fields = fieldsOf.get(params);
   if (!fields) {
     fields = declared(params);
@@ -76,7 +98,8 @@ export function pack(params: Params, numbers: Readonly<Record<string, number>>, 
   }
   let at = (paramsBytes / 4) * block;
   // a dispatch has all of them: see dispatchOf
-  for (const [name, type] of fields) (type === "u32" ? into.integers : into.floats)[at++] = numbers[name] as number;
+  for (const [name, type] of fields)
+    (type === "u32" ? into.integers : into.floats)[at++] = currently(entries?.[name] ?? (numbers[name] as number));
 }
 
 const spaces = { uniform: "uniform", read: "storage, read", write: "storage, read_write" } as const;

@@ -1,6 +1,6 @@
 import { streams } from "../src/random/philox.ts";
 import { type Dispatch, dispatchOf } from "./dispatch.ts";
-import { numbered, read, several, write } from "./interface.ts";
+import { type Numeric, numbered, read, several, write } from "./interface.ts";
 import { kernel, oncePerShape } from "./kernel.ts";
 import type { SourceKind } from "./particles.ts";
 import { drawNumbers, drawParams, random } from "./random.ts";
@@ -216,7 +216,7 @@ export function planCombine(o: {
   capacity: number;
   dim: number;
   target: string;
-  terms: readonly { readonly weight: number; readonly rows: string }[];
+  terms: readonly { readonly weight: Numeric; readonly rows: string }[];
 }): Dispatch[] {
   const { capacity, dim } = o;
   return groupsOf(o.terms.length, mostBuffers - 1, mostBuffers - 1).map(([start, end]) => {

@@ -1,5 +1,5 @@
 import { type Dispatch, dispatchOf } from "./dispatch.ts";
-import { numbered, read, several, write } from "./interface.ts";
+import { type Numeric, numbered, read, several, write } from "./interface.ts";
 import { kernel, oncePerShape } from "./kernel.ts";
 import { index, particle, perParticle, signature } from "./particles.ts";
 import { lines, wgsl } from "./wgsl.ts";
@@ -78,14 +78,14 @@ fn add_stages${signature} {
 export function planStageInput(o: {
   capacity: number;
   dim: number;
-  time: number | { times: string };
-  a: readonly number[];
+  time: Numeric | { times: string };
+  a: readonly Numeric[];
   ks: readonly string[];
   state: string;
   input: string;
 }): Dispatch[] {
   const { capacity, dim, state } = o;
-  const [time, times] = typeof o.time === "object" ? [0, o.time.times] : [o.time, undefined];
+  const [time, times] = typeof o.time === "object" && "times" in o.time ? [0, o.time.times] : [o.time, undefined];
   return groupsOf(o.ks.length, mostBuffers - (times === undefined ? 2 : 3), mostBuffers - 1).map(([start, end]) => {
     const ks = o.ks.slice(start, end);
     const params = { capacity, dim, ...numbered("a", o.a.slice(start, end)) };
@@ -127,7 +127,7 @@ fn finish_step${signature} {
 export function planFinishStep(o: {
   capacity: number;
   dim: number;
-  b: readonly number[];
+  b: readonly Numeric[];
   ks: readonly string[];
   state: string;
 }): Dispatch[] {

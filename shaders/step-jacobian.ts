@@ -2,7 +2,7 @@ import { item } from "../src/must.ts";
 import { ln2, logarithm, sqrtHalfBits } from "../src/random/polynomials.ts";
 import { type Dispatch, dispatchOf } from "./dispatch.ts";
 import { declare, type FusedField, forEach, type JacobianTexts, velocityText } from "./field.ts";
-import { numbered, read, several, write } from "./interface.ts";
+import { type Numeric, numbered, read, several, write } from "./interface.ts";
 import { kernel, oncePerShape } from "./kernel.ts";
 import { index, particle, perParticle, signature } from "./particles.ts";
 import { groupsOf, mostBuffers } from "./stages.ts";
@@ -115,7 +115,7 @@ fn stage_matrix${signature} {
 export function planStageMatrix(o: {
   capacity: number;
   dim: number;
-  a: readonly number[];
+  a: readonly Numeric[];
   ks: readonly string[];
   matrix: string;
 }): Dispatch[] {
@@ -164,7 +164,7 @@ fn step_jacobian${signature} {
 export function planStepJacobian(o: {
   capacity: number;
   dim: number;
-  b: readonly number[];
+  b: readonly Numeric[];
   ks: readonly string[];
   state: string;
   integral: string;

@@ -1,5 +1,5 @@
 import { type Dispatch, dispatchOf } from "./dispatch.ts";
-import { read, write } from "./interface.ts";
+import { type Numeric, read, write } from "./interface.ts";
 import { kernel, oncePerShape } from "./kernel.ts";
 import { particle, particleWorkgroup, perParticle, signature } from "./particles.ts";
 import { wgsl } from "./wgsl.ts";
@@ -46,7 +46,7 @@ export function planTangentEnds(o: {
   dim: number;
   first: number;
   tangents: number;
-  weight: number;
+  weight: Numeric;
   names: { rows: string; top: string; probes?: string | undefined };
 }): Dispatch {
   const { capacity, count, dim, first, tangents, weight } = o;
@@ -115,7 +115,7 @@ export function planPenalise(o: {
   tangents: number;
   /** The row of the penalties. */
   row: number;
-  penalty: { energy: number; jacobian: number };
+  penalty: { energy: Numeric; jacobian: Numeric };
   names: { cotangent: string; top: string };
 }): Dispatch {
   const { capacity, count, dim, tangents, row } = o;

@@ -1,5 +1,5 @@
 import { type Dispatch, dispatchOf } from "./dispatch.ts";
-import { read, write } from "./interface.ts";
+import { type Numeric, read, write } from "./interface.ts";
 import { kernel, oncePerShape } from "./kernel.ts";
 import { index, particle, perParticle, signature } from "./particles.ts";
 import { wgsl } from "./wgsl.ts";
@@ -96,7 +96,7 @@ export function planTangentDot(o: {
   dim: number;
   first: number;
   tangents: number;
-  weight: number;
+  weight: Numeric;
   each: boolean;
   begin: boolean;
   basis: boolean;

@@ -101,7 +101,7 @@ export class Arena {
     const params = this.#params;
     if (!params) throw new Error("encode before prepare");
     const words = wordsOf(dispatches.length);
-    for (const [i, dispatch] of dispatches.entries()) pack(dispatch.kernel.params, dispatch.params, words, i);
+    for (const [i, { kernel, params, entries }] of dispatches.entries()) pack(kernel.params, params, words, i, entries);
     if (dispatches.length > 0) this.session.device.queue.writeBuffer(params, 0, words.integers);
     const pass = encoder.beginComputePass();
     for (const [i, dispatch] of dispatches.entries()) {

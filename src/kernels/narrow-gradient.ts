@@ -1,4 +1,5 @@
 import { dispatchOf, gridOf } from "../../shaders/dispatch.ts";
+import type { Numeric } from "../../shaders/interface.ts";
 import {
   type GradientNetwork,
   type GradientShape,
@@ -40,8 +41,8 @@ export const gradientNames = {
 
 /** What |u|² and each |∂u/∂x v_s|² of a pass are worth, beside what it is the gradient of; the mean over the batch is taken. */
 export interface Penalty {
-  readonly energy: number;
-  readonly jacobian: number;
+  readonly energy: Numeric;
+  readonly jacobian: Numeric;
 }
 
 /** FLOPs of one particle: 2F a set forward, as much in reverse. */
@@ -60,7 +61,7 @@ export function planNarrowGradient(
     maxFlops: number;
     firstTangent?: number;
     /** residual: 2/(n·dim); cotangent: the weight of the tangents. */
-    scale: number;
+    scale: Numeric;
     names: {
       inputs: string;
       velocity?: string;

@@ -66,6 +66,8 @@ export interface Integration {
   readonly stages: number;
   readonly freeStages: boolean;
   readonly schedule: Float32Array;
+  /** Whether the schedule may be filled with another grid between two submits, in the buffer as here. */
+  readonly isLive?: boolean;
   readonly divergence: DivergenceMode;
   /** What writes the Jacobian of a step into fused kernels, where it is asked for. */
   readonly jacobian?: JacobianTexts | undefined;

@@ -15,8 +15,11 @@ import { type AdaptiveSolver, checkTableau, type Tableau } from "../solvers/tabl
 
 /** How an ODE is solved: a method and its time grid. Default `{ method: "midpoint", steps: 50 }`. */
 export type Solver =
-  /** Equal steps over the whole interval. */
-  | { method: FixedStepMethod | Tableau; steps: number }
+  /**
+   * Equal steps over the whole interval; with a `warp` p (default 1) they are equal in s, t = 1 − (1 − s)^p, so that with p > 1 they
+   * become shorter towards the data, where a flow bends most.
+   */
+  | { method: FixedStepMethod | Tableau; steps: number; warp?: number }
   /** An explicit grid, from the start of the interval to its end. */
   | { method: FixedStepMethod | Tableau; times: number[] }
   /**
@@ -32,6 +35,7 @@ type AdaptiveGrid = Extract<Solver, { rtol?: number }>;
 interface FixedGrid {
   method: FixedStepMethod | Tableau;
   steps?: number;
+  warp?: number;
   times?: number[];
 }
 
@@ -47,6 +51,7 @@ const adaptiveFields = {
 const fixedFields = {
   method: { check: later<FixedGrid["method"]>, required: true },
   steps: { check: integer(1, 1_000_000) },
+  warp: { check: finite(0.1, 10) },
   times: { check: later<number[]> },
 } satisfies Schema<FixedGrid>;
 
@@ -63,14 +68,29 @@ export interface TimeGrid {
   /** Without a name, it is the caller's own. */
   readonly tableau: Tableau & { readonly name?: string };
   readonly times: Float64Array;
+  /** That of the steps; none where the times were given. */
+  readonly warp?: number;
   readonly adaptive?: AdaptiveRule;
 }
 
 const closeness = 1e-6;
 
-/** t_k = from + (to − from)·(k/N) from the integer k; the last one is exactly `to`. */
-export function equalTimes(from: number, to: number, steps: number): Float64Array {
-  return Float64Array.from({ length: steps + 1 }, (_, k) => (k === steps ? to : from + (to - from) * (k / steps)));
+/** The times of steps when inner time k is moved by so many of them. */
+export function movedTimes({ times, warp = 1 }: TimeGrid, by: (k: number) => number): Float64Array {
+  const steps = times.length - 1;
+  return steppedTimes(item(times, 0), item(times, steps), steps, warp, by);
+}
+
+/**
+ * s_k = s(from) + (s(to) − s(from))·(k/N) from the integer k, t_k = 1 − (1 − s_k)^warp; the ends are exactly `from` and `to`. Inner times
+ * may be moved.
+ */
+function steppedTimes(from: number, to: number, steps: number, warp: number, by = (_: number) => 0): Float64Array {
+  const power = (value: number, exponent: number) => (warp === 1 ? value : 1 - (1 - value) ** exponent);
+  const [start, end] = [power(from, 1 / warp), power(to, 1 / warp)];
+  return Float64Array.from({ length: steps + 1 }, (_, k) =>
+    k === 0 ? from : k === steps ? to : power(start + (end - start) * ((k + by(k)) / steps), warp),
+  );
 }
 
 /** An adaptive solve: its steps are found while it runs, so the grid is what it lands on. */
@@ -118,19 +138,26 @@ export function timeGrid(what: string, solver: Solver, from: number, to: number,
   }
   const tableau = tableauOf(what, solver.method);
   if ("error" in tableau) return adaptiveGrid(what, solver as AdaptiveGrid, tableau, from, to, saveAt);
-  const { steps, times } = checked(`${what}: solver`, fixedFields, solver as FixedGrid, `${what}: solver.`);
+  const {
+    steps,
+    times,
+    warp: given,
+  } = checked(`${what}: solver`, fixedFields, solver as FixedGrid, `${what}: solver.`);
   if (steps !== undefined && times !== undefined) {
     throw invalid(
       `${what}: solver has both steps and times: pass the number of equal steps or an explicit grid, not both`,
     );
   }
+  if (times !== undefined && given !== undefined)
+    throw invalid(`${what}: solver has both times and warp, but a warp is of equal steps: leave it out`);
   if (times !== undefined) return { tableau, times: explicitTimes(what, times, from, to) };
   if (steps === undefined) {
     throw invalid(
       `${what}: solver has neither steps nor times: pass for example { method: ${tableau.name ? `"${tableau.name}"` : "{ a, b, c }"}, steps: 50 }`,
     );
   }
-  return { tableau, times: from === to ? Float64Array.of(from) : equalTimes(from, to, steps) };
+  const warp = given ?? 1;
+  return { tableau, warp, times: from === to ? Float64Array.of(from) : steppedTimes(from, to, steps, warp) };
 }
 
 function explicitTimes(what: string, times: unknown, from: number, to: number): Float64Array {
@@ -187,7 +214,7 @@ export function saveIndices(
     let best = 0;
     for (const [k, t] of times.entries()) if (Math.abs(t - time) < Math.abs(item(times, best) - time)) best = k;
     if (Math.abs(item(times, best) - time) > closeness * span) {
-      const fit = fittingSteps((time - first) / (last - first));
+      const fit = (grid.warp ?? 1) === 1 && fittingSteps((time - first) / (last - first));
       const advice = grid.adaptive
         ? `save between ${first} and ${last}`
         : fit

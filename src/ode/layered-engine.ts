@@ -1,4 +1,5 @@
 import { planConditionRows } from "../../shaders/condition-rows.ts";
+import { currently, type Numeric, scaled } from "../../shaders/interface.ts";
 import { planFinishStep, planMix, planStageInput } from "../../shaders/stages.ts";
 import { planStageMatrix, planStepJacobian } from "../../shaders/step-jacobian.ts";
 import { planClassColumns } from "../../shaders/table-inputs.ts";
@@ -191,7 +192,7 @@ export function layeredEngine(gpu: Gpu, network: Network, parameters: Parameters
   function divergencePasses(
     chunk: Chunk,
     mode: DivergenceMode,
-    weight: number,
+    weight: Numeric,
     each: boolean,
     begin: boolean,
     sums: string,
@@ -225,8 +226,8 @@ export function layeredEngine(gpu: Gpu, network: Network, parameters: Parameters
   function stageInputs(
     chunk: Chunk,
     conditions: Conditions,
-    time: number | { times: string },
-    a: readonly number[],
+    time: Numeric | { times: string },
+    a: readonly Numeric[],
     ks: readonly string[],
   ): Dispatch[] {
     return Array.from({ length: branchesOf(network, conditions).count }, (_, branch) =>
@@ -305,7 +306,7 @@ export function layeredEngine(gpu: Gpu, network: Network, parameters: Parameters
         }),
       ]).flat();
     },
-    integrate(chunk, conditions, { stages, schedule, divergence, kept }, firstStep, lastStep) {
+    integrate(chunk, conditions, { stages, schedule, isLive, divergence, kept }, firstStep, lastStep) {
       const dispatches: Dispatch[] = [];
       const { capacity } = chunk;
       const isDiscrete = divergence.mode === "discrete";
@@ -320,12 +321,12 @@ export function layeredEngine(gpu: Gpu, network: Network, parameters: Parameters
           columns = made.columns;
           dispatches.push(...made.dispatches);
         }
-        const b: number[] = [];
+        const b: Numeric[] = [];
         for (let stage = 0; stage < stages; stage++) {
-          const { time, weight, a } = stageRow(schedule, stages, step, stage);
+          const { time, weight, a } = stageRow(schedule, stages, step, stage, isLive);
           b.push(weight);
           dispatches.push(...stageInputs(chunk, conditions, time, a, ks.slice(0, stage)));
-          const needsDivergence = tracks && !isDiscrete && weight !== 0;
+          const needsDivergence = tracks && !isDiscrete && currently(weight) !== 0;
           if (isDiscrete)
             dispatches.push(...planStageMatrix({ capacity, dim, a, ks: ks.slice(0, stage), matrix: "dh0" }));
           const at = table && { columns, column: (inGroup * stages + stage) * table.perStage };
@@ -340,7 +341,7 @@ export function layeredEngine(gpu: Gpu, network: Network, parameters: Parameters
                   ? divergencePasses(
                       chunk,
                       divergence,
-                      -weight * branchWeight,
+                      scaled(weight, -branchWeight),
                       divergence.mode === "probes",
                       false,
                       names.integral,

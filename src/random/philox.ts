@@ -31,6 +31,8 @@ export const streams = {
   frequencies: 8,
   /** Noise that is added to a row of the data where a training sample takes it. */
   rowNoise: 9,
+  /** Times of the solver's steps in a training by likelihood. */
+  stepTimes: 10,
 } as const;
 
 /** Two 32-bit words: low, high. */

@@ -1,3 +1,4 @@
+import type { Numeric } from "../../shaders/interface.ts";
 import type { Dispatch, PlannedBuffer } from "../gpu/kernel.ts";
 import type { Penalty } from "../kernels/narrow-gradient.ts";
 import type { Layout } from "../velocity/parameters.ts";
@@ -15,7 +16,7 @@ export interface TraceTangents {
   readonly first: number;
   readonly probes?: string | undefined;
   /** δ: what a unit of Σ_s v_s·(∂u/∂x v_s) is worth. */
-  readonly weight: number;
+  readonly weight: Numeric;
 }
 
 /** Tangents of each particle's own: v_s in the buffer `matrix` [count][dim]. */

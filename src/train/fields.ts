@@ -120,6 +120,7 @@ export const likelihoodFields = {
   divergence: { check: later<Divergence>, decides: true },
   objective: { check: objective, decides: true },
   regularization: { check: later<Regularization>, decides: true },
+  jitter: { check: finite(0, 0.499), decides: true },
 } satisfies Schema<MaximumLikelihoodOptions, Decides>;
 
 export type CheckedTraining = Checked<typeof trainingFields>;

@@ -1,3 +1,4 @@
+import { currently, type Numeric, scaled } from "../../shaders/interface.ts";
 import { planCombine, planSourceScore } from "../../shaders/likelihood-training.ts";
 import { planSum } from "../../shaders/optimizer.ts";
 import { planFinishStep, planMix, planStageInput } from "../../shaders/stages.ts";
@@ -156,7 +157,7 @@ function planReverseStep(work: LikelihoodWork, batch: Batch, step: number, begin
   const { capacity, count } = batch;
   const { dim } = velocity;
   const { stages, divergence } = integration;
-  const row = (i: number) => stageRow(integration.schedule, stages, step, i);
+  const row = (i: number) => stageRow(integration.schedule, stages, step, i, integration.isLive);
   const total = tangentTotal(work);
   const worth = -1 / (count * integralsOf(divergence));
   const tangents = isDiscrete(work) ? { count: dim, matrix } : undefined;
@@ -187,7 +188,8 @@ function planReverseStep(work: LikelihoodWork, batch: Batch, step: number, begin
   let first = begin;
   for (let i = stages - 1; i >= 0; i--) {
     const { weight } = row(i);
-    const terms = [{ weight, rows: "adjoint" }];
+    const isFree = currently(weight) === 0;
+    const terms: { weight: Numeric; rows: string }[] = [{ weight, rows: "adjoint" }];
     for (let j = i + 1; j < stages; j++) terms.push({ weight: item(row(j).a, i), rows: `eta ${j}` });
     dispatches.push(
       ...input(i),
@@ -195,11 +197,11 @@ function planReverseStep(work: LikelihoodWork, batch: Batch, step: number, begin
         capacity,
         dim: rowsOf(work),
         target: "kappa",
-        terms: terms.filter((term) => term.weight !== 0),
+        terms: terms.filter((term) => currently(term.weight) !== 0),
       }),
     );
     // the divergence's gradient is linear in its tangents: the first group goes with κ, each further one alone
-    const groups = weight === 0 || tangents ? 1 : Math.max(1, Math.ceil(total / backward.mostTangents));
+    const groups = isFree || tangents ? 1 : Math.max(1, Math.ceil(total / backward.mostTangents));
     for (let group = 0; group < groups; group++) {
       const from = group * backward.mostTangents;
       dispatches.push(
@@ -207,9 +209,9 @@ function planReverseStep(work: LikelihoodWork, batch: Batch, step: number, begin
           cotangent: group === 0 ? "kappa" : "nothing",
           xbar: group === 0 ? `eta ${i}` : "eta part",
           tangents: tangents ?? {
-            count: weight === 0 ? 0 : Math.min(backward.mostTangents, total - from),
+            count: isFree ? 0 : Math.min(backward.mostTangents, total - from),
             first: from,
-            weight: weight * worth,
+            weight: scaled(weight, worth),
             ...(divergence.mode === "probes" ? { probes: names.probes } : {}),
           },
           begin: first,
@@ -240,15 +242,16 @@ function planReverseStep(work: LikelihoodWork, batch: Batch, step: number, begin
  */
 function penaltyOf(
   { regularization, integration }: LikelihoodWork,
-  weight: number,
+  weight: Numeric,
   group: number,
 ): Penalty | undefined {
-  if (!regularization || weight === 0) return undefined;
+  const value = currently(weight);
+  if (!regularization || value === 0) return undefined;
   const { kineticEnergy = 0, jacobianFrobenius = 0 } = regularization;
   const probes = integralsOf(integration.divergence);
   return {
-    energy: group === 0 ? kineticEnergy * Math.abs(weight) : 0,
-    jacobian: (jacobianFrobenius * Math.abs(weight)) / probes,
+    energy: group === 0 ? scaled(weight, kineticEnergy * Math.sign(value)) : 0,
+    jacobian: scaled(weight, (jacobianFrobenius * Math.sign(value)) / probes),
   };
 }
 

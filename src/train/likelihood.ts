@@ -11,11 +11,13 @@ import { type Conditions, chunkOf, names } from "../ode/engine.ts";
 import { integrationOf } from "../ode/integration.ts";
 import { planProbes } from "../ode/probes.ts";
 import { streams } from "../random/philox.ts";
+import { schedule } from "../solvers/schedule.ts";
 import type { TrainableVelocity } from "../velocity/field.ts";
 import { backwardOf } from "./backward-of.ts";
 import { gradientBuffers } from "./buffers.ts";
 import { likelihoodFields } from "./fields.ts";
 import { fingerprint } from "./fingerprint.ts";
+import { jittered } from "./jitter.ts";
 import { type LikelihoodSolve, likelihoodSolve, likelihoodTraining } from "./likelihood-options.ts";
 import {
   type LikelihoodWork,
@@ -102,7 +104,7 @@ function likelihoodTask(
   work: LikelihoodWork,
   draws: RowDraws | undefined,
 ): TrainingTask {
-  const { labels, context } = plan.options;
+  const { labels, context, jitter = 0 } = plan.options;
   const { velocity, batchSize } = plan;
   const { dim } = velocity;
   const { backward } = work;
@@ -111,6 +113,10 @@ function likelihoodTask(
   const mode = work.integration.divergence;
   const probesFrom = (first: number) => planProbes({ mode, total: batchSize, dim, chunk, first, key: plan.key });
   const lent = new Set<string>();
+  // a table of this task's own, which its plan reads at every step
+  const table = work.integration.schedule.slice();
+  const integration = { ...work.integration, schedule: table, isLive: jitter > 0 };
+  const own: LikelihoodWork = { ...work, integration };
   const { rows, affine } = trainingRows(flow, data);
   return {
     what: likelihoodTraining,
@@ -126,8 +132,8 @@ function likelihoodTask(
     backward,
     capacity,
     buffers: mergeBuffers([
-      ...likelihoodBuffers(work, chunk),
-      ...gradientBuffers(backward, velocity, capacity, likelihoodTangents(work)),
+      ...likelihoodBuffers(own, chunk),
+      ...gradientBuffers(backward, velocity, capacity, likelihoodTangents(own)),
       ...probesFrom(0).buffers,
       { name: "data", bytes: rows.byteLength, data: rows },
       affineBuffer(affine),
@@ -137,6 +143,10 @@ function likelihoodTask(
     ]),
     async batch(step, arena) {
       await lendShared(work, arena, lent);
+      if (jitter > 0) {
+        table.set(schedule(jittered(work.grid, jitter, step, plan.key)));
+        arena.session.device.queue.writeBuffer(arena.buffer(names.schedule), 0, table);
+      }
       const first = step * batchSize;
       return [
         planDrawRows({
@@ -160,6 +170,6 @@ function likelihoodTask(
         ...probesFrom(first).dispatches,
       ];
     },
-    gradient: (maxFlops) => planLikelihoodGradient(work, { ...chunk, maxFlops }),
+    gradient: (maxFlops) => planLikelihoodGradient(own, { ...chunk, maxFlops }),
   };
 }

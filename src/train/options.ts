@@ -258,6 +258,11 @@ export interface MaximumLikelihoodOptions extends TrainingOptions {
   regularization?: Regularization;
   /** A fixed-step solver. Default `{ method: "midpoint", steps: 10 }`. */
   solver?: Solver;
+  /**
+   * Moves the inner times of the solver's steps anew at every optimiser step, each by up to this part of a step (0 ≤ jitter < ½; in the s of
+   * `solver.warp`), so that a training with few steps does not learn to use where they are. Default: none.
+   */
+  jitter?: number;
   /** Default: exact for dim ≤ 16, else one Rademacher probe, drawn anew for every sample of every batch. */
   divergence?: Divergence;
   /**

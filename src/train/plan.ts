@@ -166,7 +166,11 @@ export function likelihoodTrainingPlan(flow: Flow, data: DataRows, given: Maximu
   const plan = trainingPlan(likelihoodTraining, flow, data, o);
   checkLabelled(likelihoodTraining, o.labels, plan.velocity);
   checkDrawnProbes(o);
-  likelihoodSolve(likelihoodTraining, o, plan.velocity.dim, plan.batchSize);
+  const { grid } = likelihoodSolve(likelihoodTraining, o, plan.velocity.dim, plan.batchSize);
+  if (o.jitter && grid.warp === undefined)
+    throw invalid(
+      `${likelihoodTraining}: jitter moves the times of steps, but solver has times: pass steps in their place`,
+    );
   return plan;
 }
 

@@ -79,6 +79,11 @@ const cases: [string, pf.MlpVelocity, Training][] = [
       learningRate: (step) => 1e-2 / (1 + step),
     }),
   ],
+  [
+    "maximum likelihood of steps whose times are drawn anew",
+    plain,
+    likelihood({ objective: "discrete", jitter: 0.4, solver: { method: "midpoint", steps: 3, warp: 1.5 } }),
+  ],
 ];
 
 /** Trains to the end: what it told, the weights, and the checkpoints by their step. */

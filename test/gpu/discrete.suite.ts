@@ -1,10 +1,15 @@
 import * as pf from "pushforward";
-import { gradientError, weightDifferences } from "../oracle/differences.ts";
-import { differentiableNetwork, discreteLogLikelihood, discreteLoss } from "../oracle/discrete.ts";
+import { timeGrid } from "../../src/ode/grid.ts";
+import { seedKey } from "../../src/random/philox.ts";
+import { jittered } from "../../src/train/jitter.ts";
+import { centralDifferences, gradientError, weightDifferences } from "../oracle/differences.ts";
+import { type Differentiable, differentiableNetwork, discreteLogLikelihood, discreteLoss } from "../oracle/discrete.ts";
+import { eightGaussians } from "../oracle/fields.ts";
 import { network } from "../oracle/mlp.ts";
-import { type Method, timesOf } from "../oracle/ode.ts";
+import { type NetworkSpec, type NetworkWeights, networkAt, weightDerivative } from "../oracle/network.ts";
+import { type Method, standardLogDensity, timesOf } from "../oracle/ode.ts";
 import { expect, expectClose, test } from "../suite.ts";
-import { conditionsFor, forRows, rowOf, uniformArray } from "./inputs.ts";
+import { asGpu, conditionsFor, forRows, rowOf, uniformArray } from "./inputs.ts";
 
 interface Case {
   velocity: pf.MlpOptions;
@@ -112,3 +117,271 @@ for (const [name, { velocity: options, n, method = "midpoint", steps = 2, source
     flow.dispose();
   });
 }
+
+const networks = {
+  residualMlp: () => pf.residualMlp({ dim: 2, width: 12, blocks: 1, classes: 3, context: 2 }),
+  concatSquash: () => pf.concatSquash({ dim: 3, hidden: [9] }),
+};
+
+/** (1 − w) u_null + w u_label of any network, with its products. */
+function guidedNetwork(
+  spec: NetworkSpec,
+  weights: NetworkWeights,
+  given: Parameters<typeof networkAt>[5],
+  w: number,
+): Differentiable {
+  const { label: _, ...none } = given ?? {};
+  const zero = new Float64Array(spec.dim);
+  const mixed = (key: "velocity" | "product", t: number, x: ArrayLike<number>, v: ArrayLike<number>) => {
+    const [a, b] = [none, given].map((condition) => networkAt(spec, weights, t, x, v, condition)[key]);
+    return Float64Array.from(a ?? [], (value, i) => (1 - w) * value + w * (b?.[i] ?? Number.NaN));
+  };
+  return {
+    dim: spec.dim,
+    velocity: (t, x) => mixed("velocity", t, x, zero),
+    product: (t, x, v) => mixed("product", t, x, v),
+  };
+}
+
+async function expectNetwork(gpu: pf.Gpu, velocity: pf.NetworkVelocity, guidance: number): Promise<void> {
+  const { dim, classes } = velocity;
+  const spec = velocity as unknown as NetworkSpec;
+  const flow = pf.Flow.create(gpu, { velocity, seed: 3 });
+  const weights = await strengthen(flow);
+  const n = 9;
+  const steps = 2;
+  const x = uniformArray(n * dim, -1, 1, 1);
+  const { options, conditionOf } = conditionsFor(velocity, n, 4);
+  const given = { solver: { method: "midpoint", steps }, objective: "discrete", ...options } as const;
+  const wanted = (of: NetworkWeights, i: number, w: number) =>
+    discreteLogLikelihood(
+      guidedNetwork(spec, of, conditionOf(i), w),
+      rowOf(x, dim, i),
+      "midpoint",
+      timesOf(1, 0, steps),
+    ).logProb;
+  const guided = await flow.logProb(x, { ...given, ...(classes > 0 && { guidance }) });
+  const all = forRows(n, (i) => wanted(weights, i, classes > 0 ? guidance : 1));
+  expectClose(guided.logProb, all, { relative: 1e-5, absolute: 1e-5 * Math.max(1, ...all.map(Math.abs)) });
+  const loss = (of: NetworkWeights) => -forRows(n, (i) => wanted(of, i, 1)).reduce((a, b) => a + b) / n;
+  const { loss: value, gradients } = await pf.likelihoodGradients(flow, x, given);
+  expectClose([value], [loss(weights)], { relative: 1e-5 });
+  const largest = Math.max(...Object.values(gradients).flatMap((values) => [...values].map(Math.abs)));
+  const chosen = Object.entries(weights).map(([name, values]) => [name, Math.floor(values.length / 2)] as const);
+  expectClose(
+    chosen.map(([name, index]) => gradients[name]?.[index] ?? Number.NaN),
+    chosen.map(([name, index]) => weightDerivative(weights, name, index, loss)),
+    { relative: 1e-4, absolute: 1e-4 * largest },
+  );
+  flow.dispose();
+}
+
+for (const [name, make] of Object.entries(networks)) {
+  test(`log p of the steps of any network and its gradient agree with f64: ${name}`, ({ gpu }) =>
+    expectNetwork(gpu, make(), 1.5));
+  test(`log p of the steps of any network and its gradient agree with f64: ${name}, on a GPU's tiles`, async () => {
+    using gpu = await asGpu();
+    await expectNetwork(gpu, make(), 1.5);
+  });
+}
+
+/** A closed form as a field with products. */
+const differentiable = ({ dim, velocity }: typeof eightGaussians): Differentiable => ({
+  dim,
+  velocity,
+  product: (t, x, v) => {
+    const along = (s: number) =>
+      velocity(
+        t,
+        Array.from(x, (value, i) => value + s * (v[i] ?? 0)),
+      );
+    return forRows(dim, (k) => centralDifferences(([s = 0]) => along(s)[k] ?? Number.NaN, [0])[0] ?? Number.NaN);
+  },
+});
+
+test("log p of the steps of a field in WGSL agrees with f64, forward with samples as backward from data", async ({
+  gpu,
+}) => {
+  const { dim, wgsl = "" } = eightGaussians;
+  const flow = pf.Flow.create(gpu, { velocity: pf.wgslVelocity({ dim, code: wgsl }) });
+  const n = 17;
+  const x = uniformArray(n * dim, -1.5, 1.5, 1);
+  const solver = { method: "rk4", steps: 4 } as const;
+  const tolerance = { relative: 1e-4, absolute: 1e-4 };
+  const field = differentiable(eightGaussians);
+  const back = await flow.logProb(x, { solver, objective: "discrete" });
+  expectClose(
+    back.logProb,
+    forRows(n, (i) => discreteLogLikelihood(field, rowOf(x, dim, i), "rk4", timesOf(1, 0, 4)).logProb),
+    tolerance,
+  );
+  const there = await flow.push(x, { solver, objective: "discrete", logProb: true });
+  expectClose(
+    there.logProb ?? [],
+    forRows(n, (i) => {
+      const start = rowOf(x, dim, i);
+      const sizes = discreteLogLikelihood(field, start, "rk4", timesOf(0, 1, 4), () => 0).logProb;
+      return standardLogDensity(start) - sizes;
+    }),
+    tolerance,
+  );
+  flow.dispose();
+});
+
+test("the sign of a determinant is lost, a singular step has the density 0 and is counted", async ({ gpu }) => {
+  const linear = (rate: number) =>
+    pf.Flow.create(gpu, {
+      velocity: pf.wgslVelocity({
+        dim: 1,
+        code: `fn velocity(t: f32, x: array<f32, DIM>) -> array<f32, DIM> { return array<f32, DIM>(${rate.toFixed(1)} * x[0]); }`,
+      }),
+    });
+  const given = { solver: { method: "euler", steps: 2 }, objective: "discrete" } as const;
+  // a step of −1/2 multiplies by 1 − rate/2
+  for (const [rate, factor] of [
+    [6, -2],
+    [1, 0.5],
+    [-0.5, 1.25],
+  ] as const) {
+    // biome-ignore format: pairs
+    const flow = linear(rate);
+    const { logProb } = await flow.logProb(Float32Array.of(0.5), given);
+    const end = 0.5 * factor * factor;
+    expectClose(logProb, [standardLogDensity([end]) + 2 * Math.log(Math.abs(factor))], { relative: 1e-6 });
+    flow.dispose();
+  }
+  const singular = linear(2);
+  const scored = await singular.logProb(Float32Array.of(0.5, 1), given);
+  expect([...scored.logProb]).toEqual([-Infinity, -Infinity]);
+  expect(scored.nonFinite).toBe(2);
+  const mean = await singular.meanLogProb(Float32Array.of(0.5, 1), given);
+  expect(mean.nonFinite).toBe(2);
+  singular.dispose();
+});
+
+test("with many steps log p of the steps is that of the flow", async ({ gpu }) => {
+  const flow = pf.Flow.create(gpu, { velocity: pf.mlp({ dim: 2, hidden: [8], activation: "tanh" }), seed: 3 });
+  await strengthen(flow);
+  const x = uniformArray(2 * 21, -1.5, 1.5, 1);
+  const gap = async (steps: number) => {
+    const solver = { method: "midpoint", steps } as const;
+    const discrete = await flow.logProb(x, { solver, objective: "discrete" });
+    const { logProb } = await flow.logProb(x, { solver: { method: "rk4", steps: 20 } });
+    return Math.max(...logProb.map((value, i) => Math.abs(value - (discrete.logProb[i] ?? Number.NaN))));
+  };
+  const [coarse, fine] = [await gap(4), await gap(64)];
+  expect(fine).toBeLessThan(1e-3);
+  expect(coarse).toBeGreaterThan(50 * fine);
+  flow.dispose();
+});
+
+test("what the objective of steps cannot be asked for is told with a way out", async ({ gpu }) => {
+  const flow = pf.Flow.create(gpu, { velocity: pf.mlp({ dim: 2, hidden: [8] }) });
+  const deep = pf.Flow.create(gpu, { velocity: pf.mlp({ dim: 4, hidden: [8] }) });
+  const objective = "discrete" as const;
+  const x = new Float32Array(4);
+  await expect(deep.logProb(x, { objective })).rejects.toThrow(/dim is 4, but objective "discrete" is for dim 1 to 3/);
+  await expect(flow.logProb(x, { objective, solver: { method: "dopri5" } })).rejects.toThrow("solver is dopri5");
+  const divergence = { probe: "rademacher" } as const;
+  await expect(flow.logProb(x, { objective, divergence })).rejects.toThrow("leave objective out");
+  await expect(flow.logProb(x, { objective: "discreet" as never })).rejects.toThrow('did you mean "discrete"?');
+  const start = (options: object) => () => pf.trainMaximumLikelihood(flow, x, { steps: 1, objective, ...options });
+  expect(start({ regularization: { jacobianFrobenius: 1 } })).toThrow("jacobianFrobenius");
+  expect(start({ divergence })).toThrow("divergence is");
+  expect(() => pf.trainMaximumLikelihood(deep, x, { steps: 1, objective })).toThrow("dim is 4");
+  deep.dispose();
+  flow.dispose();
+});
+
+for (const [name, velocity, o] of [
+  ["the steps of an mlp", pf.mlp({ dim: 2, hidden: [7] }), { objective: "discrete", kineticEnergy: 0 }],
+  [
+    "the steps of a network",
+    pf.residualMlp({ dim: 2, width: 8, blocks: 1 }),
+    { objective: "discrete", kineticEnergy: 0.5 },
+  ],
+  ["the flow of an mlp", pf.mlp({ dim: 2, hidden: [7] }), { objective: "continuous", kineticEnergy: 0.5 }],
+] as const)
+  test(`a training whose times are drawn anew has at each step the loss and the gradient of its own grid: ${name}`, async ({
+    gpu,
+  }) => {
+    const { objective, kineticEnergy } = o;
+    const regularization = { ...(kineticEnergy > 0 && { kineticEnergy }) };
+    const flow = pf.Flow.create(gpu, { velocity, seed: 3 });
+    await strengthen(flow);
+    const row = Float32Array.of(0.4, -0.7);
+    const n = 3;
+    const x = Float32Array.from({ length: 2 * n }, (_, i) => row[i % 2] ?? 0);
+    const solver = { method: "heun2", steps: 3, warp: 1.5 } as const;
+    const [beta, seed, jitter] = [0.5, 7, 0.4];
+    const states: Uint8Array[] = [];
+    const losses: number[] = [];
+    // no step moves the weights, so that the first moment of Adam is the mean of the gradients
+    for await (const { loss } of pf.trainMaximumLikelihood(flow, row, {
+      steps: 3,
+      batchSize: n,
+      learningRate: 0,
+      optimizer: { name: "adam", betas: [beta, 0.9] },
+      seed,
+      solver,
+      jitter,
+      objective,
+      ...(kineticEnergy > 0 && { regularization }),
+      logEvery: 1,
+      checkpoint: { every: 1, save: (bytes) => void states.push(bytes) },
+    }))
+      losses.push(loss);
+    let moment: Record<string, Float32Array> | undefined;
+    for (const [step, loss] of losses.entries()) {
+      const grid = jittered(timeGrid("a test", solver, 1, 0), jitter, step, seedKey(seed));
+      const given = { solver: { method: "heun2" as const, times: [...grid.times] }, objective };
+      const plain = await pf.likelihoodGradients(flow, x, given);
+      expectClose([loss], [plain.loss], { relative: 1e-6 });
+      const { gradients } = await pf.likelihoodGradients(flow, x, { ...given, regularization });
+      moment = Object.fromEntries(
+        Object.entries(gradients).map(([key, values]) => [
+          key,
+          values.map((value, i) => beta * (moment?.[key]?.[i] ?? 0) + (1 - beta) * value),
+        ]),
+      );
+      const { tensors } = pf.decodeSafetensors(states[step] ?? new Uint8Array());
+      const held = Object.fromEntries(
+        Object.keys(gradients).map((key) => [key, tensors[`training.first.${key}`]?.data ?? []]),
+      );
+      expect(gradientError(held, moment)).toBeLessThan(1e-5);
+    }
+    expect(new Set(losses).size).toBe(3);
+    flow.dispose();
+  });
+
+test("a warped grid is the same for samples, log p and validation, and a jitter needs one of steps", async ({
+  gpu,
+}) => {
+  const flow = pf.Flow.create(gpu, { velocity: pf.mlp({ dim: 2, hidden: [7] }), seed: 3 });
+  await strengthen(flow);
+  const solver = { method: "midpoint", steps: 4, warp: 2 } as const;
+  // t = 1 − (1 − k/4)²
+  const times = [0, 7 / 16, 3 / 4, 15 / 16, 1];
+  const given = { method: "midpoint", times } as const;
+  expect((await flow.sample(9, { solver })).x).toEqual((await flow.sample(9, { solver: given })).x);
+  const x = uniformArray(18, -1, 1, 3);
+  const back = { method: "midpoint", times: [...times].reverse() } as const;
+  const scored = await flow.logProb(x, { solver, objective: "discrete" });
+  expect(scored.logProb).toEqual((await flow.logProb(x, { solver: back, objective: "discrete" })).logProb);
+  const mean = await flow.meanLogProb(x, { solver, objective: "discrete" });
+  const training = pf.trainMaximumLikelihood(flow, x, {
+    steps: 1,
+    batchSize: 4,
+    learningRate: 0,
+    objective: "discrete",
+    solver,
+    jitter: 0.3,
+    validation: { data: x },
+  });
+  for await (const { validationLoss } of training) expect(validationLoss).toBe(-mean.mean);
+  const start = (o: object) => () => pf.trainMaximumLikelihood(flow, x, { steps: 1, ...o });
+  expect(start({ solver: back, jitter: 0.3 })).toThrow("pass steps in their place");
+  expect(start({ jitter: 0.5 })).toThrow("jitter is 0.5");
+  await expect(flow.logProb(x, { solver: { ...back, warp: 2 } as never })).rejects.toThrow("both times and warp");
+  flow.dispose();
+});

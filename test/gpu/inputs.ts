@@ -1,3 +1,4 @@
+import * as pf from "pushforward";
 import type { Condition } from "../oracle/mlp.ts";
 
 /** A small linear congruential generator: the same numbers in every home, without the library's own generator. */
@@ -45,4 +46,11 @@ export function conditionsFor(spec: { classes: number; context: number }, n: num
     ...(context && { context: rowOf(context, spec.context, i) }),
   });
   return { options, conditionOf };
+}
+
+/** A device that says it is a GPU: networks run on tiles of particles, in subgroups that share weights or by the invocation. */
+export async function asGpu(features?: readonly string[]): Promise<pf.Gpu> {
+  const gpu = await pf.openGpu();
+  Object.assign(gpu.info, { software: false, ...(features && { features }) });
+  return gpu;
 }

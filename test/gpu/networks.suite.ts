@@ -7,7 +7,7 @@ import {
   weightDerivative,
 } from "../oracle/network.ts";
 import { expect, expectClose, test } from "../suite.ts";
-import { conditionsFor, forRows, generator, rowOf, uniformArray } from "./inputs.ts";
+import { asGpu, conditionsFor, forRows, generator, rowOf, uniformArray } from "./inputs.ts";
 
 /** A gated network: SwiGLU (Shazeer 2020) in residual blocks with RMS norm. */
 function gated(width: number): pf.NetworkVelocity {
@@ -134,13 +134,6 @@ for (const [name, make] of Object.entries(networks))
     test(`velocity, divergence, jvp and vjp of any network agree with the f64 oracle: ${name}, width ${width}`, ({
       gpu,
     }) => expectDerivatives(gpu, make(width)));
-
-/** A device that says it is a GPU: networks run on tiles of particles, in subgroups that share weights or by the invocation. */
-async function asGpu(features?: readonly string[]): Promise<pf.Gpu> {
-  const gpu = await pf.openGpu();
-  Object.assign(gpu.info, { software: false, ...(features && { features }) });
-  return gpu;
-}
 
 const onTiles: Record<string, pf.NetworkVelocity | pf.MlpVelocity> = {
   ...Object.fromEntries(Object.entries(networks).map(([name, make]) => [name, make(13)])),
