@@ -9,7 +9,6 @@ import { chooseTiling, halfTiling, scalarTiling } from "../kernels/tiling.ts";
 import { item, must } from "../must.ts";
 import type { MlpVelocity } from "../network/mlp.ts";
 import { networkOf } from "../network/of.ts";
-import { candidateTilings } from "../tune/candidates.ts";
 import { tilingsOf } from "../tune/tilings.ts";
 import { narrowLayout } from "../velocity/narrow-layout.ts";
 import { type Layout, type Parameters, plainLayout } from "../velocity/parameters.ts";
@@ -150,7 +149,7 @@ export function fusedMlpEngine(
               schedule: integration.schedule,
               flopsPerStep: stepFlops(stages, freeStages, divergence),
               fixed,
-              candidates: () =>
+              candidates: (candidateTilings) =>
                 candidateTilings(gpu.info, gpu.device.limits, mlp, divergenceText(dim, divergence), fixed),
               weightsName,
               layout: ({ outputs }) => narrowLayout(velocity, mlp, outputs),

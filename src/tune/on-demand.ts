@@ -2,6 +2,7 @@
 import { pause } from "#provider";
 import type { Gpu } from "../gpu/gpu.ts";
 import { oneBranch, planIntegrate } from "../kernels/fused.ts";
+import { candidateTilings } from "./candidates.ts";
 import { storeKey } from "./kept.ts";
 import type { LoadedTuner, Question } from "./question.ts";
 import { DeviceTrial, longStep } from "./trial.ts";
@@ -48,7 +49,7 @@ export function choiceOf(gpu: Gpu, question: Question, key: string, mode: string
   return {
     key,
     mode,
-    candidates: question.candidates(),
+    candidates: question.candidates(candidateTilings),
     kernelText: (tiling) => integrator({ ...shape, tiling }).code,
     trial: () =>
       new DeviceTrial(

@@ -3,6 +3,7 @@ import type { Tiling } from "../../shaders/tiling.ts";
 import type { Integrator } from "../kernels/fused.ts";
 import type { Network } from "../network/network.ts";
 import type { Layout } from "../velocity/parameters.ts";
+import type { candidateTilings } from "./candidates.ts";
 
 /** One kernel whose tiling is to be chosen. */
 export interface Question {
@@ -16,8 +17,8 @@ export interface Question {
   readonly flopsPerStep: number;
   /** The choice from the table. */
   readonly fixed: Tiling;
-  /** That one first, then others, in the order in which they are tried. */
-  readonly candidates: () => Tiling[];
+  /** That one first, then others, in the order in which they are tried; those of an mlp are what is handed over, which only tuners need. */
+  candidates(ofMlp: typeof candidateTilings): Tiling[];
   weightsName(tiling: Tiling): string;
   layout(tiling: Tiling): Layout;
   /** Buffers beside the state, the schedule, the probes and the weights, by the name that the plan has for them: floats per particle. */
