@@ -297,13 +297,14 @@ for (const [how, tile] of Object.entries(denseTiles))
     );
 add("weight gradient", () => weightGradientKernel(plainGradientTile));
 for (const subgroup of [0, 4, 8]) {
+  const vectors = subgroup > 0 ? 32 / subgroup : 8;
   for (const [how, tile] of Object.entries({
-    whole: { inputs: 16, whole: true, accumulate: false },
-    "whole, added": { inputs: 16, whole: true, accumulate: true },
-    ends: { inputs: 4, whole: false, accumulate: false },
+    "16 inputs": { inputs: 16, adds: false },
+    "16 inputs, added": { inputs: 16, adds: true },
+    "few inputs": { inputs: Math.max(4, subgroup), adds: false },
   })) {
     add(`resident weight gradient, ${how}, subgroups of ${subgroup}`, () =>
-      residentGradientKernel({ vectors: subgroup > 0 ? 4 : 8, subgroup, ...tile }),
+      residentGradientKernel({ vectors, subgroup, ...tile }),
     );
   }
 }

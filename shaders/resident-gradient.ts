@@ -7,17 +7,36 @@ import { lines, wgsl } from "./wgsl.ts";
 export interface ResidentTile {
   /** Particle vectors that an invocation holds. */
   readonly vectors: number;
-  /** Inputs whose values it holds for those particles. */
+  /** Inputs whose values it holds for those particles: a multiple of `subgroup`. */
   readonly inputs: number;
-  /** Size of the subgroups whose invocations add their sums; 0 when each invocation writes its own. */
+  /** Size of the subgroups whose invocations add their sums, a power of two; 0 when each invocation writes its own. */
   readonly subgroup: number;
-  /** Whether tiles cover the layer's inputs exactly: checks and branches at the stores cost more than the sums. */
-  readonly whole: boolean;
-  /** Whether the sums are added to what is in `partials`. */
-  readonly accumulate: boolean;
+  /** Whether sums may be added to what is in `partials`, which `params.keeps` decides. */
+  readonly adds: boolean;
 }
 
-export const residentWorkgroup = 32;
+/** A workgroup is a subgroup, so that none idles where there are few particles. */
+export const residentWorkgroup = ({ subgroup }: Pick<ResidentTile, "subgroup">) => subgroup || 8;
+
+/**
+ * Text of the sums over a subgroup of as many numbers as it has invocations, of which each gets one: halves are exchanged, then
+ * quarters, …, so that a sum costs less than two additions. What is in `lane_bit`s tells which half an invocation keeps.
+ */
+function transposedSums(names: readonly string[], name: string): { text: string; sum: string } {
+  const text: string[] = [];
+  let left = names;
+  for (let step = 1; left.length > 1; step *= 2) {
+    const next: string[] = [];
+    for (let i = 0; i < left.length; i += 2) {
+      const [even, odd, sum] = [left[i], left[i + 1], `${name}_${step}_${i}`];
+      const exchanged = `subgroupShuffleXor(select(${odd}, ${even}, lane_bit${step}), ${step}u)`;
+      text.push(`let ${sum} = select(${even}, ${odd}, lane_bit${step}) + ${exchanged};`);
+      next.push(sum);
+    }
+    left = next;
+  }
+  return { text: text.join("\n"), sum: left[0] ?? "0.0" };
+}
 
 /**
  * Partial weight gradients of one layer like {@link weightGradientKernel}, for adapters with slow loads: an invocation holds the
@@ -26,19 +45,31 @@ export const residentWorkgroup = 32;
  * moves no tangent). Every subgroup (or invocation) leaves one copy in `partials`.
  */
 export const residentGradientKernel = oncePerShape((tile: ResidentTile) => {
-  const { vectors, inputs, subgroup, whole, accumulate } = tile;
-  const sum = subgroup > 0;
-  const put = accumulate ? "+=" : "=";
-  const total = (o: string) => (sum ? `subgroupAdd(${o})` : o);
+  const { vectors, inputs, subgroup, adds } = tile;
+  const sums = subgroup > 0;
+  const lanes = Math.max(1, subgroup);
+  const upTo = (count: number) => Array.from({ length: count }, (_, i) => i);
   const chain = (i: number) =>
-    Array.from({ length: vectors }, (_, v) => v).reduce(
-      (text, v) => (v === 0 ? `c0 * h${i}_0` : `fma(c${v}, h${i}_${v}, ${text})`),
-      "",
-    );
+    upTo(vectors).reduce((text, v) => (v === 0 ? `c0 * h${i}_0` : `fma(c${v}, h${i}_${v}, ${text})`), "");
+  /** Stores the sum of a column where the layer has one; a place that is not written is not read either. */
+  const put = (column: string, sum: string) => `if (segment < params.segments && ${column} < columns) {
+      ${store(`place + ${column}`, sum)}
+    }`;
+  const store = (at: string, sum: string) =>
+    adds
+      ? `let at = ${at};\npartials[at] = ${sum} + select(0.0, partials[at], params.keeps != 0u);`
+      : `partials[${at}] = ${sum};`;
+  const stores = sums
+    ? upTo(inputs / subgroup).map((q) => {
+        const columns = upTo(subgroup).map((j) => `t${q * subgroup + j}`);
+        const { text, sum } = transposedSums(columns, `s${q}`);
+        return `${text}\n${put(`i0 + ${q * subgroup}u + lane`, sum)}`;
+      })
+    : upTo(inputs).map((i) => put(`i0 + ${i}u`, `t${i}`));
   return kernel({
-    label: `resident weight gradient, ${vectors}×${inputs}${whole ? " whole" : ""}${accumulate ? ", added" : ""}`,
+    label: `resident weight gradient, ${vectors}×${inputs}${adds ? ", added" : ""}`,
     entryPoint: "weight_gradient",
-    enable: sum ? ["subgroups"] : [],
+    enable: sums ? ["subgroups"] : [],
     params: {
       first: "u32",
       row_vectors: "u32",
@@ -52,41 +83,46 @@ export const residentGradientKernel = oncePerShape((tile: ResidentTile) => {
       row_length: "u32",
       bias_offset: "u32",
       parameters: "u32",
+      keeps: adds && "u32",
     },
     buffers: { cotangents: read("array<vec4f>"), inputs: read("array<vec4f>"), partials: write("array<f32>") },
     code: wgsl`
-@compute @workgroup_size(${residentWorkgroup})
-fn weight_gradient(@builtin(global_invocation_id) id: vec3u${sum ? ", @builtin(subgroup_invocation_id) lane: u32" : ""}) {
+@compute @workgroup_size(${residentWorkgroup(tile)})
+fn weight_gradient(@builtin(global_invocation_id) id: vec3u${sums ? ", @builtin(subgroup_invocation_id) lane: u32" : ""}) {
   let i0 = id.y * ${inputs}u;
-  let segment = id.x${sum ? ` / ${subgroup}u` : ""};
-  let writes = segment < params.segments${sum ? " && lane == 0u" : ""};
+  let segment = id.x${sums ? ` / ${subgroup}u` : ""};
   let base = segment * params.parameters;
+  let columns = select(params.inputs, 0u, params.weight_offset == ${nowhere}u);
+  ${sums ? lines(Math.log2(subgroup), (bit) => `let lane_bit${1 << bit} = (lane & ${1 << bit}u) != 0u;`) : ""}
   // vectors beyond the row count as zero and are read from its end, so that subgroups stay whole
+  let p0 = params.first + segment * ${vectors * lanes}u${sums ? " + lane" : ""};
   ${lines(
     vectors,
-    (
-      v,
-    ) => `let p${v} = params.first + segment * ${vectors * Math.max(1, subgroup)}u + ${sum ? `${v * subgroup}u + lane` : `${v}u`};
-  let at${v} = min(p${v}, params.row_vectors - 1u);
-  let live${v} = segment < params.segments && p${v} < params.row_vectors;
-  let value${v} = p${v} < params.value_vectors;`,
+    (v) => `let at${v} = min(p0 + ${v * lanes}u, params.row_vectors - 1u);
+  let live${v} = segment < params.segments && p0 + ${v * lanes}u < params.row_vectors;
+  let value${v} = p0 + ${v * lanes}u < params.value_vectors;`,
   )}
-  ${lines(inputs, (i) => `let row${i} = (params.input_row + min(i0 + ${i}u, params.inputs - 1u)) * params.row_vectors;\n${lines(vectors, (v) => `let h${i}_${v} = inputs[row${i} + at${v}];`)}`)}
+  // in a loop, since adapters in software compile each load that stands here for a tenth of a second
+  var held: array<vec4f, ${vectors * inputs}>;
+  for (var k = 0u; k < ${vectors * inputs}u; k++) {
+    let row = (params.input_row + min(i0 + k / ${vectors}u, params.inputs - 1u)) * params.row_vectors;
+    held[k] = inputs[row + min(p0 + k % ${vectors}u * ${lanes}u, params.row_vectors - 1u)];
+  }
+  ${lines(inputs, (i) => lines(vectors, (v) => `let h${i}_${v} = held[${i * vectors + v}];`))}
   for (var o = 0u; o < params.outputs; o++) {
     let row = (params.cotangent_row + o) * params.row_vectors;
     ${lines(vectors, (v) => `let c${v} = select(vec4f(0.0), cotangents[row + at${v}], live${v});`)}
-    ${lines(inputs, (i) => `let v${i} = ${chain(i)};\nlet t${i} = ${total(`(v${i}.x + v${i}.y) + (v${i}.z + v${i}.w)`)};`)}
-    let ones = ${Array.from({ length: vectors }, (_, v) => `select(vec4f(0.0), c${v}, value${v})`).join(" + ")};
-    let bias = ${total("(ones.x + ones.y) + (ones.z + ones.w)")};
-    if (writes) {
-      let place = base + params.weight_offset + o * params.row_length + i0;
-      ${lines(inputs, (i) =>
-        whole
-          ? `partials[place + ${i}u] ${put} t${i};`
-          : `if (i0 + ${i}u < params.inputs && params.weight_offset != ${nowhere}u) { partials[place + ${i}u] ${put} t${i}; }`,
-      )}
-      // every tile of inputs finds the same bias; the first one's is kept
-      if (id.y == 0u && params.bias_offset != ${nowhere}u) { partials[base + params.bias_offset + o] ${put} bias; }
+    ${lines(inputs, (i) => `let v${i} = ${chain(i)};\nlet t${i} = (v${i}.x + v${i}.y) + (v${i}.z + v${i}.w);`)}
+    let place = base + params.weight_offset + o * params.row_length;
+    ${stores.join("\n    ")}
+    let ones = ${upTo(vectors)
+      .map((v) => `select(vec4f(0.0), c${v}, value${v})`)
+      .join(" + ")};
+    let one = (ones.x + ones.y) + (ones.z + ones.w);
+    let bias = ${sums ? "subgroupAdd(one)" : "one"};
+    // every tile of inputs finds the same bias; the first one's is kept
+    if (segment < params.segments${sums ? " && lane == 0u" : ""} && id.y == 0u && params.bias_offset != ${nowhere}u) {
+      ${store("base + params.bias_offset + o", "bias")}
     }
   }
 }

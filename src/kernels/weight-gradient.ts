@@ -14,9 +14,11 @@ const mostBytes = 64 << 20;
 /** What the planner must know of the adapter. */
 export type GradientDevice = Pick<GpuInfo, "software" | "subgroupSize">;
 
-function residentTile(device: GradientDevice, inputs: number): Omit<ResidentTile, "whole" | "accumulate"> {
+/** 128 particles for a copy: by subgroups of 4 or 8, or by invocations where there are none. */
+function residentTile(device: GradientDevice, inputs: number): Omit<ResidentTile, "adds"> {
   const subgroup = subgroupForWeights(device);
-  return { vectors: subgroup > 0 ? 4 : 8, inputs: Math.min(16, Math.ceil(inputs / 4) * 4), subgroup };
+  const step = Math.max(4, subgroup);
+  return { vectors: subgroup > 0 ? 32 / subgroup : 8, inputs: Math.min(16, Math.ceil(inputs / step) * step), subgroup };
 }
 
 /** Copies of the gradient for a batch of `capacity` particles, however many tangents go with it. */
@@ -38,8 +40,8 @@ export interface WeightGradientCall {
   readonly vectors: number;
   readonly values: number;
   readonly copies: number;
-  /** Whether the copies in `partials` are added to. */
-  readonly accumulate: boolean;
+  /** Whether these are all sums that the copies in `partials` get, the first of them, or added to what is there. */
+  readonly sum: "only" | "first" | "added";
   readonly cotangents: { readonly name: string; readonly row: number };
   readonly activations: { readonly name: string; readonly row: number };
 }
@@ -70,19 +72,25 @@ const buffersOf = ({ cotangents, activations }: WeightGradientCall) => ({
 /** Software adapters: inputs stay in registers, cotangents stream past. More particles than the copies take are added in rounds. */
 function resident(o: WeightGradientCall, device: GradientDevice): Dispatch[] {
   const tile = residentTile(device, o.inputs);
-  const perCopy = tile.vectors * Math.max(1, tile.subgroup);
+  const lanes = Math.max(1, tile.subgroup);
+  const perRound = o.copies * tile.vectors * lanes;
+  // one kernel for the first sum and the others, unless nothing is ever added
+  const adds = o.sum !== "only" || o.vectors > perRound;
   const dispatches: Dispatch[] = [];
-  for (let first = 0; first < o.vectors; first += o.copies * perCopy) {
-    const whole = o.inputs % tile.inputs === 0 && o.weights !== undefined;
+  for (let first = 0; first < o.vectors; first += perRound) {
+    const keeps = o.sum === "added" || first > 0 ? 1 : 0;
     dispatches.push(
-      dispatchOf(residentGradientKernel({ ...tile, whole, accumulate: o.accumulate || first > 0 }), {
-        params: { first, row_vectors: o.vectors, segments: o.copies, ...layerNumbers(o) },
+      dispatchOf(residentGradientKernel({ ...tile, adds }), {
+        params: {
+          first,
+          row_vectors: o.vectors,
+          segments: o.copies,
+          ...layerNumbers(o),
+          keeps: adds ? keeps : undefined,
+        },
         buffers: buffersOf(o),
-        workgroups: [
-          Math.ceil((o.copies * Math.max(1, tile.subgroup)) / residentWorkgroup),
-          Math.ceil(o.inputs / tile.inputs),
-        ],
-        flops: 8 * o.inputs * o.outputs * Math.min(o.copies * perCopy, o.vectors - first),
+        workgroups: [Math.ceil((o.copies * lanes) / residentWorkgroup(tile)), Math.ceil(o.inputs / tile.inputs)],
+        flops: 8 * o.inputs * o.outputs * Math.min(perRound, o.vectors - first),
       }),
     );
   }
@@ -105,7 +113,7 @@ function tiled(o: WeightGradientCall, maxFlops: number): Dispatch[] {
           vectors: o.vectors,
           segment_vectors: segmentVectors,
           segment,
-          accumulate: o.accumulate ? 1 : 0,
+          accumulate: o.sum === "added" ? 1 : 0,
           ...layerNumbers(o),
         },
         buffers: buffersOf(o),

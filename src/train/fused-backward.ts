@@ -2,7 +2,7 @@ import type { GradientNetwork } from "../../shaders/narrow-gradient.ts";
 import type { Gpu } from "../gpu/gpu.ts";
 import type { Dispatch, PlannedBuffer } from "../gpu/kernel.ts";
 import { gradientNames, gradientTiling, planNarrowGradient } from "../kernels/narrow-gradient.ts";
-import { gradientCopies } from "../kernels/weight-gradient.ts";
+import { gradientCopies, type WeightGradientCall } from "../kernels/weight-gradient.ts";
 import { item, must } from "../must.ts";
 import type { MlpVelocity } from "../network/mlp.ts";
 import { networkOf } from "../network/of.ts";
@@ -93,9 +93,9 @@ export function fusedBackward(gpu: Gpu, velocity: MlpVelocity, shape: GradientNe
     }));
   }).flat();
 
-  function weightGradients(batch: Batch, tangents: number, begin: boolean): Dispatch[] {
+  function weightGradients(batch: Batch, tangents: number, sum: WeightGradientCall["sum"]): Dispatch[] {
     const values = batch.capacity / 4;
-    const rows = { info: gpu.info, network, batch, vectors: values * (1 + tangents), values, begin };
+    const rows = { info: gpu.info, network, batch, vectors: values * (1 + tangents), values, sum };
     return layerGradients.flatMap((layer) => planLayerGradient(rows, layer));
   }
 
@@ -124,7 +124,7 @@ export function fusedBackward(gpu: Gpu, velocity: MlpVelocity, shape: GradientNe
         scale: 2 / (batch.count * dim),
         names: { inputs: given, target: "target", squares: "squares" },
       }),
-      ...weightGradients(batch, 0, true),
+      ...weightGradients(batch, 0, "only"),
     ],
     velocity: (batch, output, tangents) => [
       ...prepare(batch),
@@ -145,7 +145,7 @@ export function fusedBackward(gpu: Gpu, velocity: MlpVelocity, shape: GradientNe
         penalty,
         names: { inputs: given, cotangent, xbar, ...rowsOf(tangents) },
       }),
-      ...weightGradients(batch, tangents.count, begin),
+      ...weightGradients(batch, tangents.count, begin ? "first" : "added"),
     ],
   };
 }

@@ -1,6 +1,6 @@
 import type { GpuInfo } from "../gpu/adapter.ts";
 import type { Dispatch } from "../gpu/kernel.ts";
-import { gradientCopies, planWeightGradient } from "../kernels/weight-gradient.ts";
+import { gradientCopies, planWeightGradient, type WeightGradientCall } from "../kernels/weight-gradient.ts";
 import { item } from "../must.ts";
 import type { Network } from "../network/network.ts";
 import type { Batch } from "./backward.ts";
@@ -23,7 +23,14 @@ export interface LayerGradient {
 
 /** Gradients of parameters into "partials", in the flat order of the parameters. */
 export function planLayerGradient(
-  o: { info: GpuInfo; network: Network; batch: Batch; vectors: number; values: number; begin: boolean },
+  o: {
+    info: GpuInfo;
+    network: Network;
+    batch: Batch;
+    vectors: number;
+    values: number;
+    sum: WeightGradientCall["sum"];
+  },
   layer: LayerGradient,
 ): Dispatch[] {
   const { network, info } = o;
@@ -44,7 +51,7 @@ export function planLayerGradient(
       vectors: o.vectors,
       values: o.values,
       copies: gradientCopies(info, o.batch.capacity, network.parameterCount),
-      accumulate: !o.begin,
+      sum: o.sum,
       cotangents,
       // a vector has no inputs: whatever is read here is not used
       activations: matrix?.of ?? cotangents,

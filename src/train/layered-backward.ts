@@ -4,7 +4,7 @@ import type { Gpu } from "../gpu/gpu.ts";
 import { type Dispatch, mergeBuffers, type PlannedBuffer } from "../gpu/kernel.ts";
 import type { RunRange } from "../kernels/rows.ts";
 import { subgroupForWeights } from "../kernels/tiling.ts";
-import { gradientCopies } from "../kernels/weight-gradient.ts";
+import { gradientCopies, type WeightGradientCall } from "../kernels/weight-gradient.ts";
 import { weightNames } from "../kernels/weights.ts";
 import { must } from "../must.ts";
 import { reverse, tangentOfX, withTangents } from "../network/derivatives.ts";
@@ -98,7 +98,7 @@ export function layeredBackward(gpu: Gpu, network: Network): Backward {
 
   /** Gradients of values, which begin the sums where they are asked to, and of tangents, one after the other. */
   const gradientsOf =
-    (batch: Batch, begin: boolean): GradientPlan =>
+    (batch: Batch, sum: WeightGradientCall["sum"]): GradientPlan =>
     ({ tensor, matrix, batched, outputs, cotangent }, place, { tangents }) => {
       const at = (value: Value, s: number) => {
         const { buffer, row, rows } = place(value);
@@ -112,7 +112,7 @@ export function layeredBackward(gpu: Gpu, network: Network): Backward {
         batch,
         vectors,
         values: batched ? 0 : vectors,
-        begin: begin && !batched,
+        sum: batched ? ("added" as const) : sum,
       };
       return Array.from({ length: batched ? tangents : 1 }, (_, s) =>
         planLayerGradient(common, {
@@ -154,7 +154,7 @@ export function layeredBackward(gpu: Gpu, network: Network): Backward {
             }),
           ]
         : []),
-      ...run.late(range(batch, tangents.count), names, gradientsOf(batch, o.begin)),
+      ...run.late(range(batch, tangents.count), names, gradientsOf(batch, o.begin ? "first" : "added")),
     ];
   }
 
@@ -180,7 +180,7 @@ export function layeredBackward(gpu: Gpu, network: Network): Backward {
             }),
           ]
         : []),
-      ...run.late(range(batch, count), all, gradientsOf(batch, o.begin)),
+      ...run.late(range(batch, count), all, gradientsOf(batch, o.begin ? "first" : "added")),
     ];
   }
 
@@ -210,7 +210,7 @@ export function layeredBackward(gpu: Gpu, network: Network): Backward {
     residual: (batch) => [
       ...residual().early(range(batch)),
       planResidual({ dim, capacity: batch.capacity, count: batch.count, weighted: batch.weighted === true }),
-      ...residual().late(range(batch), {}, gradientsOf(batch, true)),
+      ...residual().late(range(batch), {}, gradientsOf(batch, "only")),
     ],
     velocity: (batch, output, tangents) =>
       tangents
@@ -221,7 +221,10 @@ export function layeredBackward(gpu: Gpu, network: Network): Backward {
       if ("matrix" in o.tangents) return matrixPass(batch, o.tangents, o, names);
       if (o.tangents.count > 0) return tracePass(batch, o.tangents, o, names);
       const run = pass("none", false);
-      return [...run.early(range(batch), names), ...run.late(range(batch), names, gradientsOf(batch, o.begin))];
+      return [
+        ...run.early(range(batch), names),
+        ...run.late(range(batch), names, gradientsOf(batch, o.begin ? "first" : "added")),
+      ];
     },
   };
 }

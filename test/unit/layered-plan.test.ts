@@ -151,7 +151,7 @@ for (const subgroup of [0, 4, 8]) {
           vectors: capacity / 4,
           values: capacity / 4,
           copies,
-          accumulate: false,
+          sum: "only",
           cotangents: { name: "abar1", row: 0 },
           activations: { name: "h0", row: 0 },
         },
