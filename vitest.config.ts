@@ -8,6 +8,7 @@ export default defineConfig({
     alias: {
       "#provider": path("./src/gpu/provider-node.ts"),
       "#threads": path("./src/workers/threads-node.ts"),
+      "#matching": path("./src/transport/matching-node.ts"),
       pushforward: path("./src/index.ts"),
     },
   },

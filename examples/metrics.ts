@@ -3,7 +3,7 @@
  * one distribution; all are computed in f64 on the host.
  */
 import { seededUniform } from "../cli/split.ts";
-import { assign } from "../src/train/assignment.ts";
+import { assign } from "../src/transport/assignment.ts";
 
 const squaredDistance = (a: Float32Array, i: number, b: Float32Array, j: number, dim: number): number => {
   let sum = 0;

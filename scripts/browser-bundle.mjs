@@ -18,7 +18,11 @@ const later = {
 };
 
 /** What stands for a platform's own part in pages. */
-const alias = { "#provider": "./src/gpu/provider-navigator.ts", "#threads": "./src/workers/threads-web.ts" };
+const alias = {
+  "#provider": "./src/gpu/provider-navigator.ts",
+  "#threads": "./src/workers/threads-web.ts",
+  "#matching": "./src/transport/matching-web.ts",
+};
 
 /** The entry "pushforward/workers" for pages: its names, of the classes that the main file has. */
 const workersEntry = `import { loadWorkers } from "./${main}";
@@ -77,15 +81,18 @@ export async function browserBundle(out, common) {
 }
 
 /**
- * The script of web workers: one file, so that whoever moves it moves it alone.
+ * The scripts of web workers: one file each, so that whoever moves it moves it alone.
  *
- * @param {string} out the folder for the file
+ * @param {string} out the folder for the files
  * @param {import("esbuild").BuildOptions} common
  */
-export async function threadBundle(out, common) {
+export async function threadBundles(out, common) {
   await build({
     ...common,
-    entryPoints: { "pushforward-thread.min": "src/workers/thread-web.ts" },
+    entryPoints: {
+      "pushforward-thread.min": "src/workers/thread-web.ts",
+      "pushforward-matching.min": "src/transport/thread-web.ts",
+    },
     outdir: out,
     platform: "browser",
     minify: true,

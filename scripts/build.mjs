@@ -17,7 +17,7 @@ import { join, relative } from "node:path";
 import process from "node:process";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { gzipSync } from "node:zlib";
-import { browserBundle, threadBundle } from "./browser-bundle.mjs";
+import { browserBundle, threadBundles } from "./browser-bundle.mjs";
 
 const root = fileURLToPath(new URL("../", import.meta.url));
 const dist = join(root, "dist");
@@ -81,6 +81,11 @@ async function bundles(out) {
       "threads-web": "src/workers/threads-web.ts",
       "thread-node": "src/workers/thread-node.ts",
       "thread-deno": "src/workers/thread-web.ts",
+      "matching-node": "src/transport/matching-node.ts",
+      "matching-deno": "src/transport/matching-deno.ts",
+      "matching-web": "src/transport/matching-web.ts",
+      "matching-thread-node": "src/transport/thread-node.ts",
+      "matching-thread-deno": "src/transport/thread-web.ts",
       "provider-node": "src/gpu/provider-node.ts",
       "provider-deno": "src/gpu/provider-deno.ts",
       "provider-navigator": "src/gpu/provider-navigator.ts",
@@ -89,10 +94,10 @@ async function bundles(out) {
     splitting: true,
     chunkNames: "shared-[hash]",
     platform: "neutral",
-    external: ["#provider", "#threads", "webgpu", "bullmq", "ioredis", "node:*"],
+    external: ["#provider", "#threads", "#matching", "webgpu", "bullmq", "ioredis", "node:*"],
   });
   await browserBundle(out, common);
-  await threadBundle(out, common);
+  await threadBundles(out, common);
   const cli = await build({
     ...tools,
     entryPoints: { cli: "cli/main.ts" },

@@ -33,6 +33,7 @@ import { drawProbesKernel } from "./probes.ts";
 import { blockMeanKernel, blockProductsKernel, histogramKernel } from "./reductions.ts";
 import { residentGradientKernel } from "./resident-gradient.ts";
 import type { ClusterShape } from "./rows.ts";
+import { drawPairsKernel, groupPointsKernel, planFiguresKernel, sinkhornKernel } from "./sinkhorn.ts";
 import { addStagesKernel, finishStepKernel, mixKernel, stageInputKernel } from "./stages.ts";
 import { determinantAdjointKernel, jacobianTexts, stageMatrixKernel, stepJacobianKernel } from "./step-jacobian.ts";
 import { subgroupRowsKernel } from "./subgroup-rows.ts";
@@ -497,7 +498,7 @@ add("block products", () => blockProductsKernel({}));
 add("histogram", () => histogramKernel({ bins: 0 }));
 add("histogram with local bins", () => histogramKernel({ bins: 12 }));
 
-const plain = { table: false, weighted: false, stratified: false, draws: false };
+const plain = { pairs: false, table: false, weighted: false, stratified: false, draws: false };
 for (const source of ["gaussian", "uniform"] as const) {
   for (const labels of [false, true]) {
     add(`flow-matching batch, ${source} source${labels ? ", labels and context" : ""}`, () =>
@@ -514,6 +515,9 @@ for (const source of ["gaussian", "uniform"] as const) {
       `flow-matching batch of rows with shares and noise, ${source} source${labels ? ", labels and context" : ""}`,
       () => batchKernel({ source, labels, context: labels, ...plain, stratified: !labels, table: labels, draws: true }),
     );
+    add(`flow-matching batch of pairs, ${source} source${labels ? ", labels and context" : ""}`, () =>
+      batchKernel({ source, labels, context: labels, ...plain, table: labels, draws: labels, pairs: true }),
+    );
   }
 }
 for (const weighted of [false, true]) {
@@ -522,6 +526,17 @@ for (const weighted of [false, true]) {
   add(`given flow-matching batch of a path${how}`, () => givenBatchKernel({ path: true, weighted }));
   add(`flow-matching residual${how}`, () => residualKernel({ weighted }));
 }
+for (const source of ["gaussian", "uniform"] as const) {
+  const has = source === "uniform";
+  add(`points of a group, ${source} source`, () =>
+    groupPointsKernel({ source, labels: has, context: has, draws: has }),
+  );
+}
+for (const width of [2, 5, 20]) {
+  add(`half a step of Sinkhorn's algorithm, width ${width}`, () => sinkhornKernel({ width }));
+  add(`pairs from a plan, width ${width}`, () => drawPairsKernel({ width, dim: Math.min(width, 4) }));
+}
+add("figures of a plan", () => planFiguresKernel({}));
 for (const flag of [false, true]) {
   add(flag ? "add to a sum" : "sum", () => sumKernel({ add: flag }));
   add(`reduce gradient${flag ? " with its norm" : ""}`, () => reduceGradientKernel({ norm: flag }));

@@ -5,7 +5,7 @@ import { read, write } from "./interface.ts";
 import { kernel, oncePerShape } from "./kernel.ts";
 import type { SourceKind } from "./particles.ts";
 import { drawNumbers, drawParams, random } from "./random.ts";
-import { rowDraws } from "./row-draws.ts";
+import { rowDraws, rowDrawWords } from "./row-draws.ts";
 import { wgsl } from "./wgsl.ts";
 
 const signature = "(@builtin(global_invocation_id) id: vec3u)";
@@ -28,6 +28,24 @@ const pathRow = (isTable: boolean) =>
     targets[i * params.capacity + p] = end - start;
 `;
 
+/** Text that draws `draws`, of which the source's values from dimension `first` on are made, by the number of the source sample. */
+export const startDraws = (
+  source: SourceKind,
+) => wgsl`let bits = philox(vec4u(start_low, start_high, first / 4u, params.stream_source), key);
+#if ${source === "gaussian"}
+    let draws = normal4(bits);
+#else
+    let draws = vec4f(uniform01(bits.x), uniform01(bits.y), uniform01(bits.z), uniform01(bits.w));
+#endif`;
+
+/** Text that makes `start`, dimension i = first + j of a source sample. */
+export const startValue = (source: SourceKind) => wgsl`let a = constants[3u * params.dim + i];
+      let b = constants[4u * params.dim + i];
+      let start = fma(${source === "gaussian" ? "b" : "b - a"}, draws[j], a);`;
+
+/** Text that makes `own`, dimension i of row `data_row` in the flow's own space. */
+export const rowValue = wgsl`let own = ((data[data_row * params.dim + i] - constants[i]) - constants[2u * params.dim + i]) / constants[params.dim + i];`;
+
 /** Floats of an entry of the table of times: α, σ, α̇, σ̇, t, w and what a vec4f is aligned to. */
 export const timeEntryFloats = 8;
 
@@ -43,47 +61,59 @@ export interface BatchShape {
   readonly stratified: boolean;
   /** Whether rows have shares and noise of their own, in the table of {@link rowDraws}; else all are alike and taken as they are. */
   readonly draws: boolean;
+  /** Whether rows and source samples come in pairs, which were made before; else they are drawn independently of each other. */
+  readonly pairs: boolean;
 }
 
 /**
  * Draws a flow-matching batch: a row x_1 of the data, x_0 from the source and a time per sample, all from the sample's number
  * since the start of training; writes the network's input rows at x_t and the target, the velocity of the pair
- * (Lipman et al. 2024, §4.6 and §4.8).
+ * (Lipman et al. 2024, §4.6 and §4.8). Of pairs the row is given; the source sample is that of the pair's number.
  */
-export const batchKernel = oncePerShape(({ source, labels, context, table, weighted, stratified, draws }: BatchShape) =>
-  kernel({
-    label: "flow-matching batch",
-    entryPoint: "draw_batch",
-    params: {
-      capacity: "u32",
-      dim: "u32",
-      rows: "u32",
-      ...drawParams,
-      stream_index: "u32",
-      stream_time: "u32",
-      stream_source: "u32",
-      stream_dropout: "u32",
-      stream_noise: draws && "u32",
-      part: stratified && "f32",
-      row: "u32",
-      classes: "u32",
-      context: "u32",
-      dropout: "f32",
-    },
-    buffers: {
-      data: read("array<f32>"),
-      // rows of dim: data mean, data scale, the rest of the mean that f32 has not, and the two rows of the source
-      constants: read("array<f32>"),
-      inputs: write("array<f32>"),
-      targets: write("array<f32>"),
-      labels: labels && read("array<u32>"),
-      context: context && read("array<f32>"),
-      time_table: table && read("array<TimeEntry>"),
-      row_draws: draws && read("array<RowDraw>"),
-    },
-    code: wgsl`
+export const batchKernel = oncePerShape(
+  ({ source, labels, context, table, weighted, stratified, draws, pairs }: BatchShape) =>
+    kernel({
+      label: "flow-matching batch",
+      entryPoint: "draw_batch",
+      params: {
+        capacity: "u32",
+        dim: "u32",
+        rows: "u32",
+        ...drawParams,
+        stream_index: "u32",
+        stream_time: "u32",
+        stream_source: "u32",
+        stream_dropout: "u32",
+        stream_noise: draws && "u32",
+        part: stratified && "f32",
+        row: "u32",
+        classes: "u32",
+        context: "u32",
+        dropout: "f32",
+        // the number of the first pair that may be drawn, its place in the buffer, how many may be drawn (0: each in order) and fit there
+        pair_low: pairs && "u32",
+        pair_high: pairs && "u32",
+        pair_at: pairs && "u32",
+        drawn: pairs && "u32",
+        room: pairs && "u32",
+        stream_pair: pairs && "u32",
+      },
+      buffers: {
+        data: read("array<f32>"),
+        // rows of dim: data mean, data scale, the rest of the mean that f32 has not, and the two rows of the source
+        constants: read("array<f32>"),
+        inputs: write("array<f32>"),
+        targets: write("array<f32>"),
+        labels: labels && read("array<u32>"),
+        context: context && read("array<f32>"),
+        time_table: table && read("array<TimeEntry>"),
+        row_draws: draws && !pairs && read("array<RowDraw>"),
+        // rows of the data by the pairs' places; behind them the table of row draws, for which there is no ninth buffer
+        pair_rows: pairs && read("array<u32>"),
+      },
+      code: wgsl`
 ${random}
-#if ${draws}
+#if ${draws && !pairs}
 ${rowDraws}
 #endif
 #if ${table}
@@ -100,11 +130,21 @@ fn draw_batch${signature} {
   let low = params.first_low + p;
   let high = params.first_high + select(0u, 1u, low < p);
   let key = vec2u(params.key_low, params.key_high);
+#if ${pairs}
+  var pair = p;
+  if (params.drawn > 0u) { pair = random_index(philox(vec4u(low, high, 0u, params.stream_pair), key).x, params.drawn); }
+  let data_row = pair_rows[(params.pair_at + pair) % params.room];
+  let start_low = params.pair_low + pair;
+  let start_high = params.pair_high + select(0u, 1u, start_low < pair);
+#else
   let row_words = philox(vec4u(low, high, 0u, params.stream_index), key);
 #if ${draws}
   let data_row = drawn_row(row_words, params.rows);
 #else
   let data_row = random_index(row_words.x, params.rows);
+#endif
+  let start_low = low;
+  let start_high = high;
 #endif
   let uniform_level = uniform01(philox(vec4u(low, high, 0u, params.stream_time), key).x);
 #if ${stratified}
@@ -121,25 +161,17 @@ fn draw_batch${signature} {
   let time = level;
 #endif
   for (var first = 0u; first < params.dim; first += 4u) {
-    let bits = philox(vec4u(low, high, first / 4u, params.stream_source), key);
-#if ${source === "gaussian"}
-    let draws = normal4(bits);
-#else
-    let draws = vec4f(uniform01(bits.x), uniform01(bits.y), uniform01(bits.z), uniform01(bits.w));
-#endif
-#if ${draws}
+    ${startDraws(source)}
+#if ${draws && pairs}
+    let deviation = bitcast<f32>(pair_rows[params.room + ${rowDrawWords}u * data_row + 2u]);
+    let noise = deviation * normal4(philox(vec4u(low, high, first / 4u, params.stream_noise), key));
+#elif ${draws}
     let noise = row_noise(data_row, vec2u(low, high), first / 4u, params.stream_noise, key);
 #endif
     for (var j = 0u; j < 4u && first + j < params.dim; j++) {
       let i = first + j;
-      let a = constants[3u * params.dim + i];
-      let b = constants[4u * params.dim + i];
-#if ${source === "gaussian"}
-      let start = fma(b, draws[j], a);
-#else
-      let start = fma(b - a, draws[j], a);
-#endif
-      let own = ((data[data_row * params.dim + i] - constants[i]) - constants[2u * params.dim + i]) / constants[params.dim + i];
+      ${startValue(source)}
+      ${rowValue}
 #if ${draws}
       let end = own + noise[j];
 #else
@@ -169,7 +201,7 @@ fn draw_batch${signature} {
 #endif
 }
 `,
-  }),
+    }),
 );
 
 /** Draws a batch whose first sample has the number `first` since the start of training. */
@@ -193,15 +225,17 @@ export function planBatch(o: {
     table?: string | undefined;
     draws?: string | undefined;
   };
+  /** Pairs instead of independent draws: see {@link PairSchedule.pairs}. */
+  pairs?: { rows: string; first: number; at: number; room: number; drawn: number } | undefined;
 }): Dispatch {
-  const { source, capacity, rows, labelDropout } = o;
+  const { source, capacity, rows, labelDropout, pairs } = o;
   const { dim, classes, context } = o.velocity;
   const { names } = o;
   const has = { labels: names.labels !== undefined, context: names.context !== undefined };
   const draws = names.draws !== undefined;
   const stratified = o.strata !== undefined;
   const shape = { source, ...has, table: names.table !== undefined, weighted: o.weighted, stratified, draws };
-  return dispatchOf(batchKernel(shape), {
+  return dispatchOf(batchKernel({ ...shape, pairs: pairs !== undefined }), {
     params: {
       capacity,
       dim,
@@ -217,6 +251,12 @@ export function planBatch(o: {
       stream_dropout: streams.labelDropout,
       stream_noise: draws ? streams.rowNoise : undefined,
       part: o.strata && 1 / o.strata,
+      pair_low: pairs && pairs.first % 2 ** 32,
+      pair_high: pairs && Math.floor(pairs.first / 2 ** 32),
+      pair_at: pairs?.at,
+      drawn: pairs?.drawn,
+      room: pairs?.room,
+      stream_pair: pairs && streams.pair,
     },
     buffers: {
       data: names.data,
@@ -226,7 +266,8 @@ export function planBatch(o: {
       labels: names.labels,
       context: names.context,
       time_table: names.table,
-      row_draws: names.draws,
+      row_draws: pairs ? undefined : names.draws,
+      pair_rows: pairs?.rows,
     },
     workgroups: [Math.ceil(capacity / batchWorkgroup)],
     flops: capacity * ((draws ? 2 : 1) * 60 * dim + 100 + classes + context),

@@ -69,6 +69,7 @@ export {
 export type {
   AdamOptimizer,
   CheckpointOptions,
+  ExactTransport,
   FlowMatchingBatch,
   FlowMatchingOptions,
   GradientOptions,
@@ -78,7 +79,9 @@ export type {
   MaximumLikelihoodOptions,
   MuonOptimizer,
   NeighbourNoise,
+  OptimalTransport,
   Optimizer,
+  SinkhornTransport,
   TimeDistribution,
   TrainingOptions,
   ValidationOptions,

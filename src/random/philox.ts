@@ -33,6 +33,10 @@ export const streams = {
   rowNoise: 9,
   /** Times of the solver's steps in a training by likelihood. */
   stepTimes: 10,
+  /** Pair of a pool that a training sample takes. */
+  pair: 16,
+  /** Column of a transport plan that a source sample is paired with. */
+  plan: 17,
 } as const;
 
 /** Two 32-bit words: low, high. */

@@ -18,8 +18,8 @@ const training = () => import("./on-demand.ts");
  * Trains a flow by conditional flow matching (Lipman et al. 2023, 2024 §4): least squares of u_t(x_t) against x_1 − x_0 with
  * x_t = t x_1 + (1 − t) x_0, x_0 from the flow's source, x_1 a random row of `data` [n, dim] (data units), t uniform per sample.
  * A Float64Array is centred and scaled by the flow's normalization in f64 before it becomes f32, so that large offsets keep their digits.
- * Everything stays on the device; only the logged losses come back. With `coupling: "optimal-transport"` the host draws the same
- * samples and pairs them in groups of 64 by exact assignment: straighter paths, so fewer solver steps, and a loss of less variance.
+ * Everything stays on the device; only the logged losses come back. With `coupling: "optimal-transport"`, or its details in an
+ * {@link OptimalTransport}, samples of noise and data are paired beside it: straighter paths, so fewer solver steps, and a loss of less variance.
  *
  * The flow holds the trained weights when the iterator ends or is closed early; with `ema`, their moving average; with `validation.keepBest`, those of the smallest validation loss. While it runs,
  * the flow's weights are those of the last step. The same seed gives the same bits on one adapter, also when a training is cut off
@@ -44,8 +44,7 @@ export function trainFlowMatching(
   const what = "trainFlowMatching";
   const rows = readable(`${what}: data`, data);
   const plan = flowMatchingPlan(flow, rows, options);
-  // pairs are drawn on the host
-  if (!plan.coupled) checkRowsFit(what, flow, plan);
+  checkRowsFit(what, flow, plan);
   plan.options.signal?.throwIfAborted();
   return steps(({ runFlowMatching }) => runFlowMatching(flow, rows, plan));
 }

@@ -14,7 +14,7 @@ import {
   single,
   word,
 } from "../options/schema.ts";
-import { checkSingle, singles } from "../options.ts";
+import { checkSingle, checkWord, singles } from "../options.ts";
 import type { Path, PathName } from "../path/names.ts";
 import { largestBatch } from "./largest-batch.ts";
 import type {
@@ -24,6 +24,7 @@ import type {
   LearningRate,
   LearningRateSchedule,
   MaximumLikelihoodOptions,
+  OptimalTransport,
   Optimizer,
   Regularization,
   TimeDistribution,
@@ -103,9 +104,13 @@ export const flowMatchingFields = {
   // what the functions of one's own path give is checked, and compared, where they are used
   path: { check: later<PathName | Path>, fallback: "conditional-optimal-transport", decides: true },
   coupling: {
-    check: word("independent", "optimal-transport"),
+    // a record of its own is checked when the first step is asked for
+    check: (name, value) =>
+      typeof value === "object" && value !== null
+        ? ({ ...value } as OptimalTransport)
+        : checkWord(name, value, ["independent", "optimal-transport"]),
     fallback: "independent",
-    decides: "optimal-transport coupling",
+    decides: true,
   },
   labelDropout: { check: finite(0, 1), decides: true },
   time: { check: (_, value) => (value === "uniform" ? undefined : value) as TimeDistribution, decides: true },

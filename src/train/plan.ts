@@ -49,8 +49,6 @@ export interface FlowMatchingPlan extends TrainingPlan {
   /** A path other than the straight one. */
   readonly path: PathName | Path | undefined;
   readonly labelDropout: number;
-  /** Whether samples are paired by optimal transport. */
-  readonly coupled: boolean;
 }
 
 /** The network of a flow; other fields have nothing to train. */
@@ -138,13 +136,11 @@ export function flowMatchingPlan(flow: Flow, data: DataRows, given: FlowMatching
   const { velocity } = plan;
   const { path, labelDropout = 0 } = o;
   if (typeof path !== "object" || path === null) checkWord(`${what}: path`, path, pathNames);
-  const coupled = o.coupling !== "independent";
-  if (coupled && velocity.context > 0) {
-    throw new PushforwardError(
-      "unsupported",
-      `${what}: coupling "optimal-transport" pairs without regard to context, so every context would get a source of its own: leave it out`,
+  const { coupling } = o;
+  if (coupling !== "independent" && velocity.context > 0 && !(typeof coupling === "object" && coupling.contextWeight))
+    throw invalid(
+      `${what}: coupling has no contextWeight, but pairs without regard to context would give every context a source of its own: pass for example coupling: { method: "exact", contextWeight: 10 }`,
     );
-  }
   // all labels dropped is the null class alone, for which none are needed
   if (labelDropout !== 1 || velocity.classes === 0) {
     if (o.labelDropout !== undefined && o.labels === undefined)
@@ -154,7 +150,6 @@ export function flowMatchingPlan(flow: Flow, data: DataRows, given: FlowMatching
   return {
     ...plan,
     path: path === pathNames[0] ? undefined : path,
-    coupled,
     labelDropout,
   };
 }

@@ -7,7 +7,7 @@ import { checkAllFinite } from "../flow/rows.ts";
 import { item } from "../must.ts";
 import { checked } from "../options/schema.ts";
 import { checkFinite, show } from "../options.ts";
-import { type Key, normals, randomIndex, streams } from "../random/philox.ts";
+import { randomIndex } from "../random/philox.ts";
 import { neighbourNoiseFields } from "./later-fields.ts";
 import type { TrainingPlan } from "./plan.ts";
 
@@ -113,13 +113,4 @@ export function drawnRow(draws: RowDraws | undefined, words: Uint32Array, rows: 
   if (!draws) return row;
   const at = row * rowDrawWords;
   return (words[1] as number) < (draws.table[at] as number) ? row : (draws.table[at + 1] as number);
-}
-
-/** Adds the noise of sample `sample` of training to the values of its row. */
-export function addNoise({ table }: RowDraws, row: number, values: Float32Array, key: Key, sample: number): void {
-  const deviation = item(new Float32Array(table.buffer), row * rowDrawWords + 2);
-  if (deviation === 0) return;
-  const noise = normals(key, streams.rowNoise, sample, 1, values.length);
-  for (let i = 0; i < values.length; i++)
-    values[i] = (values[i] as number) + Math.fround(deviation * (noise[i] as number));
 }

@@ -16,10 +16,11 @@ export interface TrainingStep {
   learningRate: number;
   samplesPerSecond: number;
   /**
-   * With optimal-transport pairs: the mean of |x_1 − x_0|² over the pairs since the last step told, and what it would be for
-   * independent ones, in the flow's own space.
+   * With optimal-transport pairs: the mean of |x_1 − x_0|² over the groups of pairs that the step drew from, and what it would be for
+   * independent ones, in the flow's own space. By Sinkhorn's algorithm also how far the plans are from the marginals that they should
+   * have: Σ_j |Σ_i plan_ij − 1/n|, 0 for the exact one.
    */
-  transportCost?: { coupled: number; independent: number };
+  transportCost?: { coupled: number; independent: number; marginalError?: number };
   /**
    * With the option `validation`, where it was due: the loss of that data with the weights that the training would end with now,
    * their moving average where there is one. Flow matching: over draws that stay the same; maximum likelihood: the mean over all
@@ -49,11 +50,11 @@ export interface TrainingTask {
   /** Buffers of the whole run, {@link gradientBuffers} included. */
   readonly buffers: readonly PlannedBuffer[];
   /** Makes the batch of a step ready: what must be uploaded or drawn for it. */
-  batch(step: number, arena: Arena): Dispatch[] | Promise<Dispatch[]>;
+  batch(step: number, arena: Arena, maxFlops: number): Dispatch[] | Promise<Dispatch[]>;
   /** From the batch to "partials", and the batch's loss added to "loss". The same in every step. */
   gradient(maxFlops: number): Dispatch[];
-  /** More figures of the steps since they were last asked for. */
-  figures?(): Partial<TrainingStep>;
+  /** More figures of a step, counted from 0, whose batch was the last that was made. */
+  figures?(step: number, arena: Arena, pacer: Pacer): Promise<Partial<TrainingStep>>;
   /** What decides the bits of the run. */
   fingerprint(): Promise<Fingerprint>;
   validator(validation: ValidationOptions): Validator;

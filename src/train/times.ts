@@ -77,24 +77,3 @@ function logitDensity(name: string, time: unknown): [logDensity: (y: number) => 
   // tᵃ⁻¹ (1 − t)ᵇ⁻¹ dt = tᵃ (1 − t)ᵇ dy
   return [(y) => -p * Math.log1p(Math.exp(-y)) - q * Math.log1p(Math.exp(y)), Math.log(p / q)];
 }
-
-/** The level of (0, 1] that a sample's uniform number stands for: in its own part of the batch where times are stratified, as on the device. */
-export function stratifiedLevel(uniform: number, i: number, count: number): number {
-  return Math.min(1, Math.fround(Math.fround(i + uniform) * Math.fround(1 / count)));
-}
-
-/** The entries of a table for levels, as the device finds them: times, rows of coefficients, weights. */
-export function entriesAt(table: Float32Array, levels: Float32Array) {
-  const [times, path, weights] = [
-    new Float32Array(levels.length),
-    new Float32Array(4 * levels.length),
-    new Float32Array(levels.length),
-  ];
-  for (const [i, level] of levels.entries()) {
-    const at = timeEntryFloats * (Math.ceil(level * pathTimes) - 1);
-    path.set(table.subarray(at, at + 4), 4 * i);
-    times[i] = table[at + 4] as number;
-    weights[i] = table[at + 5] as number;
-  }
-  return { times, path, weights };
-}

@@ -165,7 +165,7 @@ export async function* trainOn(
         arena,
         what,
         [
-          ...(await task.batch(step, arena)),
+          ...(await task.batch(step, arena, flopsPerDispatch(speed))),
           ...planned,
           ...optimizer.step(done, learningRate, flopsPerDispatch(speed)),
           ...packs,
@@ -186,7 +186,7 @@ export async function* trainOn(
         pacer.check();
         const loss = await meanLoss(sum, sinceLog, done);
         const samplesPerSecond = (timed * batchSize) / Math.max(1e-9, (performance.now() - logged) / 1000);
-        told = { step: done, loss, learningRate, samplesPerSecond, ...task.figures?.() };
+        told = { step: done, loss, learningRate, samplesPerSecond, ...(await task.figures?.(step, arena, pacer)) };
         sinceLog = 0;
         timed = 0;
       }
@@ -202,14 +202,13 @@ export async function* trainOn(
         told.best = { step: kept.best.step, validationLoss: kept.best.validationLoss };
       }
       const saves = resumable.isDue(done, done === plan.steps || isOver(done)) && done > kept.saved;
-      // figures are those since the last log, which a state does not hold
-      const states = performance.now() - stated > millisecondsBetweenStates && (logs || !task.figures);
+      const states = performance.now() - stated > millisecondsBetweenStates;
       if (saves || states) {
         const state = await resumable.read(arena, pacer, { step: done, sinceLog, best: kept.best });
         const mean = await meanLoss(state.loss, sinceLog, done);
         if (!state.weights.every(Number.isFinite)) throw await lost(mean, sinceLog, done);
         pacer.check();
-        if (logs || !task.figures) kept.state = state;
+        kept.state = state;
         if (saves) await resumable.save(state);
         if (saves) kept.saved = done;
         pacer.check();

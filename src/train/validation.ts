@@ -59,7 +59,7 @@ const conditionsOf = ({ labels, context }: ValidationOptions) => ({
 export function flowMatchingValidator(
   o: ValidationOptions,
   plan: FlowMatchingPlan,
-  taskOf: (data: DataRows, plan: FlowMatchingPlan) => TrainingTask,
+  taskOf: (data: DataRows, plan: FlowMatchingPlan, batches: number) => TrainingTask,
 ): Validator {
   const { velocity, batchSize } = plan;
   const { dim } = velocity;
@@ -67,13 +67,14 @@ export function flowMatchingValidator(
   const rows = o.data.length / dim;
   const batches = Math.ceil((o.samples ?? rows) / batchSize);
   const { labels: _, context: __, noise: ___, rowWeights: ____, ...rest } = plan.options;
-  const task = taskOf(o.data, {
+  const own: FlowMatchingPlan = {
     ...plan,
     options: { ...rest, ...conditionsOf(o) },
     rows,
     labelDropout: 0,
     key: [plan.key[0], (plan.key[1] ^ 0x80000000) >>> 0],
-  });
+  };
+  const task = taskOf(o.data, own, batches);
   const { what, backward, capacity } = task;
   let arena: Arena | undefined;
   let staging: GPUBuffer | undefined;
@@ -108,7 +109,7 @@ export function flowMatchingValidator(
       const maxFlops = flopsPerDispatch(pacer.speed);
       await pacer.submit(own, what, planPackings(backward));
       for (let k = 0; k < batches; k++) {
-        await pacer.submit(own, what, [...(await task.batch(k, own)), ...dispatches(maxFlops)]);
+        await pacer.submit(own, what, [...(await task.batch(k, own, maxFlops)), ...dispatches(maxFlops)]);
       }
       const copy = staging;
       if (!copy) throw new Error("allocated with the arena");

@@ -32,3 +32,47 @@ export async function openMortals(home: Home, options: WorkersOptions): Promise<
 }
 
 const numberIn = (name: string) => Number(/\d+/.exec(name)?.[0]);
+
+/** The threads that are started from now on until `restore`: answers that they gave, and how many have not been ended. */
+export interface WatchedThreads {
+  readonly answers: number;
+  readonly running: number;
+  restore(): void;
+}
+
+/** Threads in Node are those of node:worker_threads, else web workers. */
+export async function watchThreads(home: Home): Promise<WatchedThreads> {
+  const own = home === "node" ? (await import("node:worker_threads")).Worker.prototype : globalThis.Worker.prototype;
+  const workers = own as unknown as {
+    postMessage(this: EventTarget & { once?: Listen; addEventListener: Listen }, ...list: unknown[]): void;
+    terminate(...list: unknown[]): unknown;
+  };
+  type Listen = (name: "message", listener: () => void) => void;
+  const { postMessage, terminate } = workers;
+  const running = new Set<unknown>();
+  let answers = 0;
+  const heard = () => {
+    answers++;
+  };
+  workers.postMessage = function (...list) {
+    if (!running.has(this)) {
+      running.add(this);
+      const listens = "on" in this ? (this.on as Listen) : this.addEventListener;
+      listens.call(this, "message", heard);
+    }
+    postMessage.apply(this, list);
+  };
+  workers.terminate = function (...list) {
+    running.delete(this);
+    return terminate.apply(this, list);
+  };
+  return {
+    get answers() {
+      return answers;
+    },
+    get running() {
+      return running.size;
+    },
+    restore: () => void Object.assign(workers, { postMessage, terminate }),
+  };
+}

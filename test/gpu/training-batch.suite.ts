@@ -3,12 +3,13 @@ import { planBatch } from "../../shaders/flow-matching.ts";
 import { planDrawRows } from "../../shaders/likelihood-training.ts";
 import { Arena } from "../../src/gpu/arena.ts";
 import { readBack } from "../../src/gpu/read.ts";
-import { normals, philox, streams, uniform01, uniforms } from "../../src/random/philox.ts";
+import { normals, philox, randomIndex, streams, uniform01, uniforms } from "../../src/random/philox.ts";
 import type { FlowMatchingPlan, TrainingPlan } from "../../src/train/plan.ts";
 import { drawnRow, makeRowDraws, type RowDraws } from "../../src/train/row-draws.ts";
-import { entriesAt, stratifiedLevel, trainingTimes } from "../../src/train/times.ts";
+import { trainingTimes } from "../../src/train/times.ts";
 import { expect, expectClose, test } from "../suite.ts";
 import { forRows, generator, uniformArray } from "./inputs.ts";
+import { entriesAt, stratifiedLevel } from "./time-table.ts";
 
 const key = [123, 456] as const;
 const rows = 37;
@@ -25,7 +26,18 @@ const times = trainingTimes("batch", {
 } as unknown as FlowMatchingPlan);
 const timed: pf.MlpOptions = { dim: 3, hidden: [4] };
 
-const shapes: [string, pf.MlpOptions, "gaussian" | "uniform", boolean][] = [
+/** Pairs on the device, in a ring: the first that may be drawn also crosses the word boundary. */
+interface Pairs {
+  readonly first: number;
+  readonly at: number;
+  readonly drawn: number;
+}
+
+const room = 192;
+const inOrder: Pairs = { first, at: 150, drawn: 0 };
+const ofPool: Pairs = { first: 2 ** 32 - 64, at: 64, drawn: 128 };
+
+const shapes: [string, pf.MlpOptions, "gaussian" | "uniform", boolean, Pairs?][] = [
   ["a Gaussian source, dim 1", { dim: 1, hidden: [4] }, "gaussian", false],
   ["a Gaussian source, dim 5, Fourier time", { dim: 5, hidden: [4], time: { fourier: 3 } }, "gaussian", false],
   ["a uniform source, dim 3", { dim: 3, hidden: [4], inputOrder: "t,x" }, "uniform", false],
@@ -33,6 +45,8 @@ const shapes: [string, pf.MlpOptions, "gaussian" | "uniform", boolean][] = [
   ["labels and context, rows with shares and noise", conditional, "gaussian", true],
   ["a uniform source, dim 5, rows with shares and noise", { dim: 5, hidden: [4] }, "uniform", true],
   ["another path, time and weights, stratified", timed, "uniform", true],
+  ["pairs in order", { dim: 2, hidden: [4] }, "gaussian", false, inOrder],
+  ["pairs of a pool, labels and context, with noise", conditional, "uniform", true, ofPool],
 ];
 
 /** Shares and noise of the rows. */
@@ -58,7 +72,7 @@ function noiseOf(draws: RowDraws, dataRow: readonly number[], dim: number): numb
   return Array.from(noise, (z, k) => (deviations[3 * (dataRow[Math.floor(k / dim)] ?? 0) + 2] ?? 0) * z);
 }
 
-for (const [name, options, source, isDrawn] of shapes) {
+for (const [name, options, source, isDrawn, pairs] of shapes) {
   test(`a batch is drawn as its formula says, from normalised data: ${name}`, async ({ gpu }) => {
     const velocity = pf.mlp(options);
     const { dim } = velocity;
@@ -72,6 +86,7 @@ for (const [name, options, source, isDrawn] of shapes) {
     const labels = Uint32Array.from({ length: rows }, () => Math.floor(next() * 3));
     const context = uniformArray(rows * 2, -1, 1, 7);
 
+    const pairRows = Uint32Array.from({ length: room }, () => Math.floor(next() * rows));
     const drawn = isDrawn ? someDraws() : undefined;
     const table = options === timed ? times.table : undefined;
 
@@ -87,6 +102,8 @@ for (const [name, options, source, isDrawn] of shapes) {
       await arena.allocate("context", context.byteLength, context);
       if (table) await arena.allocate("table", table.byteLength, table);
       if (drawn) await arena.allocate("row draws", drawn.table.byteLength, drawn.table);
+      const pairTable = Uint32Array.of(...pairRows, ...(drawn ? drawn.table : []));
+      await arena.allocate("pairs", pairTable.byteLength, pairTable);
       await arena.allocate("h0", inputs * capacity * 4);
       await arena.allocate("target", (dim + 1) * capacity * 4);
       const dispatches = [
@@ -108,6 +125,7 @@ for (const [name, options, source, isDrawn] of shapes) {
             draws: drawn && "row draws",
             table: table && "table",
           },
+          pairs: pairs && { ...pairs, rows: "pairs", room },
         }),
       ];
       await arena.makeRoom(dispatches.length);
@@ -121,7 +139,10 @@ for (const [name, options, source, isDrawn] of shapes) {
       arena.release();
     }
 
-    const draws = (source === "gaussian" ? normals : uniforms)(key, streams.batchSource, first, capacity, dim);
+    const chosen = (i: number) => (pairs?.drawn ? randomIndex(firstWord(i, streams.pair), pairs.drawn) : i);
+    const from = pairs?.first ?? first;
+    const own = (source === "gaussian" ? normals : uniforms)(key, streams.batchSource, from, capacity, dim);
+    const draws = own.map((_, k) => own[chosen(Math.floor(k / dim)) * dim + (k % dim)] ?? 0);
     const uniform = uniforms(key, streams.batchTime, first, capacity, 1);
     const entries =
       table &&
@@ -137,7 +158,9 @@ for (const [name, options, source, isDrawn] of shapes) {
         : [moments[i] ?? 0, 1 - (moments[i] ?? 0), 1, -1];
       return [alpha, sigma, dAlpha, dSigma];
     };
-    const dataRow = Array.from({ length: capacity }, (_, i) => drawnRow(drawn, words(i, streams.batchIndex), rows));
+    const dataRow = Array.from({ length: capacity }, (_, i) =>
+      pairs ? (pairRows[(pairs.at + chosen(i)) % room] ?? 0) : drawnRow(drawn, words(i, streams.batchIndex), rows),
+    );
     const noise = drawn ? noiseOf(drawn, dataRow, dim) : new Array<number>(capacity * dim).fill(0);
     const start = (i: number, j: number) => {
       const [low, other, z] = [a[j] ?? 0, b[j] ?? 0, draws[i * dim + j] ?? 0];

@@ -340,10 +340,10 @@ test("optimal-transport pairs are of one class each, and their labels are learne
   flow.dispose();
 });
 
-test("with context there are no optimal-transport pairs, and why is told", ({ gpu }) => {
+test("with context there are no optimal-transport pairs before it is told how much context counts", ({ gpu }) => {
   const flow = pf.Flow.create(gpu, { velocity: pf.mlp({ dim: 2, hidden: [16], context: 1 }), seed: 1 });
   const options = { steps: 1, coupling: "optimal-transport", context: new Float32Array(2) } as const;
-  expect(() => pf.trainFlowMatching(flow, data, options)).toThrow(/without regard to context/);
+  expect(() => pf.trainFlowMatching(flow, data, options)).toThrow(/has no contextWeight/);
   flow.dispose();
 });
 

@@ -11,6 +11,7 @@ const read = (path: string) => readFileSync(join(root, path), "utf8");
 const conditional: Readonly<Record<string, string>> = {
   "#provider": "src/gpu/provider-node.ts",
   "#threads": "src/workers/threads-node.ts",
+  "#matching": "src/transport/matching-node.ts",
 };
 
 const files = ["src", "shaders"].flatMap((top) =>

@@ -1,8 +1,8 @@
 import { expect, test } from "vitest";
 import type { Flow } from "../../src/flow/flow.ts";
-import { normals, philox, seedKey, streams } from "../../src/random/philox.ts";
+import { philox, seedKey, streams } from "../../src/random/philox.ts";
 import type { TrainingPlan } from "../../src/train/plan.ts";
-import { addNoise, drawnRow, makeRowDraws } from "../../src/train/row-draws.ts";
+import { drawnRow, makeRowDraws } from "../../src/train/row-draws.ts";
 
 type Options = Pick<TrainingPlan["options"], "noise" | "rowWeights">;
 
@@ -84,15 +84,6 @@ test("deviations are one number, one for each row, or by neighbours in the flow'
   ]);
   // the default floor, for rows that are all alike
   expect(deviationsOf({ noise: { factor: 2 } }, new Float32Array(20))[3]).toBeCloseTo(0.004, 9);
-});
-
-test("the noise of a sample is its own, and has the deviation of its row", () => {
-  const draws = made({ noise: Float32Array.from({ length: 40 }, (_, row) => row) });
-  if (!draws) throw new Error("noise was given");
-  const values = Float32Array.of(1, 2, 3, 4, 5);
-  addNoise(draws, 7, values, key, 2 ** 32 + 9);
-  const noise = normals(key, streams.rowNoise, 2 ** 32 + 9, 1, 5);
-  for (const [i, value] of values.entries()) expect(value).toBeCloseTo(i + 1 + 7 * (noise[i] ?? 0), 5);
 });
 
 // Values that TypeScript would refuse are passed as a JavaScript user could.

@@ -2,7 +2,8 @@ import { expect, test } from "vitest";
 import { paths, pathTimes } from "../../src/path/paths.ts";
 import type { FlowMatchingOptions, TimeDistribution } from "../../src/train/options.ts";
 import type { FlowMatchingPlan } from "../../src/train/plan.ts";
-import { entriesAt, stratifiedLevel, trainingTimes } from "../../src/train/times.ts";
+import { trainingTimes } from "../../src/train/times.ts";
+import { entriesAt, stratifiedLevel } from "../gpu/time-table.ts";
 
 const made = (options: Omit<FlowMatchingOptions, "steps">) =>
   trainingTimes("training", { path: options.path, options } as unknown as FlowMatchingPlan);

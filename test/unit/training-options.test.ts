@@ -24,6 +24,12 @@ const faults: [string, MlpOptions, Partial<FlowMatchingOptions>, RegExp][] = [
   ["a batch beyond WebGPU's workgroups", plain, { batchSize: largestBatch + 1 }, /from 1 to 4194240/],
   ["a path that is not known", plain, { path: loose("cosin") }, /path is "cosin".*did you mean "cosine"/],
   ["a coupling that is not known", plain, { coupling: loose("optimal") }, /coupling is "optimal"/],
+  [
+    "pairs without regard to context",
+    context,
+    { coupling: "optimal-transport", context: new Float32Array(4) },
+    /coupling has no contextWeight.*source of its own: pass for example/,
+  ],
   ["labels of a wrong length", classes, { labels: new Uint32Array(3) }, /2 particles need a Uint32Array of 2/],
   ["labels of a wrong type", classes, { labels: loose([0, 1]) }, /2 particles need a Uint32Array of 2/],
   ["a label out of range", classes, { labels: Uint32Array.of(0, 3) }, /labels\[1\] is 3, but there are 3 classes/],
@@ -69,12 +75,6 @@ for (const [name, velocity, options, message] of faults) {
 
 const missing: [string, Flow["velocitySpec"], Partial<FlowMatchingOptions>, RegExp][] = [
   [
-    "pairs that know of context",
-    mlp(context),
-    { coupling: "optimal-transport", context: new Float32Array(4) },
-    /without regard to context/,
-  ],
-  [
     "a field without weights",
     wgslVelocity({ dim: 2, code: "fn velocity(t: f32, x: array<f32, DIM>) -> array<f32, DIM> { return x; }" }),
     {},
@@ -92,7 +92,8 @@ for (const [name, velocity, options, message] of missing) {
 
 test("options that are left out have the documented defaults", () => {
   const plan = flowMatchingPlan(flowOf(mlp(plain)), rows, { steps: 7 });
-  expect(plan).toMatchObject({ rows: 2, steps: 7, batchSize: 1024, logEvery: 100, labelDropout: 0, coupled: false });
+  expect(plan).toMatchObject({ rows: 2, steps: 7, batchSize: 1024, logEvery: 100, labelDropout: 0 });
+  expect(plan.options.coupling).toBe("independent");
   expect(plan.key).toEqual([0, 0]);
   expect(plan.settings).toEqual({
     beta1: 0.9,

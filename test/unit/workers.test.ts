@@ -10,9 +10,9 @@ import { inOrder } from "../../src/spread/in-order.ts";
 import type { FinishedRange, RangeTask } from "../../src/spread/range-task.ts";
 import { rangesOf, rangesOfCall } from "../../src/spread/ranges.ts";
 import { SpreadCalls } from "../../src/spread/spread-calls.ts";
+import { asInstalled } from "../../src/web-script.ts";
 import { Pool } from "../../src/workers/pool.ts";
 import type { Outcome, RangeWorker } from "../../src/workers/range-worker.ts";
-import { asInstalled } from "../../src/workers/threads-web.ts";
 
 const flow: CarriedFlow = {
   hash: "0",

@@ -1,0 +1,225 @@
+import { figuresPerGroup, groupBuffers, planGroup, pointWidth } from "../../shaders/sinkhorn.ts";
+import { type DataRows, ownRows } from "../data/units.ts";
+import type { Flow } from "../flow/flow.ts";
+import type { SourceSpec } from "../flow/source.ts";
+import type { Arena } from "../gpu/arena.ts";
+import type { Dispatch, PlannedBuffer } from "../gpu/kernel.ts";
+import { item, must } from "../must.ts";
+import type { Pacer } from "../schedule/pacer.ts";
+import { unlessAborted } from "../schedule/unless.ts";
+import type { Matching } from "../transport/matching.ts";
+import type { CouplingPlan, ExactPlan, SinkhornPlan } from "./coupling.ts";
+import { ExactPairs, type PairGroup } from "./exact-pairs.ts";
+import { PairSchedule } from "./pair-schedule.ts";
+import type { FlowMatchingPlan } from "./plan.ts";
+import { readTogether } from "./resuming.ts";
+import { type RowDraws, rowDrawsName } from "./row-draws.ts";
+import type { TrainingStep } from "./task.ts";
+
+/** How pairs are made, and by whom. */
+export interface Pairing {
+  readonly coupled: CouplingPlan;
+  readonly matching: Matching;
+}
+
+/** The pairs of a training on one device, of which the buffer "pairs" has the rows. */
+export interface CoupledPairs {
+  readonly schedule: PairSchedule;
+  readonly buffers: readonly PlannedBuffer[];
+  /** What the buffer "constants" has beside: factors of the columns of the context. */
+  readonly constants: readonly number[];
+  /** Makes ready what a step draws from. */
+  bring(step: number, arena: Arena, maxFlops: number): Promise<Dispatch[]>;
+  figures(step: number, arena: Arena, pacer: Pacer): Promise<Pick<TrainingStep, "transportCost">>;
+}
+
+/** What groups of pairs are made of: data in the flow's own space, and how contexts count. */
+interface Origin {
+  readonly flow: Flow;
+  readonly plan: FlowMatchingPlan;
+  readonly rows: Float32Array;
+  readonly draws: RowDraws | undefined;
+  readonly factors: readonly number[];
+  readonly schedule: PairSchedule;
+  /** Groups of the whole training. */
+  readonly total: number;
+}
+
+/** @param repeated steps that are taken again and again, from the same draws */
+export function coupledPairs(
+  flow: Flow,
+  data: DataRows,
+  plan: FlowMatchingPlan,
+  draws: RowDraws | undefined,
+  { coupled, matching }: Pairing,
+  repeated?: number,
+): CoupledPairs {
+  const { context } = plan.options;
+  const schedule = new PairSchedule(coupled, plan.batchSize, repeated);
+  const { contextWeight } = coupled;
+  const origin: Origin = {
+    flow,
+    plan,
+    rows: ownRows(data, flow.normalization),
+    draws,
+    factors:
+      context && contextWeight !== undefined ? contextFactors(context, plan.velocity.context, contextWeight) : [],
+    schedule,
+    total: schedule.groups((repeated ?? plan.steps) - 1).end,
+  };
+  return coupled.method === "exact" ? exactPairs(origin, coupled, matching) : sinkhornPairs(origin, coupled);
+}
+
+/** The rows of pairs, slot by slot, and behind them the table of row draws, for the noise. */
+function pairsBuffer(slots: number, group: number, draws: RowDraws | undefined): PlannedBuffer {
+  const rows = slots * group;
+  if (!draws) return { name: "pairs", bytes: rows * 4 };
+  const data = new Uint32Array(rows + draws.table.length);
+  data.set(draws.table, rows);
+  return { name: "pairs", bytes: data.byteLength, data };
+}
+
+/** Which groups lie in the slots of "pairs"; gives those that a step needs and that are not there, as if they were from now on. */
+function ring(schedule: PairSchedule): (step: number) => number[] {
+  const held = new Map<number, number>();
+  return (step) => {
+    const missing: number[] = [];
+    const { first, end } = schedule.groups(step);
+    for (let group = first; group < end; group++) {
+      if (held.get(group % schedule.slots) !== group) missing.push(group);
+      held.set(group % schedule.slots, group);
+    }
+    return missing;
+  };
+}
+
+/** Pairs that the host makes. */
+function exactPairs(
+  { flow, plan, rows, draws, factors, schedule, total }: Origin,
+  { group }: ExactPlan,
+  matching: Matching,
+) {
+  const { key, velocity, options } = plan;
+  const { labels, context, signal } = options;
+  const from = {
+    dim: velocity.dim,
+    key,
+    source: flow.source,
+    data: rows,
+    draws,
+    labels: labels?.slice(),
+    context: context?.map((value, i) => value * item(factors, i % factors.length)),
+  };
+  const pairs = new ExactPairs(from, group, matching, total);
+  const missing = ring(schedule);
+  const costs = new Map<number, Pick<PairGroup, "coupled" | "independent">>();
+  return {
+    schedule,
+    buffers: [pairsBuffer(schedule.slots, group, draws)],
+    constants: [],
+    async bring(step: number, arena: Arena) {
+      const { first } = schedule.groups(step);
+      pairs.forget(first);
+      for (const number of missing(step)) {
+        const made = await unlessAborted(signal, pairs.group(number));
+        const at = number % schedule.slots;
+        const { queue } = arena.session.device;
+        queue.writeBuffer(arena.buffer("pairs"), at * group * 4, made.rows as Uint32Array<ArrayBuffer>);
+        costs.set(at, made);
+      }
+      return [];
+    },
+    async figures(step: number) {
+      const slots = slotsOf(schedule, step).map((slot) => must(costs.get(slot), "the cost of a group"));
+      return {
+        transportCost: {
+          coupled: meanOf(slots.map(({ coupled }) => coupled)),
+          independent: meanOf(slots.map(({ independent }) => independent)),
+        },
+      };
+    },
+  };
+}
+
+/** Pairs that the device makes. */
+function sinkhornPairs({ flow, plan, rows, draws, factors, schedule }: Origin, coupled: SinkhornPlan): CoupledPairs {
+  const { velocity, key, options } = plan;
+  const { group, regularization, iterations, contextWeight } = coupled;
+  const { slots } = schedule;
+  const names = {
+    labels: options.labels && "labels",
+    context: options.context && "context",
+    draws: draws && rowDrawsName,
+  };
+  const missing = ring(schedule);
+  const weighed = contextWeight === undefined ? 0 : 2 * contextWeight * factors.filter((factor) => factor > 0).length;
+  const meanCost = meanSquare(rows, flow.source, velocity.dim) + weighed;
+  return {
+    schedule,
+    constants: factors,
+    buffers: [
+      pairsBuffer(slots, group, draws),
+      { name: "figures", bytes: slots * figuresPerGroup * 4 },
+      ...groupBuffers(pointWidth({ velocity, names }), group),
+    ],
+    async bring(step, _, maxFlops) {
+      return missing(step).flatMap((number) =>
+        planGroup({
+          ...{ velocity, key, names, meanCost, regularization, iterations, maxFlops },
+          source: flow.source.kind,
+          count: group,
+          rows: plan.rows,
+          first: number * group,
+          pairsAt: (number % slots) * group,
+          figuresAt: (number % slots) * figuresPerGroup,
+        }),
+      );
+    },
+    async figures(step, arena, pacer) {
+      const bytes = slots * figuresPerGroup * 4;
+      const [figures] = await readTogether("trainFlowMatching", arena, pacer, [{ name: "figures", bytes }]);
+      const mean = (part: number) =>
+        meanOf(slotsOf(schedule, step).map((slot) => item(must(figures, "figures"), slot * figuresPerGroup + part)));
+      return { transportCost: { coupled: mean(0), independent: mean(1), marginalError: mean(2) } };
+    },
+  };
+}
+
+/** The slots of the groups that a step draws from. */
+function slotsOf(schedule: PairSchedule, step: number): number[] {
+  const { first, end } = schedule.groups(step);
+  return Array.from({ length: end - first }, (_, k) => (first + k) % schedule.slots);
+}
+
+const meanOf = (values: readonly number[]) => values.reduce((sum, value) => sum + value, 0) / values.length;
+
+/** Factors by which the squared distance of contexts counts `weight` times that of states: each column over its standard deviation. */
+export function contextFactors(context: Float32Array, width: number, weight: number): number[] {
+  return Array.from({ length: width }, (_, k) => {
+    const { variance } = momentsOf(context, width, k);
+    // a column that is the same everywhere keeps no rows apart
+    return variance > 0 ? Math.sqrt(weight / variance) : 0;
+  });
+}
+
+/** The mean of |x_1 − x_0|² over independent pairs of rows of the data and of the source. */
+function meanSquare(data: Float32Array, { kind, rows }: SourceSpec, dim: number): number {
+  let sum = 0;
+  for (let k = 0; k < dim; k++) {
+    const { mean, variance } = momentsOf(data, dim, k);
+    const [a, b] = [item(rows, k), item(rows, dim + k)];
+    const [middle, spread] = kind === "gaussian" ? [a, b * b] : [(a + b) / 2, (b - a) ** 2 / 12];
+    sum += variance + spread + (mean - middle) ** 2;
+  }
+  return sum;
+}
+
+/** Mean and variance of column k of rows. */
+function momentsOf(rows: Float32Array, width: number, k: number): { mean: number; variance: number } {
+  const count = rows.length / width;
+  let mean = 0;
+  for (let i = k; i < rows.length; i += width) mean += (rows[i] as number) / count;
+  let variance = 0;
+  for (let i = k; i < rows.length; i += width) variance += ((rows[i] as number) - mean) ** 2 / count;
+  return { mean, variance };
+}
