@@ -1,3 +1,4 @@
+import { item } from "../src/must.ts";
 import { read, write } from "./interface.ts";
 import { kernel, oncePerShape } from "./kernel.ts";
 import { nowhere } from "./weight-gradient.ts";
@@ -35,7 +36,7 @@ function transposedSums(names: readonly string[], name: string): { text: string;
     }
     left = next;
   }
-  return { text: text.join("\n"), sum: left[0] ?? "0.0" };
+  return { text: text.join("\n"), sum: item(left, 0) };
 }
 
 /**

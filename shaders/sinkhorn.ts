@@ -37,10 +37,9 @@ const costText = (width: number, own: string, other: string) =>
       let d = ${other}[k * quarters + j] - ${own}[k * quarters + i / 4u][i % 4u];
       cost += d * d;
     }`;
+/** Of points with many coordinates these are read where they are needed. */
 const ownText = (width: number, own: string) =>
-  width <= widestUnrolled
-    ? lines(width, (k) => `let own_${k} = ${own}[${k}u * quarters + i / 4u][i % 4u];`)
-    : "// own coordinates are read where they are needed";
+  width <= widestUnrolled ? lines(width, (k) => `let own_${k} = ${own}[${k}u * quarters + i / 4u][i % 4u];`) : "";
 
 export interface GroupShape {
   readonly source: SourceKind;
