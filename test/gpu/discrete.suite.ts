@@ -179,11 +179,23 @@ async function expectNetwork(gpu: pf.Gpu, velocity: pf.NetworkVelocity, guidance
 for (const [name, make] of Object.entries(networks)) {
   test(`log p of the steps of any network and its gradient agree with f64: ${name}`, ({ gpu }) =>
     expectNetwork(gpu, make(), 1.5));
-  test(`log p of the steps of any network and its gradient agree with f64: ${name}, on a GPU's tiles`, async () => {
+  test(`log p of the steps of any network and its gradient agree with f64: ${name}, gradients on a GPU's tiles`, async () => {
     using gpu = await asGpu();
     await expectNetwork(gpu, make(), 1.5);
   });
 }
+test("log p of the steps agrees with f64: an mlp on a GPU's tiles", async () => {
+  using gpu = await asGpu();
+  const velocity = pf.mlp({ dim: 3, hidden: [5, 9] });
+  const flow = pf.Flow.create(gpu, { velocity, seed: 3 });
+  const net = network(velocity, await strengthen(flow));
+  const x = uniformArray(3 * 37, -1, 1, 1);
+  const { logProb } = await flow.logProb(x, { solver: { method: "heun2", steps: 2 }, objective: "discrete" });
+  const field = differentiableNetwork(net);
+  const wanted = forRows(37, (i) => discreteLogLikelihood(field, rowOf(x, 3, i), "heun2", timesOf(1, 0, 2)).logProb);
+  expectClose(logProb, wanted, { relative: 1e-5, absolute: 1e-5 });
+  flow.dispose();
+});
 
 /** A closed form as a field with products. */
 const differentiable = ({ dim, velocity }: typeof eightGaussians): Differentiable => ({

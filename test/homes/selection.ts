@@ -23,6 +23,10 @@ export const selections: Readonly<Record<Home, Selection>> = {
       "it is the home that runs every kernel: what it leaves out are slow properties, the same formula at one more size, and activations, statistics and orders of convergence that Deno has; in `layered` and `not-finite` it has them all",
     rules: [
       { suite: "adaptive", not: /solved as if it were alone|^bosh3 takes/ },
+      {
+        suite: "discrete",
+        not: /f64: (kinetic energy, heun2|three dimensions, layer by layer|concatSquash|.* gradients on a GPU's tiles)$|own grid: the (flow of|steps of a network)/,
+      },
       { suite: "hutchinson", not: /gaussian/ },
       { suite: "properties", not: /chunk size and neighbour: layered$/ },
       { suite: "solvers", not: /orders of convergence/ },
@@ -61,6 +65,7 @@ export const selections: Readonly<Record<Home, Selection>> = {
         suite: "network",
         only: /oracle: silu|dim 64, layer by layer|rademacher divergence|weights go in|saved and loaded/,
       },
+      { suite: "discrete", only: /f64: two dimensions, midpoint$/ },
       { suite: "networks", only: /saved and loaded/ },
       { suite: "not-finite", only: /counted: relu|did not end|by row and column/ },
       {
@@ -91,6 +96,7 @@ export const selections: Readonly<Record<Home, Selection>> = {
         only: /a gated network, width 160|in f64: a gated network$|width 24/,
       },
       { suite: "checkpoint", only: /flow matching with Adam$|damaged/ },
+      { suite: "discrete", only: /f64: (one dimension|three dimensions, a|rk4|concatSquash$|an mlp)|singular|WGSL/ },
       {
         suite: "likelihood-training",
         not: /oracle: ((tanh|softplus|elu|relu|sin|gelu|selu|mish)|(silu|softplus|gelu|cos|leaky_relu|sigmoid), wider.*)$|eight dimensions|five dimensions|reaches the entropy|three probes$|penalties, tanh$/,
