@@ -59,12 +59,21 @@ export function planSum(o: {
   });
 }
 
-/** gradient[i] = Σ partials[segment][i], segments in ascending order; with `norm` also Σ gradient² of each workgroup. */
-export const reduceGradientKernel = oncePerShape(({ norm }: { readonly norm: boolean }) =>
+export interface ReduceGradientShape {
+  readonly norm: boolean;
+  /** Whether the gradient is a mean over parts of the batch, to which one is added. */
+  readonly adds: boolean;
+}
+
+/**
+ * gradient[i] = Σ partials[segment][i], segments in ascending order, or a part of it that is added to those before; with `norm` also
+ * Σ gradient² of each workgroup.
+ */
+export const reduceGradientKernel = oncePerShape(({ norm, adds }: ReduceGradientShape) =>
   kernel({
     label: "reduce gradient",
     entryPoint: "reduce_gradient",
-    params: { count: "u32", segments: "u32" },
+    params: { count: "u32", segments: "u32", scale: adds && "f32", is_first: adds && "u32" },
     buffers: { partials: read("array<f32>"), gradient: write("array<f32>"), squares: norm && write("array<f32>") },
     code: wgsl`
 #if ${norm}
@@ -80,6 +89,9 @@ fn reduce_gradient(
   var sum = 0.0;
   if (i < params.count) {
     for (var s = 0u; s < params.segments; s++) { sum += partials[s * params.count + i]; }
+#if ${adds}
+    sum = fma(params.scale, sum, select(gradient[i], 0.0, params.is_first == 1u));
+#endif
     gradient[i] = sum;
   }
 #if ${norm}
@@ -92,11 +104,23 @@ fn reduce_gradient(
   }),
 );
 
-/** "partials" → "gradient"; with `norm` also "norm.parts", one per workgroup. */
-export function planReduceGradient(o: { count: number; segments: number; norm: boolean }): Dispatch {
-  const { count, segments, norm } = o;
-  return dispatchOf(reduceGradientKernel({ norm }), {
-    params: { count, segments },
+/** "partials" → "gradient", or one of `parts` of it, from 0; with `norm` also "norm.parts", one per workgroup. */
+export function planReduceGradient(o: {
+  count: number;
+  segments: number;
+  norm: boolean;
+  part?: number;
+  parts?: number;
+}): Dispatch {
+  const { count, segments, norm, part = 0, parts = 1 } = o;
+  const adds = parts > 1;
+  return dispatchOf(reduceGradientKernel({ norm, adds }), {
+    params: {
+      count,
+      segments,
+      scale: adds ? 1 / parts : undefined,
+      is_first: adds ? Number(part === 0) : undefined,
+    },
     buffers: { partials: "partials", gradient: "gradient", squares: norm ? "norm.parts" : undefined },
     workgroups: gridOf(Math.ceil(count / sumWorkgroup)),
     flops: count * segments,

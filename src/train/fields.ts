@@ -57,6 +57,7 @@ export const regularizationFields = {
 export const trainingFields = {
   steps: { check: integer(1), required: true, decides: false },
   batchSize: { check: integer(1, largestBatch), fallback: 1024, decides: true },
+  accumulate: { check: integer(1), decides: true },
   learningRate: {
     // a schedule is checked when the first step is asked for
     check: (name, value): LearningRate =>

@@ -13,6 +13,7 @@ import { fingerprint } from "./fingerprint.ts";
 import { trainingLoop, trainingRows } from "./loop.ts";
 import type { FlowMatchingPlan } from "./plan.ts";
 import { makeRowDraws, type RowDraws, rowDrawsName } from "./row-draws.ts";
+import { planOfPart } from "./stepping.ts";
 import type { TrainingStep, TrainingTask } from "./task.ts";
 import { type TrainingTimes, trainingTimes } from "./times.ts";
 import { flowMatchingValidator } from "./validation.ts";
@@ -31,8 +32,9 @@ export async function* runFlowMatching(
   const coupled = coupling === "independent" ? undefined : couplingPlan(what, coupling, plan.velocity);
   const matching = coupled && new Matching(coupled.method === "exact" ? (coupled.threads ?? defaultThreads()) : 0);
   const pairing = coupled && matching && { coupled, matching };
+  const part = planOfPart(what, plan);
   try {
-    return yield* trainingLoop(flow, plan, () => flowMatchingTask(flow, data, plan, { times, draws, pairing }));
+    return yield* trainingLoop(flow, plan, () => flowMatchingTask(flow, data, part, { times, draws, pairing }));
   } finally {
     matching?.close();
   }

@@ -28,6 +28,7 @@ import {
 import { trainingLoop, trainingRows } from "./loop.ts";
 import type { LikelihoodPlan } from "./plan.ts";
 import { makeRowDraws, type RowDraws, rowDrawsName } from "./row-draws.ts";
+import { planOfPart } from "./stepping.ts";
 import type { TrainingStep, TrainingTask } from "./task.ts";
 import { likelihoodValidator } from "./validation.ts";
 
@@ -79,7 +80,8 @@ export async function* runMaximumLikelihood(
   data: DataRows,
   plan: LikelihoodPlan,
 ): AsyncGenerator<TrainingStep, undefined> {
-  const { velocity, batchSize, options } = plan;
+  const part = planOfPart(likelihoodTraining, plan);
+  const { velocity, batchSize, options } = part;
   const conditions: Conditions = {
     // a batch's labels and context are drawn on the device, into buffers that are filled with these at first
     labels: options.labels && new Uint32Array(batchSize),
@@ -94,7 +96,7 @@ export async function* runMaximumLikelihood(
   const solve = likelihoodSolve(likelihoodTraining, options, velocity.dim, batchSize);
   const work = await workOf(flow, velocity, solve, conditions);
   const draws = makeRowDraws(likelihoodTraining, flow, data, plan);
-  return yield* trainingLoop(flow, plan, () => likelihoodTask(flow, data, plan, work, draws));
+  return yield* trainingLoop(flow, plan, () => likelihoodTask(flow, data, part, work, draws));
 }
 
 function likelihoodTask(

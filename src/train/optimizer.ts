@@ -7,8 +7,8 @@ import type { OptimizerSettings } from "./plan.ts";
 /** How a training takes a step once its gradient is in parts. */
 export interface OptimizerPlan {
   buffers(start: TrainingState): PlannedBuffer[];
-  /** "partials" of so many segments → "gradient", and its norm where that is needed. */
-  gradient(segments: number): Dispatch[];
+  /** "partials" of so many segments → "gradient", of which they are a part, from 0; behind the last one its norm where that is needed. */
+  gradient(segments: number, part: number, parts: number): Dispatch[];
   /** "gradient" → "parameters" and their "average"; `step` from 1. */
   step(step: number, learningRate: number, maxFlops: number): Dispatch[];
 }
@@ -39,10 +39,13 @@ export async function optimizerPlan(
       ...(passed ? [{ name: "adam.passed", bytes: passed.byteLength, data: passed }] : []),
       ...(matrices?.buffers ?? []),
     ],
-    gradient: (segments) => [
-      planReduceGradient({ count, segments, norm: clips }),
-      ...(clips ? [planSum({ count: normParts(count), scale: 1, add: false, from: "norm.parts", to: "norm" })] : []),
-    ],
+    gradient(segments, part, parts) {
+      const norm = clips && part === parts - 1;
+      return [
+        planReduceGradient({ count, segments, norm, part, parts }),
+        ...(norm ? [planSum({ count: normParts(count), scale: 1, add: false, from: "norm.parts", to: "norm" })] : []),
+      ];
+    },
     step: (step, learningRate, maxFlops) => [
       planAdam({ count, step, learningRate, settings, passed: passed && "adam.passed" }),
       ...(matrices?.step({ learningRate, average: ema && averageDecay(ema, step), maxFlops }) ?? []),

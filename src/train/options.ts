@@ -95,6 +95,20 @@ export interface TrainingOptions {
   steps: number;
   /** Samples per step. Default 1024. */
   batchSize?: number;
+  /**
+   * Equal parts in which the samples of a step are computed, one after the other, so that memory is that of a part: their gradients are
+   * averaged in their order. The samples and the loss are those of one part, to rounding; strata of the time
+   * and a `jitter` of the solver's steps are of each part alone. Default 1.
+   *
+   * @example
+   * import { Flow, mlp, openGpu, toyData, trainFlowMatching } from "pushforward";
+   * const gpu = await openGpu();
+   * const flow = Flow.create(gpu, { velocity: mlp({ dim: 2, hidden: [32] }) });
+   * const options = { steps: 10, batchSize: 1024, accumulate: 4, logEvery: 5 }; // four times 256 samples in memory
+   * for await (const { step, loss } of trainFlowMatching(flow, toyData("moons", 1000), options)) console.log(step, loss);
+   * gpu.dispose();
+   */
+  accumulate?: number;
   /** Default 1e-3. */
   learningRate?: LearningRate;
   /** Default `"adam"`. */

@@ -1,6 +1,5 @@
 import type { Flow } from "../flow/flow.ts";
 import { Arena } from "../gpu/arena.ts";
-import type { Dispatch } from "../gpu/kernel.ts";
 import { mapCopy } from "../gpu/read.ts";
 import type { Session } from "../gpu/session.ts";
 import { item } from "../must.ts";
@@ -15,6 +14,7 @@ import type { RateOfStep } from "./learning-rate.ts";
 import { optimizerPlan } from "./optimizer.ts";
 import type { TrainingPlan } from "./plan.ts";
 import { type Resuming, readTogether } from "./resuming.ts";
+import { partsOf, stepping } from "./stepping.ts";
 import type { TrainingStep, TrainingTask, Validator } from "./task.ts";
 import type { TrainingProgress } from "./training-progress.ts";
 import type { Judging } from "./validation.ts";
@@ -59,7 +59,8 @@ export async function* trainOn(
 ): AsyncGenerator<TrainingStep, undefined> {
   const { parameters } = flow;
   const { velocity, settings, batchSize, options } = plan;
-  const { what, backward, capacity } = task;
+  const { what, backward } = task;
+  const parts = partsOf(plan);
   const network = networkOf(velocity);
   const count = network.parameterCount;
   const zeros = new Float32Array(count);
@@ -72,11 +73,6 @@ export async function* trainOn(
   const arena = new Arena(session);
   const speed = trainingSpeed(session, what, velocity);
   const pacer = new Pacer(session, speed, options.signal, progress.sign);
-  /** What is the same in every step, planned once and again when the device turns out faster or slower. */
-  const planMiddle = (): Dispatch[] => [
-    ...task.gradient(flopsPerDispatch(speed)),
-    ...optimizer.gradient(backward.copies(capacity)),
-  ];
   let flat: { buffer: GPUBuffer; release(): void } | undefined;
   let staging: GPUBuffer | undefined;
   let giveBack: (() => void) | undefined;
@@ -103,7 +99,7 @@ export async function* trainOn(
     });
   };
   const meanLoss = async (sum: number, steps: number, done: number): Promise<number> => {
-    const loss = sum / Math.max(1, steps);
+    const loss = sum / Math.max(1, steps * parts);
     if (Number.isFinite(loss)) return loss;
     throw await lost(loss, steps, done);
   };
@@ -133,24 +129,17 @@ export async function* trainOn(
     ]);
     staging = await session.buffers.acquire(4, "staging", "loss");
     giveBack = budgetOf(session).hold(arena.bytes);
-    const packs = planPackings(backward);
-    let planned = planMiddle();
-    let plannedAt = speed.flops;
+    const steps = stepping(task, optimizer, parts, arena, pacer);
     validator = options.validation && task.validator(options.validation);
-    const first = optimizer.step(1, 0, flopsPerDispatch(speed));
     const validating = validator?.dispatches?.(flopsPerDispatch(speed)) ?? [];
-    await pacer.prepare([...packs, ...planned, ...first, ...validating].map(({ kernel }) => kernel));
-    await pacer.submit(arena, what, packs);
+    await pacer.prepare([...steps.dispatches(), ...validating].map(({ kernel }) => kernel));
+    await pacer.submit(arena, what, planPackings(backward));
 
     let { sinceLog } = start;
     let timed = 0;
     let logged = performance.now();
     let stated = logged;
     for (let step = trained; step < plan.steps && !isOver(step); step++) {
-      if (speed.flops > 2 * plannedAt || speed.flops < plannedAt / 2) {
-        planned = planMiddle();
-        plannedAt = speed.flops;
-      }
       flow.assertAlive();
       const learningRate = rate(step);
       const done = step + 1;
@@ -161,15 +150,9 @@ export async function* trainOn(
       sinceLog++;
       timed++;
       const copyLoss = staging;
-      await pacer.submit(
-        arena,
-        what,
-        [
-          ...(await task.batch(step, arena, flopsPerDispatch(speed))),
-          ...planned,
-          ...optimizer.step(done, learningRate, flopsPerDispatch(speed)),
-          ...packs,
-        ],
+      await steps.take(
+        step,
+        learningRate,
         logs
           ? (encoder) => {
               encoder.copyBufferToBuffer(arena.buffer("loss"), 0, copyLoss, 0, 4);

@@ -42,9 +42,10 @@ const cases: [string, pf.MlpVelocity, Training][] = [
     }),
   ],
   [
-    "flow matching with Muon",
+    "flow matching with Muon and accumulation",
     pf.mlp({ dim: 2, hidden: [8, 9] }),
     matching({
+      accumulate: 5,
       optimizer: "muon",
       ema: 0.9,
       gradientClip: 0.5,
@@ -195,6 +196,7 @@ const mismatches: [string, Training, RegExp, pf.MlpVelocity?][] = [
   ["more data", onData(longer), /data is 300 values of SHA-256 .* there and 302 values/],
   ["other data", onData(changed), /data is 300 values/],
   ["another batch size", matching({ batchSize: 64 }), /batchSize is 65 there and 64 here/],
+  ["accumulation", matching({ accumulate: 5 }), /accumulate is not set there and 5 here/],
   ["another seed", matching({ seed: 1 }), /seed is 0 there and 1 here/],
   ["another optimizer", matching({ optimizer: "adamw" }), /optimizer\.weightDecay is 0 there and 0\.01 here/],
   ["Muon", matching({ optimizer: "muon" }), /optimizer\.muon\.momentum is not set there and 0\.95 here/],

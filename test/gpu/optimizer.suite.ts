@@ -135,7 +135,7 @@ test("Muon steps the hidden matrices, wide and tall, and AdamW the rest, clipped
     for (const [k, size] of [1, 10, 1e-9].entries()) {
       const partials = uniformArray(segments * count, -size, size, 2 + k);
       gpu.device.queue.writeBuffer(arena.buffer("partials"), 0, partials as Float32Array<ArrayBuffer>);
-      await submit(gpu, arena, [...plan.gradient(segments), ...plan.step(k + 1, learningRate, 1e5)]);
+      await submit(gpu, arena, [...plan.gradient(segments, 0, 1), ...plan.step(k + 1, learningRate, 1e5)]);
       const sum = Float64Array.from({ length: count }, (_, i) => (partials[i] ?? 0) + (partials[count + i] ?? 0));
       const gradient = sum.map((g) => clipFactor({ all: sum }, gradientClip) * g);
       for (const [n, tensor] of tensors.entries()) {

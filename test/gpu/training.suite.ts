@@ -372,3 +372,50 @@ test("a learning rate that blows up ends with an error that says what to do", as
   );
   flow.dispose();
 });
+
+test("a batch in parts has the samples, the loss and the gradient of the whole one, clipped as a whole", async ({
+  gpu,
+}) => {
+  const velocity = pf.mlp({ dim: 2, hidden: [9], classes: 2 });
+  const rows = pf.toyData("moons", 100);
+  const labels = Uint32Array.from({ length: 100 }, (_, i) => i % 2);
+  // steps in proportion to the gradient, so that small ones do not turn over with its rounding
+  const optimizer = { name: "adam", epsilon: 10 } as const;
+  const common = {
+    steps: 3,
+    batchSize: 130,
+    logEvery: 3,
+    learningRate: 1,
+    optimizer,
+    gradientClip: 0.5,
+    labels,
+    seed: 3,
+  };
+  const solver = { method: "midpoint", steps: 2 } as const;
+  const divergence = { probe: "rademacher" } as const;
+  const trainings: ((flow: pf.Flow, o: { accumulate?: number }) => AsyncIterable<pf.TrainingStep>)[] = [
+    (flow, o) => pf.trainFlowMatching(flow, rows, { ...common, labelDropout: 0.3, ...o }),
+    (flow, o) => pf.trainMaximumLikelihood(flow, rows, { ...common, solver, divergence, ...o }),
+  ];
+  for (const training of trainings) {
+    const run = async (accumulate?: number) => {
+      const flow = pf.Flow.create(gpu, { velocity, seed: 1 });
+      let loss = Number.NaN;
+      for await (const step of training(flow, accumulate === undefined ? {} : { accumulate })) loss = step.loss;
+      const weights = Object.values(await flow.weights()).flatMap((tensor) => Array.from(tensor));
+      flow.dispose();
+      return { loss, weights };
+    };
+    const [whole, one, parts] = [await run(), await run(1), await run(5)];
+    expect(one).toEqual(whole);
+    expectClose([parts.loss], [whole.loss], { relative: 1e-5 });
+    expectClose(parts.weights, whole.weights, { relative: 1e-4, absolute: 1e-6 });
+  }
+});
+
+test("a batch that cannot be cut into equal parts says so at the first step", async ({ gpu }) => {
+  const flow = pf.Flow.create(gpu, { velocity: pf.mlp({ dim: 2, hidden: [8] }), seed: 1 });
+  const steps = pf.trainFlowMatching(flow, data, { steps: 1, batchSize: 100, accumulate: 3 });
+  await expect(steps.next()).rejects.toThrow(/batchSize of 100 into equal parts: pass for example batchSize: 99/);
+  flow.dispose();
+});

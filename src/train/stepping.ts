@@ -1,0 +1,73 @@
+import { invalid } from "../errors.ts";
+import type { Arena } from "../gpu/arena.ts";
+import type { Dispatch } from "../gpu/kernel.ts";
+import { flopsPerDispatch, type Pacer } from "../schedule/pacer.ts";
+import { planPackings } from "./buffers.ts";
+import type { OptimizerPlan } from "./optimizer.ts";
+import type { TrainingPlan } from "./plan.ts";
+import type { TrainingTask } from "./task.ts";
+
+/** Parts of a batch whose gradients are found one after the other. */
+export const partsOf = ({ options }: TrainingPlan): number => options.accumulate ?? 1;
+
+/**
+ * The plan of one part of a batch, for a {@link TrainingTask}: part k of step s is its batch number s·parts + k, so that the samples of
+ * a step are the same, however many parts they come in.
+ *
+ * @throws PushforwardError `invalid-argument` when the parts are not of one size.
+ */
+export function planOfPart<P extends TrainingPlan>(what: string, plan: P): P {
+  const parts = partsOf(plan);
+  const { batchSize } = plan;
+  if (batchSize % parts !== 0)
+    throw invalid(
+      `${what}: accumulate is ${parts}, which does not divide the batchSize of ${batchSize} into equal parts: pass for example batchSize: ${Math.max(1, Math.round(batchSize / parts)) * parts}`,
+    );
+  return { ...plan, steps: plan.steps * parts, batchSize: batchSize / parts };
+}
+
+/** The steps of a training on one device, each from its batch to the packed weights. */
+export interface Stepping {
+  /** All that a step submits beside its batch. */
+  dispatches(): Dispatch[];
+  /** Takes a step, counted from 0; `last` adds copies behind it. */
+  take(step: number, learningRate: number, last?: (encoder: GPUCommandEncoder) => void): Promise<void>;
+}
+
+export function stepping(
+  { what, backward, ...task }: TrainingTask,
+  optimizer: OptimizerPlan,
+  parts: number,
+  arena: Arena,
+  pacer: Pacer,
+): Stepping {
+  const packs = planPackings(backward);
+  const gradient = () => task.gradient(flopsPerDispatch(pacer.speed));
+  // the same in every step, planned again when the device turns out faster or slower
+  let planned = gradient();
+  let plannedAt = pacer.speed.flops;
+  const sums = Array.from({ length: parts }, (_, part) =>
+    optimizer.gradient(backward.copies(task.capacity), part, parts),
+  );
+  const end = (step: number, learningRate: number) => [
+    ...optimizer.step(step + 1, learningRate, flopsPerDispatch(pacer.speed)),
+    ...packs,
+  ];
+  return {
+    dispatches: () => [...planned, ...sums.flat(), ...end(0, 0)],
+    async take(step, learningRate, last) {
+      const { flops } = pacer.speed;
+      if (flops > 2 * plannedAt || flops < plannedAt / 2) {
+        planned = gradient();
+        plannedAt = flops;
+      }
+      for (const [part, sum] of sums.entries()) {
+        const isLast = part === parts - 1;
+        // a batch may be uploaded before it is submitted, so each part is submitted before the next one's is
+        const batch = await task.batch(step * parts + part, arena, flopsPerDispatch(pacer.speed));
+        const rest = isLast ? end(step, learningRate) : [];
+        await pacer.submit(arena, what, [...batch, ...planned, ...sum, ...rest], isLast ? last : undefined);
+      }
+    },
+  };
+}
