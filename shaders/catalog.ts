@@ -539,7 +539,9 @@ for (const width of [2, 5, 20]) {
 add("figures of a plan", () => planFiguresKernel({}));
 for (const flag of [false, true]) {
   add(flag ? "add to a sum" : "sum", () => sumKernel({ add: flag }));
-  add(`reduce gradient${flag ? " with its norm" : ""}`, () => reduceGradientKernel({ norm: flag, adds: false }));
+  add(`reduce gradient${flag ? " with its norm" : ""}`, () =>
+    reduceGradientKernel({ norm: flag, adds: false, freezes: false }),
+  );
   for (const ema of [false, true]) {
     add(`adam${flag ? " with clipping" : ""}${ema ? " and moving average" : ""}`, () =>
       adamKernel({ clip: flag, ema, passes: false }),
@@ -549,7 +551,9 @@ for (const flag of [false, true]) {
   add(`muon step${flag ? " with a moving average" : ""}`, () => muonStepKernel({ ema: flag }));
 }
 add("adam of some parameters", () => adamKernel({ clip: false, ema: false, passes: true }));
-add("reduce gradient of a part of a batch, with its norm", () => reduceGradientKernel({ norm: true, adds: true }));
+add("reduce gradient of a part of a batch, some of it frozen, with its norm", () =>
+  reduceGradientKernel({ norm: true, adds: true, freezes: true }),
+);
 add("muon norm", () => muonNormKernel({}));
 for (const product of ["gram", "polynomial", "apply"] as const)
   add(`muon ${product}`, () => muonProductKernel({ product, workgroupSize: 16 }));

@@ -63,18 +63,25 @@ export interface ReduceGradientShape {
   readonly norm: boolean;
   /** Whether the gradient is a mean over parts of the batch, to which one is added. */
   readonly adds: boolean;
+  /** Whether some parameters have no gradient: those of the bits in `frozen`. */
+  readonly freezes: boolean;
 }
 
 /**
  * gradient[i] = Σ partials[segment][i], segments in ascending order, or a part of it that is added to those before; with `norm` also
  * Σ gradient² of each workgroup.
  */
-export const reduceGradientKernel = oncePerShape(({ norm, adds }: ReduceGradientShape) =>
+export const reduceGradientKernel = oncePerShape(({ norm, adds, freezes }: ReduceGradientShape) =>
   kernel({
     label: "reduce gradient",
     entryPoint: "reduce_gradient",
     params: { count: "u32", segments: "u32", scale: adds && "f32", is_first: adds && "u32" },
-    buffers: { partials: read("array<f32>"), gradient: write("array<f32>"), squares: norm && write("array<f32>") },
+    buffers: {
+      partials: read("array<f32>"),
+      gradient: write("array<f32>"),
+      squares: norm && write("array<f32>"),
+      frozen: freezes && read("array<u32>"),
+    },
     code: wgsl`
 #if ${norm}
 var<workgroup> tree: array<f32, ${sumWorkgroup}>;
@@ -91,6 +98,9 @@ fn reduce_gradient(
     for (var s = 0u; s < params.segments; s++) { sum += partials[s * params.count + i]; }
 #if ${adds}
     sum = fma(params.scale, sum, select(gradient[i], 0.0, params.is_first == 1u));
+#endif
+#if ${freezes}
+    if (((frozen[i / 32u] >> (i % 32u)) & 1u) == 1u) { sum = 0.0; }
 #endif
     gradient[i] = sum;
   }
@@ -111,17 +121,18 @@ export function planReduceGradient(o: {
   norm: boolean;
   part?: number;
   parts?: number;
+  frozen?: string | undefined;
 }): Dispatch {
-  const { count, segments, norm, part = 0, parts = 1 } = o;
+  const { count, segments, norm, part = 0, parts = 1, frozen } = o;
   const adds = parts > 1;
-  return dispatchOf(reduceGradientKernel({ norm, adds }), {
+  return dispatchOf(reduceGradientKernel({ norm, adds, freezes: frozen !== undefined }), {
     params: {
       count,
       segments,
       scale: adds ? 1 / parts : undefined,
       is_first: adds ? Number(part === 0) : undefined,
     },
-    buffers: { partials: "partials", gradient: "gradient", squares: norm ? "norm.parts" : undefined },
+    buffers: { partials: "partials", gradient: "gradient", squares: norm ? "norm.parts" : undefined, frozen },
     workgroups: gridOf(Math.ceil(count / sumWorkgroup)),
     flops: count * segments,
   });

@@ -23,7 +23,7 @@ const training = () => import("./on-demand.ts");
  *
  * The flow holds the trained weights when the iterator ends or is closed early; with `ema`, their moving average; with `validation.keepBest`, those of the smallest validation loss. While it runs,
  * the flow's weights are those of the last step. The same seed gives the same bits on one adapter, also when a training is cut off
- * and resumed from a `checkpoint`; `checkpoint`, `resume` and `validation` are checked when the first step is asked for.
+ * and resumed from a `checkpoint`; `checkpoint`, `resume`, `validation`, `freeze` and a `learningRate` by name are checked when the first step is asked for.
  *
  * @throws PushforwardError `invalid-argument` for data or options at the call itself; `unsupported` for what this version lacks;
  * `out-of-memory` with the number of rows that fit where the data exceed what the device binds to a kernel;

@@ -71,6 +71,11 @@ export const trainingFields = {
     decides: false,
   },
   optimizer: { check: later<Optimizer>, fallback: "adam", decides: true },
+  // checked when the first step is asked for; a checkpoint has the names that come of it
+  freeze: {
+    check: (_, value) => (Array.isArray(value) ? [...value] : value) as NonNullable<TrainingOptions["freeze"]>,
+    decides: true,
+  },
   labels: { check: array<Uint32Array>(), decides: true },
   context: { check: array<Float32Array>(), decides: true },
   // none is 0, and the rest is checked when the first step is asked for

@@ -3,6 +3,7 @@ import { affineFloats, type DataRows, ownRows } from "../data/units.ts";
 import type { Flow } from "../flow/flow.ts";
 import { acrossLosses } from "../schedule/loss.ts";
 import { trainAlone } from "./alone.ts";
+import { frozenTensors } from "./freeze.ts";
 import { rateOfStep } from "./learning-rate.ts";
 import type { TrainingPlan } from "./plan.ts";
 import { resuming } from "./resuming.ts";
@@ -34,7 +35,11 @@ async function* stepsOf(
   const { what } = first;
   const judging = checkValidation(what, plan);
   const rate = rateOfStep(what, plan);
-  const resumable = await resuming(what, flow, plan, rate, () => first.fingerprint());
+  const frozen = frozenTensors(what, flow.parameters.tensors, plan);
+  const resumable = await resuming(what, flow, plan, rate, async () => ({
+    ...(await first.fingerprint()),
+    ...(frozen.length > 0 && { freeze: frozen.map(({ name }) => name).join(", ") }),
+  }));
   const kept: Kept = {
     state: resumable.resumed,
     isBehind: resumable.resumed !== undefined,
@@ -51,7 +56,7 @@ async function* stepsOf(
     on(session) {
       const task = next ?? makeTask();
       next = undefined;
-      return trainOn(session, flow, plan, task, { kept, rate, resumable, judging, progress });
+      return trainOn(session, flow, plan, task, { kept, rate, frozen, resumable, judging, progress });
     },
     reached: () => kept.trained,
     prepare() {

@@ -37,13 +37,14 @@ export function muonPlan(
   what: string,
   network: Network,
   { momentum, matrixRate }: MuonSettings,
-  { isSoftware, gradientClip }: { isSoftware: boolean; gradientClip: number | undefined },
+  o: { isSoftware: boolean; gradientClip: number | undefined; frozen: readonly ParameterTensor[] },
 ): MuonPlan {
-  const matrices = hiddenMatrices(network);
+  const { isSoftware, gradientClip, frozen } = o;
+  const matrices = hiddenMatrices(network).filter((matrix) => !frozen.includes(matrix));
   if (matrices.length === 0)
     throw new PushforwardError(
       "unsupported",
-      `${what}: optimizer "muon" is for matrices between two hidden layers, but this network has none: use "adamw"`,
+      `${what}: optimizer "muon" is for matrices between two hidden layers, but this network has none that are trained: use "adamw"`,
     );
   const table: number[] = [];
   const blocks: number[] = [];

@@ -18,13 +18,17 @@ export async function optimizerPlan(
   what: string,
   network: Network,
   settings: OptimizerSettings,
+  frozen: readonly ParameterTensor[],
   isSoftware: boolean,
 ): Promise<OptimizerPlan> {
   const { parameterCount: count } = network;
   const { muon, ema, gradientClip } = settings;
   const clips = gradientClip !== undefined;
-  const matrices = muon && (await import("./muon.ts")).muonPlan(what, network, muon, { isSoftware, gradientClip });
-  const passed = matrices && bits(count, matrices.matrices);
+  const matrices =
+    muon && (await import("./muon.ts")).muonPlan(what, network, muon, { isSoftware, gradientClip, frozen });
+  const others = [...frozen, ...(matrices?.matrices ?? [])];
+  const passed = others.length > 0 ? bits(count, others) : undefined;
+  const still = clips && frozen.length > 0 ? bits(count, frozen) : undefined;
   return {
     buffers: ({ first, second, average }) => [
       { name: "adam.m", bytes: count * 4, data: first },
@@ -37,12 +41,13 @@ export async function optimizerPlan(
         : []),
       ...(ema !== undefined && average ? [{ name: "average", bytes: count * 4, data: average }] : []),
       ...(passed ? [{ name: "adam.passed", bytes: passed.byteLength, data: passed }] : []),
+      ...(still ? [{ name: "frozen", bytes: still.byteLength, data: still }] : []),
       ...(matrices?.buffers ?? []),
     ],
     gradient(segments, part, parts) {
       const norm = clips && part === parts - 1;
       return [
-        planReduceGradient({ count, segments, norm, part, parts }),
+        planReduceGradient({ count, segments, norm, part, parts, frozen: norm && still ? "frozen" : undefined }),
         ...(norm ? [planSum({ count: normParts(count), scale: 1, add: false, from: "norm.parts", to: "norm" })] : []),
       ];
     },

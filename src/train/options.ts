@@ -113,6 +113,20 @@ export interface TrainingOptions {
   learningRate?: LearningRate;
   /** Default `"adam"`. */
   optimizer?: Optimizer;
+  /**
+   * What is not trained: names of tensors ("net.0.weight") or of layers and blocks with all that begins with them ("net.0"), or a
+   * function that says of each tensor whether it is frozen. Their bits stay as they are. Clipping counts what is trained alone.
+   * Default: nothing.
+   *
+   * @example
+   * import { Flow, mlp, openGpu, toyData, trainFlowMatching } from "pushforward";
+   * const gpu = await openGpu();
+   * const flow = Flow.create(gpu, { velocity: mlp({ dim: 2, hidden: [32, 32] }) });
+   * const freeze = (name: string) => !name.startsWith("net.4"); // the last layer alone is trained
+   * for await (const { step, loss } of trainFlowMatching(flow, toyData("moons", 1000), { steps: 10, freeze })) console.log(step, loss);
+   * gpu.dispose();
+   */
+  freeze?: readonly string[] | ((name: string) => boolean);
   /** Class of each row of the data, [n]. */
   labels?: Uint32Array;
   /** Context of each row of the data, [n, context]. */

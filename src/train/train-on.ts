@@ -3,6 +3,7 @@ import { Arena } from "../gpu/arena.ts";
 import { mapCopy } from "../gpu/read.ts";
 import type { Session } from "../gpu/session.ts";
 import { item } from "../must.ts";
+import type { ParameterTensor } from "../network/network.ts";
 import { networkOf } from "../network/of.ts";
 import { budgetOf } from "../schedule/memory.ts";
 import { flopsPerDispatch, Pacer } from "../schedule/pacer.ts";
@@ -38,6 +39,7 @@ export interface Kept {
 export interface Course {
   readonly kept: Kept;
   readonly rate: RateOfStep;
+  readonly frozen: readonly ParameterTensor[];
   readonly resumable: Resuming;
   readonly judging: Judging;
   readonly progress: TrainingProgress;
@@ -55,7 +57,7 @@ export async function* trainOn(
   flow: Flow,
   plan: TrainingPlan,
   task: TrainingTask,
-  { kept, rate, resumable, judging, progress }: Course,
+  { kept, rate, frozen, resumable, judging, progress }: Course,
 ): AsyncGenerator<TrainingStep, undefined> {
   const { parameters } = flow;
   const { velocity, settings, batchSize, options } = plan;
@@ -64,7 +66,7 @@ export async function* trainOn(
   const network = networkOf(velocity);
   const count = network.parameterCount;
   const zeros = new Float32Array(count);
-  const optimizer = await optimizerPlan(what, network, settings, flow.gpu.info.software);
+  const optimizer = await optimizerPlan(what, network, settings, frozen, flow.gpu.info.software);
   const averages = settings.ema !== undefined;
   if (kept.state && kept.isBehind) parameters.setFlat(kept.state.weights);
   kept.isBehind = false;

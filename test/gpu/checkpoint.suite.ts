@@ -42,10 +42,11 @@ const cases: [string, pf.MlpVelocity, Training][] = [
     }),
   ],
   [
-    "flow matching with Muon and accumulation",
+    "flow matching with Muon, accumulation and a frozen tensor",
     pf.mlp({ dim: 2, hidden: [8, 9] }),
     matching({
       accumulate: 5,
+      freeze: (name) => name === "net.0.bias",
       optimizer: "muon",
       ema: 0.9,
       gradientClip: 0.5,
@@ -197,6 +198,7 @@ const mismatches: [string, Training, RegExp, pf.MlpVelocity?][] = [
   ["other data", onData(changed), /data is 300 values/],
   ["another batch size", matching({ batchSize: 64 }), /batchSize is 65 there and 64 here/],
   ["accumulation", matching({ accumulate: 5 }), /accumulate is not set there and 5 here/],
+  ["a frozen layer", matching({ freeze: ["net.0"] }), /freeze is not set there and net\.0\.weight, net\.0\.bias here/],
   ["another seed", matching({ seed: 1 }), /seed is 0 there and 1 here/],
   ["another optimizer", matching({ optimizer: "adamw" }), /optimizer\.weightDecay is 0 there and 0\.01 here/],
   ["Muon", matching({ optimizer: "muon" }), /optimizer\.muon\.momentum is not set there and 0\.95 here/],

@@ -97,7 +97,7 @@ test("partial gradients are added, clipped by the norm over all tensors, and ste
   }
 });
 
-test("Muon steps the hidden matrices, wide and tall, and AdamW the rest, clipped and averaged, as the oracle does", async ({
+test("Muon steps the hidden matrices, wide and tall, and AdamW the rest but what is frozen, clipped and averaged, as the oracle does", async ({
   gpu,
 }) => {
   const network = networkOf(pf.mlp({ dim: 2, hidden: [17, 9, 25] }));
@@ -108,10 +108,12 @@ test("Muon steps the hidden matrices, wide and tall, and AdamW the rest, clipped
     [25, 9],
   ]);
   const [segments, learningRate, gradientClip, ema] = [2, 1e-2, 2, 0.99];
+  const frozen = tensors.filter(({ name }) => name === "net.0.weight" || name === "net.4.bias");
   const adam = { beta1: 0.9, beta2: 0.99, epsilon: 0.05, weightDecay: 0.1 };
   const muon = { momentum: 0.9, matrixRate: 5 };
-  const plan = await optimizerPlan("test", network, { ...adam, muon, ema, gradientClip }, gpu.info.software);
+  const plan = await optimizerPlan("test", network, { ...adam, muon, ema, gradientClip }, frozen, gpu.info.software);
   const weights = uniformArray(count, -1, 1, 1);
+  const isFrozen = (i: number) => frozen.some(({ offset, size }) => i >= offset && i < offset + size);
   const zeros = new Float32Array(count);
   const start = {
     step: 0,
@@ -136,7 +138,9 @@ test("Muon steps the hidden matrices, wide and tall, and AdamW the rest, clipped
       const partials = uniformArray(segments * count, -size, size, 2 + k);
       gpu.device.queue.writeBuffer(arena.buffer("partials"), 0, partials as Float32Array<ArrayBuffer>);
       await submit(gpu, arena, [...plan.gradient(segments, 0, 1), ...plan.step(k + 1, learningRate, 1e5)]);
-      const sum = Float64Array.from({ length: count }, (_, i) => (partials[i] ?? 0) + (partials[count + i] ?? 0));
+      const sum = Float64Array.from({ length: count }, (_, i) =>
+        isFrozen(i) ? 0 : (partials[i] ?? 0) + (partials[count + i] ?? 0),
+      );
       const gradient = sum.map((g) => clipFactor({ all: sum }, gradientClip) * g);
       for (const [n, tensor] of tensors.entries()) {
         const { offset, size, shape } = tensor;
@@ -144,6 +148,7 @@ test("Muon steps the hidden matrices, wide and tall, and AdamW the rest, clipped
         const slope = gradient.subarray(offset, offset + size);
         const state = states[n] ?? adamState(0);
         const [rows = 0, columns = 0] = shape;
+        if (frozen.includes(tensor)) continue;
         if (matrices.includes(tensor))
           muonStep(own, slope, state.m, { rows, columns, learningRate: learningRate * 5, momentum: 0.9 });
         else adamStep(own, slope, state, { learningRate, ...adam });

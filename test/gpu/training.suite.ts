@@ -419,3 +419,31 @@ test("a batch that cannot be cut into equal parts says so at the first step", as
   await expect(steps.next()).rejects.toThrow(/batchSize of 100 into equal parts: pass for example batchSize: 99/);
   flow.dispose();
 });
+
+test("what is frozen keeps its bits under weight decay, clipping and a moving average, and all else is trained", async ({
+  gpu,
+}) => {
+  const create = () => pf.Flow.create(gpu, { velocity: pf.mlp({ dim: 2, hidden: [8, 9] }), seed: 1 });
+  const options = { steps: 3, batchSize: 65, optimizer: "adamw", gradientClip: 0.5, ema: 0.9 } as const;
+  const [byName, byFunction] = [create(), create()];
+  const before = await byName.weights();
+  const rows = pf.toyData("moons", 100);
+  await train(byName, rows, { ...options, freeze: ["net.0", "net.2.bias"] });
+  const frozen = ["net.0.weight", "net.0.bias", "net.2.bias"];
+  await train(byFunction, rows, { ...options, freeze: (name) => frozen.includes(name) });
+  const after = await byName.weights();
+  expect(await byFunction.weights()).toEqual(after);
+  for (const [name, values] of Object.entries(after)) {
+    if (frozen.includes(name)) expect(values).toEqual(before[name]);
+    else expect(values).not.toEqual(before[name]);
+  }
+  const faults: [pf.TrainingOptions["freeze"], RegExp][] = [
+    [["net.1"], /freeze has "net\.1", but the network has no tensor or layer of that name.*net\.4\.bias/],
+    [loose("net.0"), /freeze is "net\.0", but it is a list of names/],
+    [["net"], /freeze leaves nothing to train/],
+    [loose((name: string) => name.length), /freeze\("net\.0\.weight"\) returned 12/],
+  ];
+  for (const [freeze, message] of faults)
+    await expect(train(byName, rows, { ...options, ...(freeze && { freeze }) })).rejects.toThrow(message);
+  for (const flow of [byName, byFunction]) flow.dispose();
+});
