@@ -37,6 +37,23 @@ export function lossIn(
   return `has ${before} different values, of which ${after} are left when they are centred, scaled by ${plain(normalization ? item(normalization.scale, column) : 1)} and rounded to f32: a few values far away take its digits`;
 }
 
+const warned = new WeakSet<Normalization>();
+
+/** Says once of a flow that f32 rows in data units, given or asked for, keep too few digits beside the mean of a column. */
+export function warnOfF32(what: string, normalization: Normalization | undefined): void {
+  if (!normalization || warned.has(normalization)) return;
+  for (const [column, mean] of normalization.mean.entries()) {
+    const scale = item(normalization.scale, column);
+    const step = spacingOfF32(mean);
+    if (step * leastSteps.f32 <= scale) continue;
+    warned.add(normalization);
+    console.warn(
+      `${what}: column ${column} (from 0) of this flow spreads by ${plain(scale)} around ${plain(mean)}, where f32 numbers are ${plain(step)} apart: pass rows as a Float64Array, and take samples with output: "float64"`,
+    );
+    return;
+  }
+}
+
 function spacingOfF64(value: number): number {
   return 2 ** (Math.floor(Math.log2(Math.max(value, Number.MIN_VALUE * 2 ** 52))) - 52);
 }

@@ -16,7 +16,10 @@ export type Objective = "continuous" | "discrete";
 export interface CallOptions extends RunOptions {
   /** Class of each particle, [n]; in a GPUBuffer as u32, of which one that no class has is the null class. */
   labels?: Uint32Array | GPUBuffer;
-  /** Context of each particle, row-major [n, context]. */
+  /**
+   * Context of each particle, row-major [n, context]. In a GPUBuffer it is not looked at: a NaN there need not show in the results, where
+   * a network multiplies it by zero, say.
+   */
   context?: Rows;
   /** w of (1 − w)·u_null + w·u_label. Default 1. */
   guidance?: number;

@@ -103,7 +103,7 @@ export function histogramSummary(flow: FlowShape, count: number, o: HistogramOpt
     throw invalid(`${what}: ${x.bins} × ${y.bins} bins are more than ${2 ** 24}: use fewer`);
   const sum = new HistogramSum(flow.dim, x, y);
   return {
-    request: sumRequest(flow, drawRequest(flow, what, count, options, first)),
+    request: sumRequest(drawRequest(flow, what, count, options, first), offset),
     reduction: sum,
     result: () => ({ counts: sum.counts, outside: sum.outside, ...sum.tally }),
   };
@@ -118,9 +118,9 @@ function farOffset({ normalization }: FlowShape): Normalization | undefined {
   return isFar ? normalization : undefined;
 }
 
-/** Samples for sums, in the units that they are summed up in; log p is that of data units. */
-function sumRequest(flow: FlowShape, request: TrajectoryRequest): TrajectoryRequest {
-  return { ...request, wantStart: false, ...(farOffset(flow) && { unitsOut: "data in f64" }) };
+/** Samples for sums, with `offset` in the flow's own space; log p is that of data units. */
+function sumRequest(request: TrajectoryRequest, offset: Normalization | undefined): TrajectoryRequest {
+  return { ...request, wantStart: false, ...(offset && { unitsOut: "data in f64" }) };
 }
 
 /** See {@link Flow.histogram}. */
@@ -135,13 +135,13 @@ export function momentsSummary(flow: FlowShape, count: number, o: MomentOptions,
   const sum = new MomentSum(flow.dim, outputs.x);
   const likelihood = options.logProb === true ? new MomentSum(1, outputs.logProb) : undefined;
   return {
-    request: sumRequest(flow, drawRequest(flow, what, count, options, first)),
+    // squares in data units may leave f32 where the samples do not
+    request: sumRequest(drawRequest(flow, what, count, options, first), flow.normalization),
     reduction: likelihood ? together([sum, likelihood]) : sum,
     result: () => {
-      const { dim } = flow;
-      const offset = farOffset(flow);
-      const scale = (i: number) => (offset ? item(offset.scale, i) : 1);
-      const shift = (i: number) => (offset ? item(offset.mean, i) : 0);
+      const { dim, normalization } = flow;
+      const scale = (i: number) => (normalization ? item(normalization.scale, i) : 1);
+      const shift = (i: number) => (normalization ? item(normalization.mean, i) : 0);
       const mean = sum.mean.map((value, i) => (sum.count > 0 ? shift(i) + scale(i) * value : Number.NaN));
       const covariance = sum.covariance.map((value, k) => value * scale(Math.floor(k / dim)) * scale(k % dim));
       const figures = { mean, covariance, count: sum.count, ...sum.tally };

@@ -1,4 +1,5 @@
 import { readable } from "../arrays.ts";
+import { warnOfF32 } from "../data/resolution.ts";
 import { ownRows } from "../data/units.ts";
 import { invalid } from "../errors.ts";
 import { saveIndices, timeGrid } from "../ode/grid.ts";
@@ -92,13 +93,21 @@ export function sampleRequest(
   options: SampleOptions,
   first = 0,
 ): TrajectoryRequest {
-  return drawRequest(flow, what, count, checked(what, sampleFields, options), first);
+  return rowsRequest(flow, what, count, checked(what, sampleFields, options), first);
 }
 
 /** The checked request of {@link Flow.sampleStream}. */
 export function sampleStreamRequest(flow: FlowShape, count: number, options: SampleOptions): TrajectoryRequest {
   const what = "sampleStream";
-  return drawRequest(flow, what, count, checked(what, sampleStreamFields, options), 0);
+  return rowsRequest(flow, what, count, checked(what, sampleStreamFields, options), 0);
+}
+
+/** Of samples that come back as they are. */
+function rowsRequest(...given: Parameters<typeof drawRequest>): TrajectoryRequest {
+  const [flow, what, , { output }] = given;
+  const request = drawRequest(...given);
+  if (output !== "float64") warnOfF32(what, flow.normalization);
+  return request;
 }
 
 /** The request of what draws samples, from options that are checked. */
@@ -139,5 +148,6 @@ export function scoreRequest(
   const isDouble = x instanceof Float64Array;
   const rows = isDouble ? ownRows(x, flow.normalization) : x;
   const request = solveRequest(flow, what, n, options, at, 0, { rows }, { kind: "backward" });
+  if (!isDouble) warnOfF32(what, flow.normalization);
   return { ...request, unitsIn: isDouble ? "flow" : "data" };
 }

@@ -5,12 +5,13 @@ import { checkInteger, show } from "../options.ts";
 /**
  * Row-major values of particles: an array, or a buffer that this flow's device made, with COPY_SRC among its usages and the
  * values from its first byte on. The call copies what it reads; the buffer stays its owner's and must live until the call ends.
+ * Values of an array are checked to be finite where no result would show it (context, for one); those of a buffer are not.
  */
 export type Rows = Float32Array | GPUBuffer;
 
 /**
  * {@link Rows} in data units. A Float64Array is centred and scaled by the flow's normalization in f64 before it becomes f32, so that
- * columns such as 5,400,000 ± 0.1 keep their digits; f32 numbers of that size are 0.5 apart.
+ * columns such as 5,400,000 ± 0.1 keep their digits; f32 numbers of that size are 0.5 apart, of which a flow warns once.
  */
 export type DataUnitRows = Rows | Float64Array;
 
@@ -33,8 +34,10 @@ export function particleCount(
   units: "own" | "data" = "own",
 ): number {
   if (!(x instanceof Float32Array || (units === "data" && x instanceof Float64Array))) {
+    // rounding rows in data units would take the digits that f64 is for
+    const way = x instanceof Float64Array ? "pass (x − mean)/scale of the flow's normalization, and" : "";
     throw invalid(
-      `${what}: ${name} is ${show(x)}, but it is a row-major [n, ${dim}] Float32Array: wrap it with Float32Array.from(…)`,
+      `${what}: ${name} is ${show(x)}, but it is a row-major [n, ${dim}] Float32Array${way && " in the flow's own space"}: ${way} wrap it with Float32Array.from(…)`,
     );
   }
   if (x.length % dim !== 0) {

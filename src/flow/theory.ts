@@ -19,15 +19,21 @@ export interface Flux {
   density: Float32Array;
   /** u_t(x), [n, dim]. */
   velocity: Float32Array;
-  /** j_t(x), [n, dim]. */
+  /** j_t(x), [n, dim]; NaN where the density is. */
   flux: Float32Array;
+  /** Points whose log p is NaN or infinite (−∞ where the density is 0). */
+  nonFinite: number;
+  /** Points with a finite log p whose adaptive solve did not end. */
+  unfinished: number;
 }
 
 /** How well a flow keeps the continuity equation ∂p/∂t + div(p u) = 0 in a box. Densities are in data units. */
 export interface ContinuityReport {
-  /** ∂p/∂t + div(p u) of each cell, row-major over the axes, the last one fastest. */
+  /** ∂p/∂t + div(p u) of each cell, row-major over the axes, the last one fastest; NaN where a solve that it takes did not end. */
   residual: Float64Array;
-  /** Largest and root-mean-square |residual|, and the largest |∂p/∂t| to compare them with. */
+  /** Adaptive solves, for the cells' centres at each time and for their faces, that did not end: what follows leaves out what they would give. */
+  unfinished: number;
+  /** Largest and root-mean-square |residual|, and the largest |∂p/∂t| to compare them with; NaN where no cell has one. */
   max: number;
   rms: number;
   scale: number;
@@ -46,9 +52,10 @@ async function densityAt(
   x: DataRows,
   t: number,
   options: Rest,
-): Promise<Float32Array> {
+): Promise<Pick<Flux, "density" | "nonFinite" | "unfinished">> {
   const solved = await collect(flow, scoreRequest(flow, what, x, { ...options, at: t }), options);
-  return endedLogProb(solved).map((value) => Math.exp(value));
+  const { nonFinite, unfinished = 0 } = solved;
+  return { density: endedLogProb(solved).map((value) => Math.exp(value)), nonFinite, unfinished };
 }
 
 /** See {@link Flow.flux}. */
@@ -65,7 +72,8 @@ async function fluxAt(flow: FlowOnDevice, what: string, given: DataRows, t: numb
   const x = readable(`${what}: x`, given);
   const n = particleCount(what, "x", x, flow.dim, "data");
   flowTime(`${what}: t`, t);
-  const density = await densityAt(flow, what, x, t, options);
+  const solved = await densityAt(flow, what, x, t, options);
+  const { density } = solved;
   const { dim, normalization } = flow;
   const scale = (k: number) => (normalization ? (normalization.scale[k % dim] as number) : 1);
   const { onProgress } = options;
@@ -80,7 +88,7 @@ async function fluxAt(flow: FlowOnDevice, what: string, given: DataRows, t: numb
   // a density for each of the n rows
   for (let k = 0; k < result.length; k++)
     result[k] = (velocity[k] as number) * (density[Math.floor(k / dim)] as number);
-  return { density, velocity, flux: result };
+  return { ...solved, velocity, flux: result };
 }
 
 /** Times and weights of a second-order difference for d/dt at t that stays within [0, 1]. */
@@ -98,6 +106,9 @@ function timeDifference(t: number, h: number): [time: number, weight: number][] 
   ];
 }
 
+/** Zero in a sum for what no solve has given. */
+const known = (value: number): number => (Number.isNaN(value) ? 0 : value);
+
 /** See {@link Flow.continuity}: finite volumes (LeVeque 2002, ch. 4), with the flux at the centres of the cells' faces. */
 export async function continuity(flow: FlowOnDevice, o: ContinuityOptions): Promise<ContinuityReport> {
   const what = "continuity";
@@ -105,10 +116,12 @@ export async function continuity(flow: FlowOnDevice, o: ContinuityOptions): Prom
   const { dim } = flow;
   const { total, steps, centre, volume } = checkCells(what, flow, box, cells);
   const points = gridPoints(centre, steps, cells);
-  const density = await densityAt(flow, what, points, t, options);
+  const { density, ...first } = await densityAt(flow, what, points, t, options);
+  let { unfinished } = first;
   const rate = new Float64Array(total);
   for (const [time, weight] of timeDifference(t, timeStep)) {
-    const p = await densityAt(flow, what, points, time, options);
+    const { density: p, ...more } = await densityAt(flow, what, points, time, options);
+    unfinished += more.unfinished;
     // one for each of the points
     for (let i = 0; i < total; i++) rate[i] = (rate[i] as number) + weight * (p[i] as number);
   }
@@ -117,7 +130,8 @@ export async function continuity(flow: FlowOnDevice, o: ContinuityOptions): Prom
   for (let axis = 0; axis < dim; axis++) {
     const faces = cells.map((count, k) => count + (k === axis ? 1 : 0));
     const lows = centre.map((low, k) => (k === axis ? item(box, axis)[0] : low));
-    const { flux: j } = await fluxAt(flow, what, gridPoints(lows, steps, faces), t, options);
+    const { flux: j, ...more } = await fluxAt(flow, what, gridPoints(lows, steps, faces), t, options);
+    unfinished += more.unfinished;
     // a face's index, from the cell below it: the axes behind are as in the cells, the axis itself has one more
     const inner = cells.slice(axis + 1).reduce((product, count) => product * count, 1);
     const count = item(cells, axis);
@@ -129,25 +143,23 @@ export async function continuity(flow: FlowOnDevice, o: ContinuityOptions): Prom
       // every cell has a face below and one above it
       const [low, high] = [j[below * dim + axis] as number, j[(below + inner) * dim + axis] as number];
       residual[i] = (residual[i] as number) + (high - low) / width;
-      if (along === 0) outflow -= (low * volume) / width;
-      if (along === count - 1) outflow += (high * volume) / width;
+      const out = (along === count - 1 ? known(high) : 0) - (along === 0 ? known(low) : 0);
+      outflow += (out * volume) / width;
     }
   }
-  const sum = (values: ArrayLike<number>, f: (value: number) => number) =>
-    Array.prototype.reduce.call(values, (all, value) => (all as number) + f(value as number), 0) as number;
-  const largest = (values: ArrayLike<number>) =>
-    Array.prototype.reduce.call(
-      values,
-      (all, value) => Math.max(all as number, Math.abs(value as number)),
-      0,
-    ) as number;
-  const massRate = volume * sum(rate, (value) => value);
+  const sum = (values: ArrayLike<number>) => Array.from(values, known).reduce((all, value) => all + value, 0);
+  const found = residual.filter((value) => !Number.isNaN(value));
+  const rates = rate.filter((value) => !Number.isNaN(value));
+  const largest = (values: Float64Array) =>
+    values.length === 0 ? Number.NaN : values.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
+  const massRate = volume * sum(rate);
   return {
     residual,
-    max: largest(residual),
-    rms: Math.sqrt(sum(residual, (value) => value * value) / total),
-    scale: largest(rate),
-    mass: volume * sum(density, (value) => value),
+    unfinished,
+    max: largest(found),
+    rms: Math.sqrt(sum(found.map((value) => value * value)) / found.length),
+    scale: largest(rates),
+    mass: volume * sum(density),
     massRate,
     outflow,
     imbalance: massRate + outflow,

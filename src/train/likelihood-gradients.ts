@@ -1,5 +1,6 @@
 import { planReduceGradient } from "../../shaders/optimizer.ts";
 import { readable } from "../arrays.ts";
+import { warnOfF32 } from "../data/resolution.ts";
 import type { DataRows } from "../data/units.ts";
 import { checkConditions, checkLabelled, onHost } from "../flow/conditions.ts";
 import type { Flow } from "../flow/flow.ts";
@@ -35,6 +36,7 @@ export async function givenLikelihoodGradients(
   const count = particleCount(what, "x", x, dim, "data");
   checkBatchSize(what, "x", count);
   checkAllFinite(what, "x", x, dim);
+  if (x instanceof Float32Array) warnOfF32(what, flow.normalization);
   const solve = likelihoodSolve(what, options, dim, count);
   checkLabelled(what, options.labels, velocity);
   const work = await workOf(flow, velocity, solve, onHost(what, checkConditions(what, options, count, velocity)));

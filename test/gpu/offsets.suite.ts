@@ -99,6 +99,64 @@ test("moments, histogram and density grid do not feel an offset of millions", as
   for (const one of [flow, other, bare]) one.dispose();
 });
 
+test("moments do not feel the units, however large or small", async ({ gpu }) => {
+  const plain = pf.Flow.create(gpu, { velocity, seed: 1 });
+  const options = { solver, seed: 3, logProb: true };
+  const wanted = await plain.moments(300, options);
+  const [mean, scale] = [
+    [1e31, -1e-25],
+    [1e30, 1e-25],
+  ] as const;
+  const flow = pf.Flow.create(gpu, { velocity, seed: 1, normalization: { mean: [...mean], scale: [...scale] } });
+  const got = await flow.moments(300, options);
+  const own = got.mean.map((value, i) => (value - (mean[i] ?? 0)) / (scale[i] ?? 1));
+  expectClose(own, wanted.mean, { absolute: 1e-12 });
+  const unscaled = got.covariance.map((value, k) => value / (scale[k >> 1] ?? 1) / (scale[k % dim] ?? 1));
+  expectClose(unscaled, wanted.covariance, { relative: 1e-12 });
+  expect([got.count, got.nonFinite]).toEqual([300, 0]);
+  const shift = scale.reduce((sum, s) => sum + Math.log(s), 0);
+  expectClose([(got.logProb?.mean ?? 0) + shift], [wanted.logProb?.mean ?? 1], { absolute: 1e-4 });
+  for (const one of [plain, flow]) one.dispose();
+});
+
+test("rows of f32 beside an offset of millions are warned of once, with the way", async ({ gpu }) => {
+  const warn = console.warn;
+  const told: string[] = [];
+  console.warn = (text: string) => told.push(text);
+  try {
+    const [flow, other] = flows(gpu);
+    await flow.sample(3, { solver });
+    await flow.logProb(Float32Array.from(centred), { solver });
+    await other.sample(3, { solver, output: "float64" });
+    await other.logProb(far, { solver });
+    await other.moments(3, { solver });
+    expect(told).toEqual([]);
+    await other.sample(3, { solver });
+    await other.logProb(Float32Array.from(far), { solver });
+    expect(told.length).toBe(1);
+    expect(told[0]).toMatch(
+      /sample: column 0 .*around 5400\d+, where f32 numbers are 0\.5 apart: pass rows as a Float64Array.*"float64"/,
+    );
+    for (const one of [flow, other]) one.dispose();
+    const [, again] = flows(gpu);
+    await again.meanLogProb(Float32Array.from(far), { solver });
+    expect(told[1]).toContain("meanLogProb: column 0");
+    again.dispose();
+  } finally {
+    console.warn = warn;
+  }
+});
+
+test("rows of f64 for the flow's own space are refused without a way that would lose their digits", async ({ gpu }) => {
+  const [flow, other] = flows(gpu);
+  const rows = far as unknown as Float32Array;
+  const words = /in the flow's own space: pass \(x − mean\)\/scale of the flow's normalization, and wrap it/;
+  await expect(other.push(rows, { solver })).rejects.toThrow(words);
+  const batch = { x0: new Float32Array(far.length), x1: rows, t: new Float32Array(far.length / dim) };
+  await expect(pf.flowMatchingGradients(other, batch)).rejects.toThrow(words);
+  for (const one of [flow, other]) one.dispose();
+});
+
 async function losses(training: AsyncIterable<pf.TrainingStep>): Promise<number[]> {
   const all: number[] = [];
   for await (const { loss, validationLoss = 0 } of training) all.push(loss, validationLoss);
