@@ -12,6 +12,7 @@ const later = {
   "src/ode/on-demand.ts": "pushforward-layered.min.js",
   "src/train/lost-loss.ts": "pushforward-lost-loss.min.js",
   "src/train/muon.ts": "pushforward-muon.min.js",
+  "src/train/coupled-pairs.ts": "pushforward-coupling.min.js",
   "src/train/on-demand.ts": "pushforward-training.min.js",
   "src/tune/on-demand.ts": "pushforward-tuning.min.js",
   "src/workers/entry.ts": "pushforward-spreading.min.js",

@@ -7,19 +7,48 @@ import type { Dispatch, PlannedBuffer } from "../gpu/kernel.ts";
 import { item, must } from "../must.ts";
 import type { Pacer } from "../schedule/pacer.ts";
 import { unlessAborted } from "../schedule/unless.ts";
-import type { Matching } from "../transport/matching.ts";
-import type { CouplingPlan, ExactPlan, SinkhornPlan } from "./coupling.ts";
+import { defaultThreads, Matching } from "../transport/matching.ts";
+import type { TrainableVelocity } from "../velocity/field.ts";
+import { type CouplingPlan, couplingPlan, type ExactPlan, type SinkhornPlan } from "./coupling.ts";
 import { ExactPairs, type PairGroup } from "./exact-pairs.ts";
+import type { OptimalTransport } from "./options.ts";
 import { PairSchedule } from "./pair-schedule.ts";
 import type { FlowMatchingPlan } from "./plan.ts";
 import { readTogether } from "./resuming.ts";
 import { type RowDraws, rowDrawsName } from "./row-draws.ts";
 import type { TrainingStep } from "./task.ts";
 
-/** How pairs are made, and by whom. */
+/** Makes the pairs of a training, on one device after the other. */
 export interface Pairing {
   readonly coupled: CouplingPlan;
-  readonly matching: Matching;
+  /** @param repeated steps that are taken again and again, from the same draws */
+  pairs(
+    flow: Flow,
+    data: DataRows,
+    plan: FlowMatchingPlan,
+    draws: RowDraws | undefined,
+    repeated?: number,
+  ): CoupledPairs;
+  /** Ends the threads. */
+  close(): void;
+}
+
+/** Checks the option `coupling`, which is not independent. */
+export function openPairing(
+  what: string,
+  coupling: "optimal-transport" | OptimalTransport,
+  velocity: TrainableVelocity,
+): Pairing {
+  const coupled = couplingPlan(what, coupling, velocity);
+  const matching = new Matching(coupled.method === "exact" ? (coupled.threads ?? defaultThreads()) : 0);
+  return {
+    coupled,
+    pairs(...of) {
+      const origin = originOf(coupled, ...of);
+      return coupled.method === "exact" ? exactPairs(origin, coupled, matching) : sinkhornPairs(origin, coupled);
+    },
+    close: () => matching.close(),
+  };
 }
 
 /** The pairs of a training on one device, of which the buffer "pairs" has the rows. */
@@ -45,19 +74,18 @@ interface Origin {
   readonly total: number;
 }
 
-/** @param repeated steps that are taken again and again, from the same draws */
-export function coupledPairs(
+function originOf(
+  coupled: CouplingPlan,
   flow: Flow,
   data: DataRows,
   plan: FlowMatchingPlan,
   draws: RowDraws | undefined,
-  { coupled, matching }: Pairing,
   repeated?: number,
-): CoupledPairs {
+): Origin {
   const { context } = plan.options;
   const schedule = new PairSchedule(coupled, plan.batchSize, repeated);
   const { contextWeight } = coupled;
-  const origin: Origin = {
+  return {
     flow,
     plan,
     rows: ownRows(data, flow.normalization),
@@ -67,7 +95,6 @@ export function coupledPairs(
     schedule,
     total: schedule.groups((repeated ?? plan.steps) - 1).end,
   };
-  return coupled.method === "exact" ? exactPairs(origin, coupled, matching) : sinkhornPairs(origin, coupled);
 }
 
 /** The rows of pairs, slot by slot, and behind them the table of row draws, for the noise. */

@@ -62,6 +62,10 @@ export function couplingPlan(
     given.method === "exact"
       ? checked(name, exactFields, given, `${name}.`)
       : checked(name, sinkhornFields, given, `${name}.`);
+  if (context > 0 && o.contextWeight === undefined)
+    throw invalid(
+      `${name} has no contextWeight, but pairs without regard to context would give every context a source of its own: pass for example coupling: { method: "exact", contextWeight: 10 }`,
+    );
   if (context === 0 && o.contextWeight !== undefined)
     throw invalid(`${name}.contextWeight is ${o.contextWeight}, but this network has no context: leave it out`);
   if (pool !== undefined && o.reuse === 1)

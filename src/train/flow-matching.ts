@@ -3,11 +3,9 @@ import { planSum } from "../../shaders/optimizer.ts";
 import type { DataRows } from "../data/units.ts";
 import type { Flow } from "../flow/flow.ts";
 import { padded } from "../ode/engine.ts";
-import { defaultThreads, Matching } from "../transport/matching.ts";
 import { backwardOf } from "./backward-of.ts";
 import { gradientBuffers, residualBuffers } from "./buffers.ts";
-import { coupledPairs, type Pairing } from "./coupled-pairs.ts";
-import { couplingPlan } from "./coupling.ts";
+import type { Pairing } from "./coupled-pairs.ts";
 import { flowMatchingFields } from "./fields.ts";
 import { fingerprint } from "./fingerprint.ts";
 import { trainingLoop, trainingRows } from "./loop.ts";
@@ -29,14 +27,16 @@ export async function* runFlowMatching(
   const draws = makeRowDraws(what, flow, data, plan);
   const times = trainingTimes(what, plan);
   const { coupling } = plan.options;
-  const coupled = coupling === "independent" ? undefined : couplingPlan(what, coupling, plan.velocity);
-  const matching = coupled && new Matching(coupled.method === "exact" ? (coupled.threads ?? defaultThreads()) : 0);
-  const pairing = coupled && matching && { coupled, matching };
+  // what makes pairs is loaded when there are some to make
+  const pairing =
+    coupling === "independent"
+      ? undefined
+      : (await import("./coupled-pairs.ts")).openPairing(what, coupling, plan.velocity);
   const part = planOfPart(what, plan);
   try {
     return yield* trainingLoop(flow, plan, () => flowMatchingTask(flow, data, part, { times, draws, pairing }));
   } finally {
-    matching?.close();
+    pairing?.close();
   }
 }
 
@@ -63,7 +63,7 @@ function flowMatchingTask(
   const capacity = padded(batchSize);
   const backward = backwardOf(flow, velocity);
   const { rows, affine } = trainingRows(flow, data);
-  const pairs = pairing && coupledPairs(flow, data, plan, draws, pairing, repeated);
+  const pairs = pairing?.pairs(flow, data, plan, draws, repeated);
   const constants = Float32Array.of(...affine, ...flow.source.rows, ...(pairs ? pairs.constants : []));
   return {
     what,

@@ -325,8 +325,8 @@ export interface FlowMatchingOptions extends TrainingOptions {
    */
   path?: PathName | Path;
   /**
-   * Which noise x_0 goes with which row x_1. Default `"independent"`. `"optimal-transport"` stands for `{ method: "exact" }`; a record
-   * is checked when the first step is asked for.
+   * Which noise x_0 goes with which row x_1. Default `"independent"`. `"optimal-transport"` stands for `{ method: "exact" }`;
+   * details are checked when the first step is asked for.
    */
   coupling?: "independent" | "optimal-transport" | OptimalTransport;
   /** Probability with which a sample loses its label, so that the null class is trained for guidance. Default 0. */

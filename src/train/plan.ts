@@ -136,11 +136,6 @@ export function flowMatchingPlan(flow: Flow, data: DataRows, given: FlowMatching
   const { velocity } = plan;
   const { path, labelDropout = 0 } = o;
   if (typeof path !== "object" || path === null) checkWord(`${what}: path`, path, pathNames);
-  const { coupling } = o;
-  if (coupling !== "independent" && velocity.context > 0 && !(typeof coupling === "object" && coupling.contextWeight))
-    throw invalid(
-      `${what}: coupling has no contextWeight, but pairs without regard to context would give every context a source of its own: pass for example coupling: { method: "exact", contextWeight: 10 }`,
-    );
   // all labels dropped is the null class alone, for which none are needed
   if (labelDropout !== 1 || velocity.classes === 0) {
     if (o.labelDropout !== undefined && o.labels === undefined)

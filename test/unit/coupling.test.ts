@@ -247,7 +247,7 @@ test("steps that are repeated keep all of their groups", () => {
 
 // Values that TypeScript would refuse are passed as a JavaScript user could.
 const loose = (value: unknown) => value as never;
-for (const [name, options, message] of [
+for (const [name, options, message, context = 0] of [
   ["no method", loose({}), /coupling\.method is undefined/],
   ["an unknown method", { method: loose("auction") }, /coupling\.method is "auction"/],
   ["an unknown option", loose({ method: "exact", groups: 3 }), /did you mean "group"\?/],
@@ -257,8 +257,9 @@ for (const [name, options, message] of [
   ["a pool smaller than a group", { method: "exact", group: 64, pool: 63 }, /coupling\.pool is 63/],
   ["a pool of pairs that are used once", { method: "exact", reuse: 1, pool: 999 }, /with reuse 1.*leave it out/],
   ["a weight of contexts that there are not", { method: "exact", contextWeight: 3 }, /has no context: leave it out/],
+  ["pairs without regard to context", "optimal-transport", /has no contextWeight.*source of its own: pass/, 2],
   ["threads by halves", { method: "exact", threads: 0.5 }, /coupling\.threads is 0\.5/],
-] as [string, OptimalTransport, RegExp][])
+] as [string, "optimal-transport" | OptimalTransport, RegExp, number?][])
   test(`coupling refuses ${name}`, () => {
-    expect(() => couplingPlan("test", options, mlp({ dim, hidden: [4] }))).toThrow(message);
+    expect(() => couplingPlan("test", options, mlp({ dim, hidden: [4], context }))).toThrow(message);
   });

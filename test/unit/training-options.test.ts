@@ -24,12 +24,6 @@ const faults: [string, MlpOptions, Partial<FlowMatchingOptions>, RegExp][] = [
   ["a batch beyond WebGPU's workgroups", plain, { batchSize: largestBatch + 1 }, /from 1 to 4194240/],
   ["a path that is not known", plain, { path: loose("cosin") }, /path is "cosin".*did you mean "cosine"/],
   ["a coupling that is not known", plain, { coupling: loose("optimal") }, /coupling is "optimal"/],
-  [
-    "pairs without regard to context",
-    context,
-    { coupling: "optimal-transport", context: new Float32Array(4) },
-    /coupling has no contextWeight.*source of its own: pass for example/,
-  ],
   ["labels of a wrong length", classes, { labels: new Uint32Array(3) }, /2 particles need a Uint32Array of 2/],
   ["labels of a wrong type", classes, { labels: loose([0, 1]) }, /2 particles need a Uint32Array of 2/],
   ["a label out of range", classes, { labels: Uint32Array.of(0, 3) }, /labels\[1\] is 3, but there are 3 classes/],
