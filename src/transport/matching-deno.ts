@@ -3,7 +3,34 @@ import type { MatchingEvents, MatchingThread } from "./thread-handle.ts";
 
 export const processors = (): number => navigator.hardwareConcurrency;
 
+/** A web worker keeps a program of Deno alive: one that has nothing to do for so long is ended, and started again when there is. */
+const millisecondsOfRest = 1000;
+
 /** Deno starts web workers, too; reading the script needs --allow-read. */
-export function startThread(events: MatchingEvents): MatchingThread {
-  return threadOf(new Worker(new URL("./matching-thread-deno.js", import.meta.url), { type: "module" }), events);
+export function startThread({ onMatch, onGone }: MatchingEvents): MatchingThread {
+  let running: MatchingThread | undefined;
+  let inWork = 0;
+  let rest: ReturnType<typeof setTimeout> | undefined;
+  const end = () => {
+    clearTimeout(rest);
+    running?.end();
+    running = undefined;
+  };
+  const start = () =>
+    threadOf(new Worker(new URL("./matching-thread-deno.js", import.meta.url), { type: "module" }), {
+      onMatch(match) {
+        if (--inWork === 0) rest = setTimeout(end, millisecondsOfRest);
+        onMatch(match);
+      },
+      onGone,
+    });
+  return {
+    post(job) {
+      clearTimeout(rest);
+      inWork++;
+      running ??= start();
+      running.post(job);
+    },
+    end,
+  };
 }

@@ -56,6 +56,7 @@ export const selections: Readonly<Record<Home, Selection>> = {
     rules: [
       { suite: "adaptive", only: /network agrees with the f64 reference: fused$|labels, context|streams, reductions/ },
       { suite: "checkpoint", only: /flow matching with Adam$|damaged/ },
+      { suite: "coupling", only: /threads make/ },
       { suite: "dense", only: /a plain tile, none/ },
       { suite: "flow", not: /Fourier time|layered, conditional|layered, dim 64/ },
       { suite: "hutchinson", only: /formula: rademacher, fused/ },
@@ -73,6 +74,7 @@ export const selections: Readonly<Record<Home, Selection>> = {
         only: /log p at saved times|WGSL|histogram|goes on after every loss|stay on the device|another kind|abort/,
       },
       { suite: "recovery-training", only: /twice: flow matching$/ },
+      { suite: "sinkhorn", only: /: a plane$/ },
       { suite: "solvers", only: /six stages agree .*: (fused|WGSL)$|told at the call/ },
       { suite: "training", only: /oracle: silu|same seed|early break|labels are learned|told before/ },
       // checks of the host, on the same device as in Node
@@ -97,6 +99,7 @@ export const selections: Readonly<Record<Home, Selection>> = {
       },
       { suite: "checkpoint", only: /flow matching with Adam$|damaged/ },
       { suite: "discrete", only: /f64: (one dimension|three dimensions, a|rk4|concatSquash$|an mlp)|singular|WGSL/ },
+      { suite: "coupling", only: /threads make/ },
       {
         suite: "likelihood-training",
         not: /oracle: ((tanh|softplus|elu|relu|sin|gelu|selu|mish)|(silu|softplus|gelu|cos|leaky_relu|sigmoid), wider.*)$|eight dimensions|five dimensions|reaches the entropy|three probes$|penalties, tanh$/,
@@ -114,6 +117,7 @@ export const selections: Readonly<Record<Home, Selection>> = {
         not: /oracle: (tanh|softplus)$|dim 16|moves the source to the target/,
       },
       { suite: "fuzz", only: /solves/ },
+      { suite: "sinkhorn", not: /more dimensions/ },
       { suite: "training-faults", only: /begin at once/ },
       { suite: "training-rows", only: /: flow matching$/ },
       { suite: "training-times", only: /of the host/ },

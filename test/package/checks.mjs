@@ -71,6 +71,15 @@ async function runWorkers(project, file, args) {
   return JSON.parse(await execFully(file, [...args, "workers.js"], options));
 }
 
+/** A training by pairs that is left after its first step, as a program: it has to end by itself. */
+const leftTraining = `import { Flow, mlp, openGpu, toyData, trainFlowMatching } from "pushforward";
+const flow = Flow.create(await openGpu(), { velocity: mlp({ dim: 2, hidden: [4] }) });
+const coupling = { method: "exact", group: 64, threads: 2 };
+const training = trainFlowMatching(flow, toyData("moons", 99), { steps: 9, batchSize: 64, logEvery: 1, coupling });
+const { value } = await training.next();
+console.log(JSON.stringify(value.transportCost));
+`;
+
 /** Every path that an `exports` or `imports` value leads to. */
 function* targets(value) {
   if (typeof value === "string") yield value;
@@ -227,6 +236,19 @@ console.log(JSON.stringify({ isOurs: error instanceof PushforwardError, code: er
       assertSpread(await runWorkers(project, process.execPath, []).finally(unlink));
       const { file, flags } = denoCommand();
       assertSpread(await runWorkers(project, file, flags));
+    },
+  },
+  {
+    name: "threads make pairs in Node and in Deno, and a training that is left lets the program end",
+    run: async (project) => {
+      const unlink = await link(project.folder, "webgpu");
+      await writeFile(join(project.folder, "left-training.js"), leftTraining);
+      const { env } = await adapterEnvironment();
+      const options = { cwd: project.folder, env: { ...process.env, ...env } };
+      const run = (file, flags) => execFully(file, [...flags, "left-training.js"], options);
+      const { file, flags } = denoCommand();
+      const costs = [await run(process.execPath, []).finally(unlink), await run(file, flags)];
+      for (const cost of costs.map((text) => JSON.parse(text))) assert.ok(cost.coupled < cost.independent);
     },
   },
   {
