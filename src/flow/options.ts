@@ -31,7 +31,11 @@ export interface EvaluationOptions extends CallOptions {
   count?: number;
 }
 
-/** Where the results of a call go: to the host, or into buffers that stay on the device and belong to the caller. */
+/**
+ * Where the results of a call go: to the host, or into buffers that stay on the device and belong to the caller. These have the usages
+ * STORAGE, UNIFORM, VERTEX, COPY_SRC and COPY_DST, so that a page draws from them as they are: `x` of a flow of dim 2 is a vertex
+ * buffer of `float32x2` with a stride of 8 bytes.
+ */
 export type Output = "cpu" | "gpu";
 
 /**

@@ -1,8 +1,8 @@
 import { invalid, PushforwardError } from "../errors.ts";
 import { largestBinding } from "./largest-binding.ts";
 
-/** Buffers that kernels read and write, and that can be uniform sources, copied and cleared. */
-const storageUsage = 0x80 | 0x40 | 0x08 | 0x04; // STORAGE | UNIFORM | COPY_DST | COPY_SRC
+/** Buffers that kernels read and write, and that can be uniform sources, drawn from, copied and cleared. */
+const storageUsage = 0x80 | 0x40 | 0x20 | 0x08 | 0x04; // STORAGE | UNIFORM | VERTEX | COPY_DST | COPY_SRC
 const stagingUsage = 0x01 | 0x08; // MAP_READ | COPY_DST
 
 type Purpose = "storage" | "staging";

@@ -68,6 +68,63 @@ test("what stays on the device can be passed on as it is: sample, push and logPr
   flow.dispose();
 });
 
+test("samples on the device are a vertex buffer: a render pipeline draws a point at each particle", async ({ gpu }) => {
+  const { device } = gpu;
+  const flow = pf.Flow.create(gpu, { velocity: pf.mlp({ dim: 2, hidden: [8] }), seed: 1 });
+  const samples = await flow.sample(n, { solver, seed: 3, output: "gpu" });
+  const { x } = await flow.sample(n, { solver, seed: 3 });
+  // a row of the texture is 256 bytes, as a copy to a buffer wants it
+  const side = 64;
+  const format = "rgba8unorm";
+  const target = device.createTexture({
+    size: [side, side],
+    format,
+    usage: GPUTextureUsage.RENDER_ATTACHMENT | GPUTextureUsage.COPY_SRC,
+  });
+  const module = device.createShaderModule({
+    // in the middle of a pixel: adapters round places to parts of one
+    code: `@vertex fn place(@location(0) x: vec2f) -> @builtin(position) vec4f {
+             return vec4f((floor(x * 8.0) + 0.5) / 32.0, 0.0, 1.0);
+           }
+           @fragment fn white() -> @location(0) vec4f { return vec4f(1.0); }`,
+  });
+  const pipeline = await device.createRenderPipelineAsync({
+    layout: "auto",
+    vertex: {
+      module,
+      buffers: [{ arrayStride: 8, attributes: [{ shaderLocation: 0, offset: 0, format: "float32x2" }] }],
+    },
+    fragment: { module, targets: [{ format }] },
+    primitive: { topology: "point-list" },
+  });
+  const pixels = device.createBuffer({
+    size: side * side * 4,
+    usage: GPUBufferUsage.COPY_DST | GPUBufferUsage.MAP_READ,
+  });
+  const encoder = device.createCommandEncoder();
+  const pass = encoder.beginRenderPass({
+    colorAttachments: [{ view: target.createView(), loadOp: "clear", storeOp: "store" }],
+  });
+  pass.setPipeline(pipeline);
+  pass.setVertexBuffer(0, samples.x);
+  pass.draw(n);
+  pass.end();
+  encoder.copyTextureToBuffer({ texture: target }, { buffer: pixels, bytesPerRow: side * 4 }, [side, side]);
+  device.queue.submit([encoder.finish()]);
+  await pixels.mapAsync(GPUMapMode.READ);
+  const drawn = new Uint32Array(pixels.getMappedRange().slice(0));
+  const wanted = new Set<number>();
+  for (let i = 0; i < n; i++) {
+    const [column, up] = [Math.floor(8 * (x[2 * i] as number)), Math.floor(8 * (x[2 * i + 1] as number))];
+    wanted.add((side / 2 - 1 - up) * side + side / 2 + column);
+  }
+  expect(Array.from(drawn.keys()).filter((pixel) => drawn[pixel])).toEqual([...wanted].sort((a, b) => a - b));
+  pixels.destroy();
+  target.destroy();
+  for (const made of [samples.x, samples.x0]) made?.destroy();
+  flow.dispose();
+});
+
 test("a buffer that cannot be read is an error in words: destroyed, foreign, mapped, of a wrong usage or size", async ({
   gpu,
 }) => {
