@@ -12,13 +12,11 @@ import {
   later,
   type Schema,
   single,
-  word,
 } from "../options/schema.ts";
 import { checkSingle, checkWord, singles } from "../options.ts";
 import type { Path, PathName } from "../path/names.ts";
 import { largestBatch } from "./largest-batch.ts";
 import type {
-  AnyOptimizer,
   CheckpointOptions,
   FlowMatchingOptions,
   LearningRate,
@@ -39,15 +37,6 @@ export const array =
     readable(name, value as A);
 
 export const weighting = functionThat<(t: number) => number>("of the time");
-export const optimizerFields = {
-  name: { check: word("adam", "adamw", "muon"), required: true },
-  betas: { check: later<[number, number]>, fallback: [0.9, 0.999] },
-  epsilon: { check: finite(0, 1e38), fallback: 1e-8 },
-  weightDecay: { check: single(0, Infinity, singles) },
-  momentum: { check: finite(0, 0.999999) },
-  matrixRate: { check: single(0, Infinity, singles) },
-} satisfies Schema<AnyOptimizer>;
-
 export const regularizationFields = {
   kineticEnergy: { check: single(0, Infinity, singles), fallback: 0 },
   jacobianFrobenius: { check: single(0, Infinity, singles), fallback: 0 },

@@ -1,6 +1,7 @@
 import type { DataRows } from "../data/units.ts";
 import type { Flow } from "../flow/flow.ts";
 import type { Decides } from "../options/schema.ts";
+import { optimizerSettings } from "./optimizer-settings.ts";
 import type { TrainingPlan } from "./plan.ts";
 
 /** What decides the bits of a training, as plain values under the names that messages use; one that is not set is left out. */
@@ -13,12 +14,12 @@ export type Fingerprint = Record<string, string | number | boolean>;
 export async function fingerprint(
   flow: Flow,
   data: DataRows,
-  { options, velocity, settings, logEvery }: TrainingPlan,
+  { options, velocity, logEvery }: TrainingPlan,
   fields: Readonly<Record<string, Decides>>,
   training: string,
   made: Readonly<Record<string, unknown>>,
 ): Promise<Fingerprint> {
-  const { ema: _, gradientClip: __, ...optimizer } = settings;
+  const { ema: _, gradientClip: __, ...optimizer } = optimizerSettings(training, options);
   const { validation: given } = options;
   const decides = given?.patience !== undefined || given?.keepBest;
   const validation = decides ? { ...given, every: given?.every ?? logEvery } : undefined;

@@ -1,10 +1,11 @@
 import { objective, seed } from "../flow/fields.ts";
 import type { Divergence } from "../flow/options.ts";
-import { flag, functionThat, integer, later, type Schema, single } from "../options/schema.ts";
+import { finite, flag, functionThat, integer, later, type Schema, single, word } from "../options/schema.ts";
 import { singles } from "../options.ts";
 import type { Path, PathName } from "../path/names.ts";
 import { array, solver, weighting } from "./fields.ts";
 import type {
+  AnyOptimizer,
   CheckpointOptions,
   FlowMatchingBatch,
   GradientOptions,
@@ -28,6 +29,15 @@ export const validationFields = {
   patience: { check: integer(1), fallback: Infinity },
   keepBest: { check: flag(), fallback: false },
 } satisfies Schema<ValidationOptions>;
+
+export const optimizerFields = {
+  name: { check: word("adam", "adamw", "muon"), required: true },
+  betas: { check: later<[number, number]>, fallback: [0.9, 0.999] },
+  epsilon: { check: finite(0, 1e38), fallback: 1e-8 },
+  weightDecay: { check: single(0, Infinity, singles) },
+  momentum: { check: finite(0, 0.999999) },
+  matrixRate: { check: single(0, Infinity, singles) },
+} satisfies Schema<AnyOptimizer>;
 
 export const checkpointFields = {
   every: { check: integer(1), required: true },

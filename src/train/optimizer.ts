@@ -2,7 +2,7 @@ import { averageDecay, normParts, planAdam, planReduceGradient, planSum } from "
 import type { Dispatch, PlannedBuffer } from "../gpu/kernel.ts";
 import type { Network, ParameterTensor } from "../network/network.ts";
 import type { TrainingState } from "./checkpoint.ts";
-import type { OptimizerSettings } from "./plan.ts";
+import type { OptimizerSettings } from "./optimizer-settings.ts";
 
 /** How a training takes a step once its gradient is in parts. */
 export interface OptimizerPlan {

@@ -1,4 +1,3 @@
-import type { AdamSettings } from "../../shaders/optimizer.ts";
 import { lossIn } from "../data/resolution.ts";
 import type { DataRows } from "../data/units.ts";
 import { invalid, PushforwardError } from "../errors.ts";
@@ -7,7 +6,7 @@ import type { Flow } from "../flow/flow.ts";
 import { checkAllFinite } from "../flow/rows.ts";
 import { largestBinding } from "../gpu/largest-binding.ts";
 import { checked } from "../options/schema.ts";
-import { checkFinite, checkWord, mebibytes, show } from "../options.ts";
+import { checkWord, mebibytes, show } from "../options.ts";
 import { type Path, type PathName, pathNames } from "../path/names.ts";
 import { seedKey } from "../random/philox.ts";
 import type { TrainableVelocity } from "../velocity/field.ts";
@@ -17,16 +16,9 @@ import {
   type CheckedTraining,
   flowMatchingFields,
   likelihoodFields,
-  optimizerFields,
 } from "./fields.ts";
 import { checkDrawnProbes, likelihoodSolve, likelihoodTraining } from "./likelihood-options.ts";
-import type { MuonSettings } from "./muon.ts";
-import type { AnyOptimizer, FlowMatchingOptions, MaximumLikelihoodOptions, Optimizer } from "./options.ts";
-
-/** Of Adam, which Muon leaves what is no hidden matrix. */
-export interface OptimizerSettings extends AdamSettings {
-  readonly muon?: MuonSettings;
-}
+import type { FlowMatchingOptions, MaximumLikelihoodOptions } from "./options.ts";
 
 /** Checked options of a training run. */
 export interface TrainingPlan {
@@ -34,7 +26,6 @@ export interface TrainingPlan {
   readonly rows: number;
   readonly steps: number;
   readonly batchSize: number;
-  readonly settings: OptimizerSettings;
   readonly key: readonly [number, number];
   readonly logEvery: number;
   readonly options: CheckedTraining;
@@ -99,7 +90,7 @@ function trainingPlan<O extends CheckedTraining>(
   const given = { ...(labels !== undefined && { labels }), ...(o.context !== undefined && { context: o.context }) };
   const { context } = onHost(what, checkConditions(what, given, rows, velocity));
   if (context) checkAllFinite(what, "context", context, velocity.context);
-  const { steps, batchSize, logEvery, ema, gradientClip } = o;
+  const { steps, batchSize, logEvery } = o;
   return {
     velocity,
     rows,
@@ -107,7 +98,6 @@ function trainingPlan<O extends CheckedTraining>(
     batchSize,
     logEvery,
     options: o,
-    settings: { ...optimizerSettings(what, o.optimizer), ema, gradientClip },
     key: seedKey(o.seed),
   };
 }
@@ -162,32 +152,4 @@ export function likelihoodTrainingPlan(flow: Flow, data: DataRows, given: Maximu
       `${likelihoodTraining}: jitter moves the times of steps, but solver has times: pass steps in their place`,
     );
   return plan;
-}
-
-function optimizerSettings(what: string, optimizer: Optimizer): Omit<OptimizerSettings, "ema" | "gradientClip"> {
-  const given = typeof optimizer === "string" ? { name: optimizer } : optimizer;
-  if (typeof given !== "object" || given === null)
-    throw invalid(
-      `${what}: optimizer is ${show(optimizer)}, but it is "adam", "adamw", "muon" or { name, betas, epsilon, weightDecay }`,
-    );
-  const o = checked(`${what}: optimizer`, optimizerFields, given as AnyOptimizer, `${what}: optimizer.`);
-  const { name, betas, epsilon, weightDecay, momentum, matrixRate } = o;
-  if (!Array.isArray(betas) || betas.length !== 2)
-    throw invalid(`${what}: optimizer.betas is ${show(betas)}, but it is a pair: pass for example [0.9, 0.999]`);
-  const [beta1, beta2] = betas;
-  if (name === "adam" && weightDecay !== undefined) {
-    throw invalid(`${what}: optimizer "adam" has no weightDecay: use { name: "adamw", weightDecay: … }`);
-  }
-  if (name !== "muon" && (momentum ?? matrixRate) !== undefined)
-    throw invalid(`${what}: optimizer "${name}" has no momentum and no matrixRate: use { name: "muon", … }`);
-  // f32 flushes what is smaller to 0, and 0/0 is the step of a weight that has no gradient
-  if (epsilon < 1e-30)
-    throw invalid(`${what}: optimizer.epsilon is ${epsilon}, but it keeps 0/0 out: pass at least 1e-30`);
-  return {
-    beta1: checkFinite(`${what}: optimizer.betas[0]`, beta1, 0, 0.999999),
-    beta2: checkFinite(`${what}: optimizer.betas[1]`, beta2, 0, 0.9999999),
-    epsilon,
-    weightDecay: name === "adam" ? 0 : (weightDecay ?? 0.01),
-    ...(name === "muon" && { muon: { momentum: momentum ?? 0.95, matrixRate: matrixRate ?? 20 } }),
-  };
 }

@@ -13,6 +13,7 @@ import type { TrainingState } from "./checkpoint.ts";
 import { trainingSpeed } from "./gradient-result.ts";
 import type { RateOfStep } from "./learning-rate.ts";
 import { optimizerPlan } from "./optimizer.ts";
+import { optimizerSettings } from "./optimizer-settings.ts";
 import type { TrainingPlan } from "./plan.ts";
 import { type Resuming, readTogether } from "./resuming.ts";
 import { partsOf, stepping } from "./stepping.ts";
@@ -60,14 +61,20 @@ export async function* trainOn(
   { kept, rate, frozen, resumable, judging, progress }: Course,
 ): AsyncGenerator<TrainingStep, undefined> {
   const { parameters } = flow;
-  const { velocity, settings, batchSize, options } = plan;
+  const { velocity, batchSize, options } = plan;
   const { what, backward } = task;
   const parts = partsOf(plan);
   const network = networkOf(velocity);
   const count = network.parameterCount;
   const zeros = new Float32Array(count);
-  const optimizer = await optimizerPlan(what, network, settings, frozen, flow.gpu.info.software);
-  const averages = settings.ema !== undefined;
+  const optimizer = await optimizerPlan(
+    what,
+    network,
+    optimizerSettings(what, options),
+    frozen,
+    flow.gpu.info.software,
+  );
+  const averages = options.ema !== undefined;
   if (kept.state && kept.isBehind) parameters.setFlat(kept.state.weights);
   kept.isBehind = false;
   const start = kept.state ?? freshState(await parameters.host(), zeros, averages);
