@@ -39,6 +39,9 @@ const sinkhornFields = {
 /** Groups whose pairs are kept for use again, where the user does not say how many. */
 const defaultKept = { exact: 32, sinkhorn: 8 };
 
+/** Each step looks through the groups that are kept. */
+const mostKept = 65_536;
+
 interface Kept {
   /** Groups from whose pairs batches are drawn; 0 where each pair is used once, in order. */
   readonly kept: number;
@@ -75,5 +78,9 @@ export function couplingPlan(
       `${name}.pool is ${pool}, but it holds at least one group of ${o.group} pairs: pass a multiple of that`,
     );
   const kept = o.reuse === 1 ? 0 : pool === undefined ? defaultKept[o.method] : Math.floor(pool / o.group);
+  if (kept > mostKept)
+    throw invalid(
+      `${name}.pool is ${pool}, which is ${kept} groups of ${o.group}, but at most ${mostKept} are kept: pass larger groups or a smaller pool`,
+    );
   return { ...o, kept };
 }

@@ -289,7 +289,7 @@ interface Transport {
 
 /**
  * Pairs that are exactly the best of their group, on threads of this machine, while the device trains; where no thread can be started
- * (a page's policy, a file that a bundler left behind), on this one, to the same bits.
+ * (a page's policy, a file that a bundler left behind), on this one, which they then hold up, to the same bits.
  */
 export interface ExactTransport extends Transport {
   method: "exact";

@@ -55,7 +55,11 @@ const calls: Record<string, [string, (flow: pf.Flow) => Template][]> = {
         args: [
           flow,
           rows(),
-          { ...training, ...conditions(), labelDropout: 0.1, validation: { data: rows(), ...conditions(), every: 1 } },
+          {
+            ...{ ...training, ...conditions(), labelDropout: 0.1 },
+            coupling: { method: "exact", group: 4, reuse: 2, pool: 8, contextWeight: 1, threads: 0 },
+            validation: { data: rows(), ...conditions(), every: 1 },
+          },
         ],
         call: ([a, b, c]) => pf.trainFlowMatching(a as Any, b as Any, c as Any),
       }),

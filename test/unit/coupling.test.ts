@@ -255,6 +255,11 @@ for (const [name, options, message, context = 0] of [
   ["groups that take minutes", { method: "exact", group: 1025 }, /coupling\.group is 1025/],
   ["a pair used less than once", { method: "exact", reuse: 0.5 }, /coupling\.reuse is 0\.5/],
   ["a pool smaller than a group", { method: "exact", group: 64, pool: 63 }, /coupling\.pool is 63/],
+  [
+    "a pool of more groups than are looked through",
+    { method: "exact", group: 2, pool: 2 ** 20 },
+    /at most 65536 are kept/,
+  ],
   ["a pool of pairs that are used once", { method: "exact", reuse: 1, pool: 999 }, /with reuse 1.*leave it out/],
   ["a weight of contexts that there are not", { method: "exact", contextWeight: 3 }, /has no context: leave it out/],
   ["pairs without regard to context", "optimal-transport", /has no contextWeight.*source of its own: pass/, 2],
