@@ -48,7 +48,7 @@ function solveRequest(
     logProb,
     divergence:
       objective === "discrete"
-        ? discretePlan(what, options.divergence, flow.dim, grid)
+        ? discretePlan(what, options.divergence, flow.dim, grid, precision === "f16" ? `precision is "f16"` : undefined)
         : divergencePlan(what, options.divergence, flow.dim, n),
     seed,
     conditions: checkConditions(what, options, n, conditioning(flow)),

@@ -287,6 +287,24 @@ test("with many steps log p of the steps is that of the flow", async ({ gpu }) =
   flow.dispose();
 });
 
+test("the density of a few steps has the mass 1, which the flow's own density by the same steps has not", async ({
+  gpu,
+}) => {
+  const flow = pf.Flow.create(gpu, { velocity: pf.mlp({ dim: 2, hidden: [8], activation: "tanh" }), seed: 3 });
+  await strengthen(flow);
+  const mass = async (objective: pf.Objective) => {
+    const solver = { method: "euler", steps: 3 } as const;
+    const box: [number, number][] = [
+      [-9, 9],
+      [-9, 9],
+    ];
+    return (await flow.densityGrid({ box, cells: [120, 120], solver, objective })).mass;
+  };
+  expect(Math.abs((await mass("discrete")) - 1)).toBeLessThan(1e-5);
+  expect(Math.abs((await mass("continuous")) - 1)).toBeGreaterThan(4e-3);
+  flow.dispose();
+});
+
 test("what the objective of steps cannot be asked for is told with a way out", async ({ gpu }) => {
   const flow = pf.Flow.create(gpu, { velocity: pf.mlp({ dim: 2, hidden: [8] }) });
   const deep = pf.Flow.create(gpu, { velocity: pf.mlp({ dim: 4, hidden: [8] }) });
@@ -295,6 +313,7 @@ test("what the objective of steps cannot be asked for is told with a way out", a
   await expect(deep.logProb(x, { objective })).rejects.toThrow(/dim is 4, but objective "discrete" is for dim 1 to 3/);
   await expect(flow.logProb(x, { objective, solver: { method: "dopri5" } })).rejects.toThrow("solver is dopri5");
   const divergence = { probe: "rademacher" } as const;
+  await expect(flow.logProb(x, { objective, precision: "f16" })).rejects.toThrow(/precision is "f16", but objective/);
   await expect(flow.logProb(x, { objective, divergence })).rejects.toThrow("leave objective out");
   await expect(flow.logProb(x, { objective: "discreet" as never })).rejects.toThrow('did you mean "discrete"?');
   const start = (options: object) => () => pf.trainMaximumLikelihood(flow, x, { steps: 1, objective, ...options });
