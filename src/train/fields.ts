@@ -118,7 +118,8 @@ export const likelihoodFields = {
   ...trainingFields,
   solver: { ...solver, decides: true },
   divergence: { check: later<Divergence>, decides: true },
-  objective: { check: objective, decides: true },
+  // it is the mode of the divergence
+  objective: { check: objective, decides: false },
   regularization: { check: later<Regularization>, decides: true },
   jitter: { check: finite(0, 0.499), decides: true },
 } satisfies Schema<MaximumLikelihoodOptions, Decides>;

@@ -127,7 +127,8 @@ function likelihoodTask(
       const { grid, integration, regularization } = work;
       const { divergence } = integration;
       const solver = { method: grid.tableau.name ?? grid.tableau, times: grid.times };
-      const made = { solver, divergence, regularization, noise: draws?.noise };
+      // no jitter is none, however it was said
+      const made = { solver, divergence, regularization, noise: draws?.noise, jitter: jitter || undefined };
       return fingerprint(flow, data, plan, likelihoodFields, likelihoodTraining, made);
     },
     validator: (validation) => likelihoodValidator(flow, validation, plan.options),

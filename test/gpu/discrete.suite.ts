@@ -184,6 +184,8 @@ for (const [name, make] of Object.entries(networks)) {
     await expectNetwork(gpu, make(), 1.5);
   });
 }
+test("log p of the steps of any network and its gradient agree with f64: residualMlp, layer by layer", ({ gpu }) =>
+  expectNetwork(gpu, pf.residualMlp({ dim: 2, width: 132, blocks: 1, classes: 3, context: 2 }), 1.5));
 test("log p of the steps agrees with f64: an mlp on a GPU's tiles", async () => {
   using gpu = await asGpu();
   const velocity = pf.mlp({ dim: 3, hidden: [5, 9] });

@@ -25,7 +25,7 @@ export const selections: Readonly<Record<Home, Selection>> = {
       { suite: "adaptive", not: /solved as if it were alone|^bosh3 takes/ },
       {
         suite: "discrete",
-        not: /f64: (kinetic energy, heun2|three dimensions, layer by layer|concatSquash|.* gradients on a GPU's tiles)$|own grid: the (flow of|steps of a network)/,
+        not: /f64: (kinetic energy, heun2|three dimensions, layer by layer|concatSquash|residualMlp, layer by layer|.* gradients on a GPU's tiles)$|own grid: the (flow of|steps of a network)/,
       },
       { suite: "hutchinson", not: /gaussian/ },
       { suite: "properties", not: /chunk size and neighbour: layered$/ },
