@@ -11,6 +11,10 @@ const advice: readonly (readonly [RegExp, string | ((command: string) => string)
     /lower the learning rate \(([^)]*)\) or set gradientClip/,
     "lower --learning-rate (it was $1 there) or set --gradient-clip",
   ],
+  [
+    /accumulate: \d+ computes the same in parts of .*; or pass a batchSize of at most (\d+)/,
+    "pass --batch-size $1 or less",
+  ],
   // it is not saved
   [/; the flow has (the|its) weights [^;]*$/, ""],
   [/, or give the flow normalization: fitNormalization\(data, dim\)( of these data)?/, ""],

@@ -10,7 +10,7 @@ const later = {
   "src/dual/derivatives.ts": "pushforward-derivatives.min.js",
   "src/flow/on-demand.ts": "pushforward-analysis.min.js",
   "src/ode/on-demand.ts": "pushforward-layered.min.js",
-  "src/train/lost-loss.ts": "pushforward-lost-loss.min.js",
+  "src/train/failures.ts": "pushforward-failures.min.js",
   "src/train/muon.ts": "pushforward-muon.min.js",
   "src/train/coupled-pairs.ts": "pushforward-coupling.min.js",
   "src/train/on-demand.ts": "pushforward-training.min.js",

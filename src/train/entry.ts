@@ -8,7 +8,7 @@ import type {
   LikelihoodGradientOptions,
   MaximumLikelihoodOptions,
 } from "./options.ts";
-import { checkRowsFit, flowMatchingPlan, likelihoodTrainingPlan } from "./plan.ts";
+import { flowMatchingPlan, likelihoodTrainingPlan } from "./plan.ts";
 import type { TrainingStep } from "./task.ts";
 
 /** The code that trains is loaded when it is first used: who only samples needs a third less in a browser. */
@@ -26,8 +26,8 @@ const training = () => import("./on-demand.ts");
  * and resumed from a `checkpoint`; `checkpoint`, `resume`, `validation`, `freeze` and a `learningRate` by name are checked when the first step is asked for.
  *
  * @throws PushforwardError `invalid-argument` for data or options at the call itself; `unsupported` for what this version lacks;
- * `out-of-memory` with the number of rows that fit where the data exceed what the device binds to a kernel;
- * while running, `invalid-argument` when the loss is no longer finite (the flow then gets the last good weights that the host has, at
+ * while running, `out-of-memory` with the number of rows that fit where the data exceed what the device binds to a kernel, and with the
+ * parts that fit where the batch has no room; `invalid-argument` when the loss is no longer finite (the flow then gets the last good weights that the host has, at
  * most some seconds old) or the flow is disposed, and the signal's reason when it aborts.
  * @example
  * import { Flow, mlp, openGpu, toyData, trainFlowMatching } from "pushforward";
@@ -44,7 +44,6 @@ export function trainFlowMatching(
   const what = "trainFlowMatching";
   const rows = readable(`${what}: data`, data);
   const plan = flowMatchingPlan(flow, rows, options);
-  checkRowsFit(what, flow, plan);
   plan.options.signal?.throwIfAborted();
   return steps(({ runFlowMatching }) => runFlowMatching(flow, rows, plan));
 }
@@ -115,7 +114,6 @@ export function trainMaximumLikelihood(
 ): AsyncIterableIterator<TrainingStep> {
   const rows = readable(`${likelihoodTraining}: data`, data);
   const plan = likelihoodTrainingPlan(flow, rows, options);
-  checkRowsFit(likelihoodTraining, flow, plan);
   plan.options.signal?.throwIfAborted();
   return steps(({ runMaximumLikelihood }) => runMaximumLikelihood(flow, rows, plan));
 }

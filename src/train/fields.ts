@@ -20,7 +20,6 @@ import type {
   CheckpointOptions,
   FlowMatchingOptions,
   LearningRate,
-  LearningRateSchedule,
   MaximumLikelihoodOptions,
   OptimalTransport,
   Optimizer,
@@ -36,6 +35,13 @@ export const array =
   (name, value) =>
     readable(name, value as A);
 
+/** A list or a record as it is now, whatever the caller does with it; what it holds is checked when the first step is asked for. */
+function parts<V>(name: string, value: unknown): V {
+  if (typeof value !== "object" || value === null) return value as V;
+  if (Array.isArray(value)) return [...value] as V;
+  return Object.fromEntries(Object.entries(value).map(([part, own]) => [part, readable(`${name}.${part}`, own)])) as V;
+}
+
 export const weighting = functionThat<(t: number) => number>("of the time");
 export const regularizationFields = {
   kineticEnergy: { check: single(0, Infinity, singles), fallback: 0 },
@@ -48,21 +54,16 @@ export const trainingFields = {
   batchSize: { check: integer(1, largestBatch), fallback: 1024, decides: true },
   accumulate: { check: integer(1), decides: true },
   learningRate: {
-    // a schedule is checked when the first step is asked for
-    check: (name, value): LearningRate =>
-      typeof value === "function"
-        ? (value as (step: number) => number)
-        : typeof value === "object" && value !== null
-          ? { ...(value as LearningRateSchedule) }
-          : checkSingle(name, value, 0, Infinity, singles),
+    check: (name, value) =>
+      typeof value === "number" ? checkSingle(name, value, 0, Infinity, singles) : parts<LearningRate>(name, value),
     fallback: 1e-3,
     // it may be a function, of which the first and the last value are compared
     decides: false,
   },
   optimizer: { check: later<Optimizer>, fallback: "adam", decides: true },
-  // checked when the first step is asked for; a checkpoint has the names that come of it
+  // a checkpoint has the names that come of it
   freeze: {
-    check: (_, value) => (Array.isArray(value) ? [...value] : value) as NonNullable<TrainingOptions["freeze"]>,
+    check: (name, value) => parts<NonNullable<TrainingOptions["freeze"]>>(name, value),
     decides: true,
   },
   labels: { check: array<Uint32Array>(), decides: true },
@@ -82,11 +83,7 @@ export const trainingFields = {
   // these two and `resume` are checked when the first step is asked for
   checkpoint: { check: later<CheckpointOptions>, decides: false },
   validation: {
-    check(name, value) {
-      if (typeof value !== "object" || value === null) return value as unknown as ValidationOptions;
-      const parts = Object.entries(value).map(([part, own]) => [part, readable(`${name}.${part}`, own)]);
-      return Object.fromEntries(parts) as ValidationOptions;
-    },
+    check: (name, value) => parts<ValidationOptions>(name, value),
     // where it decides when the training ends, or with which weights
     decides: true,
   },

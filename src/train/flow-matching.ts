@@ -32,9 +32,10 @@ export async function* runFlowMatching(
     coupling === "independent"
       ? undefined
       : (await import("./coupled-pairs.ts")).openPairing(what, coupling, plan.velocity);
-  const part = planOfPart(what, plan);
   try {
-    return yield* trainingLoop(flow, plan, () => flowMatchingTask(flow, data, part, { times, draws, pairing }));
+    return yield* trainingLoop(flow, plan, (parts) =>
+      flowMatchingTask(flow, data, planOfPart(what, plan, parts), { times, draws, pairing }),
+    );
   } finally {
     pairing?.close();
   }

@@ -1,6 +1,6 @@
 import { invalid } from "../errors.ts";
 import { checked, type Schema, single, word } from "../options/schema.ts";
-import { checkFinite, checkInteger, singles } from "../options.ts";
+import { checkFinite, checkInteger, show, singles } from "../options.ts";
 import type { LearningRateSchedule } from "./options.ts";
 import type { TrainingPlan } from "./plan.ts";
 
@@ -29,6 +29,8 @@ export function rateOfStep(what: string, { steps, options: { learningRate } }: T
   if (typeof learningRate === "function")
     return (step) => checkFinite(`${what}: learningRate(${step})`, learningRate(step), 0, 3e38);
   const name = `${what}: learningRate`;
+  if (typeof learningRate !== "object" || learningRate === null)
+    throw invalid(`${name} is ${show(learningRate)}, but it is a number, a function of the step or { peak, schedule }`);
   const o = checked(name, scheduleFields, learningRate, `${name}.`);
   const { peak, schedule } = o;
   const isCycle = schedule === "one-cycle";

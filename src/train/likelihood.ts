@@ -96,7 +96,9 @@ export async function* runMaximumLikelihood(
   const solve = likelihoodSolve(likelihoodTraining, options, velocity.dim, batchSize);
   const work = await workOf(flow, velocity, solve, conditions);
   const draws = makeRowDraws(likelihoodTraining, flow, data, plan);
-  return yield* trainingLoop(flow, plan, () => likelihoodTask(flow, data, part, work, draws));
+  return yield* trainingLoop(flow, plan, (parts) =>
+    likelihoodTask(flow, data, planOfPart(likelihoodTraining, plan, parts), work, draws),
+  );
 }
 
 function likelihoodTask(

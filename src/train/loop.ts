@@ -1,12 +1,14 @@
 import { readable } from "../arrays.ts";
 import { affineFloats, type DataRows, ownRows } from "../data/units.ts";
 import type { Flow } from "../flow/flow.ts";
+import { largestBinding } from "../gpu/largest-binding.ts";
 import { acrossLosses } from "../schedule/loss.ts";
 import { trainAlone } from "./alone.ts";
 import { frozenTensors } from "./freeze.ts";
 import { rateOfStep } from "./learning-rate.ts";
 import type { TrainingPlan } from "./plan.ts";
 import { resuming } from "./resuming.ts";
+import { partsOf } from "./stepping.ts";
 import type { TrainingStep, TrainingTask } from "./task.ts";
 import { type Kept, trainOn } from "./train-on.ts";
 import { TrainingProgress } from "./training-progress.ts";
@@ -15,14 +17,14 @@ import { checkValidation } from "./validation.ts";
 /**
  * Runs a training on the flow's device, and on the next one when that is lost: from the last state that the host has, over the same
  * steps to the same bits, of which nothing is told twice. The flow holds the trained weights when the iterator ends or is closed
- * early; with `ema`, their moving average; with `keepBest`, the best ones by the validation data. `makeTask` is asked for the training's own part once for each device.
+ * early; with `ema`, their moving average; with `keepBest`, the best ones by the validation data. `makeTask` is asked for the training's own part, for batches in so many parts, once for each device.
  */
 export function trainingLoop(
   flow: Flow,
   plan: TrainingPlan,
-  makeTask: () => TrainingTask,
+  makeTask: (parts: number) => TrainingTask,
 ): AsyncGenerator<TrainingStep, undefined> {
-  const task = makeTask();
+  const task = makeTask(partsOf(plan));
   return trainAlone(flow, task.what, () => stepsOf(flow, plan, task, makeTask));
 }
 
@@ -30,9 +32,14 @@ async function* stepsOf(
   flow: Flow,
   plan: TrainingPlan,
   first: TrainingTask,
-  makeTask: () => TrainingTask,
+  makeTask: (parts: number) => TrainingTask,
 ): AsyncGenerator<TrainingStep, undefined> {
   const { what } = first;
+  const { rows, velocity, options } = plan;
+  // the rows are in one buffer on the device, and so are their context and how they are drawn
+  const width = Math.max(velocity.dim, velocity.context, options.noise || options.rowWeights ? 3 : 0);
+  const room = largestBinding(flow.gpu.device.limits);
+  if (rows * width * 4 > room) throw (await import("./failures.ts")).noRoomForRows(what, rows, width, room);
   const judging = checkValidation(what, plan);
   const rate = rateOfStep(what, plan);
   const frozen = frozenTensors(what, flow.parameters.tensors, plan);
@@ -54,9 +61,9 @@ async function* stepsOf(
     signal: plan.options.signal,
     sign: progress.sign,
     on(session) {
-      const task = next ?? makeTask();
+      const task = next ?? makeTask(partsOf(plan));
       next = undefined;
-      return trainOn(session, flow, plan, task, { kept, rate, frozen, resumable, judging, progress });
+      return trainOn(session, flow, plan, task, { kept, rate, frozen, resumable, judging, progress, makeTask });
     },
     reached: () => kept.trained,
     prepare() {

@@ -1,4 +1,3 @@
-// What a browser loads when a training has failed.
 import { type DataRows, ownValue } from "../data/units.ts";
 import { invalid, type PushforwardError } from "../errors.ts";
 import type { Flow } from "../flow/flow.ts";

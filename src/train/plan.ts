@@ -4,9 +4,8 @@ import { invalid, PushforwardError } from "../errors.ts";
 import { checkConditions, checkLabelled, onHost } from "../flow/conditions.ts";
 import type { Flow } from "../flow/flow.ts";
 import { checkAllFinite } from "../flow/rows.ts";
-import { largestBinding } from "../gpu/largest-binding.ts";
 import { checked } from "../options/schema.ts";
-import { checkWord, mebibytes, show } from "../options.ts";
+import { checkWord, show } from "../options.ts";
 import { type Path, type PathName, pathNames } from "../path/names.ts";
 import { seedKey } from "../random/philox.ts";
 import type { TrainableVelocity } from "../velocity/field.ts";
@@ -55,17 +54,6 @@ export function trainableVelocity(caller: string, flow: Flow): TrainableVelocity
       `${caller}: a wgslVelocity has no weights to train: use an mlp or a network`,
     );
   return flow.velocitySpec;
-}
-
-/** The rows of a training are in one buffer on the device, and so are their context and how they are drawn. */
-export function checkRowsFit(what: string, flow: Flow, { rows, velocity, options }: TrainingPlan): void {
-  const width = Math.max(velocity.dim, velocity.context, options.noise || options.rowWeights ? 3 : 0);
-  const room = largestBinding(flow.gpu.device.limits);
-  if (rows * width * 4 <= room) return;
-  throw new PushforwardError(
-    "out-of-memory",
-    `${what}: ${rows.toLocaleString("en-US")} rows of ${width} values take ${mebibytes(rows * width * 4)}, but this device binds at most ${mebibytes(room)} to a kernel, ${Math.floor(room / (width * 4)).toLocaleString("en-US")} rows: train on a random part of them, or on one part after another by calls of fewer steps`,
-  );
 }
 
 /** Checks the data of any training, and those of its options that depend on the flow; every fault is told before anything runs. */

@@ -16,8 +16,7 @@ export const partsOf = ({ options }: TrainingPlan): number => options.accumulate
  *
  * @throws PushforwardError `invalid-argument` when the parts are not of one size.
  */
-export function planOfPart<P extends TrainingPlan>(what: string, plan: P): P {
-  const parts = partsOf(plan);
+export function planOfPart<P extends TrainingPlan>(what: string, plan: P, parts = partsOf(plan)): P {
   const { batchSize } = plan;
   if (batchSize % parts !== 0)
     throw invalid(

@@ -1,5 +1,7 @@
+import { PushforwardError } from "../errors.ts";
 import type { Flow } from "../flow/flow.ts";
 import { Arena } from "../gpu/arena.ts";
+import { largestBinding } from "../gpu/largest-binding.ts";
 import { mapCopy } from "../gpu/read.ts";
 import type { Session } from "../gpu/session.ts";
 import { item } from "../must.ts";
@@ -43,6 +45,8 @@ export interface Course {
   readonly frozen: readonly ParameterTensor[];
   readonly resumable: Resuming;
   readonly judging: Judging;
+  /** The task of batches in so many parts. */
+  readonly makeTask: (parts: number) => TrainingTask;
   readonly progress: TrainingProgress;
 }
 
@@ -58,7 +62,7 @@ export async function* trainOn(
   flow: Flow,
   plan: TrainingPlan,
   task: TrainingTask,
-  { kept, rate, frozen, resumable, judging, progress }: Course,
+  { kept, rate, frozen, resumable, judging, progress, makeTask }: Course,
 ): AsyncGenerator<TrainingStep, undefined> {
   const { parameters } = flow;
   const { velocity, batchSize, options } = plan;
@@ -92,7 +96,7 @@ export async function* trainOn(
   const lost = async (loss: number, steps: number, done: number) => {
     const { step, weights, average } = kept.state ?? start;
     lastGood = (averages && average) || weights;
-    const { lostLoss } = await import("./lost-loss.ts");
+    const { lostLoss } = await import("./failures.ts");
     return lostLoss({
       what,
       loss,
@@ -131,11 +135,14 @@ export async function* trainOn(
   try {
     flat = await parameters.borrow(session);
     arena.lend("parameters", flat.buffer);
-    await allocateAll(arena, [
-      ...task.buffers,
-      ...optimizer.buffers(start),
-      { name: "loss", bytes: 4, data: Float32Array.of(start.loss) },
-    ]);
+    const own = [...optimizer.buffers(start), { name: "loss", bytes: 4, data: Float32Array.of(start.loss) }];
+    await allocateAll(arena, [...task.buffers, ...own]).catch(async (error: unknown) => {
+      if (!(error instanceof PushforwardError) || error.code !== "out-of-memory") throw error;
+      const { noRoomForBatch } = await import("./failures.ts");
+      const buffers = (count: number) => [...makeTask(count).buffers, ...own];
+      const limit = largestBinding(session.device.limits);
+      throw noRoomForBatch({ what, batchSize, parts, limit, held: arena.bytes, buffers });
+    });
     staging = await session.buffers.acquire(4, "staging", "loss");
     giveBack = budgetOf(session).hold(arena.bytes);
     const steps = stepping(task, optimizer, parts, arena, pacer);

@@ -68,3 +68,34 @@ test("what fits in no way ends with out-of-memory and the figures, and the next 
   expect(gpu.liveBufferCount).toBe(0);
   gpu.dispose();
 });
+
+test("a batch for which a training has no room is refused with the parts in which it fits, in which it trains", async () => {
+  const gpu = await smallGpu(1 << 15);
+  const data = pf.toyData("moons", 100);
+  const trainings: ((flow: pf.Flow, o: { accumulate?: number }) => AsyncIterable<pf.TrainingStep>)[] = [
+    (flow, o) => pf.trainFlowMatching(flow, data, { steps: 1, batchSize: 3000, ...o }),
+    (flow, o) => pf.trainMaximumLikelihood(flow, data, { steps: 1, batchSize: 3000, solver, ...o }),
+  ];
+  for (const training of trainings) {
+    const flow = pf.Flow.create(gpu, { velocity: pf.mlp({ dim: 2, hidden: [4] }), seed: 1 });
+    const run = async (o: { accumulate?: number }) => {
+      for await (const _ of training(flow, o));
+    };
+    const error = await run({}).then(
+      () => undefined,
+      (reason: pf.PushforwardError) => reason,
+    );
+    expect(error?.code).toBe("out-of-memory");
+    const parts = /a batch of 3,000 samples .* accumulate: (\d+) computes the same in parts of/.exec(
+      error?.message ?? "",
+    );
+    const accumulate = Number(parts?.[1]);
+    await run({ accumulate });
+    // one of the divisors of 3000 before it does not fit
+    const before = Math.max(...[1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 24, 25, 30].filter((count) => count < accumulate));
+    await expect(run({ accumulate: before })).rejects.toThrow(`accumulate: ${accumulate} `);
+    flow.dispose();
+  }
+  expect(gpu.liveBufferCount).toBe(0);
+  gpu.dispose();
+});

@@ -208,7 +208,7 @@ console.log(JSON.stringify({ isOurs: error instanceof PushforwardError, code: er
       assert.ok(size <= 60_000 && size + training <= 90_000, `${told}: see what grew with esbuild's metafile`);
       assert.ok(!/\bfrom\s*"\.|\bimport\s*"/.test(text), "the browser bundle waits for another file");
       const loaded = [...text.toString().matchAll(/\bimport\s*\("\.\/([^"]*)"\)/g)].map(([, name]) => name);
-      for (const room of ["analysis", "coupling", "layered", "lost-loss", "muon", "spreading", "training", "tuning"])
+      for (const room of ["analysis", "coupling", "layered", "failures", "muon", "spreading", "training", "tuning"])
         assert.ok(loaded.includes(`pushforward-${room}.min.js`), `nothing loads the file for ${room}`);
       for (const name of loaded) {
         const part = await readFile(join(dist, name), "utf8");
