@@ -21,9 +21,10 @@ const training = () => import("./on-demand.ts");
  * Everything stays on the device; only the logged losses come back. With `coupling: "optimal-transport"`, or its details in an
  * {@link OptimalTransport}, samples of noise and data are paired beside it: straighter paths, so fewer solver steps, and a loss of less variance.
  *
- * The flow holds the trained weights when the iterator ends or is closed early; with `ema`, their moving average; with `validation.keepBest`, those of the smallest validation loss. While it runs,
- * the flow's weights are those of the last step. The same seed gives the same bits on one adapter, also when a training is cut off
- * and resumed from a `checkpoint`; `checkpoint`, `resume`, `validation`, `freeze` and a `learningRate` by name are checked when the first step is asked for.
+ * The flow holds the trained weights when the iterator ends or is closed early; with `ema`, their moving average; with
+ * `validation.keepBest`, those of the smallest validation loss. While it runs, the flow's weights are those of the last step. The same
+ * seed gives the same bits on one adapter, also when a training is cut off and resumed from a `checkpoint`; `checkpoint`, `resume`,
+ * `validation`, `freeze` and a `learningRate` by name are checked when the first step is asked for.
  *
  * @throws PushforwardError `invalid-argument` for data or options at the call itself; `unsupported` for what this version lacks;
  * while running, `out-of-memory` with the number of rows that fit where the data exceed what the device binds to a kernel, and with the
