@@ -1,6 +1,6 @@
 // The browser bundle: one file with what nearly every page needs, and a file for each of the other rooms that is loaded when it is first needed.
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { basename, dirname, join } from "node:path";
+import { basename, join } from "node:path";
 import { build } from "esbuild";
 import { smallShader } from "./small-shader.mjs";
 
@@ -168,20 +168,14 @@ const record = { name: "lazyFiles", file: "lazy-files.js" };
 const loaders = "loaders.js";
 const loader = (file) => `${record.name}.${file.replace(/^pushforward-|\.min\.js$/g, "").replace(/\W/g, "_")}`;
 
-/** Found by trying some of the orders that there are: 500 bytes less than by name. */
-const order = ["network", "options", "../shaders", "kernels", "velocity", "gpu", "train"].map((room) =>
-  join("src", room),
-);
-
 /**
- * The files that main imports, by the folders of their sources: gzip makes a kilobyte less of them in this order than in that in which
+ * The files that main imports, by the folders of their sources: gzip makes 500 bytes less of them in this order than in that in which
  * they are first needed. What a file imports comes before it in any order.
  */
 function neighbours(outputs, inMain) {
   const source = (name) => Object.keys(outputs.get(name).inputs)[0] ?? "";
-  const place = (name) => order.indexOf(dirname(source(name))) + 1 || order.length + 1;
   const files = [...inMain].filter((name) => name !== main);
-  return files.sort((a, b) => place(a) - place(b) || (source(a) < source(b) ? 1 : -1));
+  return files.sort((a, b) => (source(a) < source(b) ? 1 : -1));
 }
 
 /** Rewrites the files that esbuild has split, and names those to load later; lines stay where they are, so that the source maps stay right. */

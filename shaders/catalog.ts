@@ -264,6 +264,12 @@ for (const [name, { tiling, velocity }] of Object.entries(tiled)) {
       }),
     );
 }
+add("midpoint step of a network that its context guides, on a tile", () => {
+  const made = new FusedNetwork(networkOf(mlp({ dim: 2, hidden: [16], context: 2 })));
+  const field = { kind: "network", dim: 2, network: made, labels: false, guided: true, atOneTime: true } as const;
+  const tiling = { ...tileOf(1, 4, {}), tile: 16 };
+  return integrateTileKernel({ field, tiling, stages: 2, freeStages: true, divergence: { mode: "none" } });
+});
 for (const activation of activations) {
   const field = { ...network, activation };
   add(`midpoint step with exact divergence, ${activation}`, () =>

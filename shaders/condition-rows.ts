@@ -4,7 +4,7 @@ import { kernel, oncePerShape } from "./kernel.ts";
 import { index, particle, perParticle, signature } from "./particles.ts";
 import { wgsl } from "./wgsl.ts";
 
-/** Input rows that stay the same along a trajectory: one-hot class (all zeros for the null class), then context. */
+/** Input rows that stay the same along a trajectory: one-hot class (all zeros for the null class), then context, or zeros without one. */
 export const conditionRowsKernel = oncePerShape(({ labels, context }: { labels: boolean; context: boolean }) =>
   kernel({
     label: "condition rows",
@@ -32,6 +32,8 @@ fn condition_rows${signature} {
   for (var c = 0u; c < params.context; c++) {
     inputs[(params.row + params.classes + c) * params.capacity + p] = context[q * params.context + c];
   }
+#else
+  for (var c = 0u; c < params.context; c++) { inputs[(params.row + params.classes + c) * params.capacity + p] = 0.0; }
 #endif
 }
 `,

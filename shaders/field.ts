@@ -21,6 +21,8 @@ export type FusedField =
       readonly network: FusedNetwork;
       readonly atOneTime: boolean;
       readonly labels: boolean;
+      /** Whether two fields are mixed although there are no labels: those with the context and with zeros in its place. */
+      readonly guided?: boolean;
     }
   /**
    * The user's WGSL, which defines `velocity(t, x)`. `trace(t, x)` is the function of its divergence, `product(t, x, v)` the one

@@ -85,6 +85,8 @@ export const batchKernel = oncePerShape(
         stream_source: "u32",
         stream_dropout: "u32",
         stream_noise: draws && "u32",
+        stream_context: context && "u32",
+        context_dropout: context && "f32",
         part: stratified && "f32",
         row: "u32",
         classes: "u32",
@@ -195,8 +197,10 @@ fn draw_batch${signature} {
   for (var c = 0u; c < params.classes; c++) { inputs[(params.row + c) * params.capacity + p] = 0.0; }
 #endif
 #if ${context}
+  let keeps_context = uniform01(philox(vec4u(low, high, 0u, params.stream_context), key).x) > params.context_dropout;
   for (var c = 0u; c < params.context; c++) {
-    inputs[(params.row + params.classes + c) * params.capacity + p] = context[data_row * params.context + c];
+    let given = context[data_row * params.context + c];
+    inputs[(params.row + params.classes + c) * params.capacity + p] = select(0.0, given, keeps_context);
   }
 #endif
 }
@@ -213,6 +217,7 @@ export function planBatch(o: {
   first: number;
   key: readonly [number, number];
   labelDropout: number;
+  contextDropout: number;
   /** Samples of the batch, where their times are stratified. */
   strata?: number | undefined;
   weighted: boolean;
@@ -250,6 +255,8 @@ export function planBatch(o: {
       stream_source: streams.batchSource,
       stream_dropout: streams.labelDropout,
       stream_noise: draws ? streams.rowNoise : undefined,
+      stream_context: has.context ? streams.contextDropout : undefined,
+      context_dropout: has.context ? o.contextDropout : undefined,
       part: o.strata && 1 / o.strata,
       pair_low: pairs && pairs.first % 2 ** 32,
       pair_high: pairs && Math.floor(pairs.first / 2 ** 32),

@@ -13,7 +13,7 @@ import {
   type Stage,
   wholeBuffer,
 } from "../src/network/stages.ts";
-import { classesText } from "./classes.ts";
+import { classesText, givenContext } from "./classes.ts";
 import { clusterStatements, type Naming } from "./cluster.ts";
 import type { EvaluationText, Tangents } from "./narrow-mlp.ts";
 import { type PackedMatrix, type Packing, packedFor } from "./packing.ts";
@@ -166,15 +166,19 @@ ${fractionText(v)}`;
 
   /** The evaluation of field.ts: as {@link text}, with the classes of the particles. */
   evaluation(
-    { atOneTime, labels }: { readonly atOneTime: boolean; readonly labels: boolean },
+    {
+      atOneTime,
+      labels,
+      guided = false,
+    }: { readonly atOneTime: boolean; readonly labels: boolean; readonly guided?: boolean },
     tiling: Tiling,
     tangents: Tangents | undefined,
   ): EvaluationText {
     const text = this.text(tiling, tangents, atOneTime);
     return {
-      before: labels ? "" : "const branch = 0u;",
+      before: labels || guided ? "" : "const branch = 0u;",
       evaluate: `${classesText(this.classes, labels, tiling)}\n${text}`,
-      mixes: labels,
+      mixes: labels || guided,
     };
   }
 
@@ -292,7 +296,7 @@ class Emitter {
             "context",
             0,
             g,
-            range(context).map((i) => `pf_context[${i}u * pf_params.stride + at${g}]`),
+            range(context).map((i) => givenContext(`pf_context[${i}u * pf_params.stride + at${g}]`, v, classes)),
           ),
         );
       for (const s of this.#sets(true)) {

@@ -2,6 +2,7 @@ import { item, must } from "../src/must.ts";
 import { tangentOfX } from "../src/network/derivatives.ts";
 import { argumentsOf, type Program, type Value } from "../src/network/program.ts";
 import { type Cluster, grouped, type Place, placeOf, type Schedule, type Stage } from "../src/network/stages.ts";
+import { givenContext } from "./classes.ts";
 import { clusterStatements, type Naming } from "./cluster.ts";
 import type { FusedNetwork } from "./fused-network.ts";
 import { packedFor } from "./packing.ts";
@@ -287,7 +288,11 @@ class Emitter {
       case "label":
         return `select(${this.#v}(0.0), ${this.#v}(1.0), class_0 == ${this.#tiling.lanes === 1 ? rowText(shifted) : `vec${this.#tiling.lanes}u(${rowText(shifted)})`})`;
       case "context":
-        return `pf_context[(${rowText(shifted)}) * pf_params.stride + at0]`;
+        return givenContext(
+          `pf_context[(${rowText(shifted)}) * pf_params.stride + at0]`,
+          this.#v,
+          this.#network.classes,
+        );
       case "table": {
         const column = (class_: string) =>
           `pf_table[(${rowText(shifted)}) * pf_params.columns + pf_column + ${class_}]`;

@@ -98,7 +98,7 @@ class Tile {
   evaluate(withTangents: boolean): string {
     const text = this.network.evaluate(withTangents);
     const classes = classesText(this.#field.network.classes, this.#field.labels, this.#tiling);
-    if (!this.#field.labels) return `{\nconst branch = 0u;\n${classes}\n${text}\n}`;
+    if (!this.#field.labels && !this.#field.guided) return `{\nconst branch = 0u;\n${classes}\n${text}\n}`;
     const mixed = [
       { name: "u", cell: (m: number) => this.network.u(this.job(m)) },
       ...Array.from({ length: withTangents ? (this.tangents?.count ?? 0) : 0 }, (_, s) => ({

@@ -1,4 +1,4 @@
-import { checkResolution } from "../data/units.ts";
+import { checkResolution } from "../data/grid-resolution.ts";
 import { invalid } from "../errors.ts";
 import { item } from "../must.ts";
 import { checkInteger, checkSingle, show } from "../options.ts";

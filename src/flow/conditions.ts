@@ -28,7 +28,7 @@ export function checkConditions(
       throw invalid(
         `${what}: labels[${bad}] is ${labels[bad]}, but there are ${field.classes} classes, 0 to ${field.classes - 1} (4294967295 is the null class)`,
       );
-  } else if (o.guidance !== undefined && guidance !== 0) {
+  } else if (o.guidance !== undefined && guidance !== 0 && (field.classes > 0 || field.context === 0)) {
     throw invalid(`${what}: guidance is ${guidance}, but there are no labels to guide towards: pass labels too`);
   }
   if (field.context > 0) {

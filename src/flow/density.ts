@@ -1,12 +1,13 @@
 import { invalid } from "../errors.ts";
 import { checked } from "../options/schema.ts";
 import { checkInteger, show } from "../options.ts";
+import { densityGridFields } from "./analysis-fields.ts";
 import { checkCells, gridPoints } from "./cells.ts";
 import { collect } from "./collect.ts";
-import { type CheckedLogProb, densityGridFields } from "./fields.ts";
+import { endedLogProb } from "./ended.ts";
+import type { CheckedLogProb } from "./fields.ts";
 import type { DensityGridOptions } from "./options.ts";
 import { scoreRequest } from "./requests.ts";
-import { endedLogProb } from "./results.ts";
 import { conditioning, type FlowOnDevice } from "./shape.ts";
 
 /** A density at the centres of a grid of cells; row-major over the axes, the last one fastest. */

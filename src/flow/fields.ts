@@ -13,24 +13,18 @@ import {
   type Schema,
   single,
   type Travels,
-  without,
   word,
 } from "../options/schema.ts";
 import { show, singles } from "../options.ts";
 import { seedKey } from "../random/philox.ts";
 import type { RunOptions } from "../schedule/job.ts";
 import { checkVelocity, type FieldVelocity, type TrainableVelocity } from "../velocity/field.ts";
-import type { Cells } from "./cells.ts";
 import type { LoadOptions } from "./file.ts";
 import type {
   CallOptions,
-  ContinuityOptions,
-  DensityGridOptions,
   Divergence,
   EvaluationOptions,
-  HistogramOptions,
   LogProbOptions,
-  MomentOptions,
   PushOptions,
   SampleOptions,
   SolveOptions,
@@ -98,6 +92,14 @@ export const divergenceCallFields = {
 export const solveFields = {
   ...callFields,
   solver: { check: later<Solver>, fallback: defaultSolver, travels: "call" },
+  guidanceInterval: {
+    check(name, value) {
+      const [from, to, ...more] = Array.isArray(value) ? value : [];
+      if (more.length === 0 && 0 <= from && from <= to && to <= 1) return [from, to];
+      throw invalid(`${name} is ${show(value)}, but it is two times of [0, 1], the earlier one first`);
+    },
+    travels: "call",
+  },
   divergence,
   objective: { check: objective, travels: "call" },
   seed: { check: seed, fallback: 0, travels: "call" },
@@ -133,47 +135,6 @@ export const logProbFields = {
   at: { check: flowTime, fallback: 1, travels: "call" },
   count,
 } satisfies Schema<LogProbOptions, Travels>;
-
-/** Of {@link Flow.meanLogProb}, of which only sums come back. */
-export const meanLogProbFields = without(logProbFields, "output");
-
-/** Of what sums samples up. */
-const sumFields = without(sampleFields, "output", "saveAt", "logProb");
-
-export const momentFields = {
-  ...sumFields,
-  logProb: sampleFields.logProb,
-} satisfies Schema<MomentOptions, Travels>;
-
-export const histogramFields = {
-  ...sumFields,
-  axes: { check: later<[number, number]>, travels: "call" },
-  bins: { check: later<HistogramOptions["bins"]>, required: true, travels: "call" },
-  range: { check: later<HistogramOptions["range"]>, required: true, travels: "call" },
-} satisfies Schema<HistogramOptions, Travels>;
-
-/** Of {@link Flow.flux}, whose time is an argument. */
-export const fluxFields = without(logProbFields, "at");
-
-/** Of log p at the cells of a grid, where no particle has anything of its own. */
-const gridFields = {
-  box: { check: later<Cells["box"]>, required: true },
-  cells: { check: later<Cells["cells"]>, required: true },
-  ...without(logProbFields, "labels", "context", "at", "output", "count"),
-} as const;
-
-export const densityGridFields = {
-  ...gridFields,
-  label: { check: later<number> },
-  context: { check: (name: string, value: unknown) => readable(name, value as Float32Array) },
-  at: logProbFields.at,
-} satisfies Schema<DensityGridOptions>;
-
-export const continuityFields = {
-  ...gridFields,
-  t: { check: flowTime, required: true },
-  timeStep: { check: finite(1e-4, 0.25), fallback: 0.01 },
-} satisfies Schema<ContinuityOptions>;
 
 export const flowFields = {
   velocity: { check: later<FlowOptions["velocity"]>, required: true },

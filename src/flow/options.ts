@@ -21,7 +21,10 @@ export interface CallOptions extends RunOptions {
    * a network multiplies it by zero, say.
    */
   context?: Rows;
-  /** w of (1 − w)·u_null + w·u_label. Default 1. */
+  /**
+   * w of (1 − w)·u_null + w·u_label. Default 1. The null class is no label; in a network with context and without classes u_null is
+   * that of a context of zeros.
+   */
   guidance?: number;
 }
 
@@ -47,6 +50,11 @@ export type Precision = "f32" | "f16";
 
 export interface SolveOptions extends CallOptions {
   solver?: Solver;
+  /**
+   * Times between which `guidance` holds (Kynkäänniemi et al. 2024); it is 1 in steps whose middle is outside. For solvers of fixed steps.
+   * Default: all.
+   */
+  guidanceInterval?: [from: number, to: number];
   divergence?: Divergence;
   /** Default `"continuous"`. `"discrete"` is for fixed steps and dim ≤ 3. */
   objective?: Objective;

@@ -1,12 +1,13 @@
 import { readable } from "../arrays.ts";
-import { checkResolution, ownValue } from "../data/units.ts";
+import { checkResolution } from "../data/grid-resolution.ts";
+import { ownValue } from "../data/units.ts";
 import { invalid } from "../errors.ts";
 import { item } from "../must.ts";
 import { checked } from "../options/schema.ts";
 import { checkInteger, checkSingle, show } from "../options.ts";
 import type { RunOptions } from "../schedule/job.ts";
+import { histogramFields, meanLogProbFields, momentFields } from "./analysis-fields.ts";
 import { HistogramSum, MomentSum, type Reduction, reduceSolve, together } from "./block-reductions.ts";
-import { histogramFields, meanLogProbFields, momentFields } from "./fields.ts";
 import type { HistogramOptions, LogProbOptions, MomentOptions } from "./options.ts";
 import { outputs } from "./outputs.ts";
 import { drawRequest, scoreRequest } from "./requests.ts";

@@ -32,11 +32,15 @@ function solveRequest(
   logProb: LogProbMode,
 ): TrajectoryRequest {
   flow.assertAlive();
-  const { precision, seed, saveAt, objective } = options;
+  const { precision, seed, saveAt, objective, guidanceInterval } = options;
   const grid = timeGrid(what, options.solver, from, to, saveAt);
   if (grid.adaptive && precision === "f16")
     throw invalid(
       `${what}: precision is "f16", but ${grid.tableau.name} would take its rounding for error: pass "f32", or fixed steps`,
+    );
+  if (grid.adaptive && guidanceInterval)
+    throw invalid(
+      `${what}: guidanceInterval is for fixed steps, but the solver is ${grid.tableau.name}: leave one out`,
     );
   return {
     what,
@@ -51,7 +55,10 @@ function solveRequest(
         ? discretePlan(what, options.divergence, flow.dim, grid, precision === "f16" ? `precision is "f16"` : undefined)
         : divergencePlan(what, options.divergence, flow.dim, n),
     seed,
-    conditions: checkConditions(what, options, n, conditioning(flow)),
+    conditions: {
+      ...checkConditions(what, options, n, conditioning(flow)),
+      ...(guidanceInterval && { isMixed: true, interval: guidanceInterval }),
+    },
     normalization: flow.normalization,
     unitsIn: "flow",
     unitsOut: "flow",

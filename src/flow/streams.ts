@@ -1,6 +1,7 @@
 import { readable } from "../arrays.ts";
 import { invalid } from "../errors.ts";
-import { checked, partOf, type Travels } from "../options/schema.ts";
+import { partOf } from "../options/part.ts";
+import { checked, type Travels } from "../options/schema.ts";
 import { show } from "../options.ts";
 import type { RunOptions } from "../schedule/job.ts";
 import { unless } from "../schedule/unless.ts";

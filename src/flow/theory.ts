@@ -1,15 +1,18 @@
 import { readable } from "../arrays.ts";
 import { type DataRows, ownRows } from "../data/units.ts";
 import { item } from "../must.ts";
-import { checked, partOf } from "../options/schema.ts";
+import { conditionsAt } from "../ode/engine.ts";
+import { partOf } from "../options/part.ts";
+import { checked } from "../options/schema.ts";
 import type { Progress } from "../schedule/job.ts";
+import { continuityFields, fluxFields } from "./analysis-fields.ts";
 import { checkCells, gridPoints } from "./cells.ts";
 import { collect } from "./collect.ts";
+import { endedLogProb } from "./ended.ts";
 import { evaluate } from "./evaluation.ts";
-import { type CheckedLogProb, callFields, continuityFields, flowTime, fluxFields } from "./fields.ts";
+import { type CheckedLogProb, callFields, flowTime } from "./fields.ts";
 import type { ContinuityOptions, LogProbOptions } from "./options.ts";
 import { scoreRequest } from "./requests.ts";
-import { endedLogProb } from "./results.ts";
 import { particleCount } from "./rows.ts";
 import type { FlowOnDevice } from "./shape.ts";
 
@@ -79,6 +82,7 @@ async function fluxAt(flow: FlowOnDevice, what: string, given: DataRows, t: numb
   const { onProgress } = options;
   const more = {
     ...partOf(callFields, options),
+    ...(options.guidance !== undefined && { guidance: guidanceAt(options, t) }),
     // how far the call is tells the density, which takes longest
     ...(onProgress && { onProgress: (progress: Progress) => progress.compiling && onProgress(progress) }),
   };
@@ -89,6 +93,11 @@ async function fluxAt(flow: FlowOnDevice, what: string, given: DataRows, t: numb
   for (let k = 0; k < result.length; k++)
     result[k] = (velocity[k] as number) * (density[Math.floor(k / dim)] as number);
   return { ...solved, velocity, flux: result };
+}
+
+/** The guidance at a time, of a flow that is guided between two. */
+function guidanceAt({ guidance = 1, guidanceInterval: interval }: Rest, t: number): number {
+  return conditionsAt({ guidance, ...(interval && { interval }) }, t).guidance;
 }
 
 /** Times and weights of a second-order difference for d/dt at t that stays within [0, 1]. */

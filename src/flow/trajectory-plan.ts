@@ -2,7 +2,14 @@ import { judge } from "../../shaders/judge.ts";
 import { affineFloats } from "../data/units.ts";
 import type { Dispatch, PlannedBuffer, Rounds } from "../gpu/kernel.ts";
 import { item } from "../must.ts";
-import { type Chunk, type DivergenceMode, type Engine, type Integration, integralsOf } from "../ode/engine.ts";
+import {
+  type Chunk,
+  conditionsAt,
+  type DivergenceMode,
+  type Engine,
+  type Integration,
+  integralsOf,
+} from "../ode/engine.ts";
 import { integrationBuffers, integrationOf } from "../ode/integration.ts";
 import { seedKey } from "../random/philox.ts";
 import type { ChunkPlan } from "../schedule/job.ts";
@@ -125,7 +132,15 @@ function planSteps({ engine, request, integration, later }: Solve, chunk: Chunk,
     buffers: [],
     reach(k) {
       const [from, to] = [item(stops, k), item(stops, k + 1)];
-      return to > from ? engine.integrate(chunk, conditions, integration, from, to) : [];
+      const dispatches: Dispatch[] = [];
+      const of = (step: number) => conditionsAt(conditions, (item(times, step) + item(times, step + 1)) / 2);
+      for (let first = from, last = from; first < to; first = last) {
+        // steps of one guidance, together
+        const own = of(first);
+        while (last < to && of(last).guidance === own.guidance) last++;
+        dispatches.push(...engine.integrate(chunk, own, integration, first, last));
+      }
+      return dispatches;
     },
   };
 }

@@ -4,9 +4,13 @@ import type { Chunk, Conditions } from "./engine.ts";
 import { slice } from "./slice.ts";
 
 /** Which branches of the guided mix are evaluated: a single one when its weight is 1. */
-export function branchesOf(velocity: { classes: number }, { labels, guidance }: Conditions): Branches {
-  if (velocity.classes === 0 || labels === undefined || guidance === 0) return { ...oneBranch, nullFirst: true };
-  if (guidance === 1) return { ...oneBranch, nullFirst: false };
+export function branchesOf(
+  { classes }: { classes: number },
+  { labels, context, guidance, isMixed }: Conditions,
+): Branches {
+  const isOpen = (classes > 0 ? labels : context) === undefined;
+  if (isOpen || (guidance === 0 && !isMixed)) return { ...oneBranch, nullFirst: true };
+  if (guidance === 1 && !isMixed) return { ...oneBranch, nullFirst: false };
   return { count: 2, weightNull: 1 - guidance, weightLabel: guidance, nullFirst: true };
 }
 

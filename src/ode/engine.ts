@@ -16,6 +16,16 @@ export interface Conditions {
   readonly context?: Float32Array | GPUBuffer | undefined;
   /** w of (1 − w) u_null + w u_label (Ho & Salimans 2022; docs/mathematics.md, Guidance). */
   readonly guidance: number;
+  /** Whether other parts of a solve have another w, so that both fields are there whatever it is here. */
+  readonly isMixed?: boolean;
+  /** Times between which w holds; it is 1 elsewhere. */
+  readonly interval?: readonly [from: number, to: number];
+}
+
+/** The conditions at a time. */
+export function conditionsAt(conditions: Conditions, t: number): Conditions {
+  const { interval } = conditions;
+  return interval && (t < interval[0] || t > interval[1]) ? { ...conditions, guidance: 1 } : conditions;
 }
 
 /** The place of a chunk in its call; `capacity` is its particles with their padding. */

@@ -115,8 +115,9 @@ export function fusedMlpEngine(
     begin({ count, capacity }, conditions) {
       if (!mlp.conditioned) return [];
       const branches = branchesOf(velocity, conditions);
-      return Array.from({ length: branches.count }, (_, branch) =>
-        planCondition({
+      return Array.from({ length: branches.count }, (_, branch) => {
+        const isNull = branch === 0 && branches.nullFirst;
+        return planCondition({
           count,
           capacity,
           width: mlp.width,
@@ -126,15 +127,16 @@ export function fusedMlpEngine(
           classes: velocity.classes,
           context: velocity.context,
           branch,
-          nullClass: branch === 0 && branches.nullFirst,
+          nullClass: isNull,
           names: {
             parameters: "parameters",
             offsets: "offsets",
             labels: conditions.labels ? "labels" : undefined,
-            context: conditions.context ? "context" : undefined,
+            // without classes it is the context that the null field lacks
+            context: conditions.context && (velocity.classes > 0 || !isNull) ? "context" : undefined,
           },
-        }),
-      );
+        });
+      });
     },
     integrate(chunk, conditions, integration, firstStep, lastStep) {
       const { divergence, stages, freeStages, kept, jacobian } = integration;

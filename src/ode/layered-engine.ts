@@ -15,7 +15,7 @@ import type { Network } from "../network/network.ts";
 import type { Program, Value } from "../network/program.ts";
 import { type SplitNetwork, splitNetwork, tablePlaces } from "../network/split.ts";
 import { type Place, wholeBuffer } from "../network/stages.ts";
-import { stageRow } from "../solvers/schedule.ts";
+import { stageRow } from "../solvers/stage-row.ts";
 import { denseLayout } from "../velocity/dense-layout.ts";
 import { type Parameters, plainLayout } from "../velocity/parameters.ts";
 import { inputPlaces, inputRows, type Renamed, Run } from "../velocity/run.ts";
@@ -288,8 +288,8 @@ export function layeredEngine(gpu: Gpu, network: Network, parameters: Parameters
     begin({ count, capacity }, conditions, solves = false) {
       if (!conditioned) return [];
       const branches = branchesOf(network, conditions);
-      const labelsOf = (branch: number) =>
-        conditions.labels && !(branch === 0 && branches.nullFirst) ? "labels" : undefined;
+      const isNull = (branch: number) => branch === 0 && branches.nullFirst;
+      const labelsOf = (branch: number) => (conditions.labels && !isNull(branch) ? "labels" : undefined);
       return Array.from({ length: branches.count }, (_, branch) => [
         ...(table && solves && classes > 0
           ? [planClassColumns({ capacity, count, classes, target: classesOf(branch), labels: labelsOf(branch) })]
@@ -302,7 +302,8 @@ export function layeredEngine(gpu: Gpu, network: Network, parameters: Parameters
           context,
           input: inputOf(branch),
           labels: labelsOf(branch),
-          contextRows: conditions.context ? "context" : undefined,
+          // without classes it is the context that the null field lacks
+          contextRows: conditions.context && (classes > 0 || !isNull(branch)) ? "context" : undefined,
         }),
       ]).flat();
     },

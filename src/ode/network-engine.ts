@@ -8,9 +8,9 @@ import type { Tiling } from "../../shaders/tiling.ts";
 import type { Gpu } from "../gpu/gpu.ts";
 import type { Dispatch, PlannedBuffer } from "../gpu/kernel.ts";
 import { planEvaluate, planIntegrate } from "../kernels/fused.ts";
+import { networkTiling } from "../kernels/network-tiling.ts";
 import { tableName } from "../kernels/rows.ts";
 import { tileTilings } from "../kernels/tile.ts";
-import { networkTiling } from "../kernels/tiling.ts";
 import type { Wave } from "../kernels/waves.ts";
 import { weightNames } from "../kernels/weights.ts";
 import { item, must } from "../must.ts";
@@ -121,6 +121,7 @@ export function fusedNetworkEngine(
     network: fused.network,
     atOneTime,
     labels: conditions.labels !== undefined && classes > 0,
+    ...(classes === 0 && branchesOf(network, conditions).count > 1 && { guided: true }),
   });
   const fieldNames = (conditions: Conditions, tiling: Tiling, atOneTime: boolean) => ({
     weights: weightsName(tiling, atOneTime),

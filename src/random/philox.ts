@@ -1,6 +1,6 @@
 import { invalid } from "../errors.ts";
 import { show } from "../options.ts";
-import { firstNormal, rademacher, uniform01, writeNormalPair } from "./draws.ts";
+import { firstNormal, uniform01, writeNormalPair } from "./draws.ts";
 
 export { normalPair, rademacher, randomIndex, sinCosTwoPi, uniform01 } from "./draws.ts";
 
@@ -37,6 +37,8 @@ export const streams = {
   pair: 16,
   /** Column of a transport plan that a source sample is paired with. */
   plan: 17,
+  /** Whether a training sample loses its context (for guidance). */
+  contextDropout: 18,
 } as const;
 
 /** Two 32-bit words: low, high. */
@@ -89,7 +91,7 @@ export function philox(c0: number, c1: number, c2: number, c3: number, key: Key,
 }
 
 /** Fills rows of `perParticle` values from blocks of four words; `write` puts the `perDraw` values of one block where they belong. */
-function fill(
+export function fill(
   key: Key,
   stream: number,
   firstParticle: number,
@@ -155,22 +157,5 @@ export function uniforms(
 ): Float32Array {
   return fill(key, stream, firstParticle, count, perParticle, firstDraw, 4, (words, values) => {
     for (let lane = 0; lane < 4; lane++) values[lane] = uniform01(words[lane] as number);
-  });
-}
-
-/**
- * Signs ±1, `[count, perParticle]`: value j of particle i is bit j mod 32 of word ⌊(j mod 128)/32⌋ of draw `firstDraw` + ⌊j/128⌋.
- * Bit-equal to the WGSL twin.
- */
-export function rademachers(
-  key: Key,
-  stream: number,
-  firstParticle: number,
-  count: number,
-  perParticle: number,
-  firstDraw = 0,
-): Float32Array {
-  return fill(key, stream, firstParticle, count, perParticle, firstDraw, 128, (words, values) => {
-    for (let j = 0; j < 128; j++) values[j] = rademacher(words[j >> 5] as number, j & 31);
   });
 }

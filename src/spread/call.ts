@@ -1,8 +1,9 @@
 import { readable } from "../arrays.ts";
 import type { DataRows } from "../data/units.ts";
 import { invalid } from "../errors.ts";
+import { histogramFields, meanLogProbFields, momentFields } from "../flow/analysis-fields.ts";
 import { type HostConditions, onHost } from "../flow/conditions.ts";
-import { histogramFields, logProbFields, meanLogProbFields, momentFields, sampleFields } from "../flow/fields.ts";
+import { logProbFields, sampleFields } from "../flow/fields.ts";
 import type { HistogramOptions, LogProbOptions, MomentOptions, SampleOptions } from "../flow/options.ts";
 import {
   type Histogram,

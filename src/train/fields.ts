@@ -105,6 +105,7 @@ export const flowMatchingFields = {
     decides: true,
   },
   labelDropout: { check: finite(0, 1), decides: true },
+  contextDropout: { check: finite(0, 1), decides: true },
   time: { check: (_, value) => (value === "uniform" ? undefined : value) as TimeDistribution, decides: true },
   weighting: { check: weighting, decides: true },
 } satisfies Schema<FlowMatchingOptions, Decides>;

@@ -1,6 +1,7 @@
 import { planBatch } from "../../shaders/flow-matching.ts";
 import { planSum } from "../../shaders/optimizer.ts";
 import type { DataRows } from "../data/units.ts";
+import { invalid } from "../errors.ts";
 import type { Flow } from "../flow/flow.ts";
 import { padded } from "../ode/engine.ts";
 import { backwardOf } from "./backward-of.ts";
@@ -24,6 +25,8 @@ export async function* runFlowMatching(
   data: DataRows,
   plan: FlowMatchingPlan,
 ): AsyncGenerator<TrainingStep, undefined> {
+  if (plan.options.contextDropout !== undefined && plan.velocity.context === 0)
+    throw invalid(`${what}: contextDropout was given, but this network has no context to drop: leave it out`);
   const draws = makeRowDraws(what, flow, data, plan);
   const times = trainingTimes(what, plan);
   const { coupling } = plan.options;
@@ -60,6 +63,7 @@ function flowMatchingTask(
   const { table, made } = times;
   const weighted = plan.options.weighting !== undefined;
   const stratified = plan.options.time === "stratified";
+  const { contextDropout = 0 } = plan.options;
   const { labels, context } = plan.options;
   const capacity = padded(batchSize);
   const backward = backwardOf(flow, velocity);
@@ -107,6 +111,7 @@ function flowMatchingTask(
           first: step * batchSize,
           key: plan.key,
           labelDropout: plan.labelDropout,
+          contextDropout,
           strata: stratified ? batchSize : undefined,
           weighted,
           names: {

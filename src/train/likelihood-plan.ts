@@ -20,7 +20,7 @@ import {
 } from "../ode/engine.ts";
 import type { TimeGrid } from "../ode/grid.ts";
 import { integrationBuffers, stateRows } from "../ode/integration.ts";
-import { stageRow } from "../solvers/schedule.ts";
+import { stageRow } from "../solvers/stage-row.ts";
 import type { TrainableVelocity } from "../velocity/field.ts";
 import type { Backward, Batch, MostTangents } from "./backward.ts";
 import { planConditions } from "./conditions.ts";

@@ -331,6 +331,11 @@ export interface FlowMatchingOptions extends TrainingOptions {
   coupling?: "independent" | "optimal-transport" | OptimalTransport;
   /** Probability with which a sample loses its label, so that the null class is trained for guidance. Default 0. */
   labelDropout?: number;
+  /**
+   * Probability with which a sample loses its context: it is zeros then, which is what guidance takes for none in a network without
+   * classes. Independent of `labelDropout`. Default 0.
+   */
+  contextDropout?: number;
   /** Default `"uniform"`. Checked at the first step. */
   time?: TimeDistribution;
   /**

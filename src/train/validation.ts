@@ -66,7 +66,7 @@ export function flowMatchingValidator(
   const weighted = plan.options.weighting !== undefined;
   const rows = o.data.length / dim;
   const batches = Math.ceil((o.samples ?? rows) / batchSize);
-  const { labels: _, context: __, noise: ___, rowWeights: ____, ...rest } = plan.options;
+  const { labels: _, context: __, noise: ___, rowWeights: ____, contextDropout: _____, ...rest } = plan.options;
   const own: FlowMatchingPlan = {
     ...plan,
     options: { ...rest, ...conditionsOf(o) },

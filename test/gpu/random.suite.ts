@@ -1,5 +1,6 @@
 import * as pf from "pushforward";
-import { normals, rademachers, seedKey, streams, uniforms } from "../../src/random/philox.ts";
+import { normals, seedKey, streams, uniforms } from "../../src/random/philox.ts";
+import { rademachers } from "../../src/random/signs.ts";
 import { expect, expectClose, test } from "../suite.ts";
 import { forRows, uniformArray } from "./inputs.ts";
 

@@ -17,6 +17,7 @@ const capacity = 128;
 /** Crosses the word boundary of the counter within the batch. */
 const first = 2 ** 32 - 37;
 const labelDropout = 0.25;
+const contextDropout = 0.4;
 
 const conditional: pf.MlpOptions = { dim: 2, hidden: [4], classes: 3, context: 2, inputOrder: "t,x" };
 /** Times of a table with weights, and each sample in a part of its own. */
@@ -115,6 +116,7 @@ for (const [name, options, source, isDrawn, pairs] of shapes) {
           first,
           key,
           labelDropout,
+          contextDropout,
           weighted: table !== undefined,
           strata: table && capacity - 3,
           names: {
@@ -190,7 +192,8 @@ for (const [name, options, source, isDrawn, pairs] of shapes) {
     const isDropped = (i: number) => uniform01(firstWord(i, streams.labelDropout)) <= labelDropout;
     const oneHot = feature(velocity.classes, (c, i) => (!isDropped(i) && labels[dataRow[i] ?? 0] === c ? 1 : 0));
     expect([...block(inputs - velocity.context - velocity.classes, velocity.classes)]).toEqual(oneHot);
-    const given = feature(velocity.context, (c, i) => context[(dataRow[i] ?? 0) * 2 + c] ?? 0);
+    const keeps = (i: number) => uniform01(firstWord(i, streams.contextDropout)) > contextDropout;
+    const given = feature(velocity.context, (c, i) => (keeps(i) ? (context[(dataRow[i] ?? 0) * 2 + c] ?? 0) : 0));
     expect([...block(inputs - velocity.context, velocity.context)]).toEqual(given);
   });
 }

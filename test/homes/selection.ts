@@ -27,6 +27,7 @@ export const selections: Readonly<Record<Home, Selection>> = {
         suite: "discrete",
         not: /f64: (kinetic energy, heun2|three dimensions, layer by layer|concatSquash|residualMlp, layer by layer|.* gradients on a GPU's tiles)$|own grid: the (flow of|steps of a network)/,
       },
+      { suite: "guidance", not: /layered, by class|width 136/ },
       { suite: "hutchinson", not: /gaussian/ },
       { suite: "properties", not: /chunk size and neighbour: layered$/ },
       { suite: "solvers", not: /orders of convergence/ },
@@ -59,6 +60,7 @@ export const selections: Readonly<Record<Home, Selection>> = {
       { suite: "coupling", only: /threads make/ },
       { suite: "dense", only: /a plain tile, none/ },
       { suite: "flow", not: /Fourier time|layered, conditional|layered, dim 64/ },
+      { suite: "guidance", only: /dropped context/ },
       { suite: "hutchinson", only: /formula: rademacher, fused/ },
       { suite: "layered", only: /65 particles/ },
       { suite: "likelihood-training", only: /one dimension, euler|same bits twice|told at the call/ },
@@ -92,6 +94,7 @@ export const selections: Readonly<Record<Home, Selection>> = {
       "its kernels come from another compiler (Naga), so every formula runs; sizes, solvers and faults that have no kernel of their own are left to Node",
     rules: [
       { suite: "adaptive", not: /five dimensions/ },
+      { suite: "guidance", only: /in f64: fused|width 8|fixed steps/ },
       { suite: "solvers", not: /goes on from its checkpoint|three probes/ },
       {
         suite: "networks",

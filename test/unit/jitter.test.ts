@@ -4,7 +4,8 @@ import { pack, read, wordsOf } from "../../shaders/interface.ts";
 import { kernel } from "../../shaders/kernel.ts";
 import { timeGrid } from "../../src/ode/grid.ts";
 import { seedKey } from "../../src/random/philox.ts";
-import { schedule, stageRow } from "../../src/solvers/schedule.ts";
+import { schedule } from "../../src/solvers/schedule.ts";
+import { stageRow } from "../../src/solvers/stage-row.ts";
 import { jittered } from "../../src/train/jitter.ts";
 
 const grid = (steps: number, warp?: number) =>

@@ -4,7 +4,6 @@ import {
   normalPair,
   normals,
   philox,
-  rademachers,
   randomIndex,
   seedKey,
   sinCosTwoPi,
@@ -12,6 +11,7 @@ import {
   uniform01,
   uniforms,
 } from "../../src/random/philox.ts";
+import { rademachers } from "../../src/random/signs.ts";
 
 function words(counter: readonly [number, number, number, number], key: readonly [number, number]): string {
   const out = new Uint32Array(4);

@@ -1,6 +1,7 @@
 import { expect, test } from "vitest";
 import { invalid } from "../../src/errors.ts";
 import { logProbFields, pushFields, sampleFields } from "../../src/flow/fields.ts";
+import { partOf, without } from "../../src/options/part.ts";
 import {
   checked,
   finite,
@@ -8,10 +9,8 @@ import {
   functionThat,
   integer,
   later,
-  partOf,
   type Schema,
   single,
-  without,
   word,
 } from "../../src/options/schema.ts";
 import { fieldsOf } from "../../src/spread/call.ts";

@@ -3,7 +3,8 @@ import { methods } from "../../cli/arguments.ts";
 import { stageFloats, stageStruct } from "../../shaders/stage-row.ts";
 import { timeGrid } from "../../src/ode/grid.ts";
 import { adaptiveSolvers, fixedSolvers } from "../../src/solvers/methods.ts";
-import { schedule, stageRow } from "../../src/solvers/schedule.ts";
+import { schedule } from "../../src/solvers/schedule.ts";
+import { stageRow } from "../../src/solvers/stage-row.ts";
 import { checkTableau, mostStages, type Tableau } from "../../src/solvers/tableau.ts";
 import { told } from "./refusals.ts";
 

@@ -118,6 +118,7 @@ test("the largest batch fits into one row of workgroups, and samples are counted
     first: 3 * 2 ** 32 + 5,
     key: [1, 2],
     labelDropout: 0,
+    contextDropout: 0,
     weighted: false,
     names: { data: "data", constants: "constants" },
   });
