@@ -123,7 +123,7 @@ export const selections: Readonly<Record<Home, Selection>> = {
       { suite: "sinkhorn", not: /more dimensions/ },
       { suite: "training-faults", only: /begin at once/ },
       { suite: "training-rows", only: /: flow matching$/ },
-      { suite: "training-times", only: /of the host/ },
+      { suite: "training-times", only: /without pairs/ },
       { suite: "tuning", only: /neither a boolean/ },
       { suite: "properties", only: /chunk size and neighbour|shared grid|correlated/ },
       { suite: "validation", not: /would take minutes/ },
