@@ -10,6 +10,7 @@ import { findTensors } from "../../src/io/tensor-names.ts";
 import { convertPrediction, polynomialPath } from "../../src/path/entry.ts";
 import { pack, unpack } from "../../src/spread/parcel.ts";
 import { checkTask } from "../../src/spread/range-task.ts";
+import { optimizerSettings } from "../../src/train/optimizer-settings.ts";
 import { flowMatchingPlan } from "../../src/train/plan.ts";
 import { detached } from "../hostile.ts";
 import { shapeOf, told } from "./refusals.ts";
@@ -109,7 +110,15 @@ test("numbers that f32 does not hold are refused where a device would make 0 or 
   for (const [name, ...calls] of [
     ["learningRate", train({ learningRate: 1e-50 }), train({ learningRate: 1e39 })],
     ["gradientClip", train({ gradientClip: 1e39 })],
-    ["weightDecay", train({ optimizer: { name: "adamw", weightDecay: 1e-50 } })],
+    [
+      "weightDecay",
+      () =>
+        optimizerSettings("test", {
+          optimizer: { name: "adamw", weightDecay: 1e-50 },
+          ema: undefined,
+          gradientClip: undefined,
+        }),
+    ],
     [
       "guidance",
       () => sampleRequest(shape, "sample", 2, { labels, guidance: 1e39 }),
