@@ -115,8 +115,6 @@ test("numbers that f32 does not hold are refused where a device would make 0 or 
       () =>
         optimizerSettings("test", {
           optimizer: { name: "adamw", weightDecay: 1e-50 },
-          ema: undefined,
-          gradientClip: undefined,
         }),
     ],
     [
