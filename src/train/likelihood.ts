@@ -129,8 +129,9 @@ function likelihoodTask(
       const { grid, integration, regularization } = work;
       const { divergence } = integration;
       const solver = { method: grid.tableau.name ?? grid.tableau, times: grid.times };
-      // no jitter is none, however it was said
-      const made = { solver, divergence, regularization, noise: draws?.noise, jitter: jitter || undefined };
+      // the objective is the mode of the divergence, and no jitter is none, however the two were said
+      const noise = draws?.noise;
+      const made = { solver, divergence, regularization, noise, objective: undefined, jitter: jitter || undefined };
       return fingerprint(flow, data, plan, likelihoodFields, likelihoodTraining, made);
     },
     validator: (validation) => likelihoodValidator(flow, validation, plan.options),
