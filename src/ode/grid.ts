@@ -75,17 +75,17 @@ export interface TimeGrid {
 
 const closeness = 1e-6;
 
-/** The times of steps when inner time k is moved by so many of them. */
-export function movedTimes({ times, warp = 1 }: TimeGrid, by: (k: number) => number): Float64Array {
-  const steps = times.length - 1;
-  return steppedTimes(item(times, 0), item(times, steps), steps, warp, by);
-}
-
 /**
  * s_k = s(from) + (s(to) − s(from))·(k/N) from the integer k, t_k = 1 − (1 − s_k)^warp; the ends are exactly `from` and `to`. Inner times
  * may be moved.
  */
-function steppedTimes(from: number, to: number, steps: number, warp: number, by = (_: number) => 0): Float64Array {
+export function steppedTimes(
+  from: number,
+  to: number,
+  steps: number,
+  warp: number,
+  by = (_: number) => 0,
+): Float64Array {
   const power = (value: number, exponent: number) => (warp === 1 ? value : 1 - (1 - value) ** exponent);
   const [start, end] = [power(from, 1 / warp), power(to, 1 / warp)];
   return Float64Array.from({ length: steps + 1 }, (_, k) =>
