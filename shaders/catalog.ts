@@ -19,13 +19,13 @@ import { type DenseTile, denseKernel, plainTile, stagedTile } from "./dense.ts";
 import type { DivergenceText, FusedField } from "./field.ts";
 import { batchKernel, givenBatchKernel, residualKernel } from "./flow-matching.ts";
 import { FusedNetwork } from "./fused-network.ts";
+import { heldDenseKernel } from "./held-dense.ts";
 import { exportKernel, importKernel } from "./import-export.ts";
 import { evaluateKernel, integrateKernel } from "./integrate.ts";
 import { judgeKernel } from "./judge.ts";
 import type { Kernel } from "./kernel.ts";
 import { combineKernel, drawRowsKernel, sourceScoreKernel } from "./likelihood-training.ts";
 import { muonMomentumKernel, muonNormKernel, muonProductKernel, muonStepKernel } from "./muon.ts";
-import { type GradientTiling, narrowGradientKernel } from "./narrow-gradient.ts";
 import { adamKernel, reduceGradientKernel, sumKernel } from "./optimizer.ts";
 import { packKernel } from "./pack.ts";
 import { drawSourceKernel, finishLogProbKernel, sourceDensityKernel } from "./particles.ts";
@@ -282,26 +282,39 @@ const denseTiles: Record<string, DenseTile> = {
   staged: stagedTile,
 };
 /** What is made of a sum: φ, and with `slope` φ′ as well, into buffers of their own. */
-const activated = (slope: boolean): ClusterShape => {
+const activated = (slope: boolean): ClusterShape => derivatives(slope ? [0, 1] : [0], "silu");
+function derivatives(orders: readonly (0 | 1 | 2)[], activation: string): ClusterShape {
   const access = (binding: number) => ({ binding, batched: false, single: false, parameter: false });
-  const orders = slope ? ([0, 1] as const) : ([0] as const);
   return {
     bindings: orders.map(() => true),
     parameters: [],
     leaves: [],
     results: orders.map((order) => ({
-      function: { name: "activate", activation: "silu", order },
+      function: { name: "activate", activation, order },
       of: [{ sum: 0 }],
       batched: false,
     })),
     stores: orders.map((order) => ({ ...access(order), of: { result: order } })),
   };
-};
+}
 for (const [how, tile] of Object.entries(denseTiles))
   for (const slope of [false, true])
     add(`dense layer${slope ? " with slope" : ""}, ${how}`, () =>
       denseKernel({ bias: true, cluster: activated(slope), tile }),
     );
+for (const [subgroup, vectors] of [
+  [0, 1],
+  [4, 2],
+  [8, 1],
+] as const)
+  for (const inputs of [4, 32])
+    add(`dense layer of ${inputs} held inputs, subgroups of ${subgroup}`, () =>
+      heldDenseKernel({ bias: true, cluster: activated(true), tile: { inputs, vectors, subgroup } }),
+    );
+for (const activation of activations)
+  add(`dense layer with slope and curvature, ${activation}`, () =>
+    denseKernel({ bias: true, cluster: derivatives([0, 1, 2], activation), tile: plainTile }),
+  );
 add("weight gradient", () => weightGradientKernel(plainGradientTile));
 for (const subgroup of [0, 4, 8]) {
   const vectors = subgroup > 0 ? 32 / subgroup : 8;
@@ -316,51 +329,6 @@ for (const subgroup of [0, 4, 8]) {
   }
 }
 
-const gradientNetwork = { inputs: 4, dim: 3, layers: 3, width: 32, activation: "silu" };
-const gradientTilings: Record<string, GradientTiling> = {
-  gpu: { lanes: 1, groups: 1, outputs: 4, gather: 0, space: "storage", workgroupSize: 64 },
-  "software without subgroups": { lanes: 4, groups: 2, outputs: 2, gather: 0, space: "uniform", workgroupSize: 32 },
-  swiftshader: { lanes: 4, groups: 2, outputs: 2, gather: 4, space: "uniform", workgroupSize: 32 },
-  lavapipe: { lanes: 4, groups: 1, outputs: 2, gather: 8, space: "uniform", workgroupSize: 32 },
-};
-for (const [name, tiling] of Object.entries(gradientTilings)) {
-  const shape = { network: gradientNetwork, tiling };
-  add(`flow-matching gradient tiled for ${name}`, () =>
-    narrowGradientKernel({ ...shape, task: "residual", tangents: 0, kind: "basis" }),
-  );
-  add(`flow-matching gradient with weights tiled for ${name}`, () =>
-    narrowGradientKernel({ ...shape, task: "residual", tangents: 0, kind: "basis", weighted: true }),
-  );
-  add(`velocity of a batch tiled for ${name}`, () =>
-    narrowGradientKernel({ ...shape, task: "forward", tangents: 0, kind: "basis" }),
-  );
-  for (const kind of ["basis", "given"] as const)
-    for (const tangents of [0, 1, 2])
-      add(`likelihood gradient, ${tangents} ${kind} tangents, tiled for ${name}`, () =>
-        narrowGradientKernel({ ...shape, task: "cotangent", tangents, kind }),
-      );
-  add(`velocity and products of a batch tiled for ${name}`, () =>
-    narrowGradientKernel({ ...shape, task: "forward", tangents: 3, kind: "matrix" }),
-  );
-  add(`likelihood gradient, a matrix of tangents, tiled for ${name}`, () =>
-    narrowGradientKernel({ ...shape, task: "cotangent", tangents: 3, kind: "matrix" }),
-  );
-  for (const kind of ["basis", "given", "matrix"] as const)
-    add(`likelihood gradient with penalties, ${kind} tangents, tiled for ${name}`, () =>
-      narrowGradientKernel({ ...shape, task: "cotangent", tangents: 2, kind, penalised: true }),
-    );
-}
-for (const activation of activations) {
-  add(`likelihood gradient, ${activation}`, () =>
-    narrowGradientKernel({
-      network: { ...gradientNetwork, activation },
-      tiling: { lanes: 1, groups: 1, outputs: 4, gather: 0, space: "storage", workgroupSize: 64 },
-      task: "cotangent",
-      tangents: 2,
-      kind: "basis",
-    }),
-  );
-}
 for (const labels of [false, true])
   for (const context of [false, true])
     for (const draws of [false, true])

@@ -103,10 +103,11 @@ fn weight_gradient(@builtin(global_invocation_id) id: vec3u${sums ? ", @builtin(
   let live${v} = segment < params.segments && p0 + ${v * lanes}u < params.row_vectors;
   let value${v} = p0 + ${v * lanes}u < params.value_vectors;`,
   )}
-  // in a loop, since adapters in software compile each load that stands here for a tenth of a second
+  // In a loop of a length that no compiler knows, since adapters in software compile each load that stands here for a tenth of a
+  // second. What is beyond the inputs stays zero.
   var held: array<vec4f, ${vectors * inputs}>;
-  for (var k = 0u; k < ${vectors * inputs}u; k++) {
-    let row = (params.input_row + min(i0 + k / ${vectors}u, params.inputs - 1u)) * params.row_vectors;
+  for (var k = 0u; k < min(params.inputs - i0, ${inputs}u) * ${vectors}u; k++) {
+    let row = (params.input_row + i0 + k / ${vectors}u) * params.row_vectors;
     held[k] = inputs[row + min(p0 + k % ${vectors}u * ${lanes}u, params.row_vectors - 1u)];
   }
   ${lines(inputs, (i) => lines(vectors, (v) => `let h${i}_${v} = held[${i * vectors + v}];`))}

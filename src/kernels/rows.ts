@@ -16,17 +16,22 @@ import {
 } from "../../shaders/rows.ts";
 import type { Dispatch } from "../gpu/kernel.ts";
 import { item, must } from "../must.ts";
-import { argumentsOf, type Program, type Value } from "../network/program.ts";
+import { argumentsOf, type Program, type StepOf, type Value } from "../network/program.ts";
 import { type Cluster, placeOf, type Schedule, type Stage } from "../network/stages.ts";
-import { type ParticleRange, planDense } from "./dense.ts";
+import { type DenseCall, type ParticleRange, planDense } from "./dense.ts";
 import { type WeightPlaces, weightNames } from "./weights.ts";
 
 /** A batch of particles on which a schedule runs. */
 export type RunRange = ParticleRange & {
+  /** A planner of one's own for products; what it gives no plan for goes to {@link planDense}. */
+  readonly linear?: LinearPlan | undefined;
   readonly tangents: number;
   /** Columns of the network's table, and the first one of this time. */
   readonly table?: { readonly columns: number; readonly column: number } | undefined;
 };
+
+/** Plans a product of a program, if it can. */
+export type LinearPlan = (call: DenseCall, step: StepOf<"linear">, range: RunRange) => Dispatch[] | undefined;
 
 /** The buffer with what is the same for all particles of a class at one time; see src/ode/network-table.ts. */
 export const tableName = "table";
@@ -190,14 +195,14 @@ export class StagePlanner {
   }
 
   #linear(stage: StageOf<"linear" | "project">, range: RunRange): Dispatch[] {
-    const { batched, ...call } = this.#once(stage, (binder) => {
+    const { step, ...bound } = this.#once(stage, (binder) => {
       const step = this.#p.stepOf(stage.value, "linear");
       const { transposed, from, to, tensor, bias } = step;
       const { weights, rowVectors } = this.#weights.matrix(tensor, transposed);
       const { shape, numbers, buffers } = this.#only(stage.cluster, [stage.value], binder);
       const given = placeOf(this.#schedule, step.of);
       return {
-        batched: step.batched,
+        step,
         weights: transposed ? weights : weights + from * rowVectors,
         rowVectors,
         bias: bias === undefined ? undefined : this.#weights.bias(bias),
@@ -214,9 +219,10 @@ export class StagePlanner {
         work: workOf(shape),
       };
     });
-    const { shape, numbers } = call.cluster;
+    const { shape, numbers } = bound.cluster;
     const cluster = { shape, numbers: { ...numbers, ...tableOf(shape, range) } };
-    return planDense({ ...call, cluster, batch: batched ? range.tangents : 1 }, range);
+    const call = { ...bound, cluster, batch: step.batched ? range.tangents : 1 };
+    return range.linear?.(call, step, range) ?? planDense(call, range);
   }
 
   #project(stage: StageOf<"linear" | "project">, range: RunRange): Dispatch {

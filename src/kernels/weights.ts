@@ -2,8 +2,8 @@
 export interface WeightPlaces {
   /** First vec4 of W packed [input][output], or transposed, and vec4s of a row. */
   matrix(tensor: string, transposed: boolean): { readonly weights: number; readonly rowVectors: number };
-  /** First vec4 of a bias. */
-  bias(tensor: string): number;
+  /** First vec4 of a bias, which is in both. */
+  bias(tensor: string, transposed?: boolean): number;
   /** First number in the flat array. */
   offset(tensor: string): number;
 }

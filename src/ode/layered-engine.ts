@@ -6,7 +6,7 @@ import { planClassColumns } from "../../shaders/table-inputs.ts";
 import { planTangentDot, planTangentInput } from "../../shaders/tangents.ts";
 import type { Gpu } from "../gpu/gpu.ts";
 import { type Dispatch, mergeBuffers, type PlannedBuffer } from "../gpu/kernel.ts";
-import { classesName, type RunRange, tableName } from "../kernels/rows.ts";
+import { classesName, type LinearPlan, type RunRange, tableName } from "../kernels/rows.ts";
 import { subgroupForWeights } from "../kernels/tiling.ts";
 import { weightNames } from "../kernels/weights.ts";
 import { must } from "../must.ts";
@@ -142,12 +142,12 @@ function worthSplitting({ program, output, multiplyAdds }: Network): SplitNetwor
   return multiplyAdds - split.program.multiplyAdds > worthwhile * multiplyAdds ? split : undefined;
 }
 
-/** A network of any width and dimension: a kernel per layer, activations in device memory. */
-export function layeredEngine(gpu: Gpu, network: Network, parameters: Parameters): Engine {
+/** A network of any width and dimension: a kernel per layer, activations in device memory; `linear` plans its products where it can. */
+export function layeredEngine(gpu: Gpu, network: Network, parameters: Parameters, linear?: LinearPlan): Engine {
   const { dim, classes, context } = network;
   const flops = 2 * network.multiplyAdds;
   const conditioned = classes + context > 0;
-  const tiling = { subgroup: subgroupForWeights(gpu.info), staged: !gpu.info.software };
+  const tiling = { subgroup: subgroupForWeights(gpu.info), staged: !gpu.info.software, linear };
   const inputOf = (branch: number) => (branch === 0 ? "h0" : "h0.label");
   const classesOf = (branch: number) => (branch === 0 ? classesName : `${classesName}.label`);
   const namesOf = (branch: number): Renamed => ({ h0: inputOf(branch), [classesName]: classesOf(branch) });

@@ -1,7 +1,12 @@
 import type { Numeric } from "../../shaders/interface.ts";
 import type { Dispatch, PlannedBuffer } from "../gpu/kernel.ts";
-import type { Penalty } from "../kernels/narrow-gradient.ts";
 import type { Layout } from "../velocity/parameters.ts";
+
+/** What |u|² and each |∂u/∂x v_s|² of a pass are worth, beside what it is the gradient of; the mean over the batch is taken. */
+export interface Penalty {
+  readonly energy: Numeric;
+  readonly jacobian: Numeric;
+}
 
 /** A batch of `count` particles, padded to `capacity`. */
 export interface Batch {
@@ -35,7 +40,7 @@ export interface MostTangents {
 export type PassTangents = TraceTangents | MatrixTangents;
 
 /**
- * How a network's gradient is found on the device: one fused kernel for narrow networks, a kernel per layer for the rest.
+ * How a network's gradient is found on the device.
  * Input rows are in "h0" [inputs][capacity]; gradients go to "partials" [copies][parameters], to be added in order.
  */
 export interface Backward {

@@ -117,7 +117,7 @@ export const likelihoodFields = {
   solver: { ...solver, decides: true },
   divergence: { check: later<Divergence>, decides: true },
   // it is the mode of the divergence
-  objective: { check: objective, decides: false },
+  objective: { check: objective, decides: true },
   regularization: { check: later<Regularization>, decides: true },
   jitter: { check: finite(0, 0.499), decides: true },
 } satisfies Schema<MaximumLikelihoodOptions, Decides>;

@@ -2,7 +2,7 @@ import { planResidual } from "../../shaders/flow-matching.ts";
 import { planPenalise, planTangentEnds } from "../../shaders/tangent-ends.ts";
 import type { Gpu } from "../gpu/gpu.ts";
 import { type Dispatch, mergeBuffers, type PlannedBuffer } from "../gpu/kernel.ts";
-import type { RunRange } from "../kernels/rows.ts";
+import type { LinearPlan, RunRange } from "../kernels/rows.ts";
 import { subgroupForWeights } from "../kernels/tiling.ts";
 import { gradientCopies, type WeightGradientCall } from "../kernels/weight-gradient.ts";
 import { weightNames } from "../kernels/weights.ts";
@@ -57,7 +57,7 @@ function gradientRun(network: Network, shape: GradientShape): Run {
 }
 
 /** Any network: a kernel per layer and direction, activations in device memory. */
-export function layeredBackward(gpu: Gpu, network: Network): Backward {
+export function layeredBackward(gpu: Gpu, network: Network, linear?: LinearPlan): Backward {
   const { dim, parameterCount } = network;
   const made = new Map<string, Run>();
   const once = (key: string, make: () => Run): Run => {
@@ -92,6 +92,7 @@ export function layeredBackward(gpu: Gpu, network: Network): Backward {
   const range = (batch: Batch, tangents = 0): RunRange => ({
     ...batch,
     subgroup: subgroupForWeights(gpu.info),
+    linear,
     staged: !gpu.info.software,
     tangents,
   });

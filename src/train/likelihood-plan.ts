@@ -7,7 +7,6 @@ import { planLogProb } from "../flow/log-prob.ts";
 import type { SourceSpec } from "../flow/source.ts";
 import { sourceBuffer } from "../flow/states.ts";
 import type { Dispatch, PlannedBuffer } from "../gpu/kernel.ts";
-import type { Penalty } from "../kernels/narrow-gradient.ts";
 import { item } from "../must.ts";
 import {
   type Chunk,
@@ -22,7 +21,7 @@ import type { TimeGrid } from "../ode/grid.ts";
 import { integrationBuffers, stateRows } from "../ode/integration.ts";
 import { stageRow } from "../solvers/stage-row.ts";
 import type { TrainableVelocity } from "../velocity/field.ts";
-import type { Backward, Batch, MostTangents } from "./backward.ts";
+import type { Backward, Batch, MostTangents, Penalty } from "./backward.ts";
 import { planConditions } from "./conditions.ts";
 import type { Regularization } from "./options.ts";
 

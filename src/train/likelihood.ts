@@ -13,7 +13,7 @@ import { planProbes } from "../ode/probes.ts";
 import { streams } from "../random/philox.ts";
 import { schedule } from "../solvers/schedule.ts";
 import type { TrainableVelocity } from "../velocity/field.ts";
-import { backwardOf } from "./backward-of.ts";
+import { backwardOf, trainingEngine } from "./backward-of.ts";
 import { gradientBuffers } from "./buffers.ts";
 import { likelihoodFields } from "./fields.ts";
 import { fingerprint } from "./fingerprint.ts";
@@ -49,7 +49,7 @@ export async function workOf(
 ): Promise<LikelihoodWork> {
   return {
     velocity,
-    engine: await flow.forwardEngine(),
+    engine: await trainingEngine(flow, velocity),
     backward: backwardOf(flow, velocity),
     source: flow.source,
     grid: solve.grid,

@@ -1,5 +1,5 @@
 import { type WeightPlaces, weightNames } from "../kernels/weights.ts";
-import { item } from "../must.ts";
+import { item, must } from "../must.ts";
 import type { Network } from "../network/network.ts";
 import { densePacking } from "./dense-packing.ts";
 import { type Layout, zero } from "./parameters.ts";
@@ -19,7 +19,7 @@ export function weightPlaces({ tensors }: Network): WeightPlaces {
       const { at, rowVectors } = found(transposed ? backward : forward, tensor);
       return { weights: at, rowVectors };
     },
-    bias: (tensor) => found(forward, tensor).at,
+    bias: (tensor, transposed) => found(transposed ? backward : forward, tensor).at,
     offset: (tensor) => found(offsets, tensor),
   };
 }
@@ -30,15 +30,15 @@ export function denseLayout({ tensors }: Network, direction: "forward" | "backwa
   const { places, vectors } = densePacking(tensors, transposed);
   const source = new Uint32Array(4 * vectors).fill(zero);
   for (const { name, shape, offset } of tensors) {
-    const place = places.get(name);
-    if (!place) continue;
+    const place = must(places.get(name), `the place of "${name}"`);
     // a vector has one column
     const [outputs, inputs] = [item(shape, 0), shape[1] ?? 1];
+    const byOutput = transposed && shape.length > 1;
     for (let row = 0; row < place.rows; row++) {
       const start = 4 * (place.at + row * place.rowVectors);
-      const columns = transposed ? inputs : outputs;
+      const columns = byOutput ? inputs : outputs;
       for (let column = 0; column < columns; column++)
-        source[start + column] = offset + (transposed ? row * inputs + column : column * inputs + row);
+        source[start + column] = offset + (byOutput ? row * inputs + column : column * inputs + row);
     }
   }
   return { name: weightNames[direction], source };

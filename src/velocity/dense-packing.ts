@@ -3,13 +3,12 @@ import type { Network, ParameterTensor } from "../network/network.ts";
 
 const quads = (n: number) => Math.ceil(n / 4);
 
-/** Sizes of one direction's packing: [in][out padded to 4], or transposed [out][in padded to 4]; vectors have a row of their own. */
+/** Sizes of one direction's packing: [in][out padded to 4], or transposed [out][in padded to 4]; in both vectors have a row of their own. */
 export function densePacking(tensors: readonly ParameterTensor[], transposed: boolean) {
   const places = new Map<string, { readonly at: number; readonly rows: number; readonly rowVectors: number }>();
   let at = 0;
   for (const { name, shape } of tensors) {
     const [first, second] = [item(shape, 0), shape[1]];
-    if (second === undefined && transposed) continue;
     const rows = second === undefined ? 1 : transposed ? first : second;
     const rowVectors = quads(second === undefined || !transposed ? first : second);
     places.set(name, { at, rows, rowVectors });

@@ -15,7 +15,6 @@ const meant: Readonly<Record<string, readonly [count: number, reason: string]>> 
   "src/solvers/schedule.ts": [1, "rows of a tableau end before the diagonal: zeros from there on"],
   "src/train/fingerprint.ts": [2, "an option that was not set, in words"],
   "src/velocity/dense-layout.ts": [1, "a vector has one column"],
-  "src/velocity/gradient-layout.ts": [1, "a vector has one column"],
   "src/velocity/narrow-layout.ts": [1, "a vector has one column"],
   "cli/arguments.ts": [1, "a text that is no fourier:K has no K, which is refused as any other"],
   "cli/checkpoint.ts": [1, "metadata of another program"],

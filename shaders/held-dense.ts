@@ -1,0 +1,95 @@
+import { read } from "./interface.ts";
+import { kernel, oncePerShape } from "./kernel.ts";
+import { type ClusterShape, clusterBuffers, clusterFunctions, clusterParams, clusterText } from "./rows.ts";
+import { components } from "./tiling.ts";
+import { lines, wgsl } from "./wgsl.ts";
+
+/** Tile of {@link heldDenseKernel}. */
+export interface HeldTile {
+  /** Inputs that an invocation holds: a multiple of 4, those beyond the layer's are zero. */
+  readonly inputs: number;
+  /** Particle vectors that it holds them for. */
+  readonly vectors: number;
+  /** Size of the subgroups, which are the workgroups, and whose invocations fetch weights for each other; 0 without them. */
+  readonly subgroup: number;
+}
+
+export const heldWorkgroup = ({ subgroup }: Pick<HeldTile, "subgroup">) => subgroup || 8;
+
+export interface HeldShape {
+  readonly bias: boolean;
+  /** What is made of each sum, and stored. */
+  readonly cluster: ClusterShape;
+  readonly tile: HeldTile;
+}
+
+/**
+ * One layer for all particles like denseKernel (dense.ts), for adapters in software and few inputs: an invocation holds all inputs of
+ * its particles in registers and goes through the outputs, so that a particle's row is read once and each sum is made at one go.
+ * Weights are packed [output][inputs padded to 4], which is the packing of the other direction: a fetch of the subgroup's brings
+ * four weights a lane. Every sum begins with the bias and adds the inputs in their order, as in denseKernel.
+ */
+export const heldDenseKernel = oncePerShape(({ bias, cluster, tile }: HeldShape) => {
+  const { inputs, vectors, subgroup } = tile;
+  const upTo = (count: number) => Array.from({ length: count }, (_, i) => i);
+  const quads = inputs / 4;
+  const addQuad = (quad: number) =>
+    [
+      subgroup > 0
+        ? `let w${quad} = subgroupBroadcast(fetched${Math.floor(quad / subgroup)}, ${quad % subgroup}u);`
+        : `let w${quad} = weights[at + min(${quad}u, params.row_vectors - 1u)];`,
+      ...components.flatMap((c, j) =>
+        upTo(vectors).map((v) => `sum${v} = fma(h${4 * quad + j}_${v}, vec4f(w${quad}.${c}), sum${v});`),
+      ),
+    ].join("\n    ");
+  return kernel({
+    label: `dense layer of ${inputs} held inputs`,
+    entryPoint: "dense",
+    enable: subgroup > 0 ? ["subgroups"] : [],
+    params: {
+      first: "u32",
+      vectors: "u32",
+      stride: "u32",
+      inputs: "u32",
+      outputs: "u32",
+      weights: "u32",
+      row_vectors: "u32",
+      bias: "u32",
+      given: "u32",
+      given_rows: "u32",
+      ...clusterParams(cluster),
+    },
+    buffers: { weights: read("array<vec4f>"), input: read("array<vec4f>"), ...clusterBuffers(cluster) },
+    code: wgsl`
+${clusterFunctions([cluster])}
+fn finish(z: vec4f, row: u32, p: u32, s: u32) {
+  ${clusterText(cluster, { loops: false, sum: () => "z" })}
+}
+
+@compute @workgroup_size(${heldWorkgroup(tile)})
+fn dense(
+  @builtin(global_invocation_id) id: vec3u,
+  @builtin(workgroup_id) workgroup: vec3u,${subgroup > 0 ? "\n  @builtin(subgroup_invocation_id) lane: u32," : ""}
+) {
+  let tile = id.x * ${vectors}u;
+  // surplus invocations and vectors repeat the last one and store nothing, so that subgroups stay whole
+  ${lines(vectors, (v) => `let p${v} = params.first + min(tile + ${v}u, params.vectors - 1u);`)}
+  // In a loop of a length that no compiler knows, since adapters in software compile each load that stands here for a tenth of a
+  // second. What is beyond the inputs stays zero.
+  var held: array<vec4f, ${inputs * vectors}>;
+  for (var k = 0u; k < min(params.inputs, ${inputs}u) * ${vectors}u; k++) {
+    let row = params.given + workgroup.z * params.given_rows + k / ${vectors}u;
+    held[k] = input[row * params.stride + params.first + min(tile + k % ${vectors}u, params.vectors - 1u)];
+  }
+  ${lines(inputs, (k) => lines(vectors, (v) => `let h${k}_${v} = held[${k * vectors + v}];`))}
+  for (var row = 0u; row < params.outputs; row++) {
+    let at = params.weights + row * params.row_vectors;
+    ${lines(subgroup > 0 ? Math.ceil(quads / subgroup) : 0, (c) => `let fetched${c} = weights[at + min(${c * subgroup}u + lane, params.row_vectors - 1u)];`)}
+    ${lines(vectors, (v) => `var sum${v} = vec4f(${bias ? "weights[params.bias + row / 4u][row % 4u]" : "0.0"});`)}
+    ${upTo(quads).map(addQuad).join("\n    ")}
+    ${lines(vectors, (v) => `if (tile + ${v}u < params.vectors) { finish(sum${v}, row, p${v}, workgroup.z); }`)}
+  }
+}
+`,
+  });
+});

@@ -1,0 +1,80 @@
+import { dispatchOf } from "../../shaders/dispatch.ts";
+import { heldDenseKernel, heldWorkgroup } from "../../shaders/held-dense.ts";
+import { numbered } from "../../shaders/interface.ts";
+import type { Dispatch } from "../gpu/kernel.ts";
+import type { DenseCall, ParticleRange } from "./dense.ts";
+import type { LinearPlan } from "./rows.ts";
+import { type WeightPlaces, weightNames } from "./weights.ts";
+
+/** Most inputs that an invocation holds. */
+const mostInputs = 128;
+
+/** Fewer outputs do not pay for holding the inputs. */
+const fewestOutputs = 8;
+
+/** Inputs that are held for so many: few sizes, so that few kernels are compiled. */
+const heldInputs = (inputs: number) => (inputs <= 16 ? 4 * Math.ceil(inputs / 4) : 16 * Math.ceil(inputs / 16));
+
+/**
+ * Plans the products whose inputs an invocation can hold, on adapters in software, with both packings at hand, since it reads that of
+ * the other direction. Undefined for the others.
+ */
+export function heldPlanner(places: WeightPlaces, subgroup: number): LinearPlan {
+  return (call, { transposed, tensor, from, bias }, range) => {
+    const { inputs, outputs } = call;
+    if (inputs > mostInputs || outputs < fewestOutputs || (!transposed && from % 4 !== 0)) return undefined;
+    const { weights, rowVectors } = places.matrix(tensor, !transposed);
+    const place = {
+      weights: weights + (transposed ? from * rowVectors : from / 4),
+      rowVectors,
+      bias: bias === undefined ? undefined : places.bias(bias, !transposed),
+      name: transposed ? weightNames.forward : weightNames.backward,
+    };
+    return planHeld(call, place, range, subgroup);
+  };
+}
+
+function planHeld(
+  call: DenseCall,
+  place: { weights: number; rowVectors: number; bias: number | undefined; name: string },
+  { capacity, maxFlops }: ParticleRange,
+  subgroup: number,
+): Dispatch[] {
+  const { inputs, outputs, batch, names, cluster, given } = call;
+  // lavapipe compiles two vectors of a hundred inputs four times as long as one
+  const vectors = subgroup === 4 ? 2 : 1;
+  const kernel = heldDenseKernel({
+    bias: place.bias !== undefined,
+    cluster: cluster.shape,
+    tile: { inputs: heldInputs(inputs), vectors, subgroup },
+  });
+  const step = vectors * heldWorkgroup({ subgroup });
+  const stride = capacity / 4;
+  const perVector = 4 * (2 * inputs + call.work) * outputs * batch;
+  const most = Math.max(step, Math.floor(maxFlops / perVector / step) * step);
+  const dispatches: Dispatch[] = [];
+  for (let first = 0; first < stride; first += most) {
+    const now = Math.min(most, stride - first);
+    dispatches.push(
+      dispatchOf(kernel, {
+        params: {
+          first,
+          vectors: now,
+          stride,
+          inputs,
+          outputs,
+          given: given.row,
+          given_rows: given.rows,
+          weights: place.weights,
+          row_vectors: place.rowVectors,
+          bias: place.bias ?? 0,
+          ...cluster.numbers,
+        },
+        buffers: { weights: place.name, input: names.in, ...numbered("b", names.cluster) },
+        workgroups: [Math.ceil(now / step), 1, batch],
+        flops: now * perVector,
+      }),
+    );
+  }
+  return dispatches;
+}
