@@ -12,6 +12,7 @@ import { sample } from "./suites/sample.ts";
 import { scale } from "./suites/scale.ts";
 import { stream } from "./suites/stream.ts";
 import { train } from "./suites/train.ts";
+import { training } from "./suites/training.ts";
 import { velocity } from "./suites/velocity.ts";
 
 const suites: Record<string, (bench: Bench) => Promise<void>> = {
@@ -23,6 +24,7 @@ const suites: Record<string, (bench: Bench) => Promise<void>> = {
   likelihood,
   networks,
   train,
+  training,
   stream,
 };
 
