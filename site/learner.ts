@@ -1,0 +1,181 @@
+// A flow that is being trained on what a visitor chose: play, pause, one step, anew.
+import {
+  Flow,
+  fitNormalization,
+  type Gpu,
+  mlp,
+  residualMlp,
+  type TrainingStep,
+  trainFlowMatching,
+  trainMaximumLikelihood,
+} from "pushforward";
+import type { Settings } from "./settings.ts";
+import type { Data } from "./targets.ts";
+
+/** A figure at a step of the training. */
+export interface Mark {
+  readonly step: number;
+  readonly value: number;
+}
+
+export interface LearnerEvents {
+  /** Steps were taken, or a figure is new. */
+  progress(): void;
+  /** Between two steps, now and then: what is shown may be brought up to date, and the training waits for it. */
+  refresh(): Promise<void>;
+  /** Training begins, rests or fails. */
+  turn(error?: unknown): void;
+}
+
+/** Steps after which a training rests until it is told to go on: nobody's battery should be emptied. */
+export const stepsInOneGo = { "flow-matching": 3000, likelihood: 300 };
+
+/** Midpoint steps of the likelihoods that the page shows. */
+export const likelihoodSolver = (isSoftware: boolean) => ({ method: "midpoint", steps: isSoftware ? 16 : 32 }) as const;
+
+/** Frequencies of the Fourier features are normal numbers of this deviation, in waves per deviation of the data. */
+export const featureScale = 0.5;
+
+/** The flow of the settings, with its first weights. */
+export function flowOf(gpu: Gpu, settings: Settings, data: Data): Flow {
+  const { network, features, layers, width, source } = settings;
+  const common = {
+    dim: 2,
+    ...(features > 0 && { features: { fourier: { count: features, scale: featureScale, seed: 1 } } }),
+  };
+  // as wide as N(0, 1) in each direction
+  const edge = Math.sqrt(3);
+  return Flow.create(gpu, {
+    velocity:
+      network === "plain"
+        ? mlp({ ...common, hidden: Array<number>(layers).fill(width) })
+        : residualMlp({ ...common, width, blocks: layers }),
+    ...(source === "uniform" && { source: { distribution: "uniform", low: [-edge, -edge], high: [edge, edge] } }),
+    normalization: fitNormalization(data.train, 2),
+    seed: 1,
+  });
+}
+
+export class Learner {
+  readonly flow: Flow;
+  readonly data: Data;
+  readonly losses: Mark[] = [];
+  readonly likelihoods: Mark[] = [];
+  step = 0;
+  isPlaying = false;
+  readonly #gpu: Gpu;
+  readonly #settings: Settings;
+  readonly #events: LearnerEvents;
+  #steps: AsyncIterator<TrainingStep> | undefined;
+  #turns: Promise<void> = Promise.resolve();
+  #rest = 0;
+  #isDisposed = false;
+  #judgedAt = 0;
+  #judging = 0;
+
+  constructor(gpu: Gpu, flow: Flow, settings: Settings, data: Data, events: LearnerEvents) {
+    this.#gpu = gpu;
+    this.flow = flow;
+    this.#settings = { ...settings };
+    this.data = data;
+    this.#events = events;
+  }
+
+  play(): void {
+    if (this.isPlaying || this.#isDisposed) return;
+    this.isPlaying = true;
+    const go = stepsInOneGo[this.#settings.loss];
+    this.#rest = Math.floor(this.step / go) * go + go;
+    this.#events.turn();
+    this.#inTurn(async () => {
+      while (this.isPlaying && !this.#isDisposed) {
+        await this.#advance();
+        if (this.step >= this.#rest) this.isPlaying = false;
+        if (this.isPlaying) await this.#events.refresh();
+      }
+    });
+  }
+
+  pause(): void {
+    this.isPlaying = false;
+  }
+
+  /** The few steps until the next loss is known. */
+  stepOnce(): void {
+    this.isPlaying = false;
+    this.#inTurn(() => this.#advance());
+  }
+
+  /** Resolves when nothing is running any more. */
+  async dispose(): Promise<void> {
+    this.#isDisposed = true;
+    this.isPlaying = false;
+    await this.#turns;
+    await this.#steps?.return?.().catch(() => undefined);
+    this.flow.dispose();
+  }
+
+  #inTurn(work: () => Promise<void>): void {
+    this.#turns = this.#turns.then(async () => {
+      if (this.#isDisposed) return;
+      try {
+        await work();
+        await this.judge();
+        this.#events.turn();
+      } catch (error) {
+        this.isPlaying = false;
+        this.#steps = undefined;
+        if (!this.#isDisposed) this.#events.turn(error);
+      }
+      if (!this.#isDisposed) await this.#events.refresh().catch((error: unknown) => this.#events.turn(error));
+    });
+  }
+
+  async #advance(): Promise<void> {
+    this.#steps ??= this.#begin();
+    const { value, done } = await this.#steps.next();
+    if (done || this.#isDisposed) return;
+    this.step = value.step;
+    this.losses.push({ step: value.step, value: value.loss });
+    const now = performance.now();
+    // an eighth of the time at most goes into judging
+    if (this.isPlaying && now - this.#judgedAt > 8 * this.#judging) await this.judge();
+    this.#events.progress();
+  }
+
+  /** Mean NLL of points that are not trained on, exact but for the solver's steps. */
+  async judge(): Promise<void> {
+    const begun = performance.now();
+    const solver = likelihoodSolver(this.#gpu.info.software);
+    const { mean } = await this.flow.meanLogProb(this.data.heldOut, { solver });
+    this.#judgedAt = performance.now();
+    // the first one waited for kernels
+    this.#judging = Math.min(1000, this.#judgedAt - begun);
+    if (Number.isFinite(mean)) this.likelihoods.push({ step: this.step, value: -mean });
+    this.#events.progress();
+  }
+
+  #begin(): AsyncIterator<TrainingStep> {
+    const { loss, pairs, rate } = this.#settings;
+    const { software } = this.#gpu.info;
+    const common = {
+      steps: 1_000_000,
+      // large at first, then falling with the root of the step: a training may go on as long as somebody watches
+      learningRate: (step: number) => (rate * Math.min(1, (step + 1) / 20)) / Math.sqrt(1 + step / 300),
+      seed: 1,
+    };
+    if (loss === "likelihood")
+      return trainMaximumLikelihood(this.flow, this.data.train, {
+        ...common,
+        batchSize: software ? 128 : 512,
+        solver: { method: "midpoint", steps: 6 },
+        logEvery: software ? 1 : 5,
+      });
+    return trainFlowMatching(this.flow, this.data.train, {
+      ...common,
+      batchSize: software ? 256 : 1024,
+      coupling: pairs,
+      logEvery: 10,
+    });
+  }
+}

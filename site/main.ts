@@ -1,0 +1,192 @@
+// The page begins here: it opens a device, connects the controls, and trains.
+import { type Gpu, openGpu } from "pushforward";
+import { button, html, input, select } from "./dom.ts";
+import { darknessOfText } from "./drawing.ts";
+import { download, programOf } from "./export.ts";
+import { readFile, type Table, tableTarget } from "./files.ts";
+import { connectChoices, makeTargets, paintTargets, showTarget, showTargetTools, type TargetKey } from "./panel.ts";
+import { Playground } from "./playground.ts";
+import { defaults, readAddress, type Settings, writeAddress } from "./settings.ts";
+import { isToy, type Stroke, type Target } from "./targets.ts";
+import { onThemeChange, wantsStillness } from "./theme.ts";
+
+function withoutGpu(error: unknown): void {
+  html("playground").hidden = true;
+  html("without").hidden = false;
+  html("why").textContent =
+    "gpu" in navigator
+      ? `This browser has WebGPU, but gives this page no device: ${error instanceof Error ? error.message : error}`
+      : "This browser does not have it, or not for this page. What you can do:";
+}
+
+function describe(gpu: Gpu): string {
+  const { description, vendor, architecture, software } = gpu.info;
+  const name = description || [vendor, architecture].filter(Boolean).join(" ") || "WebGPU";
+  return software ? "No GPU here: fewer particles, a smaller network." : `on ${name}`;
+}
+
+function connect(playground: Playground, settings: Settings, initial: Settings): void {
+  const { gpu } = playground;
+  const keep = () => history.replaceState(null, "", writeAddress(settings, initial));
+  const begin = (plays = true) => {
+    keep();
+    playground.attempt(() => playground.begin(plays));
+  };
+  let strokes: readonly Stroke[] = settings.target.kind === "drawing" ? settings.target.strokes : [];
+  const choose = (target: Target) => {
+    settings.target = target;
+    playground.stage.setDrawing(target.kind === "drawing" ? target.strokes : undefined);
+    showTarget(target);
+    begin();
+  };
+
+  // targets
+  let text = 0;
+  const letters = () => {
+    clearTimeout(text);
+    text = window.setTimeout(() => {
+      const word = input("text").value.trim();
+      if (word !== "") choose({ kind: "text", text: word, darkness: darknessOfText(word) });
+    }, 350);
+  };
+  makeTargets((key: TargetKey) => {
+    showTargetTools(key);
+    if (isToy(key)) choose({ kind: "toy", name: key });
+    if (key === "drawing") choose({ kind: "drawing", strokes });
+    if (key === "text") letters();
+  });
+  input("text").addEventListener("input", letters);
+  connectFiles(playground, choose);
+  playground.drew = (lines) => {
+    strokes = lines;
+    settings.target = { kind: "drawing", strokes };
+    begin();
+  };
+  playground.stage.setDrawing(settings.target.kind === "drawing" ? settings.target.strokes : undefined);
+  showTarget(settings.target);
+
+  // training
+  connectChoices(settings, (name) => {
+    if (name !== "particles") return begin();
+    keep();
+    playground.screen.outdate();
+    if (!playground.learner?.isPlaying) playground.attempt(() => playground.screen.settle());
+  });
+  button("again").addEventListener("click", () => begin());
+  button("play").addEventListener("click", () => {
+    const { learner } = playground;
+    if (learner?.isPlaying) learner.pause();
+    else learner?.play();
+  });
+  button("step").addEventListener("click", () => playground.learner?.stepOnce());
+  let isWaiting = false;
+  document.addEventListener("visibilitychange", () => {
+    const { learner } = playground;
+    if (document.hidden) {
+      isWaiting = learner?.isPlaying ?? false;
+      learner?.pause();
+    } else if (isWaiting) learner?.play();
+  });
+
+  // the picture
+  for (const name of ["particles", "density", "trails", "points"])
+    input(`show-${name}`).addEventListener("change", () => {
+      playground.screen.paint();
+      if (!playground.learner?.isPlaying) playground.attempt(() => playground.screen.settle());
+    });
+  input("show-arrows").addEventListener("change", () => void playground.aim());
+  onThemeChange(() => {
+    playground.screen.recolour();
+    playground.stage.paint();
+    paintTargets();
+  });
+  new ResizeObserver(() => playground.stage.paint()).observe(html("frame"));
+
+  // take it home
+  button("save-weights").addEventListener("click", () =>
+    playground.attempt(async () => {
+      const bytes = await playground.learner?.flow.save();
+      if (bytes) download("flow.safetensors", bytes as Uint8Array<ArrayBuffer>, "application/octet-stream");
+    }),
+  );
+  button("save-picture").addEventListener("click", () =>
+    playground.attempt(async () => download("flow.png", await pictureOf(playground), "image/png")),
+  );
+  button("save-code").addEventListener("click", () => {
+    const steps = Math.max(1000, playground.learner?.step ?? 0);
+    const code = programOf(settings, gpu.info.software ? 256 : 1024, steps);
+    download("flow.ts", code, "text/plain");
+  });
+  const weights = input("weights-file");
+  button("open-weights").addEventListener("click", () => weights.click());
+  weights.addEventListener("change", () =>
+    playground.attempt(async () => {
+      const file = weights.files?.[0];
+      if (file) await playground.open(file.name, new Uint8Array(await file.arrayBuffer()));
+      weights.value = "";
+    }),
+  );
+}
+
+/** The picture with what lies over it. */
+async function pictureOf({ screen }: Playground): Promise<Blob> {
+  // the canvas has its picture until this task ends
+  screen.drawNow();
+  const { width, height } = screen.canvas;
+  const sheet = new OffscreenCanvas(width, height);
+  const context = sheet.getContext("2d");
+  context?.drawImage(screen.canvas, 0, 0);
+  context?.drawImage(html("overlay") as HTMLCanvasElement, 0, 0, width, height);
+  return sheet.convertToBlob({ type: "image/png" });
+}
+
+function connectFiles(playground: Playground, choose: (target: Target) => void): void {
+  let table: Table | undefined;
+  const takeColumns = () => {
+    if (table) choose(tableTarget(table, select("column-x").selectedIndex, select("column-y").selectedIndex));
+  };
+  const take = (file: File | undefined) =>
+    playground.attempt(async () => {
+      if (!file) return;
+      const found = await readFile(file);
+      table = "columns" in found ? found : undefined;
+      html("columns").hidden = !table;
+      if (!("columns" in found)) return choose(found);
+      for (const [id, chosen] of [
+        ["column-x", 0],
+        ["column-y", 1],
+      ] as const) {
+        select(id).replaceChildren(
+          ...found.columns.map(({ name }, k) => new Option(name, String(k), false, k === chosen)),
+        );
+      }
+      takeColumns();
+    });
+  for (const id of ["column-x", "column-y"]) select(id).addEventListener("change", takeColumns);
+  const files = input("data-file");
+  button("open-data").addEventListener("click", () => files.click());
+  files.addEventListener("change", () => take(files.files?.[0]));
+  document.addEventListener("dragover", (event) => event.preventDefault());
+  document.addEventListener("drop", (event) => {
+    event.preventDefault();
+    take(event.dataTransfer?.files[0]);
+  });
+}
+
+async function start(): Promise<void> {
+  let gpu: Gpu;
+  try {
+    gpu = await openGpu();
+  } catch (error) {
+    withoutGpu(error);
+    return;
+  }
+  html("adapter").textContent = describe(gpu);
+  const initial = defaults(gpu.info.software);
+  const settings = readAddress(location.hash, initial);
+  const playground = new Playground(gpu, settings);
+  connect(playground, settings, initial);
+  playground.attempt(() => playground.begin(!wantsStillness()));
+}
+
+void start();

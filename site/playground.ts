@@ -1,0 +1,264 @@
+// What happens when: a target is chosen, a training begins, a point is asked for, a device is lost.
+import { Flow, type Gpu } from "pushforward";
+import { Clock } from "./clock.ts";
+import { Curve } from "./curves.ts";
+import { breath, html, input } from "./dom.ts";
+import { flowOf, Learner, stepsInOneGo } from "./learner.ts";
+import { type Answer, answerOf, arrowsOf } from "./point.ts";
+import { Screen } from "./screen.ts";
+import type { Settings } from "./settings.ts";
+import { type Point, Stage, type StageEvents } from "./stage.ts";
+import { dataOf } from "./targets.ts";
+import { wantsStillness } from "./theme.ts";
+
+export class Playground {
+  readonly gpu: Gpu;
+  readonly settings: Settings;
+  readonly clock: Clock;
+  readonly screen: Screen;
+  readonly stage: Stage;
+  readonly #lossCurve = new Curve("loss-curve", "loss-value");
+  readonly #likelihoodCurve = new Curve("nll-curve", "nll");
+  #learner: Learner | undefined;
+  #epoch = 0;
+  #answer: Answer | undefined;
+  #arrows: { at: Point; by: Point }[] | undefined;
+  #isAiming = false;
+  #curvesAreDue = false;
+  #hasRested = false;
+
+  /** Told when a line was drawn, or all were cleared. */
+  drew: StageEvents["drew"] = () => undefined;
+
+  constructor(gpu: Gpu, settings: Settings) {
+    this.gpu = gpu;
+    this.settings = settings;
+    this.clock = new Clock(() => this.#timeChanged());
+    this.screen = new Screen(gpu, this.clock, () => settings.particles);
+    this.stage = new Stage({ drew: (strokes) => this.drew(strokes), asked: (point) => void this.ask(point) });
+    this.#watch();
+  }
+
+  /** Whether there is nothing drawn yet. */
+  get #isBlank(): boolean {
+    const { target } = this.settings;
+    return target.kind === "drawing" && target.strokes.length === 0;
+  }
+
+  get learner(): Learner | undefined {
+    return this.#learner;
+  }
+
+  /** Fresh weights for what is chosen; with `plays` they are trained at once. */
+  async begin(plays: boolean): Promise<void> {
+    const epoch = await this.#clearAway();
+    if (epoch !== this.#epoch) return;
+    const { software } = this.gpu.info;
+    const data = dataOf(this.settings.target, software ? 8_000 : 40_000, software ? 512 : 4_000);
+    if (!data) {
+      if (!this.#isBlank) this.#say("There is too little in it to learn from.");
+      return;
+    }
+    await this.#take(flowOf(this.gpu, this.settings, data), data);
+    if (plays) this.#learner?.play();
+    else {
+      await this.screen.settle();
+      this.#say("");
+    }
+  }
+
+  /** Weights of a file, on the target that is chosen. */
+  async open(name: string, bytes: Uint8Array): Promise<void> {
+    const flow = Flow.load(this.gpu, bytes);
+    if (flow.dim !== 2) {
+      flow.dispose();
+      throw new Error(`${name} is a flow of ${flow.dim} dimensions, but this page shows two: open another`);
+    }
+    const data = this.#learner?.data;
+    await this.#clearAway();
+    if (!data) {
+      flow.dispose();
+      throw new Error("choose a target first: likelihoods are those of its points");
+    }
+    await this.#take(flow, data);
+    await this.#learner?.judge();
+    this.#say(`${name}: ${flow.parameterCount.toLocaleString("en")} numbers`);
+    await this.screen.settle();
+  }
+
+  async #clearAway(): Promise<number> {
+    this.#epoch++;
+    const epoch = this.#epoch;
+    const old = this.#learner;
+    this.#learner = undefined;
+    this.#state("opening");
+    this.#say(this.#isBlank ? "Draw something, with the mouse or a finger." : "");
+    this.#forget();
+    this.#drawCurves();
+    old?.pause();
+    await this.screen.show(undefined);
+    await old?.dispose();
+    await breath();
+    return epoch;
+  }
+
+  async #take(flow: Flow, data: Learner["data"]): Promise<void> {
+    const learner = new Learner(this.gpu, flow, this.settings, data, {
+      progress: () => {
+        this.#drawCurves();
+        if (learner.losses.length === 1) this.#say("");
+      },
+      refresh: async () => {
+        if (learner.isPlaying) await this.screen.refresh();
+        else await this.screen.settle();
+      },
+      turn: (error) => this.#turn(error),
+    });
+    this.#learner = learner;
+    this.stage.view = data.view;
+    html("entropy-hint").textContent = data.entropy
+      ? "Dashed: the entropy of the target, which no model can beat."
+      : "";
+    this.#drawCurves();
+    await this.screen.show({ flow, data, version: () => learner.step });
+    this.#say("Kernels for this network are being compiled …");
+    this.#overlay();
+    this.#state("resting");
+  }
+
+  #turn(error: unknown): void {
+    const learner = this.#learner;
+    if (!learner) return;
+    this.#state(learner.isPlaying ? "training" : "resting");
+    if (error) {
+      this.#fault(error);
+      return;
+    }
+    if (learner.isPlaying) this.#forget();
+    else if (learner.step >= stepsInOneGo[this.settings.loss] && !this.#hasRested) {
+      // the first time that a training comes to its end, the flow is shown
+      this.#hasRested = true;
+      if (!wantsStillness()) this.clock.run(true);
+    }
+  }
+
+  #state(state: "opening" | "training" | "resting"): void {
+    html("playground").dataset.state = state;
+    const isPlaying = state === "training";
+    html("play").dataset.playing = String(isPlaying);
+    html("play").title = isPlaying ? "Pause" : "Train";
+    html("play-word").textContent = isPlaying ? "Pause" : "Train";
+  }
+
+  #say(words: string, isFault = false): void {
+    const notice = html("notice");
+    notice.textContent = words;
+    notice.classList.toggle("fault", isFault);
+  }
+
+  #fault(error: unknown): void {
+    if (error instanceof Error && error.name === "AbortError") return;
+    this.#say(error instanceof Error ? error.message : String(error), true);
+  }
+
+  /** Runs what a visitor asked for; what goes wrong is said in the picture. */
+  attempt(work: () => Promise<void>): void {
+    work().catch((error: unknown) => this.#fault(error));
+  }
+
+  #drawCurves(): void {
+    if (this.#curvesAreDue) return;
+    this.#curvesAreDue = true;
+    requestAnimationFrame(() => {
+      this.#curvesAreDue = false;
+      const { losses = [], likelihoods = [], step = 0, data } = this.#learner ?? {};
+      html("steps").textContent = step.toLocaleString("en");
+      this.#lossCurve.show(losses);
+      this.#likelihoodCurve.show(likelihoods, data?.entropy);
+    });
+  }
+
+  // --- what is asked -------------------------------------------------------------------------------------------
+
+  async ask(point: Point): Promise<void> {
+    const learner = this.#learner;
+    const normalization = learner?.flow.normalization;
+    if (!learner || !normalization) return;
+    const { time } = this.clock;
+    const answer = await answerOf(learner.flow, normalization, point, time).catch((error: unknown) => {
+      if (learner === this.#learner) this.#fault(error);
+    });
+    if (!answer || learner !== this.#learner) return;
+    this.#answer = answer;
+    const [x, y] = point.map((value) => value.toPrecision(3)) as [string, string];
+    const [x0, y0] = (answer.path.before[0] ?? point).map((value) => value.toFixed(2)) as [string, string];
+    const error = answer.error < 5e-5 ? "< 0.0001" : answer.error.toFixed(4);
+    html("asked").innerHTML =
+      `<strong>log p = ${answer.logProb.toFixed(4).replace("-", "−")}</strong> nats at (${x}, ${y}), t = ${time.toFixed(2)}. ` +
+      `Twice the steps change it by ${error}. It started at (${x0}, ${y0}).`;
+    this.#overlay();
+  }
+
+  /** The weights are others: what was asked for no longer holds. */
+  #forget(): void {
+    if (this.#answer)
+      html("asked").textContent = "Click in the picture: where does a point come from, and how likely is it?";
+    this.#answer = undefined;
+    this.#arrows = undefined;
+    this.#overlay();
+  }
+
+  #timeChanged(): void {
+    this.screen.paint();
+    if (!this.#learner?.isPlaying) this.attempt(() => this.screen.settle());
+    void this.aim();
+  }
+
+  /** Arrows of the velocity at the time that is shown, the newest time only. */
+  async aim(): Promise<void> {
+    if (!input("show-arrows").checked) {
+      this.#arrows = undefined;
+      this.#overlay();
+      return;
+    }
+    const learner = this.#learner;
+    const normalization = learner?.flow.normalization;
+    if (this.#isAiming || !learner || !normalization) return;
+    this.#isAiming = true;
+    const { time } = this.clock;
+    try {
+      this.#arrows = await arrowsOf(learner.flow, normalization, learner.data.view, time);
+    } catch (error) {
+      if (learner === this.#learner) this.#fault(error);
+    } finally {
+      this.#isAiming = false;
+    }
+    this.#overlay();
+    if (time !== this.clock.time) void this.aim();
+  }
+
+  #overlay(): void {
+    this.stage.show({
+      path: this.#answer?.path,
+      arrows: this.#arrows,
+      hasStrokes: this.settings.target.kind === "drawing",
+    });
+  }
+
+  // --- devices that go away --------------------------------------------------------------------------------------
+
+  #watch(): void {
+    const { device } = this.gpu;
+    void this.gpu.lost.then(async ({ reason }) => {
+      if (reason === "destroyed") return;
+      this.#say("The GPU went away; what was learned is kept, and another device is being opened.", true);
+      this.screen.outdate();
+      // any call opens a device; a training that runs does by itself
+      await this.screen.settle().catch((error: unknown) => this.#fault(error));
+      if (this.gpu.device === device) return;
+      this.#say("");
+      this.screen.paint();
+      this.#watch();
+    });
+  }
+}
