@@ -34,7 +34,7 @@ export async function buildSite(out = siteFolder) {
     logLevel: "warning",
   });
   for (const name of readdirSync(source))
-    if (/\.(html|png|svg)$/.test(name)) cpSync(join(source, name), join(out, name));
+    if (/\.(html|webp|svg)$/.test(name)) cpSync(join(source, name), join(out, name));
 }
 
 if (process.argv[1] && import.meta.url === pathToFileURL(process.argv[1]).href) {

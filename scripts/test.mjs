@@ -58,6 +58,11 @@ const steps = [
   },
   { name: "package", needsBuild: true, run: (report) => report.packageTests() },
   {
+    name: "site",
+    needsBuild: true,
+    run: (report) => report.check("site", script("test", "site", "run.mjs")),
+  },
+  {
     name: "cli",
     needsBuild: true,
     run: (report, { filter }) =>

@@ -4,6 +4,7 @@ import {
   fitNormalization,
   type Gpu,
   mlp,
+  PushforwardError,
   residualMlp,
   type TrainingStep,
   trainFlowMatching,
@@ -56,6 +57,11 @@ export function flowOf(gpu: Gpu, settings: Settings, data: Data): Flow {
   });
 }
 
+/** Between two steps a lost device has the newest weights: the next step brings back those that the training keeps. */
+function unlessLost(error: unknown): void {
+  if (!(error instanceof PushforwardError && error.code === "device-lost")) throw error;
+}
+
 export class Learner {
   readonly flow: Flow;
   readonly data: Data;
@@ -91,7 +97,7 @@ export class Learner {
       while (this.isPlaying && !this.#isDisposed) {
         await this.#advance();
         if (this.step >= this.#rest) this.isPlaying = false;
-        if (this.isPlaying) await this.#events.refresh();
+        if (this.isPlaying) await this.#events.refresh().catch(unlessLost);
       }
     });
   }
@@ -120,6 +126,8 @@ export class Learner {
       if (this.#isDisposed) return;
       try {
         await work();
+        // on the host as well, so that a device that is lost while the training rests takes nothing with it
+        await this.flow.weights();
         await this.judge();
         this.#events.turn();
       } catch (error) {
@@ -139,7 +147,7 @@ export class Learner {
     this.losses.push({ step: value.step, value: value.loss });
     const now = performance.now();
     // an eighth of the time at most goes into judging
-    if (this.isPlaying && now - this.#judgedAt > 8 * this.#judging) await this.judge();
+    if (this.isPlaying && now - this.#judgedAt > 8 * this.#judging) await this.judge().catch(unlessLost);
     this.#events.progress();
   }
 

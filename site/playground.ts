@@ -251,11 +251,11 @@ export class Playground {
     const { device } = this.gpu;
     void this.gpu.lost.then(async ({ reason }) => {
       if (reason === "destroyed") return;
-      this.#say("The GPU went away; what was learned is kept, and another device is being opened.", true);
+      this.#say("The GPU went away; another device is being opened, and what was learned is kept.", true);
       this.screen.outdate();
       // any call opens a device; a training that runs does by itself
-      await this.screen.settle().catch((error: unknown) => this.#fault(error));
-      if (this.gpu.device === device) return;
+      if (!this.#learner?.isPlaying) this.attempt(() => this.screen.settle());
+      while (this.gpu.device === device) await new Promise((resolve) => setTimeout(resolve, 100));
       this.#say("");
       this.screen.paint();
       this.#watch();

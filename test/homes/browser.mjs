@@ -13,6 +13,17 @@ const flags = [
   "--disable-dev-shm-usage",
 ];
 
+/** Without a GPU, Chrome presents what WebGPU draws on a canvas only when all else is drawn by SwiftShader, too; else the device is lost. */
+export const drawingFlags = [
+  "--use-gl=angle",
+  "--use-angle=swiftshader",
+  "--enable-unsafe-swiftshader",
+  "--ignore-gpu-blocklist",
+  "--use-vulkan=swiftshader",
+  "--enable-features=Vulkan",
+  "--disable-vulkan-surface",
+];
+
 /**
  * Starts headless Chrome. The one from npm computes on the SwiftShader beside it; an installed one, or the one that
  * PUPPETEER_EXECUTABLE_PATH names, on the adapter of its choice.

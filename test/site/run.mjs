@@ -1,0 +1,214 @@
+// Drives the built page in Chrome as a visitor would.
+import { strict as assert } from "node:assert";
+import { mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { createRequire } from "node:module";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import process from "node:process";
+import { buildSite, siteFolder } from "../../scripts/site.mjs";
+import { drawingFlags, endBrowser, startChrome } from "../homes/browser.mjs";
+import { serve } from "../homes/file-server.mjs";
+import { root } from "../homes/locations.mjs";
+
+/** Small enough for two cores without a GPU: what is tested is the page. */
+const small = "width=16&layers=2&features=8&particles=1000";
+const seconds = 60;
+
+const begun = performance.now();
+await buildSite();
+const server = await serve({ site: siteFolder, dist: join(root, "dist"), examples: join(root, "examples") }, {});
+const browser = await startChrome(drawingFlags);
+const folder = await mkdtemp(join(tmpdir(), "pushforward-site-"));
+const stray = [];
+
+/** The number that an element says. */
+const figure = (tab, id) =>
+  tab.$eval(`#${id}`, (element) => Number(element.textContent.replaceAll(",", "").replace("−", "-")));
+
+const until = (tab, what, condition, ...args) =>
+  tab.waitForFunction(condition, { timeout: 1000 * seconds, polling: 50 }, ...args).catch(async () => {
+    const notice = await tab.$eval("#notice", (element) => element.textContent);
+    throw new Error(`${what}: not within ${seconds} s (the page says "${notice}")`);
+  });
+
+const stepsAtLeast = (tab, steps) =>
+  until(
+    tab,
+    `${steps} steps`,
+    (least) => Number(document.getElementById("steps").textContent.replaceAll(",", "")) >= least,
+    steps,
+  );
+
+const resting = (tab) =>
+  until(tab, "the training rests", () => document.getElementById("playground").dataset.state === "resting");
+
+/** How many hundredths of the picture are not paper, when an event at a control has had it drawn. */
+const inked = (tab, control, event) =>
+  tab.evaluate(
+    async (id, name) => {
+      document.getElementById(id).dispatchEvent(new Event(name));
+      await new Promise(requestAnimationFrame);
+      const sheet = new OffscreenCanvas(100, 100).getContext("2d");
+      sheet.drawImage(document.getElementById("view"), 0, 0, 100, 100);
+      const { data } = sheet.getImageData(0, 0, 100, 100);
+      let count = 0;
+      for (let i = 0; i < data.length; i += 4) if (Math.min(data[i], data[i + 1], data[i + 2]) < 235) count++;
+      return count / 100;
+    },
+    control,
+    event,
+  );
+
+async function downloaded(tab, button, name) {
+  await tab.click(button);
+  const path = join(folder, name);
+  for (let k = 0; k < 200; k++) {
+    const whole = await stat(path).catch(() => undefined);
+    if (whole?.size) return readFile(path);
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+  throw new Error(`${name} did not come; there are ${await readdir(folder)}`);
+}
+
+/** @type {[string, (tab: import("puppeteer-core").Page) => Promise<void>][]} */
+const checks = [
+  [
+    "moons are learned: the held-out NLL falls, and there is something to see",
+    async (tab) => {
+      await stepsAtLeast(tab, 10);
+      const first = await figure(tab, "nll");
+      await stepsAtLeast(tab, 60);
+      await tab.click("#play");
+      await resting(tab);
+      await until(tab, "a better NLL", (nll) => Number(document.getElementById("nll").textContent) < nll - 0.1, first);
+      assert.ok((await inked(tab, "show-density", "change")) > 2, "the picture is empty");
+    },
+  ],
+  [
+    "time is scrubbed to the source, and a point is asked for by keys",
+    async (tab) => {
+      await tab.focus("#time");
+      await tab.keyboard.press("Home");
+      assert.equal(await tab.$eval("#shown-time", (element) => element.textContent), "t = 0.00");
+      await tab.keyboard.press("End");
+      await tab.focus("#plane");
+      await tab.keyboard.press("ArrowRight");
+      await until(tab, "an answer", () => /log p = −?\d/.test(document.getElementById("asked").textContent));
+    },
+  ],
+  [
+    "weights are saved and opened again with the same likelihood, and the program names the settings",
+    async (tab) => {
+      const nll = await figure(tab, "nll");
+      const bytes = await downloaded(tab, "#save-weights", "flow.safetensors");
+      assert.match(bytes.toString("latin1"), /net\.0\.weight/);
+      const code = (await downloaded(tab, "#save-code", "flow.ts")).toString();
+      assert.match(code, /toyData\("moons", [\s\S]*hidden: \[16, 16\]/);
+      const png = await downloaded(tab, "#save-picture", "flow.png");
+      assert.equal(png.subarray(1, 4).toString(), "PNG");
+      const input = await tab.$("#weights-file");
+      await input.uploadFile(join(folder, "flow.safetensors"));
+      await until(tab, "the weights are there", () => /numbers/.test(document.getElementById("notice").textContent));
+      assert.equal(await figure(tab, "nll"), nll);
+    },
+  ],
+  [
+    "what is drawn with the mouse is learned, and the address keeps it",
+    async (tab) => {
+      await tab.click('#targets [value="drawing"]');
+      const { x, y, width } = await (await tab.$("#plane")).boundingBox();
+      await tab.mouse.move(x + 0.3 * width, y + 0.3 * width);
+      await tab.mouse.down();
+      await tab.mouse.move(x + 0.7 * width, y + 0.6 * width, { steps: 10 });
+      await tab.mouse.up();
+      await stepsAtLeast(tab, 10);
+      await until(tab, "the address", () => /drawing=[\w-]{10}/.test(location.hash));
+      await tab.click("#play");
+      await resting(tab);
+    },
+  ],
+  [
+    "axe finds nothing serious",
+    async (tab) => {
+      const axe = createRequire(import.meta.url).resolve("axe-core/axe.min.js");
+      await tab.evaluate(await readFile(axe, "utf8"));
+      const { violations } = await tab.evaluate(() => globalThis.axe.run());
+      const serious = violations.filter(({ impact }) => impact === "serious" || impact === "critical");
+      assert.deepEqual(
+        serious.map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html).join(", ")}`),
+        [],
+      );
+    },
+  ],
+  [
+    "a table is opened, of which two columns are learned",
+    async (tab) => {
+      const path = join(folder, "table.csv");
+      const rows = Array.from({ length: 200 }, (_, i) => `${i},${Math.cos(i)},${Math.sin(2 * i)}`);
+      await writeFile(path, `row,a,b\n${rows.join("\n")}\n`);
+      await tab.click('#targets [value="file"]');
+      await (await tab.$("#data-file")).uploadFile(path);
+      await until(tab, "columns", () => document.getElementById("column-y").length === 3);
+      await tab.select("#column-x", "2");
+      await stepsAtLeast(tab, 10);
+    },
+  ],
+  ["the console has no errors", async () => assert.deepEqual(stray.splice(0), [])],
+  [
+    "a device that is lost while it trains is replaced, and training and picture go on",
+    async (tab) => {
+      const before = await figure(tab, "steps");
+      const session = await browser.target().createCDPSession();
+      await session.send("Browser.crashGpuProcess");
+      await stepsAtLeast(tab, before + 50);
+      await tab.click("#play");
+      await resting(tab);
+      await until(tab, "no word of it", () => document.getElementById("notice").textContent === "");
+      assert.ok((await inked(tab, "show-density", "change")) > 2, "the picture is empty");
+    },
+  ],
+  [
+    "examples/page.html draws particles from the buffers of the library",
+    async (tab) => {
+      await tab.goto(`${server.origin}/examples/page.html?steps=20`);
+      await until(tab, "an end of the training", () => !document.getElementById("time").disabled);
+      assert.ok((await inked(tab, "time", "input")) > 2, "the picture is empty");
+    },
+  ],
+  [
+    "without WebGPU the page says what to do",
+    async (tab) => {
+      await tab.evaluateOnNewDocument(() => Reflect.deleteProperty(Navigator.prototype, "gpu"));
+      await tab.goto(`${server.origin}/site/index.html`);
+      await until(tab, "words", () => document.getElementById("without").checkVisibility());
+      assert.equal(await tab.$eval("#playground", (element) => element.checkVisibility()), false);
+      await until(tab, "the recorded picture", () => document.querySelector("#without img").naturalWidth > 0);
+    },
+  ],
+];
+
+try {
+  const tab = await browser.newPage();
+  await tab.setViewport({ width: 1280, height: 800 });
+  await tab.emulateMediaFeatures([{ name: "prefers-reduced-motion", value: "no-preference" }]);
+  const session = await tab.createCDPSession();
+  await session.send("Browser.setDownloadBehavior", { behavior: "allow", downloadPath: folder });
+  tab.on("console", (message) => {
+    if (["error", "warn"].includes(message.type())) stray.push(message.text());
+  });
+  tab.on("pageerror", (error) => stray.push(error instanceof Error ? error.message : String(error)));
+  await tab.goto(`${server.origin}/site/index.html#${small}`);
+  for (const [name, check] of checks) {
+    const start = performance.now();
+    await check(tab);
+    console.log(`✓ site > ${name} (${((performance.now() - start) / 1000).toFixed(1)} s)`);
+  }
+} catch (error) {
+  console.log(`✗ site > ${error.message}${stray.length > 0 ? `\n  the console says: ${stray.join("\n  ")}` : ""}`);
+  process.exitCode = 1;
+} finally {
+  await endBrowser(browser);
+  await server.close();
+  await rm(folder, { recursive: true, force: true });
+}
+console.log(`site: ${((performance.now() - begun) / 1000).toFixed(1)} s`);
