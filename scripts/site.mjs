@@ -3,41 +3,46 @@ import { cpSync, mkdirSync, readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
 import { fileURLToPath, pathToFileURL } from "node:url";
+import { build } from "./build.mjs";
 
 const root = fileURLToPath(new URL("../", import.meta.url));
 const source = join(root, "site");
 export const siteFolder = join(root, "dist", "site");
 
-/** Builds the page with the library in it, of which the rooms that are not needed at once are files of their own. */
-export async function buildSite(out = siteFolder) {
-  const { build } = await import("esbuild");
-  const { smallShaders } = await import("./browser-bundle.mjs");
-  rmSync(out, { recursive: true, force: true });
-  mkdirSync(out, { recursive: true });
-  await build({
+/** The library is what every page takes: its bundle, whose other files are loaded when they are first used. */
+const bundleOfLibrary = {
+  name: "the library's bundle",
+  setup({ onResolve }) {
+    onResolve({ filter: /^pushforward$/ }, () => ({ path: "./pushforward.min.js", external: true }));
+  },
+};
+
+/** Writes the page beside a copy of the library, which has to be built. */
+export async function buildSite() {
+  const { build: bundle } = await import("esbuild");
+  rmSync(siteFolder, { recursive: true, force: true });
+  mkdirSync(siteFolder, { recursive: true });
+  await bundle({
     absWorkingDir: root,
     entryPoints: { main: "site/main.ts", style: "site/style.css" },
-    outdir: out,
+    outdir: siteFolder,
     bundle: true,
-    splitting: true,
-    chunkNames: "part-[hash]",
     format: "esm",
     platform: "browser",
     target: "es2022",
     minify: true,
-    alias: {
-      "#provider": "./src/gpu/provider-navigator.ts",
-      "#threads": "./src/workers/threads-web.ts",
-      pushforward: "./src/index.ts",
-    },
-    plugins: [smallShaders],
+    plugins: [bundleOfLibrary],
     logLevel: "warning",
   });
-  for (const name of readdirSync(source))
-    if (/\.(html|webp|svg)$/.test(name)) cpSync(join(source, name), join(out, name));
+  for (const [folder, kind] of [
+    [source, /\.(html|webp|svg)$/],
+    [join(root, "dist"), /^pushforward.*\.min\.js$/],
+  ])
+    for (const name of readdirSync(folder)) if (kind.test(name)) cpSync(join(folder, name), join(siteFolder, name));
 }
 
 if (process.argv[1] && import.meta.url === pathToFileURL(process.argv[1]).href) {
+  await build();
   await buildSite();
   console.log(`Built ${siteFolder.slice(root.length)}`);
   if (process.argv.includes("--serve")) {

@@ -98,7 +98,7 @@ function connect(playground: Playground, settings: Settings, initial: Settings):
   onThemeChange(() => {
     playground.screen.recolour();
     playground.stage.paint();
-    paintTargets();
+    void paintTargets();
   });
   new ResizeObserver(() => playground.stage.paint()).observe(html("frame"));
 

@@ -1,6 +1,6 @@
 // The targets to choose from, as small pictures, and the choices of the bar.
 import { type ToyName, toyData, toyNames } from "pushforward";
-import { byId, html, input, select } from "./dom.ts";
+import { breath, byId, html, input, select } from "./dom.ts";
 import { type ChoiceName, choices, type Settings } from "./settings.ts";
 import { plane, type Target, toyTitles } from "./targets.ts";
 import { colourName } from "./theme.ts";
@@ -43,12 +43,13 @@ export function makeTargets(chosen: (key: TargetKey) => void): void {
     label.append(radio);
     list.append(label);
   }
-  paintTargets();
+  void paintTargets();
 }
 
 /** Small pictures of the toy sets, in the colours of the hour. */
-export function paintTargets(): void {
+export async function paintTargets(): Promise<void> {
   for (const name of toyNames) {
+    await breath();
     const canvas = document.querySelector<HTMLCanvasElement>(`#targets label:has([value="${name}"]) canvas`);
     const context = canvas?.getContext("2d");
     if (!canvas || !context) continue;
