@@ -160,6 +160,5 @@ test("what decides nothing of a training's bits is the same for both kinds of tr
     Object.keys(fields).filter((name) => fields[name]?.decides === false);
   const none = "steps learningRate logEvery signal checkpoint resume onProgress".split(" ");
   expect(free(flowMatchingFields)).toEqual(none);
-  // the default objective is as if none were given: likelihood.ts compares another one
-  expect(free(likelihoodFields)).toEqual([...none, "objective"]);
+  expect(free(likelihoodFields)).toEqual(none);
 });
