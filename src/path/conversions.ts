@@ -41,7 +41,7 @@ const rules: Readonly<Record<string, Rule>> = {
  * @throws PushforwardError `invalid-argument` for shapes that do not match, and at times where the conversion divides by zero: by
  * α at t = 0, by σ at t = 1.
  * @example
- * import { convertPrediction } from "pushforward";
+ * import { convertPrediction } from "pushforward/paths";
  * const x = Float32Array.of(0.9, 0.2);
  * const score = convertPrediction(Float32Array.of(1, -1), x, 0.3, { from: "velocity", to: "score", path: "cosine" });
  */

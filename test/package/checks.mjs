@@ -2,11 +2,11 @@ import { strict as assert } from "node:assert";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { watch } from "node:fs";
-import { cp, mkdir, readFile, writeFile } from "node:fs/promises";
+import { cp, mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
-import { build } from "esbuild";
+import { build, transform } from "esbuild";
 import { adapterEnvironment } from "../../scripts/adapter.mjs";
 import { startChrome } from "../homes/browser.mjs";
 import { denoCommand } from "../homes/child-home.mjs";
@@ -79,6 +79,19 @@ const training = trainFlowMatching(flow, toyData("moons", 99), { steps: 9, batch
 const { value } = await training.next();
 console.log(JSON.stringify(value.transportCost));
 `;
+
+/** The examples of the documentation, as they stand in the declarations that users read; a cluster's need a Redis. */
+async function* documentedExamples(folder) {
+  for (const entry of await readdir(folder, { recursive: true })) {
+    if (!entry.endsWith(".d.ts") || /[/\\]cluster[/\\]/.test(entry)) continue;
+    const text = await readFile(join(folder, entry), "utf8");
+    for (const [, comment] of text.matchAll(/\/\*\*(.*?)\*\//gs)) {
+      const [, ...examples] = comment.replace(/^\s*\* ?/gm, "").split("@example\n");
+      for (const [i, example] of examples.entries())
+        yield { name: `${entry} ${i}`, code: example.replace(/^@(?!example).*$/gm, "") };
+    }
+  }
+}
 
 /** Every path that an `exports` or `imports` value leads to. */
 function* targets(value) {
@@ -291,6 +304,34 @@ console.log(JSON.stringify({ isOurs: error instanceof PushforwardError, code: er
       } finally {
         await cdn.close();
       }
+    },
+  },
+  {
+    name: "the examples in the documentation of functions and options run as they stand",
+    run: async (project) => {
+      const types = join(project.folder, "node_modules", "pushforward", "dist", "types", "src");
+      const names = [];
+      for await (const { name, code } of documentedExamples(types)) {
+        const file = `example-${names.length}.mjs`;
+        await writeFile(join(project.folder, file), (await transform(code, { loader: "ts" })).code);
+        names.push({ name, file });
+      }
+      assert.ok(names.length >= 25, `only ${names.length} examples were found`);
+      // some begin with a file of weights
+      const program = `import { writeFile } from "node:fs/promises";
+import { Flow, mlp, openGpu } from "pushforward";
+const gpu = await openGpu();
+await writeFile("flow.safetensors", await Flow.create(gpu, { velocity: mlp({ dim: 2, hidden: [8] }) }).save());
+gpu.dispose();
+console.log = () => undefined;
+for (const { name, file } of ${JSON.stringify(names)})
+  await import("./" + file).catch((error) => { throw new Error(name + ": " + error.message, { cause: error }); });
+`;
+      await writeFile(join(project.folder, "examples.mjs"), program);
+      const unlink = await link(project.folder, "webgpu");
+      const { env } = await adapterEnvironment();
+      const options = { cwd: project.folder, env: { ...process.env, ...env } };
+      await execFully(process.execPath, ["examples.mjs"], options).finally(unlink);
     },
   },
   {
