@@ -29,5 +29,8 @@ export async function trainingEngine(flow: Flow, velocity: TrainableVelocity): P
   if (!flow.gpu.info.software) return flow.forwardEngine();
   const { layeredEngine } = await import("../ode/on-demand.ts");
   const network = networkOf(velocity);
-  return layeredEngine(flow.gpu, network, flow.parameters, productsOf(flow.gpu, network));
+  const engine = layeredEngine(flow.gpu, network, flow.parameters, productsOf(flow.gpu, network));
+  // it reads the weights that the training packs for its gradients
+  const { parameters } = flow;
+  return { ...engine, shared: async () => ({ buffers: new Map(), version: parameters.version, release() {} }) };
 }
