@@ -10,8 +10,21 @@ export function download(name: string, content: BlobPart, type: string): void {
   setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
 }
 
+const mostRows = 2000;
+
+/** Rows of the data as a program has them in it, at most `mostRows`. */
+function rowsInWords(data: Float32Array): string {
+  const every = Math.ceil(data.length / 2 / mostRows);
+  const rows = data.filter((_, i) => (i >> 1) % every === 0);
+  const bytes = new Uint8Array(rows.buffer, rows.byteOffset, rows.byteLength);
+  const letters = Array.from(bytes, (byte) => String.fromCharCode(byte)).join("");
+  return `// ${rows.length / 2} of the points that were learned, [n, 2]
+const bytes = Uint8Array.from(atob("${btoa(letters)}"), (letter) => letter.charCodeAt(0));
+const data = new Float32Array(bytes.buffer);`;
+}
+
 /** A TypeScript program that trains what the page trains. */
-export function programOf(settings: Settings, batchSize: number, steps: number): string {
+export function programOf(settings: Settings, data: Float32Array, batchSize: number, steps: number): string {
   const { target, network, features, layers, width, source, loss, pairs, rate } = settings;
   const isToy = target.kind === "toy";
   const trainer = loss === "likelihood" ? "trainMaximumLikelihood" : "trainFlowMatching";
@@ -29,12 +42,7 @@ import { writeFile } from "node:fs/promises";
 import { ${names.join(", ")} } from "pushforward";
 
 const gpu = await openGpu();
-${
-  isToy
-    ? `const data = toyData("${target.name}", 20_000);`
-    : `// your points, row-major [n, 2]: here a placeholder of the right shape
-const data = Float32Array.from({ length: 2 * 20_000 }, () => Math.random());`
-}
+${isToy ? `const data = toyData("${target.name}", 20_000);` : rowsInWords(data)}
 const flow = Flow.create(gpu, {
   velocity: ${velocity},${
     source === "uniform"

@@ -99,6 +99,7 @@ function connect(playground: Playground, settings: Settings, initial: Settings):
     playground.screen.recolour();
     playground.stage.paint();
     void paintTargets();
+    playground.comparison.repaint();
   });
   new ResizeObserver(() => playground.stage.paint()).observe(html("frame"));
 
@@ -113,8 +114,9 @@ function connect(playground: Playground, settings: Settings, initial: Settings):
     playground.attempt(async () => download("flow.png", await pictureOf(playground), "image/png")),
   );
   button("save-code").addEventListener("click", () => {
-    const steps = Math.max(1000, playground.learner?.step ?? 0);
-    const code = programOf(settings, gpu.info.software ? 256 : 1024, steps);
+    const { learner } = playground;
+    if (!learner) return;
+    const code = programOf(settings, learner.data.train, gpu.info.software ? 256 : 1024, Math.max(1000, learner.step));
     download("flow.ts", code, "text/plain");
   });
   const weights = input("weights-file");

@@ -1,6 +1,7 @@
 // What happens when: a target is chosen, a training begins, a point is asked for, a device is lost.
 import { Flow, type Gpu } from "pushforward";
 import { Clock } from "./clock.ts";
+import { Comparison } from "./compare.ts";
 import { Curve } from "./curves.ts";
 import { breath, html, input } from "./dom.ts";
 import { flowOf, Learner, stepsInOneGo } from "./learner.ts";
@@ -19,6 +20,10 @@ export class Playground {
   readonly stage: Stage;
   readonly #lossCurve = new Curve("loss-curve", "loss-value");
   readonly #likelihoodCurve = new Curve("nll-curve", "nll");
+  readonly comparison = new Comparison(
+    () => this.#learner && { flow: this.#learner.flow, view: this.#learner.data.view, step: this.#learner.step },
+    (error) => this.#fault(error),
+  );
   #learner: Learner | undefined;
   #epoch = 0;
   #answer: Answer | undefined;
@@ -54,7 +59,7 @@ export class Playground {
     const epoch = await this.#clearAway();
     if (epoch !== this.#epoch) return;
     const { software } = this.gpu.info;
-    const data = dataOf(this.settings.target, software ? 8_000 : 40_000, software ? 512 : 4_000);
+    const data = dataOf(this.settings.target, software ? 6_000 : 20_000, software ? 512 : 4_000);
     if (!data) {
       if (!this.#isBlank) this.#say("There is too little in it to learn from.");
       return;
@@ -134,6 +139,7 @@ export class Playground {
       this.#fault(error);
       return;
     }
+    if (!learner.isPlaying) void this.comparison.update();
     if (learner.isPlaying) this.#forget();
     else if (learner.step >= stepsInOneGo[this.settings.loss] && !this.#hasRested) {
       // the first time that a training comes to its end, the flow is shown

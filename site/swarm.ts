@@ -19,7 +19,8 @@ const swarmBytes = 2 ** 28;
 
 /** Samples with all states on the way; nothing is read back. Particle i is the same in every swarm but for the weights. */
 export async function swarmOf(flow: Flow, device: () => GPUDevice, count: number, isSoftware: boolean): Promise<Swarm> {
-  const fitting = Math.floor(swarmBytes / (8 * count)) - 1;
+  const { maxBufferSize, maxStorageBufferBindingSize } = device().limits;
+  const fitting = Math.floor(Math.min(swarmBytes, maxBufferSize, maxStorageBufferBindingSize) / (8 * count)) - 1;
   const frames = Math.max(8, Math.min(isSoftware ? mostFrames / 2 : mostFrames, fitting));
   const { saved, x, x0 } = await flow.sample(count, {
     solver: { method: "midpoint", steps: frames },

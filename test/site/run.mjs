@@ -5,6 +5,7 @@ import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
+import { transform } from "esbuild";
 import { buildSite, siteFolder } from "../../scripts/site.mjs";
 import { drawingFlags, endBrowser, startChrome } from "../homes/browser.mjs";
 import { serve } from "../homes/file-server.mjs";
@@ -104,6 +105,7 @@ const checks = [
       assert.match(bytes.toString("latin1"), /net\.0\.weight/);
       const code = (await downloaded(tab, "#save-code", "flow.ts")).toString();
       assert.match(code, /toyData\("moons", [\s\S]*hidden: \[16, 16\]/);
+      await transform(code, { loader: "ts" });
       const png = await downloaded(tab, "#save-picture", "flow.png");
       assert.equal(png.subarray(1, 4).toString(), "PNG");
       const input = await tab.$("#weights-file");
@@ -125,6 +127,19 @@ const checks = [
       await until(tab, "the address", () => /drawing=[\w-]{10}/.test(location.hash));
       await tab.click("#play");
       await resting(tab);
+    },
+  ],
+  [
+    "solvers are compared with each other, and Euler's ends farther away than the midpoint's",
+    async (tab) => {
+      await tab.click("#compare summary");
+      const words = (id) => tab.$eval(`#compare-${id}-words`, (element) => element.textContent);
+      await until(tab, "a comparison", () => /away/.test(document.getElementById("compare-rk4-words").textContent));
+      const [euler, midpoint] = await Promise.all(["euler", "midpoint"].map(words));
+      assert.match(euler, /^8 steps: /);
+      assert.match(midpoint, /^4 steps: /);
+      const away = (text) => Number(text.split(" ")[2]);
+      assert.ok(away(euler) > away(midpoint), `${euler}; ${midpoint}`);
     },
   ],
   [
