@@ -1,0 +1,98 @@
+import { describe, expect, test } from "vitest";
+import { drawn, strewn } from "../../site/drawing.ts";
+import { programOf } from "../../site/export.ts";
+import { parseTable, tableTarget } from "../../site/files.ts";
+import { defaults, readAddress, writeAddress } from "../../site/settings.ts";
+import { dataOf, type Stroke } from "../../site/targets.ts";
+
+const initial = defaults(true);
+
+describe("the address of the page", () => {
+  test("keeps every choice that is not the one that the page starts with", () => {
+    const settings = { ...initial, network: "residual", width: 64, rate: 0.003, pairs: "independent" } as const;
+    const address = writeAddress(settings, initial);
+    expect(readAddress(address, initial)).toEqual(settings);
+    expect(writeAddress(initial, initial)).toBe("#target=moons");
+  });
+
+  test("keeps a drawing to a hundredth of the plane", () => {
+    const strokes: Stroke[] = [
+      [-4, 4, 0.5, -1.25, 3, 3],
+      [1, 1],
+    ];
+    const read = readAddress(writeAddress({ ...initial, target: { kind: "drawing", strokes } }, initial), initial);
+    const { target } = read;
+    if (target.kind !== "drawing") throw new Error(`the target is a ${target.kind}`);
+    expect(target.strokes.map((stroke) => stroke.length)).toEqual([6, 2]);
+    for (const [k, stroke] of strokes.entries())
+      for (const [i, value] of stroke.entries())
+        expect(Math.abs((target.strokes[k]?.[i] ?? Number.NaN) - value)).toBeLessThan(0.017);
+  });
+
+  test("of nonsense is passed over", () => {
+    for (const hash of ["#width=7&layers=x", "#drawing=%%%", "#target=nothing", "#=&&=", "#rate=NaN"])
+      expect(readAddress(hash, initial).width).toBe(initial.width);
+  });
+});
+
+describe("points of a drawing", () => {
+  test("lie along its lines, alike by length, and are the same each time", () => {
+    const strokes: Stroke[] = [[-3, 0, 3, 0]];
+    const points = drawn(strokes, 4001, 1);
+    expect(points).toEqual(drawn(strokes, 4001, 1));
+    const across = points.filter((_, i) => i % 2 === 1);
+    expect(Math.sqrt(across.reduce((sum, y) => sum + y * y, 0) / across.length)).toBeCloseTo(0.11, 2);
+    const left = points.filter((x, i) => i % 2 === 0 && x < 0).length / 4001;
+    expect(left).toBeCloseTo(0.5, 1);
+  });
+
+  test("of a picture are as many as each pixel is dark", () => {
+    // top left has no points, bottom right three quarters
+    const points = strewn({ width: 2, height: 2, values: Float32Array.of(0, 1, 0, 3) }, 4001, 1);
+    let below = 0;
+    for (let i = 0; i < points.length; i += 2) {
+      expect(points[i]).toBeGreaterThanOrEqual(0);
+      if ((points[i + 1] as number) < 0) below++;
+    }
+    expect(below / 4001).toBeCloseTo(0.75, 1);
+  });
+
+  test("are none where nothing is drawn", () => {
+    expect(dataOf({ kind: "drawing", strokes: [] }, 100, 10)).toBeUndefined();
+  });
+});
+
+describe("a table", () => {
+  const text = 'name;"a";b\nx;1;2\ny;nothing;3\nz;-1.5e1;4\n';
+
+  test("is read with its columns of numbers, whatever divides them", () => {
+    for (const mark of [";", ",", "\t"]) {
+      const { columns } = parseTable("t.csv", text.replaceAll(";", mark));
+      expect(columns.map(({ name }) => name)).toEqual(["a", "b"]);
+    }
+    expect(parseTable("t.txt", "1 2\n3 4\n").columns.map(({ values }) => [...values])).toEqual([
+      [1, 3],
+      [2, 4],
+    ]);
+  });
+
+  test("leaves out rows in which a chosen column is no number", () => {
+    const target = tableTarget(parseTable("t.csv", text), 0, 1);
+    expect(target.kind === "table" && [...target.points]).toEqual([1, 2, -15, 4]);
+  });
+
+  test("holds out every fifth row, and all of it is in view", () => {
+    const points = Float32Array.from({ length: 202 }, (_, i) => 1000 + Math.sin(i) * 50);
+    const data = dataOf({ kind: "table", name: "t", points }, 0, 1000);
+    expect([data?.train.length, data?.heldOut.length]).toEqual([160, 42]);
+    expect(data?.view.centre.every((value) => Math.abs(value - 1000) < 10)).toBe(true);
+  });
+});
+
+test("the program of a drawing has its points in it, bit for bit", () => {
+  const points = drawn([[-1, 0, 1, 0]], 500, 1);
+  const code = programOf({ ...initial, target: { kind: "drawing", strokes: [] } }, points, 256, 1000);
+  const [, letters = ""] = /atob\("([^"]*)"\)/.exec(code) ?? [];
+  const bytes = Uint8Array.from(atob(letters), (letter) => letter.charCodeAt(0));
+  expect(new Float32Array(bytes.buffer)).toEqual(points);
+});
