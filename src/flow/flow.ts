@@ -104,8 +104,18 @@ export class Flow {
    *
    * @throws PushforwardError `format` for a file that is damaged or holds something else, `invalid-argument` for the options.
    * @example
+   * import { encodeSafetensors, Flow, mlp, openGpu } from "pushforward";
+   * const gpu = await openGpu();
+   * const tensors = {
+   *   "fc1.weight": { shape: [64, 3], data: new Float32Array(192) },
+   *   "fc1.bias": { shape: [64], data: new Float32Array(64) },
+   *   "fc2.weight": { shape: [2, 64], data: new Float32Array(128) },
+   *   "fc2.bias": { shape: [2], data: new Float32Array(2) },
+   * };
+   * const bytes = encodeSafetensors(tensors); // or a file that PyTorch's safetensors has written
    * const velocity = mlp({ dim: 2, hidden: [64] });
    * const flow = Flow.load(gpu, bytes, { velocity, tensors: (name) => name.replace("net.0", "fc1").replace("net.2", "fc2") });
+   * gpu.dispose();
    */
   static load(gpu: Gpu, bytes: Uint8Array, options: LoadOptions = {}): Flow {
     checkGpu("Flow.load", gpu);

@@ -70,7 +70,8 @@ test("what fits in no way ends with out-of-memory and the figures, and the next 
 });
 
 test("a batch for which a training has no room is refused with the parts in which it fits, in which it trains", async () => {
-  const gpu = await smallGpu(1 << 15);
+  // the table of the times of a likelihood takes 40 KiB, a row of the batch 12 KiB
+  const gpu = await smallGpu(44 << 10);
   const data = pf.toyData("moons", 100);
   const trainings: ((flow: pf.Flow, o: { accumulate?: number }) => AsyncIterable<pf.TrainingStep>)[] = [
     (flow, o) => pf.trainFlowMatching(flow, data, { steps: 1, batchSize: 3000, ...o }),
