@@ -13,7 +13,8 @@ import { root } from "../homes/locations.mjs";
 
 /** Small enough for two cores without a GPU: what is tested is the page. */
 const small = "width=16&layers=2&features=8&particles=1000";
-const seconds = 60;
+/** Waits are long, since other steps of the tests run beside this one. */
+const seconds = 120;
 
 const begun = performance.now();
 await buildSite();
@@ -204,6 +205,7 @@ const checks = [
 
 try {
   const tab = await browser.newPage();
+  tab.setDefaultTimeout(1000 * seconds);
   await tab.setViewport({ width: 1280, height: 800 });
   await tab.emulateMediaFeatures([{ name: "prefers-reduced-motion", value: "no-preference" }]);
   const session = await tab.createCDPSession();
