@@ -126,8 +126,7 @@ export class Learner {
       if (this.#isDisposed) return;
       try {
         await work();
-        // on the host as well, so that a device that is lost while the training rests takes nothing with it
-        await this.flow.weights();
+        await this.#keep();
         await this.judge();
         this.#events.turn();
       } catch (error) {
@@ -137,6 +136,17 @@ export class Learner {
       }
       if (!this.#isDisposed) await this.#events.refresh().catch((error: unknown) => this.#events.turn(error));
     });
+  }
+
+  /** Has the weights on the host as well, so that a device that is lost while the training rests takes nothing with it. */
+  async #keep(): Promise<void> {
+    try {
+      await this.flow.weights();
+    } catch (error) {
+      unlessLost(error);
+      await this.#advance();
+      await this.flow.weights();
+    }
   }
 
   async #advance(): Promise<void> {

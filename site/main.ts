@@ -95,12 +95,13 @@ function connect(playground: Playground, settings: Settings, initial: Settings):
       if (!playground.learner?.isPlaying) playground.attempt(() => playground.screen.settle());
     });
   input("show-arrows").addEventListener("change", () => void playground.aim());
-  onThemeChange(() => {
+  playground.repaint = () => {
     playground.screen.recolour();
     playground.stage.paint();
     void paintTargets();
     playground.comparison.repaint();
-  });
+  };
+  onThemeChange(playground.repaint);
   new ResizeObserver(() => playground.stage.paint()).observe(html("frame"));
 
   // take it home

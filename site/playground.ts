@@ -1,7 +1,7 @@
 // What happens when: a target is chosen, a training begins, a point is asked for, a device is lost.
 import { Flow, type Gpu } from "pushforward";
 import { Clock } from "./clock.ts";
-import { Comparison } from "./compare.ts";
+import { type Comparable, Comparison } from "./compare.ts";
 import { Curve } from "./curves.ts";
 import { breath, html, input } from "./dom.ts";
 import { flowOf, Learner, stepsInOneGo } from "./learner.ts";
@@ -21,7 +21,7 @@ export class Playground {
   readonly #lossCurve = new Curve("loss-curve", "loss-value");
   readonly #likelihoodCurve = new Curve("nll-curve", "nll");
   readonly comparison = new Comparison(
-    () => this.#learner && { flow: this.#learner.flow, view: this.#learner.data.view, step: this.#learner.step },
+    () => this.#comparable(),
     (error) => this.#fault(error),
   );
   #learner: Learner | undefined;
@@ -34,6 +34,9 @@ export class Playground {
 
   /** Told when a line was drawn, or all were cleared. */
   drew: StageEvents["drew"] = () => undefined;
+
+  /** Paints all that the page has painted anew. */
+  repaint: () => void = () => undefined;
 
   constructor(gpu: Gpu, settings: Settings) {
     this.gpu = gpu;
@@ -48,6 +51,13 @@ export class Playground {
   get #isBlank(): boolean {
     const { target } = this.settings;
     return target.kind === "drawing" && target.strokes.length === 0;
+  }
+
+  /** While it trains, there are no weights to compare solvers with. */
+  #comparable(): Comparable | undefined {
+    const learner = this.#learner;
+    if (!learner || learner.isPlaying) return undefined;
+    return { flow: learner.flow, view: learner.data.view, step: learner.step };
   }
 
   get learner(): Learner | undefined {
@@ -111,7 +121,8 @@ export class Playground {
     const learner = new Learner(this.gpu, flow, this.settings, data, {
       progress: () => {
         this.#drawCurves();
-        if (learner.losses.length === 1) this.#say("");
+        // what was said was of something that is over
+        if (learner.isPlaying || learner.losses.length === 1) this.#say("");
       },
       refresh: async () => {
         if (learner.isPlaying) await this.screen.refresh();
@@ -199,9 +210,10 @@ export class Playground {
     const [x, y] = point.map((value) => value.toPrecision(3)) as [string, string];
     const [x0, y0] = (answer.path.before[0] ?? point).map((value) => value.toFixed(2)) as [string, string];
     const error = answer.error < 5e-5 ? "< 0.0001" : answer.error.toFixed(4);
-    html("asked").innerHTML =
-      `<strong>log p = ${answer.logProb.toFixed(4).replace("-", "−")}</strong> nats at (${x}, ${y}), t = ${time.toFixed(2)}. ` +
+    const words =
+      `<strong>log p = ${answer.logProb.toFixed(4)}</strong> nats at (${x}, ${y}), t = ${time.toFixed(2)}. ` +
       `Twice the steps change it by ${error}. It started at (${x0}, ${y0}).`;
+    html("asked").innerHTML = words.replaceAll("-", "−");
     this.#overlay();
   }
 
@@ -263,7 +275,12 @@ export class Playground {
       if (!this.#learner?.isPlaying) this.attempt(() => this.screen.settle());
       while (this.gpu.device === device) await new Promise((resolve) => setTimeout(resolve, 100));
       this.#say("");
-      this.screen.paint();
+      // with its GPU process a browser may lose all that was painted, and take some time until it shows anything again
+      for (const milliseconds of [0, 300, 1500, 4000])
+        setTimeout(() => {
+          this.repaint();
+          if (!this.#learner?.isPlaying) this.attempt(() => this.screen.settle());
+        }, milliseconds);
       this.#watch();
     });
   }

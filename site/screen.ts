@@ -17,7 +17,8 @@ export interface Subject {
 const mostPoints = 3000;
 
 export class Screen {
-  readonly canvas = byId("view", HTMLCanvasElement);
+  canvas = byId("view", HTMLCanvasElement);
+  readonly #sizes = new ResizeObserver(() => this.paint());
   #gpu: Gpu;
   #clock: Clock;
   #particles: () => number;
@@ -38,7 +39,7 @@ export class Screen {
     this.#gpu = gpu;
     this.#clock = clock;
     this.#particles = particles;
-    new ResizeObserver(() => this.paint()).observe(this.canvas);
+    this.#sizes.observe(this.canvas);
   }
 
   /** Another theme, for example: everything is drawn anew. */
@@ -173,8 +174,18 @@ export class Screen {
     });
   }
 
+  /** A canvas that belonged to a device that was lost may not show what another one draws. */
+  #replaceCanvas(): void {
+    const fresh = this.canvas.cloneNode() as HTMLCanvasElement;
+    this.#sizes.unobserve(this.canvas);
+    this.canvas.replaceWith(fresh);
+    this.canvas = fresh;
+    this.#sizes.observe(fresh);
+  }
+
   async #renew(device: GPUDevice): Promise<void> {
     try {
+      if (this.#renderer) this.#replaceCanvas();
       this.#renderer = await Renderer.on(device, this.canvas);
       this.paint();
     } catch (error) {
