@@ -22,6 +22,8 @@ export interface Pictures {
   data: Grid;
   samples: Grid;
   model: Grid;
+  /** The density of the flow of the whole recipe, where less of it was trained. */
+  shipped?: Grid | undefined;
   /** The samples on small cells, for the large picture of them alone. */
   fineSamples: Grid;
   outline: readonly Float32Array[];
@@ -41,14 +43,17 @@ export async function drawPlaces(folder: string, pictures: Pictures): Promise<st
     lines: outline,
   };
   const model: Panel = { title: "Flow · exact density", grid: pictures.model, smooth: true, lines: outline };
-  const scale = densityScale(pictures.model);
+  const whole: Panel[] = pictures.shipped
+    ? [{ title: "Shipped flow of npm start -- --full", grid: pictures.shipped, smooth: true, lines: outline }]
+    : [];
+  const scale = densityScale(pictures.shipped ?? pictures.model);
   const large = { panelWidth: 860 };
   const figures: [string, Figure][] = [
     [
       "places.png",
-      figure([data, samples, model], scale, {
+      figure([data, samples, model, ...whole], scale, {
         title: "Where the postal codes of the contiguous United States are",
-        subtitle: `A flow of ${count(pictures.parameters)} parameters, trained by flow matching on WebGPU`,
+        subtitle: `A flow of ${count(pictures.parameters)} parameters, trained by flow matching and maximum likelihood on WebGPU`,
         panelWidth: 430,
       }),
     ],

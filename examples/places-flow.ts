@@ -1,47 +1,10 @@
-import { type Flow, trainFlowMatching } from "pushforward";
+import type { Flow } from "pushforward";
 import { cellCentres, countPoints, type Grid } from "../cli/plot/grid.ts";
 import { startProgress } from "../cli/report.ts";
 import { type Score, scoreOf } from "./baselines.ts";
 import { mapGrid } from "./places-figures.ts";
+import { placesSolver } from "./places-recipe.ts";
 import type { Settings } from "./places-settings.ts";
-
-export interface Training {
-  /** Mean of the last logged losses. */
-  loss: number;
-  seconds: number;
-  placesPerSecond: number;
-}
-
-/**
- * Flow matching with optimal-transport pairs: straight paths, which few solver steps follow and which blur less. The learning
- * rate rises, then falls along a cosine, and the average of the last weights is kept.
- */
-export async function trainFlow(
-  flow: Flow,
-  data: Float32Array,
-  { steps, batchSize, seed }: Settings,
-): Promise<Training> {
-  const progress = startProgress(process, "training", steps);
-  const begun = performance.now();
-  const losses: number[] = [];
-  for await (const { step, loss } of trainFlowMatching(flow, data, {
-    steps,
-    batchSize,
-    learningRate: { peak: 5e-3, schedule: "cosine", warmup: Math.round(steps / 50) },
-    coupling: "optimal-transport",
-    ema: 0.999,
-    seed,
-    logEvery: Math.max(1, Math.floor(steps / 200)),
-  })) {
-    losses.push(loss);
-    progress.update(step, `loss ${loss.toFixed(4)}`);
-  }
-  progress.stop();
-  const seconds = (performance.now() - begun) / 1000;
-  const last = losses.slice(-20);
-  const loss = last.reduce((sum, value) => sum + value, 0) / last.length;
-  return { loss, seconds, placesPerSecond: (steps * batchSize) / seconds };
-}
 
 export interface Sampling {
   /** Counts of all samples, on the map's cells and on smaller ones. */
@@ -58,7 +21,7 @@ export interface Sampling {
 /** Pushes particles through the flow and counts them on the map, chunk by chunk, so that any number takes constant memory. */
 export async function drawSamples(
   flow: Flow,
-  { samples, columns, fineColumns, solverSteps, seed }: Settings,
+  { samples, columns, fineColumns, sampleSteps, seed }: Settings,
 ): Promise<Sampling> {
   const coarse = mapGrid(columns);
   const fine = mapGrid(fineColumns);
@@ -69,7 +32,7 @@ export async function drawSamples(
   let done = 0;
   let nonFinite = 0;
   for await (const { x, ...chunk } of flow.sampleStream(samples, {
-    solver: { method: "midpoint", steps: solverSteps },
+    solver: placesSolver(sampleSteps),
     seed,
   })) {
     const arrived = performance.now();
@@ -95,18 +58,20 @@ export async function drawSamples(
 
 export interface Likelihood extends Score {
   steps: number;
+  /** Of each point. */
+  logProb: Float32Array;
   /** Mean with 2N steps minus that with N. */
   changeWithTwiceTheSteps: number;
 }
 
 /** Held-out log-likelihood in nats per place, of a density per square degree, with N solver steps and with 2N. */
 export async function evaluate(flow: Flow, points: Float32Array, steps: number): Promise<Likelihood> {
-  const scores: Score[] = [];
-  for (const factor of [1, 2]) {
-    const { logProb } = await flow.logProb(points, { solver: { method: "midpoint", steps: factor * steps } });
-    scores.push(scoreOf(logProb));
-  }
-  const [single, double] = scores as [Score, Score]; // One for each factor.
+  const scored = async (number: number) => {
+    const { logProb } = await flow.logProb(points, { solver: placesSolver(number) });
+    return { ...scoreOf(logProb), logProb };
+  };
+  const single = await scored(steps);
+  const double = await scored(2 * steps);
   return { ...single, steps, changeWithTwiceTheSteps: double.mean - single.mean };
 }
 
@@ -115,7 +80,7 @@ export async function densityMap(flow: Flow, { columns, solverSteps }: Settings)
   const grid = mapGrid(columns);
   const progress = startProgress(process, "density", grid.values.length);
   const { logProb } = await flow.logProb(cellCentres(grid), {
-    solver: { method: "midpoint", steps: solverSteps },
+    solver: placesSolver(solverSteps),
     onProgress: ({ done }) => progress.update(done),
   });
   progress.stop();

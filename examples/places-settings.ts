@@ -1,12 +1,14 @@
 import { parseArgs } from "node:util";
 
 export interface Settings {
-  /** Training steps, and places in each. */
-  steps: number;
-  batchSize: number;
+  /** What of the recipe is trained: all of it, this share of it, or as much as fits into `seconds`. */
+  share: number | "what fits";
+  /** For the whole program. */
+  seconds: number;
   /** Particles drawn at the end. */
   samples: number;
-  /** N midpoint steps; every likelihood is also computed with 2N to see what N costs. */
+  /** N midpoint steps of samples, and of likelihoods; every likelihood is also computed with 2N to see what N costs. */
+  sampleSteps: number;
   solverSteps: number;
   /** Cells along x of the maps, and of the large picture of the samples. */
   columns: number;
@@ -19,19 +21,21 @@ export interface Settings {
   out: string;
 }
 
-const full = {
-  steps: 3_400,
-  batchSize: 512,
+const usual = {
+  share: "what fits",
+  seconds: 180,
   samples: 200_000,
-  solverSteps: 6,
+  sampleSteps: 8,
+  solverSteps: 16,
   columns: 200,
   fineColumns: 500,
   components: [16, 32, 64],
   bandwidths: [0.01, 0.015, 0.02, 0.03],
-};
+} as const;
+const full = { ...usual, share: 1 };
 const quick = {
-  ...full,
-  steps: 200,
+  ...usual,
+  share: 0.01,
   samples: 20_000,
   columns: 60,
   fineColumns: 120,
@@ -39,23 +43,23 @@ const quick = {
   bandwidths: [0.03],
 };
 
-/** Reads --samples, --steps, --seed, --out and --quick; a wrong one ends the program with code 2. */
+/** Reads --full, --quick, --samples, --seed and --out; a wrong one ends the program with code 2. */
 export function readSettings(): Settings {
   try {
     const { values } = parseArgs({
       options: {
         samples: { type: "string" },
-        steps: { type: "string" },
         seed: { type: "string", default: "0" },
         out: { type: "string", default: "out" },
+        full: { type: "boolean", default: false },
         quick: { type: "boolean", default: false },
       },
     });
-    const chosen = values.quick ? quick : full;
+    if (values.full && values.quick) throw new RangeError("--full trains for long and --quick hardly at all: pass one");
+    const chosen = values.quick ? quick : values.full ? full : usual;
     return {
       ...chosen,
       samples: whole("--samples", values.samples, 1) ?? chosen.samples,
-      steps: whole("--steps", values.steps, 1) ?? chosen.steps,
       seed: whole("--seed", values.seed, 0) ?? 0,
       out: values.out,
     };

@@ -1,28 +1,34 @@
 /**
  * The main job: learn where the postal codes of the contiguous United States are, from the places themselves.
- * Trains a flow by flow matching, draws particles through it, and compares its held-out log-likelihood with three baselines.
+ * Trains a flow by flow matching and then by maximum likelihood, draws particles through it, and compares its held-out
+ * log-likelihood with three baselines.
  *
- *   npm start                                 about three minutes on two CPU cores, less on a GPU
+ *   npm start                                 what can be trained in three minutes, less on a GPU
+ *   npm start -- --full                       the whole recipe, however long it takes
  *   npm start -- --samples 10000000           more particles
- *   npm start -- --quick                      a few seconds, to see that everything works
+ *   npm start -- --quick                      a few seconds of training, to see that everything works
  */
-import { mkdir } from "node:fs/promises";
+import { mkdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { fitNormalization, openGpu } from "pushforward";
+import { fileURLToPath } from "node:url";
+import { Flow, fitNormalization, openGpu } from "pushforward";
 import { writeWhole } from "../cli/files.ts";
 import { countPoints, type Grid, toDensity } from "../cli/plot/grid.ts";
 import { count, duration } from "../cli/report.ts";
-import { chooseByValidation, fitGaussian, fitMixture, kernelDensity, scoreOf } from "./baselines.ts";
+import { chooseByValidation, fitGaussian, fitMixture, kernelDensity, type Score, scoreOf } from "./baselines.ts";
 import { loadPlaces, type Places } from "./places-data.ts";
 import { drawPlaces, mapGrid } from "./places-figures.ts";
-import { densityMap, drawSamples, evaluate, trainFlow } from "./places-flow.ts";
+import { densityMap, drawSamples, evaluate } from "./places-flow.ts";
+import { measureTraining, placesFlow, secondsOfRecipe, trainPlaces } from "./places-recipe.ts";
 import { readSettings } from "./places-settings.ts";
-import { sineFlow } from "./sine-flow.ts";
 import { strayShare } from "./stray.ts";
-import { loadOutline } from "./us-outline.ts";
+import { loadBoundary, loadOutline, pointsOutside } from "./us-outline.ts";
 
-/** Half a degree is 40 to 55 km: farther from all known places than that, a sample has strayed. */
-const strayDistance = 0.5;
+/** A fifth of a degree is 16 to 22 km: farther from all known places than that and outside the outline, a sample is lost at sea. */
+const strayDistance = 0.2;
+
+/** What `npm start -- --full` made; docs/places.md says when and on what. */
+const shippedFile = fileURLToPath(new URL("../../examples/us-places.safetensors", import.meta.url));
 
 const settings = readSettings();
 const begun = performance.now();
@@ -40,11 +46,14 @@ const { info } = gpu;
 say(
   `adapter: ${info.description || info.architecture || info.vendor}${info.software ? " (software: runs on the CPU)" : ""}`,
 );
-const flow = await sineFlow(gpu, train, settings.seed, 5);
-const training = await trainFlow(flow, train, settings);
-say(
-  `trained ${count(flow.parameterCount)} parameters for ${count(settings.steps)} steps in ${duration(training.seconds)}: loss ${training.loss.toFixed(4)}`,
-);
+const baselines = fitBaselines(places);
+const flow = placesFlow(gpu, train, settings.seed);
+const share = await shareToTrain();
+const stages = await trainPlaces(flow, train, share, settings.seed);
+for (const { name, steps, seconds, loss, flops } of stages)
+  say(
+    `trained ${count(flow.parameterCount)} parameters for ${count(steps)} steps by ${name} in ${duration(seconds)} (${gigaflops(flops / seconds)}): loss ${loss.toFixed(4)}`,
+  );
 await mkdir(settings.out, { recursive: true });
 const modelFile = join(settings.out, "flow.safetensors");
 await writeWhole(modelFile, await flow.save());
@@ -52,30 +61,32 @@ await writeWhole(modelFile, await flow.save());
 const { coarse, fine, first, ...sampling } = await drawSamples(flow, settings);
 say(
   `pushed ${count(settings.samples)} particles through it in ${duration(sampling.seconds)}:` +
-    ` ${count(sampling.particlesPerSecond)} particles/s (midpoint, ${settings.solverSteps} steps)`,
+    ` ${count(sampling.particlesPerSecond)} particles/s (midpoint, ${settings.sampleSteps} steps)`,
 );
 const known = concatenate([train, validation]);
-const strays = {
-  distance: strayDistance,
-  samples: strayShare(first, known, strayDistance),
-  heldOut: strayShare(test, known, strayDistance),
+const boundary = await loadBoundary();
+const lost = (points: Float32Array) => {
+  const outside = pointsOutside(points, boundary);
+  return (strayShare(outside, known, strayDistance) * outside.length) / points.length;
 };
+const strays = { distance: strayDistance, samples: lost(first), heldOut: lost(test) };
 say(
-  `${percent(strays.samples)} of them lie over ${strayDistance}° from every place it saw; of the held-out places ${percent(strays.heldOut)} do`,
+  `${percent(strays.samples)} of them lie over water or abroad and ${strayDistance}° from every place it saw; of the held-out places ${percent(strays.heldOut)} do`,
 );
 
 const likelihood = await evaluate(flow, test, settings.solverSteps);
 const model = await densityMap(flow, settings);
 const parameters = flow.parameterCount;
+const shipped = share < 1 ? await evaluateShipped() : undefined;
 flow.dispose();
 gpu.dispose();
 
-const baselines = scoreBaselines(places);
 const pictures = await drawPlaces(settings.out, {
   data: histogram(concatenate([train, validation, test])),
   samples: toDensity(coarse, settings.samples),
   fineSamples: toDensity(fine, settings.samples),
   model,
+  shipped: shipped?.density,
   outline: await loadOutline(),
   places: counts.distinct,
   particles: settings.samples,
@@ -83,7 +94,41 @@ const pictures = await drawPlaces(settings.out, {
 });
 await report();
 
-function scoreBaselines({ train: data, validation: chosenOn, test: held }: Places) {
+/** How much of the recipe is trained: all of it, unless this adapter is too slow for that. */
+async function shareToTrain(): Promise<number> {
+  if (settings.share !== "what fits") return settings.share;
+  const rates = await measureTraining(gpu, train);
+  const whole = secondsOfRecipe(flow, train.length / 2, rates);
+  const operations = 2 * flow.parameterCount;
+  const work =
+    operations *
+    (2 * settings.samples * settings.sampleSteps +
+      3 * 2 * settings.solverSteps * (mapGrid(settings.columns).values.length + (3 * test.length) / 2));
+  // what comes after it runs twice as fast as flow matching, about
+  const left = settings.seconds - secondsSince(begun) - work / (2 * rates.matching) - 10;
+  const fits = Math.min(1, Math.max(0.02, left / whole));
+  say(
+    `it trains at ${gigaflops(rates.matching)} by flow matching and ${gigaflops(rates.likelihood)} by likelihood` +
+      (fits < 1
+        ? `: ${percent(fits)} of the recipe fit into ${duration(settings.seconds)}. All of it takes about ${duration(whole)}: npm start -- --full`
+        : ""),
+  );
+  return fits;
+}
+
+/** The flow of the whole recipe, which comes with the sources: its likelihood and its density, computed here. */
+async function evaluateShipped() {
+  const whole = Flow.load(gpu, await readFile(shippedFile));
+  const result = {
+    ...(await evaluate(whole, test, settings.solverSteps)),
+    density: await densityMap(whole, settings),
+    numbers: whole.parameterCount,
+  };
+  whole.dispose();
+  return result;
+}
+
+function fitBaselines({ train: data, validation: chosenOn, test: held }: Places) {
   const start = performance.now();
   const { scale } = fitNormalization(data, 2);
   const { seed } = settings;
@@ -97,6 +142,7 @@ function scoreBaselines({ train: data, validation: chosenOn, test: held }: Place
     (bandwidth) => kernelDensity(data, 2, bandwidth, scale),
     chosenOn,
   );
+  const kernelScores = kernel.density(held);
   const scores = [
     { name: "one Gaussian", ...scoreOf(fitGaussian(data, 2)(held)), numbers: 5 },
     {
@@ -104,38 +150,58 @@ function scoreBaselines({ train: data, validation: chosenOn, test: held }: Place
       ...scoreOf(mixture.density(held)),
       numbers: 6 * mixture.candidate - 1,
     },
-    { name: `kernel density, bandwidth ${kernel.candidate}`, ...scoreOf(kernel.density(held)), numbers: data.length },
+    { name: `kernel density, bandwidth ${kernel.candidate}`, ...scoreOf(kernelScores), numbers: data.length },
   ];
   say(`fitted the baselines in ${duration(secondsSince(start))}`);
-  return scores;
+  return { scores, kernelScores };
 }
 
 async function report(): Promise<void> {
   const { mean, standardError, changeWithTwiceTheSteps: change } = likelihood;
   const line = (name: string, value: string, numbers: string) =>
-    say(`  ${name.padEnd(32)} ${value.padEnd(18)} ${numbers.padStart(12)}`);
+    say(`  ${name.padEnd(40)} ${value.padEnd(18)} ${numbers.padStart(12)}`);
   say("", "held-out log-likelihood in nats per place (density per square degree)");
   line("", "", "numbers kept");
-  for (const score of [{ name: "flow", mean, standardError, numbers: parameters }, ...baselines]) {
+  const own = [{ name: "flow", mean, standardError, numbers: parameters }];
+  const whole = shipped && { name: "flow of `npm start -- --full` (shipped)", ...shipped };
+  for (const score of [...own, ...(whole ? [whole] : []), ...baselines.scores]) {
     line(score.name, `${score.mean.toFixed(4)} ± ${score.standardError.toFixed(4)}`, count(score.numbers));
   }
   const { solverSteps } = settings;
   say(
-    `  with ${2 * solverSteps} instead of ${solverSteps} solver steps the flow's changes by ${change >= 0 ? "+" : "−"}${Math.abs(change).toFixed(4)}`,
+    `  with ${2 * solverSteps} instead of ${solverSteps} solver steps the flow's changes by ${signed(change)}`,
+    `  the flow minus the kernel density, place by place: ${paired(likelihood.logProb)}`,
+    ...(shipped ? [`  the shipped flow minus the kernel density: ${paired(shipped.logProb)}`] : []),
   );
 
   const content = {
     adapter: info,
-    settings,
+    settings: { ...settings, share },
     data: { ...counts, train: train.length / 2, validation: validation.length / 2, test: test.length / 2 },
-    training: { parameters, ...training },
+    training: { parameters, stages },
     sampling: { samples: settings.samples, ...sampling, strays },
-    heldOutLogLikelihood: { unit: "nats per place, density per square degree", flow: likelihood, baselines },
+    heldOutLogLikelihood: {
+      unit: "nats per place, density per square degree",
+      flow: { mean, standardError, steps: solverSteps, changeWithTwiceTheSteps: change },
+      shipped: shipped && { mean: shipped.mean, standardError: shipped.standardError },
+      baselines: baselines.scores,
+      flowMinusKernelDensity: differences(likelihood.logProb),
+    },
     seconds: secondsSince(begun),
   };
   const path = join(settings.out, "report.json");
   await writeWhole(path, `${JSON.stringify(content, null, 2)}\n`);
   say("", `wrote ${[...pictures, modelFile, path].join(", ")}`, `all in ${duration(secondsSince(begun))}`);
+}
+
+/** Mean of log p less that of the kernel density at the same places, and its standard error. */
+function differences(logProb: Float32Array): Score {
+  return scoreOf(Float64Array.from(logProb, (value, i) => value - (baselines.kernelScores[i] ?? Number.NaN)));
+}
+
+function paired(logProb: Float32Array): string {
+  const { mean, standardError } = differences(logProb);
+  return `${signed(mean)} ± ${standardError.toFixed(4)}`;
 }
 
 function histogram(points: Float32Array): Grid {
@@ -156,6 +222,14 @@ function concatenate(parts: readonly Float32Array[]): Float32Array {
 
 function percent(share: number): string {
   return `${(100 * share).toFixed(2)} %`;
+}
+
+function signed(value: number): string {
+  return `${value >= 0 ? "+" : "−"}${Math.abs(value).toFixed(4)}`;
+}
+
+function gigaflops(perSecond: number): string {
+  return `${(perSecond / 1e9).toFixed(1)} GFLOP/s`;
 }
 
 function say(...lines: string[]): void {

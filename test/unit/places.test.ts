@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { strayShare } from "../../examples/stray.ts";
-import { outlineOf } from "../../examples/us-outline.ts";
+import { boundaryOf, outlineOf, pointsOutside } from "../../examples/us-outline.ts";
 
 test("points farther than the distance from every row are strays, across cell borders and below zero", () => {
   const data = Float32Array.of(-0.1, -0.1, 10, 10);
@@ -45,4 +45,34 @@ test("an outline decodes each used arc once, whichever way the states go round i
     [-99, 42, -98, 40],
     [-100, 40],
   ]);
+});
+
+test("the boundary is the arcs of one state alone, and points are outside it by the even-odd rule", () => {
+  // two unit squares side by side; the arc between them is shared
+  const boundary = boundaryOf({
+    transform: { scale: [1, 1], translate: [0, 0] },
+    arcs: [
+      [
+        [1, 0],
+        [0, 1],
+      ],
+      [
+        [1, 1],
+        [-1, 0],
+        [0, -1],
+        [1, 0],
+      ],
+      [
+        [1, 0],
+        [1, 0],
+        [0, 1],
+        [-1, 0],
+      ],
+    ],
+    objects: { states: { geometries: [{ arcs: [[0, 1]] }, { arcs: [[2, ~0]] }] } },
+  });
+  expect(boundary.length).toBe(2);
+  const points = Float32Array.of(0.5, 0.5, 1.5, 0.25, 1, 0.5, 2.5, 0.5, 0.5, -0.25, -7, 0.5);
+  expect([...pointsOutside(points, boundary)]).toEqual([2.5, 0.5, 0.5, -0.25, -7, 0.5]);
+  expect(pointsOutside(new Float32Array(0), boundary).length).toBe(0);
 });

@@ -1,0 +1,173 @@
+import {
+  Flow,
+  type FlowMatchingOptions,
+  fitNormalization,
+  type Gpu,
+  type MaximumLikelihoodOptions,
+  mlp,
+  type TrainingStep,
+  trainFlowMatching,
+  trainMaximumLikelihood,
+} from "pushforward";
+import { startProgress } from "../cli/report.ts";
+
+/** Flow matching in 2,581 steps of 512, then maximum likelihood in 9 passes over the data, 256 rows a step. */
+const matching = { steps: 2581, batchSize: 512 };
+const likelihood = { epochs: 9, batchSize: 256, solverSteps: 6 };
+
+/**
+ * Three layers of 96 sines. The units of the first one are waves of the plane from the size of the whole down to its details: 1 to 30
+ * radians per deviation of the data (random Fourier features; Tancik et al. 2020).
+ */
+export function placesFlow(gpu: Gpu, data: Float32Array, seed: number): Flow {
+  const initial = { first: { frequencies: [1, 30] as [number, number] }, hidden: 2, output: 0.1 };
+  const velocity = mlp({ dim: 2, hidden: [96, 96, 96], activation: "sin", initial });
+  return Flow.create(gpu, { velocity, seed, normalization: fitNormalization(data, 2) });
+}
+
+/**
+ * Pairs by optimal transport make paths straight, noise as wide as places are far apart keeps the flow from learning single places by
+ * heart, and times of a batch cover (0, 1) evenly. Hidden matrices step by Muon, the rest by AdamW.
+ */
+function matchingOptions(steps: number, seed: number): FlowMatchingOptions {
+  return {
+    steps,
+    batchSize: matching.batchSize,
+    seed,
+    optimizer: { name: "muon", matrixRate: 0.02 / 3e-3, betas: [0.9, 0.99] },
+    learningRate: { peak: 3e-3, schedule: "cosine", warmup: 0.02 },
+    ema: 0.999,
+    time: "stratified",
+    coupling: { method: "exact", group: 1024 },
+    noise: { neighbour: 8, factor: 0.3, floor: 0.002 },
+  };
+}
+
+/**
+ * Maximum likelihood of the six steps that are really taken, so that training cannot live on the solver's errors; their times are drawn
+ * anew for every batch, denser where the density forms, so that it does not settle on six times either.
+ */
+function likelihoodOptions(steps: number, seed: number): MaximumLikelihoodOptions {
+  return {
+    steps,
+    batchSize: likelihood.batchSize,
+    seed,
+    objective: "discrete",
+    solver: placesSolver(likelihood.solverSteps),
+    jitter: 0.4,
+    gradientClip: 1,
+    optimizer: { name: "muon", momentum: 0.9, matrixRate: 0.012 / 1e-3 },
+    learningRate: { peak: 1e-3, schedule: "cosine", warmup: 0.05 },
+    ema: 0.985,
+    noise: { neighbour: 8, factor: 0.4, floor: 0.002 },
+  };
+}
+
+/** Midpoint steps that become shorter towards the data, where the density forms. */
+export function placesSolver(steps: number) {
+  return { method: "midpoint", steps, warp: 1.5 } as const;
+}
+
+export interface Stage {
+  name: string;
+  steps: number;
+  batchSize: number;
+  /** Mean of the last logged losses. */
+  loss: number;
+  seconds: number;
+  /** Floating-point operations of the products alone. */
+  flops: number;
+}
+
+/** Multiply-adds twice: forward, and twice as much in reverse; likelihood takes two tangents along, at two stages of each step. */
+function flopsPerSample(flow: Flow) {
+  const once = 6 * flow.parameterCount;
+  return { matching: once, likelihood: once * 3 * 2 * likelihood.solverSteps };
+}
+
+/** Operations per second of each stage on this device, of a few steps of a flow that is thrown away. */
+export async function measureTraining(gpu: Gpu, data: Float32Array) {
+  const flow = placesFlow(gpu, data, 0);
+  const rate = async (steps: AsyncIterable<TrainingStep>, flops: number) => {
+    // the first steps wait for kernels to be compiled
+    let last = 0;
+    for await (const { samplesPerSecond } of steps) last = samplesPerSecond;
+    return last * flops;
+  };
+  const flops = flopsPerSample(flow);
+  const { coupling: _, ...alone } = matchingOptions(24, 0);
+  const rates = {
+    matching: await rate(trainFlowMatching(flow, data, { ...alone, logEvery: 12 }), flops.matching),
+    likelihood: await rate(
+      trainMaximumLikelihood(flow, data, { ...likelihoodOptions(4, 0), logEvery: 2 }),
+      flops.likelihood,
+    ),
+  };
+  flow.dispose();
+  return rates;
+}
+
+/** Seconds of the whole recipe at these rates. */
+export function secondsOfRecipe(flow: Flow, rows: number, rates: Awaited<ReturnType<typeof measureTraining>>): number {
+  const flops = flopsPerSample(flow);
+  return (
+    (matching.steps * matching.batchSize * flops.matching) / rates.matching +
+    (likelihood.epochs * rows * flops.likelihood) / rates.likelihood
+  );
+}
+
+/** Trains a share of the recipe, both stages in proportion. */
+export async function trainPlaces(flow: Flow, data: Float32Array, share: number, seed: number): Promise<Stage[]> {
+  const flops = flopsPerSample(flow);
+  const matchingSteps = Math.max(20, Math.round(share * matching.steps));
+  const epochSteps = data.length / 2 / likelihood.batchSize;
+  const likelihoodSteps = Math.max(5, Math.round(share * likelihood.epochs * epochSteps));
+  return [
+    await trainStage(
+      "flow matching",
+      matchingSteps,
+      matching.batchSize,
+      flops.matching,
+      trainFlowMatching(flow, data, { ...matchingOptions(matchingSteps, seed), logEvery: every(matchingSteps) }),
+    ),
+    await trainStage(
+      "likelihood",
+      likelihoodSteps,
+      likelihood.batchSize,
+      flops.likelihood,
+      trainMaximumLikelihood(flow, data, {
+        ...likelihoodOptions(likelihoodSteps, seed + 1),
+        logEvery: every(likelihoodSteps),
+      }),
+    ),
+  ];
+}
+
+const every = (steps: number) => Math.max(1, Math.floor(steps / 100));
+
+async function trainStage(
+  name: string,
+  steps: number,
+  batchSize: number,
+  flops: number,
+  training: AsyncIterable<TrainingStep>,
+): Promise<Stage> {
+  const progress = startProgress(process, name, steps);
+  const begun = performance.now();
+  const losses: number[] = [];
+  for await (const { step, loss } of training) {
+    losses.push(loss);
+    progress.update(step, `loss ${loss.toFixed(4)}`);
+  }
+  progress.stop();
+  const last = losses.slice(-10);
+  const loss = last.reduce((sum, value) => sum + value, 0) / last.length;
+  return {
+    name,
+    steps,
+    batchSize,
+    loss,
+    seconds: (performance.now() - begun) / 1000,
+    flops: steps * batchSize * flops,
+  };
+}
