@@ -238,6 +238,7 @@ const median = (list) => [...list].sort((a, b) => a - b)[list.length >> 1] ?? Nu
 console.log(
   `${counts.calls} calls: ${counts.ended} ended with the bits that they have alone, ${counts.aborted} aborted, ${counts.thrown} thrown out of; ${counts.losses} devices lost beneath them; no buffer left over after any of ${counts.batches} batches; resident memory ${median(middle).toFixed(0)} MiB in the second quarter, ${median(last).toFixed(0)} MiB in the last`,
 );
-if (memory.length >= 12) assert.ok(median(last) < 1.15 * median(middle) + 16, "the process has grown");
+// in the first minutes kernels are still being compiled for the first time
+if (minutes >= 3) assert.ok(median(last) < 1.15 * median(middle) + 16, "the process has grown");
 gpu.dispose();
 isOver = true;

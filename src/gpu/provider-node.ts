@@ -46,7 +46,7 @@ function rest(): void {
   if (youngest === undefined) return;
   const milliseconds = Math.min(1, 0.03 * (performance.now() - youngest));
   if (milliseconds > 0.05) Atomics.wait(nobody, 0, 0, milliseconds);
-  setImmediate(rest);
+  setImmediate(rest).unref();
 }
 
 /**
@@ -58,7 +58,8 @@ export async function patiently<T>(promise: Promise<T>): Promise<T> {
   waits.set(promise, performance.now());
   if (!rests) {
     rests = true;
-    setImmediate(rest);
+    // what never answers shall not keep a program that has nothing else to do
+    setImmediate(rest).unref();
   }
   try {
     return await promise;
