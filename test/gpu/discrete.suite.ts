@@ -9,7 +9,7 @@ import { network } from "../oracle/mlp.ts";
 import { type NetworkSpec, type NetworkWeights, networkAt, weightDerivative } from "../oracle/network.ts";
 import { type Method, standardLogDensity, timesOf } from "../oracle/ode.ts";
 import { expect, expectClose, test } from "../suite.ts";
-import { asGpu, conditionsFor, forRows, rowOf, uniformArray } from "./inputs.ts";
+import { asGpu, conditionsFor, forRows, rowOf, strengthen, uniformArray } from "./inputs.ts";
 
 interface Case {
   velocity: pf.MlpOptions;
@@ -40,18 +40,6 @@ const cases: Record<string, Case> = {
   },
   "kinetic energy, heun2": { velocity: { dim: 2, hidden: [7] }, n: 19, method: "heun2", kineticEnergy: 0.8 },
 };
-
-/** Weights larger than initial ones, so that second derivatives matter and steps are far from the flow. */
-async function strengthen(flow: pf.Flow): Promise<Record<string, Float32Array>> {
-  const weights = Object.fromEntries(
-    Object.entries(await flow.weights()).map(([key, values]) => [
-      key,
-      values.map((w, i) => 1.5 * w + 0.1 * Math.sin(i)),
-    ]),
-  );
-  flow.setWeights(weights);
-  return weights;
-}
 
 const gaussian =
   ({ mean, std }: { mean: number[]; std: number[] }) =>

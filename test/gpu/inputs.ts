@@ -54,3 +54,15 @@ export async function asGpu(features?: readonly string[]): Promise<pf.Gpu> {
   Object.assign(gpu.info, { software: false, ...(features && { features }) });
   return gpu;
 }
+
+/** Weights larger than initial ones, so that second derivatives matter and steps of a solver are far from the flow. */
+export async function strengthen(flow: pf.Flow): Promise<Record<string, Float32Array>> {
+  const weights = Object.fromEntries(
+    Object.entries(await flow.weights()).map(([key, values]) => [
+      key,
+      values.map((w, i) => 1.5 * w + 0.1 * Math.sin(i)),
+    ]),
+  );
+  flow.setWeights(weights);
+  return weights;
+}

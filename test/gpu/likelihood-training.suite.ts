@@ -5,7 +5,7 @@ import { likelihood } from "../oracle/losses.ts";
 import { network } from "../oracle/mlp.ts";
 import { timesOf } from "../oracle/ode.ts";
 import { expect, expectClose, test } from "../suite.ts";
-import { conditionsFor, rowOf, uniformArray } from "./inputs.ts";
+import { conditionsFor, rowOf, strengthen, uniformArray } from "./inputs.ts";
 
 interface Case {
   velocity: pf.MlpOptions;
@@ -76,14 +76,7 @@ for (const [name, { velocity: options, n, method = "midpoint", steps = 2, probes
       seed: 3,
       ...(source && { source: { distribution: "gaussian", ...source } }),
     });
-    // larger weights than initial ones, so that the second derivatives matter
-    const weights = Object.fromEntries(
-      Object.entries(await flow.weights()).map(([key, values]) => [
-        key,
-        values.map((w, i) => 1.5 * w + 0.1 * Math.sin(i)),
-      ]),
-    );
-    flow.setWeights(weights);
+    const weights = await strengthen(flow);
     const x = uniformArray(n * dim, -1.5, 1.5, 1);
     const vectors = probes === undefined ? undefined : uniformArray(probes * n * dim, -1.2, 1.2, 7);
     const conditions = conditionsFor(velocity, n, 4);

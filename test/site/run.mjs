@@ -182,7 +182,9 @@ const checks = [
       await resting(tab);
       await until(tab, "no word of it", () => document.getElementById("notice").textContent === "");
       // what is on the screen, not what is in the canvas: an empty frame has a tenth of these bytes
-      await new Promise((resolve) => setTimeout(resolve, 500));
+      await tab.evaluate(async () => {
+        for (let frame = 0; frame < 30; frame++) await new Promise(requestAnimationFrame);
+      });
       const picture = await (await tab.$("#frame")).screenshot();
       assert.ok(picture.length > 30_000, `the picture is empty: ${picture.length} bytes`);
     },
