@@ -48,6 +48,20 @@ export interface DenseShape {
   readonly tile: DenseTile;
 }
 
+/** What every kernel of a layer is told: its particles, the places of its weights and its inputs, then what its cluster needs. */
+export const denseParams = {
+  first: "u32",
+  vectors: "u32",
+  stride: "u32",
+  inputs: "u32",
+  outputs: "u32",
+  weights: "u32",
+  row_vectors: "u32",
+  bias: "u32",
+  given: "u32",
+  given_rows: "u32",
+} as const;
+
 /**
  * One layer for all particles: W·in + b and what is made of each of its rows, activations feature-major [features][stride] with four
  * particles a vec4f, weights [input][outputs padded to 4]. Dimension z counts tangents. Serves forward passes, tangents and, with the
@@ -87,16 +101,7 @@ export const denseKernel = oncePerShape(({ bias, cluster, tile }: DenseShape) =>
     entryPoint: "dense",
     enable: gather > 0 ? ["subgroups"] : [],
     params: {
-      first: "u32",
-      vectors: "u32",
-      stride: "u32",
-      inputs: "u32",
-      outputs: "u32",
-      weights: "u32",
-      row_vectors: "u32",
-      bias: "u32",
-      given: "u32",
-      given_rows: "u32",
+      ...denseParams,
       first_quad: "u32",
       first_row: "u32",
       sums: "u32",

@@ -4,8 +4,8 @@ import { type Dispatch, dispatchOf } from "./dispatch.ts";
 import { read, write } from "./interface.ts";
 import { kernel, oncePerShape } from "./kernel.ts";
 import type { SourceKind } from "./particles.ts";
-import { drawNumbers, drawParams, random } from "./random.ts";
-import { rowDraws, rowDrawWords } from "./row-draws.ts";
+import { drawIndex, drawNumbers, drawParams, random } from "./random.ts";
+import { chosenRow, rowDraws, rowDrawWords } from "./row-draws.ts";
 import { wgsl } from "./wgsl.ts";
 
 const signature = "(@builtin(global_invocation_id) id: vec3u)";
@@ -129,8 +129,7 @@ struct TimeEntry {
 @compute @workgroup_size(${batchWorkgroup})
 fn draw_batch${signature} {
   ${sample}
-  let low = params.first_low + p;
-  let high = params.first_high + select(0u, 1u, low < p);
+  ${drawIndex}
   let key = vec2u(params.key_low, params.key_high);
 #if ${pairs}
   var pair = p;
@@ -140,11 +139,7 @@ fn draw_batch${signature} {
   let start_high = params.pair_high + select(0u, 1u, start_low < pair);
 #else
   let row_words = philox(vec4u(low, high, 0u, params.stream_index), key);
-#if ${draws}
-  let data_row = drawn_row(row_words, params.rows);
-#else
-  let data_row = random_index(row_words.x, params.rows);
-#endif
+  let data_row = ${chosenRow(draws, "row_words")};
   let start_low = low;
   let start_high = high;
 #endif

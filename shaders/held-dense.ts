@@ -1,3 +1,4 @@
+import { denseParams } from "./dense.ts";
 import { read } from "./interface.ts";
 import { kernel, oncePerShape } from "./kernel.ts";
 import { type ClusterShape, clusterBuffers, clusterFunctions, clusterParams, clusterText } from "./rows.ts";
@@ -47,16 +48,7 @@ export const heldDenseKernel = oncePerShape(({ bias, cluster, tile }: HeldShape)
     entryPoint: "dense",
     enable: subgroup > 0 ? ["subgroups"] : [],
     params: {
-      first: "u32",
-      vectors: "u32",
-      stride: "u32",
-      inputs: "u32",
-      outputs: "u32",
-      weights: "u32",
-      row_vectors: "u32",
-      bias: "u32",
-      given: "u32",
-      given_rows: "u32",
+      ...denseParams,
       ...clusterParams(cluster),
     },
     buffers: { weights: read("array<vec4f>"), input: read("array<vec4f>"), ...clusterBuffers(cluster) },

@@ -3,8 +3,8 @@ import { type Dispatch, dispatchOf } from "./dispatch.ts";
 import { type Numeric, numbered, read, several, write } from "./interface.ts";
 import { kernel, oncePerShape } from "./kernel.ts";
 import type { SourceKind } from "./particles.ts";
-import { drawNumbers, drawParams, random } from "./random.ts";
-import { rowDraws } from "./row-draws.ts";
+import { drawIndex, drawNumbers, drawParams, random } from "./random.ts";
+import { chosenRow, rowDraws } from "./row-draws.ts";
 import { groupsOf, mostBuffers } from "./stages.ts";
 import { lines, wgsl } from "./wgsl.ts";
 
@@ -62,15 +62,12 @@ ${rowDraws}
 ${head}
 fn draw_rows${signature} {
   ${sample}
-  let low = params.first_low + p;
-  let high = params.first_high + select(0u, 1u, low < p);
+  ${drawIndex}
   let key = vec2u(params.key_low, params.key_high);
   let words = philox(vec4u(low, high, 0u, params.stream), key);
+  let row = ${chosenRow(draws, "words")};
 #if ${draws}
-  let row = drawn_row(words, params.rows);
   var noise: vec4f;
-#else
-  let row = random_index(words.x, params.rows);
 #endif
   for (var i = 0u; i < params.dim; i++) {
     let own = ((data[row * params.dim + i] - affine[i]) - affine[2u * params.dim + i]) / affine[params.dim + i];

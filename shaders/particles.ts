@@ -1,7 +1,7 @@
 import { type Dispatch, dispatchOf, gridOf } from "./dispatch.ts";
 import { read, write } from "./interface.ts";
 import { kernel, oncePerShape } from "./kernel.ts";
-import { drawNumbers, drawParams, random } from "./random.ts";
+import { drawIndex, drawNumbers, drawParams, random } from "./random.ts";
 import { wgsl } from "./wgsl.ts";
 
 /** Invocations per workgroup of every kernel with one invocation per particle. */
@@ -40,8 +40,7 @@ ${particle}
 fn draw_source${signature} {
   ${index}
   if (p >= params.capacity) { return; }
-  let low = params.first_low + p;
-  let high = params.first_high + select(0u, 1u, low < p);
+  ${drawIndex}
   for (var i = 0u; i < params.dim; i += 4u) {
     let bits = philox(vec4u(low, high, i / 4u, params.stream), vec2u(params.key_low, params.key_high));
 #if ${kind === "gaussian"}

@@ -2,7 +2,7 @@ import { type Dispatch, dispatchOf } from "./dispatch.ts";
 import { write } from "./interface.ts";
 import { kernel, oncePerShape } from "./kernel.ts";
 import { index, particle, perParticle, signature } from "./particles.ts";
-import { drawNumbers, drawParams, random } from "./random.ts";
+import { drawIndex, drawNumbers, drawParams, random } from "./random.ts";
 import { wgsl } from "./wgsl.ts";
 
 /** Probes of Hutchinson's estimate of a trace (Hutchinson 1989; docs/mathematics.md, Divergence). */
@@ -22,8 +22,7 @@ ${particle}
 fn draw_probes${signature} {
   ${index}
   if (p >= params.capacity) { return; }
-  let low = params.first_low + p;
-  let high = params.first_high + select(0u, 1u, low < p);
+  ${drawIndex}
   let key = vec2u(params.key_low, params.key_high);
 #if ${kind === "gaussian"}
   let per_draw = 4u;

@@ -26,3 +26,7 @@ fn row_noise(row: u32, sample: vec2u, block: u32, stream: u32, key: vec2u) -> ve
   return row_draws[row].deviation * normal4(philox(vec4u(sample, block, stream), key));
 }
 `;
+
+/** WGSL of the row that a sample's words choose, with a table of {@link rowDraws} or where all rows are alike. */
+export const chosenRow = (draws: boolean, words: string) =>
+  draws ? `drawn_row(${words}, params.rows)` : `random_index(${words}.x, params.rows)`;

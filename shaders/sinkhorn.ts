@@ -5,7 +5,7 @@ import { read, write } from "./interface.ts";
 import { kernel, oncePerShape } from "./kernel.ts";
 import type { SourceKind } from "./particles.ts";
 import { drawNumbers, drawParams, random } from "./random.ts";
-import { rowDraws } from "./row-draws.ts";
+import { chosenRow, rowDraws } from "./row-draws.ts";
 import { lines, wgsl } from "./wgsl.ts";
 
 /*
@@ -89,11 +89,7 @@ fn group_points(@builtin(global_invocation_id) id: vec3u) {
   let start_high = params.first_high + select(0u, 1u, start_low < p);
   let key = vec2u(params.key_low, params.key_high);
   let row_words = philox(vec4u(start_low, start_high, 0u, params.stream_index), key);
-#if ${draws}
-  let data_row = drawn_row(row_words, params.rows);
-#else
-  let data_row = random_index(row_words.x, params.rows);
-#endif
+  let data_row = ${chosenRow(draws, "row_words")};
   drawn[p] = data_row;
   for (var first = 0u; first < params.dim; first += 4u) {
     ${startDraws(source)}

@@ -50,9 +50,25 @@ function denseTile({ subgroup = 0, staged = false, tile }: ParticleRange, output
   return { groups: quads < 8 ? 2 : 1, quads, unroll: subgroup < 8 ? 4 : 2, workgroupSize: 16, gather: subgroup };
 }
 
+/** The numbers of {@link denseParams} for some of the particles, and those of the call's cluster. */
+export const denseNumbers = (
+  { inputs, outputs, given, weights, rowVectors, bias, cluster }: DenseCall,
+  particles: { first: number; vectors: number; stride: number },
+) => ({
+  ...particles,
+  inputs,
+  outputs,
+  given: given.row,
+  given_rows: given.rows,
+  weights,
+  row_vectors: rowVectors,
+  bias: bias ?? 0,
+  ...cluster.numbers,
+});
+
 /** Dispatches of one dense layer, cut over particles, and over outputs where that is not enough, to stay within `maxFlops`. */
 export function planDense(call: DenseCall, range: ParticleRange): Dispatch[] {
-  const { inputs, outputs, batch, names, cluster, given } = call;
+  const { inputs, outputs, batch, names, cluster } = call;
   const { capacity, maxFlops } = range;
   const firstQuad = Math.floor(call.firstRow / 4);
   const rows = call.firstRow + outputs - 4 * firstQuad;
@@ -74,20 +90,10 @@ export function planDense(call: DenseCall, range: ParticleRange): Dispatch[] {
       dispatches.push(
         dispatchOf(kernel, {
           params: {
-            first,
-            vectors: now,
-            stride,
-            inputs,
-            outputs,
-            given: given.row,
-            given_rows: given.rows,
-            weights: call.weights,
-            row_vectors: call.rowVectors,
-            bias: call.bias ?? 0,
+            ...denseNumbers(call, { first, vectors: now, stride }),
             first_quad: firstQuad + firstTile * quads,
             first_row: call.firstRow,
             sums: 4 * tile.groups * tile.quads,
-            ...cluster.numbers,
           },
           buffers: { weights: names.weights, input: names.in, ...numbered("b", names.cluster) },
           workgroups: [Math.ceil(now / step), nowTiles, batch],

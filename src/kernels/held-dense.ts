@@ -2,7 +2,7 @@ import { dispatchOf } from "../../shaders/dispatch.ts";
 import { heldDenseKernel, heldWorkgroup } from "../../shaders/held-dense.ts";
 import { numbered } from "../../shaders/interface.ts";
 import type { Dispatch } from "../gpu/kernel.ts";
-import type { DenseCall, ParticleRange } from "./dense.ts";
+import { type DenseCall, denseNumbers, type ParticleRange } from "./dense.ts";
 import type { LinearPlan } from "./rows.ts";
 import { type WeightPlaces, weightNames } from "./weights.ts";
 
@@ -24,27 +24,24 @@ export function heldPlanner(places: WeightPlaces, subgroup: number): LinearPlan 
     const { inputs, outputs } = call;
     if (inputs > mostInputs || outputs < fewestOutputs || (!transposed && from % 4 !== 0)) return undefined;
     const { weights, rowVectors } = places.matrix(tensor, !transposed);
-    const place = {
+    const held = {
+      ...call,
       weights: weights + (transposed ? from * rowVectors : from / 4),
       rowVectors,
       bias: bias === undefined ? undefined : places.bias(bias, !transposed),
-      name: transposed ? weightNames.forward : weightNames.backward,
+      names: { ...call.names, weights: transposed ? weightNames.forward : weightNames.backward },
     };
-    return planHeld(call, place, range, subgroup);
+    return planHeld(held, range, subgroup);
   };
 }
 
-function planHeld(
-  call: DenseCall,
-  place: { weights: number; rowVectors: number; bias: number | undefined; name: string },
-  { capacity, maxFlops }: ParticleRange,
-  subgroup: number,
-): Dispatch[] {
-  const { inputs, outputs, batch, names, cluster, given } = call;
+/** As planDense, with the places in the packing of the other direction. */
+function planHeld(call: DenseCall, { capacity, maxFlops }: ParticleRange, subgroup: number): Dispatch[] {
+  const { inputs, outputs, batch, names, cluster } = call;
   // lavapipe compiles two vectors of a hundred inputs four times as long as one
   const vectors = subgroup === 4 ? 2 : 1;
   const kernel = heldDenseKernel({
-    bias: place.bias !== undefined,
+    bias: call.bias !== undefined,
     cluster: cluster.shape,
     tile: { inputs: heldInputs(inputs), vectors, subgroup },
   });
@@ -57,20 +54,8 @@ function planHeld(
     const now = Math.min(most, stride - first);
     dispatches.push(
       dispatchOf(kernel, {
-        params: {
-          first,
-          vectors: now,
-          stride,
-          inputs,
-          outputs,
-          given: given.row,
-          given_rows: given.rows,
-          weights: place.weights,
-          row_vectors: place.rowVectors,
-          bias: place.bias ?? 0,
-          ...cluster.numbers,
-        },
-        buffers: { weights: place.name, input: names.in, ...numbered("b", names.cluster) },
+        params: denseNumbers(call, { first, vectors: now, stride }),
+        buffers: { weights: names.weights, input: names.in, ...numbered("b", names.cluster) },
         workgroups: [Math.ceil(now / step), 1, batch],
         flops: now * perVector,
       }),

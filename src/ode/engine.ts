@@ -88,12 +88,6 @@ export interface Integration {
 /** `both` is velocity and divergence, each probe's by itself: [probes or 1][capacity]. */
 export type Evaluation = "velocity" | "divergence" | "both" | "jvp" | "vjp";
 
-/** Buffers that hold what an evaluation gives. */
-export function resultsOf(output: Evaluation): readonly string[] {
-  if (output === "both") return [names.velocity, names.divergence];
-  return [output === "divergence" ? names.divergence : names.velocity];
-}
-
 /**
  * A velocity field that can plan its own work on the device: fused kernels for narrow networks and WGSL fields,
  * a kernel per layer for the rest. Plans are data; nothing here touches the device.

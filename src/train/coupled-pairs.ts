@@ -15,7 +15,7 @@ import type { OptimalTransport } from "./options.ts";
 import { PairSchedule } from "./pair-schedule.ts";
 import type { FlowMatchingPlan } from "./plan.ts";
 import { readTogether } from "./resuming.ts";
-import { type RowDraws, rowDrawsName } from "./row-draws.ts";
+import { type RowDraws, rowDrawsBuffer, rowDrawsName } from "./row-draws.ts";
 import type { TrainingStep } from "./task.ts";
 
 /** Makes the pairs of a training, on one device after the other. */
@@ -186,6 +186,7 @@ function sinkhornPairs({ flow, plan, rows, draws, factors, schedule }: Origin, c
     constants: factors,
     buffers: [
       pairsBuffer(slots, group, draws),
+      ...(draws ? [rowDrawsBuffer(draws)] : []),
       { name: "figures", bytes: slots * figuresPerGroup * 4 },
       ...groupBuffers(pointWidth({ velocity, names }), group),
     ],

@@ -1,3 +1,4 @@
+import { groupGranule } from "../../shaders/sinkhorn.ts";
 import { invalid } from "../errors.ts";
 import { type Checked, checked, finite, integer, type Schema, single, word } from "../options/schema.ts";
 import { checkWord } from "../options.ts";
@@ -18,16 +19,15 @@ const exactFields = {
   threads: { check: integer(0, 64) },
 } satisfies Schema<ExactTransport>;
 
-/** Groups of the device have a multiple of this many samples: see shaders/sinkhorn.ts. */
-const granule = 32;
-
 const sinkhornFields = {
   method: { check: word("sinkhorn"), required: true },
   group: {
     check(name, value) {
-      const group = integer(granule, 2 ** 16)(name, value);
-      if (group % granule === 0) return group;
-      throw invalid(`${name} is ${group}, but it is a multiple of ${granule}: pass ${group - (group % granule)}`);
+      const group = integer(groupGranule, 2 ** 16)(name, value);
+      if (group % groupGranule === 0) return group;
+      throw invalid(
+        `${name} is ${group}, but it is a multiple of ${groupGranule}: pass ${group - (group % groupGranule)}`,
+      );
     },
     fallback: 2048,
   },

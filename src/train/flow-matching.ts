@@ -11,7 +11,7 @@ import { flowMatchingFields } from "./fields.ts";
 import { fingerprint } from "./fingerprint.ts";
 import { trainingLoop, trainingRows } from "./loop.ts";
 import type { FlowMatchingPlan } from "./plan.ts";
-import { makeRowDraws, type RowDraws, rowDrawsName } from "./row-draws.ts";
+import { makeRowDraws, type RowDraws, rowDrawsBuffer, rowDrawsName } from "./row-draws.ts";
 import { planOfPart } from "./stepping.ts";
 import type { TrainingStep, TrainingTask } from "./task.ts";
 import { type TrainingTimes, trainingTimes } from "./times.ts";
@@ -93,7 +93,8 @@ function flowMatchingTask(
       ...residualBuffers(velocity, capacity, weighted),
       { name: "data", bytes: rows.byteLength, data: rows },
       { name: "constants", bytes: constants.byteLength, data: constants },
-      ...(draws ? [{ name: rowDrawsName, bytes: draws.table.byteLength, data: draws.table }] : []),
+      // where there are pairs, they bring what their kernels read of it
+      ...(draws && !pairs ? [rowDrawsBuffer(draws)] : []),
       ...(table ? [{ name: "table", bytes: table.byteLength, data: table }] : []),
       ...(labels ? [{ name: "labels", bytes: labels.byteLength, data: labels }] : []),
       ...(context ? [{ name: "context", bytes: context.byteLength, data: context }] : []),

@@ -27,7 +27,7 @@ import {
 } from "./likelihood-plan.ts";
 import { trainingLoop, trainingRows } from "./loop.ts";
 import type { LikelihoodPlan } from "./plan.ts";
-import { makeRowDraws, type RowDraws, rowDrawsName } from "./row-draws.ts";
+import { makeRowDraws, type RowDraws, rowDrawsBuffer, rowDrawsName } from "./row-draws.ts";
 import { planOfPart } from "./stepping.ts";
 import type { TrainingStep, TrainingTask } from "./task.ts";
 import { likelihoodValidator } from "./validation.ts";
@@ -143,7 +143,7 @@ function likelihoodTask(
       ...probesFrom(0).buffers,
       { name: "data", bytes: rows.byteLength, data: rows },
       affineBuffer(affine),
-      ...(draws ? [{ name: rowDrawsName, bytes: draws.table.byteLength, data: draws.table }] : []),
+      ...(draws ? [rowDrawsBuffer(draws)] : []),
       ...(labels ? [{ name: "all labels", bytes: labels.byteLength, data: labels }] : []),
       ...(context ? [{ name: "all context", bytes: context.byteLength, data: context }] : []),
     ]),

@@ -24,6 +24,8 @@ export interface RowDraws {
 
 export const rowDrawsName = "row draws";
 
+export const rowDrawsBuffer = ({ table }: RowDraws) => ({ name: rowDrawsName, bytes: table.byteLength, data: table });
+
 /**
  * Checks the options `noise` and `rowWeights` and makes the table of them.
  *
