@@ -1,6 +1,7 @@
 // Compiles, on the device that there is, the kernels of each kind of work for some networks; a line of JSON per kernel.
 import { catalog } from "../../shaders/catalog.ts";
 import type { Kernel } from "../../shaders/kernel.ts";
+import { jacobianTexts } from "../../shaders/step-jacobian.ts";
 import { openGpu } from "../../src/gpu/gpu.ts";
 import type { Dispatch } from "../../src/gpu/kernel.ts";
 import { mlp } from "../../src/network/mlp.ts";
@@ -9,7 +10,7 @@ import { residualMlp } from "../../src/network/residual-mlp.ts";
 import type { DivergenceMode } from "../../src/ode/engine.ts";
 import { networkEngines } from "../../src/ode/engines.ts";
 import { timeGrid } from "../../src/ode/grid.ts";
-import { schedule } from "../../src/solvers/schedule.ts";
+import { integrationOf } from "../../src/ode/integration.ts";
 import { backwardOf } from "../../src/train/backward-of.ts";
 import type { Parameters } from "../../src/velocity/parameters.ts";
 
@@ -21,7 +22,7 @@ export interface Compiled {
   readonly seconds: number;
   /** Share of the work's operations. */
   readonly share: number;
-  /** Which of the compilations it was: kernels of the same text are compiled once. */
+  /** Which of the device's pipelines it was: kernels of the same text are compiled once, and the library compiles some for itself. */
   readonly index: number;
 }
 
@@ -39,18 +40,26 @@ const modes: Record<string, DivergenceMode> = {
   "log p, exact": { mode: "exact" },
   "log p, 1 probe": { mode: "probes", kind: "rademacher", count: 1 },
   "log p, 2 probes": { mode: "probes", kind: "rademacher", count: 2 },
+  "log p of the steps": { mode: "discrete" },
 };
 
 export async function main(what: "defaults" | "catalogue", tell: (compiled: Compiled) => void): Promise<void> {
   const gpu = await openGpu({ tune: false });
   const { pipelines } = gpu.current;
+  let created = 0;
+  const create = gpu.device.createComputePipelineAsync.bind(gpu.device);
+  gpu.device.createComputePipelineAsync = (pipeline) => {
+    created++;
+    return create(pipeline);
+  };
   const known = new Map<string, { seconds: number; index: number }>();
   const compile = async (network: string, work: string, kernel: Kernel, share: number) => {
     let made = known.get(kernel.code);
     if (!made) {
       const start = performance.now();
+      const index = created;
       await pipelines.get(kernel);
-      made = { seconds: (performance.now() - start) / 1000, index: known.size };
+      made = { seconds: (performance.now() - start) / 1000, index };
       known.set(kernel.code, made);
     }
     tell({ network, work, label: kernel.label, share, ...made });
@@ -60,7 +69,7 @@ export async function main(what: "defaults" | "catalogue", tell: (compiled: Comp
     return;
   }
   const chunk = { start: 0, count: 64, capacity: 64, maxFlops: 1e12 };
-  const table = schedule(timeGrid("a solve", { method: "midpoint", steps: 2 }, 0, 1));
+  const grid = timeGrid("a solve", { method: "midpoint", steps: 2 }, 0, 1);
   for (const [name, velocity] of Object.entries(networks)) {
     const network = networkOf(velocity);
     const engine = await networkEngines(gpu, velocity, { count: network.parameterCount } as Parameters).forward("f32");
@@ -68,13 +77,7 @@ export async function main(what: "defaults" | "catalogue", tell: (compiled: Comp
     const backward = backwardOf({ gpu }, velocity);
     const works: Record<string, Dispatch[]> = {};
     for (const [work, divergence] of Object.entries(modes))
-      works[work] = engine.integrate(
-        chunk,
-        conditions,
-        { stages: 2, freeStages: true, schedule: table, divergence },
-        0,
-        2,
-      );
+      works[work] = engine.integrate(chunk, conditions, integrationOf(grid, divergence, jacobianTexts), 0, 2);
     works["velocity at times of their own"] = engine.evaluate(chunk, conditions, "velocity", { mode: "none" });
     works["flow matching gradient"] = backward.residual(chunk);
     works["likelihood gradient"] = backward.pass(chunk, {
@@ -82,6 +85,13 @@ export async function main(what: "defaults" | "catalogue", tell: (compiled: Comp
       xbar: "eta",
       begin: true,
       tangents: { count: 2, first: 0, weight: 1 },
+      penalty: undefined,
+    });
+    works["likelihood gradient of the steps"] = backward.pass(chunk, {
+      cotangent: "kappa",
+      xbar: "eta",
+      begin: true,
+      tangents: { count: network.dim, matrix: "tangents" },
       penalty: undefined,
     });
     for (const [work, dispatches] of Object.entries(works)) {
