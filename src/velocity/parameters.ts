@@ -115,7 +115,11 @@ export class Parameters {
     if (this.#hostVersion === this.version) return;
     throw new PushforwardError(
       "device-lost",
-      `${session?.isLost ? session.whyLost() : "the GPU device was lost"} with the latest weights of this flow: load it from a file or a checkpoint, or call setWeights`,
+      `${session?.isLost ? session.whyLost() : "the GPU device was lost"} with the latest weights of this flow: ${
+        this.trainedBy === undefined
+          ? "load it from a file or a checkpoint, or call setWeights"
+          : `take the next step of ${this.trainedBy}, which computes them again, and then this call`
+      }`,
     );
   }
 

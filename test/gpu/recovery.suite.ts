@@ -221,6 +221,25 @@ test("a running call keeps the weights that it began with; after a loss it canno
   own.dispose();
 });
 
+test("a call beside a training that has lost its device says that the next step of the training brings the weights back", async () => {
+  const { gpu: own } = await ownGpu();
+  const flow = pf.Flow.create(own, { velocity: narrow, seed: 1 });
+  const data = uniformArray(2 * 64, -1, 1, 8);
+  const training = pf.trainFlowMatching(flow, data, { steps: 3, batchSize: 32, logEvery: 1 });
+  await training.next();
+  const { lost } = own;
+  lose(own);
+  await lost;
+  const error = await rejection(flow.sample(10, { solver }));
+  expect(error.code).toBe("device-lost");
+  expect(error.message).toContain("take the next step of trainFlowMatching");
+  await training.next();
+  expect((await flow.sample(10, { solver })).nonFinite).toBe(0);
+  await training.return(undefined);
+  flow.dispose();
+  own.dispose();
+});
+
 test("a call that loses the device again and again without getting on gives up with device-lost", async () => {
   const { gpu: own } = await ownGpu();
   const flow = pf.Flow.create(own, { velocity: narrow, seed: 1 });
