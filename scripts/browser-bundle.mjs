@@ -19,7 +19,7 @@ const later = {
 };
 
 /** What stands for a platform's own part in pages. */
-const alias = {
+export const web = {
   "#provider": "./src/gpu/provider-navigator.ts",
   "#threads": "./src/workers/threads-web.ts",
   "#matching": "./src/transport/matching-web.ts",
@@ -61,7 +61,7 @@ export async function browserBundle(out, common) {
       minifySyntax: true,
       metafile: true,
       platform: "browser",
-      alias,
+      alias: web,
       plugins: [smallShaders],
     });
     const parts = handOver(folder, metafile);
@@ -97,7 +97,7 @@ export async function threadBundles(out, common) {
     outdir: out,
     platform: "browser",
     minify: true,
-    alias,
+    alias: web,
     plugins: [smallShaders],
   });
 }

@@ -17,7 +17,7 @@ import { join, relative } from "node:path";
 import process from "node:process";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { gzipSync } from "node:zlib";
-import { browserBundle, threadBundles } from "./browser-bundle.mjs";
+import { browserBundle, threadBundles, web } from "./browser-bundle.mjs";
 
 const root = fileURLToPath(new URL("../", import.meta.url));
 const dist = join(root, "dist");
@@ -68,9 +68,11 @@ async function bundles(out) {
   // "pushforward" is named although it is a package: tsconfig.json gives that name to the sources.
   const own = ["pushforward", "pushforward/cluster", "pushforward/workers"];
   const tools = { ...common, platform: "node", external: [...own, "webgpu", "@napi-rs/canvas"] };
+  const graph = { ...common, outdir: out, splitting: true, chunkNames: "shared-[hash]" };
   // One graph for the library and its providers, so that there is one PushforwardError.
   const library = await build({
-    ...common,
+    ...graph,
+    platform: "neutral",
     entryPoints: {
       index: "src/index.ts",
       paths: "src/path/entry.ts",
@@ -90,11 +92,14 @@ async function bundles(out) {
       "provider-deno": "src/gpu/provider-deno.ts",
       "provider-navigator": "src/gpu/provider-navigator.ts",
     },
-    outdir: out,
-    splitting: true,
-    chunkNames: "shared-[hash]",
-    platform: "neutral",
     external: ["#provider", "#threads", "#matching", "webgpu", "bullmq", "ioredis", "node:*"],
+  });
+  // Another for browsers, where no name stands for a file: a page's import map is told "pushforward" alone.
+  await build({
+    ...graph,
+    platform: "browser",
+    entryPoints: { web: "src/index.ts", "web-paths": "src/path/entry.ts", "web-workers": "src/workers/entry.ts" },
+    alias: web,
   });
   await browserBundle(out, common);
   await threadBundles(out, common);

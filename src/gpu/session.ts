@@ -34,7 +34,7 @@ export class Session {
   readonly pipelines: PipelineCache;
   readonly lost: Promise<GPUDeviceLostInfo>;
   /** Called once when the device is lost; running calls stand here, so that nothing of them is kept afterwards. */
-  readonly onLost = new Set<() => void>();
+  readonly onLost: Set<() => void> = new Set();
   #lost: GPUDeviceLostInfo | undefined;
   #disposed = false;
 

@@ -2,7 +2,7 @@ import { PushforwardError } from "../errors.ts";
 import type { Flow } from "../flow/flow.ts";
 import type { Histogram, MeanLogProb, Moments } from "../flow/reductions.ts";
 import { type DoubleSamples, type LogProb, logProbResult, type Samples } from "../flow/results.ts";
-import { type Checked, flag, functionThat, type Schema } from "../options/schema.ts";
+import { type Check, type Checked, flag, functionThat } from "../options/schema.ts";
 import {
   histogramCall,
   logProbCall,
@@ -32,13 +32,18 @@ export interface AdapterOptions {
   onNotice?: (text: string) => void;
 }
 
-export const adapterFields = {
+export const adapterFields: {
+  readonly [name in keyof Required<AdapterOptions>]: {
+    readonly check: Check<Required<AdapterOptions>[name]>;
+    readonly fallback: Required<AdapterOptions>[name];
+  };
+} = {
   sameAdapter: { check: flag(), fallback: false },
   onNotice: {
     check: functionThat<(text: string) => void>("that takes a text"),
-    fallback: (text) => console.warn(text),
+    fallback: (text: string) => console.warn(text),
   },
-} satisfies Schema<AdapterOptions>;
+};
 
 /** Ranges per worker that may be ahead of a consumer, who holds them up; */
 const aheadOfConsumer = 2;

@@ -3,6 +3,9 @@ import type { MatchingEvents, MatchingThread } from "./thread-handle.ts";
 
 export const processors = (): number => navigator.hardwareConcurrency;
 
+/** The script of a thread: from JSR Deno gets the sources, from npm what is built of them. */
+const beside = import.meta.url.endsWith(".ts") ? "./thread-web.ts" : "./matching-thread-deno.js";
+
 /** A web worker keeps a program of Deno alive: one that has nothing to do for so long is ended, and started again when there is. */
 const millisecondsOfRest = 1000;
 
@@ -17,7 +20,7 @@ export function startThread({ onMatch, onGone }: MatchingEvents): MatchingThread
     running = undefined;
   };
   const start = () =>
-    threadOf(new Worker(new URL("./matching-thread-deno.js", import.meta.url), { type: "module" }), {
+    threadOf(new Worker(new URL(beside, import.meta.url), { type: "module" }), {
       onMatch(match) {
         if (--inWork === 0) rest = setTimeout(end, millisecondsOfRest);
         onMatch(match);

@@ -235,7 +235,7 @@ test("a call beside a training that has lost its device says that the next step 
   expect(error.message).toContain("take the next step of trainFlowMatching");
   await training.next();
   expect((await flow.sample(10, { solver })).nonFinite).toBe(0);
-  await training.return(undefined);
+  await training.return?.();
   flow.dispose();
   own.dispose();
 });

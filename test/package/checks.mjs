@@ -5,8 +5,11 @@ import { watch } from "node:fs";
 import { cp, mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { join } from "node:path";
+import { pathToFileURL } from "node:url";
 import { gzipSync } from "node:zlib";
 import { build, transform } from "esbuild";
+import { publint } from "publint";
+import { formatMessage } from "publint/utils";
 import { adapterEnvironment } from "../../scripts/adapter.mjs";
 import { startChrome } from "../homes/browser.mjs";
 import { denoCommand } from "../homes/child-home.mjs";
@@ -188,6 +191,21 @@ console.log(JSON.stringify({ isOurs: error instanceof PushforwardError, code: er
     },
   },
   {
+    name: "Deno runs the sources as JSR gets them, threads included",
+    run: async (project) => {
+      const manifest = JSON.parse(await readFile(join(root, "jsr.json"), "utf8"));
+      assert.equal(manifest.version, project.manifest.version);
+      const here = (path) => pathToFileURL(join(root, path)).href;
+      const names = Object.entries(manifest.exports).map(([name, path]) => [`pushforward${name.slice(1)}`, here(path)]);
+      const own = Object.entries(manifest.imports).map(([name, path]) => [name, here(path)]);
+      const map = join(project.folder, "jsr-imports.json");
+      await writeFile(map, JSON.stringify({ imports: Object.fromEntries([...names, ...own]) }));
+      const { file, flags } = denoCommand();
+      assertTurned(await runMain(project, file, [...flags, `--import-map=${map}`]));
+      assertSpread(await runWorkers(project, file, [...flags, `--import-map=${map}`]));
+    },
+  },
+  {
     name: "esbuild bundles it for the browser without webgpu or Node's modules, and the bundle runs in Chrome",
     run: async (project) => {
       const site = join(project.folder, "bundled");
@@ -207,6 +225,59 @@ console.log(JSON.stringify({ isOurs: error instanceof PushforwardError, code: er
       assertTurned(
         await inChrome(site, "index.html", (tab) => tab.evaluate(async () => (await import("./consumer.js")).turn())),
       );
+    },
+  },
+  {
+    name: "publint finds nothing to say",
+    run: async (project) => {
+      const pkgDir = join(project.folder, "node_modules", "pushforward");
+      const { messages } = await publint({ pkgDir, strict: true, pack: false });
+      assert.deepEqual(
+        messages.map((message) => formatMessage(message, project.manifest, { color: false })),
+        [],
+      );
+    },
+  },
+  {
+    name: "arethetypeswrong finds nothing wrong with the types of an ES module",
+    run: async (project) => {
+      const attw = join(root, "node_modules", "@arethetypeswrong", "cli", "dist", "index.js");
+      const options = ["--profile", "esm-only", "--no-definitely-typed", "--format", "ascii"];
+      await execFully(process.execPath, [attw, project.tarball, ...options]);
+    },
+  },
+  {
+    name: "Node requires it from a CommonJS module",
+    run: async (project) => {
+      const file = join(project.folder, "required.cjs");
+      const names = '["", "/paths", "/workers", "/cluster"]';
+      await writeFile(
+        file,
+        `for (const name of ${names}) console.log(Object.keys(require("pushforward" + name)).length);\n`,
+      );
+      const { features } = process;
+      // since 20.19 and 22.12
+      if (!features.require_module) return;
+      const counts = (await execFully(process.execPath, [file], { cwd: project.folder })).trim().split("\n");
+      assert.ok(counts.length === 4 && counts.every((count) => Number(count) > 0), counts.join());
+    },
+  },
+  {
+    name: "what package.json has for browsers works in a plain page through an import map, threads included",
+    run: async (project) => {
+      const site = join(project.folder, "mapped");
+      await cp(join(project.folder, "node_modules", "pushforward", "dist"), join(site, "dist"), { recursive: true });
+      for (const file of ["consumer.js", "workers-consumer.js"]) await cp(join(project.folder, file), join(site, file));
+      const names = ["", "/paths", "/workers"];
+      const imports = names.map((name) => [`pushforward${name}`, project.manifest.exports[`.${name}`].browser]);
+      const map = JSON.stringify({ imports: Object.fromEntries(imports) });
+      const page = await readFile(join(root, "test", "package", "workers.html"), "utf8");
+      const mapped = page.replace('<script type="module">', `<script type="importmap">${map}</script>\n$&`);
+      await writeFile(join(site, "index.html"), mapped);
+      await inChrome(site, "index.html", async (tab) => {
+        assertSpread(await outcomeOf(tab));
+        assertTurned(await tab.evaluate(async () => (await import("./consumer.js")).turn()));
+      });
     },
   },
   {

@@ -19,7 +19,7 @@ export async function execFully(file, args, options = {}) {
 }
 
 /** npm tells its scripts where it is; started without it, `npm` is on the path (a batch file on Windows, which needs a shell). */
-function npm(args, cwd) {
+export function npm(args, cwd) {
   const script = process.env.npm_execpath;
   if (script?.endsWith(".js")) return execFully(process.execPath, [script, ...args], { cwd });
   return execFully("npm", args, { cwd, shell: process.platform === "win32" });
@@ -27,7 +27,7 @@ function npm(args, cwd) {
 
 /**
  * Packs the checkout and installs the tarball in a project of its own, outside the checkout, without the network.
- * @returns {Promise<{ folder: string, files: string[], manifest: any, dispose: () => Promise<void> }>} `files`: what the tarball holds
+ * @returns {Promise<{ folder: string, tarball: string, files: string[], manifest: any, dispose: () => Promise<void> }>} `files`: what the tarball holds
  */
 export async function createProject() {
   const folder = await mkdtemp(join(tmpdir(), "pushforward-package-"));
@@ -49,7 +49,8 @@ export async function createProject() {
       'import { turn } from "./consumer.js";\nconsole.log(JSON.stringify(await turn()));\nprocess.exit(0);\n',
     );
     const files = packed.files.map((file) => file.path);
-    return { folder, files, manifest, dispose: () => rm(folder, { recursive: true, force: true }) };
+    const tarball = join(folder, packed.filename);
+    return { folder, tarball, files, manifest, dispose: () => rm(folder, { recursive: true, force: true }) };
   } catch (error) {
     await rm(folder, { recursive: true, force: true });
     throw error;
