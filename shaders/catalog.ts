@@ -34,6 +34,7 @@ import { blockMeanKernel, blockProductsKernel, histogramKernel } from "./reducti
 import { residentGradientKernel } from "./resident-gradient.ts";
 import type { ClusterShape } from "./rows.ts";
 import { drawPairsKernel, groupPointsKernel, planFiguresKernel, sinkhornKernel } from "./sinkhorn.ts";
+import { drawPartsKernel, mixtureDensityKernel } from "./source-parts.ts";
 import { addStagesKernel, finishStepKernel, mixKernel, stageInputKernel } from "./stages.ts";
 import { determinantAdjointKernel, jacobianTexts, stageMatrixKernel, stepJacobianKernel } from "./step-jacobian.ts";
 import { subgroupRowsKernel } from "./subgroup-rows.ts";
@@ -336,7 +337,7 @@ for (const labels of [false, true])
         `draw rows${draws ? " by shares, with noise," : ""}${labels ? " with labels" : ""}${context ? " with context" : ""}`,
         () => drawRowsKernel({ labels, context, draws }),
       );
-for (const kind of ["gaussian", "uniform"] as const)
+for (const kind of ["gaussian", "uniform", "mixture"] as const)
   add(`score of a ${kind} source`, () => sourceScoreKernel({ kind }));
 for (const terms of [0, 1, 2, 3, 4]) add(`combine ${terms} rows`, () => combineKernel({ terms, add: false }));
 add("combine 7 rows and what is there", () => combineKernel({ terms: 7, add: true }));
@@ -414,6 +415,8 @@ for (const kind of ["gaussian", "uniform"] as const) {
   add(`draw ${kind} source`, () => drawSourceKernel({ kind }));
   add(`${kind} source log-density`, () => sourceDensityKernel({ kind }));
 }
+for (const kind of ["mixture", "samples"] as const) add(`draw ${kind} source`, () => drawPartsKernel({ kind }));
+add("mixture source log-density", () => mixtureDensityKernel({}));
 for (const kind of ["rademacher", "gaussian"] as const) add(`draw ${kind} probes`, () => drawProbesKernel({ kind }));
 for (const standardError of [false, true]) {
   add(`finish log-probability${standardError ? " with standard error" : ""}`, () =>
@@ -473,7 +476,7 @@ add("histogram", () => histogramKernel({ bins: 0 }));
 add("histogram with local bins", () => histogramKernel({ bins: 12 }));
 
 const plain = { pairs: false, table: false, weighted: false, stratified: false, draws: false };
-for (const source of ["gaussian", "uniform"] as const) {
+for (const source of ["gaussian", "uniform", "mixture", "samples"] as const) {
   for (const labels of [false, true]) {
     add(`flow-matching batch, ${source} source${labels ? ", labels and context" : ""}`, () =>
       batchKernel({ source, labels, context: labels, ...plain }),
@@ -500,8 +503,8 @@ for (const weighted of [false, true]) {
   add(`given flow-matching batch of a path${how}`, () => givenBatchKernel({ path: true, weighted }));
   add(`flow-matching residual${how}`, () => residualKernel({ weighted }));
 }
-for (const source of ["gaussian", "uniform"] as const) {
-  const has = source === "uniform";
+for (const source of ["gaussian", "uniform", "mixture", "samples"] as const) {
+  const has = source === "uniform" || source === "samples";
   add(`points of a group, ${source} source`, () =>
     groupPointsKernel({ source, labels: has, context: has, draws: has }),
   );

@@ -3,9 +3,10 @@ import { batchWorkgroup } from "./batch-workgroup.ts";
 import { type Dispatch, dispatchOf } from "./dispatch.ts";
 import { read, write } from "./interface.ts";
 import { kernel, oncePerShape } from "./kernel.ts";
-import type { SourceKind } from "./particles.ts";
 import { drawIndex, drawNumbers, drawParams, random } from "./random.ts";
 import { chosenRow, rowDraws, rowDrawWords } from "./row-draws.ts";
+import { startDraws, startPart, startValue } from "./source-draws.ts";
+import { hasParts, type SourceKind } from "./source-kinds.ts";
 import { wgsl } from "./wgsl.ts";
 
 const signature = "(@builtin(global_invocation_id) id: vec3u)";
@@ -28,20 +29,9 @@ const pathRow = (isTable: boolean) =>
     targets[i * params.capacity + p] = end - start;
 `;
 
-/** Text that draws `draws`, of which the source's values from dimension `first` on are made, by the number of the source sample. */
-export const startDraws = (
-  source: SourceKind,
-) => wgsl`let bits = philox(vec4u(start_low, start_high, first / 4u, params.stream_source), key);
-#if ${source === "gaussian"}
-    let draws = normal4(bits);
-#else
-    let draws = vec4f(uniform01(bits.x), uniform01(bits.y), uniform01(bits.z), uniform01(bits.w));
-#endif`;
-
-/** Text that makes `start`, dimension i = first + j of a source sample. */
-export const startValue = (source: SourceKind) => wgsl`let a = constants[3u * params.dim + i];
-      let b = constants[4u * params.dim + i];
-      let start = fma(${source === "gaussian" ? "b" : "b - a"}, draws[j], a);`;
+/** Where the numbers of the source lie: behind those that change units, or samples behind the rows of the data. */
+export const sourceNumbers = (kind: SourceKind): [numbers: string, at: string] =>
+  kind === "samples" ? ["data", "params.rows * params.dim"] : ["constants", "3u * params.dim"];
 
 /** Text that makes `own`, dimension i of row `data_row` in the flow's own space. */
 export const rowValue = wgsl`let own = ((data[data_row * params.dim + i] - constants[i]) - constants[2u * params.dim + i]) / constants[params.dim + i];`;
@@ -88,6 +78,7 @@ export const batchKernel = oncePerShape(
         stream_context: context && "u32",
         context_dropout: context && "f32",
         part: stratified && "f32",
+        parts: hasParts(source) && "u32",
         row: "u32",
         classes: "u32",
         context: "u32",
@@ -101,8 +92,9 @@ export const batchKernel = oncePerShape(
         stream_pair: pairs && "u32",
       },
       buffers: {
+        // in data units, and behind them samples of the source in the flow's own space
         data: read("array<f32>"),
-        // rows of dim: data mean, data scale, the rest of the mean that f32 has not, and the two rows of the source
+        // rows of dim: data mean, data scale, the rest of the mean that f32 has not; and the numbers of any other source
         constants: read("array<f32>"),
         inputs: write("array<f32>"),
         targets: write("array<f32>"),
@@ -157,6 +149,7 @@ fn draw_batch${signature} {
 #else
   let time = level;
 #endif
+  ${startPart(source, ...sourceNumbers(source))}
   for (var first = 0u; first < params.dim; first += 4u) {
     ${startDraws(source)}
 #if ${draws && pairs}
@@ -167,7 +160,7 @@ fn draw_batch${signature} {
 #endif
     for (var j = 0u; j < 4u && first + j < params.dim; j++) {
       let i = first + j;
-      ${startValue(source)}
+      ${startValue(source, ...sourceNumbers(source))}
       ${rowValue}
 #if ${draws}
       let end = own + noise[j];
@@ -206,7 +199,7 @@ fn draw_batch${signature} {
 /** Draws a batch whose first sample has the number `first` since the start of training. */
 export function planBatch(o: {
   velocity: { readonly dim: number; readonly classes: number; readonly context: number };
-  source: SourceKind;
+  source: { readonly kind: SourceKind; readonly parts: number };
   capacity: number;
   rows: number;
   first: number;
@@ -228,7 +221,8 @@ export function planBatch(o: {
   /** Pairs instead of independent draws: see {@link PairSchedule.pairs}. */
   pairs?: { rows: string; first: number; at: number; room: number; drawn: number } | undefined;
 }): Dispatch {
-  const { source, capacity, rows, labelDropout, pairs } = o;
+  const { capacity, rows, labelDropout, pairs } = o;
+  const { kind: source, parts } = o.source;
   const { dim, classes, context } = o.velocity;
   const { names } = o;
   const has = { labels: names.labels !== undefined, context: names.context !== undefined };
@@ -248,6 +242,7 @@ export function planBatch(o: {
       stream_index: streams.batchIndex,
       stream_time: streams.batchTime,
       stream_source: streams.batchSource,
+      parts: hasParts(source) ? parts : undefined,
       stream_dropout: streams.labelDropout,
       stream_noise: draws ? streams.rowNoise : undefined,
       stream_context: has.context ? streams.contextDropout : undefined,

@@ -2,9 +2,9 @@ import { streams } from "../src/random/philox.ts";
 import { type Dispatch, dispatchOf } from "./dispatch.ts";
 import { type Numeric, numbered, read, several, write } from "./interface.ts";
 import { kernel, oncePerShape } from "./kernel.ts";
-import type { SourceKind } from "./particles.ts";
 import { drawIndex, drawNumbers, drawParams, random } from "./random.ts";
 import { chosenRow, rowDraws } from "./row-draws.ts";
+import type { SourceKind } from "./source-kinds.ts";
 import { groupsOf, mostBuffers } from "./stages.ts";
 import { lines, wgsl } from "./wgsl.ts";
 
@@ -143,18 +143,43 @@ export function planDrawRows(o: {
   });
 }
 
-/** The gradient of −scale·Σ log p_0 at the end of the solve: (x − mean)/std² for a Gaussian, 0 on a box; padding counts nothing. */
+/**
+ * The gradient of −scale·Σ log p_0 at the end of the solve: (x − mean)/std² for a Gaussian, 0 on a box, of a mixture the mean of its
+ * components' by their shares of p_0; padding counts nothing. Buffer `density` has log p_0. Buffer `source` as in source-draws.ts.
+ */
 export const sourceScoreKernel = oncePerShape(({ kind }: { kind: SourceKind }) =>
   kernel({
     label: `${kind} source score`,
     entryPoint: "source_score",
-    params: { capacity: "u32", dim: "u32", count: "u32", scale: "f32" },
-    buffers: { source: read("array<f32>"), state: read("array<f32>"), adjoint: write("array<f32>") },
+    params: { capacity: "u32", dim: "u32", parts: kind === "mixture" && "u32", count: "u32", scale: "f32" },
+    buffers: {
+      source: read("array<f32>"),
+      state: read("array<f32>"),
+      density: kind === "mixture" && read("array<f32>"),
+      adjoint: write("array<f32>"),
+    },
     code: wgsl`
 ${head}
 fn source_score${signature} {
   ${sample}
   let scale = select(0.0, params.scale, p < params.count);
+#if ${kind === "mixture"}
+  for (var i = 0u; i < params.dim; i++) { adjoint[i * params.capacity + p] = 0.0; }
+  let all = params.parts * params.dim;
+  for (var k = 0u; k < params.parts; k++) {
+    var sum = 0.0;
+    for (var i = 0u; i < params.dim; i++) {
+      let z = (state[i * params.capacity + p] - source[k * params.dim + i]) / source[all + k * params.dim + i];
+      sum = fma(z, z, sum);
+    }
+    let share = scale * exp(fma(-0.5, sum, source[2u * all + params.parts + k]) - density[p]);
+    for (var i = 0u; i < params.dim; i++) {
+      let at = i * params.capacity + p;
+      let deviation = source[all + k * params.dim + i];
+      adjoint[at] = fma(share, (state[at] - source[k * params.dim + i]) / deviation / deviation, adjoint[at]);
+    }
+  }
+#else
   for (var i = 0u; i < params.dim; i++) {
     let at = i * params.capacity + p;
 #if ${kind === "gaussian"}
@@ -164,6 +189,7 @@ fn source_score${signature} {
     adjoint[at] = 0.0;
 #endif
   }
+#endif
 }
 `,
   }),
@@ -172,17 +198,20 @@ fn source_score${signature} {
 /** −scale·∇ log p_0 of `state` into `adjoint`. */
 export function planSourceScore(o: {
   kind: SourceKind;
+  parts: number;
   capacity: number;
   dim: number;
   count: number;
   scale: number;
-  names: { source: string; state: string; adjoint: string };
+  names: { source: string; state: string; density: string; adjoint: string };
 }): Dispatch {
   const { kind, capacity, dim, count, scale } = o;
+  const { density, ...names } = o.names;
+  const isMixture = kind === "mixture";
   return dispatchOf(sourceScoreKernel({ kind }), {
-    params: { capacity, dim, count, scale },
-    buffers: o.names,
-    ...perSample(capacity, 4 * dim),
+    params: { capacity, dim, parts: isMixture ? o.parts : undefined, count, scale },
+    buffers: { ...names, density: isMixture ? density : undefined },
+    ...perSample(capacity, 8 * o.parts * dim),
   });
 }
 

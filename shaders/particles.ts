@@ -2,6 +2,7 @@ import { type Dispatch, dispatchOf, gridOf } from "./dispatch.ts";
 import { read, write } from "./interface.ts";
 import { kernel, oncePerShape } from "./kernel.ts";
 import { drawIndex, drawNumbers, drawParams, random } from "./random.ts";
+import type { SourceKind } from "./source-kinds.ts";
 import { wgsl } from "./wgsl.ts";
 
 /** Invocations per workgroup of every kernel with one invocation per particle. */
@@ -20,14 +21,14 @@ export const perParticle = (particles: number, work: number) => ({
   flops: particles * work,
 });
 
-/** The distributions that particles may start from. */
-export type SourceKind = "gaussian" | "uniform";
+/** The distributions that particles may start from, as a rule; source-parts.ts has the others. */
+export type PlainKind = "gaussian" | "uniform";
 
 /**
  * Draws X_0 for particles first, first + 1, … : mean + std·normal, or low + (high − low)·uniform.
  * Buffer `source` holds two rows: mean, std or low, high. Value j of a particle is lane j mod 4 of draw j div 4.
  */
-export const drawSourceKernel = oncePerShape(({ kind }: { kind: SourceKind }) =>
+export const drawSourceKernel = oncePerShape(({ kind }: { kind: PlainKind }) =>
   kernel({
     label: `draw ${kind} source`,
     entryPoint: "draw_source",
@@ -63,9 +64,10 @@ fn draw_source${signature} {
   }),
 );
 
-/** X_0 of particles `first`, `first + 1`, … into `state`. */
-export function drawSource(o: {
+/** What a draw of the source takes. */
+export interface SourceDraw {
   kind: SourceKind;
+  parts: number;
   capacity: number;
   dim: number;
   first: number;
@@ -73,17 +75,35 @@ export function drawSource(o: {
   stream: number;
   source: string;
   state: string;
-}): Dispatch {
-  const { kind, capacity, dim, stream, source, state } = o;
-  return dispatchOf(drawSourceKernel({ kind }), {
+}
+
+/** X_0 of particles `first`, `first + 1`, … into `state`. */
+function drawSource(o: SourceDraw): Dispatch {
+  const { capacity, dim, stream, source, state } = o;
+  return dispatchOf(drawSourceKernel({ kind: plain(o.kind) }), {
     params: { capacity, dim, stream, ...drawNumbers(o.first, o.key) },
     buffers: { source, state },
     ...perParticle(capacity, dim * 60),
   });
 }
 
+/**
+ * Text that makes `sum` = Σ ((x − mean)/std)² of means and deviations from these elements of the source on, with Kahan's compensation: at
+ * dim 784 a plain f32 sum would lose three digits. A sum that has overflowed has lost nothing: ∞ − ∞ would turn the density 0 of such a
+ * state into NaN.
+ */
+export const scaledSquares = (means: string, deviations: string) => wgsl`var sum = 0.0;
+  var lost = 0.0;
+  for (var i = 0u; i < params.dim; i++) {
+    let z = (state[i * params.capacity + p] - source[${means} + i]) / source[${deviations} + i];
+    let term = z * z - lost;
+    let next = sum + term;
+    lost = select((next - sum) - term, 0.0, bitcast<u32>(next) == 0x7f800000u);
+    sum = next;
+  }`;
+
 /** log p_0 of the state: a diagonal Gaussian, or a uniform box (−∞ outside). Buffer `source` as in {@link drawSourceKernel}. */
-export const sourceDensityKernel = oncePerShape(({ kind }: { kind: SourceKind }) =>
+export const sourceDensityKernel = oncePerShape(({ kind }: { kind: PlainKind }) =>
   kernel({
     label: `${kind} source log-density`,
     entryPoint: "source_density",
@@ -95,17 +115,7 @@ fn source_density${signature} {
   ${index}
   if (p >= params.capacity) { return; }
 #if ${kind === "gaussian"}
-  // −½ Σ ((x − mean)/std)² with Kahan's compensation: at dim 784 a plain f32 sum would lose three digits. A sum that has
-  // overflowed has lost nothing: ∞ − ∞ would turn the density 0 of such a state into NaN
-  var sum = 0.0;
-  var lost = 0.0;
-  for (var i = 0u; i < params.dim; i++) {
-    let z = (state[i * params.capacity + p] - source[i]) / source[params.dim + i];
-    let term = z * z - lost;
-    let next = sum + term;
-    lost = select((next - sum) - term, 0.0, bitcast<u32>(next) == 0x7f800000u);
-    sum = next;
-  }
+  ${scaledSquares("0u", "params.dim")}
   density[p] = fma(-0.5, sum, params.constant);
 #else
   var inside = true;
@@ -120,23 +130,38 @@ fn source_density${signature} {
   }),
 );
 
-/** log p_0 of `state` into `density`; `constant` is the part that does not depend on x. */
-export function sourceDensity(o: {
+/** What the density of the source takes; `constant` is the part that does not depend on x. */
+export interface SourceDensity {
   kind: SourceKind;
+  parts: number;
   capacity: number;
   dim: number;
   constant: number;
   source: string;
   state: string;
   density: string;
-}): Dispatch {
-  const { kind, capacity, dim, constant, source, state, density } = o;
-  return dispatchOf(sourceDensityKernel({ kind }), {
+}
+
+/** log p_0 of `state` into `density`. */
+function sourceDensity(o: SourceDensity): Dispatch {
+  const { capacity, dim, constant, source, state, density } = o;
+  return dispatchOf(sourceDensityKernel({ kind: plain(o.kind) }), {
     params: { capacity, dim, constant },
     buffers: { source, state, density },
     ...perParticle(capacity, dim * 8),
   });
 }
+
+/** How a source is drawn from, and its density. */
+export interface SourceKernels {
+  drawSource(o: SourceDraw): Dispatch;
+  sourceDensity(o: SourceDensity): Dispatch;
+}
+
+const plain = (kind: SourceKind) => kind as PlainKind;
+
+/** Of the plain kinds. */
+export const plainSources: SourceKernels = { drawSource, sourceDensity };
 
 /**
  * log p at the end of a solve from the one known, base ± mean over probes of the integral I = −∫ div u dt, and

@@ -1,11 +1,12 @@
 import { type Key, streams } from "../src/random/philox.ts";
 import { type Dispatch, dispatchOf } from "./dispatch.ts";
-import { rowValue, startDraws, startValue } from "./flow-matching.ts";
+import { rowValue, sourceNumbers } from "./flow-matching.ts";
 import { read, write } from "./interface.ts";
 import { kernel, oncePerShape } from "./kernel.ts";
-import type { SourceKind } from "./particles.ts";
 import { drawNumbers, drawParams, random } from "./random.ts";
 import { chosenRow, rowDraws } from "./row-draws.ts";
+import { startDraws, startPart, startValue } from "./source-draws.ts";
+import { hasParts, type SourceKind } from "./source-kinds.ts";
 import { lines, wgsl } from "./wgsl.ts";
 
 /*
@@ -61,12 +62,14 @@ export const groupPointsKernel = oncePerShape(({ source, labels, context, draws 
       ...drawParams,
       stream_index: "u32",
       stream_source: "u32",
+      parts: hasParts(source) && "u32",
       context: "u32",
+      factors: context && "u32",
       class_scale: "f32",
     },
     buffers: {
       data: read("array<f32>"),
-      // as of a batch, then a factor for each column of the context
+      // as of a batch, and from `factors` on a factor for each column of the context
       constants: read("array<f32>"),
       starts: write("array<f32>"),
       ends: write("array<f32>"),
@@ -91,11 +94,12 @@ fn group_points(@builtin(global_invocation_id) id: vec3u) {
   let row_words = philox(vec4u(start_low, start_high, 0u, params.stream_index), key);
   let data_row = ${chosenRow(draws, "row_words")};
   drawn[p] = data_row;
+  ${startPart(source, ...sourceNumbers(source))}
   for (var first = 0u; first < params.dim; first += 4u) {
     ${startDraws(source)}
     for (var j = 0u; j < 4u && first + j < params.dim; j++) {
       let i = first + j;
-      ${startValue(source)}
+      ${startValue(source, ...sourceNumbers(source))}
       ${rowValue}
       starts[i * params.count + p] = start;
       ends[i * params.count + p] = own;
@@ -104,7 +108,7 @@ fn group_points(@builtin(global_invocation_id) id: vec3u) {
   var row = params.dim;
 #if ${context}
   for (var c = 0u; c < params.context; c++) {
-    let value = context_rows[data_row * params.context + c] * constants[5u * params.dim + c];
+    let value = context_rows[data_row * params.context + c] * constants[params.factors + c];
     starts[row * params.count + p] = value;
     ends[row * params.count + p] = value;
     row++;
@@ -314,7 +318,7 @@ export function regularizations(meanCost: number, regularization: number, iterat
 /** What the pairs of a group are made of, and where they go. */
 export interface GroupPlan {
   readonly velocity: { readonly dim: number; readonly context: number };
-  readonly source: SourceKind;
+  readonly source: { readonly kind: SourceKind; readonly parts: number };
   readonly count: number;
   /** Rows of the data. */
   readonly rows: number;
@@ -328,6 +332,8 @@ export interface GroupPlan {
   /** Place of the group's first pair in "pairs", and of its figures in "figures". */
   readonly pairsAt: number;
   readonly figuresAt: number;
+  /** Place of the factors of the context in "constants". */
+  readonly factorsAt: number;
   readonly names: {
     readonly labels: string | undefined;
     readonly context: string | undefined;
@@ -359,8 +365,9 @@ export function groupBuffers(width: number, count: number): { name: string; byte
 
 /** The pairs of a group by entropic optimal transport. */
 export function planGroup(o: GroupPlan): Dispatch[] {
-  const { velocity, source, count, rows, key, names } = o;
+  const { velocity, count, rows, key, names } = o;
   const { dim } = velocity;
+  const { kind: source, parts } = o.source;
   const has = {
     labels: names.labels !== undefined,
     context: names.context !== undefined,
@@ -394,7 +401,9 @@ export function planGroup(o: GroupPlan): Dispatch[] {
         ...drawNumbers(o.first, key),
         stream_index: streams.batchIndex,
         stream_source: streams.batchSource,
+        parts: hasParts(source) ? parts : undefined,
         context: velocity.context,
+        factors: has.context ? o.factorsAt : undefined,
         class_scale: Math.sqrt(classDistance * o.meanCost),
       },
       buffers: {

@@ -1,5 +1,7 @@
+import { readable } from "../arrays.ts";
+import { invalid } from "../errors.ts";
 import { item } from "../must.ts";
-import { leastNormal } from "../options.ts";
+import { leastNormal, show } from "../options.ts";
 import type { Normalization } from "./normalization.ts";
 
 /** Rows [n, dim] in data units on the host; f64 where the digits of large offsets matter. */
@@ -25,6 +27,27 @@ export function ownRows(rows: DataRows, normalization: Normalization | undefined
   for (let i = 0; i < rows.length; i++)
     own[i] = ((rows[i] as number) - (mean[i % dim] as number)) / (scale[i % dim] as number);
   return own;
+}
+
+/**
+ * Rows [n, dim] in data units in the flow's own space, (x − mean)/scale, in f64 before they become f32: what `push` takes, and the samples
+ * of a {@link Source}.
+ *
+ * @throws PushforwardError `invalid-argument` for rows of another dimension.
+ * @example
+ * import { fitNormalization, normalize, toyData } from "pushforward";
+ * const data = toyData("moons", 1000);
+ * const own = normalize(data, fitNormalization(data, 2)); // mean 0, variance 1
+ */
+export function normalize(rows: Float32Array | Float64Array, normalization: Normalization): Float32Array {
+  const what = "normalize: rows";
+  rows = readable(what, rows);
+  const dim = normalization?.mean?.length;
+  if (!(rows instanceof Float32Array || rows instanceof Float64Array) || !(rows.length % dim === 0))
+    throw invalid(
+      `${what} is ${show(rows)}, but with a normalization of ${dim} columns it is a Float32Array or Float64Array [n, ${dim}]`,
+    );
+  return ownRows(rows, normalization);
 }
 
 /** Rows of the flow's own space in data units, in f64. */

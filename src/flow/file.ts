@@ -1,8 +1,8 @@
 import { PushforwardError } from "../errors.ts";
-import { decodeSafetensors, encodeSafetensors } from "../io/safetensors.ts";
+import { decodeSafetensors, type Tensor } from "../io/safetensors.ts";
 import { findTensors, type TensorNames } from "../io/tensor-names.ts";
 import { must } from "../must.ts";
-import { type MlpVelocity, mlp, mlpOperations } from "../network/mlp.ts";
+import { type MlpVelocity, mlp } from "../network/mlp.ts";
 import { checkSizes } from "../network/network.ts";
 import { networkOf } from "../network/of.ts";
 import type { Operation } from "../network/operations/rule.ts";
@@ -12,36 +12,16 @@ import { flatten } from "../velocity/parameters.ts";
 import type { FlowOptions } from "./shape.ts";
 import { checkNormalization, type Normalization, type Source, sourceSpec } from "./source.ts";
 
-const metadataKey = "pushforward";
+export const metadataKey = "pushforward";
 
 /** What the metadata field `pushforward` holds, as JSON. */
-interface FileSpec {
+export interface FileSpec {
   version: 1;
   /** The sizes and the operations of the network; what `mlp` was given stands beside them. */
   velocity: Partial<Omit<MlpVelocity, "kind">> & { dim: number; operations?: readonly Operation[] };
-  source: Source;
+  /** Samples are the tensor that they name. */
+  source: Exclude<Source, { samples: unknown }> | { samples: string };
   normalization?: Normalization;
-}
-
-/** Safetensors bytes of a flow: weights under PyTorch's names, everything else in the metadata. */
-export function saveFlow(
-  velocity: TrainableVelocity,
-  weights: Record<string, Float32Array>,
-  source: Source,
-  normalization: Normalization | undefined,
-): Uint8Array {
-  const { kind: _, ...options } = velocity;
-  const operations = velocity.kind === "mlp" ? mlpOperations(velocity) : velocity.operations;
-  const spec: FileSpec = {
-    version: 1,
-    velocity: { ...options, operations },
-    source,
-    ...(normalization && { normalization }),
-  };
-  const tensors = networkOf(velocity).tensors.map(({ name, shape }) => {
-    return [name, { shape: [...shape], data: must(weights[name], `the tensor "${name}"`) }] as const;
-  });
-  return encodeSafetensors(Object.fromEntries(tensors), { [metadataKey]: JSON.stringify(spec), format: "pt" });
 }
 
 /** How a file is read whose tensors have names of their own. */
@@ -77,12 +57,13 @@ export function loadFlow(bytes: Uint8Array, { velocity, tensors: names, onNotice
     const wanted = networkOf(field).tensors;
     const weights = findTensors(wanted, tensors, names, (notice) => onNotice?.(notice));
     flatten(wanted, weights);
-    if (spec) sourceSpec(spec.source, field.dim);
+    const source = spec && sourceOf(spec, tensors);
+    sourceSpec(source, field.dim);
     const normalization = spec?.normalization && checkNormalization(spec.normalization, field.dim);
     return {
       velocity: field,
       weights,
-      ...(spec && { source: spec.source }),
+      ...(source && { source }),
       ...(normalization && { normalization }),
     };
   } catch (cause) {
@@ -95,6 +76,11 @@ export function loadFlow(bytes: Uint8Array, { velocity, tensors: names, onNotice
 function velocityOf({ velocity: { operations, ...options } }: FileSpec): TrainableVelocity {
   if (options.hidden !== undefined || operations === undefined) return mlp(options as Parameters<typeof mlp>[0]);
   return Object.freeze({ kind: "network", ...checkSizes("network", options), operations: frozenCopy(operations) });
+}
+
+function sourceOf({ source }: FileSpec, tensors: Readonly<Record<string, Tensor>>): Source {
+  if (!("samples" in source)) return source;
+  return { samples: must(tensors[source.samples], `the tensor "${source.samples}"`).data };
 }
 
 function parseSpec(text: string): FileSpec {

@@ -12,7 +12,7 @@ import { chunks, collect } from "./collect.ts";
 import type { DensityGrid } from "./density.ts";
 import { type Field, fieldOn } from "./field.ts";
 import { type CheckedEvaluation, divergenceCallFields, evaluationFields, flowFields, loadFields } from "./fields.ts";
-import { type LoadOptions, loadFlow, saveFlow } from "./file.ts";
+import { type LoadOptions, loadFlow } from "./file.ts";
 import type {
   ContinuityOptions,
   DensityGridOptions,
@@ -73,7 +73,9 @@ export class Flow {
     this.gpu = gpu;
     this.velocitySpec = velocity;
     this.dim = velocity.dim;
-    this.source = sourceSpec(o.source, velocity.dim);
+    this.source = sourceSpec(o.source, velocity.dim, async (samples, rows) =>
+      (await analysis()).readSamples(gpu, samples, rows),
+    );
     this.normalization = o.normalization && checkNormalization(o.normalization, velocity.dim);
     this.#field = fieldOn(gpu, o);
   }
@@ -128,6 +130,8 @@ export class Flow {
     if (this.velocitySpec.kind === "wgsl") {
       throw new PushforwardError("unsupported", "a flow of a wgslVelocity has no weights to save: keep its code");
     }
+    await this.source.settled;
+    const { saveFlow } = await analysis();
     return saveFlow(this.velocitySpec, await this.weights(), this.source.options, this.normalization);
   }
 

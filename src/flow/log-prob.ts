@@ -1,4 +1,4 @@
-import { finishLogProb, sourceDensity } from "../../shaders/particles.ts";
+import { finishLogProb, type SourceKernels } from "../../shaders/particles.ts";
 import type { Dispatch, PlannedBuffer } from "../gpu/kernel.ts";
 import { type Chunk, type DivergenceMode, integralsOf, names } from "../ode/engine.ts";
 import { slice } from "../ode/slice.ts";
@@ -31,8 +31,9 @@ export function planLogProb(
   direction: "forward" | "backward",
   constant: number,
   { count, capacity }: Chunk,
+  { sourceDensity }: SourceKernels,
 ): LogProbPlan {
-  const { kind } = source;
+  const { kind, parts } = source;
   const probes = integralsOf(mode);
   const [base, integral] = ["base", names.integral];
   return {
@@ -40,6 +41,7 @@ export function planLogProb(
     base: { name: base, bytes: capacity * 4 },
     density: sourceDensity({
       kind,
+      parts,
       capacity,
       dim,
       constant: source.constant,

@@ -19,6 +19,7 @@ import {
 import type { LogProbOptions, PushOptions, SampleOptions } from "./options.ts";
 import { checkLength, type DataUnitRows, isBuffer, type Rows, rowCount } from "./rows.ts";
 import { conditioning, type FlowShape } from "./shape.ts";
+import { checkDensity } from "./source.ts";
 import type { LogProbMode, TrajectoryRequest } from "./trajectory.ts";
 
 function solveRequest(
@@ -32,6 +33,8 @@ function solveRequest(
   logProb: LogProbMode,
 ): TrajectoryRequest {
   flow.assertAlive();
+  if (logProb.kind === "backward" || (logProb.kind === "forward" && logProb.start === "source"))
+    checkDensity(what, flow.source);
   const { precision, seed, saveAt, objective, guidanceInterval } = options;
   const grid = timeGrid(what, options.solver, from, to, saveAt);
   if (grid.adaptive && precision === "f16")

@@ -1,35 +1,85 @@
-import { invalid } from "../errors.ts";
-import { item } from "../must.ts";
-import { type Check, checked, type Schema, word } from "../options/schema.ts";
+import type { SourceKind } from "../../shaders/source-kinds.ts";
+import { readable } from "../arrays.ts";
+import { invalid, PushforwardError } from "../errors.ts";
+import { item, must } from "../must.ts";
+import { type Check, checked, type Schema, single, word } from "../options/schema.ts";
 import { checkSingle, checkWord, show } from "../options.ts";
+import { checkAllFinite, isBuffer, type Rows, rowCount } from "./rows.ts";
 
-/** Where particles start: a Gaussian with independent components (default N(0, I)), or uniform on a box. */
+/**
+ * Where particles start, in the flow's own space: a Gaussian with independent components (default N(0, I)), uniform on a box, a mixture of
+ * K such Gaussians, or rows [m, dim] that are drawn with replacement. A mixture's `scales` are the standard deviations of each component,
+ * one or [dim]; its `weights` are shares of any sum, equal ones by default. Samples have no density, so there is no log p of such a flow:
+ * that is an error, `unsupported`. An array of them is copied; a GPUBuffer of this device is read from now on until the first call of the
+ * flow resolves, so it stays as it is until then.
+ *
+ * @example
+ * import { Flow, mlp, openGpu, toyData } from "pushforward";
+ * const gpu = await openGpu();
+ * const velocity = mlp({ dim: 2, hidden: [32] });
+ * const two = { distribution: "mixture", means: [[-2, 0], [2, 0]], scales: [0.5, [0.5, 1]], weights: [1, 3] } as const;
+ * const { logProb } = await Flow.create(gpu, { velocity, source: two }).sample(100, { logProb: true });
+ * const { x0 } = await Flow.create(gpu, { velocity, source: { samples: toyData("moons", 500) } }).sample(100); // rows of moons
+ * gpu.dispose();
+ */
 export type Source =
   | { distribution: "gaussian"; mean?: number[]; std?: number[] }
-  | { distribution: "uniform"; low: number[]; high: number[] };
+  | { distribution: "uniform"; low: number[]; high: number[] }
+  | {
+      distribution: "mixture";
+      means: readonly (readonly number[])[];
+      scales: readonly (number | readonly number[])[];
+      weights?: readonly number[];
+    }
+  | { samples: Float32Array | GPUBuffer };
 
-/** A checked source: two rows of numbers and what log p_0 has beside the part that depends on x. */
+type Of<Distribution> = Extract<Source, { distribution: Distribution }>;
+type Samples = Extract<Source, { samples: unknown }>;
+
+/** A checked source: its numbers, and what log p_0 has beside the part that depends on x. */
 export interface SourceSpec {
-  readonly kind: "gaussian" | "uniform";
-  /** mean, std or low, high: [2][dim]. */
+  readonly kind: SourceKind;
+  /** Components of a mixture or rows of samples, else 1. */
+  readonly parts: number;
+  /** As shaders/source-draws.ts has them. */
   readonly rows: Float32Array;
-  /** −Σ log(std √2π), or −Σ log(high − low). */
+  /** −Σ log(std √2π), or −Σ log(high − low); of a mixture it is among the rows, for each component. */
   readonly constant: number;
+  /** Samples are an array here. */
   readonly options: Source;
+  /** When samples that were in a buffer are here. */
+  readonly settled?: Promise<void>;
 }
 
-/** The source N(0, I) unless another is given. */
-export function sourceSpec(source: Source | undefined, dim: number): SourceSpec {
-  const options = source ?? { distribution: "gaussian" };
-  if ((options as Partial<Source>).distribution === undefined)
-    throw invalid(`source has no distribution, but it is { distribution: "gaussian" } or { distribution: "uniform" }`);
-  const kind = checkWord("source.distribution", (options as Source).distribution, ["gaussian", "uniform"]);
-  if (options.distribution === "gaussian") {
-    const { mean, std } = checked("source", gaussianFields(dim), options, "source.");
-    const constant = -std.reduce((sum, s) => sum + Math.log(s) + Math.log(2 * Math.PI) / 2, 0);
-    return { kind, rows: Float32Array.of(...mean, ...std), constant, options: { distribution: "gaussian", mean, std } };
+/** The source N(0, I) unless another is given; `read` brings samples of a buffer to the host. */
+export function sourceSpec(
+  source: Source | undefined,
+  dim: number,
+  read?: (samples: GPUBuffer, rows: Float32Array) => Promise<void>,
+): SourceSpec {
+  const options: Source = source ?? { distribution: "gaussian" };
+  const { distribution, samples } = options as { distribution?: unknown; samples?: unknown };
+  if (samples !== undefined) {
+    const own = checked("source", samplesFields(dim), options as Samples, "source.").samples;
+    if (!isBuffer(own)) return samplesSpec(own, dim);
+    const rows = new Float32Array(dim * Math.floor(own.size / (4 * dim)));
+    const settled = must(read, "what reads buffers")(own, rows);
+    // whoever uses the flow hears of it
+    settled.catch(() => undefined);
+    return { ...samplesSpec(rows, dim), settled };
   }
-  const { low, high } = checked("source", uniformFields(dim), options, "source.");
+  if (distribution === undefined)
+    throw invalid(
+      `source has neither distribution nor samples, but it is { distribution: "gaussian" }, "uniform" or "mixture", or { samples }`,
+    );
+  const kind = checkWord("source.distribution", distribution, ["gaussian", "uniform", "mixture"]);
+  if (kind === "mixture") return mixtureSpec(options as Of<"mixture">, dim);
+  if (kind === "gaussian") {
+    const { mean, std } = checked("source", gaussianFields(dim), options as Of<"gaussian">, "source.");
+    const own = { distribution: "gaussian", mean, std } as const;
+    return { kind: "gaussian", parts: 1, rows: Float32Array.of(...mean, ...std), constant: peak(std), options: own };
+  }
+  const { low, high } = checked("source", uniformFields(dim), options as Of<"uniform">, "source.");
   for (const [i, bound] of high.entries()) {
     const width = Math.fround(bound) - Math.fround(item(low, i));
     if (!(width > 0 && Math.fround(width) < Number.POSITIVE_INFINITY))
@@ -38,7 +88,42 @@ export function sourceSpec(source: Source | undefined, dim: number): SourceSpec 
       );
   }
   const constant = -high.reduce((sum, bound, i) => sum + Math.log(bound - item(low, i)), 0);
-  return { kind, rows: Float32Array.of(...low, ...high), constant, options: { distribution: "uniform", low, high } };
+  const own = { distribution: "uniform", low, high } as const;
+  return { kind: "uniform", parts: 1, rows: Float32Array.of(...low, ...high), constant, options: own };
+}
+
+/** log p at the mean of a Gaussian. */
+const peak = (std: readonly number[]) => -std.reduce((sum, s) => sum + Math.log(s) + Math.log(2 * Math.PI) / 2, 0);
+
+function mixtureSpec(given: Of<"mixture">, dim: number): SourceSpec {
+  const own = checked("source", mixtureFields(dim), given, "source.");
+  const { means, scales, weights = means.map(() => 1) } = own;
+  const parts = means.length;
+  for (const [name, list] of Object.entries({ scales, weights }))
+    if (list.length !== parts)
+      throw invalid(`source.${name} has ${list.length} entries, but there are ${parts} means: pass one for each`);
+  const sum = weights.reduce((all: number, weight) => all + weight, 0);
+  let level = 0;
+  const levels = weights.map((weight) => (level += weight / sum));
+  // rounding leaves no gap
+  levels[parts - 1] = 1;
+  const peaks = scales.map((std, k) => Math.log(item(weights, k) / sum) + peak(std));
+  const rows = Float32Array.of(...means.flat(), ...scales.flat(), ...levels, ...peaks);
+  return { kind: "mixture", parts, rows, constant: 0, options: { distribution: "mixture", means, scales, weights } };
+}
+
+/** Rows that particles start from; they are not changed. */
+export function samplesSpec(rows: Float32Array, dim: number): SourceSpec {
+  return { kind: "samples", parts: rows.length / dim, rows, constant: Number.NaN, options: { samples: rows } };
+}
+
+/** Throws for a source without a density, of which `what` would need the log. */
+export function checkDensity(what: string, { kind }: SourceSpec): void {
+  if (kind === "samples")
+    throw new PushforwardError(
+      "unsupported",
+      `${what} needs log p of the source, but this flow's source is samples, which have no density: give the flow a source with one, as { distribution: "mixture" } is`,
+    );
 }
 
 /** A number for each of `dim` axes. */
@@ -67,14 +152,50 @@ const gaussianFields = (dim: number) =>
     distribution: { check: word("gaussian"), required: true },
     mean: { check: row(dim), fallback: new Array<number>(dim).fill(0) },
     std: { check: positiveRow(dim, "a standard deviation"), fallback: new Array<number>(dim).fill(1) },
-  }) satisfies Schema<Extract<Source, { distribution: "gaussian" }>>;
+  }) satisfies Schema<Of<"gaussian">>;
 
 const uniformFields = (dim: number) =>
   ({
     distribution: { check: word("uniform"), required: true },
     low: { check: row(dim), required: true },
     high: { check: row(dim), required: true },
-  }) satisfies Schema<Extract<Source, { distribution: "uniform" }>>;
+  }) satisfies Schema<Of<"uniform">>;
+
+/** At least one entry, each checked by itself. */
+const listOf =
+  <V>(of: Check<V>): Check<V[]> =>
+  (name, values) => {
+    if (Array.isArray(values) && values.length > 0) return values.map((value, i) => of(`${name}[${i}]`, value));
+    throw invalid(`${name} is ${show(values)}, but it is a list with an entry for each component`);
+  };
+
+const mixtureFields = (dim: number) => {
+  const scale = positiveRow(dim, "a standard deviation");
+  return {
+    distribution: { check: word("mixture"), required: true },
+    means: { check: listOf(row(dim)), required: true },
+    scales: {
+      check: listOf((name, value) => scale(name, typeof value === "number" ? new Array(dim).fill(value) : value)),
+      required: true,
+    },
+    weights: { check: listOf(single(1e-30, 1e30, "pass a positive share")) },
+  } satisfies Schema<Of<"mixture">>;
+};
+
+const samplesFields = (dim: number) =>
+  ({
+    samples: {
+      check(name, value) {
+        const rows = readable(name, value) as Rows;
+        if (rowCount("source", "samples", rows, dim) === 0)
+          throw invalid(`${name} is empty, but particles start from at least one row`);
+        if (isBuffer(rows)) return rows;
+        checkAllFinite("source", "samples", rows, dim);
+        return rows.slice();
+      },
+      required: true,
+    },
+  }) satisfies Schema<Samples>;
 
 /** The affine map from the flow's own space to data units: x_data = mean + scale·x. */
 export interface Normalization {

@@ -1,5 +1,5 @@
 import { exportParticles, importParticles } from "../../shaders/import-export.ts";
-import { drawSource } from "../../shaders/particles.ts";
+import type { SourceKernels } from "../../shaders/particles.ts";
 import type { Dispatch, PlannedBuffer } from "../gpu/kernel.ts";
 import { type Chunk, names } from "../ode/engine.ts";
 import { slice } from "../ode/slice.ts";
@@ -42,14 +42,15 @@ export function planImport(
 
 /** Draws of the source as states: of particles `first`, `first + 1`, … */
 export function planDraws(
-  { kind }: SourceSpec,
+  { kind, parts }: SourceSpec,
   { capacity }: Chunk,
   dim: number,
   first: number,
   seed: number,
+  { drawSource }: SourceKernels,
 ): Dispatch {
   const [key, stream] = [seedKey(seed), streams.source];
-  return drawSource({ kind, capacity, dim, first, key, stream, source: sourceName, state: names.state });
+  return drawSource({ kind, parts, capacity, dim, first, key, stream, source: sourceName, state: names.state });
 }
 
 /** States as rows of the buffer `rows`, from row `offset` on. */

@@ -1,4 +1,6 @@
 import { judge } from "../../shaders/judge.ts";
+import { plainSources, type SourceKernels } from "../../shaders/particles.ts";
+import { hasParts } from "../../shaders/source-kinds.ts";
 import { affineFloats } from "../data/units.ts";
 import type { Dispatch, PlannedBuffer, Rounds } from "../gpu/kernel.ts";
 import { item } from "../must.ts";
@@ -28,16 +30,18 @@ export interface Solve {
   /** Numbers by which kernels change units, where there are data units. */
   readonly affine: Float32Array | undefined;
   /** What plans adaptive steps, probes and the Jacobians of steps: loaded where there are any. */
+  readonly sources: SourceKernels;
   readonly later: typeof import("../ode/on-demand.ts") | undefined;
 }
 
 export async function solveOf(engine: Engine, request: TrajectoryRequest): Promise<Solve> {
-  const { grid, logProb, divergence, normalization } = request;
+  const { grid, logProb, divergence, normalization, source } = request;
   const mode: DivergenceMode = logProb.kind === "none" ? { mode: "none" } : divergence.mode;
-  const isLater = grid.adaptive || mode.mode === "probes" || mode.mode === "discrete";
+  const isLater = grid.adaptive || mode.mode === "probes" || mode.mode === "discrete" || hasParts(source.kind);
   const later = isLater ? await import("../ode/on-demand.ts") : undefined;
   const affine = normalization && affineFloats(normalization, engine.dim);
-  return { engine, request, integration: integrationOf(grid, mode, later?.jacobianTexts), affine, later };
+  const sources = hasParts(source.kind) && later ? later.partSources : plainSources;
+  return { engine, request, integration: integrationOf(grid, mode, later?.jacobianTexts), affine, sources, later };
 }
 
 /** A chunk of a solve: its start, steps with states that are saved on the way, log p at the end, and what comes back. */
@@ -74,16 +78,16 @@ const firstOf = ({ request }: Solve, chunk: Chunk) => (request.start.first ?? 0)
 /** Whether kernels change from or to these units. */
 const changes = ({ affine }: Solve, units: TrajectoryRequest["unitsOut"]) => affine !== undefined && units === "data";
 
-function likelihoodOf({ engine, request, integration }: Solve, chunk: Chunk): LogProbPlan | undefined {
+function likelihoodOf({ engine, request, integration, sources }: Solve, chunk: Chunk): LogProbPlan | undefined {
   const { source, logProb, normalization, unitsOut } = request;
   if (logProb.kind === "none") return undefined;
   const constant = unitsOut !== "flow" || logProb.kind === "backward" ? logScale(normalization) : 0;
-  return planLogProb(source, engine.dim, integration.divergence, logProb.kind, constant, chunk);
+  return planLogProb(source, engine.dim, integration.divergence, logProb.kind, constant, chunk, sources);
 }
 
 /** Rows of the caller or draws of the source, conditions, log p as far as it is known, probes. */
 function planStart(solve: Solve, chunk: Chunk, likelihood: LogProbPlan | undefined): Part {
-  const { engine, request, integration, affine, later } = solve;
+  const { engine, request, integration, affine, later, sources } = solve;
   const { source, start, conditions, logProb, divergence, count: total } = request;
   const { dim } = engine;
   const first = firstOf(solve, chunk);
@@ -93,7 +97,7 @@ function planStart(solve: Solve, chunk: Chunk, likelihood: LogProbPlan | undefin
     affine && { buffers: [affineBuffer(affine)] },
     "rows" in start
       ? planImport(start.rows, chunk, dim, { isData: changes(solve, request.unitsIn) })
-      : { dispatches: [planDraws(source, chunk, dim, first, start.seed)] },
+      : { dispatches: [planDraws(source, chunk, dim, first, start.seed, sources)] },
     { dispatches: engine.begin(chunk, conditions, integration.stages > 0) },
     likelihood && beginLogProb(likelihood, logProb.kind === "forward" ? logProb.start : undefined, chunk),
     later?.planProbes(probes),

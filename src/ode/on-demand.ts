@@ -1,5 +1,6 @@
-// What a browser loads for networks other than a narrow mlp and for Jᵀ·w (see engines.ts), for adaptive steps, for probes and for the Jacobians of steps.
+// What a browser loads for networks other than a narrow mlp and for Jᵀ·w (see engines.ts), for adaptive steps, for probes, for the Jacobians of steps and for sources with parts.
 
+export { partSources } from "../../shaders/source-parts.ts";
 export { jacobianTexts } from "../../shaders/step-jacobian.ts";
 export { waveOf } from "../kernels/waves.ts";
 export { adaptiveFloats, adaptivePlan, expectedEvaluations } from "./adaptive.ts";

@@ -19,7 +19,7 @@ export interface CarriedFlow {
 /** What the head of a flow's parcel says: a file of {@link Flow.save} is beside it, or closed-form WGSL is in it. */
 type FlowHead =
   | { kind: "file" }
-  | { kind: "wgsl"; dim: number; code: string; source: Source; normalization?: Normalization };
+  | { kind: "wgsl"; dim: number; code: string; source?: Source; normalization?: Normalization };
 
 /** A flow or its file, made ready to travel. A file is checked here already, without a device. */
 export async function carry(what: string, given: Flow | Uint8Array): Promise<CarriedFlow> {
@@ -39,15 +39,17 @@ function pickShape({ dim, velocitySpec, source, normalization }: Flow) {
 
 async function parcelOf(flow: Flow): Promise<Uint8Array> {
   const { velocitySpec: velocity, source, normalization } = flow;
+  await source.settled;
   if (velocity.kind !== "wgsl") return pack({ kind: "file" } satisfies FlowHead, { file: await flow.save() });
   const head: FlowHead = {
     kind: "wgsl",
     dim: velocity.dim,
     code: velocity.code,
-    source: source.options,
+    // samples lie beside
+    ...(source.kind !== "samples" && { source: source.options }),
     ...(normalization && { normalization }),
   };
-  return pack(head);
+  return pack(head, source.kind === "samples" ? { samples: source.rows } : {});
 }
 
 function shapeOf(file: Uint8Array): FlowShape {
@@ -68,7 +70,7 @@ export function unpackFlow(gpu: Gpu, parcel: Uint8Array): Flow {
   const { dim, code, source, normalization } = head;
   return Flow.create(gpu, {
     velocity: wgslVelocity({ dim, code }),
-    source,
+    source: source ?? { samples: arrays.samples as Float32Array },
     ...(normalization && { normalization }),
   });
 }

@@ -1,6 +1,6 @@
 import { invalid, PushforwardError } from "../errors.ts";
-import { saveFlow } from "../flow/file.ts";
 import type { Flow } from "../flow/flow.ts";
+import { saveFlow } from "../flow/save-file.ts";
 import { decodeSafetensors, encodeSafetensors, type TensorFile } from "../io/safetensors.ts";
 import { item, must } from "../must.ts";
 import type { TrainableVelocity } from "../velocity/field.ts";

@@ -16,6 +16,7 @@ import { PairSchedule } from "./pair-schedule.ts";
 import type { FlowMatchingPlan } from "./plan.ts";
 import { readTogether } from "./resuming.ts";
 import { type RowDraws, rowDrawsBuffer, rowDrawsName } from "./row-draws.ts";
+import { constantsOf, momentsOf, sourceMoments } from "./starts.ts";
 import type { TrainingStep } from "./task.ts";
 
 /** Makes the pairs of a training, on one device after the other. */
@@ -64,7 +65,6 @@ export interface CoupledPairs {
 
 /** What groups of pairs are made of: data in the flow's own space, and how contexts count. */
 interface Origin {
-  readonly flow: Flow;
   readonly plan: FlowMatchingPlan;
   readonly rows: Float32Array;
   readonly draws: RowDraws | undefined;
@@ -86,7 +86,6 @@ function originOf(
   const schedule = new PairSchedule(coupled, plan.batchSize, repeated);
   const { contextWeight } = coupled;
   return {
-    flow,
     plan,
     rows: ownRows(data, flow.normalization),
     draws,
@@ -121,17 +120,13 @@ function ring(schedule: PairSchedule): (step: number) => number[] {
 }
 
 /** Pairs that the host makes. */
-function exactPairs(
-  { flow, plan, rows, draws, factors, schedule, total }: Origin,
-  { group }: ExactPlan,
-  matching: Matching,
-) {
+function exactPairs({ plan, rows, draws, factors, schedule, total }: Origin, { group }: ExactPlan, matching: Matching) {
   const { key, velocity, options } = plan;
   const { labels, context, signal } = options;
   const from = {
     dim: velocity.dim,
     key,
-    source: flow.source,
+    source: plan.source,
     data: rows,
     draws,
     labels: labels?.slice(),
@@ -169,7 +164,7 @@ function exactPairs(
 }
 
 /** Pairs that the device makes. */
-function sinkhornPairs({ flow, plan, rows, draws, factors, schedule }: Origin, coupled: SinkhornPlan): CoupledPairs {
+function sinkhornPairs({ plan, rows, draws, factors, schedule }: Origin, coupled: SinkhornPlan): CoupledPairs {
   const { velocity, key, options } = plan;
   const { group, regularization, iterations, contextWeight } = coupled;
   const { slots } = schedule;
@@ -180,7 +175,7 @@ function sinkhornPairs({ flow, plan, rows, draws, factors, schedule }: Origin, c
   };
   const missing = ring(schedule);
   const weighed = contextWeight === undefined ? 0 : 2 * contextWeight * factors.filter((factor) => factor > 0).length;
-  const meanCost = meanSquare(rows, flow.source, velocity.dim) + weighed;
+  const meanCost = meanSquare(rows, plan.source, velocity.dim) + weighed;
   return {
     schedule,
     constants: factors,
@@ -194,12 +189,13 @@ function sinkhornPairs({ flow, plan, rows, draws, factors, schedule }: Origin, c
       return missing(step).flatMap((number) =>
         planGroup({
           ...{ velocity, key, names, meanCost, regularization, iterations, maxFlops },
-          source: flow.source.kind,
+          source: plan.source,
           count: group,
           rows: plan.rows,
           first: number * group,
           pairsAt: (number % slots) * group,
           figuresAt: (number % slots) * figuresPerGroup,
+          factorsAt: 3 * velocity.dim + constantsOf(plan.source).length,
         }),
       );
     },
@@ -231,23 +227,11 @@ export function contextFactors(context: Float32Array, width: number, weight: num
 }
 
 /** The mean of |x_1 − x_0|² over independent pairs of rows of the data and of the source. */
-function meanSquare(data: Float32Array, { kind, rows }: SourceSpec, dim: number): number {
+function meanSquare(data: Float32Array, source: SourceSpec, dim: number): number {
   let sum = 0;
   for (let k = 0; k < dim; k++) {
-    const { mean, variance } = momentsOf(data, dim, k);
-    const [a, b] = [item(rows, k), item(rows, dim + k)];
-    const [middle, spread] = kind === "gaussian" ? [a, b * b] : [(a + b) / 2, (b - a) ** 2 / 12];
-    sum += variance + spread + (mean - middle) ** 2;
+    const [end, start] = [momentsOf(data, dim, k), sourceMoments(source, dim, k)];
+    sum += end.variance + start.variance + (end.mean - start.mean) ** 2;
   }
   return sum;
-}
-
-/** Mean and variance of column k of rows. */
-function momentsOf(rows: Float32Array, width: number, k: number): { mean: number; variance: number } {
-  const count = rows.length / width;
-  let mean = 0;
-  for (let i = k; i < rows.length; i += width) mean += (rows[i] as number) / count;
-  let variance = 0;
-  for (let i = k; i < rows.length; i += width) variance += ((rows[i] as number) - mean) ** 2 / count;
-  return { mean, variance };
 }

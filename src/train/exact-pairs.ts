@@ -1,9 +1,10 @@
 import type { SourceSpec } from "../flow/source.ts";
 import { item } from "../must.ts";
-import { type Key, normals, philox, streams, uniforms } from "../random/philox.ts";
+import { type Key, philox, streams } from "../random/philox.ts";
 import type { MatchJob } from "../transport/match.ts";
 import type { Matching } from "../transport/matching.ts";
 import { drawnRow, type RowDraws } from "./row-draws.ts";
+import { drawStarts } from "./starts.ts";
 
 /** What pairs are made of. */
 export interface PairSource {
@@ -88,7 +89,7 @@ function drawGroup(
     return drawnRow(draws, words, count);
   });
   const { members, runs } = byClass(labels?.length ? rows.map((row) => item(labels, row)) : new Uint32Array(size));
-  const states = drawStarts(source, dim, key, first, size);
+  const states = drawStarts(source, dim, key, streams.batchSource, first, size);
   const contexts = context ? context.length / count : 0;
   const width = dim + contexts;
   const starts = new Float32Array(size * width);
@@ -115,17 +116,4 @@ function byClass(labels: Uint32Array): { members: Uint32Array; runs: Uint32Array
   }
   const lists = [...classes.values()];
   return { members: Uint32Array.from(lists.flat()), runs: Uint32Array.from(lists, ({ length }) => length) };
-}
-
-/** Rows of x_0 by the samples' numbers, as kernels draw them to a few units in the last place. */
-function drawStarts(source: SourceSpec, dim: number, key: Key, first: number, count: number): Float32Array {
-  const draw = source.kind === "gaussian" ? normals : uniforms;
-  const starts = draw(key, streams.batchSource, first, count, dim);
-  for (let i = 0; i < starts.length; i++) {
-    // a source has two rows of dim numbers
-    const a = source.rows[i % dim] as number;
-    const b = source.rows[dim + (i % dim)] as number;
-    starts[i] = a + (source.kind === "gaussian" ? b : b - a) * (starts[i] as number);
-  }
-  return starts;
 }

@@ -1,4 +1,5 @@
 import { readable } from "../arrays.ts";
+import type { DataRows } from "../data/units.ts";
 import { objective, runFields, seed } from "../flow/fields.ts";
 import type { Divergence } from "../flow/options.ts";
 import type { Solver } from "../ode/grid.ts";
@@ -104,6 +105,8 @@ export const flowMatchingFields = {
     fallback: "independent",
     decides: true,
   },
+  // beside the source of the flow
+  source: { check: array<DataRows>(), decides: "source of the training" },
   labelDropout: { check: finite(0, 1), decides: true },
   contextDropout: { check: finite(0, 1), decides: true },
   time: { check: (_, value) => (value === "uniform" ? undefined : value) as TimeDistribution, decides: true },

@@ -28,6 +28,7 @@ export async function fingerprint(
   for (const [name, { decides }] of Object.entries(fields))
     if (decides !== false) await describe(all, decides === true ? name : decides, values[name]);
   const { normalization, source } = flow;
+  await source.settled;
   const beside = { training, velocity, data, source: source.options, normalization };
   for (const [name, value] of Object.entries(beside)) await describe(all, name, value);
   return all;

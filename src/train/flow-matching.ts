@@ -12,6 +12,7 @@ import { fingerprint } from "./fingerprint.ts";
 import { trainingLoop, trainingRows } from "./loop.ts";
 import type { FlowMatchingPlan } from "./plan.ts";
 import { makeRowDraws, type RowDraws, rowDrawsBuffer, rowDrawsName } from "./row-draws.ts";
+import { constantsOf, withStarts } from "./starts.ts";
 import { planOfPart } from "./stepping.ts";
 import type { TrainingStep, TrainingTask } from "./task.ts";
 import { type TrainingTimes, trainingTimes } from "./times.ts";
@@ -27,6 +28,7 @@ export async function* runFlowMatching(
 ): AsyncGenerator<TrainingStep, undefined> {
   if (plan.options.contextDropout !== undefined && plan.velocity.context === 0)
     throw invalid(`${what}: contextDropout was given, but this network has no context to drop: leave it out`);
+  await plan.source.settled;
   const draws = makeRowDraws(what, flow, data, plan);
   const times = trainingTimes(what, plan);
   const { coupling } = plan.options;
@@ -69,7 +71,8 @@ function flowMatchingTask(
   const backward = backwardOf(flow, velocity);
   const { rows, affine } = trainingRows(flow, data);
   const pairs = pairing?.pairs(flow, data, plan, draws, repeated);
-  const constants = Float32Array.of(...affine, ...flow.source.rows, ...(pairs ? pairs.constants : []));
+  const all = withStarts(rows, plan.source);
+  const constants = Float32Array.of(...affine, ...constantsOf(plan.source), ...(pairs ? pairs.constants : []));
   return {
     what,
     data,
@@ -91,7 +94,7 @@ function flowMatchingTask(
     buffers: [
       ...gradientBuffers(backward, velocity, capacity),
       ...residualBuffers(velocity, capacity, weighted),
-      { name: "data", bytes: rows.byteLength, data: rows },
+      { name: "data", bytes: all.byteLength, data: all },
       { name: "constants", bytes: constants.byteLength, data: constants },
       // where there are pairs, they bring what their kernels read of it
       ...(draws && !pairs ? [rowDrawsBuffer(draws)] : []),
@@ -106,7 +109,7 @@ function flowMatchingTask(
         ...made,
         planBatch({
           velocity,
-          source: flow.source.kind,
+          source: plan.source,
           capacity,
           rows: plan.rows,
           first: step * batchSize,

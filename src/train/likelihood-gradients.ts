@@ -5,6 +5,7 @@ import type { DataRows } from "../data/units.ts";
 import { checkConditions, checkLabelled, onHost } from "../flow/conditions.ts";
 import type { Flow } from "../flow/flow.ts";
 import { checkAllFinite, particleCount } from "../flow/rows.ts";
+import { checkDensity } from "../flow/source.ts";
 import { affineBuffer, planImport } from "../flow/states.ts";
 import { mergeBuffers } from "../gpu/kernel.ts";
 import { networkOf } from "../network/of.ts";
@@ -31,6 +32,7 @@ export async function givenLikelihoodGradients(
   const what = "likelihoodGradients";
   const x = readable(`${what}: x`, given);
   const velocity = trainableVelocity(what, flow);
+  checkDensity(what, flow.source);
   const { dim } = velocity;
   const options = checked(what, likelihoodGradientFields, givenOptions);
   const count = particleCount(what, "x", x, dim, "data");

@@ -1,6 +1,8 @@
 import { currently, type Numeric, scaled } from "../../shaders/interface.ts";
 import { planCombine, planSourceScore } from "../../shaders/likelihood-training.ts";
 import { planSum } from "../../shaders/optimizer.ts";
+import { plainSources } from "../../shaders/particles.ts";
+import { partSources } from "../../shaders/source-parts.ts";
 import { planFinishStep, planMix, planStageInput } from "../../shaders/stages.ts";
 import { planDeterminantAdjoint, planStageMatrix } from "../../shaders/step-jacobian.ts";
 import { planLogProb } from "../flow/log-prob.ts";
@@ -110,7 +112,15 @@ export function likelihoodBuffers(work: LikelihoodWork, chunk: Chunk): PlannedBu
 }
 
 const logProbOf = ({ source, velocity, integration, constant }: LikelihoodWork, chunk: Chunk) =>
-  planLogProb(source, velocity.dim, integration.divergence, "backward", constant, chunk);
+  planLogProb(
+    source,
+    velocity.dim,
+    integration.divergence,
+    "backward",
+    constant,
+    chunk,
+    source.kind === "mixture" ? partSources : plainSources,
+  );
 
 /**
  * The forward solve: "state" at t = 1 is carried to the source, every state is kept, and behind it the Jacobian of the step to it where
@@ -264,11 +274,12 @@ export function planLikelihoodGradient(work: LikelihoodWork, chunk: Chunk): Disp
     ...planForward(work, chunk),
     planSourceScore({
       kind: source.kind,
+      parts: source.parts,
       capacity,
       dim,
       count,
       scale: 1 / count,
-      names: { source: "source", state: names.state, adjoint: "adjoint" },
+      names: { source: "source", state: names.state, density: "base", adjoint: "adjoint" },
     }),
     ...penaltyRows.flatMap((target) => planCombine({ capacity, dim: rowsOf(work) + 1, target, terms: [] })),
     ...planConditions(velocity, chunk, conditions),

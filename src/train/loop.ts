@@ -35,11 +35,12 @@ async function* stepsOf(
   makeTask: (parts: number) => TrainingTask,
 ): AsyncGenerator<TrainingStep, undefined> {
   const { what } = first;
-  const { rows, velocity, options } = plan;
+  const { rows, starts = 0, velocity, options } = plan;
   // the rows are in one buffer on the device, and so are their context and how they are drawn
   const width = Math.max(velocity.dim, velocity.context, options.noise || options.rowWeights ? 3 : 0);
   const room = largestBinding(flow.gpu.device.limits);
-  if (rows * width * 4 > room) throw (await import("./failures.ts")).noRoomForRows(what, rows, width, room);
+  const all = rows + starts;
+  if (all * width * 4 > room) throw (await import("./failures.ts")).noRoomForRows(what, all, width, room);
   const judging = checkValidation(what, plan);
   const rate = rateOfStep(what, plan);
   const frozen = frozenTensors(what, flow.parameters.tensors, plan);

@@ -329,6 +329,23 @@ export interface FlowMatchingOptions extends TrainingOptions {
    * details are checked when the first step is asked for.
    */
   coupling?: "independent" | "optimal-transport" | OptimalTransport;
+  /**
+   * Rows [m, dim] in data units that x_0 is drawn from, with replacement, in place of the flow's source: a flow from these data to those
+   * that are trained on. They are brought into the flow's own space as the data are, and paired with them by `coupling`. `push` carries
+   * such a row from 0 to 1 ({@link normalize} before it where the flow has a normalization); `sample` draws from the flow's source, so give
+   * the flow the same rows, `source: { samples }`, where that is wanted: a training without this option takes those.
+   *
+   * @example
+   * import { Flow, mlp, openGpu, toyData, trainFlowMatching } from "pushforward";
+   * const gpu = await openGpu();
+   * const flow = Flow.create(gpu, { velocity: mlp({ dim: 2, hidden: [32, 32] }) });
+   * const [source, data] = [toyData("8gaussians", 1000), toyData("moons", 1000)];
+   * const options = { steps: 20, source, coupling: "optimal-transport" } as const;
+   * for await (const { loss } of trainFlowMatching(flow, data, options)) console.log(loss);
+   * const { x } = await flow.push(toyData("8gaussians", 100, 1)); // where these go among the moons
+   * gpu.dispose();
+   */
+  source?: Float32Array | Float64Array;
   /** Probability with which a sample loses its label, so that the null class is trained for guidance. Default 0. */
   labelDropout?: number;
   /**

@@ -1,9 +1,10 @@
 import { lossIn } from "../data/resolution.ts";
-import type { DataRows } from "../data/units.ts";
+import { type DataRows, ownRows } from "../data/units.ts";
 import { invalid, PushforwardError } from "../errors.ts";
 import { checkConditions, checkLabelled, onHost } from "../flow/conditions.ts";
 import type { Flow } from "../flow/flow.ts";
 import { checkAllFinite } from "../flow/rows.ts";
+import { checkDensity, type SourceSpec, samplesSpec } from "../flow/source.ts";
 import { checked } from "../options/schema.ts";
 import { checkWord, show } from "../options.ts";
 import { type Path, type PathName, pathNames } from "../path/names.ts";
@@ -23,6 +24,8 @@ import type { FlowMatchingOptions, MaximumLikelihoodOptions } from "./options.ts
 export interface TrainingPlan {
   readonly velocity: TrainableVelocity;
   readonly rows: number;
+  /** Samples of the source, which lie behind the rows on the device. */
+  readonly starts?: number;
   readonly steps: number;
   readonly batchSize: number;
   readonly key: readonly [number, number];
@@ -38,6 +41,8 @@ export interface FlowMatchingPlan extends TrainingPlan {
   readonly options: CheckedFlowMatching;
   /** A path other than the straight one. */
   readonly path: PathName | Path | undefined;
+  /** What x_0 is drawn from. */
+  readonly source: SourceSpec;
   readonly labelDropout: number;
 }
 
@@ -65,14 +70,7 @@ function trainingPlan<O extends CheckedTraining>(
 ): TrainingPlan & { readonly options: O } {
   const velocity = trainableVelocity(what, flow);
   const { dim } = velocity;
-  const isArray = data instanceof Float32Array || data instanceof Float64Array;
-  if (!isArray || data.length === 0 || data.length % dim !== 0) {
-    throw invalid(
-      `${what}: data is ${show(data)}, but a flow of dim ${dim} trains on a row-major [n, ${dim}] Float32Array or Float64Array of at least one row`,
-    );
-  }
-  checkAllFinite(what, "data", data, dim);
-  checkResolved(what, flow, data);
+  checkRows(what, "data", flow, data);
   const rows = data.length / dim;
   const { labels } = o;
   const given = { ...(labels !== undefined && { labels }), ...(o.context !== undefined && { context: o.context }) };
@@ -90,14 +88,22 @@ function trainingPlan<O extends CheckedTraining>(
   };
 }
 
-/** Throws for a column of which f32 has lost too much. */
-function checkResolved(what: string, { dim, normalization }: Flow, data: DataRows): void {
+/** Throws for what is no rows in data units, and for a column of which f32 has lost too much. */
+function checkRows(what: string, name: string, { velocitySpec, normalization }: Flow, data: DataRows): void {
+  const { dim } = velocitySpec;
+  const isArray = data instanceof Float32Array || data instanceof Float64Array;
+  if (!isArray || data.length === 0 || data.length % dim !== 0) {
+    throw invalid(
+      `${what}: ${name} is ${show(data)}, but a flow of dim ${dim} trains on a row-major [n, ${dim}] Float32Array or Float64Array of at least one row`,
+    );
+  }
+  checkAllFinite(what, name, data, dim);
   for (let column = 0; column < dim; column++) {
     const loss = lossIn(data, dim, column, normalization);
     if (loss === undefined) continue;
     const isRounded = data instanceof Float32Array || normalization === undefined;
     throw invalid(
-      `${what}: column ${column} (from 0) of data ${loss}: ` +
+      `${what}: column ${column} (from 0) of ${name} ${loss}: ` +
         (isRounded
           ? "pass the data as a Float64Array, and give the flow normalization: fitNormalization(data, dim), which takes the offset off before anything is f32"
           : "leave that column or those values out, or take an offset off"),
@@ -113,6 +119,7 @@ export function flowMatchingPlan(flow: Flow, data: DataRows, given: FlowMatching
   const plan = trainingPlan(what, flow, data, o);
   const { velocity } = plan;
   const { path, labelDropout = 0 } = o;
+  if (o.source !== undefined) checkRows(what, "source", flow, o.source);
   if (typeof path !== "object" || path === null) checkWord(`${what}: path`, path, pathNames);
   // all labels dropped is the null class alone, for which none are needed
   if (labelDropout !== 1 || velocity.classes === 0) {
@@ -120,8 +127,12 @@ export function flowMatchingPlan(flow: Flow, data: DataRows, given: FlowMatching
       throw invalid(`${what}: labelDropout was given, but there are no labels to drop: pass labels too`);
     checkLabelled(what, o.labels, velocity);
   }
+  const source =
+    o.source === undefined ? flow.source : samplesSpec(ownRows(o.source, flow.normalization), velocity.dim);
   return {
     ...plan,
+    source,
+    ...(source.kind === "samples" && { starts: source.parts }),
     path: path === pathNames[0] ? undefined : path,
     labelDropout,
   };
@@ -130,6 +141,7 @@ export function flowMatchingPlan(flow: Flow, data: DataRows, given: FlowMatching
 /** The options of maximum likelihood, checked. */
 export function likelihoodTrainingPlan(flow: Flow, data: DataRows, given: MaximumLikelihoodOptions): LikelihoodPlan {
   trainableVelocity(likelihoodTraining, flow);
+  checkDensity(likelihoodTraining, flow.source);
   const o = checked(likelihoodTraining, likelihoodFields, given);
   const plan = trainingPlan(likelihoodTraining, flow, data, o);
   checkLabelled(likelihoodTraining, o.labels, plan.velocity);

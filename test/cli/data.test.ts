@@ -7,7 +7,7 @@ import { promisify } from "node:util";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { shuffledIndices } from "../../cli/split.ts";
 import { toyData } from "../../src/data/toy.ts";
-import { saveFlow } from "../../src/flow/file.ts";
+import { saveFlow } from "../../src/flow/save-file.ts";
 import { mlp } from "../../src/network/mlp.ts";
 import { networkOf } from "../../src/network/of.ts";
 import { run } from "../unit/command-line.ts";

@@ -39,9 +39,9 @@ for (const [name, { dim, context, labels: hasLabels }, own] of cases) {
     };
     const o: GroupPlan = {
       velocity: { dim, context },
-      source: "gaussian",
+      source: { kind: "gaussian", parts: 1 },
       ...{ count: n, rows, first, key, names, meanCost: dim * 2.3, regularization: 0.02, iterations: 60 },
-      ...{ pairsAt: n, figuresAt: 4, maxFlops: 1e9 },
+      ...{ pairsAt: n, figuresAt: 4, factorsAt: 5 * dim, maxFlops: 1e9 },
       ...own,
     };
     const width = pointWidth(o);

@@ -1,6 +1,7 @@
 import * as pf from "pushforward";
 import { planBatch } from "../../shaders/flow-matching.ts";
 import { planDrawRows } from "../../shaders/likelihood-training.ts";
+import { hasParts, type SourceKind } from "../../shaders/source-kinds.ts";
 import { Arena } from "../../src/gpu/arena.ts";
 import { readBack } from "../../src/gpu/read.ts";
 import { normals, philox, randomIndex, streams, uniform01, uniforms } from "../../src/random/philox.ts";
@@ -38,7 +39,7 @@ const room = 192;
 const inOrder: Pairs = { first, at: 150, drawn: 0 };
 const ofPool: Pairs = { first: 2 ** 32 - 64, at: 64, drawn: 128 };
 
-const shapes: [string, pf.MlpOptions, "gaussian" | "uniform", boolean, Pairs?][] = [
+const shapes: [string, pf.MlpOptions, SourceKind, boolean, Pairs?][] = [
   ["a Gaussian source, dim 1", { dim: 1, hidden: [4] }, "gaussian", false],
   ["a Gaussian source, dim 5, Fourier time", { dim: 5, hidden: [4], time: { fourier: 3 } }, "gaussian", false],
   ["a uniform source, dim 3", { dim: 3, hidden: [4], inputOrder: "t,x" }, "uniform", false],
@@ -48,6 +49,9 @@ const shapes: [string, pf.MlpOptions, "gaussian" | "uniform", boolean, Pairs?][]
   ["another path, time and weights, stratified", timed, "uniform", true],
   ["pairs in order", { dim: 2, hidden: [4] }, "gaussian", false, inOrder],
   ["pairs of a pool, labels and context, with noise", conditional, "uniform", true, ofPool],
+  ["a mixture, dim 5", { dim: 5, hidden: [4] }, "mixture", false],
+  ["samples, dim 5, with labels", { dim: 5, hidden: [4], classes: 3 }, "samples", false],
+  ["samples in pairs of a pool, labels and context, with noise", conditional, "samples", true, ofPool],
 ];
 
 /** Shares and noise of the rows. */
@@ -82,7 +86,9 @@ for (const [name, options, source, isDrawn, pairs] of shapes) {
     const scale = uniformArray(dim, 1, 3, 3);
     // what f32 has not of a mean
     const rest = uniformArray(dim, -0.1, 0.1, 8);
-    const [a, b] = [uniformArray(dim, -1, 0, 4), uniformArray(dim, 0.5, 2, 5)];
+    const parts = hasParts(source) ? 3 : 1;
+    const [a, b] = [uniformArray(parts * dim, -1, 0, 4), uniformArray(parts * dim, 0.5, 2, 5)];
+    const levels = [0.2, 0.3, 1].map(Math.fround);
     const next = generator(6);
     const labels = Uint32Array.from({ length: rows }, () => Math.floor(next() * 3));
     const context = uniformArray(rows * 2, -1, 1, 7);
@@ -96,8 +102,10 @@ for (const [name, options, source, isDrawn, pairs] of shapes) {
     let got: Float32Array;
     let targets: Float32Array;
     try {
-      await arena.allocate("data", data.byteLength, data);
-      const constants = Float32Array.of(...mean, ...scale, ...rest, ...a, ...b);
+      const all = source === "samples" ? Float32Array.of(...data, ...a) : data;
+      await arena.allocate("data", all.byteLength, all);
+      const numbers = source === "samples" ? [] : [...a, ...b, ...levels, 0, 0, 0];
+      const constants = Float32Array.of(...mean, ...scale, ...rest, ...numbers);
       await arena.allocate("constants", constants.byteLength, constants);
       await arena.allocate("labels", labels.byteLength, labels);
       await arena.allocate("context", context.byteLength, context);
@@ -110,7 +118,7 @@ for (const [name, options, source, isDrawn, pairs] of shapes) {
       const dispatches = [
         planBatch({
           velocity,
-          source,
+          source: { kind: source, parts },
           capacity,
           rows,
           first,
@@ -143,7 +151,7 @@ for (const [name, options, source, isDrawn, pairs] of shapes) {
 
     const chosen = (i: number) => (pairs?.drawn ? randomIndex(firstWord(i, streams.pair), pairs.drawn) : i);
     const from = pairs?.first ?? first;
-    const own = (source === "gaussian" ? normals : uniforms)(key, streams.batchSource, from, capacity, dim);
+    const own = (source === "uniform" ? uniforms : normals)(key, streams.batchSource, from, capacity, dim);
     const draws = own.map((_, k) => own[chosen(Math.floor(k / dim)) * dim + (k % dim)] ?? 0);
     const uniform = uniforms(key, streams.batchTime, first, capacity, 1);
     const entries =
@@ -164,9 +172,20 @@ for (const [name, options, source, isDrawn, pairs] of shapes) {
       pairs ? (pairRows[(pairs.at + chosen(i)) % room] ?? 0) : drawnRow(drawn, words(i, streams.batchIndex), rows),
     );
     const noise = drawn ? noiseOf(drawn, dataRow, dim) : new Array<number>(capacity * dim).fill(0);
+    // the row or the component that sample i starts from
+    const part = (i: number) => {
+      const number = from + chosen(i);
+      const all = new Uint32Array(4);
+      philox(number >>> 0, Math.floor(number / 2 ** 32), 2 ** 32 - 1, streams.batchSource, key, all);
+      const [word = 0] = all;
+      if (source === "samples") return randomIndex(word, parts);
+      return source === "mixture" ? levels.findIndex((level) => uniform01(word) <= level) : 0;
+    };
     const start = (i: number, j: number) => {
-      const [low, other, z] = [a[j] ?? 0, b[j] ?? 0, draws[i * dim + j] ?? 0];
-      return source === "gaussian" ? low + other * z : low + (other - low) * z;
+      const at = part(i) * dim + j;
+      const [low, other, z] = [a[at] ?? 0, b[at] ?? 0, draws[i * dim + j] ?? 0];
+      if (source === "samples") return low;
+      return source === "uniform" ? low + (other - low) * z : low + other * z;
     };
     const end = (i: number, j: number) =>
       ((data[(dataRow[i] ?? 0) * dim + j] ?? 0) - (mean[j] ?? 0) - (rest[j] ?? 0)) / (scale[j] ?? 1) +

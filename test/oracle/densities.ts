@@ -185,3 +185,28 @@ export const toyDensities = {
     covariance: 1,
   },
 } as const satisfies Record<string, ToyDensity>;
+
+/** A mixture of Gaussians with independent components: log p(x) and ∇ log p(x). */
+export function gaussianMixture(means: readonly Vector[], scales: readonly Vector[], weights: readonly number[]) {
+  const sum = weights.reduce((all, weight) => all + weight, 0);
+  const terms = (x: Vector) =>
+    means.map((mean, k) => {
+      let log = Math.log(at(weights, k) / sum);
+      for (let i = 0; i < x.length; i++) {
+        const scale = at(scales[k] ?? [], i);
+        log -= ((at(x, i) - at(mean, i)) / scale) ** 2 / 2 + Math.log(scale * Math.sqrt(2 * Math.PI));
+      }
+      return log;
+    });
+  const logDensity = (x: Vector) => logSumExp(terms(x));
+  const score = (x: Vector) => {
+    const [logs, all] = [terms(x), logDensity(x)];
+    return Float64Array.from({ length: x.length }, (_, i) =>
+      means.reduce((total, mean, k) => {
+        const scale = at(scales[k] ?? [], i);
+        return total - (Math.exp(at(logs, k) - all) * (at(x, i) - at(mean, i))) / scale ** 2;
+      }, 0),
+    );
+  };
+  return { logDensity, score };
+}

@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { expect, test } from "vitest";
 import { failureOf, failureText, protocol, whyNot } from "../../src/cluster/protocol.ts";
 import { PushforwardError } from "../../src/errors.ts";
-import { saveFlow } from "../../src/flow/file.ts";
+import { saveFlow } from "../../src/flow/save-file.ts";
 import { mlp } from "../../src/network/mlp.ts";
 import { networkOf } from "../../src/network/of.ts";
 import { logProbCall, sampleCall } from "../../src/spread/call.ts";

@@ -1,5 +1,5 @@
 import { withMetadata } from "../../cli/model.ts";
-import { saveFlow } from "../../src/flow/file.ts";
+import { saveFlow } from "../../src/flow/save-file.ts";
 import { mlp } from "../../src/network/mlp.ts";
 import { networkOf } from "../../src/network/of.ts";
 

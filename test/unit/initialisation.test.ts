@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
-import { loadFlow, saveFlow } from "../../src/flow/file.ts";
+import { loadFlow } from "../../src/flow/file.ts";
+import { saveFlow } from "../../src/flow/save-file.ts";
 import { activate, concat, linear } from "../../src/network/builder.ts";
 import { initialParameters } from "../../src/network/initialisation.ts";
 import { type MlpOptions, mlp } from "../../src/network/mlp.ts";

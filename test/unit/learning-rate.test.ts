@@ -1,12 +1,13 @@
 import { expect, test } from "vitest";
 import type { Flow } from "../../src/flow/flow.ts";
+import { sourceSpec } from "../../src/flow/source.ts";
 import { mlp } from "../../src/network/mlp.ts";
 import { rateOfStep } from "../../src/train/learning-rate.ts";
 import type { LearningRate } from "../../src/train/options.ts";
 import { flowMatchingPlan } from "../../src/train/plan.ts";
 
-// The check reads nothing of a flow but its velocity, so no device is needed.
-const flow = { velocitySpec: mlp({ dim: 2, hidden: [8] }) } as Flow;
+// The check reads nothing of a flow but its velocity and its source, so no device is needed.
+const flow = { velocitySpec: mlp({ dim: 2, hidden: [8] }), source: sourceSpec(undefined, 2) } as Flow;
 const rateOf = (steps: number, learningRate?: LearningRate) =>
   rateOfStep(
     "train",

@@ -1,6 +1,7 @@
 import { expect, test } from "vitest";
 import { PushforwardError } from "../../src/errors.ts";
-import { loadFlow, saveFlow } from "../../src/flow/file.ts";
+import { loadFlow } from "../../src/flow/file.ts";
+import { saveFlow } from "../../src/flow/save-file.ts";
 import { decodeSafetensors, encodeSafetensors, type Tensor } from "../../src/io/safetensors.ts";
 import { initialParameters } from "../../src/network/initialisation.ts";
 import { mlp } from "../../src/network/mlp.ts";

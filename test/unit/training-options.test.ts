@@ -3,6 +3,7 @@ import { planBatch } from "../../shaders/flow-matching.ts";
 import { planAdam } from "../../shaders/optimizer.ts";
 import { PushforwardError } from "../../src/errors.ts";
 import type { Flow } from "../../src/flow/flow.ts";
+import { sourceSpec } from "../../src/flow/source.ts";
 import { type MlpOptions, mlp } from "../../src/network/mlp.ts";
 import { largestBatch } from "../../src/train/largest-batch.ts";
 import { optimizerSettings } from "../../src/train/optimizer-settings.ts";
@@ -10,8 +11,9 @@ import type { FlowMatchingOptions } from "../../src/train/options.ts";
 import { flowMatchingPlan } from "../../src/train/plan.ts";
 import { wgslVelocity } from "../../src/velocity/wgsl.ts";
 
-// The check reads nothing of a flow but its velocity, so no device is needed.
-const flowOf = (velocitySpec: Flow["velocitySpec"]) => ({ velocitySpec }) as Flow;
+// The check reads nothing of a flow but its velocity and its source, so no device is needed.
+const flowOf = (velocitySpec: Flow["velocitySpec"]) =>
+  ({ velocitySpec, source: sourceSpec(undefined, velocitySpec.dim) }) as Flow;
 const plain: MlpOptions = { dim: 2, hidden: [8] };
 const classes: MlpOptions = { ...plain, classes: 3 };
 const context: MlpOptions = { ...plain, context: 2 };
@@ -24,6 +26,10 @@ const faults: [string, MlpOptions, Partial<FlowMatchingOptions>, RegExp][] = [
   ["a fraction of a sample", plain, { batchSize: 1.5 }, /batchSize is 1\.5/],
   ["a batch beyond WebGPU's workgroups", plain, { batchSize: largestBatch + 1 }, /from 1 to 4194240/],
   ["a path that is not known", plain, { path: loose("cosin") }, /path is "cosin".*did you mean "cosine"/],
+  ["a source of half a row", plain, { source: Float32Array.of(1, 2, 3) }, /source is a Float32Array of 3.*\[n, 2\]/],
+  ["a source of no rows", plain, { source: new Float32Array(0) }, /source is .*at least one row/],
+  ["a source with a hole", plain, { source: Float32Array.of(0, Number.NaN) }, /source holds NaN at row 0, column 1/],
+  ["a source by its name", plain, { source: loose("moons") }, /source is "moons"/],
   ["a coupling that is not known", plain, { coupling: loose("optimal") }, /coupling is "optimal"/],
   ["labels of a wrong length", classes, { labels: new Uint32Array(3) }, /2 particles need a Uint32Array of 2/],
   ["labels of a wrong type", classes, { labels: loose([0, 1]) }, /2 particles need a Uint32Array of 2/],
@@ -112,7 +118,7 @@ test("options that are left out have the documented defaults", () => {
 test("the largest batch fits into one row of workgroups, and samples are counted beyond 2³²", () => {
   const dispatch = planBatch({
     velocity: mlp(plain),
-    source: "gaussian",
+    source: { kind: "gaussian", parts: 1 },
     capacity: largestBatch,
     rows: 2,
     first: 3 * 2 ** 32 + 5,

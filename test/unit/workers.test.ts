@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { saveFlow } from "../../src/flow/file.ts";
+import { saveFlow } from "../../src/flow/save-file.ts";
 import { sourceSpec } from "../../src/flow/source.ts";
 import { mlp } from "../../src/network/mlp.ts";
 import { networkOf } from "../../src/network/of.ts";
