@@ -9,6 +9,7 @@ const main = "pushforward.min.js";
 const later = {
   "src/dual/derivatives.ts": "pushforward-derivatives.min.js",
   "src/flow/on-demand.ts": "pushforward-analysis.min.js",
+  "src/flow/stochastic.ts": "pushforward-stochastic.min.js",
   "src/ode/on-demand.ts": "pushforward-layered.min.js",
   "src/train/failures.ts": "pushforward-failures.min.js",
   "src/train/muon.ts": "pushforward-muon.min.js",

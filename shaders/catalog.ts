@@ -37,6 +37,7 @@ import { drawPairsKernel, groupPointsKernel, planFiguresKernel, sinkhornKernel }
 import { drawPartsKernel, mixtureDensityKernel } from "./source-parts.ts";
 import { addStagesKernel, finishStepKernel, mixKernel, stageInputKernel } from "./stages.ts";
 import { determinantAdjointKernel, jacobianTexts, stageMatrixKernel, stepJacobianKernel } from "./step-jacobian.ts";
+import { stochasticKernel } from "./stochastic.ts";
 import { subgroupRowsKernel } from "./subgroup-rows.ts";
 import { penaliseKernel, tangentEndsKernel } from "./tangent-ends.ts";
 import { tangentDotKernel, tangentInputKernel } from "./tangents.ts";
@@ -417,6 +418,9 @@ for (const kind of ["gaussian", "uniform"] as const) {
 }
 for (const kind of ["mixture", "samples"] as const) add(`draw ${kind} source`, () => drawPartsKernel({ kind }));
 add("mixture source log-density", () => mixtureDensityKernel({}));
+for (const stage of ["euler", "predict", "correct"] as const)
+  for (const score of [false, true])
+    add(`stochastic step, ${stage}${score ? ", by a score" : ""}`, () => stochasticKernel({ stage, score }));
 for (const kind of ["rademacher", "gaussian"] as const) add(`draw ${kind} probes`, () => drawProbesKernel({ kind }));
 for (const standardError of [false, true]) {
   add(`finish log-probability${standardError ? " with standard error" : ""}`, () =>

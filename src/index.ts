@@ -22,7 +22,9 @@ export type {
   ReductionOptions,
   SampleOptions,
   SampleOutput,
+  ScoreField,
   SolveOptions,
+  StochasticOptions,
 } from "./flow/options.ts";
 export type { Histogram, MeanLogProb, Moments } from "./flow/reductions.ts";
 export {

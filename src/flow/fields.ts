@@ -28,6 +28,7 @@ import type {
   PushOptions,
   SampleOptions,
   SolveOptions,
+  StochasticOptions,
 } from "./options.ts";
 import type { Rows } from "./rows.ts";
 import type { FlowOptions } from "./shape.ts";
@@ -107,8 +108,15 @@ export const solveFields = {
   precision: { check: word("f32", "f16"), fallback: "f32", travels: "call" },
 } satisfies Schema<SolveOptions, Travels>;
 
+/** A record as it is now; what loads it checks it. */
+const sde = {
+  check: (_: string, value: unknown) => ({ ...(value as StochasticOptions) }),
+  travels: "refused",
+} as const;
+
 export const pushFields = {
   ...solveFields,
+  sde,
   from: { check: flowTime, fallback: 0, travels: "call" },
   to: { check: flowTime, fallback: 1, travels: "call" },
   saveAt: { check: later<number[] | "steps">, travels: "call" },
@@ -118,6 +126,7 @@ export const pushFields = {
 
 export const sampleFields = {
   ...solveFields,
+  sde,
   output: { check: word("cpu", "gpu", "float64"), travels: "call" },
   to: { check: flowTime, fallback: 1, travels: "call" },
   saveAt: { check: later<number[] | "steps">, travels: "call" },

@@ -1,7 +1,11 @@
+import type { Precision } from "../ode/engine.ts";
 import type { Solver } from "../ode/grid.ts";
+import type { Path, PathName } from "../path/names.ts";
 import type { RunOptions } from "../schedule/job.ts";
 import type { Cells } from "./cells.ts";
 import type { Rows } from "./rows.ts";
+
+export type { Precision } from "../ode/engine.ts";
 
 /** `"exact"` (default for dim ≤ 16), or Hutchinson's estimate ZᵀJZ with K probes, drawn once per particle and solve, or given as [K, n, dim]. */
 export type Divergence = "exact" | { probe: "rademacher" | "gaussian"; probes?: number; vectors?: Float32Array };
@@ -41,12 +45,37 @@ export interface EvaluationOptions extends CallOptions {
  */
 export type Output = "cpu" | "gpu";
 
+/** A flow, whose velocity is the score ∇log p_t here: one that was trained with `predict: "score"`. */
+export interface ScoreField {
+  readonly dim: number;
+  velocity(x: Rows, t: number | Float32Array): Promise<Float32Array>;
+}
+
 /**
- * What a network's weights and activations are held in: f32 (default), or f16 on devices with the feature `shader-f16`, for
- * networks up to width 128 and dim 16. Half precision rounds each activation to 11 bits, so a velocity is good to about 1 % of
- * its largest component (the state, the time and log p stay f32), and activations beyond 65504 overflow.
+ * Noise along the paths: dx = (u + ½ g² ∇log p_t) dt + g dW, whose particles have the densities of the flow whatever g is (Song et al. 2021,
+ * §4.3; Albergo et al. 2023, §2.4), backward in time as well. `solver` is `{ method: "euler" }`, which is Euler–Maruyama's, or
+ * `{ method: "heun2" }`, the stochastic Heun method (default, 100 steps). Particle i has the same noise however a call is split; with g = 0
+ * the bits are those of the ODE.
+ *
+ * Without `score` this is for flows from a Gaussian source that were trained with independent pairs, whose velocity tells the score.
+ *
+ * @example
+ * import { Flow, mlp, openGpu, toyData, trainFlowMatching } from "pushforward";
+ * const gpu = await openGpu();
+ * const flow = Flow.create(gpu, { velocity: mlp({ dim: 2, hidden: [32] }) });
+ * for await (const { loss } of trainFlowMatching(flow, toyData("moons", 1000), { steps: 20 })) console.log(loss);
+ * const sde = { diffusion: (t: number) => Math.sqrt(1 - t) };
+ * const { x } = await flow.sample(100, { sde, solver: { method: "heun2", steps: 50 }, seed: 3 });
+ * gpu.dispose();
  */
-export type Precision = "f32" | "f16";
+export interface StochasticOptions {
+  /** g ≥ 0, in the flow's own space per √(unit of time): one number, or a function of t. */
+  diffusion: number | ((t: number) => number);
+  /** The path that the flow was trained on. Default `"conditional-optimal-transport"`. */
+  path?: PathName | Path;
+  /** What the score is from, where it does not follow from the velocity. */
+  score?: ScoreField;
+}
 
 export interface SolveOptions extends CallOptions {
   solver?: Solver;
@@ -69,6 +98,8 @@ export interface PushOptions extends SolveOptions {
   from?: number;
   /** Default 1. */
   to?: number;
+  /** Noise along the paths; default: none. */
+  sde?: StochasticOptions;
   /** Times at which states are kept, each a time of the grid; `"steps"` for all of them. */
   saveAt?: number[] | "steps";
   /** log p at `from`, [n]; or true at `from` = 0, where the source gives it. */
@@ -88,6 +119,8 @@ export interface SampleOptions extends Omit<SolveOptions, "output"> {
   output?: SampleOutput;
   /** Default 1. */
   to?: number;
+  /** Noise along the paths; default: none. */
+  sde?: StochasticOptions;
   saveAt?: number[] | "steps";
   /** Whether log p of every sample is wanted. */
   logProb?: boolean;

@@ -2,7 +2,7 @@ import { readable } from "../arrays.ts";
 import { warnOfF32 } from "../data/resolution.ts";
 import { ownRows } from "../data/units.ts";
 import { invalid } from "../errors.ts";
-import { saveIndices, timeGrid } from "../ode/grid.ts";
+import { defaultSolver, type Solver, saveIndices, timeGrid } from "../ode/grid.ts";
 import { checked } from "../options/schema.ts";
 import { checkInteger, show } from "../options.ts";
 import { checkConditions } from "./conditions.ts";
@@ -26,7 +26,7 @@ function solveRequest(
   flow: FlowShape,
   what: string,
   n: number,
-  options: Omit<CheckedSolve, "output"> & Pick<PushOptions, "saveAt">,
+  options: Omit<CheckedSolve, "output"> & Pick<PushOptions, "saveAt" | "sde">,
   from: number,
   to: number,
   start: TrajectoryRequest["start"],
@@ -35,8 +35,9 @@ function solveRequest(
   flow.assertAlive();
   if (logProb.kind === "backward" || (logProb.kind === "forward" && logProb.start === "source"))
     checkDensity(what, flow.source);
-  const { precision, seed, saveAt, objective, guidanceInterval } = options;
-  const grid = timeGrid(what, options.solver, from, to, saveAt);
+  const { precision, seed, saveAt, objective, guidanceInterval, sde } = options;
+  const solver: Solver = sde && options.solver === defaultSolver ? { method: "heun2", steps: 100 } : options.solver;
+  const grid = timeGrid(what, solver, from, to, saveAt);
   if (grid.adaptive && precision === "f16")
     throw invalid(
       `${what}: precision is "f16", but ${grid.tableau.name} would take its rounding for error: pass "f32", or fixed steps`,
@@ -67,6 +68,7 @@ function solveRequest(
     unitsOut: "flow",
     wantStart: false,
     precision,
+    sde,
   };
 }
 

@@ -1,8 +1,7 @@
 import type { Gpu } from "../gpu/gpu.ts";
 import type { Tensor } from "../io/safetensors.ts";
-import type { Engine } from "../ode/engine.ts";
+import type { Engine, Precision } from "../ode/engine.ts";
 import type { FieldVelocity } from "../velocity/field.ts";
-import type { Precision } from "./options.ts";
 import type { Normalization, Source, SourceSpec } from "./source.ts";
 
 export interface FlowOptions {

@@ -20,10 +20,12 @@ export async function solveJob(flow: FlowOnDevice, session: Session, request: Tr
   const rows = { x: "rows" in start && start.rows, logProb: given, labels, context };
   const { widest, ...work } = workOf(solve);
   const binding = session.device.limits.maxStorageBufferBindingSize;
-  return jobOn(flow, session, what, rows, await engine.shared(session), (shared) => ({
+  const own = await engine.shared(session);
+  const weights = (await solve.stochastic?.shared(session, own)) ?? own;
+  return jobOn(flow, session, what, rows, weights, (shared) => ({
     ...work,
     what,
-    family: `${engine.family}|${solve.integration.divergence.mode}`,
+    family: `${engine.family}|${solve.stochastic ? "sde" : solve.integration.divergence.mode}`,
     count,
     largestChunk: largestChunk(binding, widest),
     isResident: resident !== undefined && resident.size > 0,
@@ -33,7 +35,7 @@ export async function solveJob(flow: FlowOnDevice, session: Session, request: Tr
 }
 
 /** What a particle of a solve takes, and the floats of its widest buffer. */
-function workOf({ engine, request, integration, later }: Solve) {
+function workOf({ engine, request, integration, stochastic, later }: Solve) {
   const { grid, start, wantStart, save = [] } = request;
   const { stages, freeStages, divergence: mode } = integration;
   const { dim } = engine;
@@ -53,11 +55,12 @@ function workOf({ engine, request, integration, later }: Solve) {
     (mode.mode === "probes" ? probes * dim : 0) +
     scratch +
     (stateRows(dim, mode) - dim) +
+    (stochastic?.floats ?? 0) +
     own.all;
   return {
     bytesPerParticle: floats * 4,
     flopsPerParticle: Math.max(
-      1,
+      stochastic?.flops ?? 1,
       (grid.times.length - 1) * (weighted * engine.divergenceFlops(mode) + (stages - weighted) * engine.flops),
       (adaptive?.expectedEvaluations ?? 0) * engine.divergenceFlops(mode),
     ),

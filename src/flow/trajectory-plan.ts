@@ -19,6 +19,7 @@ import { beginLogProb, type LogProbPlan, logScale, planLogProb } from "./log-pro
 import { outputs, planOutputs } from "./outputs.ts";
 import { joined, type Part } from "./part.ts";
 import { affineBuffer, planDraws, planExport, planImport, sourceBuffer } from "./states.ts";
+import type { Stochastic } from "./stochastic.ts";
 import { tallyBuffer } from "./tally.ts";
 import type { TrajectoryRequest } from "./trajectory.ts";
 
@@ -31,6 +32,8 @@ export interface Solve {
   readonly affine: Float32Array | undefined;
   /** What plans adaptive steps, probes and the Jacobians of steps: loaded where there are any. */
   readonly sources: SourceKernels;
+  /** Steps with noise in place of those of the integration. */
+  readonly stochastic: Stochastic | undefined;
   readonly later: typeof import("../ode/on-demand.ts") | undefined;
 }
 
@@ -41,7 +44,10 @@ export async function solveOf(engine: Engine, request: TrajectoryRequest): Promi
   const later = isLater ? await import("../ode/on-demand.ts") : undefined;
   const affine = normalization && affineFloats(normalization, engine.dim);
   const sources = hasParts(source.kind) && later ? later.partSources : plainSources;
-  return { engine, request, integration: integrationOf(grid, mode, later?.jacobianTexts), affine, sources, later };
+  const { sde } = request;
+  const stochastic = sde && (await (await import("./stochastic.ts")).stochasticSolve(engine, request, sde));
+  const integration = stochastic?.integration ?? integrationOf(grid, mode, later?.jacobianTexts);
+  return { engine, request, integration, affine, sources, stochastic, later };
 }
 
 /** A chunk of a solve: its start, steps with states that are saved on the way, log p at the end, and what comes back. */
@@ -87,7 +93,7 @@ function likelihoodOf({ engine, request, integration, sources }: Solve, chunk: C
 
 /** Rows of the caller or draws of the source, conditions, log p as far as it is known, probes. */
 function planStart(solve: Solve, chunk: Chunk, likelihood: LogProbPlan | undefined): Part {
-  const { engine, request, integration, affine, later, sources } = solve;
+  const { engine, request, integration, affine, later, sources, stochastic } = solve;
   const { source, start, conditions, logProb, divergence, count: total } = request;
   const { dim } = engine;
   const first = firstOf(solve, chunk);
@@ -99,6 +105,7 @@ function planStart(solve: Solve, chunk: Chunk, likelihood: LogProbPlan | undefin
       ? planImport(start.rows, chunk, dim, { isData: changes(solve, request.unitsIn) })
       : { dispatches: [planDraws(source, chunk, dim, first, start.seed, sources)] },
     { dispatches: engine.begin(chunk, conditions, integration.stages > 0) },
+    stochastic && { dispatches: stochastic.begin(chunk) },
     likelihood && beginLogProb(likelihood, logProb.kind === "forward" ? logProb.start : undefined, chunk),
     later?.planProbes(probes),
     request.wantStart && { dispatches: [planExport(chunk, dim, outputs.start)] },
@@ -115,7 +122,8 @@ interface Steps {
 }
 
 /** `base` names log p at the start, where it is known there. */
-function planSteps({ engine, request, integration, later }: Solve, chunk: Chunk, base: string | undefined): Steps {
+function planSteps(solve: Solve, chunk: Chunk, base: string | undefined): Steps {
+  const { engine, request, integration, stochastic, later } = solve;
   const { grid, conditions, save = [] } = request;
   const { times, adaptive } = grid;
   const end = times.length - 1;
@@ -133,9 +141,10 @@ function planSteps({ engine, request, integration, later }: Solve, chunk: Chunk,
   }
   const stops = [0, ...save, end];
   return {
-    buffers: [],
+    buffers: stochastic?.buffers(chunk) ?? [],
     reach(k) {
       const [from, to] = [item(stops, k), item(stops, k + 1)];
+      if (stochastic) return stochastic.steps(chunk, firstOf(solve, chunk), from, to);
       const dispatches: Dispatch[] = [];
       const of = (step: number) => conditionsAt(conditions, (item(times, step) + item(times, step + 1)) / 2);
       for (let first = from, last = from; first < to; first = last) {

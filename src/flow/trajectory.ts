@@ -1,8 +1,8 @@
-import type { Conditions } from "../ode/engine.ts";
+import type { Conditions, Precision } from "../ode/engine.ts";
 import type { TimeGrid } from "../ode/grid.ts";
 import type { ChunkPlan } from "../schedule/job.ts";
 import type { DivergencePlan } from "./divergence.ts";
-import type { Precision } from "./options.ts";
+import type { StochasticOptions } from "./options.ts";
 import type { Normalization, SourceSpec } from "./source.ts";
 
 /** Which log-probability a solve carries. */
@@ -42,6 +42,8 @@ export interface TrajectoryRequest {
   readonly unitsOut: "flow" | "data" | "data in f64";
   readonly wantStart: boolean;
   readonly precision: Precision;
+  /** Noise along the paths. */
+  readonly sde?: StochasticOptions | undefined;
   /** Brings back figures of the outputs `x` and `logProb` instead of the outputs. */
   readonly reduce?: Reduce | undefined;
   /** Buffers on the device for whole results, by output name; absent outputs go to the host. */

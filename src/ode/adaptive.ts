@@ -1,6 +1,7 @@
 import type { Dispatch, PlannedBuffer, Rounds } from "../gpu/kernel.ts";
 import { adaptiveKernels, adaptiveNames, type GatherShape, type Round, solveRows } from "../kernels/adaptive.ts";
 import { item, must } from "../must.ts";
+import { adaptiveSolvers } from "../solvers/pairs.ts";
 import { type Chunk, type Conditions, type DivergenceMode, type Engine, integralsOf, names, padded } from "./engine.ts";
 import type { AdaptiveRule } from "./grid.ts";
 
@@ -44,7 +45,7 @@ export function adaptivePlan(
   chunk: Chunk,
   conditions: Conditions,
   mode: DivergenceMode,
-  rule: AdaptiveRule,
+  { method, ...rule }: AdaptiveRule,
   times: Float64Array,
   save: readonly number[],
   base: string | undefined,
@@ -52,10 +53,11 @@ export function adaptivePlan(
   const { dim } = engine;
   const { capacity, count } = chunk;
   const rows = mode.mode === "none" ? 0 : integralsOf(mode);
-  const stages = rule.solver.error.length;
+  const solver = adaptiveSolvers[method];
+  const stages = solver.error.length;
   const goals = times.length - 1;
   const start = item(times, 0);
-  const o = { capacity, count, dim, rows, ...rule, start, span: item(times, goals) - start, goals };
+  const o = { capacity, count, dim, rows, solver, ...rule, start, span: item(times, goals) - start, goals };
   const kernels = adaptiveKernels(o, { ...names, base });
 
   /** Values that belong to particles, and where they lie in the order of the list. */

@@ -6,12 +6,12 @@ import { checkFinite, checkWord, nearest, show, singles } from "../options.ts";
 import {
   type AdaptiveMethod,
   adaptiveNames,
-  adaptiveSolvers,
+  adaptiveStages,
   type FixedStepMethod,
   fixedNames,
   fixedSolvers,
 } from "../solvers/methods.ts";
-import { type AdaptiveSolver, checkTableau, type Tableau } from "../solvers/tableau.ts";
+import { checkTableau, type Tableau } from "../solvers/tableau.ts";
 
 /** How an ODE is solved: a method and its time grid. Default `{ method: "midpoint", steps: 50 }`. */
 export type Solver =
@@ -57,7 +57,7 @@ const fixedFields = {
 
 /** What an adaptive step is held to: rms of error / (atol + rtol·|y|) ≤ 1, and steps that are tried at most. */
 export interface AdaptiveRule {
-  readonly solver: AdaptiveSolver;
+  readonly method: AdaptiveMethod;
   readonly rtol: number;
   readonly atol: number;
   readonly maxSteps: number;
@@ -65,7 +65,7 @@ export interface AdaptiveRule {
 
 /** A solver bound to an interval: the tableau and the times t_0 … t_N in f64. Adaptive ones land on all of the times. */
 export interface TimeGrid {
-  /** Without a name, it is the caller's own. */
+  /** Without a name, it is the caller's own. Of adaptive steps it has the name and the number of stages alone. */
   readonly tableau: Tableau & { readonly name?: string };
   readonly times: Float64Array;
   /** That of the steps; none where the times were given. */
@@ -97,7 +97,7 @@ export function steppedTimes(
 function adaptiveGrid(
   what: string,
   solver: AdaptiveGrid,
-  tableau: AdaptiveSolver,
+  method: AdaptiveMethod,
   from: number,
   to: number,
   saveAt: SaveAt | undefined,
@@ -105,7 +105,7 @@ function adaptiveGrid(
   const { method: _, ...rule } = checked(`${what}: solver`, adaptiveFields, solver, `${what}: solver.`);
   if (saveAt === "steps")
     throw invalid(
-      `${what}: saveAt is "steps", but with ${tableau.name} every particle has steps of its own: pass the times to save`,
+      `${what}: saveAt is "steps", but with ${method} every particle has steps of its own: pass the times to save`,
     );
   const low = Math.min(from, to);
   const high = Math.max(from, to);
@@ -114,21 +114,19 @@ function adaptiveGrid(
   );
   const times = [...new Set(inside)].sort((a, b) => (to > from ? a - b : b - a));
   return {
-    tableau,
+    tableau: { name: method, a: [], b: new Array(adaptiveStages[method]).fill(0), c: [] },
     times: Float64Array.of(from, ...times, ...(from === to ? [] : [to])),
-    adaptive: { solver: tableau, ...rule },
+    adaptive: { method, ...rule },
   };
 }
 
 type SaveAt = readonly number[] | "steps";
 
 /** The solver of that name, or the caller's own tableau. */
-function tableauOf(what: string, method: unknown): TimeGrid["tableau"] | AdaptiveSolver {
+function tableauOf(what: string, method: unknown): TimeGrid["tableau"] | AdaptiveMethod {
   if (typeof method === "object" && method !== null) return checkTableau(`${what}: solver.method`, method);
   const name = checkWord(`${what}: solver.method`, method, [...fixedNames, ...adaptiveNames]);
-  return Object.hasOwn(adaptiveSolvers, name)
-    ? adaptiveSolvers[name as AdaptiveMethod]
-    : fixedSolvers[name as FixedStepMethod];
+  return Object.hasOwn(adaptiveStages, name) ? (name as AdaptiveMethod) : fixedSolvers[name as FixedStepMethod];
 }
 
 /** Checks a solver and lays its grid over [from, to]. */
@@ -137,7 +135,7 @@ export function timeGrid(what: string, solver: Solver, from: number, to: number,
     throw invalid(`${what}: solver is ${show(solver)}, but it is an object such as { method: "midpoint", steps: 50 }`);
   }
   const tableau = tableauOf(what, solver.method);
-  if ("error" in tableau) return adaptiveGrid(what, solver as AdaptiveGrid, tableau, from, to, saveAt);
+  if (typeof tableau === "string") return adaptiveGrid(what, solver as AdaptiveGrid, tableau, from, to, saveAt);
   const {
     steps,
     times,

@@ -33,6 +33,8 @@ export const streams = {
   rowNoise: 9,
   /** Times of the solver's steps in a training by likelihood. */
   stepTimes: 10,
+  /** Noise of a step of an SDE: {@link shaders/stochastic.ts}. */
+  diffusion: 11,
   /** Pair of a pool that a training sample takes. */
   pair: 16,
   /** Column of a transport plan that a source sample is paired with. */

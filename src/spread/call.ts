@@ -80,7 +80,9 @@ function split<O extends SpreadOptions & Pick<SampleOptions, "signal" | "onProgr
   for (const name of chosenByWorkers) {
     // in which units samples come is no matter of where
     if (name in options && !(what.startsWith("sample") && options[name as keyof O] === "float64"))
-      throw invalid(`${what}: ${name} is ${show(options[name as keyof O])}, but the workers choose it: leave it out`);
+      throw invalid(
+        `${what}: ${name} is ${show(options[name as keyof O])}, but ${name === "sde" ? "paths with noise are for calls of the flow itself" : "the workers choose it"}: leave it out`,
+      );
   }
   const { rangeSize, ahead, ...own } = options;
   const given = { ...(rangeSize !== undefined && { rangeSize }), ...(ahead !== undefined && { ahead }) };

@@ -2,7 +2,8 @@ import { describe, expect, test } from "vitest";
 import { methods } from "../../cli/arguments.ts";
 import { stageFloats, stageStruct } from "../../shaders/stage-row.ts";
 import { timeGrid } from "../../src/ode/grid.ts";
-import { adaptiveSolvers, fixedSolvers } from "../../src/solvers/methods.ts";
+import { adaptiveStages, fixedSolvers } from "../../src/solvers/methods.ts";
+import { adaptiveSolvers } from "../../src/solvers/pairs.ts";
 import { schedule } from "../../src/solvers/schedule.ts";
 import { stageRow } from "../../src/solvers/stage-row.ts";
 import { checkTableau, mostStages, type Tableau } from "../../src/solvers/tableau.ts";
@@ -61,7 +62,8 @@ test.each(named)("%s meets the conditions of its order and not of the next, and 
 
 test.each(Object.entries(adaptiveSolvers))(
   "%s ends in the first stage of the next step, and its error is that of a method of one order less",
-  (_, { a, b, c, error, order }) => {
+  (name, { a, b, c, error, order }) => {
+    expect(adaptiveStages[name as keyof typeof adaptiveStages]).toBe(b.length);
     expect(b).toEqual([...(a[b.length - 1] ?? []), 0]);
     expect(c[b.length - 1]).toBe(1);
     const embedded = b.map((weight, i) => weight - (error[i] ?? 0));
