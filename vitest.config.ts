@@ -9,6 +9,7 @@ export default defineConfig({
       "#provider": path("./src/gpu/provider-node.ts"),
       "#threads": path("./src/workers/threads-node.ts"),
       "#matching": path("./src/transport/matching-node.ts"),
+      "pushforward/diagnostics": path("./src/diagnostics/entry.ts"),
       pushforward: path("./src/index.ts"),
     },
   },

@@ -15,13 +15,13 @@ import {
   trainFlowMatching,
   trainMaximumLikelihood,
 } from "pushforward";
+import { energyDistance, mmd, slicedWasserstein, wasserstein2 } from "pushforward/diagnostics";
 import { writeWhole } from "../cli/files.ts";
 import { colourScale } from "../cli/plot/colour-scale.ts";
 import { type Panel, renderFigure } from "../cli/plot/figure.ts";
 import { countPoints, emptyGrid, type Grid, positiveQuantile, toDensity } from "../cli/plot/grid.ts";
 import { toyDensities } from "../test/oracle/densities.ts";
 import { fitGaussian, scoreOf } from "./baselines.ts";
-import { energyDistance, exactWasserstein, maximumMeanDiscrepancy, slicedWasserstein } from "./metrics.ts";
 import { sineFlow } from "./sine-flow.ts";
 import { targets } from "./toy-sets.ts";
 
@@ -128,11 +128,11 @@ async function judge(flow: Flow, name: ToyName, loss: Loss, seconds: number): Pr
     error: standardError,
     halving,
     reverse,
-    wasserstein: exactWasserstein(mine, theirs, 2),
-    floor: exactWasserstein(fresh, theirs, 2),
+    wasserstein: await wasserstein2(mine, theirs, 2),
+    floor: await wasserstein2(fresh, theirs, 2),
     sliced: slicedWasserstein(mine, theirs, 2),
     energy: energyDistance(mine, theirs, 2),
-    discrepancy: maximumMeanDiscrepancy(mine, theirs, 2),
+    discrepancy: mmd(mine, theirs, 2),
     gaussian: -scoreOf(fitGaussian(toyData(name, 20_000, seed), 2)(points)).mean,
     seconds,
     // below the entropy is no better: it is a likelihood that is not one

@@ -14,10 +14,10 @@ import {
   trainFlowMatching,
   trainMaximumLikelihood,
 } from "pushforward";
+import { coverage, pit, uniformity } from "pushforward/diagnostics";
 import { writeWhole } from "../cli/files.ts";
 import { renderFigure } from "../cli/plot/figure.ts";
 import { chooseByValidation, fitGaussian, fitMixture, type LogDensity, scoreOf } from "./baselines.ts";
-import { transforms, uniformityDistance } from "./calibration.ts";
 import { dim, loadWeather, ofCity, variables, type Weather } from "./weather-data.ts";
 
 const { values } = parseArgs({
@@ -90,7 +90,7 @@ await follow(
 );
 const seconds = (performance.now() - began) / 1000;
 
-const { logProb, x0 } = await flow.logProb(test.x, { labels: test.labels, solver });
+const { logProb, coordinates, radius = new Float64Array(0) } = await pit(flow, test.x, { labels: test.labels, solver });
 const finer = await flow.logProb(test.x, { labels: test.labels, solver: { ...solver, steps: 80 } });
 const probed = await flow.logProb(test.x, {
   labels: test.labels,
@@ -124,22 +124,18 @@ console.log(
   `best by the validation days: ${best.at} (${best.logProb.toFixed(3)} there, ${matched.toFixed(3)} after flow matching); ${seconds.toFixed(0)} s on ${gpu.info.description || gpu.info.architecture}\n`,
 );
 
-const { coordinates, radius } = transforms(x0, dim);
 const n = radius.length;
 console.log("share of test days within the model's central region, which holds that much of the model");
-for (const level of [0.5, 0.8, 0.9, 0.95]) {
-  const share = radius.filter((u) => u <= level).length / n;
-  console.log(
-    `  ${(100 * level).toFixed(0)} %: ${(100 * share).toFixed(1)} % ± ${(100 * Math.sqrt((level * (1 - level)) / n)).toFixed(1)}`,
-  );
-}
+for (const { level, share, standardError } of coverage(radius))
+  console.log(`  ${100 * level} %: ${(100 * share).toFixed(1)} % ± ${(100 * standardError).toFixed(1)}`);
 console.log("histogram of the radius' probability-integral transform, tenths");
 const bins = new Array<number>(10).fill(0);
 for (const u of radius) bins[Math.min(9, Math.floor(10 * u))] = (bins[Math.min(9, Math.floor(10 * u))] ?? 0) + 1;
 console.log(`  ${bins.map((hits) => (hits / n).toFixed(3)).join(" ")}`);
-const distances = coordinates.map((values) => uniformityDistance(values).toFixed(3)).join(", ");
+const distance = (values: Float64Array) => uniformity(values).ks.statistic.toFixed(3);
+const distances = Array.from({ length: dim }, (_, k) => distance(coordinates.filter((_, at) => at % dim === k)));
 console.log(
-  `distance to uniform (Kolmogorov–Smirnov; below ${(1.36 / Math.sqrt(n)).toFixed(3)} in 95 of 100 right models): radius ${uniformityDistance(radius).toFixed(3)}, source coordinates ${distances}`,
+  `distance to uniform (Kolmogorov–Smirnov; below ${(1.36 / Math.sqrt(n)).toFixed(3)} in 95 of 100 right models): radius ${distance(radius)}, source coordinates ${distances.join(", ")}`,
 );
 
 const samples = await flow.sample(test.labels.length, { labels: test.labels, solver, seed: seed + 1 });

@@ -7,6 +7,7 @@ import { smallShader } from "./small-shader.mjs";
 const main = "pushforward.min.js";
 /** The files that are loaded later, by the modules that main imports with `import()`. */
 const later = {
+  "src/diagnostics/entry.ts": "pushforward-measures.min.js",
   "src/dual/derivatives.ts": "pushforward-derivatives.min.js",
   "src/flow/on-demand.ts": "pushforward-analysis.min.js",
   "src/flow/stochastic.ts": "pushforward-stochastic.min.js",
@@ -26,10 +27,10 @@ export const web = {
   "#matching": "./src/transport/matching-web.ts",
 };
 
-/** The entry "pushforward/workers" for pages: its names, of the classes that the main file has. */
-const workersEntry = `import { loadWorkers } from "./${main}";
-const { openWorkers, Workers } = await loadWorkers();
-export { openWorkers, Workers };
+/** An entry such as "pushforward/workers" for pages: its names, of the classes that the main file has. */
+const entryOf = (load, names) => `import { ${load} } from "./${main}";
+const { ${names.join(", ")} } = await ${load}();
+export { ${names.join(", ")} };
 `;
 
 /** Shaders on a diet: see small-shader.mjs. */
@@ -76,7 +77,11 @@ export async function browserBundle(out, common) {
       // a part that only lends names has nothing to run
       logOverride: { "ignored-bare-import": "silent" },
     });
-    writeFileSync(join(out, "pushforward-workers.min.js"), workersEntry);
+    for (const [entry, load] of Object.entries({ workers: "loadWorkers", diagnostics: "loadDiagnostics" })) {
+      const source = `src/${entry}/entry.ts`;
+      const { exports } = Object.values(metafile.outputs).find(({ entryPoint }) => entryPoint === source);
+      writeFileSync(join(out, `pushforward-${entry}.min.js`), entryOf(load, exports.sort()));
+    }
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }

@@ -66,7 +66,7 @@ async function bundles(out) {
     logLevel: "warning",
   };
   // "pushforward" is named although it is a package: tsconfig.json gives that name to the sources.
-  const own = ["pushforward", "pushforward/cluster", "pushforward/workers"];
+  const own = ["pushforward", "pushforward/cluster", "pushforward/diagnostics", "pushforward/workers"];
   const tools = { ...common, platform: "node", external: [...own, "webgpu", "@napi-rs/canvas"] };
   const graph = { ...common, outdir: out, splitting: true, chunkNames: "shared-[hash]" };
   // One graph for the library and its providers, so that there is one PushforwardError.
@@ -77,6 +77,7 @@ async function bundles(out) {
       index: "src/index.ts",
       paths: "src/path/entry.ts",
       cluster: "src/cluster/entry.ts",
+      diagnostics: "src/diagnostics/entry.ts",
       workers: "src/workers/entry.ts",
       "threads-node": "src/workers/threads-node.ts",
       "threads-deno": "src/workers/threads-deno.ts",
@@ -98,7 +99,12 @@ async function bundles(out) {
   await build({
     ...graph,
     platform: "browser",
-    entryPoints: { web: "src/index.ts", "web-paths": "src/path/entry.ts", "web-workers": "src/workers/entry.ts" },
+    entryPoints: {
+      web: "src/index.ts",
+      "web-paths": "src/path/entry.ts",
+      "web-workers": "src/workers/entry.ts",
+      "web-diagnostics": "src/diagnostics/entry.ts",
+    },
     alias: web,
   });
   await browserBundle(out, common);

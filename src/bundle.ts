@@ -1,5 +1,8 @@
-// What the browser bundle exports: the public names, and the way to pushforward-workers.min.js, which shares this file's classes.
+// What the browser bundle exports: the public names, and the ways to pushforward-workers.min.js and -diagnostics, which share this file's classes.
 export * from "./index.ts";
 
 /** @internal */
 export const loadWorkers = () => import("./workers/entry.ts");
+
+/** @internal */
+export const loadDiagnostics = () => import("./diagnostics/entry.ts");

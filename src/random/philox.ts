@@ -41,6 +41,14 @@ export const streams = {
   plan: 17,
   /** Whether a training sample loses its context (for guidance). */
   contextDropout: 18,
+  /** Lines of the sliced Wasserstein distance. */
+  projection: 32,
+  /** Folds, first weights and batches of the classifier that tells samples apart. */
+  classifier: 33,
+  /** What makes the rank of a parameter among draws a number of (0, 1). */
+  rankTie: 34,
+  /** Random points of TARP. */
+  reference: 35,
 } as const;
 
 /** Two 32-bit words: low, high. */

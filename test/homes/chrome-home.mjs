@@ -11,6 +11,7 @@ const page = `<!doctype html>
   {
     "imports": {
       "pushforward": "/dist/pushforward.min.js",
+      "pushforward/diagnostics": "/dist/pushforward-diagnostics.min.js",
       "pushforward/workers": "/dist/pushforward-workers.min.js"
     }
   }

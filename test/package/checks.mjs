@@ -250,7 +250,7 @@ console.log(JSON.stringify({ isOurs: error instanceof PushforwardError, code: er
     name: "Node requires it from a CommonJS module",
     run: async (project) => {
       const file = join(project.folder, "required.cjs");
-      const names = '["", "/paths", "/workers", "/cluster"]';
+      const names = '["", "/paths", "/workers", "/cluster", "/diagnostics"]';
       await writeFile(
         file,
         `for (const name of ${names}) console.log(Object.keys(require("pushforward" + name)).length);\n`,
@@ -259,7 +259,7 @@ console.log(JSON.stringify({ isOurs: error instanceof PushforwardError, code: er
       // since 20.19 and 22.12
       if (!features.require_module) return;
       const counts = (await execFully(process.execPath, [file], { cwd: project.folder })).trim().split("\n");
-      assert.ok(counts.length === 4 && counts.every((count) => Number(count) > 0), counts.join());
+      assert.ok(counts.length === 5 && counts.every((count) => Number(count) > 0), counts.join());
     },
   },
   {
@@ -268,7 +268,7 @@ console.log(JSON.stringify({ isOurs: error instanceof PushforwardError, code: er
       const site = join(project.folder, "mapped");
       await cp(join(project.folder, "node_modules", "pushforward", "dist"), join(site, "dist"), { recursive: true });
       for (const file of ["consumer.js", "workers-consumer.js"]) await cp(join(project.folder, file), join(site, file));
-      const names = ["", "/paths", "/workers"];
+      const names = ["", "/paths", "/workers", "/diagnostics"];
       const imports = names.map((name) => [`pushforward${name}`, project.manifest.exports[`.${name}`].browser]);
       const map = JSON.stringify({ imports: Object.fromEntries(imports) });
       const page = await readFile(join(root, "test", "package", "workers.html"), "utf8");
@@ -292,7 +292,17 @@ console.log(JSON.stringify({ isOurs: error instanceof PushforwardError, code: er
       assert.ok(size <= 60_000 && size + training <= 90_000, `${told}: see what grew with esbuild's metafile`);
       assert.ok(!/\bfrom\s*"\.|\bimport\s*"/.test(text), "the browser bundle waits for another file");
       const loaded = [...text.toString().matchAll(/\bimport\s*\("\.\/([^"]*)"\)/g)].map(([, name]) => name);
-      for (const room of ["analysis", "coupling", "layered", "failures", "muon", "spreading", "training", "tuning"])
+      for (const room of [
+        "analysis",
+        "coupling",
+        "layered",
+        "failures",
+        "measures",
+        "muon",
+        "spreading",
+        "training",
+        "tuning",
+      ])
         assert.ok(loaded.includes(`pushforward-${room}.min.js`), `nothing loads the file for ${room}`);
       for (const name of loaded) {
         const part = await readFile(join(dist, name), "utf8");
@@ -320,6 +330,36 @@ console.log(JSON.stringify({ isOurs: error instanceof PushforwardError, code: er
       assertSpread(await runWorkers(project, process.execPath, []).finally(unlink));
       const { file, flags } = denoCommand();
       assertSpread(await runWorkers(project, file, flags));
+    },
+  },
+  {
+    name: "pushforward/diagnostics measures in Node, in Deno and in a plain HTML page, and lets the program end",
+    run: async (project) => {
+      const measure = `import { toyData } from "pushforward";
+import { wasserstein2 } from "pushforward/diagnostics";
+export const outcome = await wasserstein2(toyData("moons", 40), toyData("circles", 40), 2);
+`;
+      await writeFile(join(project.folder, "measure.js"), measure);
+      await writeFile(
+        join(project.folder, "measured.js"),
+        'import { outcome } from "./measure.js";\nconsole.log(outcome);\n',
+      );
+      const run = (file, flags) => execFully(file, [...flags, "measured.js"], { cwd: project.folder });
+      const { file, flags } = denoCommand();
+      const found = [Number(await run(process.execPath, [])), Number(await run(file, flags))];
+      const site = join(project.folder, "diagnostics");
+      await cp(join(project.folder, "node_modules", "pushforward", "dist"), join(site, "dist"), { recursive: true });
+      const names = { pushforward: "pushforward.min.js", "pushforward/diagnostics": "pushforward-diagnostics.min.js" };
+      const imports = Object.fromEntries(Object.entries(names).map(([name, path]) => [name, `./dist/${path}`]));
+      await writeFile(
+        join(site, "index.html"),
+        `<!doctype html><title>diagnostics</title><link rel="icon" href="data:,">
+<script type="importmap">${JSON.stringify({ imports })}</script>
+<script type="module">${measure.replace("export const outcome", "globalThis.outcome")}</script>`,
+      );
+      found.push(await inChrome(site, "index.html"));
+      for (const distance of found) assert.equal(distance, found[0]);
+      assert.ok(found[0] > 0.5 && found[0] < 2, `W₂ is ${found[0]}`);
     },
   },
   {

@@ -1,5 +1,8 @@
 /** A program of somebody else: it knows the package by its name and its types only. */
 import { Flow, type Gpu, openGpu, PushforwardError, type Trajectory, wgslVelocity } from "pushforward";
+import type { C2st, SolverComparison } from "pushforward/diagnostics";
+
+export type Judged = Pick<C2st, "accuracy"> & Pick<SolverComparison, "solver" | "error">;
 
 export type Outcome =
   | { readonly x: readonly number[]; readonly nfe: number }

@@ -1,5 +1,6 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
+import * as diagnostics from "../../src/diagnostics/entry.ts";
 import * as pf from "../../src/index.ts";
 import { checkSizes, compileNetwork } from "../../src/network/network.ts";
 import { endsInWords, fuzz, fuzzing, type Template } from "../hostile.ts";
@@ -73,6 +74,39 @@ const templates: Record<string, Template> = {
     call: ([a, b]) => pf.encodeSafetensors(a as Any, b as Any),
   },
   decodeSafetensors: { args: [pf.encodeSafetensors(small as Any, {})], call: ([a]) => pf.decodeSafetensors(a as Any) },
+  wasserstein2: {
+    args: [Float32Array.of(1, 2, 3, 4), Float64Array.of(0, 1, 2, 3), 2],
+    call: ([a, b, c]) => diagnostics.wasserstein2(a as Any, b as Any, c as Any),
+  },
+  slicedWasserstein: {
+    args: [Float32Array.of(1, 2, 3, 4), Float64Array.of(0, 1, 2, 3), 2, { projections: 4, seed: 1 }],
+    call: ([a, b, c, d]) => diagnostics.slicedWasserstein(a as Any, b as Any, c as Any, d as Any),
+  },
+  "energyDistance and mmd": {
+    args: [Float32Array.of(1, 2, 3, 4), Float64Array.of(0, 1, 2, 3), 2, { bandwidths: [1, 2] }],
+    call: ([a, b, c, d]: readonly Any[]) => diagnostics.energyDistance(a, b, c) + diagnostics.mmd(a, b, c, d),
+  },
+  c2st: {
+    args: [Float32Array.of(1, 2, 3, 4), Float32Array.of(0, 1, 2, 3), 1, { folds: 2, width: 2, epochs: 1, seed: 1 }],
+    call: ([a, b, c, d]) => diagnostics.c2st(a as Any, b as Any, c as Any, d as Any),
+  },
+  "uniformity and coverage": {
+    args: [Float64Array.of(0.1, 0.7), { bins: 2 }, [0.5]],
+    call: ([a, b, c]: readonly Any[]) => [diagnostics.uniformity(a, b), diagnostics.coverage(a, c)],
+  },
+  "calibration of posteriors": {
+    args: [
+      Float32Array.of(1, 2, 3, 4),
+      Float64Array.of(0, 1, 2, 3, 4, 5, 6, 7),
+      2,
+      { levels: 4, bins: 2, seed: 1, references: Float32Array.of(1, 2, 3, 4) },
+    ],
+    call: ([a, b, c, d]: readonly Any[]) => [
+      diagnostics.tarp(a, b, c, d),
+      diagnostics.simulationBasedCalibration(a, b, c, { seed: d?.seed, bins: d?.bins }),
+      diagnostics.expectedCoverage(a, b, { levels: d?.levels }),
+    ],
+  },
   openGpu: {
     args: [{ software: "allow", memoryBudget: 1e6, tune: false, adapter: {} }],
     // a device is opened by the GPU suites
