@@ -1,5 +1,6 @@
 import { inspect } from "node:util";
 import { Command, CommanderError } from "commander";
+import { exportCommand } from "./commands/export.ts";
 import { infoCommand } from "./commands/info.ts";
 import { logProbCommand } from "./commands/log-prob.ts";
 import { plotCommand } from "./commands/plot.ts";
@@ -35,7 +36,15 @@ function createProgram(context: Context, version: string): Command {
     .version(version)
     .showSuggestionAfterError()
     .addHelpText("after", help);
-  for (const make of [trainCommand, sampleCommand, logProbCommand, plotCommand, infoCommand, workerCommand])
+  for (const make of [
+    trainCommand,
+    sampleCommand,
+    logProbCommand,
+    plotCommand,
+    exportCommand,
+    infoCommand,
+    workerCommand,
+  ])
     program.addCommand(make(context));
   for (const command of [program, ...program.commands]) {
     command

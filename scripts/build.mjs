@@ -66,7 +66,8 @@ async function bundles(out) {
     logLevel: "warning",
   };
   // "pushforward" is named although it is a package: tsconfig.json gives that name to the sources.
-  const own = ["pushforward", "pushforward/cluster", "pushforward/diagnostics", "pushforward/workers"];
+  const names = ["cluster", "diagnostics", "pytorch", "workers"];
+  const own = ["pushforward", ...names.map((name) => `pushforward/${name}`)];
   const tools = { ...common, platform: "node", external: [...own, "webgpu", "@napi-rs/canvas"] };
   const graph = { ...common, outdir: out, splitting: true, chunkNames: "shared-[hash]" };
   // One graph for the library and its providers, so that there is one PushforwardError.
@@ -76,6 +77,7 @@ async function bundles(out) {
     entryPoints: {
       index: "src/index.ts",
       paths: "src/path/entry.ts",
+      pytorch: "src/pytorch/entry.ts",
       cluster: "src/cluster/entry.ts",
       diagnostics: "src/diagnostics/entry.ts",
       workers: "src/workers/entry.ts",
@@ -104,6 +106,7 @@ async function bundles(out) {
       "web-paths": "src/path/entry.ts",
       "web-workers": "src/workers/entry.ts",
       "web-diagnostics": "src/diagnostics/entry.ts",
+      "web-pytorch": "src/pytorch/entry.ts",
     },
     alias: web,
   });

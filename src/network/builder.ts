@@ -54,6 +54,11 @@ export function scale(node: Node, by: number): Node {
   return apply("scale", [node], { by });
 }
 
+/** v + by, element by element: 1 − t is `shift(scale(t, -1), 1)`. */
+export function shift(node: Node, by: number): Node {
+  return apply("shift", [node], { by });
+}
+
 /** The features of all nodes, one after the other. */
 export function concat(...nodes: Node[]): Node {
   return apply("concat", nodes);

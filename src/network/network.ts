@@ -318,7 +318,7 @@ function withoutIdleInputs(operations: readonly Operation[]): readonly Operation
 
 /**
  * A velocity field u_t(x) by a network of one's own, put together from {@link linear}, {@link activate}, {@link add},
- * {@link multiply}, {@link scale}, {@link concat}, {@link slice}, {@link fourier} and {@link layerNorm}. Everything that a flow can do
+ * {@link multiply}, {@link scale}, {@link shift}, {@link concat}, {@link slice}, {@link fourier} and {@link layerNorm}. Everything that a flow can do
  * with an {@link mlp} it can do with any network.
  *
  * @param build from the inputs, nodes of width dim, 1, classes and context, to the velocity, a node of width dim.

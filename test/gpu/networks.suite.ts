@@ -51,7 +51,7 @@ function modulated(width: number, scale = 4): pf.NetworkVelocity {
 /** Every layer sees what all before it made (Huang et al. 2017). */
 function dense(width: number): pf.NetworkVelocity {
   return pf.network({ dim: 2, context: 1 }, ({ x, t, context }) => {
-    let h = pf.concat(x, pf.scale(t, 0.5), context);
+    let h = pf.concat(pf.shift(x, -0.25), pf.shift(pf.scale(t, -0.5), 1), context);
     for (const k of [0, 1, 2])
       h = pf.concat(h, pf.activate(pf.linear(h, Math.floor(width / 4), `layers.${k}`), "selu"));
     return pf.linear(h, 2, "out");

@@ -12,6 +12,7 @@ const page = `<!doctype html>
     "imports": {
       "pushforward": "/dist/pushforward.min.js",
       "pushforward/diagnostics": "/dist/pushforward-diagnostics.min.js",
+      "pushforward/pytorch": "/dist/pytorch.js",
       "pushforward/workers": "/dist/pushforward-workers.min.js"
     }
   }

@@ -94,6 +94,8 @@ function apply(o: Settings, of: readonly Dual[], weights: NetworkWeights): Dual 
       );
     case "scale":
       return dual(width, (i) => [(o.by as number) * at(a.value, i), (o.by as number) * at(a.tangent, i)]);
+    case "shift":
+      return dual(width, (i) => [at(a.value, i) + (o.by as number), at(a.tangent, i)]);
     case "concat": {
       const value = of.flatMap((v) => [...v.value]);
       const tangent = of.flatMap((v) => [...v.tangent]);

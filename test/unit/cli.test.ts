@@ -10,7 +10,7 @@ import { shuffledIndices, splitRows } from "../../cli/split.ts";
 import { RunningMean } from "../../cli/statistics.ts";
 import { captured, inFolder, run } from "./command-line.ts";
 
-test.each([[], ["train"], ["sample"], ["log-prob"], ["plot"], ["info"]])(
+test.each([[], ["train"], ["sample"], ["log-prob"], ["plot"], ["export"], ["info"]])(
   "help of %j teaches with examples",
   async (...words) => {
     const { code, out } = await run([...words, "--help"]);

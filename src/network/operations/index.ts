@@ -5,7 +5,7 @@ import { inputRule } from "./input.ts";
 import { layerNormRule } from "./layer-norm.ts";
 import { linearRule } from "./linear.ts";
 import { rmsNormRule } from "./rms-norm.ts";
-import { addRule, multiplyRule, scaleRule } from "./rowwise.ts";
+import { addRule, multiplyRule, scaleRule, shiftRule } from "./rowwise.ts";
 import type { OperationRule } from "./rule.ts";
 
 /** All operations that a network is made of. A new one is a file beside this and a line here. */
@@ -16,6 +16,7 @@ const rules: readonly OperationRule[] = [
   addRule,
   multiplyRule,
   scaleRule,
+  shiftRule,
   concatRule,
   sliceRule,
   fourierRule,

@@ -42,3 +42,19 @@ export const scaleRule = rule<ScaleOperation>({
   },
   write: (p, { by }, [of]) => p.scale(of, by),
 });
+
+export interface ShiftOperation extends Operation {
+  readonly op: "shift";
+  readonly by: number;
+}
+
+/** v + c. */
+export const shiftRule = rule<ShiftOperation>({
+  op: "shift",
+  settings: ["by"],
+  width(what, { by }, { widths: [width] }) {
+    checkSingle(`${what}: by`, by);
+    return width;
+  },
+  write: (p, { by }, [of]) => p.map({ name: "shift", by }, of),
+});

@@ -1,0 +1,3 @@
+// The entry "pushforward/pytorch".
+export { type Exported, type PyTorchOptions, toPyTorch } from "./module.ts";
+export { type ReverseTimeOptions, reverseTime } from "./reverse-time.ts";

@@ -1,0 +1,273 @@
+import type { Normalization } from "../data/normalization.ts";
+import { invalid, PushforwardError } from "../errors.ts";
+import type { Flow } from "../flow/flow.ts";
+import { item, must } from "../must.ts";
+import { mlpOperations } from "../network/mlp.ts";
+import { networkOf } from "../network/of.ts";
+import type { Activation } from "../network/operations/activate.ts";
+import type { Operation } from "../network/operations/rule.ts";
+import { checked, type Schema } from "../options/schema.ts";
+import { show } from "../options.ts";
+import { checkVelocity, type FieldVelocity, type TrainableVelocity } from "../velocity/field.ts";
+
+export interface PyTorchOptions {
+  /** The file that the module's `load()` reads unless it is given another one: what `flow.save()` made. Default "flow.safetensors". */
+  file?: string;
+}
+
+const fields = {
+  file: {
+    check(name, value) {
+      if (typeof value !== "string" || value === "")
+        throw invalid(`${name} is ${show(value)}, but it is a file's name`);
+      return value;
+    },
+    fallback: "flow.safetensors",
+  },
+} satisfies Schema<PyTorchOptions>;
+
+/** What is exported: a flow, or the parts of one. */
+export type Exported = Flow | { velocitySpec: FieldVelocity; normalization?: Normalization | undefined };
+
+/**
+ * The text of a Python module that PyTorch runs: `class Velocity(torch.nn.Module)` with `forward(t, x, label=None, context=None)`,
+ * which is this flow's u_t(x), and `load(path)`, which gives it the weights of the file that `flow.save()` made. It needs PyTorch 1.10
+ * or newer and nothing else; its `state_dict` has the names of that file. x is in the flow's own space; with a normalization
+ * `to_data(x)` and `from_data(x)` change between it and data units.
+ *
+ * @throws PushforwardError `unsupported` for a wgslVelocity, `invalid-argument` for the options.
+ * @example
+ * import { Flow, mlp, openGpu } from "pushforward";
+ * import { toPyTorch } from "pushforward/pytorch";
+ * const gpu = await openGpu();
+ * const flow = Flow.create(gpu, { velocity: mlp({ dim: 2, hidden: [64, 64] }) });
+ * const python = toPyTorch(flow); // write it to flow.py, and await flow.save() to flow.safetensors
+ * gpu.dispose();
+ */
+export function toPyTorch(flow: Exported, options: PyTorchOptions = {}): string {
+  const what = "toPyTorch";
+  const { file } = checked(what, fields, options);
+  const { velocitySpec: velocity, normalization } = flow ?? {};
+  if (velocity === undefined) throw invalid(`${what}: the first argument is ${show(flow)}, but it is a flow`);
+  checkVelocity(what, velocity);
+  if (velocity.kind === "wgsl")
+    throw new PushforwardError("unsupported", `${what}: a wgslVelocity has no PyTorch module: it is code of your own`);
+  const { lines, layers, last } = body(velocity);
+  const uses = (text: string) => [...layers, ...lines].some((line) => line.includes(text));
+  const { classes, context } = velocity;
+  return `${[
+    `"""A velocity field u_t(x) of ${velocity.dim} dimensions, exported by pushforward.`,
+    "",
+    `    velocity = load(${string(file)})`,
+    `    u = velocity(t, x${classes > 0 ? ", label" : ""}${context > 0 ? `${classes > 0 ? "" : ", label=None"}, context` : ""})`,
+    "",
+    "t is a number or a tensor [n], x is [n, dim] in the flow's own space; t runs from 0 (source) to 1 (data).",
+    ...(classes > 0
+      ? [`label is a tensor of integers [n] from 0 to ${classes - 1}; None, or -1 for a row, is the null class.`]
+      : []),
+    ...(context > 0 ? [`context is [n, ${context}].`] : []),
+    '"""',
+    "import json",
+    ...(uses("waves(") ? ["import math"] : []),
+    "",
+    "import torch",
+    "from torch import nn",
+    "from torch.nn import functional as F",
+    ...(normalization ? affine(normalization) : []),
+    ...(uses("waves(") ? waves : []),
+    ...(uses("RMSNorm(") ? rmsNorm : []),
+    moduleText.trimEnd(),
+    ...layers.map((line) => `        ${line}`),
+    "",
+    "    def forward(self, t, x, label=None, context=None):",
+    "        t = torch.as_tensor(t, dtype=x.dtype, device=x.device).expand(len(x)).unsqueeze(1)",
+    ...(classes > 0
+      ? [
+          `        y = x.new_zeros(len(x), ${classes})`,
+          "        if label is not None:",
+          `            y = (label.unsqueeze(1) == torch.arange(${classes}, device=x.device)).to(x.dtype)`,
+        ]
+      : []),
+    ...lines.map((line) => `        ${line}`),
+    `        return ${last}`,
+    loadText(file).trimEnd(),
+  ].join("\n")}\n`;
+}
+
+const string = (text: string) => JSON.stringify(text);
+/** A tuple of one ends with a comma in Python. */
+const tuple = (parts: readonly string[]) => `(${parts.join(", ")}${parts.length === 1 ? "," : ""})`;
+
+/** A number as Python writes it. */
+const number = (value: number) => {
+  if (!Number.isFinite(value)) throw invalid(`toPyTorch: the network holds ${value}, but numbers are finite`);
+  return String(value).replace("e+", "e");
+};
+const list = (values: readonly number[]) => `[${values.map(number).join(", ")}]`;
+
+const affine = ({ mean, scale }: Normalization) => [
+  "",
+  `MEAN = ${list(mean)}`,
+  `SCALE = ${list(scale)}`,
+  "",
+  "",
+  "def to_data(x):",
+  '    """From the flow\'s own space to data units."""',
+  "    return x.new_tensor(MEAN) + x.new_tensor(SCALE) * x",
+  "",
+  "",
+  "def from_data(x):",
+  '    """From data units to the flow\'s own space."""',
+  "    return (x - x.new_tensor(MEAN)) / x.new_tensor(SCALE)",
+];
+
+const waves = `
+
+def waves(v, frequencies):
+    turns = v @ v.new_tensor(frequencies).T
+    turns = 2 * math.pi * (turns - turns.round())
+    return torch.cat((turns.sin(), turns.cos()), 1)`.split("\n");
+
+const rmsNorm = `
+
+class RMSNorm(nn.Module):
+    def __init__(self, width, eps):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(width))
+        self.eps = eps
+
+    def forward(self, v):
+        return v * torch.rsqrt(v.square().mean(-1, keepdim=True) + self.eps) * self.weight`.split("\n");
+
+/** Layers lie under their names: "blocks.0.fc1" is module "fc1" of module "0" of module "blocks", as in the weights' file. */
+const moduleText = `
+
+def path_of(name):
+    """Where the module of a name lies; what nn.Module has for itself gets an underscore."""
+    taken = {"weight", "bias", ""}.union(dir(nn.Module()))
+    return [part + "_" if part in taken else part for part in name.split(".")]
+
+
+class Velocity(nn.Module):
+    def put(self, name, module):
+        at = self
+        *folders, last = path_of(name)
+        for folder in folders:
+            if folder not in at._modules:
+                at.add_module(folder, nn.Module())
+            at = at._modules[folder]
+        for key, child in at._modules.get(last, nn.Module())._modules.items():
+            module.add_module(key, child)
+        at.add_module(last, module)
+
+    def layer(self, name, v):
+        return self.get_submodule(".".join(path_of(name)))(v)
+
+    def __init__(self):
+        super().__init__()
+`;
+
+const loadText = (file: string) => `
+
+def read_safetensors(path):
+    """The tensors of a .safetensors file by name: a length, a header of JSON, and the bytes."""
+    types = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
+    with open(path, "rb") as file:
+        header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
+        data = bytearray(file.read())
+    tensors = {}
+    for name, entry in header.items():
+        if name == "__metadata__" or entry["dtype"] not in types:
+            continue
+        start, end = entry["data_offsets"]
+        dtype = types[entry["dtype"]]
+        tensors[name] = torch.frombuffer(data[start:end], dtype=dtype).reshape(entry["shape"])
+    return tensors
+
+
+def load(path=${string(file)}):
+    """The velocity with the weights of a file."""
+    velocity = Velocity()
+    weights = {}
+    for name, tensor in read_safetensors(path).items():
+        *layer, parameter = name.split(".")
+        weights[".".join(path_of(".".join(layer)) + [parameter])] = tensor
+    wanted = velocity.state_dict()
+    velocity.load_state_dict({name: weights[name] for name in wanted})
+    return velocity.eval()
+`;
+
+const functions: Readonly<Record<Activation, (v: string) => string>> = {
+  silu: (v) => `F.silu(${v})`,
+  tanh: (v) => `torch.tanh(${v})`,
+  // PyTorch's own is linear above its threshold, where the rest is below e^-40
+  softplus: (v) => `F.softplus(${v}, threshold=40)`,
+  gelu: (v) => `F.gelu(${v})`,
+  elu: (v) => `F.elu(${v})`,
+  relu: (v) => `F.relu(${v})`,
+  sin: (v) => `torch.sin(${v})`,
+  sigmoid: (v) => `torch.sigmoid(${v})`,
+  selu: (v) => `F.selu(${v})`,
+  leaky_relu: (v) => `F.leaky_relu(${v})`,
+  cos: (v) => `torch.cos(${v})`,
+  mish: (v) => `F.mish(${v})`,
+};
+
+/** An operation as a line of `forward`; `of` are the names of its arguments, `width` that of the first. */
+type Written = Operation & Readonly<Record<string, unknown>>;
+interface Line {
+  readonly value: string;
+  /** The layer that it needs. */
+  readonly layer?: string;
+}
+const lineOf: Readonly<Record<string, (o: Written, of: readonly string[], width: number) => Line>> = {
+  input: ({ input }) => ({ value: input === "label" ? "y" : String(input) }),
+  linear: ({ name, width, bias }, [v], inputs) => ({
+    layer: `self.put(${string(String(name))}, nn.Linear(${inputs}, ${width}${bias ? "" : ", bias=False"}))`,
+    value: `self.layer(${string(String(name))}, ${v})`,
+  }),
+  activate: ({ activation }, [v]) => ({ value: functions[activation as Activation](must(v, "an argument")) }),
+  add: (_, of) => ({ value: of.join(" + ") }),
+  multiply: (_, of) => ({ value: of.join(" * ") }),
+  scale: ({ by }, [v]) => ({ value: `${number(by as number)} * ${v}` }),
+  shift: ({ by }, [v]) => ({ value: `${v} + ${number(by as number)}` }),
+  concat: (_, of) => ({ value: `torch.cat(${tuple(of)}, 1)` }),
+  slice: ({ start, end }, [v]) => ({ value: `${v}[:, ${start}:${end}]` }),
+  // whole turns are taken away before sine and cosine see them
+  fourier: ({ frequencies }, [v]) => ({
+    value: `waves(${v}, ${tuple((frequencies as number[][]).map((row) => list(row.map(Math.fround))))})`,
+  }),
+  layerNorm: ({ name, eps }, [v], width) => ({
+    layer: `self.put(${string(String(name))}, nn.LayerNorm(${width}, eps=${number(eps as number)}))`,
+    value: `self.layer(${string(String(name))}, ${v})`,
+  }),
+  rmsNorm: ({ name, eps }, [v], width) => ({
+    layer: `self.put(${string(String(name))}, RMSNorm(${width}, ${number(eps as number)}))`,
+    value: `self.layer(${string(String(name))}, ${v})`,
+  }),
+};
+
+/** The lines that make the layers, those of `forward`, and the name of its result. */
+function body(velocity: TrainableVelocity): { lines: string[]; layers: string[]; last: string } {
+  const operations = velocity.kind === "mlp" ? mlpOperations(velocity) : velocity.operations;
+  const shapes = new Map(networkOf(velocity).tensors.map(({ name, shape }) => [name, shape]));
+  const [lines, layers, names]: [string[], string[], string[]] = [[], [], []];
+  for (const [i, operation] of operations.entries()) {
+    const own = operation as Written;
+    const write = must(lineOf[own.op], `how PyTorch writes ${own.op}`);
+    const shape = shapes.get(`${own.name}.weight`);
+    const width = shape === undefined ? 0 : item(shape, shape.length - 1);
+    const { value, layer } = write(
+      own,
+      own.of.map((k) => item(names, k)),
+      width,
+    );
+    if (layer !== undefined) layers.push(layer);
+    if (own.op === "input") names.push(value);
+    else {
+      names.push(`h${i}`);
+      lines.push(`h${i} = ${value}`);
+    }
+  }
+  return { lines, layers, last: item(names, names.length - 1) };
+}
