@@ -36,7 +36,13 @@ import type { ClusterShape } from "./rows.ts";
 import { drawPairsKernel, groupPointsKernel, planFiguresKernel, sinkhornKernel } from "./sinkhorn.ts";
 import { drawPartsKernel, mixtureDensityKernel } from "./source-parts.ts";
 import { addStagesKernel, finishStepKernel, mixKernel, stageInputKernel } from "./stages.ts";
-import { determinantAdjointKernel, jacobianTexts, stageMatrixKernel, stepJacobianKernel } from "./step-jacobian.ts";
+import {
+  determinantAdjointKernel,
+  jacobianTexts,
+  stageMatrixKernel,
+  stepDeterminantKernel,
+  stepJacobianKernel,
+} from "./step-jacobian.ts";
 import { stochasticKernel } from "./stochastic.ts";
 import { subgroupRowsKernel } from "./subgroup-rows.ts";
 import { penaliseKernel, tangentEndsKernel } from "./tangent-ends.ts";
@@ -353,6 +359,10 @@ for (const dim of [1, 2, 3]) {
   ] as const)
     add(`Jacobian of a step of dim ${dim}${begin ? "" : ", more"}${end ? "" : ", begun"}`, () =>
       stepJacobianKernel({ dim, stages: 2, begin, end }),
+    );
+  for (const begin of [true, false])
+    add(`determinant of a step of dim ${dim}, ${begin ? "the first" : "added"}`, () =>
+      stepDeterminantKernel({ dim, begin }),
     );
   add(`adjoint of a determinant of dim ${dim}`, () => determinantAdjointKernel({ dim }));
 }

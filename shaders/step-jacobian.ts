@@ -182,7 +182,56 @@ export function planStepJacobian(o: {
   });
 }
 
-/** −scale·∂ log|det(I + D)|/∂D = −scale·(I + D)⁻ᵀ, from the rows behind a state into those behind an adjoint; padding counts nothing. */
+/** What stands for no least determinant: every finite one is at least that. */
+const noLeast = -3e38;
+
+/**
+ * Takes the logarithm of det(I + D), D in the rows behind a state, off the integral; of a determinant below `least` by the tangent there,
+ * log least + det/least − 1. The first of several steps begins the integral.
+ */
+export const stepDeterminantKernel = oncePerShape(({ dim, begin }: { dim: number; begin: boolean }) =>
+  kernel({
+    label: `determinant of a step of dim ${dim}, kept from folding${begin ? "" : ", added"}`,
+    entryPoint: "step_determinant",
+    params: { capacity: "u32", least: "f32", slope: "f32", offset: "f32" },
+    buffers: { state: read("array<f32>"), integral: write("array<f32>") },
+    code: wgsl`
+${logSizeText("f32")}
+${particle}
+fn step_determinant${signature} {
+  ${index}
+  if (p >= params.capacity) { return; }
+  ${lines(dim * dim, (e) => `let d${e} = state[${dim + e}u * params.capacity + p];`)}
+  let e = ${determinantLessOne(dim, (s, i) => `d${s * dim + i}`)};
+  let value = select(pf_log_size(e), fma(params.slope, 1.0 + e, params.offset), 1.0 + e < params.least);
+  integral[p] = ${begin ? "0.0" : "integral[p]"} - value;
+}
+`,
+  }),
+);
+
+/** The logarithms of the determinants behind `states`, off `integral`, which holds nothing else. */
+export function planStepDeterminants(o: {
+  capacity: number;
+  dim: number;
+  least: number;
+  states: readonly string[];
+  integral: string;
+}): Dispatch[] {
+  const { capacity, dim, least, states, integral } = o;
+  return states.map((state, k) =>
+    dispatchOf(stepDeterminantKernel({ dim, begin: k === 0 }), {
+      params: { capacity, least, slope: 1 / least, offset: Math.log(least) - 1 },
+      buffers: { state, integral },
+      ...perParticle(capacity, 4 * dim * dim + 30),
+    }),
+  );
+}
+
+/**
+ * −scale·∂ log|det(I + D)|/∂D = −scale·(I + D)⁻ᵀ, from the rows behind a state into those behind an adjoint; padding counts nothing. Below
+ * `least` the slope of the logarithm is that of its tangent there, 1/least.
+ */
 export const determinantAdjointKernel = oncePerShape(({ dim }: { dim: number }) => {
   const a = (s: number, i: number) => `a${s * dim + i}`;
   const others = (k: number) => range(dim).filter((j) => j !== k);
@@ -198,7 +247,7 @@ export const determinantAdjointKernel = oncePerShape(({ dim }: { dim: number }) 
   return kernel({
     label: `adjoint of the determinant of a step of dim ${dim}`,
     entryPoint: "determinant_adjoint",
-    params: { capacity: "u32", count: "u32", scale: "f32" },
+    params: { capacity: "u32", count: "u32", scale: "f32", least: "f32" },
     buffers: { state: read("array<f32>"), adjoint: write("array<f32>") },
     code: wgsl`
 ${particle}
@@ -206,7 +255,8 @@ fn determinant_adjoint${signature} {
   ${index}
   if (p >= params.capacity) { return; }
   ${lines(dim * dim, (e) => `let d${e} = state[${dim + e}u * params.capacity + p];\n  let a${e} = ${e % (dim + 1) === 0 ? "1.0 + " : ""}d${e};`)}
-  let determinant = 1.0 + (${determinantLessOne(dim, (s, i) => `d${s * dim + i}`)});
+  let own = 1.0 + (${determinantLessOne(dim, (s, i) => `d${s * dim + i}`)});
+  let determinant = select(own, params.least, own < params.least);
   ${lines(dim, (s) => lines(dim, (i) => `adjoint[${dim * (1 + s) + i}u * params.capacity + p] = select(0.0, -params.scale * ((${cofactor(s, i)}) / determinant), p < params.count);`))}
 }
 `,
@@ -218,12 +268,14 @@ export function planDeterminantAdjoint(o: {
   count: number;
   dim: number;
   scale: number;
+  /** 0: none. */
+  least: number;
   state: string;
   adjoint: string;
 }): Dispatch {
-  const { capacity, count, dim, scale, state, adjoint } = o;
+  const { capacity, count, dim, scale, least, state, adjoint } = o;
   return dispatchOf(determinantAdjointKernel({ dim }), {
-    params: { capacity, count, scale },
+    params: { capacity, count, scale, least: least || noLeast },
     buffers: { state, adjoint },
     ...perParticle(capacity, 12 * dim * dim),
   });

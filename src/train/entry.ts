@@ -79,7 +79,7 @@ export async function flowMatchingGradients(
  *
  * With `objective: "discrete"` (dim ≤ 3) log p is that of the map which the solver's steps compute, Σ log|det ∂x_{k+1}/∂x_k| in place of
  * the integral (docs/mathematics.md, Likelihood): what is told is exact for those steps, also when they are few. `jitter` moves
- * their times at every optimiser step.
+ * their times at every optimiser step, `leastDeterminant` keeps steps from folding.
  *
  * With `activation: "relu"` the divergence is constant between kinks, so its gradient with respect to x is zero almost everywhere
  * and training by it is poor: prefer a smooth activation.

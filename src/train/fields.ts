@@ -115,12 +115,16 @@ export const flowMatchingFields = {
 
 export const solver = { check: later<Solver>, fallback: { method: "midpoint", steps: 10 } } as const;
 
+/** A step that moves nothing has the determinant 1. */
+export const leastDeterminant = finite(0, 0.99);
+
 export const likelihoodFields = {
   ...trainingFields,
   solver: { ...solver, decides: true },
   divergence: { check: later<Divergence>, decides: true },
   // it is the mode of the divergence
   objective: { check: objective, decides: true },
+  leastDeterminant: { check: leastDeterminant, decides: true },
   regularization: { check: later<Regularization>, decides: true },
   jitter: { check: finite(0, 0.499), decides: true },
 } satisfies Schema<MaximumLikelihoodOptions, Decides>;

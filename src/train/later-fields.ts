@@ -3,7 +3,7 @@ import type { Divergence } from "../flow/options.ts";
 import { finite, flag, functionThat, integer, later, type Schema, single, word } from "../options/schema.ts";
 import { singles } from "../options.ts";
 import type { Path, PathName } from "../path/names.ts";
-import { array, solver, weighting } from "./fields.ts";
+import { array, leastDeterminant, solver, weighting } from "./fields.ts";
 import type {
   AnyOptimizer,
   CheckpointOptions,
@@ -59,6 +59,7 @@ export const likelihoodGradientFields = {
   solver,
   divergence: { check: later<Divergence> },
   objective: { check: objective },
+  leastDeterminant: { check: leastDeterminant },
   regularization: { check: later<Regularization> },
   seed: { check: seed, fallback: 0 },
   labels: { check: later<Uint32Array> },

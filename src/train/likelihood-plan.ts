@@ -4,7 +4,7 @@ import { planSum } from "../../shaders/optimizer.ts";
 import { plainSources } from "../../shaders/particles.ts";
 import { partSources } from "../../shaders/source-parts.ts";
 import { planFinishStep, planMix, planStageInput } from "../../shaders/stages.ts";
-import { planDeterminantAdjoint, planStageMatrix } from "../../shaders/step-jacobian.ts";
+import { planDeterminantAdjoint, planStageMatrix, planStepDeterminants } from "../../shaders/step-jacobian.ts";
 import { planLogProb } from "../flow/log-prob.ts";
 import type { SourceSpec } from "../flow/source.ts";
 import { sourceBuffer } from "../flow/states.ts";
@@ -39,6 +39,8 @@ export interface LikelihoodWork {
   readonly conditions: Conditions;
   /** What the change to data units adds to log p. */
   readonly constant: number;
+  /** Below it the logarithm of a step's determinant goes on along its tangent; 0 where the sizes of determinants count, or no steps. */
+  readonly leastDeterminant: number;
   /** RNODE's penalties, where there are any. */
   readonly regularization: Regularization | undefined;
 }
@@ -127,7 +129,7 @@ const logProbOf = ({ source, velocity, integration, constant }: LikelihoodWork, 
  * steps have one; −mean log p is added to "loss".
  */
 function planForward(work: LikelihoodWork, chunk: Chunk): Dispatch[] {
-  const { engine, grid, integration, conditions } = work;
+  const { velocity, engine, grid, integration, conditions, leastDeterminant } = work;
   const { capacity, count } = chunk;
   const probes = integralsOf(integration.divergence);
   const steps = grid.times.length - 1;
@@ -148,6 +150,16 @@ function planForward(work: LikelihoodWork, chunk: Chunk): Dispatch[] {
       ),
     ]).flat(),
     ...(isDiscrete(work) ? [keepState(steps)] : []),
+    // in place of what the engine has summed
+    ...(leastDeterminant > 0
+      ? planStepDeterminants({
+          capacity,
+          dim: velocity.dim,
+          least: leastDeterminant,
+          states: Array.from({ length: steps }, (_, k) => `state ${k + 1}`),
+          integral: names.integral,
+        })
+      : []),
     density,
     finish("logProb"),
     planSum({ count, scale: -1 / count, add: true, from: "logProb", to: "loss" }),
@@ -162,7 +174,7 @@ function planForward(work: LikelihoodWork, chunk: Chunk): Dispatch[] {
  * with those of y and k, in rows behind them: the coefficients are the same.
  */
 function planReverseStep(work: LikelihoodWork, batch: Batch, step: number, begin: boolean): Dispatch[] {
-  const { velocity, backward, integration } = work;
+  const { velocity, backward, integration, leastDeterminant } = work;
   const { capacity, count } = batch;
   const { dim } = velocity;
   const { stages, divergence } = integration;
@@ -185,6 +197,7 @@ function planReverseStep(work: LikelihoodWork, batch: Batch, step: number, begin
           count,
           dim,
           scale: 1 / count,
+          least: leastDeterminant,
           state: `state ${step + 1}`,
           adjoint: "adjoint",
         }),

@@ -56,6 +56,7 @@ export async function workOf(
     integration: integrationOf(solve.grid, solve.divergence.mode, jacobianTexts),
     conditions,
     constant: logScale(flow.normalization),
+    leastDeterminant: solve.leastDeterminant,
     regularization: solve.regularization,
   };
 }
@@ -126,12 +127,15 @@ function likelihoodTask(
     what: likelihoodTraining,
     data,
     fingerprint() {
-      const { grid, integration, regularization } = work;
+      const { grid, integration, regularization, leastDeterminant } = work;
       const { divergence } = integration;
       const solver = { method: grid.tableau.name ?? grid.tableau, times: grid.times };
       // the objective is the mode of the divergence, and no jitter is none, however the two were said
       const noise = draws?.noise;
-      const made = { solver, divergence, regularization, noise, objective: undefined, jitter: jitter || undefined };
+      const made = {
+        ...{ solver, divergence, regularization, noise, objective: undefined, jitter: jitter || undefined },
+        leastDeterminant: divergence.mode === "discrete" ? leastDeterminant : undefined,
+      };
       return fingerprint(flow, data, plan, likelihoodFields, likelihoodTraining, made);
     },
     validator: (validation) => likelihoodValidator(flow, validation, plan.options),

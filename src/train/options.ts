@@ -388,6 +388,12 @@ export interface MaximumLikelihoodOptions extends TrainingOptions {
    * negative log-likelihood of the samples that these very steps make, however few they are. For dim ≤ 3.
    */
   objective?: Objective;
+  /**
+   * Of the discrete objective: below this determinant ε of a step its logarithm goes on along its tangent, log ε + det/ε − 1. A step that
+   * folds has negative determinants and is no change of variables, but by log|det| it looks like a good one, and a training finds it: this
+   * makes it dear instead. Default 0.1; 0: log|det|, as `logProb` has it. It changes nothing where no step shrinks areas to less than ε.
+   */
+  leastDeterminant?: number;
 }
 
 export interface GradientOptions {
@@ -417,6 +423,8 @@ export interface LikelihoodGradientOptions extends GradientOptions {
   divergence?: Divergence;
   /** As in training. */
   objective?: Objective;
+  /** As in training. */
+  leastDeterminant?: number;
   /** Seed of the probes. Default 0. */
   seed?: number;
   labels?: Uint32Array;

@@ -3,7 +3,14 @@ import { timeGrid } from "../../src/ode/grid.ts";
 import { seedKey } from "../../src/random/philox.ts";
 import { jittered } from "../../src/train/jitter.ts";
 import { centralDifferences, gradientError, weightDifferences } from "../oracle/differences.ts";
-import { type Differentiable, differentiableNetwork, discreteLogLikelihood, discreteLoss } from "../oracle/discrete.ts";
+import {
+  type Differentiable,
+  determinant,
+  differentiableNetwork,
+  discreteLogLikelihood,
+  discreteLoss,
+  tangentBelow,
+} from "../oracle/discrete.ts";
 import { eightGaussians } from "../oracle/fields.ts";
 import { network } from "../oracle/mlp.ts";
 import { type NetworkSpec, type NetworkWeights, networkAt, weightDerivative } from "../oracle/network.ts";
@@ -106,6 +113,46 @@ for (const [name, { velocity: options, n, method = "midpoint", steps = 2, source
   });
 }
 
+for (const { dim, method, seed, strength } of [
+  { dim: 1, method: "euler", seed: 7, strength: 2.5 },
+  { dim: 2, method: "midpoint", seed: 3, strength: 2.5 },
+  { dim: 3, method: "heun2", seed: 7, strength: 3.5 },
+] as const)
+  test(`steps that fold have the loss and the gradient of the logarithm's tangent, as in f64: dim ${dim}, ${method}`, async ({
+    gpu,
+  }) => {
+    const velocity = pf.mlp({ dim, hidden: [7] });
+    const flow = pf.Flow.create(gpu, { velocity, seed });
+    const weights = Object.fromEntries(
+      Object.entries(await strengthen(flow)).map(([key, values]) => [key, values.map((w) => strength * w)]),
+    );
+    flow.setWeights(weights);
+    const n = 21;
+    const x = uniformArray(n * dim, -1.5, 1.5, 1);
+    const times = timesOf(1, 0, 2);
+    const least = 0.4;
+    const determinants: number[] = [];
+    const kept = (matrix: readonly ArrayLike<number>[]) => {
+      determinants.push(determinant(matrix));
+      return tangentBelow(least)(matrix);
+    };
+    const loss = (given: Record<string, ArrayLike<number>>) =>
+      discreteLoss(network(velocity, given), x, { method, times, logDeterminant: kept });
+    const wanted = loss(weights);
+    // some fold, some shrink to less than the least, the others do neither
+    const share = (low: number, high: number) => determinants.filter((value) => value > low && value <= high).length;
+    expect(Math.min(share(-Infinity, 0), share(0, least), share(least, Infinity))).toBeGreaterThan(0);
+    const given = { solver: { method, steps: 2 }, objective: "discrete", leastDeterminant: least } as const;
+    const got = await pf.likelihoodGradients(flow, x, given);
+    expectClose([got.loss], [wanted], { relative: 1e-5 });
+    expect(gradientError(got.gradients, weightDifferences(loss, weights))).toBeLessThan(1e-4);
+    // without it the signs are lost, as they are for log p
+    const sizes = await pf.likelihoodGradients(flow, x, { ...given, leastDeterminant: 0 });
+    const scored = await flow.meanLogProb(x, { solver: given.solver, objective: "discrete" });
+    expectClose([sizes.loss], [-scored.mean], { relative: 1e-5 });
+    flow.dispose();
+  });
+
 const networks = {
   residualMlp: () => pf.residualMlp({ dim: 2, width: 12, blocks: 1, classes: 3, context: 2 }),
   concatSquash: () => pf.concatSquash({ dim: 3, hidden: [9] }),
@@ -152,7 +199,8 @@ async function expectNetwork(gpu: pf.Gpu, velocity: pf.NetworkVelocity, guidance
   const all = forRows(n, (i) => wanted(weights, i, classes > 0 ? guidance : 1));
   expectClose(guided.logProb, all, { relative: 1e-5, absolute: 1e-5 * Math.max(1, ...all.map(Math.abs)) });
   const loss = (of: NetworkWeights) => -forRows(n, (i) => wanted(of, i, 1)).reduce((a, b) => a + b) / n;
-  const { loss: value, gradients } = await pf.likelihoodGradients(flow, x, given);
+  // the steps of these strengthened weights shrink some rows a great deal
+  const { loss: value, gradients } = await pf.likelihoodGradients(flow, x, { ...given, leastDeterminant: 0 });
   expectClose([value], [loss(weights)], { relative: 1e-5 });
   const largest = Math.max(...Object.values(gradients).flatMap((values) => [...values].map(Math.abs)));
   const chosen = Object.entries(weights).map(([name, values]) => [name, Math.floor(values.length / 2)] as const);
@@ -403,6 +451,8 @@ test("a warped grid is the same for samples, log p and validation, and a jitter 
   const start = (o: object) => () => pf.trainMaximumLikelihood(flow, x, { steps: 1, ...o });
   expect(start({ solver: back, jitter: 0.3 })).toThrow("pass steps in their place");
   expect(start({ jitter: 0.5 })).toThrow("jitter is 0.5");
+  expect(start({ objective: "discrete", leastDeterminant: 1 })).toThrow("leastDeterminant is 1");
+  expect(start({ leastDeterminant: 0.1 })).toThrow('only objective "discrete" has determinants');
   await expect(flow.logProb(x, { solver: { ...back, warp: 2 } as never })).rejects.toThrow("both times and warp");
   flow.dispose();
 });

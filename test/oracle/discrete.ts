@@ -32,6 +32,24 @@ export function logSize(matrix: readonly Vector[]): number {
   return sum;
 }
 
+/** det A of such a matrix: by the first line, recursively (Laplace). */
+export function determinant(matrix: readonly Vector[]): number {
+  const [first, ...others] = matrix;
+  if (!first) return 1;
+  return Array.from(first).reduce((sum, value, j) => {
+    const minor = others.map((line) => Array.from(line).filter((_, k) => k !== j));
+    return sum + (-1) ** j * value * determinant(minor);
+  }, 0);
+}
+
+/** log det A, which below a least determinant goes on along its tangent there. */
+export const tangentBelow =
+  (least: number) =>
+  (matrix: readonly Vector[]): number => {
+    const value = determinant(matrix);
+    return value < least ? Math.log(least) + (value - least) / least : Math.log(value);
+  };
+
 /**
  * log p at the first of `times` of the map that the steps to the last one compute, x_{k+1} = x_k + h Σ b_i k_i: log p_0 at its end and
  * Σ_k log|det ∂x_{k+1}/∂x_k|. The derivative of a step along a unit vector is that of each of its stages, one after the other.
@@ -42,6 +60,7 @@ export function discreteLogLikelihood(
   method: Method,
   times: Vector,
   sourceLogDensity: (x: Vector) => number = standardLogDensity,
+  logDeterminant: (matrix: readonly Vector[]) => number = logSize,
 ): { logProb: number; x0: Float64Array } {
   const tableau = tableauOf(method);
   let x: Float64Array = Float64Array.from(start);
@@ -55,7 +74,7 @@ export function discreteLogLikelihood(
       const moves = stagesOf(tableau, t, h, direction, (time, v, i) => field.product(time, states[i] ?? [], v)).slopes;
       return stepped(tableau.b, h, direction, moves);
     });
-    logSizes += logSize(columns);
+    logSizes += logDeterminant(columns);
     x = stepped(tableau.b, h, x, slopes);
   }
   return { logProb: sourceLogDensity(x) + logSizes, x0: x };
@@ -76,6 +95,7 @@ export function discreteLoss(
     times: Vector;
     conditionOf?: (i: number) => Condition;
     source?: (x: Vector) => number;
+    logDeterminant?: (matrix: readonly Vector[]) => number;
     /** Adds this many times ∫|u|² dt by the solver's own weights. */
     kineticEnergy?: number;
   },
@@ -85,7 +105,7 @@ export function discreteLoss(
   let loss = 0;
   for (let i = 0; i < n; i++) {
     const field = differentiableNetwork(net, o.conditionOf?.(i));
-    loss -= discreteLogLikelihood(field, row(x, dim, i), o.method, o.times, o.source).logProb / n;
+    loss -= discreteLogLikelihood(field, row(x, dim, i), o.method, o.times, o.source, o.logDeterminant).logProb / n;
     if (o.kineticEnergy) loss += (o.kineticEnergy / n) * energy(field, row(x, dim, i), o.method, o.times);
   }
   return loss;
