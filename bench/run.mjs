@@ -55,13 +55,10 @@ function options() {
   return { ...values, suites: suites.length > 0 ? suites : suiteNames, rivals };
 }
 
-/** The rivals' packages are installed when they are first asked for. */
+/** The rivals' packages are not the project's own. */
 async function prepareRivals(folder) {
-  const { areRivalsInstalled, bundleRivals } = await import("./rivals/bundle.mjs");
-  if (!areRivalsInstalled()) {
-    console.log("Installing what we are compared with (bench/rivals) …");
-    execFileSync("npm", ["ci", "--prefix", fileURLToPath(new URL("rivals", import.meta.url))], { stdio: "inherit" });
-  }
+  const { bundleRivals, installRivals } = await import("./rivals/bundle.mjs");
+  installRivals();
   await bundleRivals(folder);
 }
 

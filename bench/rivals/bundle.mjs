@@ -1,5 +1,6 @@
 // Bundles the rivals for a home. They are packages of their own, so that nobody who only uses the library installs them.
 
+import { execFileSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { copyFile, mkdir } from "node:fs/promises";
 import { join } from "node:path";
@@ -14,6 +15,13 @@ export const howToInstall = "run `npm ci --prefix bench/rivals` to install what 
 /** Whether the rivals' packages are installed. */
 export function areRivalsInstalled() {
   return existsSync(join(here, "node_modules", "@jax-js", "jax", "package.json"));
+}
+
+/** Installs the rivals' packages when they are first asked for. */
+export function installRivals() {
+  if (areRivalsInstalled()) return;
+  console.log("Installing what we are compared with (bench/rivals) …");
+  execFileSync("npm", ["ci", "--prefix", here, "--loglevel=error"], { stdio: "inherit" });
 }
 
 /**

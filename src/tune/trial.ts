@@ -89,6 +89,11 @@ export class DeviceTrial implements Trial {
     this.#steps = Math.max(1, Math.min(mostSteps, Math.round(wanted / this.#particles)));
   }
 
+  /** What one run integrates. */
+  get size(): { readonly particles: number; readonly steps: number } {
+    return { particles: this.#particles, steps: this.#steps };
+  }
+
   async warm(tiling: Tiling): Promise<void> {
     await this.#prepare(tiling);
     const [dispatch] = this.#shape.plan(tiling, this.#particles, 0, 1);

@@ -1,18 +1,11 @@
-// The workloads of workloads.json by pushforward: the checks that both sides must pass, and the timed runs.
-import {
-  Flow,
-  flowMatchingGradients,
-  likelihoodGradients,
-  mlp,
-  trainFlowMatching,
-  trainMaximumLikelihood,
-} from "pushforward";
+// The inputs and our results on a few particles, which PyTorch must reproduce before its time counts.
+import { flowMatchingGradients, likelihoodGradients } from "pushforward";
 
 /** Particles whose results are compared. */
 const checkedCount = 64;
 
 /** Numbers that look like points of a normal distribution, the same on every machine. */
-function points(count, seed) {
+export function points(count, seed) {
   const values = new Float32Array(count);
   let state = seed >>> 0;
   const next = () => {
@@ -23,14 +16,12 @@ function points(count, seed) {
   return values;
 }
 
-/** A flow for each network of the plan, with the library's initial weights. */
-export function createFlows(gpu, networks) {
-  return Object.fromEntries(
-    Object.entries(networks).map(([name, spec]) => [name, Flow.create(gpu, { velocity: mlp(spec), seed: 1 })]),
-  );
-}
+/** The solver of a work. */
+export const solverOf = ({ method, steps }) =>
+  method === "dopri5" ? { method, rtol: 1e-5, atol: 1e-5 } : { method, steps };
 
-const solverOf = ({ method, steps }) => ({ method, steps });
+/** The divergence of a work, as the library takes it. */
+export const divergenceOf = ({ probes }) => (probes > 0 ? { probe: "rademacher", probes } : "exact");
 
 /** The loss and the gradient of every parameter, in the order of the layers, as one vector. */
 async function gradientOf(work, flow, x) {
@@ -84,46 +75,4 @@ export async function checksOf(works, flows) {
     tensors[`${work.id}/result`] = { shape: [checkedCount], data };
   }
   return tensors;
-}
-
-/** Runs the work once, to the end; training does `stepsPerRun` steps. */
-async function runOnce(work, flow, n, data, stepsPerRun, round) {
-  const solver = solverOf(work);
-  if (work.kind === "sample") {
-    const result = await flow.sample(n, { solver, seed: round, output: "gpu" });
-    // Every array of the result is a buffer of ours to destroy.
-    for (const value of Object.values(result)) if (value instanceof GPUBuffer) value.destroy();
-    return;
-  }
-  if (work.kind === "likelihood") {
-    const divergence = work.probes > 0 ? { probe: "rademacher", probes: work.probes } : "exact";
-    await flow.logProb(data, { solver, divergence, seed: round });
-    return;
-  }
-  const options = { steps: stepsPerRun, batchSize: n, logEvery: stepsPerRun, seed: round };
-  const training =
-    work.objective === "likelihood"
-      ? trainMaximumLikelihood(flow, data, { ...options, solver, divergence: "exact" })
-      : trainFlowMatching(flow, data, options);
-  for await (const { loss } of training)
-    if (!Number.isFinite(loss)) throw new Error(`${work.id}: the loss is ${loss}, so nothing is reported`);
-}
-
-/**
- * Seconds per run (per training step), after two runs that compile and warm up.
- * @returns {Promise<{ n: number, times: number[] }>}
- */
-export async function measure(work, flow, { quick, rounds }) {
-  const n = quick ? work.quick : work.n;
-  const stepsPerRun = quick ? 2 : (work.stepsPerRun ?? 1);
-  const rows = work.kind === "train" ? 10_000 : n;
-  const data = work.kind === "sample" ? undefined : points(rows * flow.dim, 3);
-  const calls = work.kind === "train" ? stepsPerRun : 1;
-  const times = [];
-  for (let round = 0; round < rounds + 2; round++) {
-    const start = performance.now();
-    await runOnce(work, flow, n, data, stepsPerRun, round);
-    if (round >= 2) times.push((performance.now() - start) / 1000 / calls);
-  }
-  return { n, times };
 }
