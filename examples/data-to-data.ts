@@ -5,8 +5,8 @@
  */
 import { parseArgs } from "node:util";
 import { Flow, mlp, openGpu, trainFlowMatching } from "pushforward";
+import { wasserstein2 } from "pushforward/diagnostics";
 import { writeWhole } from "../cli/files.ts";
-import { exactWasserstein } from "./metrics.ts";
 import { eightGaussians, normalizedPathEnergy, standardNormals, twoMoons } from "./transport-tasks.ts";
 
 const { values } = parseArgs({
@@ -52,7 +52,7 @@ for (const { name, from, to, published } of tasks) {
     rows.push([
       name,
       kind === "exact" ? "exact, groups of 256" : kind,
-      `${exactWasserstein(x, ends, 2).toFixed(2)} (${exactWasserstein(fresh, ends, 2).toFixed(2)})`,
+      `${(await wasserstein2(x, ends, 2)).toFixed(2)} (${(await wasserstein2(fresh, ends, 2)).toFixed(2)})`,
       (await normalizedPathEnergy(flow, starts, ends)).toFixed(3),
       published[kind].toFixed(3),
       seconds.toFixed(0),

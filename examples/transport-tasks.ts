@@ -1,6 +1,6 @@
 import type { Flow } from "pushforward";
+import { wasserstein2 } from "pushforward/diagnostics";
 import { seededUniform } from "../cli/split.ts";
-import { exactWasserstein } from "./metrics.ts";
 
 /*
  * The sample sets of torchcfm's tutorials, and what Tong et al. 2024 measure of flows between them.
@@ -58,6 +58,6 @@ export async function normalizedPathEnergy(
   ends: Float32Array,
   steps = 100,
 ): Promise<number> {
-  const least = exactWasserstein(starts, ends, flow.dim) ** 2;
+  const least = (await wasserstein2(starts, ends, flow.dim)) ** 2;
   return Math.abs((await pathEnergy(flow, starts, steps)) - least) / least;
 }
