@@ -49,7 +49,7 @@ import { penaliseKernel, tangentEndsKernel } from "./tangent-ends.ts";
 import { tangentDotKernel, tangentInputKernel } from "./tangents.ts";
 import { evaluateTileKernel, integrateTileKernel } from "./tile.ts";
 import type { Tiling } from "./tiling.ts";
-import { plainGradientTile, weightGradientKernel } from "./weight-gradient.ts";
+import { weightGradientKernel } from "./weight-gradient.ts";
 
 /** One shader that the library can generate, under the name that `npm run shaders -- <name>` prints it by. */
 export interface CatalogEntry {
@@ -323,7 +323,12 @@ for (const activation of activations)
   add(`dense layer with slope and curvature, ${activation}`, () =>
     denseKernel({ bias: true, cluster: derivatives([0, 1, 2], activation), tile: plainTile }),
   );
-add("weight gradient", () => weightGradientKernel(plainGradientTile));
+for (const [outputs, inputs] of [
+  [8, 8],
+  [8, 1],
+  [1, 5],
+] as const)
+  add(`weight gradient, ${outputs} × ${inputs} an invocation`, () => weightGradientKernel({ outputs, inputs }));
 for (const subgroup of [0, 4, 8]) {
   const vectors = subgroup > 0 ? 32 / subgroup : 8;
   for (const [how, tile] of Object.entries({

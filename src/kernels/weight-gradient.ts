@@ -1,6 +1,6 @@
 import { dispatchOf } from "../../shaders/dispatch.ts";
 import { type ResidentTile, residentGradientKernel, residentWorkgroup } from "../../shaders/resident-gradient.ts";
-import { nowhere, plainGradientTile, weightGradientKernel } from "../../shaders/weight-gradient.ts";
+import { gradientSide, nowhere, weightGradientKernel } from "../../shaders/weight-gradient.ts";
 import type { GpuInfo } from "../gpu/adapter.ts";
 import type { Dispatch } from "../gpu/kernel.ts";
 import { subgroupForWeights } from "./tiling.ts";
@@ -97,9 +97,16 @@ function resident(o: WeightGradientCall, device: GradientDevice): Dispatch[] {
   return dispatches;
 }
 
-/** GPUs: a register tile of outputs × inputs per invocation. */
+/** Rows of a side of a matrix that an invocation of the tile takes, at most 8, and the tiles along that side. */
+function alongSide(rows: number): { rows: number; tiles: number } {
+  const tiles = Math.ceil(rows / (8 * gradientSide));
+  return { rows: Math.ceil(rows / tiles / gradientSide), tiles };
+}
+
+/** GPUs: a workgroup has a tile of the matrix, its invocations register tiles of outputs × inputs. */
 function tiled(o: WeightGradientCall, maxFlops: number): Dispatch[] {
-  const tile = plainGradientTile;
+  const inputs = alongSide(o.inputs);
+  const outputs = alongSide(o.outputs);
   const segmentVectors = Math.ceil(o.vectors / o.copies);
   const perSegment = 8 * (o.inputs + 1) * o.outputs * segmentVectors;
   const most = Math.max(1, Math.floor(maxFlops / perSegment));
@@ -107,7 +114,7 @@ function tiled(o: WeightGradientCall, maxFlops: number): Dispatch[] {
   for (let segment = 0; segment < o.copies; segment += most) {
     const now = Math.min(most, o.copies - segment);
     dispatches.push(
-      dispatchOf(weightGradientKernel(tile), {
+      dispatchOf(weightGradientKernel({ outputs: outputs.rows, inputs: inputs.rows }), {
         params: {
           stride: o.vectors,
           vectors: o.vectors,
@@ -117,11 +124,7 @@ function tiled(o: WeightGradientCall, maxFlops: number): Dispatch[] {
           ...layerNumbers(o),
         },
         buffers: buffersOf(o),
-        workgroups: [
-          Math.ceil((o.inputs + 1) / tile.inputs / tile.workgroup[0]),
-          Math.ceil(o.outputs / tile.outputs / tile.workgroup[1]),
-          now,
-        ],
+        workgroups: [inputs.tiles, outputs.tiles, now],
         flops: now * perSegment,
       }),
     );
