@@ -17,6 +17,7 @@ export interface CheckpointChoice {
   resume: boolean;
   output: string;
   from?: string;
+  source?: string;
 }
 
 /** Where a training writes. */
@@ -29,7 +30,7 @@ export interface TrainingTargets {
 export async function claimTraining(
   context: Context,
   source: string,
-  { checkpoint: state, resume, output: path, from }: CheckpointChoice,
+  { checkpoint: state, resume, output: path, from, source: start }: CheckpointChoice,
 ): Promise<TrainingTargets> {
   if (state === undefined && resume)
     throw new UsageError("--resume goes on from a checkpoint: say which with --checkpoint <file>");
@@ -40,6 +41,7 @@ export async function claimTraining(
   const [output, checkpoint] = await claimOutputs(context, outputs, [
     { name: "the data", path: source },
     ...(from === undefined ? [] : [{ name: "the flow of --from", path: from }]),
+    ...(start === undefined ? [] : [{ name: "the rows of --source", path: start }]),
   ]);
   if (checkpoint?.kind === "stdout" || checkpoint?.kind === "pipe")
     throw new UsageError(`--checkpoint is ${shown(checkpoint.path)}, but it is written many times: give a file's name`);
@@ -61,6 +63,7 @@ export async function checkpointOptions(
   { checkpointEvery: every, resume }: CheckpointChoice,
   columns: readonly string[],
   settings: TrainingSettings,
+  notes: Record<string, string> = {},
 ): Promise<Pick<TrainingOptions, "checkpoint" | "resume">> {
   if (target === undefined) return {};
   const { stderr } = context;
@@ -77,7 +80,7 @@ export async function checkpointOptions(
     checkpoint: {
       every,
       save: (state: Uint8Array) =>
-        saveState(context, target, withMetadata(state, columns, { [settingsKey]: JSON.stringify(settings) })),
+        saveState(context, target, withMetadata(state, columns, { ...notes, [settingsKey]: JSON.stringify(settings) })),
     },
     ...(bytes && { resume: bytes }),
   };

@@ -1,6 +1,7 @@
 import type { Flow, Solver } from "pushforward";
 import { solverOf } from "./arguments.ts";
 import type { Context } from "./context.ts";
+import type { Rows } from "./objective.ts";
 import { count } from "./report.ts";
 import { Scores } from "./scores.ts";
 import type { TrainOptions } from "./training-options.ts";
@@ -10,13 +11,13 @@ export async function scoreHeldOut(
   { signal }: Context,
   flow: Flow,
   columns: readonly string[],
-  held: Float64Array,
+  { data: held, given }: Rows,
   { evaluationSteps }: TrainOptions,
 ): Promise<Scores> {
   const scores = new Scores(columns);
   const [single, double] = [1, 2].map((factor) => solverOf({ method: "midpoint", steps: evaluationSteps }, factor));
-  const scored = await flow.logProb(held, { solver: single as Solver, signal });
-  scores.add(held, scored, await flow.logProb(held, { solver: double as Solver, signal }));
+  const scored = await flow.logProb(held, { ...given, solver: single as Solver, signal });
+  scores.add(held, scored, await flow.logProb(held, { ...given, solver: double as Solver, signal }));
   return scores;
 }
 

@@ -3,12 +3,23 @@ import type { Flow, FlowOptions } from "pushforward";
 import { PushforwardError } from "../src/errors.ts";
 import { loadFlow } from "../src/flow/file.ts";
 import { decodeSafetensors, encodeSafetensors } from "../src/io/safetensors.ts";
+import { type Conditions, conditionsKey, parseConditions } from "./conditions.ts";
 import type { Context } from "./context.ts";
 import { onFile, shown } from "./file-errors.ts";
 import { writeOutput } from "./outputs.ts";
 import type { Target } from "./targets.ts";
 
 const columnsKey = "pushforward.columns";
+/** Metadata of a flow that holds {@link TrainingRecord} as JSON. */
+const recordKey = "pushforward.trained";
+
+/** How a flow came to be, for who finds its file. */
+export interface TrainingRecord {
+  /** By the options of `train`. */
+  readonly options: Readonly<Record<string, string>>;
+  readonly rows: number;
+  readonly steps: number;
+}
 
 /** Saves a flow with the names of its columns, so that `sample` and `log-prob` know them. */
 export async function saveModel(
@@ -16,8 +27,16 @@ export async function saveModel(
   flow: Flow,
   target: Target,
   columns: readonly string[],
+  conditions: Conditions,
+  record: TrainingRecord,
 ): Promise<void> {
-  await writeOutput(context, target, withMetadata(await flow.save(), columns), { rescue: true });
+  const more = { ...conditionsMetadata(conditions), [recordKey]: JSON.stringify(record) };
+  await writeOutput(context, target, withMetadata(await flow.save(), columns, more), { rescue: true });
+}
+
+/** The field of a file's metadata that holds the conditions; none where there are none. */
+export function conditionsMetadata(conditions: Conditions): Record<string, string> {
+  return (conditions.labels ?? conditions.context) ? { [conditionsKey]: JSON.stringify(conditions) } : {};
 }
 
 /** The bytes of a flow's file with the names of its columns, and more. */
@@ -36,13 +55,23 @@ export interface ModelFile {
   options: FlowOptions;
   /** Undefined for files that were not written by `pushforward train`. */
   columns: string[] | undefined;
+  conditions: Conditions;
+  /** Undefined for files of earlier versions, and of others. */
+  record: TrainingRecord | undefined;
 }
 
 export async function readModel(path: string): Promise<ModelFile> {
   const bytes = new Uint8Array(await onFile(path, () => readFile(path)));
   try {
-    const text = decodeSafetensors(bytes).metadata[columnsKey];
-    return { bytes, options: loadFlow(bytes), columns: text === undefined ? undefined : parseNames(text) };
+    const { metadata } = decodeSafetensors(bytes);
+    const text = metadata[columnsKey];
+    return {
+      bytes,
+      options: loadFlow(bytes),
+      columns: text === undefined ? undefined : parseNames(text),
+      conditions: parseConditions(metadata[conditionsKey]) ?? {},
+      record: parseRecord(metadata[recordKey]),
+    };
   } catch (error) {
     if (!(error instanceof PushforwardError)) throw error;
     if (isText(bytes))
@@ -67,6 +96,16 @@ function parseNames(text: string): string[] | undefined {
   try {
     const value: unknown = JSON.parse(text);
     return Array.isArray(value) && value.every((name) => typeof name === "string") ? value : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function parseRecord(text: string | undefined): TrainingRecord | undefined {
+  try {
+    const record = JSON.parse(text ?? "") as TrainingRecord;
+    const isPlain = Object.values(record.options).every((value) => typeof value === "string");
+    return isPlain && Number.isFinite(record.rows) && Number.isFinite(record.steps) ? record : undefined;
   } catch {
     return undefined;
   }

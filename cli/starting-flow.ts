@@ -16,15 +16,23 @@ export interface StartingFlow extends ModelFile {
 /** Reads the flow of `--from`; throws where it cannot be trained on rows, or the command line gives it another shape. */
 export async function readStartingFlow(path: string, command: Command): Promise<StartingFlow> {
   const model = await readModel(path);
+  const isGiven = (name: string) => ["cli", "config"].includes(command.getOptionValueSource(name) ?? "");
   const velocity = model.options.velocity as TrainableVelocity; // A file holds no other kind.
-  for (const kind of ["classes", "context"] as const)
-    if (velocity[kind] > 0)
+  for (const [name, kind, what] of [
+    ["labels", "classes", "class labels"],
+    ["context", "context", "context"],
+  ] as const) {
+    const isNamed = model.conditions[name] !== undefined || command.getOptionValue(name) !== undefined;
+    if (velocity[kind] > 0 !== isNamed)
       throw new PushforwardError(
         "invalid-argument",
-        `${shown(path)} is a flow with ${kind === "classes" ? "class labels" : "context"}, which rows of a CSV do not give: train it with the library, or give --from another flow`,
+        isNamed
+          ? `--${name} names what a flow is conditioned on, but ${shown(path)} is a flow without ${what}: leave it out, or train a new flow`
+          : `${shown(path)} is a flow with ${what}: say which column${name === "labels" ? " holds" : "s hold"} them with --${name}`,
       );
+  }
   for (const name of ["hidden", "activation", "time"] as const) {
-    if (command.getOptionValueSource(name) !== "cli") continue;
+    if (!isGiven(name)) continue;
     if (velocity.kind !== "mlp")
       throw new UsageError(
         `--${name} is for an mlp, but the flow of --from, ${shown(path)}, has a network of its own: leave --${name} out`,
@@ -35,6 +43,11 @@ export async function readStartingFlow(path: string, command: Command): Promise<
         `--${name} is ${here}, but the flow of --from, ${shown(path)}, has ${there}, and its weights fit no other: leave --${name} out`,
       );
   }
+  for (const name of ["field", "width", "blocks", "features", "initial", "classes", "source"])
+    if (isGiven(name))
+      throw new UsageError(
+        `--${name} is for a new flow, but that of --from, ${shown(path)}, has a network and a source of its own: leave --${name} out`,
+      );
   const chosen: readonly string[] | undefined = command.getOptionValue("columns");
   if (chosen) checkColumns(path, model.columns ?? [], chosen, velocity.dim);
   return { ...model, path, velocity };

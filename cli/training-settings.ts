@@ -9,16 +9,45 @@ export type TrainingSettings = Record<string, string>;
 export const settingsKey = "pushforward.options";
 
 /** Of what a flow is made: --from takes these from its file, so no other value of them can go on from it. */
-const shape = ["--columns", "--hidden", "--activation", "--time"];
+const shape = [
+  "--columns",
+  "--field",
+  "--hidden",
+  "--width",
+  "--blocks",
+  "--features",
+  "--activation",
+  "--time",
+  "--labels",
+  "--context",
+];
 
 /** Names of settings whose values are digests, which say nothing to a reader. */
-const content = ["the data", "--from"];
+const content = ["the data", "--from", "--source"];
 
 /** "64,64", "fourier:4", "none": what would be typed for the value of an option. */
 export function typed(value: unknown): string {
   if (value === undefined) return "none";
-  if (typeof value === "object" && value !== null && "fourier" in value) return `fourier:${value.fourier}`;
-  return String(value);
+  if (typeof value !== "object" || value === null || Array.isArray(value)) return String(value);
+  const parts = value as Record<string, unknown>;
+  if ("fourier" in parts) return `fourier:${parts.fourier}`;
+  if ("logitNormal" in parts) return `logit-normal:${parts.logitNormal}`;
+  if ("beta" in parts) return `beta:${parts.beta}`;
+  if ("factor" in parts) return `neighbours:${[parts.factor, parts.neighbour].filter((part) => part !== undefined)}`;
+  if ("count" in parts) return [parts.count, parts.scale, parts.seed].filter((part) => part !== undefined).join(":");
+  // how weights begin
+  return Object.entries(parts)
+    .map(
+      ([name, own]) =>
+        `${name}=${
+          typeof own === "object"
+            ? Object.values(own as object)
+                .flat()
+                .join("..")
+            : own
+        }`,
+    )
+    .join();
 }
 
 /** A short digest of bytes or numbers. */
@@ -63,7 +92,7 @@ export function checkSettings(path: string, there: TrainingSettings, here: Train
 function difference(name: string, isNoneThere: boolean, isNoneHere: boolean): string {
   if (isNoneThere) return `${name} is given here, but was not for the checkpoint`;
   if (isNoneHere) return `${name} is not given here, but was for the checkpoint`;
-  return name === "the data"
-    ? "the rows of the data are others than those of the checkpoint"
-    : `${name} has other weights here than for the checkpoint`;
+  return name === "--from"
+    ? "--from has other weights here than for the checkpoint"
+    : `the rows of ${name} are others than those of the checkpoint`;
 }

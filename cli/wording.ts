@@ -1,9 +1,10 @@
 import { PushforwardError } from "../src/errors.ts";
 import { shown } from "./csv-text.ts";
+import { trainingFlags } from "./training-flags.ts";
 
 /** Functions of the library that commands call: who uses the command line need not know them. */
 const callee =
-  /^(mlp|Flow\.\w+|train(FlowMatching|MaximumLikelihood)|sample(Stream)?|logProb(Stream)?|meanLogProb|fitNormalization|openGpu|openCluster|runWorker)(\(\))?: /;
+  /^(mlp|residualMlp|concatSquash|Flow\.\w+|train(FlowMatching|MaximumLikelihood)|sample(Stream)?|logProb(Stream)?|meanLogProb|fitNormalization|openGpu|openCluster|runWorker)(\(\))?: /;
 
 /** What the library advises, and what is the same for who stands at a command line; the commands that the advice is for. */
 const advice: readonly (readonly [RegExp, string | ((command: string) => string)])[] = [
@@ -62,8 +63,24 @@ const options: readonly (readonly [RegExp, string])[] = [
   [/\bgradientClip\b/, "--gradient-clip"],
   [/\brangeSize\b/, "--range-size"],
   [/\blockSeconds\b/, "--lock-seconds"],
-  [/^(ema|seed|count|queue|url|name|coupling|software)(?= is )/, "--$1"],
+  [/\bsolver\.method\b/, "--method"],
+  [/\bcoupling\.(group|reuse|pool)\b/, "--$1"],
+  [/^(count|queue|url|name|software)(?= is )/, "--$1"],
 ];
+
+/** Options of a training by the library's names: those of the command line, and what is a part of another option there. */
+const trainingNames = new Map(
+  Object.values(trainingFlags)
+    .flat()
+    .map(({ option }) => [option.attributeName(), option.long as string]),
+).set("seed", "--seed");
+const partOf = /\b(?:optimizer|regularization|coupling)\.(\w+)/;
+
+/** What a message begins with, where it is the name of an option of a training. */
+function trainingName(message: string): string {
+  const text = message.replace(partOf, (whole, part) => trainingNames.get(part) ?? whole);
+  return text.replace(/^(\w+)(?= (is|was|has|moves|leaves)\b)/, (name) => trainingNames.get(name) ?? name);
+}
 
 function lessMemory(command: string): string {
   return command === "train"
@@ -81,6 +98,7 @@ export function inWords(message: string, command: string): string {
   for (const [pattern, words] of advice)
     text = text.replace(pattern, typeof words === "string" ? words : words(command));
   for (const [pattern, word] of options) text = text.replace(pattern, word);
+  text = trainingName(text);
   return text.replace(/^--url(?= is )/, command === "worker" ? "--redis" : "--cluster");
 }
 

@@ -2,8 +2,10 @@ import type { Readable } from "node:stream";
 import { Command } from "commander";
 import type { Flow, Solver } from "pushforward";
 import { PushforwardError } from "../../src/errors.ts";
+import type { TrainableVelocity } from "../../src/velocity/field.ts";
 import { nameList, type SolverOptions, solverOf } from "../arguments.ts";
 import { checkSingles } from "../column-fit.ts";
+import { type Conditions, conditionColumns, type Given, givenOf, takeColumns } from "../conditions.ts";
 import { besideOutput, type Context, type GpuChoice, PartialResult, printResult, withGpu } from "../context.ts";
 import { type CsvChunk, readCsvChunks } from "../csv.ts";
 import { Survey } from "../csv-survey.ts";
@@ -96,10 +98,12 @@ async function logProb(context: Context, path: string, source: string, o: LogPro
   const flowOptions = model.options;
   const { dim } = flowOptions.velocity;
   const columns = o.columns ?? model.columns;
+  const others = conditionColumns(model.conditions);
+  if (others.length > 0 && !columns) throw namesMissing(others);
   const isText = format === "csv";
   const survey = new Survey();
   const chunks = readCsvChunks(source === "-" ? (context.stdin as Readable) : source, {
-    ...(columns && { columns }),
+    ...(columns && { columns: [...columns, ...others] }),
     delimiter: o.delimiter,
     header: o.header,
     reader: `pushforward log-prob ${shellWord(path)} -`,
@@ -108,9 +112,11 @@ async function logProb(context: Context, path: string, source: string, o: LogPro
     survey,
     ...(isText && { text: true, chunkRows: rowsWithText }),
   });
+  const classes = (flowOptions.velocity as TrainableVelocity).classes; // A file holds no other kind.
   try {
     // What is wrong with the data is said before a device is opened.
-    const { value: first } = await chunks.next();
+    const { value: whole } = await chunks.next();
+    const first = whole && withConditions(whole, model.conditions, classes);
     if (!first) throw new PushforwardError("format", "the CSV is empty"); // There is always a chunk.
     survey.checkMisfits();
     if (first.columns.length !== dim) throw wrongWidth(first.columns, dim);
@@ -127,7 +133,15 @@ async function logProb(context: Context, path: string, source: string, o: LogPro
       const flow = Flow.create(gpu, flowOptions);
       try {
         const started = performance.now();
-        const { scores, skipped } = await score(context, flow, withFirst(first, chunks), solvers, o, target, format);
+        const { scores, skipped } = await score(
+          context,
+          flow,
+          withFirst(first, chunks, (chunk) => withConditions(chunk, model.conditions, classes)),
+          solvers,
+          o,
+          target,
+          format,
+        );
         const seconds = (performance.now() - started) / 1000;
         report(target ? besideOutput(context, target) : context, o, scores, { skipped, seconds, survey });
       } finally {
@@ -139,15 +153,36 @@ async function logProb(context: Context, path: string, source: string, o: LogPro
   }
 }
 
-async function* withFirst(first: CsvChunk, rest: AsyncIterable<CsvChunk>): AsyncGenerator<CsvChunk> {
+/** A chunk with the columns of the flow alone, and what its rows are conditioned on. */
+interface ConditionedChunk extends CsvChunk {
+  given: Given;
+}
+
+function withConditions(chunk: CsvChunk, conditions: Conditions, classes: number): ConditionedChunk {
+  const others = conditionColumns(conditions);
+  if (others.length === 0) return { ...chunk, given: {} };
+  const columns = chunk.columns.filter((name) => !others.includes(name));
+  return {
+    ...chunk,
+    columns,
+    data: takeColumns(chunk.data, chunk.columns, columns),
+    given: givenOf(conditions, chunk.data, chunk.columns, classes),
+  };
+}
+
+async function* withFirst(
+  first: ConditionedChunk,
+  rest: AsyncIterable<CsvChunk>,
+  conditioned: (chunk: CsvChunk) => ConditionedChunk,
+): AsyncGenerator<ConditionedChunk> {
   yield first;
-  yield* rest;
+  for await (const chunk of rest) yield conditioned(chunk);
 }
 
 async function score(
   context: Context,
   flow: Flow,
-  chunks: AsyncIterable<CsvChunk>,
+  chunks: AsyncIterable<ConditionedChunk>,
   { solver, finer }: Solvers,
   o: LogProbOptions,
   target: Target | undefined,
@@ -166,8 +201,8 @@ async function score(
         for (const notice of layout.notices) context.stderr.write(`${notice}\n`);
         output = { layout, rows: await openRows(context, target, layout.names, format) };
       }
-      const scored = await flow.logProb(chunk.data, { solver, signal });
-      const twice = finer && (await flow.logProb(chunk.data, { solver: finer, signal }));
+      const scored = await flow.logProb(chunk.data, { ...chunk.given, solver, signal });
+      const twice = finer && (await flow.logProb(chunk.data, { ...chunk.given, solver: finer, signal }));
       const values = scores.add(chunk.data, scored, twice);
       await output?.rows.write(output.layout.blocks(chunk, values));
       skipped = chunk.skipped;
@@ -180,6 +215,13 @@ async function score(
     counter.stop();
   }
   return { scores: scores ?? new Scores([]), skipped };
+}
+
+function namesMissing(others: readonly string[]): PushforwardError {
+  return new PushforwardError(
+    "format",
+    `the flow depends on ${others.join(", ")}, but its file does not say which columns it is of: name them with --columns`,
+  );
 }
 
 function wrongWidth(columns: readonly string[], dim: number): PushforwardError {

@@ -1,7 +1,9 @@
 import { Command } from "commander";
 import type { Normalization } from "../../src/data/normalization.ts";
+import type { TrainableVelocity } from "../../src/velocity/field.ts";
 import { type SolverOptions, solverOf, wholeNumber } from "../arguments.ts";
 import { checkSingles } from "../column-fit.ts";
+import { type ChosenConditions, chosenConditions } from "../conditions.ts";
 import { besideOutput, type Context, type GpuChoice, PartialResult, printResult, withGpu } from "../context.ts";
 import { type RowFormat, rowFormatOf } from "../endings.ts";
 import { columnNames, readModel } from "../model.ts";
@@ -11,7 +13,7 @@ import { openRows } from "../row-output.ts";
 import type { Target } from "../targets.ts";
 import { options } from "./shared-options.ts";
 
-interface SampleOptions extends GpuChoice, SolverOptions {
+interface SampleOptions extends GpuChoice, SolverOptions, ChosenConditions {
   count: number;
   output: string;
   format?: RowFormat;
@@ -33,6 +35,7 @@ Examples:
   pushforward sample flow.safetensors --count 1000000 -o samples.bin --steps 20     f32, row-major, no header
   pushforward sample flow.safetensors --count 5 -o -                                to stdout
   pushforward sample flow.safetensors --count 1000 -o samples.csv --log-prob        one more column, in nats
+  pushforward sample iris.safetensors --count 100 --label 2 --guidance 1.5 -o third.csv
   pushforward sample flow.safetensors --count 1000000 -o samples.bin --cluster redis://localhost:6379
                                        by the workers that \`pushforward worker\` started there: the same rows`;
 
@@ -44,6 +47,9 @@ export function sampleCommand(context: Context): Command {
     .requiredOption("-o, --output <file>", "where they go; - for stdout")
     .addOption(options.format())
     .option("--log-prob", "also write each row's log-probability as the last column log_prob", false)
+    .addOption(options.label())
+    .addOption(options.context())
+    .addOption(options.guidance())
     .addOption(options.method())
     .addOption(options.steps())
     .addOption(options.tolerance())
@@ -75,10 +81,12 @@ async function sample(context: Context, path: string, o: SampleOptions): Promise
   const format = rowFormatOf(target, o.format);
   const model = await readModel(path);
   const flowOptions = model.options;
-  const { velocity, normalization } = flowOptions;
+  const { normalization } = flowOptions;
+  const velocity = flowOptions.velocity as TrainableVelocity; // A file holds no other kind.
   const columns = columnNames(model, velocity.dim);
   if (format !== "csv") checkSingles(target.path, columns, normalization, "write a CSV (--format csv)");
-  const call = { solver, seed: o.seed, logProb: o.logProb, signal: context.signal };
+  const given = chosenConditions(o, model.conditions, velocity, o.count);
+  const call = { ...given, solver, seed: o.seed, logProb: o.logProb, signal: context.signal };
   // Text holds the digits of f64, which a sample needs beside a large mean.
   const double = format === "csv" ? { ...call, output: "float64" as const } : undefined;
   const run = (chunks: Chunks) => write(context, o, target, { columns, normalization, format }, chunks);

@@ -1,6 +1,8 @@
 import { Option } from "commander";
+import { finite } from "../../src/options/schema.ts";
 import { adaptiveNames, decimalWithin, defaultSteps, delimiterText, methods, wholeNumber } from "../arguments.ts";
 import { rowFormats } from "../endings.ts";
+import { judged, numberList } from "../judged.ts";
 
 /** Options that several commands take, under one name and one meaning. */
 export const options = {
@@ -25,6 +27,17 @@ export const options = {
       `of ${adaptiveNames}: steps after which a row is given up (default: 1000)`,
     ).argParser(wholeNumber(1, 1_000_000)),
   seed: (what: string) => new Option("--seed <integer>", what).argParser(wholeNumber(0)).default(0),
+  label: () =>
+    new Option("--label <class>", "of a flow that was trained with --labels: the class of all rows").argParser(
+      wholeNumber(0),
+    ),
+  context: () =>
+    new Option(
+      "--context <numbers>",
+      "of a flow that was trained with --context: its numbers for all rows, in the units of the data",
+    ).argParser(numberList("0.5,12")),
+  guidance: () =>
+    new Option("--guidance <weight>", "of the class or context against none (default: 1)").argParser(judged(finite())),
   format: () =>
     new Option(
       "--format <kind>",

@@ -1,18 +1,29 @@
 import { Command } from "commander";
-import { PushforwardError } from "../../src/errors.ts";
+import type { FlowOptions } from "pushforward";
+import { must } from "../../src/must.ts";
+import type { TrainableVelocity } from "../../src/velocity/field.ts";
 import { checkpointOptions, claimTraining } from "../checkpoint.ts";
-import { fitColumns } from "../column-fit.ts";
-import { besideOutput, type Context, Interrupted, PartialResult, printResult, withGpu } from "../context.ts";
-import { readCsv } from "../csv.ts";
-import { columnsOption, columnWord } from "../csv-shape.ts";
-import { shown } from "../csv-text.ts";
+import { configText } from "../config-file.ts";
+import {
+  besideOutput,
+  type Context,
+  Interrupted,
+  PartialResult,
+  printResult,
+  UsageError,
+  withGpu,
+} from "../context.ts";
+import { flopsOfTraining, flopsText } from "../cost.ts";
 import { heldOutFigures, heldOutText, scoreHeldOut } from "../held-out.ts";
-import { saveModel } from "../model.ts";
-import { count, duration, rowsText } from "../report.ts";
-import { splitRows } from "../split.ts";
-import { checkWidth, readStartingFlow, withStart } from "../starting-flow.ts";
-import { settingsOf, type TrainOptions, withTrainingOptions } from "../training-options.ts";
+import { conditionsMetadata, saveModel } from "../model.ts";
+import { count, duration } from "../report.ts";
+import { readStartingFlow } from "../starting-flow.ts";
+import { readTrainingData, type TrainingData } from "../training-data.ts";
+import { checkBelonging } from "../training-flags.ts";
+import { settingsOf, type TrainOptions, typedSettings, withTrainingOptions } from "../training-options.ts";
 import { lossText, runTraining } from "../training-run.ts";
+import { typed } from "../training-settings.ts";
+import { velocityOf } from "../velocity.ts";
 
 const examples = `
 The rows are shuffled by the seed and split into a training part and a held-out part; mean and scale of each column are
@@ -30,11 +41,16 @@ Examples:
   pushforward train table.csv -o flow.safetensors --skip-invalid     all columns, incomplete rows left out
   pushforward train places.csv -o flow.safetensors --checkpoint state.safetensors --resume
   pushforward train places.csv -o longer.safetensors --from flow.safetensors     a new training from trained weights
+  pushforward train places.csv -o sharp.safetensors --from flow.safetensors --objective discrete-likelihood --solver-steps 6
+  pushforward train iris.csv -o iris.safetensors --labels species --columns length,width --label-dropout 0.1
+  pushforward train sky.csv -o sky.safetensors --columns flux,size --context redshift --keep-best --patience 10
+  pushforward train after.csv -o moved.safetensors --source before.csv --coupling optimal-transport
+  pushforward train places.csv -o flow.safetensors --config training.json     --print-config writes such a file
   cat table.csv | pushforward train - -o flow.safetensors --json`;
 
 export function trainCommand(context: Context): Command {
   const command = new Command("train")
-    .description("Train a flow on the rows of a CSV file by flow matching.")
+    .description("Train a flow on the rows of a CSV file, by flow matching or by maximum likelihood.")
     .argument("<data.csv>", "CSV file, or - for stdin")
     .requiredOption(
       "-o, --output <file>",
@@ -47,63 +63,45 @@ export function trainCommand(context: Context): Command {
 
 async function train(context: Context, source: string, o: TrainOptions, command: Command): Promise<void> {
   const { signal, stderr } = context;
+  checkBelonging(command, o.from !== undefined);
+  if (o.printConfig) {
+    context.stdout.write(configText(command, typed));
+    return;
+  }
+  checkHeldOut(o);
   const targets = await claimTraining(context, source, o);
   const start = o.from === undefined ? undefined : await readStartingFlow(o.from, command);
-  const columns = o.columns ?? start?.columns;
-  const table = await readCsv(source === "-" ? (context.stdin as never) : source, {
-    ...(columns && { columns }),
-    delimiter: o.delimiter,
-    header: o.header,
-    reader: "pushforward train -",
-    needs: { rows: 2, spread: true },
-    skipInvalid: o.skipInvalid,
-    signal,
-  }).catch((error) => {
-    throw start && o.columns === undefined ? withStart(error, start) : error;
-  });
-  const dim = table.columns.length;
-  const { kept, held } = splitRows(table.data, dim, o.holdout, o.seed);
-  const rows = kept.length / dim;
-  const name = source === "-" ? "the CSV" : source;
-  if (rows < 2) throw tooFewRows(name, table, rows);
-  if (start) checkWidth(name, table.columns, start);
-  const normalization = start ? start.options.normalization : fitColumns(name, table.columns, kept, held);
-  stderr.write(`${count(table.rows)} rows of ${table.columns.map(columnWord).join(", ")}`);
-  stderr.write(
-    table.skipped > 0 ? `, ${rowsText(table.skipped, "incomplete")} left out (${table.survey.reasons()})\n` : "\n",
-  );
-  const { labels } = table.survey;
-  if (columns === undefined && labels.length > 0) {
-    const others = table.columns.filter((column) => !labels.includes(column));
-    const what = labels.length === 1 ? "only numbers" : "only number";
-    stderr.write(
-      `note: ${labels.map(shown).join(", ")} ${what} rows or things; to leave ${labels.length === 1 ? "it" : "them"} out: ${columnsOption(others)}\n`,
-    );
-  }
+  const data = await readTrainingData(context, source, o, start);
+  const { columns, conditions, kept, held, table } = data;
 
   // to digest large data takes a while, and nobody asks for it without a checkpoint
-  const settings = targets.checkpoint ? settingsOf(o, table, start) : {};
-  const checkpoints = await checkpointOptions(context, targets.checkpoint, o, table.columns, settings);
+  const settings = targets.checkpoint ? settingsOf(o, { ...table, columns, source: data.source }, start) : {};
+  const notes = conditionsMetadata(conditions);
+  const checkpoints = await checkpointOptions(context, targets.checkpoint, o, columns, settings, notes);
+  const made = start?.options ?? (await newFlow(o, data));
   await withGpu(o, async (gpu) => {
-    const { Flow, mlp } = await import("pushforward");
-    const { hidden, activation, time } = o;
-    const made = { velocity: mlp({ dim, hidden, activation, time }), ...(normalization && { normalization }) };
-    const flow = Flow.create(gpu, start?.options ?? { ...made, seed: o.seed });
+    const { Flow } = await import("pushforward");
+    const flow = Flow.create(gpu, made);
     try {
       const origin = start ? `, from the weights of ${start.path},` : "";
       const device = gpu.info.description || gpu.info.vendor;
-      stderr.write(`training ${count(flow.parameterCount)} parameters${origin} on ${device}\n`);
-      const training = await runTraining(context, flow, table.columns, kept, held, o, checkpoints);
-      await saveModel(context, flow, targets.output, table.columns);
+      const cost = flopsText(flopsOfTraining(made.velocity as TrainableVelocity, o));
+      stderr.write(`training ${count(flow.parameterCount)} parameters${origin} on ${device}: ${cost}\n`);
+      const training = await runTraining(context, flow, columns, kept, held, o, checkpoints);
+      const rows = kept.data.length / flow.dim;
+      const record = { options: typedSettings(o, columns, start), rows, steps: training.step };
+      await saveModel(context, flow, targets.output, columns, conditions, record);
       if (signal.aborted) {
         throw new Interrupted(
           `stopped, at least ${count(training.step)} of ${count(o.steps)} steps done; the flow so far is in ${o.output}`,
         );
       }
-      const scores = held.length > 0 ? await scoreHeldOut(context, flow, table.columns, held, o) : undefined;
+      // where the source has no density, there is none at the end either
+      const hasDensity = !(made.source && "samples" in made.source);
+      const scores = held && hasDensity ? await scoreHeldOut(context, flow, columns, held, o) : undefined;
       const result = {
         output: o.output,
-        rows: { training: rows, heldOut: held.length / dim, skipped: table.skipped },
+        rows: { training: rows, heldOut: (held?.data.length ?? 0) / flow.dim, skipped: table.skipped },
         parameters: flow.parameterCount,
         ...training,
         ...(scores && { heldOut: heldOutFigures(scores, o) }),
@@ -120,16 +118,25 @@ async function train(context: Context, source: string, o: TrainOptions, command:
   });
 }
 
-function tooFewRows(
-  name: string,
-  { rows, skipped }: { rows: number; skipped: number },
-  kept: number,
-): PushforwardError {
-  const from = skipped > 0 ? ` besides ${count(skipped)} that were left out` : "";
-  const split =
-    rows > kept ? `, of which --holdout takes ${rows - kept}: give more rows, or --holdout 0` : ": give more rows";
-  return new PushforwardError(
-    "invalid-argument",
-    `${name} has ${rows === 0 ? "no rows" : rowsText(rows)}${from}, but at least 2 are needed to train on${split}`,
-  );
+function checkHeldOut({ holdout, patience, keepBest }: TrainOptions): void {
+  if (holdout === 0 && (patience !== undefined || keepBest))
+    throw new UsageError(
+      `--${keepBest ? "keep-best" : "patience"} is about the loss of held-out rows, but --holdout 0 keeps none: keep some`,
+    );
+}
+
+/** The flow that the options describe, as it is before a training. */
+async function newFlow(
+  o: TrainOptions,
+  { columns, conditions, normalization, classes, source }: TrainingData,
+): Promise<FlowOptions> {
+  const { normalize } = await import("pushforward");
+  const context = conditions.context?.names.length ?? 0;
+  const velocity = await velocityOf(o, { dim: columns.length, classes, context });
+  return {
+    velocity,
+    ...(normalization && { normalization }),
+    ...(source && { source: { samples: normalize(source, must(normalization, "the units of the columns")) } }),
+    seed: o.seed,
+  };
 }

@@ -2,6 +2,7 @@ import { mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import fc from "fast-check";
 import { expect, test } from "vitest";
+import { trainingFlags } from "../../cli/training-flags.ts";
 import { fuzzing } from "../hostile.ts";
 import { inFolder, run } from "./command-line.ts";
 import { flowFile } from "./flow-file.ts";
@@ -50,6 +51,14 @@ const options = fc.oneof(
       ...["--bins", "--width", "--aspect", "--trim", "--range", "--range-size", "--lock-seconds"],
     ),
     number,
+  ),
+  fc.tuple(
+    fc.constantFrom(
+      ...Object.values(trainingFlags)
+        .flat()
+        .map(({ option }) => option.long as string),
+    ),
+    fc.oneof(number, anyText),
   ),
   fc.tuple(
     fc.constantFrom("--columns", "--delimiter", "--title", "--method", "--format", "--activation", "--kind"),

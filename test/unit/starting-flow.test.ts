@@ -37,7 +37,7 @@ test("the flow of --from is an input: neither output may be it", () =>
     }
   }));
 
-test("a flow with class labels cannot be trained on rows", () =>
+test("a flow with class labels is trained on rows with a column of them alone", () =>
   inFolder(async (folder) => {
     const from = join(folder, "flow.safetensors");
     await writeFile(from, flowFile({ classes: 3 }));

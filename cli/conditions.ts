@@ -1,0 +1,124 @@
+import type { Normalization } from "pushforward";
+import { PushforwardError } from "../src/errors.ts";
+import { item } from "../src/must.ts";
+import { UsageError } from "./context.ts";
+import { shown } from "./csv-text.ts";
+
+/** What a flow is conditioned on, by the names of columns. Kept in the flow's file. */
+export interface Conditions {
+  readonly labels?: string;
+  /** Contexts are (c − mean) / scale before they go into the network. */
+  readonly context?: { readonly names: readonly string[]; readonly normalization: Normalization };
+}
+
+/** Metadata of a flow's file that holds {@link Conditions} as JSON. */
+export const conditionsKey = "pushforward.conditions";
+
+/** Conditions of some rows, as the library takes them. */
+export interface Given {
+  readonly labels?: Uint32Array;
+  readonly context?: Float32Array;
+}
+
+/** Conditions as they were stored; undefined where there are none that can be read. */
+export function parseConditions(text: string | undefined): Conditions | undefined {
+  try {
+    const value = JSON.parse(text ?? "") as Conditions;
+    const { labels, context } = value;
+    const isList = (list: unknown, kind: string) => Array.isArray(list) && list.every((part) => typeof part === kind);
+    const isContext = ({ names, normalization: { mean, scale } }: NonNullable<Conditions["context"]>) =>
+      isList(names, "string") && isList(mean, "number") && isList(scale, "number") && mean.length === names.length;
+    return (labels === undefined || typeof labels === "string") && (context === undefined || isContext(context))
+      ? value
+      : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Names of the columns that hold conditions. */
+export const conditionColumns = ({ labels, context }: Conditions): readonly string[] => [
+  ...(labels === undefined ? [] : [labels]),
+  ...(context?.names ?? []),
+];
+
+/** Some columns of a table [rows, all], as [rows, wanted]. */
+export function takeColumns(data: Float64Array, all: readonly string[], wanted: readonly string[]): Float64Array {
+  const rows = data.length / all.length;
+  const indices = wanted.map((name) => all.indexOf(name));
+  const taken = new Float64Array(rows * wanted.length);
+  for (let row = 0; row < rows; row++)
+    for (const [k, index] of indices.entries())
+      taken[row * wanted.length + k] = data[row * all.length + index] as number;
+  return taken;
+}
+
+/** The conditions of the rows of a table; throws for labels that are no classes. */
+export function givenOf(conditions: Conditions, data: Float64Array, all: readonly string[], classes?: number): Given {
+  const { labels, context } = conditions;
+  return {
+    ...(labels !== undefined && { labels: labelsOf(labels, takeColumns(data, all, [labels]), classes) }),
+    ...(context && { context: contextOf(context, takeColumns(data, all, context.names)) }),
+  };
+}
+
+/** Contexts as the network gets them. */
+export function contextOf(
+  { names, normalization }: NonNullable<Conditions["context"]>,
+  rows: Float64Array,
+): Float32Array {
+  const { mean, scale } = normalization;
+  return Float32Array.from(rows, (value, i) => (value - item(mean, i % names.length)) / item(scale, i % names.length));
+}
+
+const mostClasses = 10_000;
+
+function labelsOf(name: string, values: Float64Array, classes = mostClasses): Uint32Array {
+  const wrong = values.find((value) => !Number.isInteger(value) || value < 0 || value >= classes);
+  if (wrong !== undefined)
+    throw new PushforwardError(
+      "invalid-argument",
+      `the column ${shown(name)} has ${wrong}, but labels are whole numbers from 0 to ${classes - 1}`,
+    );
+  return Uint32Array.from(values);
+}
+
+/** What a command line says of the conditions of all rows alike. */
+export interface ChosenConditions {
+  label?: number;
+  context?: number[];
+  guidance?: number;
+}
+
+/**
+ * The conditions of `count` rows that all have those of the command line. Throws where the flow needs others.
+ *
+ * @param sizes of the flow
+ */
+export function chosenConditions(
+  { label, context, guidance }: ChosenConditions,
+  conditions: Conditions,
+  sizes: { readonly classes: number; readonly context: number },
+  count: number,
+): Given & { guidance?: number } {
+  if (label !== undefined && sizes.classes === 0)
+    throw new UsageError("--label chooses a class, but this flow was trained without --labels: leave it out");
+  if (label !== undefined && label >= sizes.classes)
+    throw new UsageError(`--label is ${label}, but the flow has the classes 0 to ${sizes.classes - 1}`);
+  if (context === undefined ? sizes.context > 0 : context.length !== sizes.context) {
+    const names = conditions.context?.names.map(shown).join(", ");
+    throw new UsageError(
+      sizes.context === 0
+        ? "--context gives numbers that a flow depends on, but this one was trained without --context: leave it out"
+        : `the flow depends on ${sizes.context === 1 ? "a number" : `${sizes.context} numbers`}${names ? ` (${names})` : ""}: give ${sizes.context === 1 ? "it" : "them"} with --context${context ? `, which has ${context.length}` : ""}`,
+    );
+  }
+  const row = context && (conditions.context ? contextOf(conditions.context, Float64Array.from(context)) : context);
+  const repeated = row && new Float32Array(count * row.length);
+  for (let i = 0; repeated && row && i < count; i++) repeated.set(row, i * row.length);
+  return {
+    ...(label !== undefined && { labels: new Uint32Array(count).fill(label) }),
+    ...(repeated && { context: repeated }),
+    ...(guidance !== undefined && { guidance }),
+  };
+}

@@ -1,0 +1,91 @@
+import type { Flow, FlowMatchingOptions, MaximumLikelihoodOptions, TrainingOptions } from "pushforward";
+import type { Given } from "./conditions.ts";
+import type { TrainOptions } from "./training-options.ts";
+
+/** Rows with what belongs to each. */
+export interface Rows {
+  readonly data: Float64Array;
+  readonly given: Given;
+  readonly rowWeights?: Float32Array;
+}
+
+/** The steps of the training that the options of `train` say. */
+export async function trainingOf(
+  flow: Flow,
+  rows: Rows,
+  held: Rows | undefined,
+  o: TrainOptions,
+  more: Pick<TrainingOptions, "checkpoint" | "resume" | "signal"> & { logEvery: number },
+) {
+  const { trainFlowMatching, trainMaximumLikelihood } = await import("pushforward");
+  const common = { ...trainingOptions(flow, rows, held, o, more), ...more };
+  if (o.objective === "flow-matching") return trainFlowMatching(flow, rows.data, { ...common, ...matching(o) });
+  return trainMaximumLikelihood(flow, rows.data, { ...common, ...likelihood(o) });
+}
+
+/** The record without what is not set. */
+function set<T extends object>(options: T): { [K in keyof T]: Exclude<T[K], undefined> } {
+  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as never;
+}
+
+function trainingOptions(
+  flow: Flow,
+  { given, rowWeights }: Rows,
+  held: Rows | undefined,
+  o: TrainOptions,
+  { logEvery }: { logEvery: number },
+): TrainingOptions {
+  const { optimizer: name, betas, epsilon, weightDecay, momentum, matrixRate } = o;
+  const validation = held && {
+    ...set({ patience: o.patience, keepBest: o.keepBest }),
+    data: held.data,
+    every: o.validateEvery ?? 10 * logEvery,
+    samples: Math.min(4096, held.data.length / flow.dim),
+    ...held.given,
+  };
+  const optimizer = { name, ...set({ betas, epsilon, weightDecay, momentum, matrixRate }) };
+  return {
+    steps: o.steps,
+    batchSize: o.batchSize,
+    learningRate: {
+      peak: o.learningRate,
+      schedule: o.schedule,
+      warmup: Math.round(o.warmup * o.steps),
+      ...set({ final: o.finalRate }),
+    },
+    optimizer: optimizer as NonNullable<TrainingOptions["optimizer"]>,
+    ...given,
+    ...set({
+      rowWeights,
+      accumulate: o.accumulate,
+      freeze: o.freeze,
+      noise: o.noise,
+      ema: o.ema > 0 ? o.ema : undefined,
+      gradientClip: o.gradientClip,
+      validation,
+    }),
+    seed: o.seed,
+  };
+}
+
+function matching(o: TrainOptions): Omit<FlowMatchingOptions, keyof TrainingOptions> {
+  const { group, reuse, pool, contextWeight } = o;
+  const details = set({ group, reuse, pool, contextWeight });
+  const coupling =
+    o.coupling === "independent"
+      ? o.coupling
+      : { method: o.coupling === "sinkhorn" ? ("sinkhorn" as const) : ("exact" as const), ...details };
+  const { path, timeDistribution: time, labelDropout, contextDropout } = o;
+  return { coupling, ...set({ path, time, labelDropout, contextDropout }) };
+}
+
+function likelihood(o: TrainOptions): Omit<MaximumLikelihoodOptions, keyof TrainingOptions> {
+  const { solverMethod: method = "midpoint", solverSteps: steps = 10, jitter, kineticEnergy, jacobianFrobenius } = o;
+  const regularization = kineticEnergy || jacobianFrobenius ? set({ kineticEnergy, jacobianFrobenius }) : undefined;
+  const divergence = o.probes === undefined ? undefined : { probe: "rademacher" as const, probes: o.probes };
+  return {
+    solver: { method, steps },
+    objective: o.objective === "discrete-likelihood" ? "discrete" : "continuous",
+    ...set({ jitter, divergence, regularization }),
+  };
+}

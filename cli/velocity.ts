@@ -1,0 +1,33 @@
+import type { FlowOptions } from "pushforward";
+import type { Sizes } from "../src/network/network.ts";
+import type { TrainableVelocity } from "../src/velocity/field.ts";
+import { UsageError } from "./context.ts";
+import type { TrainOptions } from "./training-options.ts";
+
+/** The network that the options of `train` say. */
+export async function velocityOf(o: TrainOptions, { dim, classes, context }: Sizes): Promise<TrainableVelocity> {
+  const { concatSquash, mlp, residualMlp } = await import("pushforward");
+  const { field, hidden, width = 64, blocks = 3, initial } = o;
+  const conditions = { ...(classes > 0 && { classes }), ...(context > 0 && { context }) };
+  const given = {
+    dim,
+    ...(o.activation && { activation: o.activation }),
+    ...(o.time && { time: o.time }),
+    ...(o.features && { features: { fourier: o.features } }),
+  };
+  if (field === "residual") return residualMlp({ ...given, ...conditions, width, blocks });
+  if (field === "mlp") return mlp({ ...given, ...conditions, hidden, ...(initial && { initial }) });
+  if (classes + context > 0)
+    throw new UsageError(
+      "--field concat-squash has no inputs for --labels and --context: choose --field mlp or --field residual",
+    );
+  return concatSquash({ ...given, hidden });
+}
+
+/** What a flow starts from, as `info` and messages tell it. */
+export function sourceText(source: FlowOptions["source"]): string {
+  if (source === undefined) return "Gaussian, N(0, I)";
+  if ("samples" in source) return "rows of data, so it has no density";
+  if (source.distribution === "mixture") return `mixture of ${source.means.length} Gaussians`;
+  return source.distribution === "gaussian" ? "Gaussian" : "uniform on a box";
+}

@@ -1,0 +1,94 @@
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { run } from "../unit/command-line.ts";
+
+let folder = "";
+const file = (name: string) => join(folder, name);
+const rows = 90;
+
+/** Two classes left and right of 0, and a column that shifts `y`; `weight` leaves the last third out. */
+function table(): string {
+  const lines = Array.from({ length: rows }, (_, i) => {
+    const [kind, shift] = [i % 2, (i % 5) * 100];
+    return [Math.sin(i) + 4 * kind, Math.cos(3 * i) + shift / 100, kind, shift, i < 60 ? 1 : 0].join();
+  });
+  return `x,y,kind,shift,weight\n${lines.join("\n")}\n`;
+}
+
+const small = ["--hidden", "8,8", "--steps", "12", "--batch-size", "32", "--json"];
+
+async function train(flow: string, ...more: string[]) {
+  const { code, out, err } = await run(["train", file("table.csv"), "-o", file(flow), ...more]);
+  return { code, err, result: out.startsWith("{") ? JSON.parse(out) : out };
+}
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), "pushforward-training-"));
+  await writeFile(file("table.csv"), table());
+});
+afterAll(() => rm(folder, { recursive: true, force: true }));
+
+test("a flow of classes and context is trained, sampled, scored, told of and trained on", async () => {
+  const conditioned = ["--labels", "kind", "--context", "shift", "--row-weights", "weight"];
+  const all = [...small, ...conditioned, "--label-dropout", "0.1", "--keep-best", "--patience", "50"];
+  const { code, result, err } = await train("both.flow", ...all, "--evaluation-steps", "4");
+  expect({ code, err }).toMatchObject({ code: 0 });
+  expect(err).toContain("FLOP");
+  expect(result).toMatchObject({ rows: { training: 81, heldOut: 9 }, bestStep: expect.any(Number) });
+  const scores = await run(["log-prob", file("both.flow"), file("table.csv"), "--steps", "4", "--json"]);
+  expect(JSON.parse(scores.out)).toMatchObject({ rows, nonFinite: 0 });
+  const sample = ["sample", file("both.flow"), "-n", "3", "-o", "-", "--steps", "4"];
+  const [left, right] = await Promise.all(
+    ["0", "1"].map((label) => run([...sample, "--label", label, "--context", "200"])),
+  );
+  expect(left?.out.split("\n")).toHaveLength(5);
+  expect(left?.out.split("\n")[0]).toBe("x,y");
+  expect(right?.out).not.toBe(left?.out);
+  expect(await run([...sample, "--label", "2", "--context", "1"])).toMatchObject({
+    code: 2,
+    err: "error: --label is 2, but the flow has the classes 0 to 1\n",
+  });
+  const needed = await run(sample);
+  expect(needed).toMatchObject({ code: 2, err: expect.stringContaining("depends on a number (") });
+  const longer = await train("longer.flow", "--from", file("both.flow"), ...small.slice(2));
+  expect(longer.code).toBe(0);
+});
+
+test("each network and each objective trains, and what ran stands in the file", async () => {
+  const common = ["--columns", "x,y", "--steps", "4", "--batch-size", "32", "--evaluation-steps", "2", "--json"];
+  const residual = ["--field", "residual", "--width", "8", "--blocks", "1", "--features", "4:2", "--optimizer", "muon"];
+  const first = await train("residual.flow", ...common, ...residual, "--time-distribution", "logit-normal:0,1");
+  expect({ code: first.code, err: first.err }).toMatchObject({ code: 0 });
+  const squash = ["--field", "concat-squash", "--hidden", "8", "--objective", "likelihood", "--solver-steps", "2"];
+  expect((await train("squash.flow", ...common, ...squash, "--kinetic-energy", "0.1")).code).toBe(0);
+  const tuned = ["--from", file("residual.flow"), "--objective", "discrete-likelihood", "--solver-steps", "2"];
+  const tuning = await train("tuned.flow", ...common, ...tuned, "--freeze", "in", "--schedule", "one-cycle");
+  expect({ code: tuning.code, err: tuning.err }).toMatchObject({ code: 0 });
+});
+
+test("from data to data: samples start from the rows of --source, and there is no density", async () => {
+  const flow = ["--columns", "x,y", "--source", file("table.csv"), "--coupling", "optimal-transport", "--group", "16"];
+  const { code, result, err } = await train("moved.flow", ...small, ...flow);
+  expect({ code, err }).toMatchObject({ code: 0 });
+  expect(result).toMatchObject({ transportCost: { coupled: expect.any(Number) } });
+  expect(result.heldOut).toBeUndefined();
+  const { out } = await run(["sample", file("moved.flow"), "-n", "2", "-o", "-", "--steps", "2"]);
+  expect(out.split("\n")).toHaveLength(4);
+  expect((await run(["log-prob", file("moved.flow"), file("table.csv")])).code).toBe(1);
+});
+
+test("a file of --config gives the same flow as its options typed, and the command line wins", async () => {
+  const typed = ["--columns", "x,y", "--noise", "neighbours:0.3,4", "--initial", "first=1..4,output=0.1", ...small];
+  const printed = await run(["train", "any.csv", "-o", "any", ...typed, "--print-config"]);
+  expect(printed.code).toBe(0);
+  await writeFile(file("config.json"), printed.out);
+  expect(JSON.parse(printed.out)).toMatchObject({ columns: ["x", "y"], noise: "neighbours:0.3,4", steps: 12 });
+  await train("typed.flow", ...typed);
+  const read = await train("read.flow", "--config", file("config.json"), "--json");
+  expect({ code: read.code, err: read.err }).toMatchObject({ code: 0 });
+  expect(await readFile(file("read.flow"))).toEqual(await readFile(file("typed.flow")));
+  const won = await run(["train", "a", "-o", "b", "--steps", "5", "--config", file("config.json"), "--print-config"]);
+  expect(JSON.parse(won.out)).toMatchObject({ steps: 5, "batch-size": 32 });
+});
