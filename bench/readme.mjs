@@ -1,9 +1,9 @@
-// The README's table of figures: made by `npm run bench -- --readme`, one block per home and adapter between two comments.
+// The tables of docs/speed.md: made by `npm run bench -- --readme`, one block per home and adapter between two comments.
 import { readFile, writeFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { cells, markdownTable } from "./table.mjs";
 
-const path = fileURLToPath(new URL("../README.md", import.meta.url));
+const path = fileURLToPath(new URL("../docs/speed.md", import.meta.url));
 
 /** The suites that a reader chooses a library by. */
 const shown = ["sample", "likelihood", "train"];
@@ -26,7 +26,7 @@ export function withTable(text, report) {
   const to = text.indexOf(end);
   if (from >= 0 && to > from) return text.slice(0, from) + block + text.slice(to + end.length);
   const place = text.indexOf("<!-- benches end here -->");
-  if (place < 0) throw new Error("README.md has no <!-- benches end here -->: put it where the tables belong");
+  if (place < 0) throw new Error("docs/speed.md has no <!-- benches end here -->: put it where the tables belong");
   return `${text.slice(0, place)}${block}\n\n${text.slice(place)}`;
 }
 

@@ -1,4 +1,4 @@
-// npm run site:build writes dist/site, npm run site serves it.
+// npm run site:build writes dist/site with the documentation in dist/site/docs, npm run site serves it.
 import { cpSync, mkdirSync, readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
@@ -44,10 +44,12 @@ export async function buildSite() {
 if (process.argv[1] && import.meta.url === pathToFileURL(process.argv[1]).href) {
   await build();
   await buildSite();
-  console.log(`Built ${siteFolder.slice(root.length)}`);
   if (process.argv.includes("--serve")) {
     const { serve } = await import("../test/homes/file-server.mjs");
     const { origin } = await serve({ site: siteFolder }, {});
     console.log(`${origin}/site/index.html (Ctrl-C ends it)`);
   }
+  const { buildDocs } = await import("./docs.mjs");
+  const pages = await buildDocs(join(siteFolder, "docs"));
+  console.log(`Built ${siteFolder.slice(root.length)}, with ${pages} pages of documentation`);
 }

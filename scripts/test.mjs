@@ -63,6 +63,12 @@ const steps = [
     run: (report) => report.check("site", script("test", "site", "run.mjs")),
   },
   {
+    name: "docs",
+    needsBuild: true,
+    run: (report, { filter }) =>
+      report.check("docs", script("scripts", "run.mjs"), [script("test", "docs", "run.mjs"), filter]),
+  },
+  {
     name: "cli",
     needsBuild: true,
     run: (report, { filter }) =>

@@ -25,7 +25,7 @@ function gated(width: number): pf.NetworkVelocity {
   });
 }
 
-/** The example of the README: Fourier features, an embedding of time and label, and blocks that it scales and shifts. */
+/** The example of docs/guide/networks.md: Fourier features, an embedding of time and label, and blocks that it scales and shifts. */
 function modulated(width: number, scale = 4): pf.NetworkVelocity {
   return pf.network({ dim: 2, classes: 3 }, ({ x, t, label }) => {
     const when = pf.activate(

@@ -93,7 +93,7 @@ test("numbers are short and tables leave empty columns out", () => {
   expect(markdownTable(rows, ["x", "y", "z"])).toBe("| x | z |\n| --- | --- |\n| a | 1 |\n| bcd | 22 |");
 });
 
-test("the README's table of an adapter is replaced, another adapter's is kept", () => {
+test("the table of an adapter is replaced, another adapter's is kept", () => {
   const first = withTable("text\n<!-- benches end here -->\nmore", report([figure({ median: 100 })]));
   const other = { ...report([figure({ median: 300 })]), home: "deno" as const };
   const both = withTable(first, other);

@@ -1,0 +1,39 @@
+// Which documents there are, and in which order a reader finds them. The site and the tests of the documents go by it.
+
+/** @type {readonly (readonly [group: string, paths: readonly string[]])[]} */
+export const groups = [
+  [
+    "Guide",
+    [
+      "docs/guide/first-flow.md",
+      "docs/guide/your-data.md",
+      "docs/guide/conditions.md",
+      "docs/guide/likelihoods.md",
+      "docs/guide/training.md",
+      "docs/guide/networks.md",
+      "docs/guide/running-big.md",
+      "docs/guide/pages.md",
+      "docs/guide/many-machines.md",
+      "docs/guide/from-pytorch.md",
+    ],
+  ],
+  ["Pictures and figures", ["docs/gallery.md", "docs/places.md", "docs/quality.md", "docs/speed.md"]],
+  [
+    "Reference",
+    ["docs/features.md", "docs/command-line.md", "docs/mathematics.md", "docs/troubleshooting.md", "CHANGELOG.md"],
+  ],
+  ["Working on it", ["ARCHITECTURE.md", "CONTRIBUTING.md", "bench/README.md", "docs/gpu-report.md"]],
+];
+
+/** What they are called in lists, where that is not their heading. */
+export const short = {
+  "docs/places.md": "The postal codes",
+  "docs/quality.md": "Quality of the toy sets",
+  "docs/gpu-report.md": "What GPUs' compilers say",
+};
+
+/** Those whose blocks the tests run: the pages for users. */
+export const documents = [
+  "README.md",
+  ...groups.slice(0, 3).flatMap(([, paths]) => paths.filter((path) => path.startsWith("docs/"))),
+];
