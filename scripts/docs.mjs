@@ -208,7 +208,7 @@ async function reference(folder) {
     logLevel: LogLevel.Error,
     validation: false,
     name: "API",
-    hideBreadcrumbs: true,
+    indexFormat: "table",
     hidePageHeader: true,
     parametersFormat: "table",
     interfacePropertiesFormat: "list",

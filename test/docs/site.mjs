@@ -4,9 +4,10 @@ import { createRequire } from "node:module";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { buildDocs } from "../../scripts/docs.mjs";
-import { siteFolder } from "../../scripts/site.mjs";
+import { root } from "../homes/locations.mjs";
 
-const folder = join(siteFolder, "docs");
+/** Not dist/site, which the tests of the playground make anew. */
+const folder = join(root, ".cache", "docs-site");
 /** As a file: nothing serves it. */
 const page = (path) => pathToFileURL(join(folder, path)).href;
 
