@@ -14,6 +14,8 @@ const entries = {
   paths: "src/path/entry.ts",
   workers: "src/workers/entry.ts",
   cluster: "src/cluster/entry.ts",
+  diagnostics: "src/diagnostics/entry.ts",
+  pytorch: "src/pytorch/entry.ts",
 };
 const indexDocument = "docs/README.md";
 const languages = {

@@ -15,6 +15,7 @@ export const groups = [
       "docs/guide/pages.md",
       "docs/guide/many-machines.md",
       "docs/guide/from-pytorch.md",
+      "docs/from-pytorch.md",
     ],
   ],
   ["Pictures and figures", ["docs/gallery.md", "docs/places.md", "docs/quality.md", "docs/speed.md"]],
@@ -27,13 +28,19 @@ export const groups = [
 
 /** What they are called in lists, where that is not their heading. */
 export const short = {
+  "docs/from-pytorch.md": "Recipes for PyTorch libraries",
   "docs/places.md": "The postal codes",
   "docs/quality.md": "Quality of the toy sets",
   "docs/gpu-report.md": "What GPUs' compilers say",
 };
 
+/** Its recipes each load a file of their own, by which test/unit/from-pytorch.test.ts and the suite of the same name run them. */
+const ranElsewhere = ["docs/from-pytorch.md"];
+
 /** Those whose blocks the tests run: the pages for users. */
 export const documents = [
   "README.md",
-  ...groups.slice(0, 3).flatMap(([, paths]) => paths.filter((path) => path.startsWith("docs/"))),
+  ...groups
+    .slice(0, 3)
+    .flatMap(([, paths]) => paths.filter((path) => path.startsWith("docs/") && !ranElsewhere.includes(path))),
 ];
