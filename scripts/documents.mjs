@@ -23,7 +23,10 @@ export const groups = [
     "Reference",
     ["docs/features.md", "docs/command-line.md", "docs/mathematics.md", "docs/troubleshooting.md", "CHANGELOG.md"],
   ],
-  ["Working on it", ["ARCHITECTURE.md", "CONTRIBUTING.md", "bench/README.md", "docs/gpu-report.md"]],
+  [
+    "Working on it",
+    ["ARCHITECTURE.md", "CONTRIBUTING.md", "bench/README.md", "bench/card-kit/README.md", "docs/gpu-report.md"],
+  ],
 ];
 
 /** What they are called in lists, where that is not their heading. */
