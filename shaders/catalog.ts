@@ -494,7 +494,7 @@ add("block products", () => blockProductsKernel({}));
 add("histogram", () => histogramKernel({ bins: 0 }));
 add("histogram with local bins", () => histogramKernel({ bins: 12 }));
 
-const plain = { pairs: false, table: false, weighted: false, stratified: false, draws: false };
+const plain = { pairs: false, table: false, weighted: false, bridge: false, stratified: false, draws: false };
 for (const source of ["gaussian", "uniform", "mixture", "samples"] as const) {
   for (const labels of [false, true]) {
     add(`flow-matching batch, ${source} source${labels ? ", labels and context" : ""}`, () =>
@@ -510,6 +510,9 @@ for (const source of ["gaussian", "uniform", "mixture", "samples"] as const) {
     add(
       `flow-matching batch of rows with shares and noise, ${source} source${labels ? ", labels and context" : ""}`,
       () => batchKernel({ source, labels, context: labels, ...plain, stratified: !labels, table: labels, draws: true }),
+    );
+    add(`flow-matching batch of bridges, ${source} source${labels ? ", labels and context" : ""}`, () =>
+      batchKernel({ source, labels, context: labels, ...plain, table: true, weighted: true, bridge: true }),
     );
     add(`flow-matching batch of pairs, ${source} source${labels ? ", labels and context" : ""}`, () =>
       batchKernel({ source, labels, context: labels, ...plain, table: labels, draws: labels, pairs: true }),

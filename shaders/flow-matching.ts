@@ -16,13 +16,13 @@ const sample = wgsl`let p = id.x;
 
 /**
  * Text that writes x_t = α x_1 + σ x_0 and the target α̇ x_1 + σ̇ x_0 of dimension i; in: start, end and either time, for the straight
- * path α = t, σ = 1 − t, or path = (α, σ, α̇, σ̇).
+ * path α = t, σ = 1 − t, or path = (α, σ, α̇, σ̇). On a bridge noise is added to both: `spread` and `rate` times normals.
  */
-const pathRow = (isTable: boolean) =>
+const pathRow = (isTable: boolean, bridge = false) =>
   isTable
     ? wgsl`
-    inputs[i * params.capacity + p] = fma(path.x, end, path.y * start);
-    targets[i * params.capacity + p] = fma(path.z, end, path.w * start);
+    inputs[i * params.capacity + p] = fma(path.x, end, path.y * start)${bridge ? " + entry.spread * wiggle[j]" : ""};
+    targets[i * params.capacity + p] = fma(path.z, end, path.w * start)${bridge ? " + entry.rate * wiggle[j]" : ""};
 `
     : wgsl`
     inputs[i * params.capacity + p] = fma(time, end, (1.0 - time) * start);
@@ -36,7 +36,7 @@ export const sourceNumbers = (kind: SourceKind): [numbers: string, at: string] =
 /** Text that makes `own`, dimension i of row `data_row` in the flow's own space. */
 export const rowValue = wgsl`let own = ((data[data_row * params.dim + i] - constants[i]) - constants[2u * params.dim + i]) / constants[params.dim + i];`;
 
-/** Floats of an entry of the table of times: α, σ, α̇, σ̇, t, w and what a vec4f is aligned to. */
+/** Floats of an entry of the table of times: α, σ, α̇, σ̇, t, w, and by what the noise of a bridge counts in x_t and in the target. */
 export const timeEntryFloats = 8;
 
 export interface BatchShape {
@@ -47,6 +47,8 @@ export interface BatchShape {
   readonly table: boolean;
   /** Whether the weights of the loss are written, as a row behind the targets; they are in the table. */
   readonly weighted: boolean;
+  /** Whether noise is added between the ends of a pair: how much is in the table. */
+  readonly bridge: boolean;
   /** Whether each sample of a batch draws its time in a part of its own, all of one size. */
   readonly stratified: boolean;
   /** Whether rows have shares and noise of their own, in the table of {@link rowDraws}; else all are alike and taken as they are. */
@@ -61,7 +63,7 @@ export interface BatchShape {
  * (Lipman et al. 2024, §4.6 and §4.8). Of pairs the row is given; the source sample is that of the pair's number.
  */
 export const batchKernel = oncePerShape(
-  ({ source, labels, context, table, weighted, stratified, draws, pairs }: BatchShape) =>
+  ({ source, labels, context, table, weighted, bridge, stratified, draws, pairs }: BatchShape) =>
     kernel({
       label: "flow-matching batch",
       entryPoint: "draw_batch",
@@ -75,6 +77,7 @@ export const batchKernel = oncePerShape(
         stream_source: "u32",
         stream_dropout: "u32",
         stream_noise: draws && "u32",
+        stream_bridge: bridge && "u32",
         stream_context: context && "u32",
         context_dropout: context && "f32",
         part: stratified && "f32",
@@ -115,6 +118,8 @@ struct TimeEntry {
   path: vec4f,
   time: f32,
   weight: f32,
+  spread: f32,
+  rate: f32,
 }
 #endif
 
@@ -158,6 +163,9 @@ fn draw_batch${signature} {
 #elif ${draws}
     let noise = row_noise(data_row, vec2u(low, high), first / 4u, params.stream_noise, key);
 #endif
+#if ${bridge}
+    let wiggle = normal4(philox(vec4u(low, high, first / 4u, params.stream_bridge), key));
+#endif
     for (var j = 0u; j < 4u && first + j < params.dim; j++) {
       let i = first + j;
       ${startValue(source, ...sourceNumbers(source))}
@@ -167,7 +175,7 @@ fn draw_batch${signature} {
 #else
       let end = own;
 #endif
-      ${pathRow(table)}
+      ${pathRow(table, bridge)}
     }
   }
   inputs[params.dim * params.capacity + p] = time;
@@ -209,6 +217,8 @@ export function planBatch(o: {
   /** Samples of the batch, where their times are stratified. */
   strata?: number | undefined;
   weighted: boolean;
+  /** Noise between the ends of a pair, as the table says. */
+  bridge?: boolean;
   names: {
     data: string;
     constants: string;
@@ -228,7 +238,8 @@ export function planBatch(o: {
   const has = { labels: names.labels !== undefined, context: names.context !== undefined };
   const draws = names.draws !== undefined;
   const stratified = o.strata !== undefined;
-  const shape = { source, ...has, table: names.table !== undefined, weighted: o.weighted, stratified, draws };
+  const { bridge = false } = o;
+  const shape = { source, ...has, table: names.table !== undefined, weighted: o.weighted, bridge, stratified, draws };
   return dispatchOf(batchKernel({ ...shape, pairs: pairs !== undefined }), {
     params: {
       capacity,
@@ -245,6 +256,7 @@ export function planBatch(o: {
       parts: hasParts(source) ? parts : undefined,
       stream_dropout: streams.labelDropout,
       stream_noise: draws ? streams.rowNoise : undefined,
+      stream_bridge: bridge ? streams.bridge : undefined,
       stream_context: has.context ? streams.contextDropout : undefined,
       context_dropout: has.context ? o.contextDropout : undefined,
       part: o.strata && 1 / o.strata,

@@ -53,7 +53,7 @@ export interface ScoreField {
 
 /**
  * Noise along the paths: dx = (u + ½ g² ∇log p_t) dt + g dW, whose particles have the densities of the flow whatever g is (Song et al. 2021,
- * §4.3; Albergo et al. 2023, §2.4), backward in time as well. `solver` is `{ method: "euler" }`, which is Euler–Maruyama's, or
+ * §4.3; Albergo et al. 2023, §2), backward in time as well. `solver` is `{ method: "euler" }`, which is Euler–Maruyama's, or
  * `{ method: "heun2" }`, the stochastic Heun method (default, 100 steps). Particle i has the same noise however a call is split; with g = 0
  * the bits are those of the ODE.
  *

@@ -17,7 +17,7 @@ import type { TrajectoryRequest } from "./trajectory.ts";
 
 /*
  * Solves with noise: dx = (u + ½ g² ∇log p) dt + g dW, whose particles have the densities p_t of the flow whatever g is (Song et al. 2021,
- * §4.3; Albergo et al. 2023, §2.4; docs/mathematics.md, Paths with noise). The field is evaluated once a stage, and a kernel of
+ * §4.3; Albergo et al. 2023, §2; docs/mathematics.md, Paths with noise). The field is evaluated once a stage, and a kernel of
  * shaders/stochastic.ts takes the step.
  */
 

@@ -35,6 +35,8 @@ export const streams = {
   stepTimes: 10,
   /** Noise of a step of an SDE: {@link shaders/stochastic.ts}. */
   diffusion: 11,
+  /** Noise of a bridge between the ends of a training pair. */
+  bridge: 12,
   /** Pair of a pool that a training sample takes. */
   pair: 16,
   /** Column of a transport plan that a source sample is paired with. */

@@ -1,5 +1,6 @@
 import { figuresPerGroup, groupBuffers, planGroup, pointWidth } from "../../shaders/sinkhorn.ts";
 import { type DataRows, ownRows } from "../data/units.ts";
+import { invalid } from "../errors.ts";
 import type { Flow } from "../flow/flow.ts";
 import type { SourceSpec } from "../flow/source.ts";
 import type { Arena } from "../gpu/arena.ts";
@@ -9,7 +10,7 @@ import type { Pacer } from "../schedule/pacer.ts";
 import { unlessAborted } from "../schedule/unless.ts";
 import { defaultThreads, Matching } from "../transport/matching.ts";
 import type { TrainableVelocity } from "../velocity/field.ts";
-import { type CouplingPlan, couplingPlan, type ExactPlan, type SinkhornPlan } from "./coupling.ts";
+import { type CouplingPlan, couplingPlan, type ExactPlan, regularizations, type SinkhornPlan } from "./coupling.ts";
 import { ExactPairs, type PairGroup } from "./exact-pairs.ts";
 import type { OptimalTransport } from "./options.ts";
 import { PairSchedule } from "./pair-schedule.ts";
@@ -39,8 +40,9 @@ export function openPairing(
   what: string,
   coupling: "optimal-transport" | OptimalTransport,
   velocity: TrainableVelocity,
+  bridge?: number,
 ): Pairing {
-  const coupled = couplingPlan(what, coupling, velocity);
+  const coupled = couplingPlan(what, coupling, velocity, bridge);
   const matching = new Matching(coupled.method === "exact" ? (coupled.threads ?? defaultThreads()) : 0);
   return {
     coupled,
@@ -166,7 +168,7 @@ function exactPairs({ plan, rows, draws, factors, schedule, total }: Origin, { g
 /** Pairs that the device makes. */
 function sinkhornPairs({ plan, rows, draws, factors, schedule }: Origin, coupled: SinkhornPlan): CoupledPairs {
   const { velocity, key, options } = plan;
-  const { group, regularization, iterations, contextWeight } = coupled;
+  const { group, iterations, contextWeight } = coupled;
   const { slots } = schedule;
   const names = {
     labels: options.labels && "labels",
@@ -176,6 +178,7 @@ function sinkhornPairs({ plan, rows, draws, factors, schedule }: Origin, coupled
   const missing = ring(schedule);
   const weighed = contextWeight === undefined ? 0 : 2 * contextWeight * factors.filter((factor) => factor > 0).length;
   const meanCost = meanSquare(rows, plan.source, velocity.dim) + weighed;
+  const regularization = coupled.regularization ?? ofBridge(must(options.bridge, "bridge"), meanCost);
   return {
     schedule,
     constants: factors,
@@ -207,6 +210,16 @@ function sinkhornPairs({ plan, rows, draws, factors, schedule }: Origin, coupled
       return { transportCost: { coupled: mean(0), independent: mean(1), marginalError: mean(2) } };
     },
   };
+}
+
+/** ε in mean costs: that of a Schrödinger bridge is 2σ² (Tong et al. 2024b, §3). */
+function ofBridge(bridge: number, meanCost: number): number {
+  const [least, most] = regularizations;
+  const own = (2 * bridge ** 2) / meanCost;
+  if (own >= least && own <= most) return own;
+  throw invalid(
+    `trainFlowMatching: the pairs of a bridge of ${bridge} have the regularization 2·bridge², which is ${own} of the mean cost ${meanCost}, but it is from ${least} to ${most} of that: pass another bridge, coupling.regularization, or coupling: { method: "exact" }`,
+  );
 }
 
 /** The slots of the groups that a step draws from. */

@@ -19,6 +19,9 @@ const exactFields = {
   threads: { check: integer(0, 64) },
 } satisfies Schema<ExactTransport>;
 
+/** ε in mean costs, from the least to the most. */
+export const regularizations = [1e-4, 10] as const;
+
 const sinkhornFields = {
   method: { check: word("sinkhorn"), required: true },
   group: {
@@ -32,7 +35,7 @@ const sinkhornFields = {
     fallback: 2048,
   },
   ...shared,
-  regularization: { check: finite(1e-4, 10), fallback: 0.01 },
+  regularization: { check: finite(...regularizations) },
   iterations: { check: integer(1, 1e5), fallback: 100 },
 } satisfies Schema<SinkhornTransport>;
 
@@ -57,6 +60,7 @@ export function couplingPlan(
   what: string,
   coupling: "optimal-transport" | OptimalTransport,
   { context }: Pick<TrainableVelocity, "context">,
+  bridge?: number,
 ): CouplingPlan {
   const name = `${what}: coupling`;
   const given: OptimalTransport = typeof coupling === "string" ? { method: "exact" } : coupling;
@@ -82,5 +86,8 @@ export function couplingPlan(
     throw invalid(
       `${name}.pool is ${pool}, which is ${kept} groups of ${o.group}, but at most ${mostKept} are kept: pass larger groups or a smaller pool`,
     );
-  return { ...o, kept };
+  if (o.method === "exact") return { ...o, kept };
+  // with a bridge it follows from the mean cost
+  const regularization = o.regularization ?? (bridge === undefined ? 0.01 : undefined);
+  return { ...o, kept, ...(regularization !== undefined && { regularization }) };
 }

@@ -13,6 +13,7 @@ import {
   later,
   type Schema,
   single,
+  word,
 } from "../options/schema.ts";
 import { checkSingle, checkWord, singles } from "../options.ts";
 import type { Path, PathName } from "../path/names.ts";
@@ -107,6 +108,9 @@ export const flowMatchingFields = {
   },
   // beside the source of the flow
   source: { check: array<DataRows>(), decides: "source of the training" },
+  // a number of f32 with some room, since its square divides and multiplies
+  bridge: { check: single(1e-6, 1e6, "pass a number from 1e-6 to 1e6"), decides: true },
+  predict: { check: word("velocity", "score"), decides: true },
   labelDropout: { check: finite(0, 1), decides: true },
   contextDropout: { check: finite(0, 1), decides: true },
   time: { check: (_, value) => (value === "uniform" ? undefined : value) as TimeDistribution, decides: true },

@@ -15,7 +15,7 @@ import { makeRowDraws, type RowDraws, rowDrawsBuffer, rowDrawsName } from "./row
 import { constantsOf, withStarts } from "./starts.ts";
 import { planOfPart } from "./stepping.ts";
 import type { TrainingStep, TrainingTask } from "./task.ts";
-import { type TrainingTimes, trainingTimes } from "./times.ts";
+import { type TrainingTimes, trainingTimes, weightingOf } from "./times.ts";
 import { flowMatchingValidator } from "./validation.ts";
 
 const what = "trainFlowMatching";
@@ -36,7 +36,7 @@ export async function* runFlowMatching(
   const pairing =
     coupling === "independent"
       ? undefined
-      : (await import("./coupled-pairs.ts")).openPairing(what, coupling, plan.velocity);
+      : (await import("./coupled-pairs.ts")).openPairing(what, coupling, plan.velocity, plan.options.bridge);
   try {
     return yield* trainingLoop(flow, plan, (parts) =>
       flowMatchingTask(flow, data, planOfPart(what, plan, parts), { times, draws, pairing }),
@@ -63,7 +63,7 @@ function flowMatchingTask(
 ): TrainingTask {
   const { velocity, batchSize } = plan;
   const { table, made } = times;
-  const weighted = plan.options.weighting !== undefined;
+  const weighted = weightingOf(plan.options) !== undefined;
   const stratified = plan.options.time === "stratified";
   const { contextDropout = 0 } = plan.options;
   const { labels, context } = plan.options;
@@ -118,6 +118,7 @@ function flowMatchingTask(
           contextDropout,
           strata: stratified ? batchSize : undefined,
           weighted,
+          bridge: plan.options.bridge !== undefined,
           names: {
             data: "data",
             constants: "constants",

@@ -1,4 +1,4 @@
-import type { Divergence, Objective } from "../flow/options.ts";
+import type { Divergence, Objective, StochasticOptions } from "../flow/options.ts";
 import type { Solver } from "../ode/grid.ts";
 import type { Path, PathName } from "../path/names.ts";
 import type { Progress } from "../schedule/job.ts";
@@ -311,7 +311,7 @@ export interface SinkhornTransport extends Transport {
   group?: number;
   /**
    * ε in means of the cost |x_1 − x_0|² over independent pairs, contexts included. Smaller is closer to the best pairs, and takes
-   * more iterations. Default 0.01.
+   * more iterations. Default 0.01; with a `bridge` 2σ², which makes the pairs those of its Schrödinger bridge.
    */
   regularization?: number;
   /** Steps of Sinkhorn's algorithm, over the first half of which ε falls to its value from 1. Default 100. */
@@ -346,6 +346,31 @@ export interface FlowMatchingOptions extends TrainingOptions {
    * gpu.dispose();
    */
   source?: Float32Array | Float64Array;
+  /**
+   * σ of Brownian bridges between the ends of each pair: x_t has noise of deviation σ√(t(1 − t)) beside the path, in the flow's own space.
+   * With pairs of entropic transport, `coupling: { method: "sinkhorn" }`, whose regularization is then that of σ unless another is given,
+   * the flow has the marginals of the Schrödinger bridge from the source to the data (Tong et al. 2024b, [SF]²M), and its paths with noise,
+   * `sde: { diffusion: σ, score }`, are those of the bridge. Default: none.
+   *
+   * @example
+   * import { Flow, mlp, openGpu, toyData, trainFlowMatching } from "pushforward";
+   * const gpu = await openGpu();
+   * const create = () => Flow.create(gpu, { velocity: mlp({ dim: 2, hidden: [32, 32] }) });
+   * const [flow, score] = [create(), create()];
+   * const data = toyData("moons", 1000);
+   * const options = { steps: 20, bridge: 1, source: toyData("8gaussians", 1000), coupling: { method: "exact", group: 64 } } as const;
+   * for await (const { loss } of trainFlowMatching(flow, data, options)) console.log(loss);
+   * for await (const { loss } of trainFlowMatching(score, data, { ...options, predict: "score" })) console.log(loss);
+   * const { x } = await flow.push(toyData("8gaussians", 100, 1), { sde: { diffusion: 1, score } });
+   * gpu.dispose();
+   */
+  bridge?: number;
+  /**
+   * What the network learns of the bridge: its velocity (default), or the score ∇log p_t, for the `score` of {@link StochasticOptions}. The
+   * loss of the score is weighted by the variance of the bridge unless `weighting` says otherwise, and is then near 1 for a network that
+   * knows nothing. Without a bridge it is an error at the first step.
+   */
+  predict?: "velocity" | "score";
   /** Probability with which a sample loses its label, so that the null class is trained for guidance. Default 0. */
   labelDropout?: number;
   /**

@@ -17,24 +17,53 @@ export interface TrainingTimes {
   readonly made: { readonly path: unknown; readonly time: unknown; readonly weighting: unknown };
 }
 
+/** w(t), where it is not 1: that of the option, or of the score γ². */
+export function weightingOf({
+  weighting,
+  predict,
+  bridge,
+}: FlowMatchingPlan["options"]): ((t: number) => number) | undefined {
+  if (weighting !== undefined || predict !== "score" || bridge === undefined) return weighting;
+  return (t) => bridge ** 2 * t * (1 - t);
+}
+
 /** Checks `path`, `time` and `weighting` and makes the table of them. */
 export function trainingTimes(what: string, { path, options }: FlowMatchingPlan): TrainingTimes {
-  const { time, weighting } = options;
+  const { time, weighting, bridge, predict } = options;
+  if (predict === "score" && bridge === undefined)
+    throw invalid(
+      `${what}: predict is "score", but there is no bridge, of whose noise a network learns the score: pass for example bridge: 1`,
+    );
   const isUniform = time === undefined || time === "stratified";
   const made = { path: undefined, time, weighting: undefined };
-  if (isUniform && path === undefined && weighting === undefined) return { table: undefined, made };
+  if (isUniform && path === undefined && weighting === undefined && bridge === undefined)
+    return { table: undefined, made };
   const times = isUniform ? middles() : quantiles(`${what}: time`, time);
   const own = path === undefined ? undefined : coefficients(what, checkPath(what, path), times);
   const rows = own ?? coefficients(what, paths["conditional-optimal-transport"], times);
-  const weights = weighting && timeWeights(what, weighting, times);
+  const weigh = weightingOf(options);
+  const weights = weigh && timeWeights(what, weigh, times);
   const table = new Float32Array(pathTimes * timeEntryFloats);
   for (let k = 0; k < pathTimes; k++) {
     table.set(rows.subarray(4 * k, 4 * k + 4), timeEntryFloats * k);
     table[timeEntryFloats * k + 4] = times[k] as number;
     table[timeEntryFloats * k + 5] = weights ? (weights[k] as number) : 1;
+    if (bridge !== undefined) addBridge(table.subarray(timeEntryFloats * k), bridge, predict);
   }
   // functions cannot be compared, but what they give
   return { table, made: { path: own, time: typeof time === "function" ? times : time, weighting: weights } };
+}
+
+/**
+ * Noise γz between the ends, γ = bridge·√(t(1 − t)), the spread of a Brownian bridge. The velocity of x_t has γ̇z; the score of x_t given
+ * its ends is −z/γ, which counts γ² unless it is said otherwise (Tong et al. 2024b, §3; docs/mathematics.md, Bridges).
+ */
+function addBridge(entry: Float32Array, bridge: number, predict: "velocity" | "score" | undefined): void {
+  const t = entry[4] as number;
+  const gamma = bridge * Math.sqrt(t * (1 - t));
+  entry[6] = gamma;
+  entry[7] = predict === "score" ? -1 / gamma : (bridge ** 2 * (1 - 2 * t)) / (2 * gamma);
+  if (predict === "score") entry.fill(0, 2, 4);
 }
 
 const middles = () => Float64Array.from({ length: pathTimes }, (_, k) => (k + 0.5) / pathTimes);

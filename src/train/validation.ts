@@ -20,6 +20,7 @@ import { validationFields } from "./later-fields.ts";
 import type { ValidationOptions } from "./options.ts";
 import type { FlowMatchingPlan, TrainingPlan } from "./plan.ts";
 import type { TrainingTask, Validator } from "./task.ts";
+import { weightingOf } from "./times.ts";
 
 /** When a training is judged, and what follows of it. */
 export interface Judging {
@@ -63,7 +64,7 @@ export function flowMatchingValidator(
 ): Validator {
   const { velocity, batchSize } = plan;
   const { dim } = velocity;
-  const weighted = plan.options.weighting !== undefined;
+  const weighted = weightingOf(plan.options) !== undefined;
   const rows = o.data.length / dim;
   const batches = Math.ceil((o.samples ?? rows) / batchSize);
   const { labels: _, context: __, noise: ___, rowWeights: ____, contextDropout: _____, ...rest } = plan.options;

@@ -206,3 +206,86 @@ test("paths with noise that cannot be are refused in words", async ({ gpu }) => 
   expect((await sample({ sde })).nfe).toBe(200);
   flow.dispose();
 });
+
+/** Weights that a training on `data` ends with, by a cosine from 1e-2. */
+async function learn(
+  flow: pf.Flow,
+  data: Float32Array,
+  o: Partial<pf.FlowMatchingOptions>,
+): Promise<pf.TrainingStep[]> {
+  const told: pf.TrainingStep[] = [];
+  const learningRate = { peak: 1e-2, schedule: "cosine" } as const;
+  const options = { steps: 300, batchSize: 256, logEvery: 300, learningRate, ...o };
+  for await (const step of pf.trainFlowMatching(flow, data, options)) told.push(step);
+  return told;
+}
+
+test("of bridges between independent normals the velocity and the score are learned, and paths by them keep the marginals", async ({
+  gpu,
+}) => {
+  const bridge = 1.2;
+  const create = () => pf.Flow.create(gpu, { velocity: pf.mlp({ dim: 1, hidden: [24, 24] }), seed: 2 });
+  const [flow, score] = [create(), create()];
+  const [data, source] = [normals(seedKey(1), 0, 0, 20_000, 1), normals(seedKey(2), 0, 0, 20_000, 1)];
+  await learn(flow, data, { bridge, source });
+  const [last] = await learn(score, data, { bridge, source, predict: "score" });
+  // E|γs + z|² is below 1, what a network has that knows nothing
+  expect(last?.loss ?? 1).toBeLessThan(0.95);
+  const x = Float32Array.of(-1.5, -0.5, 0.4, 1.2);
+  for (const t of [0.2, 0.5, 0.8]) {
+    const variance = (1 - t) ** 2 + t ** 2 + bridge ** 2 * t * (1 - t);
+    // E[ẋ_t | x_t] = Cov(ẋ_t, x_t)/Var(x_t)·x_t
+    const rate = ((2 * t - 1) * (1 - bridge ** 2 / 2)) / variance;
+    expectClose(
+      await flow.velocity(x, t),
+      x.map((value) => rate * value),
+      { absolute: 0.2 },
+    );
+    expectClose(
+      await score.velocity(x, t),
+      x.map((value) => -value / variance),
+      { absolute: 0.2 },
+    );
+  }
+  const starts = source.slice(0, 2000);
+  const solver = { method: "heun2", steps: 40 } as const;
+  const { x: ends, saved } = await flow.push(starts, {
+    solver,
+    sde: { diffusion: bridge, score },
+    seed: 3,
+    saveAt: [0.5],
+  });
+  for (const [values, variance] of [
+    [saved, 0.5 + bridge ** 2 / 4],
+    [ends, 1],
+  ] as const) {
+    const [mean, deviation] = meanAndDeviation(values ?? ends, 1, 0);
+    expect(Math.abs(mean)).toBeLessThan(0.12);
+    expect(Math.abs(deviation / Math.sqrt(variance) - 1)).toBeLessThan(0.1);
+  }
+  for (const each of [flow, score]) each.dispose();
+});
+
+test("pairs of a Schrödinger bridge are those of entropic transport by twice its variance, and its trainings resume", async ({
+  gpu,
+}) => {
+  const data = pf.toyData("moons", 300);
+  const source = pf.toyData("8gaussians", 300, 1);
+  const coupling = { method: "sinkhorn", group: 128, iterations: 30 } as const;
+  const run = async (o: Partial<pf.FlowMatchingOptions>) => {
+    const flow = pf.Flow.create(gpu, { velocity: pf.mlp({ dim: 2, hidden: [8] }), seed: o.resume ? 5 : 1 });
+    const states: Uint8Array[] = [];
+    const checkpoint = { every: 3, save: (bytes: Uint8Array) => void states.push(bytes) };
+    const told = await learn(flow, data, { steps: 6, batchSize: 64, source, coupling, checkpoint, ...o });
+    const weights = await flow.weights();
+    flow.dispose();
+    return { told, weights, states };
+  };
+  const costOf = ({ told }: { told: pf.TrainingStep[] }) => told[0]?.transportCost?.coupled ?? 0;
+  const [narrow, wide] = [await run({ bridge: 0.5 }), await run({ bridge: 3 })];
+  expect(costOf(narrow)).toBeLessThan(0.9 * costOf(wide));
+  const [state = new Uint8Array()] = wide.states;
+  expect((await run({ bridge: 3, resume: state })).weights).toEqual(wide.weights);
+  await expect(run({ bridge: 2, resume: state })).rejects.toThrow(/bridge is 3 there and 2 here/);
+  await expect(run({ bridge: 0.001 })).rejects.toThrow(/regularization 2·bridge²/);
+});

@@ -27,6 +27,17 @@ const times = trainingTimes("batch", {
   options: { time: { beta: [2, 1] }, weighting: (t: number) => 1 + t },
 } as unknown as FlowMatchingPlan);
 const timed: pf.MlpOptions = { dim: 3, hidden: [4] };
+/** Bridges between the ends, of which the velocity or the score is learned. */
+const bridged: pf.MlpOptions = { dim: 6, hidden: [4] };
+const scored: pf.MlpOptions = { dim: 5, hidden: [4], classes: 3 };
+const bridge = 0.7;
+const bridgeTimes = (predict: "velocity" | "score") =>
+  trainingTimes("batch", { options: { bridge, predict } } as unknown as FlowMatchingPlan).table;
+const tables = new Map([
+  [timed, times.table],
+  [bridged, bridgeTimes("velocity")],
+  [scored, bridgeTimes("score")],
+]);
 
 /** Pairs on the device, in a ring: the first that may be drawn also crosses the word boundary. */
 interface Pairs {
@@ -47,6 +58,8 @@ const shapes: [string, pf.MlpOptions, SourceKind, boolean, Pairs?][] = [
   ["labels and context, rows with shares and noise", conditional, "gaussian", true],
   ["a uniform source, dim 5, rows with shares and noise", { dim: 5, hidden: [4] }, "uniform", true],
   ["another path, time and weights, stratified", timed, "uniform", true],
+  ["bridges, of which the velocity is learned", bridged, "gaussian", true],
+  ["bridges between samples in pairs, of which the score is learned", scored, "samples", false, inOrder],
   ["pairs in order", { dim: 2, hidden: [4] }, "gaussian", false, inOrder],
   ["pairs of a pool, labels and context, with noise", conditional, "uniform", true, ofPool],
   ["a mixture, dim 5", { dim: 5, hidden: [4] }, "mixture", false],
@@ -95,7 +108,8 @@ for (const [name, options, source, isDrawn, pairs] of shapes) {
 
     const pairRows = Uint32Array.from({ length: room }, () => Math.floor(next() * rows));
     const drawn = isDrawn ? someDraws() : undefined;
-    const table = options === timed ? times.table : undefined;
+    const table = tables.get(options);
+    const strata = options === timed ? capacity - 3 : undefined;
 
     const inputs = dim + 1 + velocity.classes + velocity.context;
     const arena = new Arena(gpu.current);
@@ -126,7 +140,8 @@ for (const [name, options, source, isDrawn, pairs] of shapes) {
           labelDropout,
           contextDropout,
           weighted: table !== undefined,
-          strata: table && capacity - 3,
+          strata,
+          bridge: options === bridged || options === scored,
           names: {
             data: "data",
             constants: "constants",
@@ -156,10 +171,7 @@ for (const [name, options, source, isDrawn, pairs] of shapes) {
     const uniform = uniforms(key, streams.batchTime, first, capacity, 1);
     const entries =
       table &&
-      entriesAt(
-        table,
-        uniform.map((level, i) => stratifiedLevel(level, i, capacity - 3)),
-      );
+      entriesAt(table, strata === undefined ? uniform : uniform.map((level, i) => stratifiedLevel(level, i, strata)));
     const moments = entries ? entries.times : uniform;
     // α, σ, α̇, σ̇
     const path = (i: number): [number, number, number, number] => {
@@ -190,20 +202,31 @@ for (const [name, options, source, isDrawn, pairs] of shapes) {
     const end = (i: number, j: number) =>
       ((data[(dataRow[i] ?? 0) * dim + j] ?? 0) - (mean[j] ?? 0) - (rest[j] ?? 0)) / (scale[j] ?? 1) +
       (noise[i * dim + j] ?? 0);
+    const wiggle = normals(key, streams.bridge, first, capacity, dim);
+    // γ and what z counts in the target: γ̇, or −1/γ in place of all else
+    const isScore = options === scored;
+    const spread = (i: number) => {
+      const t = moments[i] ?? 0;
+      if (options !== bridged && !isScore) return [0, 0] as const;
+      const gamma = bridge * Math.sqrt(t * (1 - t));
+      return [gamma, isScore ? -1 / gamma : (bridge * (1 - 2 * t)) / (2 * Math.sqrt(t * (1 - t)))] as const;
+    };
+    const noisy = (j: number, i: number, k: 0 | 1) => spread(i)[k] * (wiggle[i * dim + j] ?? 0);
     const feature = (count: number, f: (row: number, i: number) => number) =>
       forRows(count, (row) => forRows(capacity, (i) => f(row, i)));
     // a few roundings of values below 10
     const tolerance = { absolute: 4e-6 };
     expectClose(
       targets.subarray(0, dim * capacity),
-      feature(dim, (j, i) => path(i)[2] * end(i, j) + path(i)[3] * start(i, j)),
-      tolerance,
+      feature(dim, (j, i) => path(i)[2] * end(i, j) + path(i)[3] * start(i, j) + noisy(j, i, 1)),
+      // rates of bridges are large near the ends
+      tables.has(options) ? { absolute: 4e-6, relative: 2e-6 } : tolerance,
     );
     if (entries) expect(targets.subarray(dim * capacity)).toEqual(entries.weights);
     const block = (from: number, count: number) => got.subarray(from * capacity, (from + count) * capacity);
     expectClose(
       block(0, dim),
-      feature(dim, (j, i) => path(i)[0] * end(i, j) + path(i)[1] * start(i, j)),
+      feature(dim, (j, i) => path(i)[0] * end(i, j) + path(i)[1] * start(i, j) + noisy(j, i, 0)),
       tolerance,
     );
     // whatever a network makes of the time is its own

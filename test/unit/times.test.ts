@@ -104,6 +104,24 @@ test("each sample of a batch has a part of (0, 1] of its own", () => {
       }
 });
 
+test("the entries of a bridge have its spread, the rate of that, and for the score nothing but the noise, which counts its variance", () => {
+  const [velocity, score] = [made({ bridge: 2 }).table, made({ bridge: 2, predict: "score" }).table];
+  for (const k of some) {
+    const t = u(k);
+    const gamma = 2 * Math.sqrt(t * (1 - t));
+    const wanted = [gamma, (1 - 2 * t) / Math.sqrt(t * (1 - t))];
+    for (const [n, value] of [...(velocity?.subarray(8 * k + 6, 8 * k + 8) ?? [])].entries())
+      expect(value / (wanted[n] ?? 0)).toBeCloseTo(1, 5);
+    const [, , dAlpha, dSigma, , weight, spread = 0, rate = 0] = score?.subarray(8 * k, 8 * k + 8) ?? [];
+    expect([dAlpha, dSigma]).toEqual([0, 0]);
+    expect([(weight ?? 0) / gamma ** 2, spread / gamma, -rate * gamma].map((value) => Math.round(value * 1e5))).toEqual(
+      [1e5, 1e5, 1e5],
+    );
+  }
+  expect(made({ bridge: 2, predict: "score", weighting: () => 3 }).table?.[5]).toBe(3);
+  expect(() => made({ predict: "score" })).toThrow(/predict is "score", but there is no bridge/);
+});
+
 // Values that TypeScript would refuse are passed as a JavaScript user could.
 const loose = (value: unknown) => value as never;
 

@@ -30,6 +30,8 @@ const faults: [string, MlpOptions, Partial<FlowMatchingOptions>, RegExp][] = [
   ["a source of no rows", plain, { source: new Float32Array(0) }, /source is .*at least one row/],
   ["a source with a hole", plain, { source: Float32Array.of(0, Number.NaN) }, /source holds NaN at row 0, column 1/],
   ["a source by its name", plain, { source: loose("moons") }, /source is "moons"/],
+  ["a bridge without width", plain, { bridge: 0 }, /bridge is 0/],
+  ["what is not predicted", plain, { predict: loose("noise") }, /predict is "noise"/],
   ["a coupling that is not known", plain, { coupling: loose("optimal") }, /coupling is "optimal"/],
   ["labels of a wrong length", classes, { labels: new Uint32Array(3) }, /2 particles need a Uint32Array of 2/],
   ["labels of a wrong type", classes, { labels: loose([0, 1]) }, /2 particles need a Uint32Array of 2/],
