@@ -4,6 +4,7 @@ import { exportCommand } from "./commands/export.ts";
 import { infoCommand } from "./commands/info.ts";
 import { logProbCommand } from "./commands/log-prob.ts";
 import { plotCommand } from "./commands/plot.ts";
+import { pushCommand } from "./commands/push.ts";
 import { sampleCommand } from "./commands/sample.ts";
 import { trainCommand } from "./commands/train.ts";
 import { workerCommand } from "./commands/worker.ts";
@@ -23,6 +24,7 @@ A first tour:
   pushforward sample flow.safetensors --count 100000 -o samples.csv
   pushforward plot data.csv samples.csv --columns longitude,latitude -o both.png
   pushforward log-prob flow.safetensors data.csv
+  pushforward info flow.safetensors                                         what it is, and what can be done with it
 
 Results go to stdout, progress and messages to stderr; --json prints the result as one line of JSON.
 Exit codes: 0 done, 1 failed, 2 the command line is wrong, 3 done, but some rows are not finite or their
@@ -40,6 +42,7 @@ function createProgram(context: Context, version: string): Command {
     trainCommand,
     sampleCommand,
     logProbCommand,
+    pushCommand,
     plotCommand,
     exportCommand,
     infoCommand,

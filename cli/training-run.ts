@@ -95,7 +95,7 @@ class Estimate {
     const now = performance.now();
     const first = this.#first;
     if (!first) this.#first = { step, at: now };
-    else if (!this.#isTold && now - first.at > 500) {
+    else if (!this.#isTold && now - first.at > 2000) {
       this.#isTold = true;
       const { steps } = this.#o;
       const perSecond = (step - first.step) / ((now - first.at) / 1000);

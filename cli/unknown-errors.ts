@@ -6,6 +6,7 @@ const work: Record<string, string> = {
   train: "the training",
   sample: "the sampling",
   "log-prob": "the scoring",
+  push: "the solve",
   plot: "the drawing",
   info: "the look at the GPU",
   worker: "the worker",

@@ -1,5 +1,6 @@
 import { Command } from "commander";
 import { type Context, type GpuChoice, printResult, withGpu } from "../context.ts";
+import { flowInfo } from "../flow-info.ts";
 import { options } from "./shared-options.ts";
 
 const mebibyte = 1 << 20;
@@ -8,16 +9,22 @@ const examples = `
 Examples:
   pushforward info
   pushforward info --software forbid     fails with exit code 1 where only a CPU adapter is found
+  pushforward info flow.safetensors      what a flow is, how it was trained, and what can be done with it
   pushforward info --json | jq .adapter.description`;
 
 export function infoCommand(context: Context): Command {
   return new Command("info")
-    .description("Show the WebGPU adapter that the other commands would use, and its limits.")
+    .description("Show what a flow's file holds; without one, the WebGPU adapter that the other commands would use.")
+    .argument("[flow.safetensors]", "flow saved by train")
     .addOption(options.software())
     .addOption(options.json())
     .addHelpText("after", examples)
-    .action((choice: GpuChoice & { json: boolean }) =>
-      withGpu(choice, async (gpu) => {
+    .action(async (path: string | undefined, choice: GpuChoice & { json: boolean }) => {
+      if (path !== undefined) {
+        const { result, lines } = await flowInfo(path);
+        return printResult(context, choice.json, result, lines);
+      }
+      await withGpu(choice, async (gpu) => {
         const { limits } = gpu.device;
         const adapter = { ...gpu.info, features: [...gpu.info.features].sort() };
         const numbers = {
@@ -49,8 +56,8 @@ export function infoCommand(context: Context): Command {
           { adapter, memoryBudget: gpu.memoryBudget, limits: numbers, runtime: runtime() },
           text,
         );
-      }),
-    );
+      });
+    });
 }
 
 function runtime(): string {

@@ -20,6 +20,8 @@ export interface Panel {
   readonly points?: Points;
   /** Lines over it, such as a coast; row-major [n, 2] each. */
   readonly lines?: readonly Float32Array[];
+  /** Lines that are what the panel shows, such as arrows, and not what it is seen against. */
+  readonly strong?: boolean;
 }
 
 export interface Figure {
@@ -66,7 +68,7 @@ export async function renderFigure(figure: Figure): Promise<Uint8Array> {
       drawGrid(context, library, panel.grid, figure.colour.scale, scaleX, scaleY, panel.smooth ?? false);
     }
     if (panel.points) drawPoints(context, panel.points, scaleX, scaleY);
-    if (panel.lines) drawLines(context, panel.lines, scaleX, scaleY);
+    if (panel.lines) drawLines(context, panel.lines, scaleX, scaleY, panel.strong);
     context.restore();
     drawFrame(context, box);
     const place = { isLeftmost: i === 0, slot: width + page.gap - 8 };

@@ -58,11 +58,17 @@ export function drawPoints(context: Context, { data, dim, axes = [0, 1] }: Point
   context.globalAlpha = 1;
 }
 
-/** Draws thin grey lines over a panel. */
-export function drawLines(context: Context, lines: readonly Float32Array[], x: Scale, y: Scale): void {
+/** Draws thin grey lines over a panel, or lines that can be followed. */
+export function drawLines(
+  context: Context,
+  lines: readonly Float32Array[],
+  x: Scale,
+  y: Scale,
+  isStrong = false,
+): void {
   context.strokeStyle = "#1d2433";
-  context.globalAlpha = 0.28;
-  context.lineWidth = 0.5;
+  context.globalAlpha = isStrong ? 0.75 : 0.28;
+  context.lineWidth = isStrong ? 0.9 : 0.5;
   context.lineJoin = "round";
   context.beginPath();
   for (const line of lines) {

@@ -52,6 +52,12 @@ test("a flow of classes and context is trained, sampled, scored, told of and tra
   });
   const needed = await run(sample);
   expect(needed).toMatchObject({ code: 2, err: expect.stringContaining("depends on a number (") });
+  const info = await run(["info", file("both.flow"), "--json"]);
+  expect(JSON.parse(info.out)).toMatchObject({
+    ...{ kind: "mlp", dim: 2, classes: 2, context: 1, columns: ["x", "y"] },
+    training: { steps: 12, rows: 81, options: { "--labels": "kind", "--hidden": "8,8" } },
+    commands: expect.arrayContaining([expect.stringContaining("--label 0 --context 0")]),
+  });
   const longer = await train("longer.flow", "--from", file("both.flow"), ...small.slice(2));
   expect(longer.code).toBe(0);
 });
@@ -77,6 +83,33 @@ test("from data to data: samples start from the rows of --source, and there is n
   const { out } = await run(["sample", file("moved.flow"), "-n", "2", "-o", "-", "--steps", "2"]);
   expect(out.split("\n")).toHaveLength(4);
   expect((await run(["log-prob", file("moved.flow"), file("table.csv")])).code).toBe(1);
+});
+
+test("rows are carried to the source and back, and a flow is drawn", async () => {
+  const flow = file("plain.safetensors");
+  expect((await train("plain.safetensors", "--columns", "x,y", ...small, "--evaluation-steps", "2")).code).toBe(0);
+  const push = ["push", flow, "-", "-o", "-", "--steps", "8", "--from"];
+  const rows = "x,y\n0.5,1\n3,2.5\n";
+  const there = await run([...push, "1", "--to", "0"], rows);
+  expect({ code: there.code, err: there.err }).toMatchObject({ code: 0 });
+  const back = await run([...push, "0"], there.out);
+  const values = back.out
+    .trim()
+    .split("\n")
+    .slice(1)
+    .flatMap((line) => line.split(",").map(Number));
+  expect(values).toHaveLength(4);
+  for (const [i, value] of [0.5, 1, 3, 2.5].entries()) expect(values[i]).toBeCloseTo(value, 2);
+  for (const more of [
+    ["density", "--bins", "12"],
+    ["trajectories", "--paths", "9"],
+    ["field", "--at", "0.5"],
+  ]) {
+    const drawn = await run(["plot", flow, "-o", file("x.png"), "--steps", "3", "--json", "--kind", ...more]);
+    expect({ code: drawn.code, err: drawn.err }).toMatchObject({ code: 0 });
+    expect((await readFile(file("x.png"))).subarray(1, 4).toString()).toBe("PNG");
+    if (more[0] === "density") expect(JSON.parse(drawn.out).mass).toBeCloseTo(1, 0);
+  }
 });
 
 test("a file of --config gives the same flow as its options typed, and the command line wins", async () => {

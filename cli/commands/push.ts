@@ -1,0 +1,189 @@
+import type { Readable } from "node:stream";
+import { Command, Option } from "commander";
+import type { FlowOptions, Solver } from "pushforward";
+import { dataRows, ownRows } from "../../src/data/units.ts";
+import { PushforwardError } from "../../src/errors.ts";
+import type { TrainableVelocity } from "../../src/velocity/field.ts";
+import { decimalWithin, nameList, type SolverOptions, solverOf } from "../arguments.ts";
+import { type ChosenConditions, chosenConditions, conditionColumns, givenOf, takeColumns } from "../conditions.ts";
+import {
+  besideOutput,
+  type Context,
+  type GpuChoice,
+  PartialResult,
+  printResult,
+  UsageError,
+  withGpu,
+} from "../context.ts";
+import { readCsvChunks } from "../csv.ts";
+import { type RowFormat, rowFormatOf } from "../endings.ts";
+import { columnNames, type ModelFile, readModel } from "../model.ts";
+import { claimOutputs } from "../outputs.ts";
+import { count, duration, rowsText, startCounter } from "../report.ts";
+import { openRows } from "../row-output.ts";
+import type { Target } from "../targets.ts";
+import { options } from "./shared-options.ts";
+
+interface PushOptions extends GpuChoice, SolverOptions, ChosenConditions {
+  output: string;
+  from: number;
+  to: number;
+  units: "auto" | "data" | "own";
+  columns?: string[];
+  format?: RowFormat;
+  delimiter: string;
+  header?: boolean;
+  skipInvalid: boolean;
+  json: boolean;
+}
+
+const examples = `
+Rows are carried along the flow: from t = 0, its source, to t = 1, the data, or between any two times, forward or back. At t = 1 rows
+are in the units of the data; before it they are in the flow's own space, in which columns have mean 0 and deviation 1 and the source is
+N(0, I). A flow that was trained with --source has the units of the data at all times. --units chooses one for both ends.
+Labels and context are columns of the rows, as at the training, or the same for all by --label and --context.
+Rows that are not finite, or whose solve did not end, are counted and make the exit code 3.
+
+Examples:
+  pushforward push moved.safetensors before.csv -o after.csv                   from data to data
+  pushforward push flow.safetensors places.csv --from 1 --to 0 -o noise.csv    where rows come from
+  pushforward push flow.safetensors places.csv --from 1 --to 0.8 --units data -o earlier.csv
+  pushforward push iris.safetensors noise.csv --label 2 -o third.csv`;
+
+export function pushCommand(context: Context): Command {
+  return new Command("push")
+    .description("Carry rows along a trained flow, from one time to another.")
+    .argument("<flow.safetensors>", "flow saved by train")
+    .argument("<data.csv>", "CSV file, or - for stdin")
+    .requiredOption("-o, --output <file>", "where the rows go; - for stdout")
+    .option("--from <time>", "of the rows as they are given", decimalWithin(0, 1), 0)
+    .option("--to <time>", "of the rows as they are written", decimalWithin(0, 1), 1)
+    .addOption(
+      new Option("--units <kind>", "of the rows at both ends; auto: see below")
+        .choices(["auto", "data", "own"])
+        .default("auto"),
+    )
+    .addOption(options.format())
+    .option(
+      "-c, --columns <names>",
+      "columns, with commas between; default: those that the flow was trained on",
+      nameList,
+    )
+    .addOption(options.label())
+    .addOption(options.context())
+    .addOption(options.guidance())
+    .addOption(options.method())
+    .addOption(options.steps())
+    .addOption(options.tolerance())
+    .addOption(options.maxSteps())
+    .addOption(options.skipInvalid())
+    .addOption(options.header())
+    .addOption(options.noHeader())
+    .addOption(options.delimiter())
+    .addOption(options.software())
+    .addOption(options.json())
+    .addHelpText("after", examples)
+    .action((model: string, data: string, o: PushOptions) => push(context, model, data, o));
+}
+
+async function push(context: Context, path: string, source: string, o: PushOptions): Promise<void> {
+  const solver = solverOf(o);
+  if (o.from === o.to) throw new UsageError(`--from and --to are both ${o.to}: give two times, as in --from 1 --to 0`);
+  const inputs = [
+    { name: "the flow", path },
+    { name: "the data", path: source },
+  ];
+  const outputs = [{ name: "--output", path: o.output, binary: o.format === "bin" }];
+  const [target] = (await claimOutputs(context, outputs, inputs)) as [Target]; // One for the one.
+  const format = rowFormatOf(target, o.format);
+  const model = await readModel(path);
+  const started = performance.now();
+  const result = await withGpu(o, (gpu) => carry(context, gpu, { model, source, solver, target, format }, o));
+  const seconds = (performance.now() - started) / 1000;
+  const text = `${rowsText(result.rows)} from t = ${o.from} to ${o.to} in ${duration(seconds)}`;
+  printResult(besideOutput(context, target), o.json, { output: o.output, ...result, seconds }, [
+    target.kind === "stdout" ? text : `wrote ${o.output}: ${text}`,
+  ]);
+  const lost = result.nonFinite + result.unfinished;
+  if (lost > 0)
+    throw new PartialResult(
+      `${count(lost)} of ${rowsText(result.rows)} ${lost === 1 ? "is" : "are"} not finite or did not come to the end: try more --steps or --max-steps`,
+    );
+}
+
+interface Work {
+  readonly model: ModelFile;
+  readonly source: string;
+  readonly solver: Solver;
+  readonly target: Target;
+  readonly format: RowFormat;
+}
+
+async function carry(
+  context: Context,
+  gpu: import("pushforward").Gpu,
+  { model, source, solver, target, format }: Work,
+  o: PushOptions,
+) {
+  const { Flow } = await import("pushforward");
+  const { normalization } = model.options;
+  const velocity = model.options.velocity as TrainableVelocity; // A file holds no other kind.
+  const columns = o.columns ?? columnNames(model, velocity.dim);
+  if (columns.length !== velocity.dim)
+    throw new PushforwardError(
+      "invalid-argument",
+      `--columns names ${count(columns.length)}, but the flow has ${velocity.dim}: name as many`,
+    );
+  const isChosen = o.label !== undefined || o.context !== undefined;
+  const others = isChosen ? [] : conditionColumns(model.conditions);
+  const [before, after] = [o.from, o.to].map((time) =>
+    hasDataUnits(time, model.options, o) ? normalization : undefined,
+  );
+  const flow = Flow.create(gpu, model.options);
+  const counter = startCounter(context, "rows carried:");
+  const rows = await openRows(context, target, columns, format);
+  let [nonFinite, unfinished, skipped] = [0, 0, 0];
+  try {
+    for await (const chunk of readCsvChunks(source === "-" ? (context.stdin as Readable) : source, {
+      columns: [...columns, ...others],
+      delimiter: o.delimiter,
+      header: o.header,
+      reader: "pushforward push <flow> -",
+      skipInvalid: o.skipInvalid,
+      signal: context.signal,
+    })) {
+      skipped = chunk.skipped;
+      if (chunk.rows === 0) continue;
+      const given = isChosen
+        ? chosenConditions(o, model.conditions, velocity, chunk.rows)
+        : {
+            ...givenOf(model.conditions, chunk.data, chunk.columns, velocity.classes),
+            ...(o.guidance !== undefined && { guidance: o.guidance }),
+          };
+      const x0 = ownRows(takeColumns(chunk.data, chunk.columns, columns), before);
+      const { from, to } = o;
+      const carried = await flow.push(x0, { ...given, from, to, solver, signal: context.signal });
+      nonFinite += carried.nonFinite;
+      unfinished += carried.unfinished ?? 0;
+      for (const [i, word] of (carried.status ?? []).entries())
+        if (word !== 0) carried.x.fill(Number.NaN, i * velocity.dim, (i + 1) * velocity.dim);
+      const isText = format === "csv" && after !== undefined;
+      const data = isText ? dataRows(carried.x, after) : Float32Array.from(dataRows(carried.x, after));
+      await rows.write([{ data, width: velocity.dim, ...(isText && { normalization: after }) }]);
+      counter.update(rows.count);
+    }
+    await rows.finish();
+  } catch (error) {
+    throw await rows.abandon(error);
+  } finally {
+    counter.stop();
+    flow.dispose();
+  }
+  return { rows: rows.count, nonFinite, unfinished, skipped };
+}
+
+/** Whether rows of a time are in the units of the data; else they are in the flow's own space. */
+function hasDataUnits(time: number, { source }: FlowOptions, { units }: PushOptions): boolean {
+  if (units !== "auto") return units === "data";
+  return time === 1 || (source !== undefined && "samples" in source);
+}

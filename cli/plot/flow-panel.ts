@@ -1,0 +1,117 @@
+import type { Flow, Solver } from "pushforward";
+import { ownRows } from "../../src/data/units.ts";
+import { PushforwardError } from "../../src/errors.ts";
+import { item } from "../../src/must.ts";
+import { type ChosenConditions, type Conditions, chosenConditions } from "../conditions.ts";
+import { arrows } from "./arrows.ts";
+import type { Panel } from "./figure.ts";
+import { cellCentres, emptyGrid, type Grid, type Points } from "./grid.ts";
+import type { Frame } from "./histogram.ts";
+
+/** What a picture of a flow is asked for. */
+export interface FlowView {
+  readonly solver: Solver;
+  readonly chosen: ChosenConditions;
+  readonly conditions: Conditions;
+  /** Of the density and of the velocities. */
+  readonly at: number;
+  /** Trajectories that are drawn. */
+  readonly count: number;
+  readonly seed: number;
+  readonly signal: AbortSignal;
+  readonly onProgress?: (progress: { done: number; total: number }) => void;
+}
+
+const sizesOf = ({ velocitySpec: v }: Flow) => (v.kind === "wgsl" ? { classes: 0, context: 0 } : v);
+
+/** Trajectories of samples, in units of the data: what they end in, and the line of each. */
+export async function trajectories(
+  flow: Flow,
+  view: FlowView,
+): Promise<{ points: Points; lines: Float32Array[]; all: Points }> {
+  const { solver, count, seed, signal } = view;
+  const given = chosenConditions(view.chosen, view.conditions, sizesOf(flow), count);
+  const { x, saved, times } = await flow.sample(count, {
+    ...given,
+    solver,
+    seed,
+    signal,
+    saveAt: "steps",
+    output: "float64",
+  });
+  if (!saved || !times)
+    throw new PushforwardError("unsupported", "trajectories are drawn of equal steps: choose another --method");
+  const { dim } = flow;
+  const lines = Array.from({ length: count }, (_, i) =>
+    Float32Array.from({ length: 2 * times.length }, (_, k) => item(saved, ((k >> 1) * count + i) * dim + (k & 1))),
+  );
+  return { points: { data: x, dim }, lines, all: { data: saved, dim } };
+}
+
+/** Samples, for axes that hold them. */
+export async function samplePoints(flow: Flow, view: FlowView, count: number): Promise<Points> {
+  const { solver, seed, signal } = view;
+  const given = chosenConditions(view.chosen, view.conditions, sizesOf(flow), count);
+  const { x } = await flow.sample(count, {
+    ...given,
+    solver,
+    seed,
+    signal,
+    output: "float64",
+    ...(view.at > 0 && { to: view.at }),
+  });
+  return { data: x, dim: flow.dim };
+}
+
+/** p_t at the centres of the cells of a frame. */
+export async function densityPanel(
+  flow: Flow,
+  view: FlowView,
+  { x, y, cell }: Frame,
+): Promise<{ grid: Grid; mass: number }> {
+  const columns = Math.max(1, Math.round((x[1] - x[0]) / cell[0]));
+  const rows = Math.max(1, Math.round((y[1] - y[0]) / cell[1]));
+  const { labels, context, guidance } = chosenConditions(view.chosen, view.conditions, sizesOf(flow), 1);
+  const { solver, at, signal, onProgress } = view;
+  const { density, mass } = await flow.densityGrid({
+    box: [[...x], [...y]],
+    cells: [columns, rows],
+    solver,
+    at,
+    signal,
+    ...(onProgress && { onProgress }),
+    ...(labels && { label: item(labels, 0) }),
+    ...(context && { context }),
+    ...(guidance !== undefined && { guidance }),
+  });
+  const grid = emptyGrid(columns, rows, x, y);
+  // the library's cells run along y first
+  for (let i = 0; i < columns; i++)
+    for (let j = 0; j < rows; j++) {
+      const value = item(density, i * rows + j);
+      grid.values[j * columns + i] = Number.isFinite(value) ? value : 0;
+    }
+  return { grid, mass };
+}
+
+const arrowsAlong = 24;
+
+/** The velocities at a time, as arrows. */
+export async function fieldPanel(
+  flow: Flow,
+  view: FlowView,
+  { x, y }: Frame,
+): Promise<Pick<Panel, "lines" | "strong">> {
+  if (flow.dim !== 2)
+    throw new PushforwardError(
+      "invalid-argument",
+      `a field of arrows is drawn of flows of 2 columns, but this one has ${flow.dim}: draw --kind trajectories`,
+    );
+  const grid = emptyGrid(arrowsAlong, arrowsAlong, x, y);
+  const { normalization } = flow;
+  const own = ownRows(Float64Array.from(cellCentres(grid)), normalization);
+  const given = chosenConditions(view.chosen, view.conditions, sizesOf(flow), own.length / 2);
+  const velocity = await flow.velocity(own, view.at, { ...given, signal: view.signal });
+  const vectors = velocity.map((value, i) => value * (normalization?.scale[i % 2] ?? 1));
+  return { lines: arrows(grid, vectors), strong: true };
+}
