@@ -190,8 +190,10 @@ export class DeviceQueue {
     const expected = works.reduce((sum, work) => sum + work.flops / work.speed.flops, 0);
     const change = expected / seconds;
     for (const speed of speedsOf(works)) {
-      // a guess may be far off, what was measured changes little by little
-      speed.flops *= speed.isMeasured ? Math.min(4, Math.max(0.5, change)) ** 0.5 : Math.min(32, Math.max(0.1, change));
+      // a guess may be a hundredth of what a fast card does; what was measured changes little by little
+      speed.flops *= speed.isMeasured
+        ? Math.min(4, Math.max(0.5, change)) ** 0.5
+        : Math.min(128, Math.max(0.1, change));
       speed.isMeasured = true;
       this.#session.profile.speed = speed.flops;
     }
