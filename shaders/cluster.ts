@@ -1,6 +1,6 @@
 import type { Value } from "../src/network/program.ts";
 import { type Cluster, type Place, placeOf, type Schedule } from "../src/network/stages.ts";
-import { resultText } from "./rows.ts";
+import { resultText } from "./row-functions.ts";
 
 /** How a kernel that keeps the values of its particles to itself names them. A `Row` says which number of a value is meant. */
 export interface Naming<Row> {

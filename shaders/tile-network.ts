@@ -6,7 +6,7 @@ import { givenContext } from "./classes.ts";
 import { clusterStatements, type Naming } from "./cluster.ts";
 import type { FusedNetwork } from "./fused-network.ts";
 import { packedFor } from "./packing.ts";
-import { type ProjectedName, projectedInput, projectedRow } from "./rows.ts";
+import { type ProjectedName, projectedInput, projectedRow } from "./row-functions.ts";
 import { type TileMatrix, type TilePacking, tilePacking } from "./tile-packing.ts";
 import { components, splat, type Tiling, tileSizes, vectorType } from "./tiling.ts";
 import { lines } from "./wgsl.ts";

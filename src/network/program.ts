@@ -7,7 +7,7 @@
 /** The number of a step, whose result it stands for. */
 export type Value = number;
 
-/** A function of numbers in the same row. Their partial derivatives are in derivatives.ts, their text in shaders/rows.ts. */
+/** A function of numbers in the same row. Their partial derivatives are in derivatives.ts, their text in shaders/row-functions.ts. */
 export type RowFunction =
   | { readonly name: "add" | "subtract" | "multiply" }
   | { readonly name: "scale" | "shift"; readonly by: number }
