@@ -12,7 +12,7 @@ export async function main(
     seconds[name] = (now - last) / 1000;
     last = now;
   };
-  const { Flow, mlp, openGpu } = await import("pushforward");
+  const { Flow, mlp, openGpu, trainFlowMatching, trainMaximumLikelihood } = await import("pushforward");
   mark("import");
   const gpu = await openGpu();
   mark("openGpu");
@@ -24,6 +24,11 @@ export async function main(
   mark("second sample of 1,024");
   await flow.logProb(new Float32Array(2048), { solver });
   mark("first logProb of 1,024 (pipelines compiled)");
+  const data = Float32Array.from({ length: 2048 }, (_, i) => Math.sin(i));
+  for await (const _ of trainFlowMatching(flow, data, { steps: 1, batchSize: 512, seed: 1 }));
+  mark("first step of flow matching, 512 samples (kernels compiled)");
+  for await (const _ of trainMaximumLikelihood(flow, data, { steps: 1, batchSize: 512, seed: 1, solver }));
+  mark("first step by likelihood, 512 samples (kernels compiled)");
   emit({ type: "start-up", seconds });
   flow.dispose();
   gpu.dispose();
