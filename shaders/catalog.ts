@@ -347,8 +347,14 @@ for (const labels of [false, true])
     for (const draws of [false, true])
       add(
         `draw rows${draws ? " by shares, with noise," : ""}${labels ? " with labels" : ""}${context ? " with context" : ""}`,
-        () => drawRowsKernel({ labels, context, draws }),
+        () => drawRowsKernel({ labels, context, draws, shuffled: false }),
       );
+add("draw rows of shuffled passes", () =>
+  drawRowsKernel({ labels: false, context: false, draws: false, shuffled: true }),
+);
+add("draw rows of shuffled passes, with noise", () =>
+  drawRowsKernel({ labels: true, context: false, draws: true, shuffled: true }),
+);
 for (const kind of ["gaussian", "uniform", "mixture"] as const)
   add(`score of a ${kind} source`, () => sourceScoreKernel({ kind }));
 for (const terms of [0, 1, 2, 3, 4]) add(`combine ${terms} rows`, () => combineKernel({ terms, add: false }));
@@ -494,7 +500,15 @@ add("block products", () => blockProductsKernel({}));
 add("histogram", () => histogramKernel({ bins: 0 }));
 add("histogram with local bins", () => histogramKernel({ bins: 12 }));
 
-const plain = { pairs: false, table: false, weighted: false, bridge: false, stratified: false, draws: false };
+const plain = {
+  pairs: false,
+  table: false,
+  weighted: false,
+  bridge: false,
+  stratified: false,
+  draws: false,
+  shuffled: false,
+};
 for (const source of ["gaussian", "uniform", "mixture", "samples"] as const) {
   for (const labels of [false, true]) {
     add(`flow-matching batch, ${source} source${labels ? ", labels and context" : ""}`, () =>
@@ -509,7 +523,17 @@ for (const source of ["gaussian", "uniform", "mixture", "samples"] as const) {
     );
     add(
       `flow-matching batch of rows with shares and noise, ${source} source${labels ? ", labels and context" : ""}`,
-      () => batchKernel({ source, labels, context: labels, ...plain, stratified: !labels, table: labels, draws: true }),
+      () =>
+        batchKernel({
+          source,
+          labels,
+          context: labels,
+          ...plain,
+          stratified: !labels,
+          table: labels,
+          draws: true,
+          shuffled: labels,
+        }),
     );
     add(`flow-matching batch of bridges, ${source} source${labels ? ", labels and context" : ""}`, () =>
       batchKernel({ source, labels, context: labels, ...plain, table: true, weighted: true, bridge: true }),
@@ -528,7 +552,7 @@ for (const weighted of [false, true]) {
 for (const source of ["gaussian", "uniform", "mixture", "samples"] as const) {
   const has = source === "uniform" || source === "samples";
   add(`points of a group, ${source} source`, () =>
-    groupPointsKernel({ source, labels: has, context: has, draws: has }),
+    groupPointsKernel({ source, labels: has, context: has, draws: has, shuffled: !has }),
   );
 }
 for (const width of [2, 5, 20]) {

@@ -4,7 +4,7 @@ import { type Dispatch, dispatchOf } from "./dispatch.ts";
 import { read, write } from "./interface.ts";
 import { kernel, oncePerShape } from "./kernel.ts";
 import { drawIndex, drawNumbers, drawParams, random } from "./random.ts";
-import { chosenRow, rowDraws, rowDrawWords } from "./row-draws.ts";
+import { choiceNumbers, choiceParams, choiceText, chosenRow, type RowChoice, rowDrawWords } from "./row-draws.ts";
 import { startDraws, startPart, startValue } from "./source-draws.ts";
 import { hasParts, type SourceKind } from "./source-kinds.ts";
 import { wgsl } from "./wgsl.ts";
@@ -39,7 +39,7 @@ export const rowValue = wgsl`let own = ((data[data_row * params.dim + i] - const
 /** Floats of an entry of the table of times: α, σ, α̇, σ̇, t, w, and by what the noise of a bridge counts in x_t and in the target. */
 export const timeEntryFloats = 8;
 
-export interface BatchShape {
+export interface BatchShape extends RowChoice {
   readonly source: SourceKind;
   readonly labels: boolean;
   readonly context: boolean;
@@ -51,8 +51,6 @@ export interface BatchShape {
   readonly bridge: boolean;
   /** Whether each sample of a batch draws its time in a part of its own, all of one size. */
   readonly stratified: boolean;
-  /** Whether rows have shares and noise of their own, in the table of {@link rowDraws}; else all are alike and taken as they are. */
-  readonly draws: boolean;
   /** Whether rows and source samples come in pairs, which were made before; else they are drawn independently of each other. */
   readonly pairs: boolean;
 }
@@ -63,8 +61,10 @@ export interface BatchShape {
  * (Lipman et al. 2024, §4.6 and §4.8). Of pairs the row is given; the source sample is that of the pair's number.
  */
 export const batchKernel = oncePerShape(
-  ({ source, labels, context, table, weighted, bridge, stratified, draws, pairs }: BatchShape) =>
-    kernel({
+  ({ source, labels, context, table, weighted, bridge, stratified, draws, shuffled, pairs }: BatchShape) => {
+    // pairs have their rows already
+    const choice = { draws: draws && !pairs, shuffled: shuffled && !pairs };
+    return kernel({
       label: "flow-matching batch",
       entryPoint: "draw_batch",
       params: {
@@ -72,6 +72,7 @@ export const batchKernel = oncePerShape(
         dim: "u32",
         rows: "u32",
         ...drawParams,
+        ...choiceParams(choice),
         stream_index: "u32",
         stream_time: "u32",
         stream_source: "u32",
@@ -110,9 +111,7 @@ export const batchKernel = oncePerShape(
       },
       code: wgsl`
 ${random}
-#if ${draws && !pairs}
-${rowDraws}
-#endif
+${choiceText(choice)}
 #if ${table}
 struct TimeEntry {
   path: vec4f,
@@ -136,7 +135,7 @@ fn draw_batch${signature} {
   let start_high = params.pair_high + select(0u, 1u, start_low < pair);
 #else
   let row_words = philox(vec4u(low, high, 0u, params.stream_index), key);
-  let data_row = ${chosenRow(draws, "row_words")};
+  let data_row = ${chosenRow(choice, "row_words")};
   let start_low = low;
   let start_high = high;
 #endif
@@ -201,7 +200,8 @@ fn draw_batch${signature} {
 #endif
 }
 `,
-    }),
+    });
+  },
 );
 
 /** Draws a batch whose first sample has the number `first` since the start of training. */
@@ -210,6 +210,8 @@ export function planBatch(o: {
   source: { readonly kind: SourceKind; readonly parts: number };
   capacity: number;
   rows: number;
+  /** Whether each pass over the data has every row once. */
+  shuffled?: boolean;
   first: number;
   key: readonly [number, number];
   labelDropout: number;
@@ -231,7 +233,7 @@ export function planBatch(o: {
   /** Pairs instead of independent draws: see {@link PairSchedule.pairs}. */
   pairs?: { rows: string; first: number; at: number; room: number; drawn: number } | undefined;
 }): Dispatch {
-  const { capacity, rows, labelDropout, pairs } = o;
+  const { capacity, rows, shuffled = false, labelDropout, pairs } = o;
   const { kind: source, parts } = o.source;
   const { dim, classes, context } = o.velocity;
   const { names } = o;
@@ -239,8 +241,9 @@ export function planBatch(o: {
   const draws = names.draws !== undefined;
   const stratified = o.strata !== undefined;
   const { bridge = false } = o;
-  const shape = { source, ...has, table: names.table !== undefined, weighted: o.weighted, bridge, stratified, draws };
-  return dispatchOf(batchKernel({ ...shape, pairs: pairs !== undefined }), {
+  const shape = { source, ...has, table: names.table !== undefined, weighted: o.weighted, bridge, stratified };
+  const choice = { draws, shuffled: shuffled && pairs === undefined };
+  return dispatchOf(batchKernel({ ...shape, ...choice, pairs: pairs !== undefined }), {
     params: {
       capacity,
       dim,
@@ -250,6 +253,7 @@ export function planBatch(o: {
       context,
       dropout: labelDropout,
       ...drawNumbers(o.first, o.key),
+      ...choiceNumbers(choice, o.first, rows),
       stream_index: streams.batchIndex,
       stream_time: streams.batchTime,
       stream_source: streams.batchSource,

@@ -3,7 +3,7 @@ import { type Dispatch, dispatchOf } from "./dispatch.ts";
 import { type Numeric, numbered, read, several, write } from "./interface.ts";
 import { kernel, oncePerShape } from "./kernel.ts";
 import { drawIndex, drawNumbers, drawParams, random } from "./random.ts";
-import { chosenRow, rowDraws } from "./row-draws.ts";
+import { choiceNumbers, choiceParams, choiceText, chosenRow, type RowChoice } from "./row-draws.ts";
 import type { SourceKind } from "./source-kinds.ts";
 import { groupsOf, mostBuffers } from "./stages.ts";
 import { lines, wgsl } from "./wgsl.ts";
@@ -28,7 +28,7 @@ const perSample = (capacity: number, work: number): Pick<Dispatch, "workgroups" 
  * Buffers: data [rows][dim], affine (mean, scale, rest of the mean), state [dim][capacity], [all labels, labels [count]],
  * [all context, context [count][context]], [the table of {@link rowDraws}].
  */
-export const drawRowsKernel = oncePerShape((shape: { labels: boolean; context: boolean; draws: boolean }) => {
+export const drawRowsKernel = oncePerShape((shape: { labels: boolean; context: boolean } & RowChoice) => {
   const { labels, context, draws } = shape;
   return kernel({
     label: "draw rows of data",
@@ -39,6 +39,7 @@ export const drawRowsKernel = oncePerShape((shape: { labels: boolean; context: b
       count: "u32",
       rows: "u32",
       ...drawParams,
+      ...choiceParams(shape),
       stream: "u32",
       context: "u32",
       stream_noise: draws && "u32",
@@ -55,9 +56,7 @@ export const drawRowsKernel = oncePerShape((shape: { labels: boolean; context: b
     },
     code: wgsl`
 ${random}
-#if ${draws}
-${rowDraws}
-#endif
+${choiceText(shape)}
 
 ${head}
 fn draw_rows${signature} {
@@ -65,7 +64,7 @@ fn draw_rows${signature} {
   ${drawIndex}
   let key = vec2u(params.key_low, params.key_high);
   let words = philox(vec4u(low, high, 0u, params.stream), key);
-  let row = ${chosenRow(draws, "words")};
+  let row = ${chosenRow(shape, "words")};
 #if ${draws}
   var noise: vec4f;
 #endif
@@ -102,6 +101,8 @@ export function planDrawRows(o: {
   dim: number;
   count: number;
   rows: number;
+  /** Whether each pass over the data has every row once. */
+  shuffled?: boolean;
   first: number;
   key: readonly [number, number];
   stream: number;
@@ -115,9 +116,9 @@ export function planDrawRows(o: {
     draws: string | undefined;
   };
 }): Dispatch {
-  const { capacity, dim, count, rows, stream, context } = o;
+  const { capacity, dim, count, rows, shuffled = false, stream, context } = o;
   const { data, affine, state, labels, context: contexts, draws } = o.names;
-  const shape = { labels: labels !== undefined, context: contexts !== undefined, draws: draws !== undefined };
+  const shape = { labels: labels !== undefined, context: contexts !== undefined, draws: draws !== undefined, shuffled };
   return dispatchOf(drawRowsKernel(shape), {
     params: {
       capacity,
@@ -128,6 +129,7 @@ export function planDrawRows(o: {
       context,
       stream_noise: draws === undefined ? undefined : streams.rowNoise,
       ...drawNumbers(o.first, o.key),
+      ...choiceNumbers(shape, o.first, rows),
     },
     buffers: {
       data,

@@ -4,7 +4,7 @@ import { rowValue, sourceNumbers } from "./flow-matching.ts";
 import { read, write } from "./interface.ts";
 import { kernel, oncePerShape } from "./kernel.ts";
 import { drawNumbers, drawParams, random } from "./random.ts";
-import { chosenRow, rowDraws } from "./row-draws.ts";
+import { choiceNumbers, choiceParams, choiceText, chosenRow, type RowChoice } from "./row-draws.ts";
 import { startDraws, startPart, startValue } from "./source-draws.ts";
 import { hasParts, type SourceKind } from "./source-kinds.ts";
 import { lines, wgsl } from "./wgsl.ts";
@@ -42,16 +42,14 @@ const costText = (width: number, own: string, other: string) =>
 const ownText = (width: number, own: string) =>
   width <= widestUnrolled ? lines(width, (k) => `let own_${k} = ${own}[${k}u * quarters + i / 4u][i % 4u];`) : "";
 
-export interface GroupShape {
+export interface GroupShape extends RowChoice {
   readonly source: SourceKind;
   readonly labels: boolean;
   readonly context: boolean;
-  /** Whether rows have shares of their own: see {@link rowDraws}. */
-  readonly draws: boolean;
 }
 
 /** The points of a group: source samples by their numbers, and the rows that these numbers draw. */
-export const groupPointsKernel = oncePerShape(({ source, labels, context, draws }: GroupShape) =>
+export const groupPointsKernel = oncePerShape(({ source, labels, context, draws, shuffled }: GroupShape) =>
   kernel({
     label: "points of a group",
     entryPoint: "group_points",
@@ -60,6 +58,7 @@ export const groupPointsKernel = oncePerShape(({ source, labels, context, draws 
       dim: "u32",
       rows: "u32",
       ...drawParams,
+      ...choiceParams({ draws, shuffled }),
       stream_index: "u32",
       stream_source: "u32",
       parts: hasParts(source) && "u32",
@@ -80,9 +79,7 @@ export const groupPointsKernel = oncePerShape(({ source, labels, context, draws 
     },
     code: wgsl`
 ${random}
-#if ${draws}
-${rowDraws}
-#endif
+${choiceText({ draws, shuffled })}
 
 @compute @workgroup_size(${workgroup})
 fn group_points(@builtin(global_invocation_id) id: vec3u) {
@@ -92,7 +89,7 @@ fn group_points(@builtin(global_invocation_id) id: vec3u) {
   let start_high = params.first_high + select(0u, 1u, start_low < p);
   let key = vec2u(params.key_low, params.key_high);
   let row_words = philox(vec4u(start_low, start_high, 0u, params.stream_index), key);
-  let data_row = ${chosenRow(draws, "row_words")};
+  let data_row = ${chosenRow({ draws, shuffled }, "row_words")};
   drawn[p] = data_row;
   ${startPart(source, ...sourceNumbers(source))}
   for (var first = 0u; first < params.dim; first += 4u) {
@@ -322,6 +319,8 @@ export interface GroupPlan {
   readonly count: number;
   /** Rows of the data. */
   readonly rows: number;
+  /** Whether each pass over the data has every row once. */
+  readonly shuffled?: boolean;
   /** Number of the group's first pair. */
   readonly first: number;
   readonly key: Key;
@@ -365,13 +364,14 @@ export function groupBuffers(width: number, count: number): { name: string; byte
 
 /** The pairs of a group by entropic optimal transport. */
 export function planGroup(o: GroupPlan): Dispatch[] {
-  const { velocity, count, rows, key, names } = o;
+  const { velocity, count, rows, shuffled = false, key, names } = o;
   const { dim } = velocity;
   const { kind: source, parts } = o.source;
   const has = {
     labels: names.labels !== undefined,
     context: names.context !== undefined,
     draws: names.draws !== undefined,
+    shuffled,
   };
   const width = pointWidth(o);
   const slices = slicesOf(count, width, o.maxFlops);
@@ -399,6 +399,7 @@ export function planGroup(o: GroupPlan): Dispatch[] {
         dim,
         rows,
         ...drawNumbers(o.first, key),
+        ...choiceNumbers(has, o.first, rows),
         stream_index: streams.batchIndex,
         stream_source: streams.batchSource,
         parts: hasParts(source) ? parts : undefined,

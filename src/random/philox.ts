@@ -33,8 +33,10 @@ export const streams = {
   rowNoise: 9,
   /** Times of the solver's steps in a training by likelihood. */
   stepTimes: 10,
+  /** Order of the rows in a pass over the data. */
+  rowOrder: 11,
   /** Noise of a step of an SDE: {@link shaders/stochastic.ts}. */
-  diffusion: 11,
+  diffusion: 13,
   /** Noise of a bridge between the ends of a training pair. */
   bridge: 12,
   /** Pair of a pool that a training sample takes. */

@@ -124,13 +124,14 @@ function ring(schedule: PairSchedule): (step: number) => number[] {
 /** Pairs that the host makes. */
 function exactPairs({ plan, rows, draws, factors, schedule, total }: Origin, { group }: ExactPlan, matching: Matching) {
   const { key, velocity, options } = plan;
-  const { labels, context, signal } = options;
+  const { labels, context, rowOrder, signal } = options;
   const from = {
     dim: velocity.dim,
     key,
     source: plan.source,
     data: rows,
     draws,
+    shuffled: rowOrder === "shuffled",
     labels: labels?.slice(),
     context: context?.map((value, i) => value * item(factors, i % factors.length)),
   };
@@ -195,6 +196,7 @@ function sinkhornPairs({ plan, rows, draws, factors, schedule }: Origin, coupled
           source: plan.source,
           count: group,
           rows: plan.rows,
+          shuffled: options.rowOrder === "shuffled",
           first: number * group,
           pairsAt: (number % slots) * group,
           figuresAt: (number % slots) * figuresPerGroup,

@@ -102,7 +102,8 @@ export async function flowMatchingGradients(
  * const data = toyData("moons", 1000);
  * for await (const { step, loss } of trainFlowMatching(flow, data, { steps: 50 })) console.log(step, loss);
  * const solver = { method: "midpoint", steps: 6, warp: 1.5 } as const;
- * const options = { objective: "discrete", solver, jitter: 0.4, steps: 20, batchSize: 256, learningRate: 3e-4 } as const;
+ * const fewPasses = { rowOrder: "shuffled", steps: 20, batchSize: 250, learningRate: 3e-4 } as const;
+ * const options = { objective: "discrete", solver, jitter: 0.4, ...fewPasses } as const;
  * for await (const { step, loss } of trainMaximumLikelihood(flow, data, options)) console.log(step, loss);
  * const { mean } = await flow.meanLogProb(toyData("moons", 500, 1), { solver, objective: "discrete" });
  * console.log(mean);

@@ -1,6 +1,7 @@
 import type { SourceSpec } from "../flow/source.ts";
 import { item } from "../must.ts";
 import { type Key, philox, streams } from "../random/philox.ts";
+import { shuffledRow } from "../random/shuffle.ts";
 import type { MatchJob } from "../transport/match.ts";
 import type { Matching } from "../transport/matching.ts";
 import { drawnRow, type RowDraws } from "./row-draws.ts";
@@ -17,6 +18,8 @@ export interface PairSource {
   readonly labels?: Uint32Array | undefined;
   /** Shares of the rows. Their noise is added where a pair is drawn, anew each time. */
   readonly draws?: RowDraws | undefined;
+  /** Whether each pass over the data has every row once. */
+  readonly shuffled?: boolean | undefined;
   /** Context of each row, [rows, width], in the units in which distances of contexts count beside those of states. */
   readonly context?: Float32Array | undefined;
 }
@@ -76,7 +79,7 @@ export class ExactPairs {
 
 /** A group's points, its members class by class, and the row that each sample has drawn. */
 function drawGroup(
-  { dim, key, source, data, labels, draws, context }: PairSource,
+  { dim, key, source, data, labels, draws, shuffled, context }: PairSource,
   number: number,
   size: number,
 ): { job: MatchJob; members: Uint32Array; rows: Uint32Array } {
@@ -85,6 +88,7 @@ function drawGroup(
   const words = new Uint32Array(4);
   const rows = Uint32Array.from({ length: size }, (_, i) => {
     const sample = first + i;
+    if (shuffled) return shuffledRow(sample % count, Math.floor(sample / count), count, key);
     philox(sample >>> 0, Math.floor(sample / 2 ** 32), 0, streams.batchIndex, key, words);
     return drawnRow(draws, words, count);
   });

@@ -76,6 +76,11 @@ export const trainingFields = {
     decides: true,
   },
   rowWeights: { check: array<Float32Array>(), decides: true },
+  rowOrder: {
+    check: (name, value) =>
+      checkWord(name, value, ["independent", "shuffled"]) === "shuffled" ? "shuffled" : (undefined as never),
+    decides: true,
+  },
   // an average that never moves would keep the initial weights
   ema: { check: finite(0, 0.9999999), decides: "optimizer.ema" },
   gradientClip: { check: single(1e-30, Infinity, singles), decides: "optimizer.gradientClip" },

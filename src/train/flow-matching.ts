@@ -112,6 +112,7 @@ function flowMatchingTask(
           source: plan.source,
           capacity,
           rows: plan.rows,
+          shuffled: plan.options.rowOrder === "shuffled",
           first: step * batchSize,
           key: plan.key,
           labelDropout: plan.labelDropout,

@@ -164,6 +164,7 @@ function likelihoodTask(
           dim,
           count: batchSize,
           rows: plan.rows,
+          shuffled: plan.options.rowOrder === "shuffled",
           first,
           key: plan.key,
           stream: streams.batchIndex,

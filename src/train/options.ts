@@ -151,6 +151,12 @@ export interface TrainingOptions {
    * Checked at the first step; validation data has no weights.
    */
   rowWeights?: Float32Array;
+  /**
+   * Which rows follow each other: `"independent"` (default), each drawn by itself from all; `"shuffled"`, pass after pass over the data, each
+   * pass with every row once, in an order of its own. Where a training makes few passes, a third of the rows that are drawn by themselves
+   * do not occur in a pass; shuffled, all rows count alike (random reshuffling; Mishchenko et al. 2020). With `coupling` it is the rows that pairs are made of.
+   */
+  rowOrder?: "independent" | "shuffled";
   /** Decay of the exponential moving average of the weights, which the flow gets in the end. Default: none. */
   ema?: number;
   /** Largest norm of the whole gradient. Default: none. */

@@ -33,7 +33,11 @@ export const rowDrawsBuffer = ({ table }: RowDraws) => ({ name: rowDrawsName, by
  */
 export function makeRowDraws(what: string, flow: Flow, data: DataRows, plan: TrainingPlan): RowDraws | undefined {
   const { rows } = plan;
-  const { noise, rowWeights } = plan.options;
+  const { noise, rowWeights, rowOrder } = plan.options;
+  if (rowWeights !== undefined && rowOrder !== undefined)
+    throw invalid(
+      `${what}: rowOrder is "${rowOrder}", where each pass has every row once, but rowWeights give rows shares of their own: leave one of them out`,
+    );
   if (noise === undefined && rowWeights === undefined) return undefined;
   const table = new Uint32Array(rows * rowDrawWords);
   shareOut(what, table, rowWeights && checkEach(what, "rowWeights", rowWeights, rows), rows);

@@ -3,6 +3,7 @@ import { type GroupPlan, groupBuffers, planGroup, pointWidth, regularizations } 
 import { Arena } from "../../src/gpu/arena.ts";
 import { readBack } from "../../src/gpu/read.ts";
 import { normals, philox, randomIndex, streams, uniform01 } from "../../src/random/philox.ts";
+import { shuffledRow } from "../../src/random/shuffle.ts";
 import { columnError, plan, sinkhorn } from "../oracle/sinkhorn.ts";
 import { squaredDistances } from "../oracle/transport.ts";
 import { expect, expectClose, test } from "../suite.ts";
@@ -22,6 +23,7 @@ const wordOf = (i: number, stream: number): number => {
 
 const cases: [string, { dim: number; context: number; labels: boolean }, Partial<GroupPlan>][] = [
   ["a plane", { dim: 2, context: 0, labels: false }, {}],
+  ["shuffled rows", { dim: 2, context: 0, labels: false }, { shuffled: true, iterations: 8 }],
   ["labels and context, in many dispatches", { dim: 3, context: 2, labels: true }, { maxFlops: 1, iterations: 31 }],
   ["more dimensions than are unrolled", { dim: 18, context: 0, labels: false }, { regularization: 0.1, iterations: 8 }],
 ];
@@ -72,7 +74,11 @@ for (const [name, { dim, context, labels: hasLabels }, own] of cases) {
         return columns.map((_, k) => columns[(k % width) * n + Math.floor(k / width)] ?? 0);
       };
       const [starts, ends] = [await points("plan.starts"), await points("plan.ends")];
-      const drawn = Array.from({ length: n }, (_, i) => randomIndex(wordOf(i, streams.batchIndex), rows));
+      const drawn = Array.from({ length: n }, (_, i) =>
+        o.shuffled
+          ? shuffledRow((first + i) % rows, Math.floor((first + i) / rows), rows, key)
+          : randomIndex(wordOf(i, streams.batchIndex), rows),
+      );
       expect([...new Uint32Array(await read("plan.rows", n))]).toEqual(drawn);
       const draws = normals(key, streams.batchSource, first, n, dim);
       const spread = Math.sqrt(1e6 * o.meanCost);

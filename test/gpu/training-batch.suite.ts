@@ -5,6 +5,7 @@ import { hasParts, type SourceKind } from "../../shaders/source-kinds.ts";
 import { Arena } from "../../src/gpu/arena.ts";
 import { readBack } from "../../src/gpu/read.ts";
 import { normals, philox, randomIndex, streams, uniform01, uniforms } from "../../src/random/philox.ts";
+import { shuffledRow } from "../../src/random/shuffle.ts";
 import type { FlowMatchingPlan, TrainingPlan } from "../../src/train/plan.ts";
 import { drawnRow, makeRowDraws, type RowDraws } from "../../src/train/row-draws.ts";
 import { trainingTimes } from "../../src/train/times.ts";
@@ -50,7 +51,7 @@ const room = 192;
 const inOrder: Pairs = { first, at: 150, drawn: 0 };
 const ofPool: Pairs = { first: 2 ** 32 - 64, at: 64, drawn: 128 };
 
-const shapes: [string, pf.MlpOptions, SourceKind, boolean, Pairs?][] = [
+const shapes: [string, pf.MlpOptions, SourceKind, boolean, (Pairs | undefined)?, "shuffled"?][] = [
   ["a Gaussian source, dim 1", { dim: 1, hidden: [4] }, "gaussian", false],
   ["a Gaussian source, dim 5, Fourier time", { dim: 5, hidden: [4], time: { fourier: 3 } }, "gaussian", false],
   ["a uniform source, dim 3", { dim: 3, hidden: [4], inputOrder: "t,x" }, "uniform", false],
@@ -60,6 +61,7 @@ const shapes: [string, pf.MlpOptions, SourceKind, boolean, Pairs?][] = [
   ["another path, time and weights, stratified", timed, "uniform", true],
   ["bridges, of which the velocity is learned", bridged, "gaussian", true],
   ["bridges between samples in pairs, of which the score is learned", scored, "samples", false, inOrder],
+  ["a Gaussian source, shuffled rows", { dim: 2, hidden: [4] }, "gaussian", false, undefined, "shuffled"],
   ["pairs in order", { dim: 2, hidden: [4] }, "gaussian", false, inOrder],
   ["pairs of a pool, labels and context, with noise", conditional, "uniform", true, ofPool],
   ["a mixture, dim 5", { dim: 5, hidden: [4] }, "mixture", false],
@@ -83,6 +85,9 @@ const words = (i: number, stream: number): Uint32Array => {
 
 const firstWord = (i: number, stream: number): number => words(i, stream)[0] ?? 0;
 
+/** The row of sample i where passes are shuffled. */
+const shuffled = (i: number) => shuffledRow((first + i) % rows, Math.floor((first + i) / rows), rows, key);
+
 /** What is added to the row of sample i: [capacity, dim]. */
 function noiseOf(draws: RowDraws, dataRow: readonly number[], dim: number): number[] {
   const deviations = new Float32Array(draws.table.buffer);
@@ -90,7 +95,7 @@ function noiseOf(draws: RowDraws, dataRow: readonly number[], dim: number): numb
   return Array.from(noise, (z, k) => (deviations[3 * (dataRow[Math.floor(k / dim)] ?? 0) + 2] ?? 0) * z);
 }
 
-for (const [name, options, source, isDrawn, pairs] of shapes) {
+for (const [name, options, source, isDrawn, pairs, order] of shapes) {
   test(`a batch is drawn as its formula says, from normalised data: ${name}`, async ({ gpu }) => {
     const velocity = pf.mlp(options);
     const { dim } = velocity;
@@ -135,6 +140,7 @@ for (const [name, options, source, isDrawn, pairs] of shapes) {
           source: { kind: source, parts },
           capacity,
           rows,
+          ...(order && { shuffled: true }),
           first,
           key,
           labelDropout,
@@ -181,7 +187,11 @@ for (const [name, options, source, isDrawn, pairs] of shapes) {
       return [alpha, sigma, dAlpha, dSigma];
     };
     const dataRow = Array.from({ length: capacity }, (_, i) =>
-      pairs ? (pairRows[(pairs.at + chosen(i)) % room] ?? 0) : drawnRow(drawn, words(i, streams.batchIndex), rows),
+      order
+        ? shuffled(i)
+        : pairs
+          ? (pairRows[(pairs.at + chosen(i)) % room] ?? 0)
+          : drawnRow(drawn, words(i, streams.batchIndex), rows),
     );
     const noise = drawn ? noiseOf(drawn, dataRow, dim) : new Array<number>(capacity * dim).fill(0);
     // the row or the component that sample i starts from
@@ -240,64 +250,72 @@ for (const [name, options, source, isDrawn, pairs] of shapes) {
   });
 }
 
-test("a likelihood's batch is drawn as its formula says, with its conditions, shares and noise", async ({ gpu }) => {
-  const dim = 5;
-  const context = 2;
-  const data = uniformArray(rows * dim, -3, 5, 1);
-  const [mean, scale, rest] = [
-    uniformArray(dim, 0.5, 1.5, 2),
-    uniformArray(dim, 1, 3, 3),
-    uniformArray(dim, 0, 0.1, 8),
-  ];
-  const allLabels = Uint32Array.from({ length: rows }, (_, row) => row % 3);
-  const allContext = uniformArray(rows * context, -1, 1, 7);
-  const draws = someDraws();
-  const count = capacity - 3;
-  const arena = new Arena(gpu.current);
-  const got: Record<string, Float32Array | Uint32Array> = {};
-  try {
-    for (const [name, values] of Object.entries({
-      data,
-      affine: Float32Array.of(...mean, ...scale, ...rest),
-      "all labels": allLabels,
-      "all context": allContext,
-      "row draws": draws.table,
-    }))
-      await arena.allocate(name, values.byteLength, values);
-    await arena.allocate("state", dim * capacity * 4);
-    await arena.allocate("labels", count * 4);
-    await arena.allocate("context", count * context * 4);
-    const conditions = {
-      labels: { all: "all labels", drawn: "labels" },
-      context: { all: "all context", drawn: "context" },
-    };
-    const names = { data: "data", affine: "affine", state: "state", ...conditions, draws: "row draws" };
-    const dispatches = [
-      planDrawRows({ capacity, dim, count, rows, first, key, stream: streams.batchIndex, context, names }),
+for (const order of ["shares", "shuffled rows"])
+  test(`a likelihood's batch is drawn as its formula says, with its conditions, noise and ${order}`, async ({
+    gpu,
+  }) => {
+    const dim = 5;
+    const context = 2;
+    const data = uniformArray(rows * dim, -3, 5, 1);
+    const [mean, scale, rest] = [
+      uniformArray(dim, 0.5, 1.5, 2),
+      uniformArray(dim, 1, 3, 3),
+      uniformArray(dim, 0, 0.1, 8),
     ];
-    await arena.makeRoom(dispatches.length);
-    const { pipelines } = await arena.prepare(dispatches);
-    const encoder = gpu.device.createCommandEncoder();
-    arena.encode(encoder, dispatches, pipelines);
-    gpu.device.queue.submit([encoder.finish()]);
-    const read = (name: string, bytes: number) => readBack(gpu.current, arena.buffer(name), bytes);
-    got.state = new Float32Array(await read("state", dim * capacity * 4));
-    got.labels = new Uint32Array(await read("labels", count * 4));
-    got.context = new Float32Array(await read("context", count * context * 4));
-  } finally {
-    arena.release();
-  }
-  const dataRow = Array.from({ length: capacity }, (_, i) => drawnRow(draws, words(i, streams.batchIndex), rows));
-  const noise = noiseOf(draws, dataRow, dim);
-  const own = (i: number, j: number) =>
-    ((data[(dataRow[i] ?? 0) * dim + j] ?? 0) - (mean[j] ?? 0) - (rest[j] ?? 0)) / (scale[j] ?? 1);
-  // a few roundings of values below 10
-  expectClose(
-    got.state ?? [],
-    forRows(dim, (j) => forRows(capacity, (i) => own(i, j) + (noise[i * dim + j] ?? 0))),
-    { absolute: 4e-6 },
-  );
-  const kept = dataRow.slice(0, count);
-  expect([...(got.labels ?? [])]).toEqual(kept.map((row) => row % 3));
-  expect([...(got.context ?? [])]).toEqual(kept.flatMap((row) => [...allContext.subarray(2 * row, 2 * row + 2)]));
-});
+    const allLabels = Uint32Array.from({ length: rows }, (_, row) => row % 3);
+    const allContext = uniformArray(rows * context, -1, 1, 7);
+    const draws = someDraws();
+    const count = capacity - 3;
+    const arena = new Arena(gpu.current);
+    const got: Record<string, Float32Array | Uint32Array> = {};
+    try {
+      for (const [name, values] of Object.entries({
+        data,
+        affine: Float32Array.of(...mean, ...scale, ...rest),
+        "all labels": allLabels,
+        "all context": allContext,
+        "row draws": draws.table,
+      }))
+        await arena.allocate(name, values.byteLength, values);
+      await arena.allocate("state", dim * capacity * 4);
+      await arena.allocate("labels", count * 4);
+      await arena.allocate("context", count * context * 4);
+      const conditions = {
+        labels: { all: "all labels", drawn: "labels" },
+        context: { all: "all context", drawn: "context" },
+      };
+      const names = { data: "data", affine: "affine", state: "state", ...conditions, draws: "row draws" };
+      const dispatches = [
+        planDrawRows({
+          ...{ capacity, dim, count, rows, first, key, stream: streams.batchIndex, context, names },
+          shuffled: order !== "shares",
+        }),
+      ];
+      await arena.makeRoom(dispatches.length);
+      const { pipelines } = await arena.prepare(dispatches);
+      const encoder = gpu.device.createCommandEncoder();
+      arena.encode(encoder, dispatches, pipelines);
+      gpu.device.queue.submit([encoder.finish()]);
+      const read = (name: string, bytes: number) => readBack(gpu.current, arena.buffer(name), bytes);
+      got.state = new Float32Array(await read("state", dim * capacity * 4));
+      got.labels = new Uint32Array(await read("labels", count * 4));
+      got.context = new Float32Array(await read("context", count * context * 4));
+    } finally {
+      arena.release();
+    }
+    const dataRow = Array.from({ length: capacity }, (_, i) =>
+      order === "shares" ? drawnRow(draws, words(i, streams.batchIndex), rows) : shuffled(i),
+    );
+    const noise = noiseOf(draws, dataRow, dim);
+    const own = (i: number, j: number) =>
+      ((data[(dataRow[i] ?? 0) * dim + j] ?? 0) - (mean[j] ?? 0) - (rest[j] ?? 0)) / (scale[j] ?? 1);
+    // a few roundings of values below 10
+    expectClose(
+      got.state ?? [],
+      forRows(dim, (j) => forRows(capacity, (i) => own(i, j) + (noise[i * dim + j] ?? 0))),
+      { absolute: 4e-6 },
+    );
+    const kept = dataRow.slice(0, count);
+    expect([...(got.labels ?? [])]).toEqual(kept.map((row) => row % 3));
+    expect([...(got.context ?? [])]).toEqual(kept.flatMap((row) => [...allContext.subarray(2 * row, 2 * row + 2)]));
+  });

@@ -77,3 +77,32 @@ test("a training with noise goes on from its checkpoint to the same bits, and no
   await expect(other({ rowWeights: new Float32Array(rows).fill(1) })).rejects.toThrow(/rowWeights is 30 values/);
   for (const each of [whole, resumed]) each.dispose();
 });
+
+for (const [name, train] of Object.entries(trainings))
+  test(`shuffled rows go on from a checkpoint to the same bits, and cannot have shares: ${name}`, async ({ gpu }) => {
+    const flow = () => pf.Flow.create(gpu, { velocity: pf.mlp({ dim, hidden: [4] }), normalization, seed: 1 });
+    const options = { steps: 4, batchSize: 65, logEvery: 1, noise: 0.1, rowOrder: "shuffled" } as const;
+    const states: Uint8Array[] = [];
+    const whole = flow();
+    const checkpoint = { every: 2, save: (bytes: Uint8Array) => void states.push(bytes) };
+    for await (const _ of train(whole, data, { ...options, checkpoint }));
+    const resumed = flow();
+    const go = async (change: Partial<pf.TrainingOptions> = {}) => {
+      for await (const _ of train(resumed, data, { ...options, resume: states[0] ?? new Uint8Array(), ...change }));
+    };
+    await go();
+    expect(await resumed.weights()).toEqual(await whole.weights());
+    await expect(go({ rowOrder: "independent" })).rejects.toThrow(/rowOrder is shuffled there and not set here/);
+    await expect(go({ rowWeights: new Float32Array(rows).fill(1) })).rejects.toThrow(/rowWeights give rows shares/);
+    for (const each of [whole, resumed]) each.dispose();
+  });
+
+test("a shuffled pass has every row once: the loss of one batch is that of all rows", async ({ gpu }) => {
+  const flow = pf.Flow.create(gpu, { velocity: pf.mlp({ dim, hidden: [4] }), normalization, seed: 1 });
+  const solver = { method: "euler", steps: 2 } as const;
+  const { loss } = await pf.likelihoodGradients(flow, data, { solver });
+  const options = { steps: 3, batchSize: rows, logEvery: 1, learningRate: 0, solver, rowOrder: "shuffled" } as const;
+  for await (const step of pf.trainMaximumLikelihood(flow, data, options))
+    expect(Math.abs(step.loss - loss)).toBeLessThan(1e-5 * Math.abs(loss));
+  flow.dispose();
+});
