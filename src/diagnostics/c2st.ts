@@ -1,12 +1,17 @@
 import { invalid } from "../errors.ts";
 import { callFields, seed } from "../flow/fields.ts";
-import { checked, integer, type Schema } from "../options/schema.ts";
+import { checked, integer, type Schema, word } from "../options/schema.ts";
 import { seedKey } from "../random/philox.ts";
 import { Classifier, shuffled } from "./classifier.ts";
 import { normalCdf } from "./distributions.ts";
-import { checkEqualSizes, checkTwoSamples, type SampleRows, type TwoSamples } from "./rows.ts";
+import { checkEqualSizes, checkTwoSamples, type SampleRows, squaredDistance, type TwoSamples } from "./rows.ts";
 
 export interface C2stOptions {
+  /**
+   * What learns to tell rows apart. Default `"network"`, sbi's measure. `"neighbours"`, the k nearest rows, k = ⌊√rows⌋ (Lopez-Paz & Oquab
+   * 2017, §5), sees what is fine beside the whole, which a network of few rows misses, and takes n²·dim: it is for few dimensions.
+   */
+  classifier?: "network" | "neighbours";
   /** Parts of the rows, each of which is judged by a classifier that learned from the others. Default 5. */
   folds?: number;
   /** Units of each of the classifier's two hidden layers. Default 10·dim, at most 64. */
@@ -20,6 +25,7 @@ export interface C2stOptions {
 }
 
 const fields = {
+  classifier: { check: word("network", "neighbours"), fallback: "network" },
   folds: { check: integer(2, 100), fallback: 5 },
   width: { check: integer(1, 1024) },
   epochs: { check: integer(1, 65_535), fallback: 200 },
@@ -41,8 +47,8 @@ export interface C2st {
 /**
  * A classifier two-sample test (Lopez-Paz & Oquab 2017): how well a network of its own learns to tell the rows of two samples apart, on
  * rows that it has not seen. The measure of sbi and sbibm; as there, columns are scaled by the mean and deviation of `a`, and the network
- * has two hidden layers of ReLU, Adam and batches of 200. It is trained on the host in f32, in time that grows with
- * n·width·(dim + width): seconds for thousands of rows of a plane, a minute for ten dimensions.
+ * has two hidden layers of ReLU. It is trained on the host in f32, in time that grows with n·width·(dim + width): seconds for a thousand
+ * rows of a plane, a minute for ten dimensions.
  *
  * @param a row-major [n, dim], the reference
  * @param b row-major [n, dim]
@@ -58,7 +64,7 @@ export async function c2st(a: SampleRows, b: SampleRows, dim: number, options: C
   const what = "c2st";
   const samples = checkTwoSamples(what, a, b, dim, 2);
   checkEqualSizes(what, samples);
-  const { folds, seed, epochs, signal, width = Math.min(64, 10 * dim) } = checked(what, fields, options);
+  const { classifier, folds, seed, epochs, signal, width = Math.min(64, 10 * dim) } = checked(what, fields, options);
   const { n } = samples;
   if (n < 2 * folds)
     throw invalid(`${what}: ${n} rows in ${folds} folds are fewer than two for each: pass more rows, or fewer folds`);
@@ -86,12 +92,18 @@ export async function c2st(a: SampleRows, b: SampleRows, dim: number, options: C
       for (const [place, i] of both.entries()) x.set(rows.subarray(i * dim, (i + 1) * dim), place * dim);
       return { x, labels: Uint8Array.from(both, (i) => labels[i] as number) };
     };
-    const classifier = new Classifier(dim, { width, epochs }, key, fold);
-    const learned = part(false);
-    await classifier.train(learned.x, learned.labels, rest);
-    const held = part(true);
+    const [learned, held] = [part(false), part(true)];
+    let scores: Float32Array;
+    if (classifier === "neighbours") {
+      scores = neighbourScores(learned.x, learned.labels, held.x, dim);
+      await rest();
+    } else {
+      const network = new Classifier(dim, { width, epochs }, key, fold);
+      await network.train(learned.x, learned.labels, rest);
+      scores = network.logits(held.x);
+    }
     let hits = 0;
-    for (const [i, logit] of classifier.logits(held.x).entries()) if (logit > 0 === (held.labels[i] === 1)) hits++;
+    for (const [i, score] of scores.entries()) if (score > 0 === (held.labels[i] === 1)) hits++;
     foldAccuracy.push(hits / held.labels.length);
     right += hits;
   }
@@ -120,4 +132,18 @@ function scaled({ a, b, n }: TwoSamples, dim: number): { rows: Float32Array; lab
     rows[a.length + k] = ((b[k] as number) - m) / s;
   }
   return { rows, labels: Uint8Array.from({ length: 2 * n }, (_, i) => (i < n ? 0 : 1)) };
+}
+
+/** Of each row: labels 1 less labels 0 among its k nearest rows that were learned, k = ⌊√n⌋, made odd so that there are no ties. */
+function neighbourScores(learned: Float32Array, labels: Uint8Array, held: Float32Array, dim: number): Float32Array {
+  const n = labels.length;
+  const k = Math.min(n, Math.floor(Math.sqrt(n)) | 1);
+  const distances = new Float64Array(n);
+  return Float32Array.from({ length: held.length / dim }, (_, i) => {
+    for (let j = 0; j < n; j++) distances[j] = squaredDistance(held, i, learned, j, dim);
+    const farthest = distances.slice().sort()[k - 1] as number;
+    let score = 0;
+    for (let j = 0; j < n; j++) if ((distances[j] as number) <= farthest) score += labels[j] === 1 ? 1 : -1;
+    return score;
+  });
 }

@@ -1,5 +1,7 @@
 import * as pf from "pushforward";
 import { compareSolvers, coverage, pit, samplePosteriors, uniformity } from "pushforward/diagnostics";
+import { judgePosterior, learnPosterior } from "../../examples/posterior-flow.ts";
+import { gaussianLinear } from "../../examples/posterior-tasks.ts";
 import { gaussian } from "../oracle/fields.ts";
 import { normalCdf } from "../oracle/special.ts";
 import { expect, expectClose, test } from "../suite.ts";
@@ -113,4 +115,27 @@ test("posteriors are samples with the observation as context, draw by draw", asy
   const other = pf.Flow.create(gpu, { velocity: pf.mlp({ dim: 3, hidden: [8] }) });
   await expect(samplePosteriors(other, observations, 7)).rejects.toThrow(/no flow with context/);
   other.dispose();
+});
+
+test("a posterior is learned from simulations alone: near the known one, and calibrated better than the prior", async ({
+  gpu,
+}) => {
+  const task = gaussianLinear(1);
+  const budget = {
+    simulations: 2000,
+    steps: 100,
+    hidden: [16, 16],
+    seed: 1,
+    tests: 100,
+    draws: 20,
+    observations: 1,
+    compared: 300,
+  };
+  const posterior = await learnPosterior(gpu, task, budget);
+  const { ranks, tarp, coverage, c2st, known, drawn } = await judgePosterior(posterior, task, budget);
+  posterior.flow.dispose();
+  expect(c2st[0]?.accuracy ?? 1).toBeLessThan(0.62);
+  expect([known.length, drawn.length]).toEqual([300, 300]);
+  // Kolmogorov–Smirnov at the 0.1 % level
+  for (const { ks } of [...ranks, tarp, coverage]) expect(ks.statistic).toBeLessThan(1.95 / Math.sqrt(100));
 });

@@ -68,6 +68,7 @@ export const selections: Readonly<Record<Home, Selection>> = {
         suite: "network",
         only: /oracle: silu|dim 64, layer by layer|rademacher divergence|weights go in|saved and loaded/,
       },
+      { suite: "diagnostics", only: /transforms|draw by draw/ },
       { suite: "discrete", only: /f64: two dimensions, midpoint$/ },
       { suite: "networks", only: /saved and loaded/ },
       { suite: "not-finite", only: /counted: relu|did not end|by row and column/ },
@@ -101,6 +102,7 @@ export const selections: Readonly<Record<Home, Selection>> = {
         only: /a gated network, width 160|in f64: a gated network$|width 24/,
       },
       { suite: "checkpoint", only: /flow matching with Adam$|damaged/ },
+      { suite: "diagnostics", not: /from simulations alone/ },
       { suite: "discrete", only: /f64: (one dimension|three dimensions, a|rk4|concatSquash$|an mlp)|singular|WGSL/ },
       { suite: "coupling", only: /threads make/ },
       {

@@ -110,6 +110,10 @@ test("C2ST comes near the accuracy of the best classifier, and to one half where
   // a ring about a disc, which no line parts
   const ring = a.map((value, k) => (4 * value) / Math.hypot(a[k - (k % 2)] ?? 0, a[k - (k % 2) + 1] ?? 0));
   expect((await c2st(b, ring, 2, { epochs: 200 })).accuracy).toBeGreaterThan(0.97);
+  const near = { classifier: "neighbours" } as const;
+  expect((await c2st(b, ring, 2, near)).accuracy).toBeGreaterThan(0.97);
+  expect(Math.abs((await c2st(a, moved(b, [2, 0]), 2, near)).accuracy - normalCdf(1))).toBeLessThan(0.04);
+  expect(Math.abs((await c2st(a, b, 2, near)).accuracy - 0.5)).toBeLessThan(0.06);
   expect(await c2st(a, b, 2, { epochs: 2, seed: 1 })).toEqual(await c2st(a, b, 2, { epochs: 2, seed: 1 }));
 });
 
