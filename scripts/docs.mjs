@@ -12,6 +12,8 @@ const root = fileURLToPath(new URL("../", import.meta.url));
 const entries = {
   pushforward: "src/index.ts",
   paths: "src/path/entry.ts",
+  diagnostics: "src/diagnostics/entry.ts",
+  pytorch: "src/pytorch/entry.ts",
   workers: "src/workers/entry.ts",
   cluster: "src/cluster/entry.ts",
   diagnostics: "src/diagnostics/entry.ts",
@@ -283,6 +285,12 @@ export async function buildDocs(out) {
       place = path.replace(/^docs\//, "");
       mkdirSync(dirname(join(out, place)), { recursive: true });
       copyFileSync(join(root, path), join(out, place));
+    }
+    // a document that no list has is a page, too
+    if (place === undefined && path.endsWith(".md") && existsSync(join(root, path))) {
+      place = placeOf(path);
+      known.set(path, place);
+      pages.push(document(path));
     }
     if (place === undefined) throw new Error(`${page.path}: the link to ${href} leads nowhere`);
     links.push({ from: page.path, to: place, anchor });

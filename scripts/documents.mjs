@@ -8,20 +8,31 @@ export const groups = [
       "docs/guide/first-flow.md",
       "docs/guide/your-data.md",
       "docs/guide/conditions.md",
+      "docs/guide/data-to-data.md",
       "docs/guide/likelihoods.md",
+      "docs/guide/diagnostics.md",
       "docs/guide/training.md",
       "docs/guide/networks.md",
       "docs/guide/running-big.md",
       "docs/guide/pages.md",
       "docs/guide/many-machines.md",
       "docs/guide/from-pytorch.md",
-      "docs/from-pytorch.md",
     ],
   ],
-  ["Pictures and figures", ["docs/gallery.md", "docs/places.md", "docs/quality.md", "docs/speed.md"]],
+  [
+    "Pictures and figures",
+    ["docs/gallery.md", "docs/places.md", "docs/quality.md", "docs/posterior.md", "docs/speed.md"],
+  ],
   [
     "Reference",
-    ["docs/features.md", "docs/command-line.md", "docs/mathematics.md", "docs/troubleshooting.md", "CHANGELOG.md"],
+    [
+      "docs/features.md",
+      "docs/command-line.md",
+      "docs/from-pytorch.md",
+      "docs/mathematics.md",
+      "docs/troubleshooting.md",
+      "CHANGELOG.md",
+    ],
   ],
   [
     "Working on it",
@@ -31,19 +42,19 @@ export const groups = [
 
 /** What they are called in lists, where that is not their heading. */
 export const short = {
-  "docs/from-pytorch.md": "Recipes for PyTorch libraries",
+  "docs/from-pytorch.md": "Recipes from PyTorch",
   "docs/places.md": "The postal codes",
   "docs/quality.md": "Quality of the toy sets",
   "docs/gpu-report.md": "What GPUs' compilers say",
 };
 
-/** Its recipes each load a file of their own, by which test/unit/from-pytorch.test.ts and the suite of the same name run them. */
-const ranElsewhere = ["docs/from-pytorch.md"];
+/** The recipes are run by a suite of their own, on weights from PyTorch: test/unit/from-pytorch.test.ts holds the two together. */
+const runElsewhere = ["docs/from-pytorch.md"];
 
 /** Those whose blocks the tests run: the pages for users. */
 export const documents = [
   "README.md",
   ...groups
     .slice(0, 3)
-    .flatMap(([, paths]) => paths.filter((path) => path.startsWith("docs/") && !ranElsewhere.includes(path))),
+    .flatMap(([, paths]) => paths.filter((path) => path.startsWith("docs/") && !runElsewhere.includes(path))),
 ];

@@ -131,6 +131,8 @@ await check("all programs have the types that they use", async () => {
     "pushforward/cluster": types("cluster/entry"),
     "pushforward/workers": types("workers/entry"),
     "pushforward/paths": types("path/entry"),
+    "pushforward/diagnostics": types("diagnostics/entry"),
+    "pushforward/pytorch": types("pytorch/entry"),
   };
   const config = { extends: "../../tsconfig.json", compilerOptions: { paths }, include: ["*.ts"], exclude: [] };
   await writeFile(join(programs, "tsconfig.json"), JSON.stringify(config));
