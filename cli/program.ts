@@ -1,5 +1,6 @@
 import { inspect } from "node:util";
 import { Command, CommanderError } from "commander";
+import { evaluateCommand } from "./commands/evaluate.ts";
 import { exportCommand } from "./commands/export.ts";
 import { infoCommand } from "./commands/info.ts";
 import { logProbCommand } from "./commands/log-prob.ts";
@@ -43,6 +44,7 @@ function createProgram(context: Context, version: string): Command {
     sampleCommand,
     logProbCommand,
     pushCommand,
+    evaluateCommand,
     plotCommand,
     exportCommand,
     infoCommand,

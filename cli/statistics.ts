@@ -25,8 +25,14 @@ export class RunningMean {
     return this.count === 0 ? null : this.#mean;
   }
 
+  /** Sample standard deviation; null below two values. */
+  get deviation(): number | null {
+    return this.count < 2 ? null : Math.sqrt(this.#squares / (this.count - 1));
+  }
+
   /** Standard error of the mean: sample standard deviation over √n; null below two values. */
   get standardError(): number | null {
-    return this.count < 2 ? null : Math.sqrt(this.#squares / (this.count - 1) / this.count);
+    const { deviation } = this;
+    return deviation === null ? null : deviation / Math.sqrt(this.count);
   }
 }

@@ -7,6 +7,7 @@ const work: Record<string, string> = {
   sample: "the sampling",
   "log-prob": "the scoring",
   push: "the solve",
+  evaluate: "the comparison",
   plot: "the drawing",
   info: "the look at the GPU",
   worker: "the worker",

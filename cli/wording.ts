@@ -4,7 +4,7 @@ import { trainingFlags } from "./training-flags.ts";
 
 /** Functions of the library that commands call: who uses the command line need not know them. */
 const callee =
-  /^(mlp|residualMlp|concatSquash|Flow\.\w+|train(FlowMatching|MaximumLikelihood)|sample(Stream)?|logProb(Stream)?|meanLogProb|fitNormalization|openGpu|openCluster|runWorker)(\(\))?: /;
+  /^(mlp|residualMlp|concatSquash|Flow\.\w+|train(FlowMatching|MaximumLikelihood)|sample(Stream)?|logProb(Stream)?|meanLogProb|fitNormalization|wasserstein2|slicedWasserstein|energyDistance|mmd|c2st|openGpu|openCluster|runWorker)(\(\))?: /;
 
 /** What the library advises, and what is the same for who stands at a command line; the commands that the advice is for. */
 const advice: readonly (readonly [RegExp, string | ((command: string) => string)])[] = [

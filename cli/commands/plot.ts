@@ -196,11 +196,14 @@ function checkRange(range: { x: Range; y: Range }): void {
   }
 }
 
-function compose(tables: readonly Table[], o: PlotOptions): { figure: Figure; outside: number } {
-  // Cells shrink as the rows' cube root grows, the rate at which a histogram's error is least (Freedman and Diaconis 1981).
+/** Cells along x: they shrink as the rows' cube root grows, the rate at which a histogram's error is least (Freedman and Diaconis 1981). */
+function binsFor(tables: readonly Table[], { bins }: PlotOptions): number {
   const fewest = Math.min(...tables.map((table) => table.rows));
-  const bins = o.bins ?? Math.min(240, Math.max(40, Math.round(2.2 * Math.cbrt(fewest))));
-  const frame = frameOf(tables, bins, {
+  return bins ?? Math.min(240, Math.max(40, Math.round(2.2 * Math.cbrt(fewest))));
+}
+
+function compose(tables: readonly Table[], o: PlotOptions): { figure: Figure; outside: number } {
+  const frame = frameOf(tables, binsFor(tables, o), {
     trim: o.trim,
     ...(o.range && { range: o.range }),
     ...(o.aspect && { aspect: o.aspect }),
@@ -269,9 +272,13 @@ async function composeFlow(
       });
       const density = o.kind === "density" ? await densityPanel(flow, view, frame) : undefined;
       const field = o.kind === "field" ? await fieldPanel(flow, view, frame) : undefined;
+      const own =
+        tables.length > 0
+          ? frameOf(tables, binsFor(tables, o), { range: frame, ...(o.aspect && { aspect: o.aspect }) })
+          : frame;
       const grids = [
         ...(density ? [density.grid] : []),
-        ...tables.map((table) => densityOf(table, frame, o.range !== undefined)),
+        ...tables.map((table) => densityOf(table, own, o.range !== undefined)),
       ];
       const names = columnNames(model, dim);
       const detail = o.kind === "trajectories" ? `${count(o.paths)} trajectories` : `t = ${o.at}`;
@@ -279,7 +286,7 @@ async function composeFlow(
         title: basename(path),
         detail,
         ...(density && { grid: density.grid, smooth: true }),
-        ...(paths && { points: paths.points, lines: paths.lines }),
+        ...(paths && { points: paths.points, lines: paths.lines, strong: o.paths <= 500 }),
         ...field,
       };
       const figure: Figure = {
