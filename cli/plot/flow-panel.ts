@@ -112,6 +112,7 @@ export async function fieldPanel(
   const own = ownRows(Float64Array.from(cellCentres(grid)), normalization);
   const given = chosenConditions(view.chosen, view.conditions, sizesOf(flow), own.length / 2);
   const velocity = await flow.velocity(own, view.at, { ...given, signal: view.signal });
-  const vectors = velocity.map((value, i) => value * (normalization?.scale[i % 2] ?? 1));
+  const scale = normalization?.scale ?? [1, 1];
+  const vectors = velocity.map((value, i) => value * item(scale, i % 2));
   return { lines: arrows(grid, vectors), strong: true };
 }

@@ -25,6 +25,10 @@ const meant: Readonly<Record<string, readonly [count: number, reason: string]>> 
   "cli/csv.ts": [1, "an option that is left out"],
   "cli/plot/ticks.ts": [1, "a whole number has no decimals"],
   "cli/program.ts": [1, "a command line without words"],
+  "cli/training-readers.ts": [
+    5,
+    "parts that a text of the command line leaves out, which are refused as any other text",
+  ],
   "cli/unknown-errors.ts": [1, "a command whose work has no name"],
 };
 
