@@ -1,6 +1,6 @@
 import { InvalidArgumentError } from "commander";
 import { parse } from "csv-parse/sync";
-import type { Solver } from "pushforward";
+import type { Solver, Transform } from "pushforward";
 import { UsageError } from "./context.ts";
 
 /** Readers of option values; commander turns what they throw into a usage error that names the option. */
@@ -83,6 +83,22 @@ export function timeEncoding(text: string): "concat" | { fourier: number } {
   } catch {
     throw new InvalidArgumentError("expected concat, or fourier:K with K frequencies (1 to 64) as in fourier:4.");
   }
+}
+
+/** "interval:0:100,positive,none,simplex:3" → a transform, column by column. */
+export function transformList(text: string): Transform {
+  return text.split(",").map((part) => {
+    const word = part.trim();
+    if (word === "none") return null;
+    if (word === "positive") return { kind: "positive" };
+    const [, low, high] = /^interval:([^:]+):([^:]+)$/.exec(word) ?? [];
+    if (Number(low) < Number(high)) return { kind: "interval", low: Number(low), high: Number(high) };
+    const [, size] = /^simplex:([1-9]\d*)$/.exec(word) ?? [];
+    if (size !== undefined) return { kind: "simplex", size: Number(size) };
+    throw new InvalidArgumentError(
+      `${word === "" ? "a part is empty" : `there is no ${word}`}: expected none, positive, interval:LOW:HIGH or simplex:COLUMNS for each column, as in interval:0:100,positive.`,
+    );
+  });
 }
 
 /** "-10,10,0,5" → x from −10 to 10 and y from 0 to 5. */

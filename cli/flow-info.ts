@@ -74,6 +74,7 @@ export async function flowInfo(path: string): Promise<{ result: Record<string, u
         ? { samples: source.samples instanceof Float32Array ? source.samples.length / dim : null }
         : (source ?? null),
     normalization: normalization ?? null,
+    transform: model.options.transform ?? null,
     columns,
     conditions,
     flopsPerVelocity: flops,

@@ -1,5 +1,7 @@
 import type { Readable } from "node:stream";
 import type { Normalization } from "../src/data/normalization.ts";
+import { checkTransform, type Transform } from "../src/data/transform.ts";
+import { freeRows } from "../src/data/transform-maps.ts";
 import { PushforwardError } from "../src/errors.ts";
 import { fitColumns } from "./column-fit.ts";
 import { type Conditions, givenOf, takeColumns } from "./conditions.ts";
@@ -24,6 +26,7 @@ export interface TrainingData {
   /** Undefined where --holdout keeps none. */
   readonly held: Rows | undefined;
   readonly normalization: Normalization | undefined;
+  readonly transform: Transform | undefined;
   readonly classes: number;
   /** Rows of --source [m, dim]. */
   readonly source: Float64Array | undefined;
@@ -67,9 +70,19 @@ export async function readTrainingData(
   const rows = parts.kept.length / table.columns.length;
   if (rows < 2) throw tooFewRows(name, table, rows);
   const take = (data: Float64Array, names: readonly string[]) => takeColumns(data, table.columns, names);
-  const unitsOf = (names: readonly string[]) =>
-    fitColumns(name, names, take(parts.kept, names), take(parts.held, names));
-  const normalization = start ? start.options.normalization : unitsOf(columns);
+  if (start && o.transform)
+    throw new UsageError("--transform is for a new flow, but that of --from has its own: leave one of the two out");
+  const transform = start ? start.options.transform : o.transform;
+  if (transform) {
+    checkTransform(transform, columns.length);
+    // a row outside is told by its number in the file
+    freeRows(name, "the table", take(table.data, columns), transform);
+  }
+  const unitsOf = (names: readonly string[], space?: Transform) => {
+    const free = (rows: Float64Array) => freeRows(name, "the table", take(rows, names), space) as Float64Array;
+    return fitColumns(name, names, free(parts.kept), free(parts.held));
+  };
+  const normalization = start ? start.options.normalization : unitsOf(columns, transform);
   const contextNames = named.context?.names;
   const own = start?.conditions.context?.normalization;
   const conditions: Conditions = {
@@ -90,6 +103,7 @@ export async function readTrainingData(
     kept: rowsOf(parts.kept),
     held: parts.held.length > 0 ? rowsOf(parts.held) : undefined,
     normalization,
+    transform,
     classes: labels ? (classes ?? Math.max(...new Set(labels)) + 1) : 0,
     source: o.source === undefined ? undefined : (await readTable(context, o.source, o, columns)).data,
     table,

@@ -5,7 +5,7 @@ import { pathNames } from "../src/path/names.ts";
 import { flowMatchingFields, likelihoodFields, regularizationFields } from "../src/train/fields.ts";
 import { largestBatch } from "../src/train/largest-batch.ts";
 import { optimizerFields, validationFields } from "../src/train/later-fields.ts";
-import { decimalWithin, nameList, timeEncoding, wholeNumber, widthList } from "./arguments.ts";
+import { decimalWithin, nameList, timeEncoding, transformList, wholeNumber, widthList } from "./arguments.ts";
 import { UsageError } from "./context.ts";
 import { judged, numberList } from "./judged.ts";
 import { fourierFeatures, initialWeights, noiseLevel, timeDistribution } from "./training-readers.ts";
@@ -64,6 +64,11 @@ export const trainingFlags: Readonly<Record<string, readonly Flag[]>> = {
       "rows that the flow starts from, with the same columns: from data to data",
       undefined,
       matching,
+    ),
+    flag(
+      "--transform <list>",
+      "where the columns lie, in their order: none, positive, interval:LOW:HIGH, or simplex:COLUMNS for several (default: none)",
+      transformList,
     ),
     flag(
       "--noise <level>",

@@ -1,5 +1,5 @@
 import type { Command } from "commander";
-import type { Activation, MlpInitial, NeighbourNoise, TimeDistribution } from "pushforward";
+import type { Activation, MlpInitial, NeighbourNoise, TimeDistribution, Transform } from "pushforward";
 import type { PathName } from "../src/path/names.ts";
 import { wholeNumber } from "./arguments.ts";
 import type { CheckpointChoice } from "./checkpoint.ts";
@@ -25,6 +25,7 @@ export interface TrainOptions extends GpuChoice, CheckpointChoice {
   context?: string[];
   rowWeights?: string;
   source?: string;
+  transform?: Transform;
   noise?: number | NeighbourNoise;
   field: (typeof fields)[number];
   hidden: number[];

@@ -9,6 +9,7 @@ const main = "pushforward.min.js";
 const later = {
   "src/diagnostics/entry.ts": "pushforward-measures.min.js",
   "src/dual/derivatives.ts": "pushforward-derivatives.min.js",
+  "src/flow/bound-states.ts": "pushforward-spaces.min.js",
   "src/flow/on-demand.ts": "pushforward-analysis.min.js",
   "src/flow/stochastic.ts": "pushforward-stochastic.min.js",
   "src/ode/on-demand.ts": "pushforward-layered.min.js",

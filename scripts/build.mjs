@@ -66,7 +66,7 @@ async function bundles(out) {
     logLevel: "warning",
   };
   // "pushforward" is named although it is a package: tsconfig.json gives that name to the sources.
-  const names = ["cluster", "diagnostics", "pytorch", "workers"];
+  const names = ["cluster", "diagnostics", "pytorch", "transforms", "workers"];
   const own = ["pushforward", ...names.map((name) => `pushforward/${name}`)];
   const tools = { ...common, platform: "node", external: [...own, "webgpu", "@napi-rs/canvas"] };
   const graph = { ...common, outdir: out, splitting: true, chunkNames: "shared-[hash]" };
@@ -78,6 +78,7 @@ async function bundles(out) {
       index: "src/index.ts",
       paths: "src/path/entry.ts",
       pytorch: "src/pytorch/entry.ts",
+      transforms: "src/data/transforms-entry.ts",
       cluster: "src/cluster/entry.ts",
       diagnostics: "src/diagnostics/entry.ts",
       workers: "src/workers/entry.ts",

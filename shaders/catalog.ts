@@ -49,6 +49,7 @@ import { penaliseKernel, tangentEndsKernel } from "./tangent-ends.ts";
 import { tangentDotKernel, tangentInputKernel } from "./tangents.ts";
 import { evaluateTileKernel, integrateTileKernel } from "./tile.ts";
 import type { Tiling } from "./tiling.ts";
+import { addLogDeterminantKernel, exportBoundKernel, importBoundKernel, logDeterminantKernel } from "./transform.ts";
 import { weightGradientKernel } from "./weight-gradient.ts";
 
 /** One shader that the library can generate, under the name that `npm run shaders -- <name>` prints it by. */
@@ -433,6 +434,10 @@ for (const affine of [false, true]) {
   add(`import particles${affine ? " in data units" : ""}`, () => importKernel({ affine }));
   add(`export particles${affine ? " in data units" : ""}`, () => exportKernel({ affine }));
 }
+add("import particles from a transform's space", () => importBoundKernel({}));
+add("export particles into a transform's space", () => exportBoundKernel({}));
+add("log-determinant of a transform", () => logDeterminantKernel({}));
+add("log-probability in a transform's space", () => addLogDeterminantKernel({}));
 for (const kind of ["gaussian", "uniform"] as const) {
   add(`draw ${kind} source`, () => drawSourceKernel({ kind }));
   add(`${kind} source log-density`, () => sourceDensityKernel({ kind }));

@@ -1,6 +1,7 @@
 export { bitsPerDim } from "./data/bits-per-dim.ts";
 export { fitNormalization } from "./data/normalization.ts";
 export { type ToyName, toyData, toyNames } from "./data/toy.ts";
+export type { AxisTransform, Transform } from "./data/transform.ts";
 export { normalize } from "./data/units.ts";
 export { PushforwardError, type PushforwardErrorCode } from "./errors.ts";
 export type { Cells } from "./flow/cells.ts";

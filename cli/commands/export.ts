@@ -40,7 +40,10 @@ async function write(context: Context, path: string, o: ExportOptions): Promise<
   );
   if (!target) return;
   const { options: flow } = await readModel(path);
-  const text = toPyTorch({ velocitySpec: flow.velocity, normalization: flow.normalization }, { file: basename(path) });
+  const text = toPyTorch(
+    { velocitySpec: flow.velocity, normalization: flow.normalization, transform: flow.transform },
+    { file: basename(path) },
+  );
   await writeOutput(context, target, text);
   printResult(besideOutput(context, target), o.json, { output: o.output, weights: path }, [
     `wrote ${o.output}, which reads its weights from ${basename(path)}`,

@@ -125,7 +125,7 @@ async function logProb(context: Context, path: string, source: string, o: LogPro
       checkSingles(
         target.path,
         first.columns,
-        flowOptions.normalization,
+        flowOptions.transform ? undefined : flowOptions.normalization,
         "write a CSV (--format csv), or use --only-scores",
       );
     await withGpu(o, async (gpu) => {

@@ -81,7 +81,9 @@ async function sample(context: Context, path: string, o: SampleOptions): Promise
   const format = rowFormatOf(target, o.format);
   const model = await readModel(path);
   const flowOptions = model.options;
-  const { normalization } = flowOptions;
+  const { transform } = flowOptions;
+  // what says how many digits a sample has; those of a space have them from 0
+  const normalization = transform ? undefined : flowOptions.normalization;
   const velocity = flowOptions.velocity as TrainableVelocity; // A file holds no other kind.
   const columns = columnNames(model, velocity.dim);
   if (format !== "csv") checkSingles(target.path, columns, normalization, "write a CSV (--format csv)");

@@ -1,5 +1,6 @@
 import { Command } from "commander";
 import type { FlowOptions } from "pushforward";
+import { freeRows } from "../../src/data/transform-maps.ts";
 import { must } from "../../src/must.ts";
 import type { TrainableVelocity } from "../../src/velocity/field.ts";
 import { checkpointOptions, claimTraining } from "../checkpoint.ts";
@@ -45,6 +46,7 @@ Examples:
   pushforward train iris.csv -o iris.safetensors --labels species --columns length,width --label-dropout 0.1
   pushforward train sky.csv -o sky.safetensors --columns flux,size --context redshift --keep-best --patience 10
   pushforward train after.csv -o moved.safetensors --source before.csv --coupling optimal-transport
+  pushforward train survey.csv -o flow.safetensors --transform interval:0:100,positive,none
   pushforward train places.csv -o flow.safetensors --config training.json     --print-config writes such a file
   cat table.csv | pushforward train - -o flow.safetensors --json`;
 
@@ -128,15 +130,17 @@ function checkHeldOut({ holdout, patience, keepBest }: TrainOptions): void {
 /** The flow that the options describe, as it is before a training. */
 async function newFlow(
   o: TrainOptions,
-  { columns, conditions, normalization, classes, source }: TrainingData,
+  { columns, conditions, normalization, transform, classes, source }: TrainingData,
 ): Promise<FlowOptions> {
   const { normalize } = await import("pushforward");
   const context = conditions.context?.names.length ?? 0;
+  const free = (rows: Float64Array) => freeRows("--source", "the table", rows, transform);
   const velocity = await velocityOf(o, { dim: columns.length, classes, context });
   return {
     velocity,
     ...(normalization && { normalization }),
-    ...(source && { source: { samples: normalize(source, must(normalization, "the units of the columns")) } }),
+    ...(transform && { transform }),
+    ...(source && { source: { samples: normalize(free(source), must(normalization, "the units of the columns")) } }),
     seed: o.seed,
   };
 }

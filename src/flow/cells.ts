@@ -1,4 +1,5 @@
 import { checkResolution } from "../data/grid-resolution.ts";
+import type { Transform } from "../data/transform.ts";
 import { invalid } from "../errors.ts";
 import { item } from "../must.ts";
 import { checkInteger, checkSingle, show } from "../options.ts";
@@ -18,7 +19,15 @@ const mostCells = 2 ** 22;
 /** Checks a grid for a flow of `dim` axes; its number of cells, their sizes, the centre of the first and the volume of each. */
 export function checkCells(
   what: string,
-  { dim, normalization }: { readonly dim: number; readonly normalization: Normalization | undefined },
+  {
+    dim,
+    normalization,
+    transform,
+  }: {
+    readonly dim: number;
+    readonly normalization: Normalization | undefined;
+    readonly transform?: Transform | undefined;
+  },
   box: Cells["box"],
   cells: Cells["cells"],
 ) {
@@ -39,7 +48,14 @@ export function checkCells(
   }
   for (const [axis, count] of cells.entries()) {
     checkInteger(`${what}: cells[${axis}]`, count, 1, 4096);
-    checkResolution(`${what}: box[${axis}]`, item(box, axis), count, "cells", normalization, axis);
+    checkResolution(
+      `${what}: box[${axis}]`,
+      item(box, axis),
+      count,
+      "cells",
+      transform ? undefined : normalization,
+      axis,
+    );
   }
   const total = cells.reduce((product, count) => product * count, 1);
   if (total > mostCells)

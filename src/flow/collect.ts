@@ -66,6 +66,7 @@ export function assemble(
   request: TrajectoryRequest,
   arrays: Map<string, Float32Array>,
   figures: Figures,
+  space?: typeof import("./bound-states.ts"),
 ): Trajectory & { x0?: Float32Array } {
   const optional = (name: string) => {
     const array = arrays.get(name);
@@ -75,7 +76,10 @@ export function assemble(
   const isDouble = request.unitsOut === "data in f64";
   const rows = (name: string) => {
     const own = arrays.get(name);
-    return isDouble && own ? (dataRows(own, request.normalization) as unknown as Float32Array) : own;
+    if (!isDouble || !own) return own;
+    const { normalization, transform } = request;
+    const free = dataRows(own, normalization);
+    return (space && transform ? space.boundRows(free, transform) : free) as unknown as Float32Array;
   };
   const saved = rows(outputs.saved);
   return {
@@ -89,6 +93,10 @@ export function assemble(
     ...figures.report(functionEvaluations(request.grid)),
   };
 }
+
+/** What brings samples into a transform's space on the host. */
+const spaceOf = ({ transform, unitsOut }: TrajectoryRequest) =>
+  transform && unitsOut === "data in f64" ? import("./bound-states.ts") : undefined;
 
 const particles = (what: string, count: number) => `${what}: ${count.toLocaleString("en-US")} particles`;
 
@@ -120,7 +128,7 @@ export async function collect(
         array.set(part.subarray(k * row, (k + 1) * row), (k * request.count + chunk.start) * floats);
     }
   }
-  return assemble(request, arrays, figures);
+  return assemble(request, arrays, figures, await spaceOf(request));
 }
 
 /** Runs a solve and yields the result of every chunk, in order. */
@@ -134,6 +142,6 @@ export async function* chunks(
     const figures = new Figures(request, chunk.count);
     figures.take(chunk.outputs, 0);
     const arrays = new Map(Array.from(chunk.outputs, ([name, bytes]) => [name, new Float32Array(bytes)] as const));
-    yield { start: chunk.start, result: assemble(request, arrays, figures) };
+    yield { start: chunk.start, result: assemble(request, arrays, figures, await spaceOf(request)) };
   }
 }

@@ -1,4 +1,7 @@
+import type { Transform } from "../data/transform.ts";
+import { isInside } from "../data/transform-maps.ts";
 import { invalid } from "../errors.ts";
+import { item } from "../must.ts";
 import { checked } from "../options/schema.ts";
 import { checkInteger, show } from "../options.ts";
 import { densityGridFields } from "./analysis-fields.ts";
@@ -32,20 +35,45 @@ export async function densityGrid(flow: FlowOnDevice, o: DensityGridOptions): Pr
   const { box, cells, label, context, ...options } = checked(what, densityGridFields, o);
   const { total, steps, centre, volume } = checkCells(what, flow, box, cells);
   const inputs = conditioning(flow);
+  const points = gridPoints(centre, steps, cells);
+  const { dim, transform } = flow;
+  /** The cells whose centres are in the space of the data: elsewhere the density is 0. */
+  const inside = transform && cellsInside(points, transform, dim);
+  const scored = inside
+    ? Float64Array.from({ length: inside.length * dim }, (_, k) =>
+        item(points, item(inside, Math.floor(k / dim)) * dim + (k % dim)),
+      )
+    : points;
+  const count = scored.length / dim;
   if (label !== undefined) checkInteger(`${what}: label`, label, 0, Math.max(0, inputs.classes - 1));
   if (context !== undefined && !(context instanceof Float32Array && context.length === inputs.context))
     throw invalid(`${what}: context is ${show(context)}, but it is a Float32Array of the ${inputs.context} inputs`);
   const given: CheckedLogProb = {
     ...options,
-    ...(label !== undefined && { labels: new Uint32Array(total).fill(label) }),
-    ...(context && { context: repeated(context, total) }),
+    ...(label !== undefined && { labels: new Uint32Array(count).fill(label) }),
+    ...(context && { context: repeated(context, count) }),
   };
-  const request = scoreRequest(flow, what, gridPoints(centre, steps, cells), given);
+  const request = scoreRequest(flow, what, scored, given);
   const solved = await collect(flow, request, options);
-  const logProb = endedLogProb(solved);
+  const known = endedLogProb(solved);
+  const logProb = inside ? new Float32Array(total).fill(Number.NEGATIVE_INFINITY) : known;
+  for (const [k, cell] of inside?.entries() ?? []) logProb[cell] = item(known, k);
   const density = logProb.map((value) => Math.exp(value));
   const mass = volume * density.reduce((sum, p) => (Number.isFinite(p) ? sum + p : sum), 0);
-  return { logProb, density, volume, mass, nonFinite: solved.nonFinite, unfinished: solved.unfinished ?? 0 };
+  return {
+    logProb,
+    density,
+    volume,
+    mass,
+    nonFinite: solved.nonFinite + total - count,
+    unfinished: solved.unfinished ?? 0,
+  };
+}
+
+function cellsInside(points: Float64Array, transform: Transform, dim: number): number[] {
+  return Array.from({ length: points.length / dim }, (_, cell) => cell).filter((cell) =>
+    isInside(points.subarray(cell * dim, (cell + 1) * dim), transform),
+  );
 }
 
 function repeated(row: Float32Array, times: number): Float32Array {

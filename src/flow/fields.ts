@@ -1,4 +1,5 @@
 import { readable } from "../arrays.ts";
+import type { Transform } from "../data/transform.ts";
 import { invalid } from "../errors.ts";
 import type { TensorNames } from "../io/tensor-names.ts";
 import { defaultSolver, type Solver } from "../ode/grid.ts";
@@ -151,6 +152,7 @@ export const flowFields = {
   weights: { check: later<NonNullable<FlowOptions["weights"]>> },
   source: { check: later<Source> },
   normalization: { check: later<Normalization> },
+  transform: { check: later<Transform> },
 } satisfies Schema<FlowOptions>;
 
 export const loadFields = {

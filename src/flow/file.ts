@@ -1,3 +1,4 @@
+import { checkTransform, type Transform } from "../data/transform.ts";
 import { PushforwardError } from "../errors.ts";
 import { decodeSafetensors, type Tensor } from "../io/safetensors.ts";
 import { findTensors, type TensorNames } from "../io/tensor-names.ts";
@@ -22,6 +23,7 @@ export interface FileSpec {
   /** Samples are the tensor that they name. */
   source: Exclude<Source, { samples: unknown }> | { samples: string };
   normalization?: Normalization;
+  transform?: Transform;
 }
 
 /** How a file is read whose tensors have names of their own. */
@@ -60,11 +62,13 @@ export function loadFlow(bytes: Uint8Array, { velocity, tensors: names, onNotice
     const source = spec && sourceOf(spec, tensors);
     sourceSpec(source, field.dim);
     const normalization = spec?.normalization && checkNormalization(spec.normalization, field.dim);
+    const transform = spec?.transform && checkTransform(spec.transform, field.dim);
     return {
       velocity: field,
       weights,
       ...(source && { source }),
       ...(normalization && { normalization }),
+      ...(transform && { transform }),
     };
   } catch (cause) {
     if (cause instanceof PushforwardError && cause.code === "format") throw cause;

@@ -1,3 +1,4 @@
+import { checkTransform, type Transform } from "../data/transform.ts";
 import type { DataRows } from "../data/units.ts";
 import { invalid, PushforwardError } from "../errors.ts";
 import { Gpu } from "../gpu/gpu.ts";
@@ -65,6 +66,7 @@ export class Flow {
   /** @internal */ readonly gpu: Gpu;
   /** @internal */ readonly source: SourceSpec;
   /** @internal */ readonly normalization: Normalization | undefined;
+  /** @internal */ readonly transform: Transform | undefined;
   readonly #field: Field;
   #disposed = false;
 
@@ -77,13 +79,14 @@ export class Flow {
       (await analysis()).readSamples(gpu, samples, rows),
     );
     this.normalization = o.normalization && checkNormalization(o.normalization, velocity.dim);
+    this.transform = o.transform && checkTransform(o.transform, velocity.dim);
     this.#field = fieldOn(gpu, o);
   }
 
   /**
    * A flow from a velocity spec, with the given weights or with initial ones drawn from `seed`.
    *
-   * @throws PushforwardError `invalid-argument` for weights, source or normalization that do not fit the spec; `out-of-memory` for a
+   * @throws PushforwardError `invalid-argument` for weights, source, normalization or transform that do not fit the spec; `out-of-memory` for a
    * network that is too large for the device.
    * @example
    * import { Flow, mlp, openGpu } from "pushforward";
@@ -132,7 +135,7 @@ export class Flow {
     }
     await this.source.settled;
     const { saveFlow } = await analysis();
-    return saveFlow(this.velocitySpec, await this.weights(), this.source.options, this.normalization);
+    return saveFlow(this.velocitySpec, await this.weights(), this.source.options, this.normalization, this.transform);
   }
 
   /** Number of weights and biases. */

@@ -110,11 +110,15 @@ export function histogramSummary(flow: FlowShape, count: number, o: HistogramOpt
   };
 }
 
+/** The map to data units of a flow where it is affine: samples in a transform's space are summed up as they are. */
+const affineOf = ({ normalization, transform }: FlowShape) => (transform ? undefined : normalization);
+
 /** Means beyond so many scales take digits of f32 that a sum of samples would miss. */
 const farScales = 64;
 
 /** The normalization of a flow whose samples are summed up in its own space, because in data units a large mean would take their digits. */
-function farOffset({ normalization }: FlowShape): Normalization | undefined {
+function farOffset(flow: FlowShape): Normalization | undefined {
+  const normalization = affineOf(flow);
   const isFar = normalization?.mean.some((mean, i) => Math.abs(mean) > farScales * item(normalization.scale, i));
   return isFar ? normalization : undefined;
 }
@@ -137,10 +141,11 @@ export function momentsSummary(flow: FlowShape, count: number, o: MomentOptions,
   const likelihood = options.logProb === true ? new MomentSum(1, outputs.logProb) : undefined;
   return {
     // squares in data units may leave f32 where the samples do not
-    request: sumRequest(drawRequest(flow, what, count, options, first), flow.normalization),
+    request: sumRequest(drawRequest(flow, what, count, options, first), affineOf(flow)),
     reduction: likelihood ? together([sum, likelihood]) : sum,
     result: () => {
-      const { dim, normalization } = flow;
+      const { dim } = flow;
+      const normalization = affineOf(flow);
       const scale = (i: number) => (normalization ? item(normalization.scale, i) : 1);
       const shift = (i: number) => (normalization ? item(normalization.mean, i) : 0);
       const mean = sum.mean.map((value, i) => (sum.count > 0 ? shift(i) + scale(i) * value : Number.NaN));

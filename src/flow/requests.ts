@@ -64,6 +64,7 @@ function solveRequest(
       ...(guidanceInterval && { isMixed: true, interval: guidanceInterval }),
     },
     normalization: flow.normalization,
+    transform: flow.transform,
     unitsIn: "flow",
     unitsOut: "flow",
     wantStart: false,
@@ -118,7 +119,7 @@ export function sampleStreamRequest(flow: FlowShape, count: number, options: Sam
 function rowsRequest(...given: Parameters<typeof drawRequest>): TrajectoryRequest {
   const [flow, what, , { output }] = given;
   const request = drawRequest(...given);
-  if (output !== "float64") warnOfF32(what, flow.normalization);
+  if (output !== "float64" && !flow.transform) warnOfF32(what, flow.normalization);
   return request;
 }
 
@@ -157,9 +158,11 @@ export function scoreRequest(
   const { at, count } = options;
   const x = readable(`${what}: x`, given);
   const n = rowCount(what, "x", x, flow.dim, count, "data");
-  const isDouble = x instanceof Float64Array;
-  const rows = isDouble ? ownRows(x, flow.normalization) : x;
+  const isDouble = x instanceof Float64Array && !flow.transform;
+  // what a transform does to them comes later: a copy, since they are the caller's
+  const own = flow.transform && !isBuffer(x) ? x.slice() : x;
+  const rows = isDouble ? ownRows(x, flow.normalization) : (own as Float32Array | GPUBuffer);
   const request = solveRequest(flow, what, n, options, at, 0, { rows }, { kind: "backward" });
-  if (!isDouble) warnOfF32(what, flow.normalization);
+  if (!isDouble && !flow.transform) warnOfF32(what, flow.normalization);
   return { ...request, unitsIn: isDouble ? "flow" : "data" };
 }

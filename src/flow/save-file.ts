@@ -1,3 +1,4 @@
+import type { Transform } from "../data/transform.ts";
 import { encodeSafetensors, type Tensor } from "../io/safetensors.ts";
 import { must } from "../must.ts";
 import { mlpOperations } from "../network/mlp.ts";
@@ -15,6 +16,7 @@ export function saveFlow(
   weights: Record<string, Float32Array>,
   source: Source,
   normalization: Normalization | undefined,
+  transform?: Transform | undefined,
 ): Uint8Array {
   const { kind: _, ...options } = velocity;
   const operations = velocity.kind === "mlp" ? mlpOperations(velocity) : velocity.operations;
@@ -23,6 +25,7 @@ export function saveFlow(
     velocity: { ...options, operations },
     source: "samples" in source ? { samples: samplesName } : source,
     ...(normalization && { normalization }),
+    ...(transform && { transform }),
   };
   const tensors: [string, Tensor][] = networkOf(velocity).tensors.map(({ name, shape }) => {
     return [name, { shape: [...shape], data: must(weights[name], `the tensor "${name}"`) }];

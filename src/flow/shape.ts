@@ -1,3 +1,4 @@
+import type { Transform } from "../data/transform.ts";
 import type { Gpu } from "../gpu/gpu.ts";
 import type { Tensor } from "../io/safetensors.ts";
 import type { Engine, Precision } from "../ode/engine.ts";
@@ -14,6 +15,20 @@ export interface FlowOptions {
   source?: Source;
   /** The affine map to data units, as {@link fitNormalization} makes it. */
   normalization?: Normalization;
+  /**
+   * Where the data lie, if not in all of R^dim: for each axis an interval, the positive numbers, or null, or for several a simplex.
+   * Data are brought into R^dim first, then centred and scaled by the normalization, which is that of the rows of `unconstrain` (`pushforward/transforms`). Log p
+   * stays that of the data, with the transform's log-determinant in it; on a simplex it is the density of the axes that are given.
+   *
+   * @example
+   * import { Flow, mlp, openGpu } from "pushforward";
+   * const gpu = await openGpu();
+   * const transform = [{ kind: "interval", low: 0, high: 1 } as const, { kind: "positive" } as const];
+   * const flow = Flow.create(gpu, { velocity: mlp({ dim: 2, hidden: [32, 32] }), transform });
+   * const { x } = await flow.sample(1000); // x[0] is between 0 and 1, x[1] above 0
+   * gpu.dispose();
+   */
+  transform?: Transform;
 }
 
 /** What a request needs to know of a flow, which may be on no device here. */
@@ -22,6 +37,7 @@ export interface FlowShape {
   readonly velocitySpec: FieldVelocity;
   readonly source: SourceSpec;
   readonly normalization: Normalization | undefined;
+  readonly transform?: Transform | undefined;
   assertAlive(): void;
 }
 

@@ -51,7 +51,7 @@ function workOf({ engine, request, integration, stochastic, later }: Solve) {
     dim * ("rows" in start ? 2 : 1) +
     dim * (wantStart ? 4 : 2) +
     2 * saves * (dim + tracks) +
-    tracks * (5 + probes) +
+    tracks * (6 + probes) +
     (mode.mode === "probes" ? probes * dim : 0) +
     scratch +
     (stateRows(dim, mode) - dim) +

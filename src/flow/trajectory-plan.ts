@@ -35,32 +35,46 @@ export interface Solve {
   /** Steps with noise in place of those of the integration. */
   readonly stochastic: Stochastic | undefined;
   readonly later: typeof import("../ode/on-demand.ts") | undefined;
+  /** What brings rows into a transform's space, where there is one. */
+  readonly space: typeof import("./bound-states.ts") | undefined;
 }
 
 export async function solveOf(engine: Engine, request: TrajectoryRequest): Promise<Solve> {
-  const { grid, logProb, divergence, normalization, source } = request;
+  const { grid, logProb, divergence, normalization, source, transform, unitsOut } = request;
   const mode: DivergenceMode = logProb.kind === "none" ? { mode: "none" } : divergence.mode;
   const isLater = grid.adaptive || mode.mode === "probes" || mode.mode === "discrete" || hasParts(source.kind);
   const later = isLater ? await import("../ode/on-demand.ts") : undefined;
-  const affine = normalization && affineFloats(normalization, engine.dim);
+  const isBound = transform && (unitsOut !== "flow" || logProb.kind === "backward");
+  const space = isBound ? await import("./bound-states.ts") : undefined;
+  const affine = (normalization || space) && affineFloats(normalization, engine.dim);
   const sources = hasParts(source.kind) && later ? later.partSources : plainSources;
   const { sde } = request;
   const stochastic = sde && (await (await import("./stochastic.ts")).stochasticSolve(engine, request, sde));
   const integration = stochastic?.integration ?? integrationOf(grid, mode, later?.jacobianTexts);
-  return { engine, request, integration, affine, sources, stochastic, later };
+  const own = space ? space.freed(request) : request;
+  return { engine, request: own, integration, affine, sources, stochastic, later, space };
 }
 
 /** A chunk of a solve: its start, steps with states that are saved on the way, log p at the end, and what comes back. */
 export function planTrajectory(solve: Solve, chunk: Chunk): ChunkPlan {
-  const { engine, request, integration } = solve;
+  const { engine, request, integration, space } = solve;
   const { logProb, unitsOut, save = [] } = request;
+  const isForward = logProb.kind === "forward";
   const likelihood = likelihoodOf(solve, chunk);
-  const steps = planSteps(solve, chunk, logProb.kind === "forward" ? likelihood?.base.name : undefined);
+  const steps = planSteps(solve, chunk, isForward ? likelihood?.base.name : undefined);
   const exported = (rows: string, offset = 0) =>
-    planExport(chunk, engine.dim, rows, { offset, isData: changes(solve, unitsOut) });
+    space && unitsOut === "data"
+      ? space.planBound(chunk, engine.dim, rows, offset)
+      : planExport(chunk, engine.dim, rows, { offset, isData: changes(solve, unitsOut) });
+  /** log p of the states of this moment, where it goes forward. */
+  const finished = (plan: LogProbPlan, target: string, offset: number, standardError?: string) => [
+    plan.finish(target, offset, standardError),
+    ...(space && isForward ? [space.planDeterminant(chunk, engine.dim)] : []),
+    ...(space ? [space.planGain(chunk, target, offset)] : []),
+  ];
   const saved = save.map((at, k) => {
     const offset = k * chunk.count;
-    const known = likelihood ? [likelihood.finish(outputs.savedLogProb, offset)] : [];
+    const known = likelihood ? finished(likelihood, outputs.savedLogProb, offset) : [];
     return { at, dispatches: [...steps.reach(k), exported(outputs.saved, offset), ...known] };
   });
   const standardError = integralsOf(integration.divergence) > 1 ? outputs.standardError : undefined;
@@ -70,7 +84,7 @@ export function planTrajectory(solve: Solve, chunk: Chunk): ChunkPlan {
     ...saved.filter(({ at }) => at > 0),
     { dispatches: [...steps.reach(save.length), exported(outputs.x)] },
     likelihood && logProb.kind === "backward" && { dispatches: [likelihood.density] },
-    likelihood && { dispatches: [likelihood.finish(outputs.logProb, 0, standardError)] },
+    likelihood && { dispatches: finished(likelihood, outputs.logProb, 0, standardError) },
     planResults(solve, chunk, steps.rounds !== undefined),
   ]);
   const buffers = [...begin.buffers, ...end.buffers];
@@ -93,17 +107,21 @@ function likelihoodOf({ engine, request, integration, sources }: Solve, chunk: C
 
 /** Rows of the caller or draws of the source, conditions, log p as far as it is known, probes. */
 function planStart(solve: Solve, chunk: Chunk, likelihood: LogProbPlan | undefined): Part {
-  const { engine, request, integration, affine, later, sources, stochastic } = solve;
-  const { source, start, conditions, logProb, divergence, count: total } = request;
+  const { engine, request, integration, affine, later, sources, stochastic, space } = solve;
+  const { source, transform, start, conditions, logProb, divergence, count: total } = request;
   const { dim } = engine;
   const first = firstOf(solve, chunk);
   const probes = { ...divergence, mode: integration.divergence, total, dim, chunk, first, key: seedKey(request.seed) };
   return joined([
     { buffers: [...integrationBuffers(engine, chunk, conditions, integration), sourceBuffer(source)] },
     affine && { buffers: [affineBuffer(affine)] },
+    space && transform && { buffers: space.spaceBuffers(transform, dim, chunk) },
     "rows" in start
-      ? planImport(start.rows, chunk, dim, { isData: changes(solve, request.unitsIn) })
+      ? space && request.unitsIn === "data"
+        ? space.planFree(start.rows, chunk, dim)
+        : planImport(start.rows, chunk, dim, { isData: changes(solve, request.unitsIn) })
       : { dispatches: [planDraws(source, chunk, dim, first, start.seed, sources)] },
+    space && logProb.kind === "backward" && { dispatches: [space.planDeterminant(chunk, dim)] },
     { dispatches: engine.begin(chunk, conditions, integration.stages > 0) },
     stochastic && { dispatches: stochastic.begin(chunk) },
     likelihood && beginLogProb(likelihood, logProb.kind === "forward" ? logProb.start : undefined, chunk),

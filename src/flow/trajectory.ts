@@ -1,3 +1,4 @@
+import type { Transform } from "../data/transform.ts";
 import type { Conditions, Precision } from "../ode/engine.ts";
 import type { TimeGrid } from "../ode/grid.ts";
 import type { ChunkPlan } from "../schedule/job.ts";
@@ -37,6 +38,7 @@ export interface TrajectoryRequest {
   readonly conditions: Conditions;
   /** Data units on the way in, on the way out. */
   readonly normalization: Normalization | undefined;
+  readonly transform?: Transform | undefined;
   readonly unitsIn: "flow" | "data";
   /** `"data in f64"`: rows come back in the flow's own space, for the host to put them in data units; log p is that of these. */
   readonly unitsOut: "flow" | "data" | "data in f64";

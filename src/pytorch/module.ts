@@ -1,4 +1,5 @@
 import type { Normalization } from "../data/normalization.ts";
+import type { Transform } from "../data/transform.ts";
 import { invalid, PushforwardError } from "../errors.ts";
 import type { Flow } from "../flow/flow.ts";
 import { item, must } from "../must.ts";
@@ -27,13 +28,15 @@ const fields = {
 } satisfies Schema<PyTorchOptions>;
 
 /** What is exported: a flow, or the parts of one. */
-export type Exported = Flow | { velocitySpec: FieldVelocity; normalization?: Normalization | undefined };
+export type Exported =
+  | Flow
+  | { velocitySpec: FieldVelocity; normalization?: Normalization | undefined; transform?: Transform | undefined };
 
 /**
  * The text of a Python module that PyTorch runs: `class Velocity(torch.nn.Module)` with `forward(t, x, label=None, context=None)`,
  * which is this flow's u_t(x), and `load(path)`, which gives it the weights of the file that `flow.save()` made. It needs PyTorch 1.10
- * or newer and nothing else; its `state_dict` has the names of that file. x is in the flow's own space; with a normalization
- * `to_data(x)` and `from_data(x)` change between it and data units.
+ * or newer and nothing else; its `state_dict` has the names of that file. x is in the flow's own space; with a normalization or a
+ * transform `to_data(x)` and `from_data(x)` change between it and data units.
  *
  * @throws PushforwardError `unsupported` for a wgslVelocity, `invalid-argument` for the options.
  * @example
@@ -47,7 +50,7 @@ export type Exported = Flow | { velocitySpec: FieldVelocity; normalization?: Nor
 export function toPyTorch(flow: Exported, options: PyTorchOptions = {}): string {
   const what = "toPyTorch";
   const { file } = checked(what, fields, options);
-  const { velocitySpec: velocity, normalization } = flow ?? {};
+  const { velocitySpec: velocity, normalization, transform } = flow ?? {};
   if (velocity === undefined) throw invalid(`${what}: the first argument is ${show(flow)}, but it is a flow`);
   checkVelocity(what, velocity);
   if (velocity.kind === "wgsl")
@@ -73,7 +76,7 @@ export function toPyTorch(flow: Exported, options: PyTorchOptions = {}): string 
     "import torch",
     "from torch import nn",
     "from torch.nn import functional as F",
-    ...(normalization ? affine(normalization) : []),
+    ...(normalization || transform ? units(velocity.dim, normalization, transform) : []),
     ...(uses("waves(") ? waves : []),
     ...(uses("RMSNorm(") ? rmsNorm : []),
     moduleText.trimEnd(),
@@ -105,21 +108,46 @@ const number = (value: number) => {
 };
 const list = (values: readonly number[]) => `[${values.map(number).join(", ")}]`;
 
-const affine = ({ mean, scale }: Normalization) => [
-  "",
-  `MEAN = ${list(mean)}`,
-  `SCALE = ${list(scale)}`,
-  "",
-  "",
-  "def to_data(x):",
-  '    """From the flow\'s own space to data units."""',
-  "    return x.new_tensor(MEAN) + x.new_tensor(SCALE) * x",
-  "",
-  "",
-  "def from_data(x):",
-  '    """From data units to the flow\'s own space."""',
-  "    return (x - x.new_tensor(MEAN)) / x.new_tensor(SCALE)",
-];
+/** The ways between the flow's own space and data units, of which a transform comes first behind the data. */
+function units(
+  dim: number,
+  normalization: Normalization | undefined,
+  transform: Transform = Array<null>(dim).fill(null),
+) {
+  const { mean, scale } = normalization ?? { mean: Array<number>(dim).fill(0), scale: Array<number>(dim).fill(1) };
+  let next = 0;
+  const both = transform.map((one) => {
+    const from = next;
+    next += one?.kind === "simplex" ? one.size : 1;
+    const of = (rows: string) => `${rows}[:, ${from}:${next}]`;
+    const [x, y] = [of("x"), of("y")];
+    if (one === null) return [y, x];
+    if (one.kind === "positive") return [`torch.exp(${y})`, `torch.log(${x})`];
+    if (one.kind === "simplex")
+      return [`torch.softmax(F.pad(${y}, (0, 1)), 1)[:, :-1]`, `torch.log(${x} / (1 - ${x}.sum(1, keepdim=True)))`];
+    const [low, high] = [number(one.low), number(one.high)];
+    return [`${low} + (${high} - ${low}) * torch.sigmoid(${y})`, `torch.log((${x} - ${low}) / (${high} - ${x}))`];
+  });
+  const parts = (k: 0 | 1) => both.map((pair) => `        ${item(pair, k)},`);
+  const isPlain = transform.every((one) => one === null);
+  return [
+    "",
+    `MEAN = ${list(mean)}`,
+    `SCALE = ${list(scale)}`,
+    "",
+    "",
+    "def to_data(x):",
+    '    """From the flow\'s own space to data units."""',
+    "    y = x.new_tensor(MEAN) + x.new_tensor(SCALE) * x",
+    ...(isPlain ? ["    return y"] : ["    return torch.cat([", ...parts(0), "    ], 1)"]),
+    "",
+    "",
+    "def from_data(x):",
+    '    """From data units to the flow\'s own space."""',
+    ...(isPlain ? ["    y = x"] : ["    y = torch.cat([", ...parts(1), "    ], 1)"]),
+    "    return (y - x.new_tensor(MEAN)) / x.new_tensor(SCALE)",
+  ];
+}
 
 const waves = `
 

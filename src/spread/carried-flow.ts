@@ -1,4 +1,5 @@
 import { readable } from "../arrays.ts";
+import type { Transform } from "../data/transform.ts";
 import { invalid } from "../errors.ts";
 import { loadFlow } from "../flow/file.ts";
 import { Flow } from "../flow/flow.ts";
@@ -19,7 +20,7 @@ export interface CarriedFlow {
 /** What the head of a flow's parcel says: a file of {@link Flow.save} is beside it, or closed-form WGSL is in it. */
 type FlowHead =
   | { kind: "file" }
-  | { kind: "wgsl"; dim: number; code: string; source?: Source; normalization?: Normalization };
+  | { kind: "wgsl"; dim: number; code: string; source?: Source; normalization?: Normalization; transform?: Transform };
 
 /** A flow or its file, made ready to travel. A file is checked here already, without a device. */
 export async function carry(what: string, given: Flow | Uint8Array): Promise<CarriedFlow> {
@@ -33,12 +34,12 @@ export async function carry(what: string, given: Flow | Uint8Array): Promise<Car
   return { hash: await sha256(parcel), parcel, shape };
 }
 
-function pickShape({ dim, velocitySpec, source, normalization }: Flow) {
-  return { dim, velocitySpec, source, normalization };
+function pickShape({ dim, velocitySpec, source, normalization, transform }: Flow) {
+  return { dim, velocitySpec, source, normalization, transform };
 }
 
 async function parcelOf(flow: Flow): Promise<Uint8Array> {
-  const { velocitySpec: velocity, source, normalization } = flow;
+  const { velocitySpec: velocity, source, normalization, transform } = flow;
   await source.settled;
   if (velocity.kind !== "wgsl") return pack({ kind: "file" } satisfies FlowHead, { file: await flow.save() });
   const head: FlowHead = {
@@ -48,17 +49,19 @@ async function parcelOf(flow: Flow): Promise<Uint8Array> {
     // samples lie beside
     ...(source.kind !== "samples" && { source: source.options }),
     ...(normalization && { normalization }),
+    ...(transform && { transform }),
   };
   return pack(head, source.kind === "samples" ? { samples: source.rows } : {});
 }
 
 function shapeOf(file: Uint8Array): FlowShape {
-  const { velocity, source, normalization } = loadFlow(file);
+  const { velocity, source, normalization, transform } = loadFlow(file);
   return {
     dim: velocity.dim,
     velocitySpec: velocity,
     source: sourceSpec(source, velocity.dim),
     normalization: normalization && checkNormalization(normalization, velocity.dim),
+    transform,
     assertAlive: () => undefined,
   };
 }
@@ -67,11 +70,12 @@ function shapeOf(file: Uint8Array): FlowShape {
 export function unpackFlow(gpu: Gpu, parcel: Uint8Array): Flow {
   const { head, arrays } = unpack<FlowHead>(parcel, "a flow");
   if (head.kind === "file") return Flow.load(gpu, arrays.file as Uint8Array);
-  const { dim, code, source, normalization } = head;
+  const { dim, code, source, normalization, transform } = head;
   return Flow.create(gpu, {
     velocity: wgslVelocity({ dim, code }),
     source: source ?? { samples: arrays.samples as Float32Array },
     ...(normalization && { normalization }),
+    ...(transform && { transform }),
   });
 }
 

@@ -52,7 +52,7 @@ export async function encodeCheckpoint(
   const { best } = state;
   const evaluated = unflatten(named, best?.weights ?? state.average ?? state.weights);
   const { tensors, metadata } = decodeSafetensors(
-    saveFlow(velocity, evaluated, flow.source.options, flow.normalization),
+    saveFlow(velocity, evaluated, flow.source.options, flow.normalization, flow.transform),
   );
   for (const part of [...parts, ...(best?.weights ? (["average"] as const) : [])]) {
     const flat = state[part];

@@ -1,4 +1,5 @@
 import { figuresPerGroup, groupBuffers, planGroup, pointWidth } from "../../shaders/sinkhorn.ts";
+import { freeRows } from "../data/transform-maps.ts";
 import { type DataRows, ownRows } from "../data/units.ts";
 import { invalid } from "../errors.ts";
 import type { Flow } from "../flow/flow.ts";
@@ -89,7 +90,7 @@ function originOf(
   const { contextWeight } = coupled;
   return {
     plan,
-    rows: ownRows(data, flow.normalization),
+    rows: ownRows(freeRows("data", "data", data, flow.transform), flow.normalization),
     draws,
     factors:
       context && contextWeight !== undefined ? contextFactors(context, plan.velocity.context, contextWeight) : [],

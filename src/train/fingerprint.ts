@@ -27,9 +27,9 @@ export async function fingerprint(
   const all: Fingerprint = {};
   for (const [name, { decides }] of Object.entries(fields))
     if (decides !== false) await describe(all, decides === true ? name : decides, values[name]);
-  const { normalization, source } = flow;
+  const { normalization, transform, source } = flow;
   await source.settled;
-  const beside = { training, velocity, data, source: source.options, normalization };
+  const beside = { training, velocity, data, source: source.options, normalization, transform };
   for (const [name, value] of Object.entries(beside)) await describe(all, name, value);
   return all;
 }

@@ -1,8 +1,10 @@
 import { planBatch } from "../../shaders/flow-matching.ts";
 import { planSum } from "../../shaders/optimizer.ts";
-import type { DataRows } from "../data/units.ts";
+import { freeRows } from "../data/transform-maps.ts";
+import { type DataRows, ownRows } from "../data/units.ts";
 import { invalid } from "../errors.ts";
 import type { Flow } from "../flow/flow.ts";
+import { type SourceSpec, samplesSpec } from "../flow/source.ts";
 import { padded } from "../ode/engine.ts";
 import { backwardOf } from "./backward-of.ts";
 import { gradientBuffers, residualBuffers } from "./buffers.ts";
@@ -24,8 +26,9 @@ const what = "trainFlowMatching";
 export async function* runFlowMatching(
   flow: Flow,
   data: DataRows,
-  plan: FlowMatchingPlan,
+  given: FlowMatchingPlan,
 ): AsyncGenerator<TrainingStep, undefined> {
+  const plan = flow.transform && given.options.source ? { ...given, source: freeSource(flow, given) } : given;
   if (plan.options.contextDropout !== undefined && plan.velocity.context === 0)
     throw invalid(`${what}: contextDropout was given, but this network has no context to drop: leave it out`);
   await plan.source.settled;
@@ -44,6 +47,11 @@ export async function* runFlowMatching(
   } finally {
     pairing?.close();
   }
+}
+
+/** Rows of a source, which are in the space of the data, in the flow's own. */
+function freeSource({ dim, normalization, transform }: Flow, { source }: FlowMatchingPlan): SourceSpec {
+  return samplesSpec(ownRows(freeRows(what, "source", source.rows, transform), normalization), dim);
 }
 
 /** What batches are drawn by. */
@@ -69,7 +77,7 @@ function flowMatchingTask(
   const { labels, context } = plan.options;
   const capacity = padded(batchSize);
   const backward = backwardOf(flow, velocity);
-  const { rows, affine } = trainingRows(flow, data);
+  const { rows, affine } = trainingRows(what, flow, data);
   const pairs = pairing?.pairs(flow, data, plan, draws, repeated);
   const all = withStarts(rows, plan.source);
   const constants = Float32Array.of(...affine, ...constantsOf(plan.source), ...(pairs ? pairs.constants : []));

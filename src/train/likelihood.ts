@@ -1,11 +1,13 @@
 import { planDrawRows } from "../../shaders/likelihood-training.ts";
 import { jacobianTexts } from "../../shaders/step-jacobian.ts";
+import { logDeterminants } from "../data/transform-derivatives.ts";
 import type { DataRows } from "../data/units.ts";
 import type { Flow } from "../flow/flow.ts";
 import { logScale } from "../flow/log-prob.ts";
 import { affineBuffer, affineName } from "../flow/states.ts";
 import type { Arena } from "../gpu/arena.ts";
 import { mergeBuffers } from "../gpu/kernel.ts";
+import { item } from "../must.ts";
 import { networkOf } from "../network/of.ts";
 import { type Conditions, chunkOf, names } from "../ode/engine.ts";
 import { integrationOf } from "../ode/integration.ts";
@@ -46,6 +48,8 @@ export async function workOf(
   velocity: TrainableVelocity,
   solve: LikelihoodSolve,
   conditions: Conditions,
+  data: DataRows,
+  rowWeights?: Float32Array,
 ): Promise<LikelihoodWork> {
   return {
     velocity,
@@ -55,10 +59,22 @@ export async function workOf(
     grid: solve.grid,
     integration: integrationOf(solve.grid, solve.divergence.mode, jacobianTexts),
     conditions,
-    constant: logScale(flow.normalization),
+    constant: logScale(flow.normalization) + meanGain(flow, data, rowWeights),
     leastDeterminant: solve.leastDeterminant,
     regularization: solve.regularization,
   };
+}
+
+/** What a transform adds to log p, over all rows of the data: it does not depend on the weights, so a batch's own mean would be noise. */
+function meanGain({ transform, dim }: Flow, data: DataRows, weights: Float32Array | undefined): number {
+  if (!transform) return 0;
+  let [sum, total] = [0, 0];
+  for (const [row, gain] of logDeterminants(data, transform, dim).entries()) {
+    const weight = weights ? item(weights, row) : 1;
+    sum += weight * gain;
+    total += weight;
+  }
+  return sum / total;
 }
 
 /**
@@ -95,7 +111,7 @@ export async function* runMaximumLikelihood(
       `${likelihoodTraining}: between its kinks a ${flat} network's divergence is constant, so its gradient says nothing of where they should be: prefer "silu" or "tanh"`,
     );
   const solve = likelihoodSolve(likelihoodTraining, options, velocity.dim, batchSize);
-  const work = await workOf(flow, velocity, solve, conditions);
+  const work = await workOf(flow, velocity, solve, conditions, data, options.rowWeights);
   const draws = makeRowDraws(likelihoodTraining, flow, data, plan);
   return yield* trainingLoop(flow, plan, (parts) =>
     likelihoodTask(flow, data, planOfPart(likelihoodTraining, plan, parts), work, draws),
@@ -122,7 +138,7 @@ function likelihoodTask(
   const table = work.integration.schedule.slice();
   const integration = { ...work.integration, schedule: table, isLive: jitter > 0 };
   const own: LikelihoodWork = { ...work, integration };
-  const { rows, affine } = trainingRows(flow, data);
+  const { rows, affine } = trainingRows(likelihoodTraining, flow, data);
   return {
     what: likelihoodTraining,
     data,

@@ -1,4 +1,5 @@
 import { readable } from "../arrays.ts";
+import { freeRows } from "../data/transform-maps.ts";
 import { affineFloats, type DataRows, ownRows } from "../data/units.ts";
 import type { Flow } from "../flow/flow.ts";
 import { largestBinding } from "../gpu/largest-binding.ts";
@@ -41,7 +42,7 @@ async function* stepsOf(
   const room = largestBinding(flow.gpu.device.limits);
   const all = rows + starts;
   if (all * width * 4 > room) throw (await import("./failures.ts")).noRoomForRows(what, all, width, room);
-  const judging = checkValidation(what, plan);
+  const judging = checkValidation(what, flow, plan);
   const rate = rateOfStep(what, plan);
   const frozen = frozenTensors(what, flow.parameters.tensors, plan);
   const resumable = await resuming(what, flow, plan, rate, async () => ({
@@ -89,10 +90,14 @@ export interface TrainingRows {
 }
 
 /** Data as it goes to the device: f32 as it is, f64 centred and scaled here already, where no digit is lost. */
-export function trainingRows(flow: Flow, given: DataRows): TrainingRows {
+export function trainingRows(what: string, flow: Flow, given: DataRows): TrainingRows {
   // since the call the caller may have transferred it
   const data = readable("data", given);
-  const { normalization, dim } = flow;
-  if (data instanceof Float64Array) return { rows: ownRows(data, normalization), affine: affineFloats(undefined, dim) };
+  const { normalization, transform, dim } = flow;
+  if (data instanceof Float64Array || transform)
+    return {
+      rows: ownRows(freeRows(what, "data", data, transform), normalization),
+      affine: affineFloats(undefined, dim),
+    };
   return { rows: data, affine: affineFloats(normalization, dim) };
 }

@@ -1,3 +1,4 @@
+import { freeRows } from "../data/transform-maps.ts";
 import { type DataRows, ownValue } from "../data/units.ts";
 import { invalid, type PushforwardError } from "../errors.ts";
 import type { Flow } from "../flow/flow.ts";
@@ -40,7 +41,8 @@ export function lostLoss(lost: LostLoss): PushforwardError {
 function cause(lost: LostLoss): string {
   const { what, loss, flow, data, context, weights, firstStep, done, learningRate } = lost;
   const { source } = flow;
-  const rows = largestRow(data, flow.dim, (value, column) => ownValue(value, flow.normalization, column));
+  const free = freeRows(what, "data", data, flow.transform);
+  const rows = largestRow(free, flow.dim, (value, column) => ownValue(value, flow.normalization, column));
   const moved = [...Array(Math.min(done - firstStep, 1000)).keys()].reduce(
     (sum, k) => sum + learningRate(firstStep + k) * learningRatesPerStep,
     0,

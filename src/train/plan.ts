@@ -89,7 +89,8 @@ function trainingPlan<O extends CheckedTraining>(
 }
 
 /** Throws for what is no rows in data units, and for a column of which f32 has lost too much. */
-function checkRows(what: string, name: string, { velocitySpec, normalization }: Flow, data: DataRows): void {
+function checkRows(what: string, name: string, flow: Flow, data: DataRows): void {
+  const { velocitySpec, normalization, transform } = flow;
   const { dim } = velocitySpec;
   const isArray = data instanceof Float32Array || data instanceof Float64Array;
   if (!isArray || data.length === 0 || data.length % dim !== 0) {
@@ -98,6 +99,8 @@ function checkRows(what: string, name: string, { velocitySpec, normalization }: 
     );
   }
   checkAllFinite(what, name, data, dim);
+  // near the ends of a space it is the distance from them that has the digits
+  if (transform) return;
   for (let column = 0; column < dim; column++) {
     const loss = lossIn(data, dim, column, normalization);
     if (loss === undefined) continue;
@@ -127,8 +130,11 @@ export function flowMatchingPlan(flow: Flow, data: DataRows, given: FlowMatching
       throw invalid(`${what}: labelDropout was given, but there are no labels to drop: pass labels too`);
     checkLabelled(what, o.labels, velocity);
   }
+  // rows of a transform's space leave it when the training begins
   const source =
-    o.source === undefined ? flow.source : samplesSpec(ownRows(o.source, flow.normalization), velocity.dim);
+    o.source === undefined
+      ? flow.source
+      : samplesSpec(ownRows(o.source, flow.transform ? undefined : flow.normalization), velocity.dim);
   return {
     ...plan,
     source,

@@ -1,5 +1,6 @@
 import { planResidual } from "../../shaders/flow-matching.ts";
 import { planSum } from "../../shaders/optimizer.ts";
+import { freeRows } from "../data/transform-maps.ts";
 import type { DataRows } from "../data/units.ts";
 import { invalid } from "../errors.ts";
 import { checkConditions, checkLabelled, onHost } from "../flow/conditions.ts";
@@ -34,6 +35,7 @@ export interface Judging {
 /** Checks the option `validation`. */
 export function checkValidation(
   what: string,
+  { transform }: Pick<Flow, "transform">,
   { velocity, logEvery, options: { validation, labels } }: TrainingPlan,
 ): Judging {
   if (validation === undefined) return { every: 0, patience: Infinity, keepBest: false };
@@ -42,6 +44,7 @@ export function checkValidation(
   const rows = particleCount(name, "data", o.data, velocity.dim, "data");
   if (rows === 0) throw invalid(`${name}: data is empty, but a mean needs at least one row`);
   checkAllFinite(name, "data", o.data, velocity.dim);
+  freeRows(name, "data", o.data, transform);
   if (labels !== undefined) checkLabelled(name, o.labels, velocity);
   const { context } = onHost(name, checkConditions(name, conditionsOf(o), rows, velocity));
   if (context) checkAllFinite(name, "context", context, velocity.context);
@@ -135,12 +138,13 @@ export function likelihoodValidator(
   o: ValidationOptions,
   { solver, divergence, objective, seed, signal }: CheckedLikelihood,
 ): Validator {
-  const { gpu, normalization, velocitySpec, source } = flow;
+  const { gpu, normalization, transform, velocitySpec, source } = flow;
   // the weights in question may not be the flow's own
   const judged = Flow.create(gpu, {
     velocity: velocitySpec,
     source: source.options,
     ...(normalization && { normalization }),
+    ...(transform && { transform }),
   });
   return {
     async loss(weights, { session }, sign) {

@@ -207,3 +207,21 @@ test("a training that should last longer goes on from the weights of its checkpo
   expect({ code: longer.code, output: longer.result.output }).toEqual({ code: 0, output: file("longer.flow") });
   expect(longer.result.heldOut.logLikelihood).toBeGreaterThan(trained.near.result.heldOut.logLikelihood);
 });
+
+test("columns that lie in an interval and above zero are learnt there: samples stay inside", async () => {
+  const lines = Array.from({ length: rows }, (_, i) => {
+    const [x = 0, y = 0] = centred.subarray(2 * i, 2 * i + 2);
+    return `${100 / (1 + Math.exp(-x))},${Math.exp(y)}`;
+  });
+  await writeFile(file("inside.csv"), `share,size\n${lines.join("\n")}\n`);
+  const space = ["--transform", "interval:0:100,positive"];
+  const { code } = await train("inside.csv", "inside.flow", ...space);
+  expect(code).toBe(0);
+  const { out } = await run(["sample", file("inside.flow"), "-n", "1e2", "-o", "-"]);
+  expect(numbers(out, 0).every((x) => x > 0 && x < 100)).toBe(true);
+  expect(numbers(out, 1).every((x) => x > 0)).toBe(true);
+  const scored = await run(["log-prob", file("inside.flow"), file("inside.csv"), "--json"]);
+  expect(scored.code).toBe(0);
+  const outside = await run(["train", file("near.csv"), "-o", file("no.flow"), "-c", "east,north", ...space]);
+  expect(outside.err).toMatch(/near\.csv: the table holds -?[\d.]+ at row \d+, column 0, but transform has it between/);
+});

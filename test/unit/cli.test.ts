@@ -2,7 +2,7 @@ import { readdir, readFile, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { expect, test } from "vitest";
-import { delimiterText, nameList, timeEncoding, wholeNumber, widthList } from "../../cli/arguments.ts";
+import { delimiterText, nameList, timeEncoding, transformList, wholeNumber, widthList } from "../../cli/arguments.ts";
 import { Interrupted } from "../../cli/context.ts";
 import { duration, startProgress } from "../../cli/report.ts";
 import { openRows } from "../../cli/row-output.ts";
@@ -281,4 +281,15 @@ test("the running mean and its standard error agree with the closed form", () =>
 
 test("times are written as people say them", () => {
   expect([duration(4.25), duration(45), duration(125)]).toEqual(["4.3 s", "45 s", "2 min 05 s"]);
+});
+
+test("a transform is read column by column", () => {
+  expect(transformList("interval:-1:2.5, positive,none,simplex:3")).toEqual([
+    { kind: "interval", low: -1, high: 2.5 },
+    { kind: "positive" },
+    null,
+    { kind: "simplex", size: 3 },
+  ]);
+  for (const wrong of ["", "interval", "interval:2:1", "interval:a:b", "simplex:0", "positive,", "circle"])
+    expect(() => transformList(wrong)).toThrow(/expected none, positive, interval:LOW:HIGH or simplex:COLUMNS/);
 });

@@ -13,6 +13,7 @@ import { toPyTorch } from "../../src/pytorch/entry.ts";
 import { generator, uniformArray } from "../gpu/inputs.ts";
 import { expectClose } from "../homes/expect-close.ts";
 import { type NetworkSpec, networkAt } from "../oracle/network.ts";
+import { toData } from "../oracle/transforms.ts";
 import { inFolder, run } from "./command-line.ts";
 
 /** A Python that has PyTorch: the one of the path, or Debian's. */
@@ -67,7 +68,7 @@ for k, case in enumerate(cases):
     context = torch.tensor(case["context"], dtype=torch.float64).reshape(${n}, -1) if "context" in case else None
     u = velocity(t, x, label, context)
     velocity(0.5, x, label, context)
-    more = [module.to_data(x).flatten().tolist(), module.from_data(module.to_data(x)).flatten().tolist()] if k == 0 else []
+    more = [module.to_data(x).flatten().tolist(), module.from_data(module.to_data(x)).flatten().tolist()] if k <= 1 else []
     results.append({"u": u.flatten().tolist(), "names": list(velocity.state_dict()), "more": more})
 print(json.dumps(results))
 `;
@@ -75,10 +76,15 @@ print(json.dumps(results))
 test.skipIf(python === undefined)(
   `every network that is exported has PyTorch's velocity: equal to f64${python === undefined ? " (skipped: no Python here has torch; Debian's is python3-torch)" : ""}`,
   () => {
+    const transform = [
+      { kind: "interval", low: -1, high: 3 },
+      { kind: "simplex", size: 2 },
+    ] as const;
     const normalization = { mean: [1, -2], scale: [0.5, 3] };
     for (const [k, { velocity, weights }] of cases.entries()) {
       const own = k === 0 ? normalization : undefined;
-      writeFileSync(join(folder, `flow${k}.py`), toPyTorch({ velocitySpec: velocity, normalization: own }));
+      const parts = { velocitySpec: velocity, normalization: own, transform: k === 1 ? transform : undefined };
+      writeFileSync(join(folder, `flow${k}.py`), toPyTorch(parts));
       const file = saveFlow(velocity, weights, { distribution: "gaussian" }, own);
       writeFileSync(join(folder, `flow${k}.safetensors`), file);
     }
@@ -108,6 +114,10 @@ test.skipIf(python === undefined)(
     }
     // the names of plain networks are those of the file
     expect(results[0]?.names).toEqual(Object.keys(cases[0]?.weights ?? {}));
+    const spaced = cases[1]?.x ?? new Float32Array();
+    const rows = Array.from({ length: n }, (_, i) => toData(spaced.subarray(3 * i, 3 * i + 3), transform)).flat();
+    expectClose(results[1]?.more[0] ?? [], rows, { relative: 1e-12 });
+    expectClose(results[1]?.more[1] ?? [], [...spaced], { relative: 1e-9 });
     const x = cases[0]?.x ?? new Float32Array();
     expectClose(
       results[0]?.more[0] ?? [],

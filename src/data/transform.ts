@@ -1,0 +1,45 @@
+import { invalid } from "../errors.ts";
+import { frozenCopy } from "../options/frozen.ts";
+import { checkInteger, checkKeys, checkSingle, checkWord, show } from "../options.ts";
+
+/**
+ * How an axis of the data, or several, lie in all of R: `interval`, between `low` and `high` without the ends, by the logit;
+ * `positive` by the logarithm; `simplex`, `size` axes of parts above 0 whose sum is below 1, the rest to 1 being one more part, by
+ * additive log-ratios, log(x_i/rest) (Aitchison 1986, §6.2). null: as it is.
+ */
+export type AxisTransform =
+  | { readonly kind: "interval"; readonly low: number; readonly high: number }
+  | { readonly kind: "positive" }
+  | { readonly kind: "simplex"; readonly size: number }
+  | null;
+
+/** One for each axis of the data; a simplex is one for its `size` axes. */
+export type Transform = readonly AxisTransform[];
+
+/** The settings of each kind. */
+const settings = { interval: ["low", "high"], positive: [], simplex: ["size"] } as const;
+const kinds = Object.keys(settings) as (keyof typeof settings)[];
+
+/** Throws for what is no transform of `dim` axes. */
+export function checkTransform(given: Transform, dim: number): Transform {
+  if (!Array.isArray(given))
+    throw invalid(`transform is ${show(given)}, but it is a list, one for each of ${dim} axes`);
+  for (const [i, one] of (given as Transform).entries()) {
+    if (one === null) continue;
+    const name = `transform[${i}]`;
+    const own: readonly string[] = settings[checkWord(`${name}.kind`, one?.kind, kinds)];
+    checkKeys(name, one, ["kind", ...own]);
+    for (const key of own) checkSingle(`${name}.${key}`, (one as unknown as Record<string, unknown>)[key]);
+    if (one.kind === "simplex") checkInteger(`${name}.size`, one.size, 1, dim);
+    if (one.kind === "interval" && !(Math.fround(one.low) < Math.fround(one.high)))
+      throw invalid(`${name} is between ${one.low} and ${one.high}, but low is less than high`);
+  }
+  const axes = axesOf(given);
+  if (axes !== dim)
+    throw invalid(`transform is of ${axes} axes, but the flow has dim ${dim}: give each axis one, or null`);
+  return frozenCopy(given);
+}
+
+/** How many axes it is of. */
+export const sizeOf = (one: AxisTransform) => (one?.kind === "simplex" ? one.size : 1);
+export const axesOf = (transform: Transform) => transform.reduce((sum, one) => sum + sizeOf(one), 0);

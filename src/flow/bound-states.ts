@@ -1,0 +1,73 @@
+// What a browser loads for flows with a transform: how rows of data come into a chunk and leave it, and what log p gains.
+import { addLogDeterminant, exportBound, importBound, logDeterminant } from "../../shaders/transform.ts";
+import type { Transform } from "../data/transform.ts";
+import { blocks, freeRows } from "../data/transform-maps.ts";
+import { ownRows } from "../data/units.ts";
+import type { Dispatch, PlannedBuffer } from "../gpu/kernel.ts";
+import { type Chunk, names } from "../ode/engine.ts";
+import { slice } from "../ode/slice.ts";
+import { leastNormal } from "../options.ts";
+import { isBuffer, type Rows } from "./rows.ts";
+import { affineName } from "./states.ts";
+import type { TrajectoryRequest } from "./trajectory.ts";
+
+export { boundRows } from "../data/transform-maps.ts";
+
+const [space, logDet] = ["space", "log det"];
+
+/** The f32 next to one, above it (1) or below it (−1). */
+function nextSingle(value: number, way: 1 | -1): number {
+  const bits = new Int32Array(Float32Array.of(value).buffer);
+  if (Math.fround(value) === 0) return way * leastNormal;
+  bits[0] = (bits[0] as number) + (value > 0 ? way : -way);
+  return new Float32Array(bits.buffer)[0] as number;
+}
+
+/** The numbers of a transform as kernels read them: see shaders/transform.ts. */
+export function spaceBuffers(transform: Transform, dim: number, { capacity }: Chunk): PlannedBuffer[] {
+  const data = new Float32Array(5 * dim);
+  const put = (axis: number, values: readonly number[]) => {
+    for (const [row, value] of values.entries()) data[row * dim + axis] = value;
+  };
+  for (const [axis, one] of blocks(transform)) {
+    if (one.kind === "interval") put(axis, [1, one.low, one.high, nextSingle(one.low, 1), nextSingle(one.high, -1)]);
+    else if (one.kind === "positive") put(axis, [2, 0, 0, leastNormal, Number.POSITIVE_INFINITY]);
+    else for (let i = 0; i < one.size; i++) put(axis + i, [3, one.size, 0, leastNormal, 1 - 2 ** -24]);
+  }
+  return [
+    { name: space, bytes: data.byteLength, data },
+    { name: logDet, bytes: capacity * 4 },
+  ];
+}
+
+/** A request whose rows of data the host has brought into the flow's own space: f64 keeps their digits near its edge, and names a row outside. */
+export function freed(request: TrajectoryRequest): TrajectoryRequest {
+  const { what, start, unitsIn, normalization, transform } = request;
+  if (unitsIn === "flow" || !("rows" in start) || isBuffer(start.rows)) return request;
+  const rows = ownRows(freeRows(what, "x", start.rows, transform), normalization);
+  return { ...request, start: { ...start, rows }, unitsIn: "flow" };
+}
+
+/** A chunk's part of the caller's rows of data as states; those of which the device finds that they are outside become NaN. */
+export function planFree(all: Rows, chunk: Chunk, dim: number): { buffers: PlannedBuffer[]; dispatches: Dispatch[] } {
+  const { start, count, capacity } = chunk;
+  return {
+    buffers: [slice("rows", all, start, count, dim)],
+    dispatches: [importBound({ count, capacity, dim, rows: "rows", affine: affineName, space, state: names.state })],
+  };
+}
+
+/** States as rows of data, from row `offset` of the buffer `rows` on. */
+export function planBound({ count, capacity }: Chunk, dim: number, rows: string, offset: number): Dispatch {
+  return exportBound({ count, capacity, dim, offset, state: names.state, affine: affineName, space, rows });
+}
+
+/** log |det ∂y/∂x| of the states of this moment, for {@link planGain}. */
+export function planDeterminant({ capacity }: Chunk, dim: number): Dispatch {
+  return logDeterminant({ capacity, dim, state: names.state, affine: affineName, space, logDet });
+}
+
+/** Has log p be that of the data. */
+export function planGain({ count }: Chunk, logProb: string, offset = 0): Dispatch {
+  return addLogDeterminant({ count, offset, logDet, logProb });
+}
