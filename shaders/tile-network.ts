@@ -1,51 +1,29 @@
 import { item, must } from "../src/must.ts";
-import { tangentOfX } from "../src/network/derivatives.ts";
 import { argumentsOf, type Program, type Value } from "../src/network/program.ts";
-import { type Cluster, grouped, type Place, placeOf, type Schedule, type Stage } from "../src/network/stages.ts";
+import { type Cluster, grouped, placeOf, type Schedule, type Stage } from "../src/network/stages.ts";
 import { givenContext } from "./classes.ts";
 import { clusterStatements, type Naming } from "./cluster.ts";
 import type { FusedNetwork } from "./fused-network.ts";
 import { packedFor } from "./packing.ts";
 import { type ProjectedName, projectedInput, projectedRow } from "./row-functions.ts";
+import {
+  cellText,
+  fixed,
+  moving,
+  overlap,
+  type Regions,
+  type Row,
+  rowText,
+  TileMemory,
+  type TileTangents,
+  up,
+} from "./tile-memory.ts";
 import { type TileMatrix, type TilePacking, tilePacking } from "./tile-packing.ts";
 import { components, splat, type Tiling, tileSizes, vectorType } from "./tiling.ts";
 import { lines } from "./wgsl.ts";
 
-/** Which tangents go through the network beside the value: the unit vectors, or what lies in the tile's rows for them. */
-export interface TileTangents {
-  readonly count: number;
-  readonly kind: "basis" | "given";
-}
-
 const range = (count: number) => Array.from({ length: count }, (_, i) => i);
-const up = (value: number, multiple: number) => multiple * Math.ceil(value / multiple);
-
 type Linear = Extract<Stage, { kind: "linear" | "project" }>;
-
-/** Row `of · by + plus` of a value, where `of` is a variable of the kernel; without `of` row `plus`. */
-interface Row {
-  readonly of: string | undefined;
-  readonly by: number;
-  readonly plus: number;
-}
-
-const fixed = (plus: number): Row => ({ of: undefined, by: 0, plus });
-const moving = (of: string, by = 1, plus = 0): Row => ({ of, by, plus });
-
-function rowText({ of, by, plus }: Row): string {
-  if (of === undefined) return `${plus}u`;
-  const scaled = by === 1 ? of : `${of} * ${by}u`;
-  return plus === 0 ? scaled : `${scaled} + ${plus}u`;
-}
-
-/** Rows of the tile's memory: the state that the network is evaluated at, what comes out, and everything between. */
-interface Regions {
-  readonly x: number;
-  readonly u: number;
-  readonly jv: number;
-  readonly dx: number;
-  readonly end: number;
-}
 
 /**
  * A network evaluated for a tile of particles by a whole workgroup: values lie in workgroup memory, `pf_tile` [row][column], and an
@@ -125,26 +103,6 @@ ${this.#network.declarations(this.#tiling)}`;
   }
 }
 
-export const tileRow = { fixed, moving };
-
-function cellText(base: number, { of, by, plus }: Row, unroll: number): string {
-  const start = base + plus;
-  if (of === undefined) return `pf_tile[${Math.floor(start / unroll)}u][${start % unroll}u][q]`;
-  if (by % unroll === 0) {
-    const turns = by === unroll ? of : `${of} * ${by / unroll}u`;
-    const first = Math.floor(start / unroll);
-    return `pf_tile[${turns}${first === 0 ? "" : ` + ${first}u`}][${start % unroll}u][q]`;
-  }
-  const row = rowText({ of, by, plus: start });
-  return unroll === 1 ? `pf_tile[${row}][0u][q]` : `pf_tile[(${row}) / ${unroll}u][(${row}) % ${unroll}u][q]`;
-}
-
-/** Rows of the tile that a stage reads from other invocations, or writes. */
-type Span = readonly [from: number, to: number];
-
-const overlap = (some: readonly Span[], others: readonly Span[]) =>
-  some.some(([from, to]) => others.some(([start, end]) => from < end && start < to));
-
 class Emitter {
   readonly #network: FusedNetwork;
   readonly #made: Schedule;
@@ -152,15 +110,10 @@ class Emitter {
   readonly #tiling: Tiling;
   readonly #tangents: TileTangents | undefined;
   readonly #packing: TilePacking;
-  readonly #regions: Regions;
+  readonly #memory: TileMemory;
   readonly #v: string;
   readonly #blocks: number;
   readonly #unroll: number;
-  /** First row of each buffer's set 0, rows of a set. */
-  readonly #places = new Map<string, { at: number; stride: number }>();
-  /** Where the blocks' parts of a stage's sums lie. */
-  readonly #parts = new Map<Stage, number>();
-  readonly rows: number;
 
   constructor(
     network: FusedNetwork,
@@ -176,97 +129,26 @@ class Emitter {
     this.#tiling = tiling;
     this.#tangents = tangents;
     this.#packing = packing;
-    this.#regions = regions;
     this.#v = vectorType(tiling);
     const { blocks, unroll } = tileSizes(tiling);
     this.#blocks = blocks;
     this.#unroll = unroll;
-    const dim = up(network.dim, unroll);
-    this.#places.set("x", { at: regions.x, stride: 0 });
-    this.#places.set("u", { at: regions.u, stride: 0 });
-    // sets of tangents count from 1
-    this.#places.set("jv", { at: regions.jv - dim, stride: dim });
-    this.#places.set("dx", { at: regions.dx - dim, stride: dim });
-    let at = regions.end;
-    for (const { name, rows, batched } of made.slots) {
-      const stride = up(rows, unroll);
-      this.#places.set(name, { at: batched ? at - stride : at, stride: batched ? stride : 0 });
-      at += stride * (batched ? (tangents?.count ?? 0) : 1);
-    }
-    let rows = at;
-    const groups = grouped(made);
-    for (const [i, group] of groups.entries()) {
-      const sums = this.#partialSums(group);
-      if (sums === 0) continue;
-      const start = this.#freeRows(sums * blocks, group, groups.slice(i + 1));
-      this.#parts.set(group[0] as Stage, start);
-      rows = Math.max(rows, start + sums * blocks);
-    }
-    this.rows = rows;
+    this.#memory = new TileMemory(made, tiling, tangents, regions);
+    this.#memory.placeParts((group) => this.#partialSums(group));
+  }
+
+  /** Rows of the tile's memory. */
+  get rows(): number {
+    return this.#memory.rows;
   }
 
   /** Sums that the blocks of a stage each have a part of. */
   #partialSums(group: readonly Stage[]): number {
     const [first] = group;
-    if (first?.kind === "sums") return first.sums.length * this.#sets(this.#p.at(item(first.sums, 0)).batched).length;
+    if (first?.kind === "sums")
+      return first.sums.length * this.#memory.sets(this.#p.at(item(first.sums, 0)).batched).length;
     if (first?.kind !== "linear" || this.#matrix(first).rows > 0) return 0;
     return group.flatMap((stage) => this.#sums(stage as Linear)).length;
-  }
-
-  /** The first of so many rows behind the state that are in nobody's use once a stage has read what it sums. */
-  #freeRows(count: number, group: readonly Stage[], later: readonly (readonly Stage[])[]): number {
-    const rowwise = group.flatMap((stage) => ("cluster" in stage ? stage.cluster.members : []));
-    const values = [
-      ...rowwise.flatMap((member) => argumentsOf(this.#p.at(member))),
-      ...group.flatMap((stage) => ("cluster" in stage ? stage.cluster.stores : [])),
-      ...later.flat().flatMap((stage) => this.#reads(stage)),
-    ];
-    const inUse = this.#spans(values);
-    const starts = [this.#regions.end, ...inUse.map(([, to]) => up(to, this.#unroll))].sort((a, b) => a - b);
-    const free = starts.find((start) => start >= this.#regions.end && !overlap([[start, start + count]], inUse));
-    return must(free, "rows behind all others");
-  }
-
-  /** The values that a stage reads. */
-  #reads(stage: Stage): Value[] {
-    const members = "cluster" in stage ? stage.cluster.members : [];
-    const own = members.flatMap((member) => argumentsOf(this.#p.at(member)));
-    switch (stage.kind) {
-      case "linear":
-      case "project":
-        return [...own, ...argumentsOf(this.#p.at(stage.value))];
-      case "sums":
-        return [...own, ...[...stage.sums, ...stage.inner].flatMap((value) => argumentsOf(this.#p.at(value)))];
-      case "copy":
-        return stage.from === undefined ? [] : [stage.from];
-      default:
-        return own;
-    }
-  }
-
-  /** The sets that a value has: 0, or one for each tangent. */
-  #sets(batched: boolean): number[] {
-    return batched ? range(this.#tangents?.count ?? 0).map((s) => s + 1) : [0];
-  }
-
-  #place({ buffer, row }: Place, s: number): number {
-    const place = this.#places.get(buffer);
-    if (!place) throw new Error(`the tile has no buffer "${buffer}"`);
-    return place.at + s * place.stride + row;
-  }
-
-  #span(value: Value, s: number): Span[] {
-    const step = this.#p.at(value);
-    if (step.kind === "parameter") return [];
-    // what is made where it is read has no place
-    const place = this.#made.places.get(value);
-    if (!place || !this.#places.has(place.buffer) || this.#isUnit(value)) return [];
-    const from = this.#place(place, step.batched ? s : 0);
-    return [[from, from + step.width]];
-  }
-
-  #spans(values: readonly Value[]): Span[] {
-    return values.flatMap((value) => this.#sets(this.#p.at(value).batched).flatMap((s) => this.#span(value, s)));
   }
 
   #read(value: Value, row: Row, s: number): string {
@@ -276,7 +158,7 @@ class Emitter {
       const vector = this.#packing.vectors.get(step.tensor);
       return splatted(`pf_weights.${vector?.member}[${rowText(row)}]`);
     }
-    if (this.#isUnit(value)) {
+    if (this.#memory.isUnit(value)) {
       if (row.of === undefined) return `${this.#v}(${row.plus === s - 1 ? "1.0" : "0.0"})`;
       return `select(${this.#v}(0.0), ${this.#v}(1.0), ${rowText(row)} == ${s - 1}u)`;
     }
@@ -302,7 +184,7 @@ class Emitter {
         return `${this.#v}(${lanes.map((c) => column(`class_0.${c}`)).join(", ")})`;
       }
       default:
-        return cellText(this.#place({ ...place, row: 0 }, step.batched ? s : 0), shifted, this.#unroll);
+        return cellText(this.#memory.place({ ...place, row: 0 }, step.batched ? s : 0), shifted, this.#unroll);
     }
   }
 
@@ -310,9 +192,9 @@ class Emitter {
     return {
       first: fixed(0),
       groups: [0],
-      sets: (batched) => (batched && only !== undefined ? [only] : this.#sets(batched)),
+      sets: (batched) => (batched && only !== undefined ? [only] : this.#memory.sets(batched)),
       read: (value, row, s) => this.#read(value, row, s),
-      write: (place, row, s, _g, value) => `${cellText(this.#place(place, s), row, this.#unroll)} = ${value};`,
+      write: (place, row, s, _g, value) => `${cellText(this.#memory.place(place, s), row, this.#unroll)} = ${value};`,
     };
   }
 
@@ -344,17 +226,11 @@ class Emitter {
   #sums(stage: Linear): { value: Value; s: number; i: number }[] {
     const { batched, width } = this.#p.at(stage.value);
     const isTrace = this.#isTrace(stage);
-    return this.#sets(batched).flatMap((s) =>
+    return this.#memory.sets(batched).flatMap((s) =>
       range(width)
         .filter((i) => !isTrace || i === s - 1)
         .map((i) => ({ value: stage.value, s, i })),
     );
-  }
-
-  /** Whether a value's tangents are the unit vectors, which are not stored. */
-  #isUnit(value: Value): boolean {
-    const step = this.#p.at(value);
-    return this.#tangents?.kind === "basis" && step.kind === "input" && step.name === tangentOfX;
   }
 
   #linear(stages: readonly Linear[]): string {
@@ -373,8 +249,8 @@ class Emitter {
     const text: string[] = [];
     for (const { value } of stages) {
       const step = this.#p.stepOf(value, "linear");
-      for (const s of this.#sets(step.batched)) {
-        if (this.#isUnit(step.of)) {
+      for (const s of this.#memory.sets(step.batched)) {
+        if (this.#memory.isUnit(step.of)) {
           // W·e: a column
           if (k.of === undefined && k.plus === s - 1)
             text.push(lines(outputs.length, (r) => `a${value}_${s}_${r} = ${splat(this.#tiling, weights(r))};`));
@@ -406,12 +282,12 @@ class Emitter {
     const start: string[] = [];
     for (const { value } of stages) {
       const step = this.#p.stepOf(value, "linear");
-      for (const s of this.#sets(step.batched))
+      for (const s of this.#memory.sets(step.batched))
         for (const r of outputs) start.push(`var a${value}_${s}_${r} = ${this.#v}(0.0);`);
     }
     // a product with unit vectors is a column: it is written out
     const isShort =
-      inputs <= 2 * unroll || stages.some(({ value }) => this.#isUnit(this.#p.stepOf(value, "linear").of));
+      inputs <= 2 * unroll || stages.some(({ value }) => this.#memory.isUnit(this.#p.stepOf(value, "linear").of));
     const whole = isShort ? 0 : Math.floor(inputs / unroll);
     const body: string[] = [];
     for (const { value } of stages) {
@@ -447,17 +323,9 @@ ${guarded(finish.join("\n"))}`;
 
   /** A barrier where stages write what others may not have read yet. */
   #barrierFor(stages: readonly Linear[]): string {
-    const reads = this.#spans(stages.flatMap(({ value }) => argumentsOf(this.#p.at(value))));
-    const writes = this.#spans(stages.flatMap(({ cluster }) => cluster.stores));
+    const reads = this.#memory.spans(stages.flatMap(({ value }) => argumentsOf(this.#p.at(value))));
+    const writes = this.#memory.spans(stages.flatMap(({ cluster }) => cluster.stores));
     return overlap(reads, writes) ? "workgroupBarrier();" : "";
-  }
-
-  #part(stage: Stage, sum: number, block: Row): string {
-    return cellText(
-      must(this.#parts.get(stage), "the rows of a stage's parts") + sum * this.#blocks,
-      block,
-      this.#unroll,
-    );
   }
 
   /** Every invocation sums some inputs of all rows; then one of them adds the parts of a row. */
@@ -472,7 +340,7 @@ ${guarded(finish.join("\n"))}`;
       const own: string[] = [];
       for (const { value } of stages) {
         const step = this.#p.stepOf(value, "linear");
-        for (const s of this.#sets(step.batched)) {
+        for (const s of this.#memory.sets(step.batched)) {
           const wanted = outputs.filter((i) => sums.some((sum) => sum.value === value && sum.s === s && sum.i === i));
           const h = `h${value}_${s}_${kk}`;
           own.push(`let ${h} = ${this.#read(step.of, row, s)};`);
@@ -489,10 +357,10 @@ ${guarded(finish.join("\n"))}`;
     // the parts may lie where others still read
     text.push("workgroupBarrier();");
     for (const [n, { value, s, i }] of sums.entries())
-      text.push(`${this.#part(stage, n, moving("jb"))} = a${value}_${s}_${i};`);
+      text.push(`${this.#memory.part(stage, n, moving("jb"))} = a${value}_${s}_${i};`);
     text.push("workgroupBarrier();");
     const total = (n: number) => {
-      const parts = range(this.#blocks).map((block) => this.#part(stage, n, fixed(block)));
+      const parts = range(this.#blocks).map((block) => this.#memory.part(stage, n, fixed(block)));
       // in pairs, so that the additions do not wait for each other
       let terms = parts;
       while (terms.length > 1)
@@ -540,10 +408,11 @@ ${guarded(finish.join("\n"))}`;
       case "copy": {
         const { from, to, width, batched } = stage;
         return this.#spread(width, (row) =>
-          this.#sets(batched)
+          this.#memory
+            .sets(batched)
             .map((s) => {
               const value = from === undefined ? `${this.#v}(0.0)` : this.#read(from, row, s);
-              return `${cellText(this.#place(to, s), row, this.#unroll)} = ${value};`;
+              return `${cellText(this.#memory.place(to, s), row, this.#unroll)} = ${value};`;
             })
             .join("\n"),
         );
@@ -561,7 +430,7 @@ ${guarded(finish.join("\n"))}`;
     const { sums, inner, cluster } = stage;
     const operands = sums.map((sum) => this.#p.stepOf(sum, "sum").of);
     const { batched, width } = this.#p.at(operands[0] as Value);
-    const all = operands.flatMap((operand, i) => this.#sets(batched).map((s) => ({ operand, i, s })));
+    const all = operands.flatMap((operand, i) => this.#memory.sets(batched).map((s) => ({ operand, i, s })));
     const name = (i: number, s: number) => `sum${i}_${s}`;
     const loop = (row: Row) => {
       const { text, nameOf } = clusterStatements(this.#made, [{ members: inner, stores: [] }], this.#naming(), {
@@ -571,7 +440,7 @@ ${guarded(finish.join("\n"))}`;
       return `${text}\n${all.map(({ operand, i, s }) => `${name(i, s)} += ${nameOf(operand, s, 0)};`).join("\n")}`;
     };
     const added = all.map(({ i, s }, n) => {
-      const parts = range(this.#blocks).map((block) => this.#part(stage, n, fixed(block)));
+      const parts = range(this.#blocks).map((block) => this.#memory.part(stage, n, fixed(block)));
       return `let all${i}_${s} = ${parts.join(" + ")};`;
     });
     const { text: after } = clusterStatements(this.#made, [cluster], this.#naming(), {
@@ -585,7 +454,7 @@ ${loop(moving("row"))}
 }
 // the parts may lie where others still read
 workgroupBarrier();
-${all.map(({ i, s }, n) => `${this.#part(stage, n, moving("jb"))} = ${name(i, s)};`).join("\n")}
+${all.map(({ i, s }, n) => `${this.#memory.part(stage, n, moving("jb"))} = ${name(i, s)};`).join("\n")}
 workgroupBarrier();
 if (jb == 0u) {
 ${added.join("\n")}
@@ -597,7 +466,7 @@ ${after}
     const { value, cluster } = stage;
     const step = this.#p.stepOf(value, "project");
     const inputs = this.#p.width(step.of);
-    const sets = this.#sets(step.batched);
+    const sets = this.#memory.sets(step.batched);
     const named =
       (s: number): ProjectedName =>
       (part, j) =>

@@ -14,11 +14,10 @@ import type { Buffers } from "./interface.ts";
 import { kernel, oncePerShape } from "./kernel.ts";
 import { stageStruct } from "./stage-row.ts";
 import { determinantLessOne, logSizeText } from "./step-jacobian.ts";
-import { TileNetwork, type TileTangents, tileRow } from "./tile-network.ts";
+import { fixed, moving, type TileTangents } from "./tile-memory.ts";
+import { TileNetwork } from "./tile-network.ts";
 import { splat, type Tiling, tileSizes, vectorType } from "./tiling.ts";
 import { lines, wgsl } from "./wgsl.ts";
-
-const { fixed, moving } = tileRow;
 
 type NetworkField = Extract<FusedField, { kind: "network" }>;
 

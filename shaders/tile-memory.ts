@@ -1,0 +1,183 @@
+import { must } from "../src/must.ts";
+import { tangentOfX } from "../src/network/derivatives.ts";
+import { argumentsOf, type Program, type Value } from "../src/network/program.ts";
+import { grouped, type Place, type Schedule, type Stage } from "../src/network/stages.ts";
+import { type Tiling, tileSizes } from "./tiling.ts";
+
+/** Which tangents go through the network beside the value: the unit vectors, or what lies in the tile's rows for them. */
+export interface TileTangents {
+  readonly count: number;
+  readonly kind: "basis" | "given";
+}
+
+const range = (count: number) => Array.from({ length: count }, (_, i) => i);
+/** The next multiple. */
+export const up = (value: number, multiple: number) => multiple * Math.ceil(value / multiple);
+
+/** Row `of · by + plus` of a value, where `of` is a variable of the kernel; without `of` row `plus`. */
+export interface Row {
+  readonly of: string | undefined;
+  readonly by: number;
+  readonly plus: number;
+}
+
+export const fixed = (plus: number): Row => ({ of: undefined, by: 0, plus });
+export const moving = (of: string, by = 1, plus = 0): Row => ({ of, by, plus });
+
+export function rowText({ of, by, plus }: Row): string {
+  if (of === undefined) return `${plus}u`;
+  const scaled = by === 1 ? of : `${of} * ${by}u`;
+  return plus === 0 ? scaled : `${scaled} + ${plus}u`;
+}
+
+/** Rows of the tile's memory: the state that the network is evaluated at, what comes out, and everything between. */
+export interface Regions {
+  readonly x: number;
+  readonly u: number;
+  readonly jv: number;
+  readonly dx: number;
+  readonly end: number;
+}
+
+/** A number of the tile. */
+export function cellText(base: number, { of, by, plus }: Row, unroll: number): string {
+  const start = base + plus;
+  if (of === undefined) return `pf_tile[${Math.floor(start / unroll)}u][${start % unroll}u][q]`;
+  if (by % unroll === 0) {
+    const turns = by === unroll ? of : `${of} * ${by / unroll}u`;
+    const first = Math.floor(start / unroll);
+    return `pf_tile[${turns}${first === 0 ? "" : ` + ${first}u`}][${start % unroll}u][q]`;
+  }
+  const row = rowText({ of, by, plus: start });
+  return unroll === 1 ? `pf_tile[${row}][0u][q]` : `pf_tile[(${row}) / ${unroll}u][(${row}) % ${unroll}u][q]`;
+}
+
+/** Rows of the tile that a stage reads from other invocations, or writes. */
+export type Span = readonly [from: number, to: number];
+
+export const overlap = (some: readonly Span[], others: readonly Span[]) =>
+  some.some(([from, to]) => others.some(([start, end]) => from < end && start < to));
+
+/** Where the values of a network's schedule lie in the rows of a tile's memory, and the blocks' parts of its sums. */
+export class TileMemory {
+  readonly #made: Schedule;
+  readonly #p: Program;
+  readonly #tangents: TileTangents | undefined;
+  readonly #regions: Regions;
+  readonly #blocks: number;
+  readonly #unroll: number;
+  /** First row of each buffer's set 0, rows of a set. */
+  readonly #places = new Map<string, { at: number; stride: number }>();
+  /** Where the blocks' parts of a stage's sums lie. */
+  readonly #parts = new Map<Stage, number>();
+  #rows: number;
+
+  constructor(made: Schedule, tiling: Tiling, tangents: TileTangents | undefined, regions: Regions) {
+    this.#made = made;
+    this.#p = made.program;
+    this.#tangents = tangents;
+    this.#regions = regions;
+    const { blocks, unroll } = tileSizes(tiling);
+    this.#blocks = blocks;
+    this.#unroll = unroll;
+    const dim = regions.u - regions.x;
+    this.#places.set("x", { at: regions.x, stride: 0 });
+    this.#places.set("u", { at: regions.u, stride: 0 });
+    // sets of tangents count from 1
+    this.#places.set("jv", { at: regions.jv - dim, stride: dim });
+    this.#places.set("dx", { at: regions.dx - dim, stride: dim });
+    let at = regions.end;
+    for (const { name, rows, batched } of made.slots) {
+      const stride = up(rows, unroll);
+      this.#places.set(name, { at: batched ? at - stride : at, stride: batched ? stride : 0 });
+      at += stride * (batched ? (tangents?.count ?? 0) : 1);
+    }
+    this.#rows = at;
+  }
+
+  get rows(): number {
+    return this.#rows;
+  }
+
+  /** Finds rows for the blocks' parts of the sums of stages; `partialSums`: how many a stage has. */
+  placeParts(partialSums: (group: readonly Stage[]) => number): void {
+    const groups = grouped(this.#made);
+    for (const [i, group] of groups.entries()) {
+      const sums = partialSums(group);
+      if (sums === 0) continue;
+      const start = this.#freeRows(sums * this.#blocks, group, groups.slice(i + 1));
+      this.#parts.set(group[0] as Stage, start);
+      this.#rows = Math.max(this.#rows, start + sums * this.#blocks);
+    }
+  }
+
+  /** The first of so many rows behind the state that are in nobody's use once a stage has read what it sums. */
+  #freeRows(count: number, group: readonly Stage[], later: readonly (readonly Stage[])[]): number {
+    const rowwise = group.flatMap((stage) => ("cluster" in stage ? stage.cluster.members : []));
+    const values = [
+      ...rowwise.flatMap((member) => argumentsOf(this.#p.at(member))),
+      ...group.flatMap((stage) => ("cluster" in stage ? stage.cluster.stores : [])),
+      ...later.flat().flatMap((stage) => this.#reads(stage)),
+    ];
+    const inUse = this.spans(values);
+    const starts = [this.#regions.end, ...inUse.map(([, to]) => up(to, this.#unroll))].sort((a, b) => a - b);
+    const free = starts.find((start) => start >= this.#regions.end && !overlap([[start, start + count]], inUse));
+    return must(free, "rows behind all others");
+  }
+
+  /** The values that a stage reads. */
+  #reads(stage: Stage): Value[] {
+    const members = "cluster" in stage ? stage.cluster.members : [];
+    const own = members.flatMap((member) => argumentsOf(this.#p.at(member)));
+    switch (stage.kind) {
+      case "linear":
+      case "project":
+        return [...own, ...argumentsOf(this.#p.at(stage.value))];
+      case "sums":
+        return [...own, ...[...stage.sums, ...stage.inner].flatMap((value) => argumentsOf(this.#p.at(value)))];
+      case "copy":
+        return stage.from === undefined ? [] : [stage.from];
+      default:
+        return own;
+    }
+  }
+
+  /** The sets that a value has: 0, or one for each tangent. */
+  sets(batched: boolean): number[] {
+    return batched ? range(this.#tangents?.count ?? 0).map((s) => s + 1) : [0];
+  }
+
+  place({ buffer, row }: Place, s: number): number {
+    const place = this.#places.get(buffer);
+    if (!place) throw new Error(`the tile has no buffer "${buffer}"`);
+    return place.at + s * place.stride + row;
+  }
+
+  #span(value: Value, s: number): Span[] {
+    const step = this.#p.at(value);
+    if (step.kind === "parameter") return [];
+    // what is made where it is read has no place
+    const place = this.#made.places.get(value);
+    if (!place || !this.#places.has(place.buffer) || this.isUnit(value)) return [];
+    const from = this.place(place, step.batched ? s : 0);
+    return [[from, from + step.width]];
+  }
+
+  spans(values: readonly Value[]): Span[] {
+    return values.flatMap((value) => this.sets(this.#p.at(value).batched).flatMap((s) => this.#span(value, s)));
+  }
+
+  /** Whether a value's tangents are the unit vectors, which are not stored. */
+  isUnit(value: Value): boolean {
+    const step = this.#p.at(value);
+    return this.#tangents?.kind === "basis" && step.kind === "input" && step.name === tangentOfX;
+  }
+
+  part(stage: Stage, sum: number, block: Row): string {
+    return cellText(
+      must(this.#parts.get(stage), "the rows of a stage's parts") + sum * this.#blocks,
+      block,
+      this.#unroll,
+    );
+  }
+}
