@@ -45,6 +45,7 @@ export const short = {
   "docs/from-pytorch.md": "Recipes from PyTorch",
   "docs/places.md": "The postal codes",
   "docs/quality.md": "Quality of the toy sets",
+  "docs/posterior.md": "Posteriors from simulations",
   "docs/gpu-report.md": "What GPUs' compilers say",
 };
 
