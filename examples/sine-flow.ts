@@ -1,4 +1,4 @@
-import { Flow, fitNormalization, type Gpu, mlp } from "pushforward";
+import { Flow, type FlowMatchingOptions, fitNormalization, type Gpu, mlp } from "pushforward";
 import { seededUniform } from "../cli/split.ts";
 
 /**
@@ -27,4 +27,26 @@ export async function sineFlow(gpu: Gpu, data: Float32Array, seed: number, first
   }
   flow.setWeights(weights);
   return flow;
+}
+
+/** The same layers with the first one's waves spread evenly over the scales, from the size of the whole to its details: for {@link matchingOptions}. */
+export function waveFlow(gpu: Gpu, data: Float32Array, seed: number): Flow {
+  const initial = { first: { frequencies: [1, 25] as [number, number] }, hidden: 2, output: 0.1 };
+  const velocity = mlp({ dim: 2, hidden: [64, 64, 64], activation: "sin", initial });
+  return Flow.create(gpu, { velocity, seed, normalization: fitNormalization(data, 2) });
+}
+
+/** Flow matching of it: pairs of optimal transport in large groups, which are used again, times that cover (0, 1) evenly, Muon. */
+export function matchingOptions(steps: number, batchSize: number, seed: number): FlowMatchingOptions {
+  return {
+    steps,
+    batchSize,
+    seed,
+    optimizer: { name: "muon", matrixRate: 6, betas: [0.9, 0.99] },
+    learningRate: { peak: 5e-3, schedule: "cosine", warmup: 0.02 },
+    ema: 0.999,
+    time: "stratified",
+    coupling: { method: "exact", group: 1024, reuse: 16 },
+    logEvery: steps,
+  };
 }

@@ -4,7 +4,7 @@
  */
 import { parseArgs } from "node:util";
 import { openGpu, type ToyName, toyData, toyNames, trainFlowMatching } from "pushforward";
-import { sineFlow } from "./sine-flow.ts";
+import { matchingOptions, waveFlow } from "./sine-flow.ts";
 import { targets } from "./toy-sets.ts";
 
 const { values } = parseArgs({
@@ -29,19 +29,9 @@ console.log("set           entropy      NLL  excess ± error  40→80 steps  pas
 const passed: boolean[] = [];
 for (const name of values.sets.split(",") as ToyName[]) {
   const data = toyData(name, 200_000, seed);
-  const flow = await sineFlow(gpu, data, seed, 3);
+  const flow = waveFlow(gpu, data, seed);
   const start = performance.now();
-  const learningRate = (step: number) =>
-    6e-3 * Math.min(1, (step + 1) / 100) * (0.02 + 0.98 * Math.cos((Math.PI / 2) * (step / steps)) ** 2);
-  for await (const _ of trainFlowMatching(flow, data, {
-    steps,
-    batchSize,
-    learningRate,
-    ema: 0.995,
-    coupling: "optimal-transport",
-    seed,
-    logEvery: steps,
-  })) {
+  for await (const _ of trainFlowMatching(flow, data, matchingOptions(steps, batchSize, seed))) {
     // only the end counts here
   }
   const trained = performance.now();

@@ -1,6 +1,7 @@
 /**
- * The quality of both kinds of training on FFJORD's toy sets: `npm run quality`, or `npm run quality -- --sets moons,rings`. Every flow
- * starts from scratch. Prints one table, writes it with `--report <file.md>`, and draws what each flow has learned into a folder.
+ * The quality of both kinds of training on FFJORD's toy sets: `npm run quality`, or `npm run quality -- --sets moons,rings`. A flow starts
+ * from scratch by flow matching, is then trained by the likelihood of a few of the solver's steps, and another one by the flow's likelihood
+ * from scratch. Prints one table, writes it with `--report <file.md>`, and draws what each flow has learned into a folder.
  * Ends with status 1 when a set misses its pass line.
  */
 import { mkdirSync } from "node:fs";
@@ -22,7 +23,7 @@ import { type Panel, renderFigure } from "../cli/plot/figure.ts";
 import { countPoints, emptyGrid, type Grid, positiveQuantile, toDensity } from "../cli/plot/grid.ts";
 import { toyDensities } from "../test/oracle/densities.ts";
 import { fitGaussian, scoreOf } from "./baselines.ts";
-import { sineFlow } from "./sine-flow.ts";
+import { matchingOptions, sineFlow, waveFlow } from "./sine-flow.ts";
 import { targets } from "./toy-sets.ts";
 
 const { values } = parseArgs({
@@ -31,6 +32,7 @@ const { values } = parseArgs({
     seed: { type: "string", default: "1" },
     points: { type: "string", default: "10000" },
     "flow-matching-steps": { type: "string", default: "3000" },
+    "tuning-steps": { type: "string", default: "80" },
     "likelihood-steps": { type: "string", default: "400" },
     output: { type: "string", default: "out/quality" },
     report: { type: "string" },
@@ -40,6 +42,7 @@ const seed = Number(values.seed);
 const count = Number(values.points);
 const steps = {
   "flow matching": Number(values["flow-matching-steps"]),
+  "then likelihood": Number(values["tuning-steps"]),
   likelihood: Number(values["likelihood-steps"]),
 };
 type Loss = keyof typeof steps;
@@ -56,28 +59,36 @@ const schedule = (peak: number, rise: number, total: number) => (step: number) =
 
 async function train(flow: Flow, data: Float32Array, loss: Loss): Promise<void> {
   const total = steps[loss];
-  const training =
-    loss === "flow matching"
-      ? trainFlowMatching(flow, data, {
-          steps: total,
-          batchSize: 512,
-          learningRate: schedule(6e-3, 100, total),
-          coupling: "optimal-transport",
-          ema: 0.995,
-          seed,
-          logEvery: total,
-        })
-      : trainMaximumLikelihood(flow, data, {
-          steps: total,
-          batchSize: 128,
-          learningRate: schedule(8e-3, 50, total),
-          solver: solver(5),
-          gradientClip: 5,
-          ema: 0.97,
-          seed,
-          logEvery: total,
-        });
-  for await (const _ of training) {
+  const training = {
+    "flow matching": () => trainFlowMatching(flow, data, matchingOptions(total, 512, seed)),
+    "then likelihood": () =>
+      trainMaximumLikelihood(flow, data, {
+        steps: total,
+        batchSize: 512,
+        objective: "discrete",
+        solver: solver(5),
+        jitter: 0.4,
+        rowOrder: "shuffled",
+        optimizer: { name: "muon", momentum: 0.9, matrixRate: 12 },
+        learningRate: { peak: 3e-4, schedule: "cosine", warmup: 0.05 },
+        gradientClip: 1,
+        ema: 0.985,
+        seed,
+        logEvery: total,
+      }),
+    likelihood: () =>
+      trainMaximumLikelihood(flow, data, {
+        steps: total,
+        batchSize: 128,
+        learningRate: schedule(8e-3, 50, total),
+        solver: solver(5),
+        gradientClip: 5,
+        ema: 0.97,
+        seed,
+        logEvery: total,
+      }),
+  };
+  for await (const _ of training[loss]()) {
     // only the end counts here
   }
 }
@@ -242,22 +253,24 @@ const adapter = gpu.info.description || gpu.info.architecture;
 console.log(`${adapter}, seed ${seed}: ${count} fresh points, ${solverSteps} midpoint steps, exact divergence\n`);
 const rows: Row[] = [];
 const pictures: string[] = [];
-const widths = [12, 13, 22, 9, 11, 14, 11, 9, 8, 8, 8, 7];
+const widths = [12, 16, 22, 9, 11, 14, 11, 9, 8, 8, 8, 7];
 const show = (texts: readonly string[]) => console.log(texts.map((text, i) => text.padEnd(widths[i] ?? 0)).join(" "));
 show(head);
 for (const name of values.sets.split(",") as ToyName[]) {
   const data = toyData(name, 200_000, seed);
   const densities = new Map<Loss, Grid>();
-  for (const loss of ["flow matching", "likelihood"] as const) {
-    const flow = await sineFlow(gpu, data, seed, 3);
+  const matched = waveFlow(gpu, data, seed);
+  for (const loss of ["flow matching", "then likelihood", "likelihood"] as const) {
+    const flow = loss === "likelihood" ? await sineFlow(gpu, data, seed, 3) : matched;
     const start = performance.now();
     await train(flow, data, loss);
     const row = await judge(flow, name, loss, (performance.now() - start) / 1000);
     rows.push(row);
     show(line(row));
     densities.set(loss, await densityOf(flow));
-    flow.dispose();
+    if (flow !== matched) flow.dispose();
   }
+  matched.dispose();
   pictures.push(await draw(name, densities));
 }
 const sheet = await contactSheet(pictures);
