@@ -12,8 +12,6 @@ const root = fileURLToPath(new URL("../", import.meta.url));
 const entries = {
   pushforward: "src/index.ts",
   paths: "src/path/entry.ts",
-  diagnostics: "src/diagnostics/entry.ts",
-  pytorch: "src/pytorch/entry.ts",
   workers: "src/workers/entry.ts",
   cluster: "src/cluster/entry.ts",
   diagnostics: "src/diagnostics/entry.ts",
