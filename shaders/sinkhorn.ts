@@ -1,10 +1,8 @@
-import { type Key, streams } from "../src/random/philox.ts";
-import { type Dispatch, dispatchOf } from "./dispatch.ts";
 import { rowValue, sourceNumbers } from "./flow-matching.ts";
 import { read, write } from "./interface.ts";
 import { kernel, oncePerShape } from "./kernel.ts";
-import { drawNumbers, drawParams, random } from "./random.ts";
-import { choiceNumbers, choiceParams, choiceText, chosenRow, type RowChoice } from "./row-draws.ts";
+import { drawParams, random } from "./random.ts";
+import { choiceParams, choiceText, chosenRow, type RowChoice } from "./row-draws.ts";
 import { startDraws, startPart, startValue } from "./source-draws.ts";
 import { hasParts, type SourceKind } from "./source-kinds.ts";
 import { lines, wgsl } from "./wgsl.ts";
@@ -15,10 +13,10 @@ import { lines, wgsl } from "./wgsl.ts";
  * computed wherever it is needed, and never stored.
  */
 
-const workgroup = 64;
+export const sinkhornWorkgroup = 64;
 /** Invocations that share a point, and points of a workgroup. */
 const lanes = 8;
-const points = workgroup / lanes;
+export const pointsPerWorkgroup = sinkhornWorkgroup / lanes;
 
 /** Groups have a multiple of this many samples: each lane takes as many vectors of four as the others. */
 export const groupGranule = 4 * lanes;
@@ -81,7 +79,7 @@ export const groupPointsKernel = oncePerShape(({ source, labels, context, draws,
 ${random}
 ${choiceText({ draws, shuffled })}
 
-@compute @workgroup_size(${workgroup})
+@compute @workgroup_size(${sinkhornWorkgroup})
 fn group_points(@builtin(global_invocation_id) id: vec3u) {
   let p = id.x;
   if (p >= params.count) { return; }
@@ -125,7 +123,7 @@ fn group_points(@builtin(global_invocation_id) id: vec3u) {
 
 /** Text that begins an invocation of a lane: its point `i`, vectors of four points `quarters`. */
 const lane = wgsl`let lane = local % ${lanes}u;
-  let i = params.from_row + group.x * ${points}u + local / ${lanes}u;
+  let i = params.from_row + group.x * ${pointsPerWorkgroup}u + local / ${lanes}u;
   let quarters = params.count / 4u;`;
 const signature = "(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) local: u32)";
 
@@ -145,10 +143,10 @@ export const sinkhornKernel = oncePerShape(({ width }: { readonly width: number 
       potential: write("array<f32>"),
     },
     code: wgsl`
-var<workgroup> tops: array<f32, ${workgroup}>;
-var<workgroup> sums: array<f32, ${workgroup}>;
+var<workgroup> tops: array<f32, ${sinkhornWorkgroup}>;
+var<workgroup> sums: array<f32, ${sinkhornWorkgroup}>;
 
-@compute @workgroup_size(${workgroup})
+@compute @workgroup_size(${sinkhornWorkgroup})
 fn sinkhorn${signature} {
   ${lane}
   ${ownText(width, "own")}
@@ -197,10 +195,10 @@ export const drawPairsKernel = oncePerShape(({ width, dim }: { readonly width: n
     code: wgsl`
 ${random}
 
-var<workgroup> sums: array<f32, ${workgroup}>;
+var<workgroup> sums: array<f32, ${sinkhornWorkgroup}>;
 // of each point: the lane in whose columns the draw falls, and how far into their sum
-var<workgroup> chosen: array<u32, ${points}>;
-var<workgroup> rests: array<f32, ${points}>;
+var<workgroup> chosen: array<u32, ${pointsPerWorkgroup}>;
+var<workgroup> rests: array<f32, ${pointsPerWorkgroup}>;
 
 fn squared_distance(i: u32, j: u32) -> f32 {
   let quarters = params.count / 4u;
@@ -212,7 +210,7 @@ fn squared_distance(i: u32, j: u32) -> f32 {
   return sum;
 }
 
-@compute @workgroup_size(${workgroup})
+@compute @workgroup_size(${sinkhornWorkgroup})
 fn draw_pairs${signature} {
   ${lane}
   ${ownText(width, "own")}
@@ -282,18 +280,18 @@ export const planFiguresKernel = oncePerShape((_: object) =>
       figures: write("array<f32>"),
     },
     code: wgsl`
-var<workgroup> tree: array<vec3f, ${workgroup}>;
+var<workgroup> tree: array<vec3f, ${sinkhornWorkgroup}>;
 
-@compute @workgroup_size(${workgroup})
+@compute @workgroup_size(${sinkhornWorkgroup})
 fn plan_figures(@builtin(local_invocation_index) local: u32) {
   var mine = vec3f(0.0);
-  for (var i = local; i < params.count; i += ${workgroup}u) {
+  for (var i = local; i < params.count; i += ${sinkhornWorkgroup}u) {
     let share = exp2((potential[i] - next_potential[i]) * params.scale);
     mine += vec3f(costs[i], costs[params.count + i], abs(share - 1.0));
   }
   tree[local] = mine;
   workgroupBarrier();
-  for (var half = ${workgroup / 2}u; half > 0u; half /= 2u) {
+  for (var half = ${sinkhornWorkgroup / 2}u; half > 0u; half /= 2u) {
     if (local < half) { tree[local] += tree[local + half]; }
     workgroupBarrier();
   }
@@ -305,161 +303,3 @@ fn plan_figures(@builtin(local_invocation_index) local: u32) {
 
 /** Floats of the figures of a group: costs of its pairs and of independent ones, error of the columns, and one to spare. */
 export const figuresPerGroup = 4;
-
-/** ε of each step: over the first half of them it falls from the mean cost to what is wanted, by equal factors. */
-export function regularizations(meanCost: number, regularization: number, iterations: number): number[] {
-  const half = Math.max(1, Math.floor(iterations / 2));
-  return Array.from({ length: iterations }, (_, k) => meanCost * regularization ** Math.min(1, k / half));
-}
-
-/** What the pairs of a group are made of, and where they go. */
-export interface GroupPlan {
-  readonly velocity: { readonly dim: number; readonly context: number };
-  readonly source: { readonly kind: SourceKind; readonly parts: number };
-  readonly count: number;
-  /** Rows of the data. */
-  readonly rows: number;
-  /** Whether each pass over the data has every row once. */
-  readonly shuffled?: boolean;
-  /** Number of the group's first pair. */
-  readonly first: number;
-  readonly key: Key;
-  /** The mean of |x_1 − x_0|², contexts included, over independent pairs: the unit of `regularization`. */
-  readonly meanCost: number;
-  readonly regularization: number;
-  readonly iterations: number;
-  /** Place of the group's first pair in "pairs", and of its figures in "figures". */
-  readonly pairsAt: number;
-  readonly figuresAt: number;
-  /** Place of the factors of the context in "constants". */
-  readonly factorsAt: number;
-  readonly names: {
-    readonly labels: string | undefined;
-    readonly context: string | undefined;
-    readonly draws: string | undefined;
-  };
-  readonly maxFlops: number;
-}
-
-/** Coordinates of a point. */
-export const pointWidth = ({
-  velocity,
-  names,
-}: Pick<GroupPlan, "velocity"> & { readonly names: Omit<GroupPlan["names"], "draws"> }): number =>
-  velocity.dim + (names.context === undefined ? 0 : velocity.context) + (names.labels === undefined ? 0 : 1);
-
-/** Buffers of a group while its pairs are made, besides those of a batch: "pairs" and "figures" are the caller's. */
-export function groupBuffers(width: number, count: number): { name: string; bytes: number; data?: Float32Array }[] {
-  return [
-    { name: "plan.starts", bytes: width * count * 4 },
-    { name: "plan.ends", bytes: width * count * 4 },
-    { name: "plan.rows", bytes: count * 4 },
-    { name: "plan.f", bytes: count * 4 },
-    { name: "plan.g", bytes: count * 4 },
-    { name: "plan.next", bytes: count * 4 },
-    { name: "plan.zero", bytes: count * 4, data: new Float32Array(count) },
-    { name: "plan.costs", bytes: 2 * count * 4 },
-  ];
-}
-
-/** The pairs of a group by entropic optimal transport. */
-export function planGroup(o: GroupPlan): Dispatch[] {
-  const { velocity, count, rows, shuffled = false, key, names } = o;
-  const { dim } = velocity;
-  const { kind: source, parts } = o.source;
-  const has = {
-    labels: names.labels !== undefined,
-    context: names.context !== undefined,
-    draws: names.draws !== undefined,
-    shuffled,
-  };
-  const width = pointWidth(o);
-  const slices = slicesOf(count, width, o.maxFlops);
-  const steps = regularizations(o.meanCost, o.regularization, o.iterations);
-  const half = (own: "starts" | "ends", from: string, to: string, epsilon: number) =>
-    slices.map(({ from_row, workgroups, flops }) =>
-      dispatchOf(sinkhornKernel({ width }), {
-        params: { count, from_row, scale: Math.LOG2E / epsilon, log2_count: Math.log2(count) },
-        buffers: {
-          own: `plan.${own}`,
-          other: own === "starts" ? "plan.ends" : "plan.starts",
-          other_potential: from,
-          potential: to,
-        },
-        workgroups,
-        flops,
-      }),
-    );
-  const last = o.meanCost * o.regularization;
-  const scale = Math.LOG2E / last;
-  return [
-    dispatchOf(groupPointsKernel({ source, ...has }), {
-      params: {
-        count,
-        dim,
-        rows,
-        ...drawNumbers(o.first, key),
-        ...choiceNumbers(has, o.first, rows),
-        stream_index: streams.batchIndex,
-        stream_source: streams.batchSource,
-        parts: hasParts(source) ? parts : undefined,
-        context: velocity.context,
-        factors: has.context ? o.factorsAt : undefined,
-        class_scale: Math.sqrt(classDistance * o.meanCost),
-      },
-      buffers: {
-        data: "data",
-        constants: "constants",
-        starts: "plan.starts",
-        ends: "plan.ends",
-        drawn: "plan.rows",
-        labels: names.labels,
-        context_rows: names.context,
-        row_draws: names.draws,
-      },
-      workgroups: [Math.ceil(count / workgroup)],
-      flops: count * (60 * dim + 100),
-    }),
-    // rows come last, so that theirs are the marginals that are met
-    ...steps.flatMap((epsilon, k) => [
-      ...half("ends", k === 0 ? "plan.zero" : "plan.f", "plan.g", epsilon),
-      ...half("starts", "plan.g", "plan.f", epsilon),
-    ]),
-    ...half("ends", "plan.f", "plan.next", last),
-    ...slices.map(({ from_row, workgroups, flops }) =>
-      dispatchOf(drawPairsKernel({ width, dim }), {
-        params: { count, from_row, scale, at: o.pairsAt, ...drawNumbers(o.first, key), stream: streams.plan },
-        buffers: {
-          own: "plan.starts",
-          other: "plan.ends",
-          potential: "plan.f",
-          other_potential: "plan.g",
-          drawn: "plan.rows",
-          pair_rows: "pairs",
-          costs: "plan.costs",
-        },
-        workgroups,
-        flops,
-      }),
-    ),
-    dispatchOf(planFiguresKernel({}), {
-      params: { count, at: o.figuresAt, scale },
-      buffers: { costs: "plan.costs", potential: "plan.g", next_potential: "plan.next", figures: "figures" },
-      workgroups: [1],
-      flops: 10 * count,
-    }),
-  ];
-}
-
-/** Squared distance of two classes in mean costs: exp(−1e6) is 0 whatever ε is. */
-const classDistance = 1e6;
-
-/** Cuts the points of half a step, so that no dispatch has more than `most` operations. */
-function slicesOf(count: number, width: number, most: number) {
-  const flopsOf = (own: number) => own * count * (3 * width + 12);
-  const size = Math.min(count, Math.max(1, Math.floor(most / flopsOf(points))) * points);
-  return Array.from({ length: Math.ceil(count / size) }, (_, k) => {
-    const own = Math.min(size, count - k * size);
-    return { from_row: k * size, workgroups: [own / points] as [number], flops: flopsOf(own) };
-  });
-}

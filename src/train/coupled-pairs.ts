@@ -1,4 +1,4 @@
-import { figuresPerGroup, groupBuffers, planGroup, pointWidth } from "../../shaders/sinkhorn.ts";
+import { figuresPerGroup } from "../../shaders/sinkhorn.ts";
 import { freeRows } from "../data/transform-maps.ts";
 import { type DataRows, ownRows } from "../data/units.ts";
 import { invalid } from "../errors.ts";
@@ -6,6 +6,7 @@ import type { Flow } from "../flow/flow.ts";
 import type { SourceSpec } from "../flow/source.ts";
 import type { Arena } from "../gpu/arena.ts";
 import type { Dispatch, PlannedBuffer } from "../gpu/kernel.ts";
+import { groupBuffers, planGroup, pointWidth } from "../kernels/sinkhorn.ts";
 import { item, must } from "../must.ts";
 import type { Pacer } from "../schedule/pacer.ts";
 import { unlessAborted } from "../schedule/unless.ts";

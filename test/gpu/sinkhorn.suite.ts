@@ -1,7 +1,7 @@
 import * as pf from "pushforward";
-import { type GroupPlan, groupBuffers, planGroup, pointWidth, regularizations } from "../../shaders/sinkhorn.ts";
 import { Arena } from "../../src/gpu/arena.ts";
 import { readBack } from "../../src/gpu/read.ts";
+import { type GroupPlan, groupBuffers, planGroup, pointWidth, regularizations } from "../../src/kernels/sinkhorn.ts";
 import { normals, philox, randomIndex, streams, uniform01 } from "../../src/random/philox.ts";
 import { shuffledRow } from "../../src/random/shuffle.ts";
 import { columnError, plan, sinkhorn } from "../oracle/sinkhorn.ts";
