@@ -1,5 +1,6 @@
+import { lossIn } from "../src/data/lost-digits.ts";
 import { fitNormalization, type Normalization } from "../src/data/normalization.ts";
-import { leastSteps, lossIn } from "../src/data/resolution.ts";
+import { leastSteps } from "../src/data/resolution.ts";
 import { spacingOfF32 } from "../src/data/units.ts";
 import { PushforwardError } from "../src/errors.ts";
 import { item } from "../src/must.ts";

@@ -16,27 +16,22 @@ export type AxisTransform =
 /** One for each axis of the data; a simplex is one for its `size` axes. */
 export type Transform = readonly AxisTransform[];
 
-/** The settings of each kind. */
-const settings = { interval: ["low", "high"], positive: [], simplex: ["size"] } as const;
-const kinds = Object.keys(settings) as (keyof typeof settings)[];
+/** The kinds, and the settings of each. */
+const kinds = { interval: ["kind", "low", "high"], positive: ["kind"], simplex: ["kind", "size"] };
 
 /** Throws for what is no transform of `dim` axes. */
 export function checkTransform(given: Transform, dim: number): Transform {
-  if (!Array.isArray(given))
-    throw invalid(`transform is ${show(given)}, but it is a list, one for each of ${dim} axes`);
+  if (!Array.isArray(given)) throw invalid(`transform is ${show(given)}, but it is a list`);
   for (const [i, one] of (given as Transform).entries()) {
     if (one === null) continue;
     const name = `transform[${i}]`;
-    const own: readonly string[] = settings[checkWord(`${name}.kind`, one?.kind, kinds)];
-    checkKeys(name, one, ["kind", ...own]);
-    for (const key of own) checkSingle(`${name}.${key}`, (one as unknown as Record<string, unknown>)[key]);
+    checkKeys(name, one, kinds[checkWord(`${name}.kind`, one?.kind, Object.keys(kinds) as (keyof typeof kinds)[])]);
     if (one.kind === "simplex") checkInteger(`${name}.size`, one.size, 1, dim);
-    if (one.kind === "interval" && !(Math.fround(one.low) < Math.fround(one.high)))
-      throw invalid(`${name} is between ${one.low} and ${one.high}, but low is less than high`);
+    if (one.kind === "interval" && !(checkSingle(`${name}.low`, one.low) < checkSingle(`${name}.high`, one.high)))
+      throw invalid(`${name}.low is ${one.low}, but it is less than high, ${one.high}`);
   }
   const axes = axesOf(given);
-  if (axes !== dim)
-    throw invalid(`transform is of ${axes} axes, but the flow has dim ${dim}: give each axis one, or null`);
+  if (axes !== dim) throw invalid(`transform is of ${axes} axes, but the flow has dim ${dim}`);
   return frozenCopy(given);
 }
 

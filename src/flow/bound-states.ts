@@ -4,9 +4,11 @@ import type { Transform } from "../data/transform.ts";
 import { blocks, freeRows } from "../data/transform-maps.ts";
 import { ownRows } from "../data/units.ts";
 import type { Dispatch, PlannedBuffer } from "../gpu/kernel.ts";
+import { must } from "../must.ts";
 import { type Chunk, names } from "../ode/engine.ts";
 import { slice } from "../ode/slice.ts";
 import { leastNormal } from "../options.ts";
+import type { Part } from "./part.ts";
 import { isBuffer, type Rows } from "./rows.ts";
 import { affineName } from "./states.ts";
 import type { TrajectoryRequest } from "./trajectory.ts";
@@ -24,7 +26,7 @@ function nextSingle(value: number, way: 1 | -1): number {
 }
 
 /** The numbers of a transform as kernels read them: see shaders/transform.ts. */
-export function spaceBuffers(transform: Transform, dim: number, { capacity }: Chunk): PlannedBuffer[] {
+function spaceBuffers(transform: Transform, dim: number, { capacity }: Chunk): PlannedBuffer[] {
   const data = new Float32Array(5 * dim);
   const put = (axis: number, values: readonly number[]) => {
     for (const [row, value] of values.entries()) data[row * dim + axis] = value;
@@ -38,6 +40,14 @@ export function spaceBuffers(transform: Transform, dim: number, { capacity }: Ch
     { name: space, bytes: data.byteLength, data },
     { name: logDet, bytes: capacity * 4 },
   ];
+}
+
+/** What a chunk has of its space: the numbers, and log |det ∂y/∂x| of rows whose log p is found backward. */
+export function planSpace({ transform, logProb }: TrajectoryRequest, chunk: Chunk, dim: number): Part {
+  return {
+    buffers: spaceBuffers(must(transform, "a transform"), dim, chunk),
+    dispatches: logProb.kind === "backward" ? [planDeterminant(chunk, dim)] : [],
+  };
 }
 
 /** A request whose rows of data the host has brought into the flow's own space: f64 keeps their digits near its edge, and names a row outside. */
@@ -63,11 +73,12 @@ export function planBound({ count, capacity }: Chunk, dim: number, rows: string,
 }
 
 /** log |det ∂y/∂x| of the states of this moment, for {@link planGain}. */
-export function planDeterminant({ capacity }: Chunk, dim: number): Dispatch {
+function planDeterminant({ capacity }: Chunk, dim: number): Dispatch {
   return logDeterminant({ capacity, dim, state: names.state, affine: affineName, space, logDet });
 }
 
-/** Has log p be that of the data. */
-export function planGain({ count }: Chunk, logProb: string, offset = 0): Dispatch {
-  return addLogDeterminant({ count, offset, logDet, logProb });
+/** Has log p be that of the data; of a solve forward these are the states of this moment, else those that it began with. */
+export function planGain(chunk: Chunk, dim: number, isForward: boolean, logProb: string, offset: number): Dispatch[] {
+  const gain = addLogDeterminant({ count: chunk.count, offset, logDet, logProb });
+  return isForward ? [planDeterminant(chunk, dim), gain] : [gain];
 }

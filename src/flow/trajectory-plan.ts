@@ -69,8 +69,7 @@ export function planTrajectory(solve: Solve, chunk: Chunk): ChunkPlan {
   /** log p of the states of this moment, where it goes forward. */
   const finished = (plan: LogProbPlan, target: string, offset: number, standardError?: string) => [
     plan.finish(target, offset, standardError),
-    ...(space && isForward ? [space.planDeterminant(chunk, engine.dim)] : []),
-    ...(space ? [space.planGain(chunk, target, offset)] : []),
+    ...(space ? space.planGain(chunk, engine.dim, isForward, target, offset) : []),
   ];
   const saved = save.map((at, k) => {
     const offset = k * chunk.count;
@@ -108,20 +107,19 @@ function likelihoodOf({ engine, request, integration, sources }: Solve, chunk: C
 /** Rows of the caller or draws of the source, conditions, log p as far as it is known, probes. */
 function planStart(solve: Solve, chunk: Chunk, likelihood: LogProbPlan | undefined): Part {
   const { engine, request, integration, affine, later, sources, stochastic, space } = solve;
-  const { source, transform, start, conditions, logProb, divergence, count: total } = request;
+  const { source, start, conditions, logProb, divergence, count: total } = request;
   const { dim } = engine;
   const first = firstOf(solve, chunk);
   const probes = { ...divergence, mode: integration.divergence, total, dim, chunk, first, key: seedKey(request.seed) };
   return joined([
     { buffers: [...integrationBuffers(engine, chunk, conditions, integration), sourceBuffer(source)] },
     affine && { buffers: [affineBuffer(affine)] },
-    space && transform && { buffers: space.spaceBuffers(transform, dim, chunk) },
     "rows" in start
       ? space && request.unitsIn === "data"
         ? space.planFree(start.rows, chunk, dim)
         : planImport(start.rows, chunk, dim, { isData: changes(solve, request.unitsIn) })
       : { dispatches: [planDraws(source, chunk, dim, first, start.seed, sources)] },
-    space && logProb.kind === "backward" && { dispatches: [space.planDeterminant(chunk, dim)] },
+    space?.planSpace(request, chunk, dim),
     { dispatches: engine.begin(chunk, conditions, integration.stages > 0) },
     stochastic && { dispatches: stochastic.begin(chunk) },
     likelihood && beginLogProb(likelihood, logProb.kind === "forward" ? logProb.start : undefined, chunk),

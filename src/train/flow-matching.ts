@@ -13,6 +13,7 @@ import { flowMatchingFields } from "./fields.ts";
 import { fingerprint } from "./fingerprint.ts";
 import { trainingLoop, trainingRows } from "./loop.ts";
 import type { FlowMatchingPlan } from "./plan.ts";
+import { checkResolved } from "./resolved.ts";
 import { makeRowDraws, type RowDraws, rowDrawsBuffer, rowDrawsName } from "./row-draws.ts";
 import { constantsOf, withStarts } from "./starts.ts";
 import { planOfPart } from "./stepping.ts";
@@ -28,6 +29,8 @@ export async function* runFlowMatching(
   data: DataRows,
   given: FlowMatchingPlan,
 ): AsyncGenerator<TrainingStep, undefined> {
+  checkResolved(what, "data", flow, data);
+  if (given.options.source) checkResolved(what, "source", flow, given.options.source);
   const plan = flow.transform && given.options.source ? { ...given, source: freeSource(flow, given) } : given;
   if (plan.options.contextDropout !== undefined && plan.velocity.context === 0)
     throw invalid(`${what}: contextDropout was given, but this network has no context to drop: leave it out`);

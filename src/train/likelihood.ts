@@ -29,6 +29,7 @@ import {
 } from "./likelihood-plan.ts";
 import { trainingLoop, trainingRows } from "./loop.ts";
 import type { LikelihoodPlan } from "./plan.ts";
+import { checkResolved } from "./resolved.ts";
 import { makeRowDraws, type RowDraws, rowDrawsBuffer, rowDrawsName } from "./row-draws.ts";
 import { planOfPart } from "./stepping.ts";
 import type { TrainingStep, TrainingTask } from "./task.ts";
@@ -97,6 +98,7 @@ export async function* runMaximumLikelihood(
   data: DataRows,
   plan: LikelihoodPlan,
 ): AsyncGenerator<TrainingStep, undefined> {
+  checkResolved(likelihoodTraining, "data", flow, data);
   const part = planOfPart(likelihoodTraining, plan);
   const { velocity, batchSize, options } = part;
   const conditions: Conditions = {

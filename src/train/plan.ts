@@ -1,4 +1,3 @@
-import { lossIn } from "../data/resolution.ts";
 import { type DataRows, ownRows } from "../data/units.ts";
 import { invalid, PushforwardError } from "../errors.ts";
 import { checkConditions, checkLabelled, onHost } from "../flow/conditions.ts";
@@ -88,10 +87,8 @@ function trainingPlan<O extends CheckedTraining>(
   };
 }
 
-/** Throws for what is no rows in data units, and for a column of which f32 has lost too much. */
-function checkRows(what: string, name: string, flow: Flow, data: DataRows): void {
-  const { velocitySpec, normalization, transform } = flow;
-  const { dim } = velocitySpec;
+/** Throws for what is no rows in data units. */
+function checkRows(what: string, name: string, { velocitySpec: { dim } }: Flow, data: DataRows): void {
   const isArray = data instanceof Float32Array || data instanceof Float64Array;
   if (!isArray || data.length === 0 || data.length % dim !== 0) {
     throw invalid(
@@ -99,19 +96,6 @@ function checkRows(what: string, name: string, flow: Flow, data: DataRows): void
     );
   }
   checkAllFinite(what, name, data, dim);
-  // near the ends of a space it is the distance from them that has the digits
-  if (transform) return;
-  for (let column = 0; column < dim; column++) {
-    const loss = lossIn(data, dim, column, normalization);
-    if (loss === undefined) continue;
-    const isRounded = data instanceof Float32Array || normalization === undefined;
-    throw invalid(
-      `${what}: column ${column} (from 0) of ${name} ${loss}: ` +
-        (isRounded
-          ? "pass the data as a Float64Array, and give the flow normalization: fitNormalization(data, dim), which takes the offset off before anything is f32"
-          : "leave that column or those values out, or take an offset off"),
-    );
-  }
 }
 
 /** The options of flow matching, checked. */

@@ -215,7 +215,7 @@ test("rows outside of the space, and transforms that are none, are told in words
   expect(await message(make([null]))).toMatch(/transform is of 1 axes, but the flow has dim 6/);
   expect(await message(make("logit"))).toMatch(/transform is "logit", but it is a list/);
   expect(await message(make([{ kind: "circle" }]))).toMatch(/transform\[0\]\.kind is "circle"/);
-  expect(await message(make([{ kind: "interval", low: 2, high: 1 }]))).toMatch(/low is less than high/);
+  expect(await message(make([{ kind: "interval", low: 2, high: 1 }]))).toMatch(/low is 2, but it is less than high, 1/);
   expect(await message(make([{ kind: "interval", low: 2 }]))).toMatch(/transform\[0\]\.high/);
   expect(await message(make([{ kind: "positive", low: 2 }]))).toMatch(/low/);
   using flow = pf.Flow.create(gpu, { velocity, transform });
