@@ -108,6 +108,7 @@ async function bundles(out) {
       "web-workers": "src/workers/entry.ts",
       "web-diagnostics": "src/diagnostics/entry.ts",
       "web-pytorch": "src/pytorch/entry.ts",
+      "web-transforms": "src/data/transforms-entry.ts",
     },
     alias: web,
   });
