@@ -57,6 +57,7 @@ function trainingOptions(
     ...given,
     ...set({
       rowWeights,
+      rowOrder: o.rowOrder,
       accumulate: o.accumulate,
       freeze: o.freeze,
       noise: o.noise,
@@ -75,17 +76,18 @@ function matching(o: TrainOptions): Omit<FlowMatchingOptions, keyof TrainingOpti
     o.coupling === "independent"
       ? o.coupling
       : { method: o.coupling === "sinkhorn" ? ("sinkhorn" as const) : ("exact" as const), ...details };
-  const { path, timeDistribution: time, labelDropout, contextDropout } = o;
-  return { coupling, ...set({ path, time, labelDropout, contextDropout }) };
+  const { path, timeDistribution: time, bridge, labelDropout, contextDropout } = o;
+  return { coupling, ...set({ path, time, bridge, labelDropout, contextDropout }) };
 }
 
 function likelihood(o: TrainOptions): Omit<MaximumLikelihoodOptions, keyof TrainingOptions> {
-  const { solverMethod: method = "midpoint", solverSteps: steps = 10, jitter, kineticEnergy, jacobianFrobenius } = o;
+  const { solverMethod: method = "midpoint", solverSteps: steps = 10, warp, jitter, leastDeterminant } = o;
+  const { kineticEnergy, jacobianFrobenius } = o;
   const regularization = kineticEnergy || jacobianFrobenius ? set({ kineticEnergy, jacobianFrobenius }) : undefined;
   const divergence = o.probes === undefined ? undefined : { probe: "rademacher" as const, probes: o.probes };
   return {
-    solver: { method, steps },
+    solver: { method, steps, ...set({ warp }) },
     objective: o.objective === "discrete-likelihood" ? "discrete" : "continuous",
-    ...set({ jitter, divergence, regularization }),
+    ...set({ jitter, leastDeterminant, divergence, regularization }),
   };
 }

@@ -2,7 +2,7 @@ import { type Command, Option } from "commander";
 import { activations } from "../src/network/operations/activate.ts";
 import { integer } from "../src/options/schema.ts";
 import { pathNames } from "../src/path/names.ts";
-import { flowMatchingFields, likelihoodFields, regularizationFields } from "../src/train/fields.ts";
+import { flowMatchingFields, leastDeterminant, likelihoodFields, regularizationFields } from "../src/train/fields.ts";
 import { largestBatch } from "../src/train/largest-batch.ts";
 import { optimizerFields, validationFields } from "../src/train/later-fields.ts";
 import { decimalWithin, nameList, timeEncoding, transformList, wholeNumber, widthList } from "./arguments.ts";
@@ -17,6 +17,7 @@ import { fourierFeatures, initialWeights, noiseLevel, timeDistribution } from ".
 export const fields = ["mlp", "residual", "concat-squash"] as const;
 export const objectives = ["flow-matching", "likelihood", "discrete-likelihood"] as const;
 export const couplings = ["independent", "optimal-transport", "sinkhorn"] as const;
+export const rowOrders = ["independent", "shuffled"] as const;
 export const optimizers = ["adam", "adamw", "muon"] as const;
 export const schedules = ["constant", "linear", "cosine", "one-cycle"] as const;
 
@@ -147,6 +148,12 @@ export const trainingFlags: Readonly<Record<string, readonly Flag[]>> = {
       matching,
     ),
     flag(
+      "--bridge <deviation>",
+      "Brownian bridges between the ends of pairs; with --coupling sinkhorn, Schrödinger bridges (default: none)",
+      judged(flowMatchingFields.bridge.check),
+      matching,
+    ),
+    flag(
       "--label-dropout <share>",
       "samples without their label, for guidance",
       judged(flowMatchingFields.labelDropout.check),
@@ -166,10 +173,22 @@ export const trainingFlags: Readonly<Record<string, readonly Flag[]>> = {
     ),
     flag("--solver-steps <count>", "of the likelihood (default: 10)", judged(integer(1, 1_000_000)), likelihood),
     flag(
+      "--warp <power>",
+      "of the solver's times: above 1 steps shorten towards the data (default: 1)",
+      decimalWithin(0.1, 10),
+      likelihood,
+    ),
+    flag(
       "--jitter <part>",
       "of a step by which the solver's times move anew at each step",
       judged(likelihoodFields.jitter.check),
       likelihood,
+    ),
+    flag(
+      "--least-determinant <number>",
+      "below which a step's determinant gains nothing more, so that no step folds (default: 0.1)",
+      judged(leastDeterminant),
+      on("objective", "discrete-likelihood"),
     ),
     flag(
       "--probes <count>",
@@ -193,6 +212,11 @@ export const trainingFlags: Readonly<Record<string, readonly Flag[]>> = {
   "Optimiser:": [
     first(flag("--steps <count>", "training steps", wholeNumber(1, 1e9)), 5000),
     first(flag("--batch-size <rows>", "rows per step", wholeNumber(1, largestBatch)), 512),
+    choice(
+      "--row-order <kind>",
+      'shuffled: each pass over the data has every row once (default: "independent")',
+      rowOrders,
+    ),
     flag(
       "--accumulate <parts>",
       "parts in which a batch is computed, one after the other, for less memory",

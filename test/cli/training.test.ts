@@ -70,13 +70,14 @@ test("each network and each objective trains, and what ran stands in the file", 
   const squash = ["--field", "concat-squash", "--hidden", "8", "--objective", "likelihood", "--solver-steps", "2"];
   expect((await train("squash.flow", ...common, ...squash, "--kinetic-energy", "0.1")).code).toBe(0);
   const tuned = ["--from", file("residual.flow"), "--objective", "discrete-likelihood", "--solver-steps", "2"];
-  const tuning = await train("tuned.flow", ...common, ...tuned, "--freeze", "in", "--schedule", "one-cycle");
+  const steps = ["--warp", "1.5", "--jitter", "0.4", "--least-determinant", "0.2", "--row-order", "shuffled"];
+  const tuning = await train("tuned.flow", ...common, ...tuned, ...steps, "--freeze", "in", "--schedule", "one-cycle");
   expect({ code: tuning.code, err: tuning.err }).toMatchObject({ code: 0 });
 });
 
 test("from data to data: samples start from the rows of --source, and there is no density", async () => {
   const flow = ["--columns", "x,y", "--source", file("table.csv"), "--coupling", "optimal-transport", "--group", "16"];
-  const { code, result, err } = await train("moved.flow", ...small, ...flow);
+  const { code, result, err } = await train("moved.flow", ...small, ...flow, "--bridge", "0.5");
   expect({ code, err }).toMatchObject({ code: 0 });
   expect(result).toMatchObject({ transportCost: { coupled: expect.any(Number) } });
   expect(result.heldOut).toBeUndefined();

@@ -39,10 +39,10 @@ export const selections: Readonly<Record<Home, Selection>> = {
       },
       {
         suite: "networks",
-        not: /(residualMlp|concatSquash|the example|a gated network|a densely connected network|features), width 160|in f64: (the example|a densely connected network)$|(concatSquash|features)(, width 48)?$|tiles derivatives (?!.*slices)|differences in f64: on a GPU$/,
+        not: /(residualMlp|concatSquash|the example|a gated network|a densely connected network|features), width 160|a gated network, width 48$|steps in f64: width 136$|in f64: (the example|a densely connected network)$|(concatSquash|features)(, width 48)?$|tiles derivatives (?!.*slices)|differences in f64: on a GPU$/,
       },
       { suite: "precision", not: /width 128/ },
-      { suite: "stochastic", not: /^whatever the noise/ },
+      { suite: "stochastic", not: /^whatever the noise|eight Gaussians/ },
       { suite: "recovery", not: /guided sample|mean of log p|log p by probes$|WGSL|histogram/ },
       { suite: "recovery-training", not: /twice: flow matching$/ },
       {
@@ -100,7 +100,7 @@ export const selections: Readonly<Record<Home, Selection>> = {
     because:
       "its kernels come from another compiler (Naga), so every formula runs; sizes, solvers and faults that have no kernel of their own are left to Node",
     rules: [
-      { suite: "adaptive", not: /five dimensions/ },
+      { suite: "adaptive", not: /five dimensions|stiff fields|streams, reductions/ },
       { suite: "guidance", only: /in f64: fused|width 8|fixed steps/ },
       { suite: "solvers", not: /goes on from its checkpoint|three probes/ },
       {
@@ -111,6 +111,9 @@ export const selections: Readonly<Record<Home, Selection>> = {
       { suite: "diagnostics", not: /from simulations alone/ },
       { suite: "discrete", only: /f64: (one dimension|three dimensions, a|rk4|concatSquash$|an mlp)|singular|WGSL/ },
       { suite: "coupling", only: /threads make/ },
+      { suite: "dense", only: /scale by slope/ },
+      { suite: "hutchinson", only: /rademacher/ },
+      { suite: "not-finite", only: /counted: relu|did not end|−∞/ },
       {
         suite: "likelihood-training",
         not: /oracle: ((tanh|softplus|elu|relu|sin|gelu|selu|mish)|(silu|softplus|gelu|cos|leaky_relu|sigmoid), wider.*)$|eight dimensions|five dimensions|reaches the entropy|three probes$|penalties, tanh$/,
