@@ -63,7 +63,6 @@ function readValue(path: string, option: Option, value: unknown): unknown {
     if (typeof value === "boolean") return value;
     throw new UsageError(`--config ${shown(path)}: "${name}" is ${told(value)}, but it is true or false`);
   }
-  const isPlain = (part: unknown) => typeof part === "string" || typeof part === "number";
   const isList = Array.isArray(value) && value.length > 0 && value.every(isPlain);
   if (!isPlain(value) && !isList)
     throw new UsageError(
@@ -79,6 +78,8 @@ function readValue(path: string, option: Option, value: unknown): unknown {
   }
 }
 
+const isPlain = (part: unknown) => typeof part === "string" || typeof part === "number";
+
 function told(value: unknown): string {
   const text = JSON.stringify(value) ?? "missing";
   return shown(text.length > 60 ? `${text.slice(0, 60)}…` : text);
@@ -89,7 +90,7 @@ export function configText(command: Command, typed: (value: unknown) => string):
   const entries = known(command).flatMap((option) => {
     const value: unknown = command.getOptionValue(option.attributeName());
     if (value === undefined || ["output", "json"].includes(nameOf(option))) return [];
-    const isList = Array.isArray(value);
+    const isList = Array.isArray(value) && value.every(isPlain);
     return [[nameOf(option), typeof value === "object" && !isList ? typed(value) : value]];
   });
   return `${JSON.stringify(Object.fromEntries(entries), undefined, 2)}\n`;

@@ -13,7 +13,7 @@ import { sourceText } from "./velocity.ts";
 /** What a flow's file holds, as JSON and as lines. */
 export async function flowInfo(path: string): Promise<{ result: Record<string, unknown>; lines: string[] }> {
   const model = await readModel(path);
-  const { normalization, source } = model.options;
+  const { normalization, source, transform } = model.options;
   const velocity = model.options.velocity as TrainableVelocity; // A file holds no other kind.
   const network = networkOf(velocity);
   const { dim, classes, context } = velocity;
@@ -45,6 +45,7 @@ export async function flowInfo(path: string): Promise<{ result: Record<string, u
       ? [["context", conditions.context?.names.map(columnWord).join(", ") ?? `${context} numbers`] as const]
       : []),
     ["source", sourceText(source)],
+    ...(transform ? ([["space", typed(transform)]] as const) : []),
     ...columns.map((name, i) => {
       const [mean, scale] = [normalization?.mean[i], normalization?.scale[i]];
       const units =

@@ -25,11 +25,14 @@ const shape = [
 /** Names of settings whose values are digests, which say nothing to a reader. */
 const content = ["the data", "--from", "--source"];
 
-/** "64,64", "fourier:4", "none": what would be typed for the value of an option. */
+/** "64,64", "fourier:4", "interval:0:1,none": what would be typed for the value of an option. */
 export function typed(value: unknown): string {
-  if (value === undefined) return "none";
-  if (typeof value !== "object" || value === null || Array.isArray(value)) return String(value);
+  if (value === undefined || value === null) return "none";
+  if (Array.isArray(value)) return value.map(typed).join();
+  if (typeof value !== "object") return String(value);
   const parts = value as Record<string, unknown>;
+  // of a transform
+  if ("kind" in parts) return Object.values(parts).join(":");
   if ("fourier" in parts) return `fourier:${parts.fourier}`;
   if ("logitNormal" in parts) return `logit-normal:${parts.logitNormal}`;
   if ("beta" in parts) return `beta:${parts.beta}`;

@@ -29,9 +29,11 @@ test("what is printed for --config is what is read, and an option that does not 
       ...["--columns", '"a, b",c', "--hidden", "8,9", "--time", "fourier:3", "--features", "4:2:1", "--keep-best"],
       ...["--time-distribution", "beta:2,1", "--initial", "first=1..30,output=zero", "--betas", "0.8,0.9"],
       ...["--noise", "neighbours:0.3", "--coupling", "sinkhorn", "--group", "64", "--no-header"],
+      ...["--transform", "interval:0:2.5,none,simplex:2,positive"],
     ];
     const printed = await run([...words, ...given]);
     expect(printed.code).toBe(0);
+    expect(JSON.parse(printed.out)).toMatchObject({ transform: "interval:0:2.5,none,simplex:2,positive" });
     await writeFile(config, printed.out);
     expect((await run([...words, "--config", config])).out).toBe(printed.out);
     const { code, err } = await run([...words, "--config", config, "--objective", "likelihood"]);
