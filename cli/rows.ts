@@ -1,4 +1,7 @@
+import type { Normalization } from "../src/data/normalization.ts";
+import type { DataUnits } from "../src/data/transform-maps.ts";
 import { item } from "../src/must.ts";
+
 /** Columns of a file that is written, some of its rows: numbers or text. */
 export type Block = NumberBlock | TextBlock;
 
@@ -7,7 +10,13 @@ export interface NumberBlock {
   readonly data: Float32Array | Float64Array;
   readonly width: number;
   /** Of samples in f64, mean + scale·x with an x of f32: what says how many of their digits are known. */
-  readonly normalization?: { readonly mean: readonly number[]; readonly scale: readonly number[] } | undefined;
+  readonly normalization?: Normalization | undefined;
+}
+
+/** What tells the digits of a flow's samples; in a transform's space, and without a normalization, they have them from 0. */
+export function digitsOf({ normalization, transform }: DataUnits, width: number): Normalization {
+  if (normalization && !transform) return normalization;
+  return { mean: new Array(width).fill(0), scale: new Array(width).fill(1) };
 }
 
 export interface TextBlock {

@@ -1,7 +1,7 @@
 import type { Readable } from "node:stream";
 import { Command, Option } from "commander";
 import type { FlowOptions, Solver } from "pushforward";
-import { dataRows, ownRows } from "../../src/data/units.ts";
+import { type DataUnits, rowsInFlow, rowsOfData } from "../../src/data/transform-maps.ts";
 import { PushforwardError } from "../../src/errors.ts";
 import type { TrainableVelocity } from "../../src/velocity/field.ts";
 import { decimalWithin, nameList, type SolverOptions, solverOf } from "../arguments.ts";
@@ -21,6 +21,7 @@ import { columnNames, type ModelFile, readModel } from "../model.ts";
 import { claimOutputs } from "../outputs.ts";
 import { count, duration, rowsText, startCounter } from "../report.ts";
 import { openRows } from "../row-output.ts";
+import { digitsOf } from "../rows.ts";
 import type { Target } from "../targets.ts";
 import { options } from "./shared-options.ts";
 
@@ -126,7 +127,6 @@ async function carry(
   o: PushOptions,
 ) {
   const { Flow } = await import("pushforward");
-  const { normalization } = model.options;
   const velocity = model.options.velocity as TrainableVelocity; // A file holds no other kind.
   const columns = o.columns ?? columnNames(model, velocity.dim);
   if (columns.length !== velocity.dim)
@@ -136,9 +136,10 @@ async function carry(
     );
   const isChosen = o.label !== undefined || o.context !== undefined;
   const others = isChosen ? [] : conditionColumns(model.conditions);
-  const [before, after] = [o.from, o.to].map((time) =>
-    hasDataUnits(time, model.options, o) ? normalization : undefined,
-  );
+  const unitsAt = (time: number): DataUnits => (hasDataUnits(time, model.options, o) ? model.options : {});
+  const [before, after] = [unitsAt(o.from), unitsAt(o.to)];
+  // text holds the digits of f64, which rows need beside a large mean or near the end of a space
+  const isText = format === "csv" && (after.normalization ?? after.transform) !== undefined;
   const flow = Flow.create(gpu, model.options);
   const counter = startCounter(context, "rows carried:");
   const rows = await openRows(context, target, columns, format);
@@ -160,16 +161,18 @@ async function carry(
             ...givenOf(model.conditions, chunk.data, chunk.columns, velocity.classes),
             ...(o.guidance !== undefined && { guidance: o.guidance }),
           };
-      const x0 = ownRows(takeColumns(chunk.data, chunk.columns, columns), before);
+      const x0 = rowsInFlow("push", "the table", takeColumns(chunk.data, chunk.columns, columns), before);
       const { from, to } = o;
       const carried = await flow.push(x0, { ...given, from, to, solver, signal: context.signal });
       nonFinite += carried.nonFinite;
       unfinished += carried.unfinished ?? 0;
       for (const [i, word] of (carried.status ?? []).entries())
         if (word !== 0) carried.x.fill(Number.NaN, i * velocity.dim, (i + 1) * velocity.dim);
-      const isText = format === "csv" && after !== undefined;
-      const data = isText ? dataRows(carried.x, after) : Float32Array.from(dataRows(carried.x, after));
-      await rows.write([{ data, width: velocity.dim, ...(isText && { normalization: after }) }]);
+      const found = rowsOfData(carried.x, after);
+      const data = isText ? found : Float32Array.from(found);
+      await rows.write([
+        { data, width: velocity.dim, ...(isText && { normalization: digitsOf(after, velocity.dim) }) },
+      ]);
       counter.update(rows.count);
     }
     await rows.finish();

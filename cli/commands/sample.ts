@@ -10,6 +10,7 @@ import { columnNames, readModel } from "../model.ts";
 import { checkRoom, claimOutputs } from "../outputs.ts";
 import { count, duration, rowsText, startProgress } from "../report.ts";
 import { openRows } from "../row-output.ts";
+import { digitsOf } from "../rows.ts";
 import type { Target } from "../targets.ts";
 import { options } from "./shared-options.ts";
 
@@ -81,17 +82,15 @@ async function sample(context: Context, path: string, o: SampleOptions): Promise
   const format = rowFormatOf(target, o.format);
   const model = await readModel(path);
   const flowOptions = model.options;
-  const { transform } = flowOptions;
-  // what says how many digits a sample has; those of a space have them from 0
-  const normalization = transform ? undefined : flowOptions.normalization;
   const velocity = flowOptions.velocity as TrainableVelocity; // A file holds no other kind.
   const columns = columnNames(model, velocity.dim);
-  if (format !== "csv") checkSingles(target.path, columns, normalization, "write a CSV (--format csv)");
+  const units = digitsOf(flowOptions, columns.length);
+  if (format !== "csv") checkSingles(target.path, columns, units, "write a CSV (--format csv)");
   const given = chosenConditions(o, model.conditions, velocity, o.count);
   const call = { ...given, solver, seed: o.seed, logProb: o.logProb, signal: context.signal };
   // Text holds the digits of f64, which a sample needs beside a large mean.
   const double = format === "csv" ? { ...call, output: "float64" as const } : undefined;
-  const run = (chunks: Chunks) => write(context, o, target, { columns, normalization, format }, chunks);
+  const run = (chunks: Chunks) => write(context, o, target, { columns, units, format }, chunks);
   if (o.cluster !== undefined) {
     const { openCluster } = await import("pushforward/cluster");
     const onNotice = (text: string) => context.stderr.write(`${text}\n`);
@@ -121,7 +120,8 @@ async function sample(context: Context, path: string, o: SampleOptions): Promise
 
 interface Written {
   columns: readonly string[];
-  normalization: Normalization | undefined;
+  /** What tells the digits. */
+  units: Normalization;
   format: RowFormat;
 }
 
@@ -129,7 +129,7 @@ async function write(
   context: Context,
   o: SampleOptions,
   target: Target,
-  { columns, normalization, format }: Written,
+  { columns, units, format }: Written,
   chunks: Chunks,
 ): Promise<void> {
   const names = [...columns, ...(o.logProb ? ["log_prob"] : [])];
@@ -140,7 +140,6 @@ async function write(
   const progress = startProgress(context, "sampling", o.count);
   const started = performance.now();
   const adapters = new Set<string>();
-  const units = normalization ?? { mean: columns.map(() => 0), scale: columns.map(() => 1) };
   let nonFinite = 0;
   let unfinished = 0;
   try {

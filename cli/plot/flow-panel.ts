@@ -1,7 +1,6 @@
 import type { Flow, Solver } from "pushforward";
-import { boundVelocities } from "../../src/data/transform-derivatives.ts";
-import { freeRows, isInside } from "../../src/data/transform-maps.ts";
-import { ownRows } from "../../src/data/units.ts";
+import { dataVelocities } from "../../src/data/transform-derivatives.ts";
+import { rowsInFlow, rowsInside } from "../../src/data/transform-maps.ts";
 import { PushforwardError } from "../../src/errors.ts";
 import { item } from "../../src/must.ts";
 import { type ChosenConditions, type Conditions, chosenConditions } from "../conditions.ts";
@@ -110,21 +109,13 @@ export async function fieldPanel(
       `a field of arrows is drawn of flows of 2 columns, but this one has ${flow.dim}: draw --kind trajectories`,
     );
   const grid = emptyGrid(arrowsAlong, arrowsAlong, x, y);
-  const { normalization, transform } = flow;
   const centres = Float64Array.from(cellCentres(grid));
   // nothing moves outside the data's space
-  const inside = Array.from({ length: centres.length / 2 }, (_, i) => i).filter(
-    (i) => !transform || isInside(centres.subarray(2 * i, 2 * i + 2), transform),
-  );
-  const rows = Float64Array.from({ length: 2 * inside.length }, (_, k) =>
-    item(centres, 2 * item(inside, k >> 1) + (k & 1)),
-  );
+  const { inside, rows } = rowsInside(centres, flow.transform ?? [null, null]);
   const given = chosenConditions(view.chosen, view.conditions, sizesOf(flow), inside.length);
-  const own = ownRows(freeRows("plot", "centres", rows, transform), normalization);
+  const own = rowsInFlow("plot", "centres", rows, flow);
   const inFlow = await flow.velocity(own, view.at, { ...given, signal: view.signal });
-  const scale = normalization?.scale ?? [1, 1];
-  const free = inFlow.map((value, k) => value * item(scale, k % 2));
-  const velocity = transform ? boundVelocities(rows, free, transform, 2) : free;
+  const velocity = dataVelocities(rows, inFlow, 2, flow);
   const vectors = new Float32Array(centres.length);
   for (const [k, i] of inside.entries()) vectors.set(velocity.subarray(2 * k, 2 * k + 2), 2 * i);
   return { lines: arrows(grid, vectors), strong: true };

@@ -1,6 +1,6 @@
 import { item } from "../must.ts";
 import type { Transform } from "./transform.ts";
-import { blocks } from "./transform-maps.ts";
+import { blocks, type DataUnits } from "./transform-maps.ts";
 import type { DataRows } from "./units.ts";
 
 /** log |det ∂y/∂x| of each row of data [n, dim], where y are the rows that {@link freeRows} makes of them: what log p_y gains to be log p_x. */
@@ -27,13 +27,19 @@ export function logDeterminants(rows: DataRows, transform: Transform, dim: numbe
   return result;
 }
 
-/** ∂x/∂y · v at rows x of data [n, dim]: velocities of y, in their place, as those of the data. */
-export function boundVelocities(
+/** Velocities of a flow in its own space, at rows [n, dim] of data, as those of the data. */
+export function dataVelocities(
   rows: DataRows,
-  velocities: Float32Array,
-  transform: Transform,
+  own: Float32Array,
   dim: number,
+  { normalization, transform }: DataUnits,
 ): Float32Array {
+  const free = normalization ? own.map((value, k) => value * item(normalization.scale, k % dim)) : own.slice();
+  return transform ? boundVelocities(rows, free, transform, dim) : free;
+}
+
+/** ∂x/∂y · v at rows x of data [n, dim]: velocities of y, in their place, as those of the data. */
+function boundVelocities(rows: DataRows, velocities: Float32Array, transform: Transform, dim: number): Float32Array {
   for (const [axis, one] of blocks(transform)) {
     for (let k = axis; k < rows.length; k += dim) {
       const x = item(rows, k);

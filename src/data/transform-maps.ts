@@ -1,8 +1,26 @@
 import { readable } from "../arrays.ts";
 import { invalid } from "../errors.ts";
 import { show } from "../options.ts";
+import type { Normalization } from "./normalization.ts";
 import { type AxisTransform, axesOf, checkTransform, sizeOf, type Transform } from "./transform.ts";
-import type { DataRows } from "./units.ts";
+import { type DataRows, dataRows, ownRows } from "./units.ts";
+
+/** The units of a flow's data; a flow has these. */
+export interface DataUnits {
+  readonly normalization?: Normalization | undefined;
+  readonly transform?: Transform | undefined;
+}
+
+/** Rows [n, dim] of data in the flow's own space: out of the transform's, then centred and scaled, all in f64 before it becomes f32. */
+export function rowsInFlow(what: string, name: string, rows: DataRows, units: DataUnits): Float32Array {
+  return ownRows(freeRows(what, name, rows, units.transform), units.normalization);
+}
+
+/** The inverse of {@link rowsInFlow}, in f64. */
+export function rowsOfData(own: Float32Array, { normalization, transform }: DataUnits): Float64Array {
+  const free = dataRows(own, normalization);
+  return transform ? boundRows(free, transform) : free;
+}
 
 const range = (one: NonNullable<AxisTransform>) =>
   one.kind === "interval"
@@ -74,11 +92,19 @@ function distances(parts: Float64Array, one: NonNullable<AxisTransform>): [from:
   return [x, parts.reduce((left, part) => (part > 0 ? left - part : Number.NaN), 1)];
 }
 
-/** Whether a point [dim] is in the space. */
-export function isInside(point: Float64Array, transform: Transform): boolean {
-  return blocks(transform).every(([axis, one]) =>
-    distances(point.subarray(axis, axis + sizeOf(one)), one).every((d) => d > 0),
-  );
+/** Which rows of data [n, dim] are in the space, and they alone. */
+export function rowsInside(all: Float64Array, transform: Transform): { inside: number[]; rows: Float64Array } {
+  const dim = axesOf(transform);
+  const pieces = blocks(transform);
+  const isInside = (row: number) =>
+    pieces.every(([axis, one]) => {
+      const from = row * dim + axis;
+      return distances(all.subarray(from, from + sizeOf(one)), one).every((d) => d > 0);
+    });
+  const inside = Array.from({ length: all.length / dim }, (_, row) => row).filter(isInside);
+  const rows = new Float64Array(inside.length * dim);
+  for (const [k, row] of inside.entries()) rows.set(all.subarray(row * dim, (row + 1) * dim), k * dim);
+  return { inside, rows };
 }
 
 /**

@@ -1,8 +1,7 @@
 // What a browser loads for flows with a transform: how rows of data come into a chunk and leave it, and what log p gains.
 import { addLogDeterminant, exportBound, importBound, logDeterminant } from "../../shaders/transform.ts";
 import type { Transform } from "../data/transform.ts";
-import { blocks, freeRows } from "../data/transform-maps.ts";
-import { ownRows } from "../data/units.ts";
+import { blocks, rowsInFlow } from "../data/transform-maps.ts";
 import type { Dispatch, PlannedBuffer } from "../gpu/kernel.ts";
 import { must } from "../must.ts";
 import { type Chunk, names } from "../ode/engine.ts";
@@ -13,7 +12,7 @@ import { isBuffer, type Rows } from "./rows.ts";
 import { affineName } from "./states.ts";
 import type { TrajectoryRequest } from "./trajectory.ts";
 
-export { boundRows } from "../data/transform-maps.ts";
+export { rowsOfData } from "../data/transform-maps.ts";
 
 const [space, logDet] = ["space", "log det"];
 
@@ -52,9 +51,9 @@ export function planSpace({ transform, logProb }: TrajectoryRequest, chunk: Chun
 
 /** A request whose rows of data the host has brought into the flow's own space: f64 keeps their digits near its edge, and names a row outside. */
 export function freed(request: TrajectoryRequest): TrajectoryRequest {
-  const { what, start, unitsIn, normalization, transform } = request;
+  const { what, start, unitsIn } = request;
   if (unitsIn === "flow" || !("rows" in start) || isBuffer(start.rows)) return request;
-  const rows = ownRows(freeRows(what, "x", start.rows, transform), normalization);
+  const rows = rowsInFlow(what, "x", start.rows, request);
   return { ...request, start: { ...start, rows }, unitsIn: "flow" };
 }
 

@@ -77,9 +77,8 @@ export function assemble(
   const rows = (name: string) => {
     const own = arrays.get(name);
     if (!isDouble || !own) return own;
-    const { normalization, transform } = request;
-    const free = dataRows(own, normalization);
-    return (space && transform ? space.boundRows(free, transform) : free) as unknown as Float32Array;
+    const rows = space ? space.rowsOfData(own, request) : dataRows(own, request.normalization);
+    return rows as unknown as Float32Array;
   };
   const saved = rows(outputs.saved);
   return {

@@ -1,5 +1,4 @@
-import type { Transform } from "../data/transform.ts";
-import { isInside } from "../data/transform-maps.ts";
+import { rowsInside } from "../data/transform-maps.ts";
 import { invalid } from "../errors.ts";
 import { item } from "../must.ts";
 import { checked } from "../options/schema.ts";
@@ -38,12 +37,7 @@ export async function densityGrid(flow: FlowOnDevice, o: DensityGridOptions): Pr
   const points = gridPoints(centre, steps, cells);
   const { dim, transform } = flow;
   /** The cells whose centres are in the space of the data: elsewhere the density is 0. */
-  const inside = transform && cellsInside(points, transform, dim);
-  const scored = inside
-    ? Float64Array.from({ length: inside.length * dim }, (_, k) =>
-        item(points, item(inside, Math.floor(k / dim)) * dim + (k % dim)),
-      )
-    : points;
+  const { inside, rows: scored } = transform ? rowsInside(points, transform) : { inside: undefined, rows: points };
   const count = scored.length / dim;
   if (label !== undefined) checkInteger(`${what}: label`, label, 0, Math.max(0, inputs.classes - 1));
   if (context !== undefined && !(context instanceof Float32Array && context.length === inputs.context))
@@ -68,12 +62,6 @@ export async function densityGrid(flow: FlowOnDevice, o: DensityGridOptions): Pr
     nonFinite: solved.nonFinite + total - count,
     unfinished: solved.unfinished ?? 0,
   };
-}
-
-function cellsInside(points: Float64Array, transform: Transform, dim: number): number[] {
-  return Array.from({ length: points.length / dim }, (_, cell) => cell).filter((cell) =>
-    isInside(points.subarray(cell * dim, (cell + 1) * dim), transform),
-  );
 }
 
 function repeated(row: Float32Array, times: number): Float32Array {

@@ -1,7 +1,7 @@
 import { readable } from "../arrays.ts";
-import { boundVelocities } from "../data/transform-derivatives.ts";
-import { freeRows } from "../data/transform-maps.ts";
-import { type DataRows, ownRows } from "../data/units.ts";
+import { dataVelocities } from "../data/transform-derivatives.ts";
+import { rowsInFlow } from "../data/transform-maps.ts";
+import type { DataRows } from "../data/units.ts";
 import { item } from "../must.ts";
 import { conditionsAt } from "../ode/engine.ts";
 import { partOf } from "../options/part.ts";
@@ -79,8 +79,7 @@ async function fluxAt(flow: FlowOnDevice, what: string, given: DataRows, t: numb
   flowTime(`${what}: t`, t);
   const solved = await densityAt(flow, what, x, t, options);
   const { density } = solved;
-  const { dim, normalization, transform } = flow;
-  const scale = (k: number) => (normalization ? (normalization.scale[k % dim] as number) : 1);
+  const { dim } = flow;
   const { onProgress } = options;
   const more = {
     ...partOf(callFields, options),
@@ -88,15 +87,8 @@ async function fluxAt(flow: FlowOnDevice, what: string, given: DataRows, t: numb
     // how far the call is tells the density, which takes longest
     ...(onProgress && { onProgress: (progress: Progress) => progress.compiling && onProgress(progress) }),
   };
-  const { velocity: inFlow } = await evaluate(
-    flow,
-    "velocity",
-    ownRows(freeRows(what, "x", x, transform), normalization),
-    t,
-    more,
-  );
-  const free = inFlow.map((value, k) => value * scale(k));
-  const velocity = transform ? boundVelocities(x, free, transform, dim) : free;
+  const { velocity: inFlow } = await evaluate(flow, "velocity", rowsInFlow(what, "x", x, flow), t, more);
+  const velocity = dataVelocities(x, inFlow, dim, flow);
   const result = new Float32Array(n * dim);
   // a density for each of the n rows
   for (let k = 0; k < result.length; k++)

@@ -1,6 +1,6 @@
 import { figuresPerGroup } from "../../shaders/sinkhorn.ts";
-import { freeRows } from "../data/transform-maps.ts";
-import { type DataRows, ownRows } from "../data/units.ts";
+import { rowsInFlow } from "../data/transform-maps.ts";
+import type { DataRows } from "../data/units.ts";
 import { invalid } from "../errors.ts";
 import type { Flow } from "../flow/flow.ts";
 import type { SourceSpec } from "../flow/source.ts";
@@ -49,7 +49,7 @@ export function openPairing(
   return {
     coupled,
     pairs(...of) {
-      const origin = originOf(coupled, ...of);
+      const origin = originOf(what, coupled, ...of);
       return coupled.method === "exact" ? exactPairs(origin, coupled, matching) : sinkhornPairs(origin, coupled);
     },
     close: () => matching.close(),
@@ -79,6 +79,7 @@ interface Origin {
 }
 
 function originOf(
+  what: string,
   coupled: CouplingPlan,
   flow: Flow,
   data: DataRows,
@@ -91,7 +92,7 @@ function originOf(
   const { contextWeight } = coupled;
   return {
     plan,
-    rows: ownRows(freeRows("data", "data", data, flow.transform), flow.normalization),
+    rows: rowsInFlow(what, "data", data, flow),
     draws,
     factors:
       context && contextWeight !== undefined ? contextFactors(context, plan.velocity.context, contextWeight) : [],

@@ -1,7 +1,7 @@
 import { planBatch } from "../../shaders/flow-matching.ts";
 import { planSum } from "../../shaders/optimizer.ts";
-import { freeRows } from "../data/transform-maps.ts";
-import { type DataRows, ownRows } from "../data/units.ts";
+import { rowsInFlow } from "../data/transform-maps.ts";
+import type { DataRows } from "../data/units.ts";
 import { invalid } from "../errors.ts";
 import type { Flow } from "../flow/flow.ts";
 import { type SourceSpec, samplesSpec } from "../flow/source.ts";
@@ -53,8 +53,8 @@ export async function* runFlowMatching(
 }
 
 /** Rows of a source, which are in the space of the data, in the flow's own. */
-function freeSource({ dim, normalization, transform }: Flow, { source }: FlowMatchingPlan): SourceSpec {
-  return samplesSpec(ownRows(freeRows(what, "source", source.rows, transform), normalization), dim);
+function freeSource(flow: Flow, { source }: FlowMatchingPlan): SourceSpec {
+  return samplesSpec(rowsInFlow(what, "source", source.rows, flow), flow.dim);
 }
 
 /** What batches are drawn by. */
@@ -80,7 +80,7 @@ function flowMatchingTask(
   const { labels, context } = plan.options;
   const capacity = padded(batchSize);
   const backward = backwardOf(flow, velocity);
-  const { rows, affine } = trainingRows(what, flow, data);
+  const { rows, affine } = trainingRows(what, "data", flow, data);
   const pairs = pairing?.pairs(flow, data, plan, draws, repeated);
   const all = withStarts(rows, plan.source);
   const constants = Float32Array.of(...affine, ...constantsOf(plan.source), ...(pairs ? pairs.constants : []));

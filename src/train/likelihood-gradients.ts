@@ -1,7 +1,6 @@
 import { planReduceGradient } from "../../shaders/optimizer.ts";
 import { readable } from "../arrays.ts";
 import { warnOfF32 } from "../data/resolution.ts";
-import { freeRows } from "../data/transform-maps.ts";
 import type { DataRows } from "../data/units.ts";
 import { checkConditions, checkLabelled, onHost } from "../flow/conditions.ts";
 import type { Flow } from "../flow/flow.ts";
@@ -39,14 +38,13 @@ export async function givenLikelihoodGradients(
   const count = particleCount(what, "x", x, dim, "data");
   checkBatchSize(what, "x", count);
   checkAllFinite(what, "x", x, dim);
-  freeRows(what, "x", x, flow.transform);
+  const { rows, affine } = trainingRows(what, "x", flow, x);
   if (x instanceof Float32Array && !flow.transform) warnOfF32(what, flow.normalization);
   const solve = likelihoodSolve(what, options, dim, count);
   checkLabelled(what, options.labels, velocity);
   const work = await workOf(flow, velocity, solve, onHost(what, checkConditions(what, options, count, velocity)), x);
   const { backward } = work;
   const key = seedKey(options.seed);
-  const { rows, affine } = trainingRows(what, flow, x);
   const plan = (maxFlops: number) => {
     const chunk = chunkOf(0, count, maxFlops);
     const { capacity } = chunk;

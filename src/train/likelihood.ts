@@ -140,7 +140,7 @@ function likelihoodTask(
   const table = work.integration.schedule.slice();
   const integration = { ...work.integration, schedule: table, isLive: jitter > 0 };
   const own: LikelihoodWork = { ...work, integration };
-  const { rows, affine } = trainingRows(likelihoodTraining, flow, data);
+  const { rows, affine } = trainingRows(likelihoodTraining, "data", flow, data);
   return {
     what: likelihoodTraining,
     data,

@@ -1,6 +1,6 @@
 import { readable } from "../arrays.ts";
-import { freeRows } from "../data/transform-maps.ts";
-import { affineFloats, type DataRows, ownRows } from "../data/units.ts";
+import { rowsInFlow } from "../data/transform-maps.ts";
+import { affineFloats, type DataRows } from "../data/units.ts";
 import type { Flow } from "../flow/flow.ts";
 import { largestBinding } from "../gpu/largest-binding.ts";
 import { acrossLosses } from "../schedule/loss.ts";
@@ -89,15 +89,12 @@ export interface TrainingRows {
   readonly affine: Float32Array;
 }
 
-/** Data as it goes to the device: f32 as it is, f64 centred and scaled here already, where no digit is lost. */
-export function trainingRows(what: string, flow: Flow, given: DataRows): TrainingRows {
+/** Data, called `name`, as it goes to the device: f32 as it is, f64 centred and scaled here already, where no digit is lost. */
+export function trainingRows(what: string, name: string, flow: Flow, given: DataRows): TrainingRows {
   // since the call the caller may have transferred it
-  const data = readable("data", given);
+  const data = readable(name, given);
   const { normalization, transform, dim } = flow;
   if (data instanceof Float64Array || transform)
-    return {
-      rows: ownRows(freeRows(what, "data", data, transform), normalization),
-      affine: affineFloats(undefined, dim),
-    };
+    return { rows: rowsInFlow(what, name, data, flow), affine: affineFloats(undefined, dim) };
   return { rows: data, affine: affineFloats(normalization, dim) };
 }

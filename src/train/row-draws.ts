@@ -1,7 +1,7 @@
 import { rowDrawWords } from "../../shaders/row-draws.ts";
 import { nearestNeighbourDistances } from "../data/neighbours.ts";
-import { freeRows } from "../data/transform-maps.ts";
-import { type DataRows, ownRows } from "../data/units.ts";
+import { rowsInFlow } from "../data/transform-maps.ts";
+import type { DataRows } from "../data/units.ts";
 import { invalid } from "../errors.ts";
 import type { Flow } from "../flow/flow.ts";
 import { checkAllFinite } from "../flow/rows.ts";
@@ -80,11 +80,7 @@ function noiseOf(
     throw invalid(
       `${name} is by neighbours, which are found for up to ${mostColumns} columns, but the data has ${flow.dim}: pass the deviation of each row, a Float32Array of ${rows}`,
     );
-  const distances = nearestNeighbourDistances(
-    ownRows(freeRows(what, "data", data, flow.transform), flow.normalization),
-    flow.dim,
-    neighbour,
-  );
+  const distances = nearestNeighbourDistances(rowsInFlow(what, "data", data, flow), flow.dim, neighbour);
   return { deviations: distances.map((distance) => factor * Math.max(distance, floor)), noise: own };
 }
 

@@ -220,6 +220,15 @@ test("columns that lie in an interval and above zero are learnt there: samples s
   const { out } = await run(["sample", file("inside.flow"), "-n", "1e2", "-o", "-"]);
   expect(numbers(out, 0).every((x) => x > 0 && x < 100)).toBe(true);
   expect(numbers(out, 1).every((x) => x > 0)).toBe(true);
+  const push = ["push", file("inside.flow"), "-", "-o", "-", "--steps", "40", "--from"];
+  const there = await run([...push, "1", "--to", "0"], out);
+  const back = await run([...push, "0"], there.out);
+  for (const column of [0, 1]) {
+    // where samples come from is standard normal
+    expect(numbers(there.out, column).every((z) => Math.abs(z) < 6)).toBe(true);
+    const [given, carried] = [numbers(out, column), numbers(back.out, column)];
+    for (const [i, x] of given.entries()) expect(Math.abs((carried[i] as number) / x - 1)).toBeLessThan(0.01);
+  }
   const scored = await run(["log-prob", file("inside.flow"), file("inside.csv"), "--json"]);
   expect(scored.code).toBe(0);
   const outside = await run(["train", file("near.csv"), "-o", file("no.flow"), "-c", "east,north", ...space]);
