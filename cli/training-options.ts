@@ -12,6 +12,7 @@ import {
   type fields,
   type objectives,
   type optimizers,
+  type rowOrders,
   type schedules,
   trainingFlags,
 } from "./training-flags.ts";
@@ -57,7 +58,7 @@ export interface TrainOptions extends GpuChoice, CheckpointChoice {
   jacobianFrobenius?: number;
   steps: number;
   batchSize: number;
-  rowOrder?: "independent" | "shuffled";
+  rowOrder?: (typeof rowOrders)[number];
   accumulate?: number;
   optimizer: (typeof optimizers)[number];
   betas?: [number, number];

@@ -12,9 +12,12 @@ import { f32, horner, wgsl } from "./wgsl.ts";
 /** The params of draws: the index of the first particle and the key, two words each. */
 export const drawParams = { first_low: "u32", first_high: "u32", key_low: "u32", key_high: "u32" } as const;
 
-/** WGSL, where `p` is the number of a particle from the first one on: its counter's two words, `low` and `high`. */
-export const drawIndex = wgsl`let low = params.first_low + p;
-  let high = params.first_high + select(0u, 1u, low < p);`;
+/** WGSL, where `p` is the number of a particle from the first one on: its counter's two words. */
+export const drawIndexAs = (low: string, high: string) => wgsl`let ${low} = params.first_low + p;
+  let ${high} = params.first_high + select(0u, 1u, ${low} < p);`;
+
+/** {@link drawIndexAs} under the names of most kernels. */
+export const drawIndex = drawIndexAs("low", "high");
 
 /** Their numbers. */
 export function drawNumbers(first: number, [key_low, key_high]: readonly [number, number]) {

@@ -1,7 +1,7 @@
 import { rowValue, sourceNumbers } from "./flow-matching.ts";
 import { read, write } from "./interface.ts";
 import { kernel, oncePerShape } from "./kernel.ts";
-import { drawParams, random } from "./random.ts";
+import { drawIndexAs, drawParams, random } from "./random.ts";
 import { choiceParams, choiceText, chosenRow, type RowChoice } from "./row-draws.ts";
 import { startDraws, startPart, startValue } from "./source-draws.ts";
 import { hasParts, type SourceKind } from "./source-kinds.ts";
@@ -83,8 +83,7 @@ ${choiceText({ draws, shuffled })}
 fn group_points(@builtin(global_invocation_id) id: vec3u) {
   let p = id.x;
   if (p >= params.count) { return; }
-  let start_low = params.first_low + p;
-  let start_high = params.first_high + select(0u, 1u, start_low < p);
+  ${drawIndexAs("start_low", "start_high")}
   let key = vec2u(params.key_low, params.key_high);
   let row_words = philox(vec4u(start_low, start_high, 0u, params.stream_index), key);
   let data_row = ${chosenRow({ draws, shuffled }, "row_words")};

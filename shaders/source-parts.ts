@@ -11,7 +11,7 @@ import {
   scaledSquares,
   signature,
 } from "./particles.ts";
-import { drawNumbers, drawParams, random } from "./random.ts";
+import { drawIndexAs, drawNumbers, drawParams, random } from "./random.ts";
 import { startDraws, startPart, startValue } from "./source-draws.ts";
 import { wgsl } from "./wgsl.ts";
 
@@ -32,8 +32,7 @@ ${particle}
 fn draw_source${signature} {
   ${index}
   if (p >= params.capacity) { return; }
-  let start_low = params.first_low + p;
-  let start_high = params.first_high + select(0u, 1u, start_low < p);
+  ${drawIndexAs("start_low", "start_high")}
   let key = vec2u(params.key_low, params.key_high);
   ${startPart(kind, "source", "0u")}
   for (var first = 0u; first < params.dim; first += 4u) {

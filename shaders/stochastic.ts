@@ -2,7 +2,7 @@ import { type Dispatch, dispatchOf } from "./dispatch.ts";
 import { read, write } from "./interface.ts";
 import { kernel, oncePerShape } from "./kernel.ts";
 import { index, particle, perParticle, signature } from "./particles.ts";
-import { drawNumbers, drawParams, random } from "./random.ts";
+import { drawIndex, drawNumbers, drawParams, random } from "./random.ts";
 import { wgsl } from "./wgsl.ts";
 
 /**
@@ -56,8 +56,7 @@ ${particle}
 fn stochastic_step${signature} {
   ${index}
   if (p >= params.capacity) { return; }
-  let low = params.first_low + p;
-  let high = params.first_high + select(0u, 1u, low < p);
+  ${drawIndex}
   for (var first = 0u; first < params.dim; first += 4u) {
     let bits = philox(vec4u(low, high, params.first_draw + first / 4u, params.stream), vec2u(params.key_low, params.key_high));
     let normals = normal4(bits);
@@ -124,8 +123,7 @@ export function planStochasticStep(o: {
   const { shape, capacity, dim, stream, names } = o;
   const { ax, au, am, ...step } = o.step;
   const { state, velocity, score, source, times, starts, drifts } = names;
-  const own = shape.score ? {} : { ax, au, am };
-  const kept = shape.stage === "euler" ? {} : { starts, drifts };
+  const isEuler = shape.stage === "euler";
   return dispatchOf(stochasticKernel(shape), {
     params: {
       capacity,
@@ -134,10 +132,7 @@ export function planStochasticStep(o: {
       first_draw: o.firstDraw,
       ...drawNumbers(o.first, o.key),
       ...step,
-      ax: undefined,
-      au: undefined,
-      am: undefined,
-      ...own,
+      ...(shape.score ? { ax: undefined, au: undefined, am: undefined } : { ax, au, am }),
     },
     buffers: {
       state,
@@ -145,9 +140,8 @@ export function planStochasticStep(o: {
       score: shape.score ? score : undefined,
       source: shape.score ? undefined : source,
       times,
-      starts: undefined,
-      drifts: undefined,
-      ...kept,
+      starts: isEuler ? undefined : starts,
+      drifts: isEuler ? undefined : drifts,
     },
     ...perParticle(capacity, 70 * dim),
   });

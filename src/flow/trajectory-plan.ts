@@ -30,10 +30,10 @@ export interface Solve {
   readonly integration: Integration;
   /** Numbers by which kernels change units, where there are data units. */
   readonly affine: Float32Array | undefined;
-  /** What plans adaptive steps, probes and the Jacobians of steps: loaded where there are any. */
   readonly sources: SourceKernels;
   /** Steps with noise in place of those of the integration. */
   readonly stochastic: Stochastic | undefined;
+  /** What plans adaptive steps, probes and the Jacobians of steps: loaded where there are any. */
   readonly later: typeof import("../ode/on-demand.ts") | undefined;
   /** What brings rows into a transform's space, where there is one. */
   readonly space: typeof import("./bound-states.ts") | undefined;

@@ -1,5 +1,5 @@
 import type { Normalization } from "../data/normalization.ts";
-import type { Transform } from "../data/transform.ts";
+import { sizeOf, type Transform } from "../data/transform.ts";
 import { invalid, PushforwardError } from "../errors.ts";
 import type { Flow } from "../flow/flow.ts";
 import { item, must } from "../must.ts";
@@ -118,7 +118,7 @@ function units(
   let next = 0;
   const both = transform.map((one) => {
     const from = next;
-    next += one?.kind === "simplex" ? one.size : 1;
+    next += sizeOf(one);
     const of = (rows: string) => `${rows}[:, ${from}:${next}]`;
     const [x, y] = [of("x"), of("y")];
     if (one === null) return [y, x];

@@ -12,7 +12,7 @@ import type { Pacer } from "../schedule/pacer.ts";
 import { unlessAborted } from "../schedule/unless.ts";
 import { defaultThreads, Matching } from "../transport/matching.ts";
 import type { TrainableVelocity } from "../velocity/field.ts";
-import { type CouplingPlan, couplingPlan, type ExactPlan, regularizations, type SinkhornPlan } from "./coupling.ts";
+import { type CouplingPlan, couplingPlan, type ExactPlan, regularizationRange, type SinkhornPlan } from "./coupling.ts";
 import { ExactPairs, type PairGroup } from "./exact-pairs.ts";
 import type { OptimalTransport } from "./options.ts";
 import { PairSchedule } from "./pair-schedule.ts";
@@ -219,7 +219,7 @@ function sinkhornPairs({ plan, rows, draws, factors, schedule }: Origin, coupled
 
 /** ε in mean costs: that of a Schrödinger bridge is 2σ² (Tong et al. 2024b, §3). */
 function ofBridge(bridge: number, meanCost: number): number {
-  const [least, most] = regularizations;
+  const [least, most] = regularizationRange;
   const own = (2 * bridge ** 2) / meanCost;
   if (own >= least && own <= most) return own;
   throw invalid(

@@ -20,7 +20,7 @@ const exactFields = {
 } satisfies Schema<ExactTransport>;
 
 /** ε in mean costs, from the least to the most. */
-export const regularizations = [1e-4, 10] as const;
+export const regularizationRange = [1e-4, 10] as const;
 
 const sinkhornFields = {
   method: { check: word("sinkhorn"), required: true },
@@ -35,7 +35,7 @@ const sinkhornFields = {
     fallback: 2048,
   },
   ...shared,
-  regularization: { check: finite(...regularizations) },
+  regularization: { check: finite(...regularizationRange) },
   iterations: { check: integer(1, 1e5), fallback: 100 },
 } satisfies Schema<SinkhornTransport>;
 

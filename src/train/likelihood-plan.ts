@@ -2,6 +2,7 @@ import { currently, type Numeric, scaled } from "../../shaders/interface.ts";
 import { planCombine, planSourceScore } from "../../shaders/likelihood-training.ts";
 import { planSum } from "../../shaders/optimizer.ts";
 import { plainSources } from "../../shaders/particles.ts";
+import { hasParts } from "../../shaders/source-kinds.ts";
 import { partSources } from "../../shaders/source-parts.ts";
 import { planFinishStep, planMix, planStageInput } from "../../shaders/stages.ts";
 import { planDeterminantAdjoint, planStageMatrix, planStepDeterminants } from "../../shaders/step-jacobian.ts";
@@ -121,7 +122,7 @@ const logProbOf = ({ source, velocity, integration, constant }: LikelihoodWork, 
     "backward",
     constant,
     chunk,
-    source.kind === "mixture" ? partSources : plainSources,
+    hasParts(source.kind) ? partSources : plainSources,
   );
 
 /**
