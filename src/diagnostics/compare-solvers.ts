@@ -80,8 +80,7 @@ export async function compareSolvers(flow: Flow, options: CompareSolversOptions)
     return { ...samples, seconds: (performance.now() - began) / 1000 };
   };
   const truth = await solve(reference);
-  // a row of NaN would be refused; its errors are NaN anyway
-  const points = truth.x.map((value) => (Number.isFinite(value) ? value : 0));
+  const points = wholeRows(truth.x, flow.dim);
   const score = (solver: Solver) => flow.logProb(points, { ...call, solver });
   const scores = logProb ? await score(reference) : undefined;
   const found: SolverComparison[] = [];
@@ -110,6 +109,16 @@ export async function compareSolvers(flow: Flow, options: CompareSolversOptions)
     found.push({ ...comparison, logProbError, logProbBias });
   }
   return found;
+}
+
+/** A row that is not finite would be refused, and its errors are NaN anyway: one that is stands in its place. */
+function wholeRows(x: Float32Array, dim: number): Float32Array {
+  const rowOf = (i: number) => x.subarray(i * dim, (i + 1) * dim);
+  const isWhole = Array.from({ length: x.length / dim }, (_, i) => rowOf(i).every(Number.isFinite));
+  const other = rowOf(Math.max(0, isWhole.indexOf(true)));
+  const whole = x.slice();
+  for (const [i, is] of isWhole.entries()) if (!is) whole.set(other, i * dim);
+  return whole;
 }
 
 const isDone = (status: Uint8Array | undefined, i: number) => status === undefined || status[i] === 0;

@@ -54,12 +54,14 @@ test("errors of solvers are those against the closed form, in data units, and of
 test("particles whose solves fail are counted and left out", async ({ gpu }) => {
   const code = `fn velocity(t: f32, x: array<f32, DIM>) -> array<f32, DIM> { return array<f32, DIM>(select(0.0, 1e38, x[0] > 1.0) * x[0]); }
 fn divergence(t: f32, x: array<f32, DIM>) -> f32 { return 0.0; }`;
-  const flow = pf.Flow.create(gpu, { velocity: pf.wgslVelocity({ dim: 1, code }) });
-  const solvers = [{ method: "euler", steps: 3 }] as const;
-  const [found] = await compareSolvers(flow, { solvers, count: 100, reference: { method: "rk4", steps: 3 } });
-  expect([found?.error, found?.logProbError]).toEqual([0, 0]);
-  expect(found?.failed ?? 0).toBeGreaterThan(5);
-  flow.dispose();
+  for (const space of [{}, { transform: [{ kind: "positive" } as const] }]) {
+    const flow = pf.Flow.create(gpu, { velocity: pf.wgslVelocity({ dim: 1, code }), ...space });
+    const solvers = [{ method: "euler", steps: 3 }] as const;
+    const [found] = await compareSolvers(flow, { solvers, count: 100, reference: { method: "rk4", steps: 3 } });
+    expect([found?.error, found?.logProbError]).toEqual([0, 0]);
+    expect(found?.failed ?? 0).toBeGreaterThan(5);
+    flow.dispose();
+  }
 });
 
 test("transforms are those of the closed form: of coordinates and radius, and of a uniform source", async ({ gpu }) => {
