@@ -3,7 +3,7 @@ import type { Activation, MlpInitial, NeighbourNoise, TimeDistribution, Transfor
 import type { PathName } from "../src/path/names.ts";
 import { wholeNumber } from "./arguments.ts";
 import type { CheckpointChoice } from "./checkpoint.ts";
-import { options } from "./commands/shared-options.ts";
+import { addOptions, groups, options } from "./commands/shared-options.ts";
 import { readConfig } from "./config-file.ts";
 import type { GpuChoice } from "./context.ts";
 import type { StartingFlow } from "./starting-flow.ts";
@@ -95,7 +95,7 @@ export function withTrainingOptions(command: Command): Command {
     );
   for (const [heading, flags] of Object.entries(trainingFlags)) {
     command.optionsGroup(heading);
-    for (const { option } of flags) command.addOption(option);
+    addOptions(command, ...flags.map(({ option }) => option));
   }
   command
     .option(
@@ -111,14 +111,14 @@ export function withTrainingOptions(command: Command): Command {
     .optionsGroup("Files:")
     .option("--config <file.json>", "options as JSON, by their names without the dashes; the command line wins")
     .option("--print-config", "print all options as such a file, and do nothing else", false)
-    .optionsGroup("Options:")
-    .addOption(options.seed("of the split, the initial weights and the batches"))
-    .addOption(options.skipInvalid())
-    .addOption(options.header())
-    .addOption(options.noHeader())
-    .addOption(options.delimiter())
-    .addOption(options.software())
-    .addOption(options.json());
+    .optionsGroup("Options:");
+  addOptions(
+    command,
+    options.seed("of the split, the initial weights and the batches"),
+    ...groups.table(),
+    options.software(),
+    options.json(),
+  );
   return command.on("option:config", (path: string) => readConfig(path, command));
 }
 

@@ -12,7 +12,7 @@ import { judged } from "../judged.ts";
 import { count, rowsText, startProgress } from "../report.ts";
 import { shuffledIndices, takeRows } from "../split.ts";
 import { RunningMean } from "../statistics.ts";
-import { options } from "./shared-options.ts";
+import { addOptions, groups, options } from "./shared-options.ts";
 
 const measures = ["w2", "sliced-w2", "energy", "mmd", "c2st"] as const;
 type Measure = (typeof measures)[number];
@@ -46,26 +46,25 @@ Examples:
   pushforward evaluate places.csv samples.csv --measures sliced-w2,c2st --json`;
 
 export function evaluateCommand(context: Context): Command {
-  return new Command("evaluate")
-    .description("Compare the rows of two CSV files: data and samples.")
-    .argument("<data.csv>", "CSV file of the data, or - for stdin")
-    .argument("<samples.csv>", "CSV file of the samples, or - for stdin")
-    .option("-c, --columns <names>", "columns, with commas between; default: all of the first file", nameList)
-    .option("--measures <names>", `with commas between, of ${measures.join(", ")}`, measureList, [...measures])
-    .option(
-      "--rows <count>",
-      "rows of each that are compared, drawn by the seed; at most half of the first file's (default: 1000)",
-      judged(integer(2, 5000)),
-      1000,
-    )
-    .option("--projections <count>", "lines of sliced-w2", wholeNumber(1, 1e6), 256)
-    .option("--data-units", "distances in the units of the data", false)
-    .addOption(options.seed("of the rows that are drawn"))
-    .addOption(options.skipInvalid())
-    .addOption(options.header())
-    .addOption(options.noHeader())
-    .addOption(options.delimiter())
-    .addOption(options.json())
+  return addOptions(
+    new Command("evaluate")
+      .description("Compare the rows of two CSV files: data and samples.")
+      .argument("<data.csv>", "CSV file of the data, or - for stdin")
+      .argument("<samples.csv>", "CSV file of the samples, or - for stdin")
+      .option("-c, --columns <names>", "columns, with commas between; default: all of the first file", nameList)
+      .option("--measures <names>", `with commas between, of ${measures.join(", ")}`, measureList, [...measures])
+      .option(
+        "--rows <count>",
+        "rows of each that are compared, drawn by the seed; at most half of the first file's (default: 1000)",
+        judged(integer(2, 5000)),
+        1000,
+      )
+      .option("--projections <count>", "lines of sliced-w2", wholeNumber(1, 1e6), 256)
+      .option("--data-units", "distances in the units of the data", false),
+    options.seed("of the rows that are drawn"),
+    ...groups.table(),
+    options.json(),
+  )
     .addHelpText("after", examples)
     .action((data: string, samples: string, o: EvaluateOptions) => evaluate(context, data, samples, o));
 }

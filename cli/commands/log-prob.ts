@@ -1,9 +1,9 @@
 import type { Readable } from "node:stream";
-import { Command } from "commander";
+import { Command, Option } from "commander";
 import type { Flow, Solver } from "pushforward";
 import { PushforwardError } from "../../src/errors.ts";
 import type { TrainableVelocity } from "../../src/velocity/field.ts";
-import { nameList, type SolverOptions, solverOf } from "../arguments.ts";
+import { type SolverOptions, solverOf } from "../arguments.ts";
 import { checkSingles } from "../column-fit.ts";
 import { type Conditions, conditionColumns, type Given, givenOf, takeColumns } from "../conditions.ts";
 import { besideOutput, type Context, type GpuChoice, PartialResult, printResult, withGpu } from "../context.ts";
@@ -18,7 +18,7 @@ import { openRows, type RowOutput } from "../row-output.ts";
 import { scoreLayout } from "../score-layout.ts";
 import { Scores } from "../scores.ts";
 import type { Target } from "../targets.ts";
-import { options } from "./shared-options.ts";
+import { addOptions, groups, options } from "./shared-options.ts";
 
 interface LogProbOptions extends GpuChoice, SolverOptions {
   columns?: string[];
@@ -47,29 +47,25 @@ Examples:
   pushforward log-prob flow.safetensors other.csv --columns lon,lat --json`;
 
 export function logProbCommand(context: Context): Command {
-  return new Command("log-prob")
-    .description("Evaluate the log-probability of rows under a trained flow.")
-    .argument("<flow.safetensors>", "flow saved by train")
-    .argument("<data.csv>", "CSV file, or - for stdin")
-    .option("-o, --output <file>", "write the rows with their log-probabilities; - for stdout")
-    .addOption(options.format())
-    .option("--only-scores", "write log_prob alone, in the order of the rows (with --skip-invalid beside row)", false)
-    .option(
-      "-c, --columns <names>",
-      "columns, with commas between; default: those that the flow was trained on",
-      nameList,
-    )
-    .addOption(options.method())
-    .addOption(options.steps())
-    .addOption(options.tolerance())
-    .addOption(options.maxSteps())
-    .option("--check-steps", "solve again with twice the steps and print how the mean changes", false)
-    .addOption(options.skipInvalid())
-    .addOption(options.header())
-    .addOption(options.noHeader())
-    .addOption(options.delimiter())
-    .addOption(options.software())
-    .addOption(options.json())
+  return addOptions(
+    new Command("log-prob")
+      .description("Evaluate the log-probability of rows under a trained flow.")
+      .argument("<flow.safetensors>", "flow saved by train")
+      .argument("<data.csv>", "CSV file, or - for stdin")
+      .option("-o, --output <file>", "write the rows with their log-probabilities; - for stdout")
+      .addOption(options.format())
+      .option(
+        "--only-scores",
+        "write log_prob alone, in the order of the rows (with --skip-invalid beside row)",
+        false,
+      ),
+    options.modelColumns(),
+    ...groups.solver(),
+    new Option("--check-steps", "solve again with twice the steps and print how the mean changes").default(false),
+    ...groups.table(),
+    options.software(),
+    options.json(),
+  )
     .addHelpText("after", examples)
     .action((model: string, data: string, o: LogProbOptions) => logProb(context, model, data, o));
 }

@@ -18,7 +18,7 @@ import { type Grid, hasLength, positiveQuantile, type Range, toDensity } from ".
 import { countOutside, type Frame, frameOf, histogram, mostBins } from "../plot/histogram.ts";
 import { count, rowsText, startCounter } from "../report.ts";
 import type { Target } from "../targets.ts";
-import { options } from "./shared-options.ts";
+import { addOptions, groups, options } from "./shared-options.ts";
 
 interface PlotOptions extends GpuChoice, SolverOptions, ChosenConditions {
   output: string;
@@ -57,46 +57,40 @@ Examples:
   pushforward plot samples.csv -o zoom.png --range -75,-73,40,42 --bins 300`;
 
 export function plotCommand(context: Context): Command {
-  return new Command("plot")
-    .description("Draw two columns of CSV files, or a flow, into a PNG.")
-    .argument("<file...>", "CSV files, or - for stdin, and at most one flow that ends in .safetensors")
-    .requiredOption("-o, --output <file>", "PNG to write")
-    .option("-c, --columns <names>", "two columns, x and y, with a comma between; default: the first two", nameList)
-    .addOption(new Option("--kind <kind>", "what is drawn").choices(kinds).default("density"))
-    .option("--bins <count>", "cells along x; default: more for more rows, 40 to 240", wholeNumber(1, mostBins))
-    .addOption(
-      new Option("--scale <kind>", "how density becomes colour").choices(["log", "sqrt", "linear"]).default("sqrt"),
-    )
-    .option("--range <x0,x1,y0,y1>", "what the axes show; default: all points, with a margin", rangePair)
-    .option(
-      "--trim <share>",
-      "leave this share of the farthest points at each end out of the default range",
-      decimalWithin(0, 0.5, "[)"),
-      0,
-    )
-    .option("--title <text>", "above the panels")
-    .option("--width <pixels>", "of one panel; the PNG has twice as many", wholeNumber(50, 4000), 420)
-    .option(
-      "--aspect <ratio>",
-      "length of a unit of y over a unit of x; default: square panels",
-      decimalWithin(0, 1e6, "()"),
-    )
-    .option("--at <time>", "of a flow: time of its density or velocity", decimalWithin(0, 1), 1)
-    .option("--paths <count>", "of a flow: trajectories that are drawn", wholeNumber(1, 10_000), 200)
-    .addOption(options.label())
-    .addOption(options.context())
-    .addOption(options.guidance())
-    .addOption(options.method())
-    .addOption(options.steps())
-    .addOption(options.tolerance())
-    .addOption(options.maxSteps())
-    .addOption(options.seed("of the samples"))
-    .addOption(options.software())
-    .addOption(options.skipInvalid())
-    .addOption(options.header())
-    .addOption(options.noHeader())
-    .addOption(options.delimiter())
-    .addOption(options.json())
+  return addOptions(
+    new Command("plot")
+      .description("Draw two columns of CSV files, or a flow, into a PNG.")
+      .argument("<file...>", "CSV files, or - for stdin, and at most one flow that ends in .safetensors")
+      .requiredOption("-o, --output <file>", "PNG to write")
+      .option("-c, --columns <names>", "two columns, x and y, with a comma between; default: the first two", nameList)
+      .addOption(new Option("--kind <kind>", "what is drawn").choices(kinds).default("density"))
+      .option("--bins <count>", "cells along x; default: more for more rows, 40 to 240", wholeNumber(1, mostBins))
+      .addOption(
+        new Option("--scale <kind>", "how density becomes colour").choices(["log", "sqrt", "linear"]).default("sqrt"),
+      )
+      .option("--range <x0,x1,y0,y1>", "what the axes show; default: all points, with a margin", rangePair)
+      .option(
+        "--trim <share>",
+        "leave this share of the farthest points at each end out of the default range",
+        decimalWithin(0, 0.5, "[)"),
+        0,
+      )
+      .option("--title <text>", "above the panels")
+      .option("--width <pixels>", "of one panel; the PNG has twice as many", wholeNumber(50, 4000), 420)
+      .option(
+        "--aspect <ratio>",
+        "length of a unit of y over a unit of x; default: square panels",
+        decimalWithin(0, 1e6, "()"),
+      )
+      .option("--at <time>", "of a flow: time of its density or velocity", decimalWithin(0, 1), 1)
+      .option("--paths <count>", "of a flow: trajectories that are drawn", wholeNumber(1, 10_000), 200),
+    ...groups.conditions(),
+    ...groups.solver(),
+    options.seed("of the samples"),
+    options.software(),
+    ...groups.table(),
+    options.json(),
+  )
     .addHelpText("after", examples)
     .action((files: string[], o: PlotOptions) => plot(context, files, o));
 }

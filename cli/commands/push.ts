@@ -4,7 +4,7 @@ import type { FlowOptions, Solver } from "pushforward";
 import { type DataUnits, rowsInFlow, rowsOfData } from "../../src/data/transform-maps.ts";
 import { PushforwardError } from "../../src/errors.ts";
 import type { TrainableVelocity } from "../../src/velocity/field.ts";
-import { decimalWithin, nameList, type SolverOptions, solverOf } from "../arguments.ts";
+import { decimalWithin, type SolverOptions, solverOf } from "../arguments.ts";
 import { type ChosenConditions, chosenConditions, conditionColumns, givenOf, takeColumns } from "../conditions.ts";
 import {
   besideOutput,
@@ -23,7 +23,7 @@ import { count, duration, rowsText, startCounter } from "../report.ts";
 import { openRows } from "../row-output.ts";
 import { digitsOf } from "../rows.ts";
 import type { Target } from "../targets.ts";
-import { options } from "./shared-options.ts";
+import { addOptions, groups, options } from "./shared-options.ts";
 
 interface PushOptions extends GpuChoice, SolverOptions, ChosenConditions {
   output: string;
@@ -52,37 +52,27 @@ Examples:
   pushforward push iris.safetensors noise.csv --label 2 -o third.csv`;
 
 export function pushCommand(context: Context): Command {
-  return new Command("push")
-    .description("Carry rows along a trained flow, from one time to another.")
-    .argument("<flow.safetensors>", "flow saved by train")
-    .argument("<data.csv>", "CSV file, or - for stdin")
-    .requiredOption("-o, --output <file>", "where the rows go; - for stdout")
-    .option("--from <time>", "of the rows as they are given", decimalWithin(0, 1), 0)
-    .option("--to <time>", "of the rows as they are written", decimalWithin(0, 1), 1)
-    .addOption(
-      new Option("--units <kind>", "of the rows at both ends; auto: see below")
-        .choices(["auto", "data", "own"])
-        .default("auto"),
-    )
-    .addOption(options.format())
-    .option(
-      "-c, --columns <names>",
-      "columns, with commas between; default: those that the flow was trained on",
-      nameList,
-    )
-    .addOption(options.label())
-    .addOption(options.context())
-    .addOption(options.guidance())
-    .addOption(options.method())
-    .addOption(options.steps())
-    .addOption(options.tolerance())
-    .addOption(options.maxSteps())
-    .addOption(options.skipInvalid())
-    .addOption(options.header())
-    .addOption(options.noHeader())
-    .addOption(options.delimiter())
-    .addOption(options.software())
-    .addOption(options.json())
+  return addOptions(
+    new Command("push")
+      .description("Carry rows along a trained flow, from one time to another.")
+      .argument("<flow.safetensors>", "flow saved by train")
+      .argument("<data.csv>", "CSV file, or - for stdin")
+      .requiredOption("-o, --output <file>", "where the rows go; - for stdout")
+      .option("--from <time>", "of the rows as they are given", decimalWithin(0, 1), 0)
+      .option("--to <time>", "of the rows as they are written", decimalWithin(0, 1), 1)
+      .addOption(
+        new Option("--units <kind>", "of the rows at both ends; auto: see below")
+          .choices(["auto", "data", "own"])
+          .default("auto"),
+      ),
+    options.format(),
+    options.modelColumns(),
+    ...groups.conditions(),
+    ...groups.solver(),
+    ...groups.table(),
+    options.software(),
+    options.json(),
+  )
     .addHelpText("after", examples)
     .action((model: string, data: string, o: PushOptions) => push(context, model, data, o));
 }

@@ -1,4 +1,4 @@
-import { Command } from "commander";
+import { Command, Option } from "commander";
 import type { Normalization } from "../../src/data/normalization.ts";
 import type { TrainableVelocity } from "../../src/velocity/field.ts";
 import { type SolverOptions, solverOf, wholeNumber } from "../arguments.ts";
@@ -12,7 +12,7 @@ import { count, duration, rowsText, startProgress } from "../report.ts";
 import { openRows } from "../row-output.ts";
 import { digitsOf } from "../rows.ts";
 import type { Target } from "../targets.ts";
-import { options } from "./shared-options.ts";
+import { addOptions, groups, options } from "./shared-options.ts";
 
 interface SampleOptions extends GpuChoice, SolverOptions, ChosenConditions {
   count: number;
@@ -41,26 +41,26 @@ Examples:
                                        by the workers that \`pushforward worker\` started there: the same rows`;
 
 export function sampleCommand(context: Context): Command {
-  return new Command("sample")
-    .description("Draw rows from a trained flow.")
-    .argument("<flow.safetensors>", "flow saved by train")
-    .requiredOption("-n, --count <rows>", "how many rows", wholeNumber(1, 1e12))
-    .requiredOption("-o, --output <file>", "where they go; - for stdout")
-    .addOption(options.format())
-    .option("--log-prob", "also write each row's log-probability as the last column log_prob", false)
-    .addOption(options.label())
-    .addOption(options.context())
-    .addOption(options.guidance())
-    .addOption(options.method())
-    .addOption(options.steps())
-    .addOption(options.tolerance())
-    .addOption(options.maxSteps())
-    .addOption(options.seed("of the draws"))
-    .option("--cluster <url>", "let workers that are connected to this Redis do the work, as in redis://localhost:6379")
-    .addOption(options.queue())
-    .option("--range-size <rows>", "rows that a worker of a cluster gets at a time", wholeNumber(1))
-    .addOption(options.software())
-    .addOption(options.json())
+  return addOptions(
+    new Command("sample")
+      .description("Draw rows from a trained flow.")
+      .argument("<flow.safetensors>", "flow saved by train")
+      .requiredOption("-n, --count <rows>", "how many rows", wholeNumber(1, 1e12))
+      .requiredOption("-o, --output <file>", "where they go; - for stdout")
+      .addOption(options.format())
+      .option("--log-prob", "also write each row's log-probability as the last column log_prob", false),
+    ...groups.conditions(),
+    ...groups.solver(),
+    options.seed("of the draws"),
+    new Option(
+      "--cluster <url>",
+      "let workers that are connected to this Redis do the work, as in redis://localhost:6379",
+    ),
+    options.queue(),
+    new Option("--range-size <rows>", "rows that a worker of a cluster gets at a time").argParser(wholeNumber(1)),
+    options.software(),
+    options.json(),
+  )
     .addHelpText("after", examples)
     .action((model: string, o: SampleOptions) => sample(context, model, o));
 }

@@ -1,6 +1,14 @@
-import { Option } from "commander";
+import { type Command, Option } from "commander";
 import { finite } from "../../src/options/schema.ts";
-import { adaptiveNames, decimalWithin, defaultSteps, delimiterText, methods, wholeNumber } from "../arguments.ts";
+import {
+  adaptiveNames,
+  decimalWithin,
+  defaultSteps,
+  delimiterText,
+  methods,
+  nameList,
+  wholeNumber,
+} from "../arguments.ts";
 import { rowFormats } from "../endings.ts";
 import { judged, numberList } from "../judged.ts";
 
@@ -38,6 +46,11 @@ export const options = {
     ).argParser(numberList("0.5,12")),
   guidance: () =>
     new Option("--guidance <weight>", "of the class or context against none (default: 1)").argParser(judged(finite())),
+  modelColumns: () =>
+    new Option(
+      "-c, --columns <names>",
+      "columns, with commas between; default: those that the flow was trained on",
+    ).argParser(nameList),
   format: () =>
     new Option(
       "--format <kind>",
@@ -56,3 +69,17 @@ export const options = {
       false,
     ),
 };
+
+/** Options that go together, in the order of the help. */
+export const groups = {
+  /** What all rows are conditioned on. */
+  conditions: () => [options.label(), options.context(), options.guidance()],
+  solver: () => [options.method(), options.steps(), options.tolerance(), options.maxSteps()],
+  /** How a table is read. */
+  table: () => [options.skipInvalid(), options.header(), options.noHeader(), options.delimiter()],
+};
+
+export function addOptions(command: Command, ...added: readonly Option[]): Command {
+  for (const option of added) command.addOption(option);
+  return command;
+}
