@@ -1,15 +1,7 @@
 // The host of `npm run bench` without npm: starts the bench bundle in a child and writes its report as figures come.
-import { spawn } from "node:child_process";
-import { renameSync, writeFileSync } from "node:fs";
 import process from "node:process";
-import { createInterface } from "node:readline";
-import { pathToFileURL } from "node:url";
+import { args, elapsed, log, startProgram, writeReport } from "./program.mjs";
 
-const args = JSON.parse(process.argv[2]);
-const mark = "\u001epushforward ";
-const start = performance.now();
-const elapsed = () => (performance.now() - start) / 1000;
-const log = (text) => process.stdout.write(`[${elapsed().toFixed(1)}s] ${text}\n`);
 const report = {
   schema: 1,
   date: new Date().toISOString(),
@@ -23,10 +15,7 @@ const report = {
   leftOut: [],
   ends: [],
 };
-function write() {
-  writeFileSync(`${args.out}.part`, JSON.stringify(report, undefined, 1));
-  renameSync(`${args.out}.part`, args.out);
-}
+const write = () => writeReport(report);
 // a process for each suite: a fault of one (a wrong result ends it) leaves the others
 for (const suite of args.suites) {
   const left = args.budget - elapsed();
@@ -37,20 +26,7 @@ for (const suite of args.suites) {
   }
   const from = elapsed();
   const programArgs = { home: "node", suites: [suite], quick: report.quick, rivals: ["jax-js", "tfjs"] };
-  const child = spawn(
-    process.execPath,
-    [args.launcher, pathToFileURL(args.bundle).href, JSON.stringify(programArgs), mark],
-    {
-      cwd: args.cwd,
-      env: { ...process.env, NO_COLOR: "1" },
-      stdio: ["ignore", "pipe", "pipe"],
-    },
-  );
-  const timer = setTimeout(() => child.kill("SIGKILL"), 1000 * Math.min(left, args.suiteLimit ?? left));
-  let errors = "";
-  createInterface({ input: child.stdout }).on("line", (line) => {
-    if (!line.startsWith(mark)) return;
-    const event = JSON.parse(line.slice(mark.length));
+  const child = startProgram(programArgs, (event) => {
     if (event.type === "adapter") report.adapter = event.adapter;
     else if (event.type === "contender") report.versions[event.name] = event.version;
     else if (event.type === "left out") {
@@ -65,6 +41,8 @@ for (const suite of args.suites) {
       write();
     }
   });
+  const timer = setTimeout(() => child.kill("SIGKILL"), 1000 * Math.min(left, args.suiteLimit ?? left));
+  let errors = "";
   child.stderr.on("data", (chunk) => {
     errors = (errors + chunk).slice(-6000);
   });

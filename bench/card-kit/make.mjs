@@ -113,7 +113,15 @@ async function putPrograms() {
     keepNames: true,
     logLevel: "warning",
   });
-  for (const file of ["suite.mjs", "benches.mjs", "summary.mjs", "probe.mjs", "pytorch.py", "works.json"])
+  for (const file of [
+    "program.mjs",
+    "suite.mjs",
+    "benches.mjs",
+    "summary.mjs",
+    "probe.mjs",
+    "pytorch.py",
+    "works.json",
+  ])
     copyFileSync(join(here, file), join(programs, file));
   copyFileSync(join(here, "run.sh"), join(kit, "run.sh"));
 }

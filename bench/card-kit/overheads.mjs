@@ -109,38 +109,29 @@ fn main(@builtin(global_invocation_id) id: vec3u) { out[id.x] += p.a; }`;
   // a pass for each: what a barrier between passes costs
   const passes = [];
   for (let i = 0; i < 3; i++) passes.push(await timed((pass) => dispatch(pass, 1, 1), Math.min(200, many)));
-  const submits = [];
-  for (let i = 0; i < 5; i++) {
-    submits.push(
-      await seconds(async () => {
-        for (let k = 0; k < many / 10; k++) {
-          const encoder = device.createCommandEncoder();
-          const pass = encoder.beginComputePass();
-          dispatch(pass, 1, 1);
-          pass.end();
-          device.queue.submit([encoder.finish()]);
-        }
-        await device.queue.onSubmittedWorkDone();
-      }),
-    );
-  }
-  const submitWrites = [];
+  /** Seconds of submits of a dispatch each, of which `before` comes first. */
+  const submitting = async (before) => {
+    const times = [];
+    for (let i = 0; i < 5; i++) {
+      times.push(
+        await seconds(async () => {
+          for (let k = 0; k < many / 10; k++) {
+            before();
+            const encoder = device.createCommandEncoder();
+            const pass = encoder.beginComputePass();
+            dispatch(pass, 1, 1);
+            pass.end();
+            device.queue.submit([encoder.finish()]);
+          }
+          await device.queue.onSubmittedWorkDone();
+        }),
+      );
+    }
+    return times;
+  };
+  const submits = await submitting(() => {});
   const bytes = new Uint8Array(256);
-  for (let i = 0; i < 5; i++) {
-    submitWrites.push(
-      await seconds(async () => {
-        for (let k = 0; k < many / 10; k++) {
-          device.queue.writeBuffer(params, 0, bytes);
-          const encoder = device.createCommandEncoder();
-          const pass = encoder.beginComputePass();
-          dispatch(pass, 1, 1);
-          pass.end();
-          device.queue.submit([encoder.finish()]);
-        }
-        await device.queue.onSubmittedWorkDone();
-      }),
-    );
-  }
+  const submitWrites = await submitting(() => device.queue.writeBuffer(params, 0, bytes));
   const waits = [];
   const idle = [];
   for (let i = 0; i < 20; i++) {

@@ -1,16 +1,7 @@
 // Runs the GPU suite of the bundle without vitest or npm: a process for each file of tests, several at a time; what fails is run
 // again alone. Results are written as they come. Arguments (JSON): bundle, launcher, out, budget, jobs, home folder (cwd).
-import { spawn } from "node:child_process";
-import { renameSync, writeFileSync } from "node:fs";
-import process from "node:process";
-import { createInterface } from "node:readline";
-import { pathToFileURL } from "node:url";
+import { args, elapsed, log, startProgram, writeReport } from "./program.mjs";
 
-const args = JSON.parse(process.argv[2]);
-const mark = "\u001epushforward ";
-const start = performance.now();
-const elapsed = () => (performance.now() - start) / 1000;
-const log = (text) => process.stdout.write(`[${elapsed().toFixed(1)}s] ${text}\n`);
 const result = {
   kind: "suite",
   adapter: "",
@@ -25,38 +16,30 @@ const result = {
 
 function write() {
   result.seconds = elapsed();
-  writeFileSync(`${args.out}.part`, JSON.stringify(result, undefined, 1));
-  renameSync(`${args.out}.part`, args.out);
+  writeReport(result);
 }
 
 /** Runs a program in a process of its own; resolves with how it ended. */
 function run(programArgs, onEvent, limit) {
   return new Promise((resolve) => {
-    const child = spawn(
-      process.execPath,
-      [args.launcher, pathToFileURL(args.bundle).href, JSON.stringify(programArgs), mark],
-      {
-        cwd: args.cwd,
-        env: { ...process.env, NO_COLOR: "1" },
-        stdio: ["ignore", "pipe", "pipe"],
-      },
-    );
     let done = false;
     let errors = "";
+    const onLine = (line) => {
+      if (line !== "") log(`  | ${line}`);
+    };
+    const child = startProgram(
+      programArgs,
+      (value) => {
+        if (value === "done") done = true;
+        else onEvent(value, again);
+      },
+      onLine,
+    );
     let quiet = setTimeout(() => child.kill("SIGKILL"), 1000 * limit());
     const again = (seconds) => {
       clearTimeout(quiet);
       quiet = setTimeout(() => child.kill("SIGKILL"), 1000 * Math.max(0.1, Math.min(seconds, limit())));
     };
-    createInterface({ input: child.stdout }).on("line", (line) => {
-      if (!line.startsWith(mark)) {
-        if (line !== "") log(`  | ${line}`);
-        return;
-      }
-      const value = JSON.parse(line.slice(mark.length));
-      if (value === "done") done = true;
-      else onEvent(value, again);
-    });
     child.stderr.on("data", (chunk) => {
       errors = (errors + chunk).slice(-4000);
     });
