@@ -13,7 +13,10 @@ export const siteFolder = join(root, "dist", "site");
 const bundleOfLibrary = {
   name: "the library's bundle",
   setup({ onResolve }) {
-    onResolve({ filter: /^pushforward$/ }, () => ({ path: "./pushforward.min.js", external: true }));
+    onResolve({ filter: /^pushforward(\/\w+)?$/ }, ({ path }) => ({
+      path: `./${path.replace("/", "-")}.min.js`,
+      external: true,
+    }));
   },
 };
 

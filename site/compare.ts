@@ -1,7 +1,8 @@
 // The same particles by several solvers, each with the same number of evaluations of the network, beside the exact flow.
 import type { Flow, Solver } from "pushforward";
 import { byId, fitToPixels, html, select } from "./dom.ts";
-import type { View } from "./targets.ts";
+import { originOf } from "./origin.ts";
+import type { Data } from "./targets.ts";
 import { colourName, currentTheme } from "./theme.ts";
 
 const count = 1500;
@@ -40,7 +41,9 @@ function distance(a: Float32Array, b: Float32Array): number {
   return Math.sqrt(sum / (a.length / 2));
 }
 
-function paint(id: string, view: View, { x, x0, saved, times }: Solved): void {
+function paint(id: string, { flow, data }: Comparable, { x, x0, saved, times }: Solved): void {
+  const { view } = data;
+  const origin = originOf(flow, data);
   const canvas = byId(`compare-${id}`, HTMLCanvasElement);
   fitToPixels(canvas, 1024);
   const context = canvas.getContext("2d");
@@ -55,7 +58,9 @@ function paint(id: string, view: View, { x, x0, saved, times }: Solved): void {
   const dot = Math.max(1.5, width / 140);
   context.globalAlpha = 0.75;
   for (let i = 0; i < x.length; i += 2) {
-    const [a, b] = [x0[i] as number, x0[i + 1] as number];
+    const [a, b] = [0, 1].map(
+      (axis) => ((x0[i + axis] as number) - (origin.centre[axis] as number)) / origin.scale,
+    ) as [number, number];
     const r = Math.hypot(a, b);
     context.fillStyle = `oklch(${lightness} ${(0.16 * r) / (r + 0.45)} ${Math.atan2(b, a)}rad)`;
     context.fillRect(across(x[i] as number) - dot / 2, up(x[i + 1] as number) - dot / 2, dot, dot);
@@ -75,7 +80,7 @@ function paint(id: string, view: View, { x, x0, saved, times }: Solved): void {
 
 export interface Comparable {
   readonly flow: Flow;
-  readonly view: View;
+  readonly data: Data;
   readonly step: number;
 }
 
@@ -112,13 +117,13 @@ export class Comparison {
     try {
       say("exact", "…");
       const exact = await solve(subject.flow, { method: "rk4", steps: exactSteps });
-      paint("exact", subject.view, exact);
+      paint("exact", subject, exact);
       say("exact", `${exact.nfe} evaluations`);
       for (const { id, method, stages } of rivals) {
         say(id, "…");
         const steps = evaluations / stages;
         const solved = await solve(subject.flow, { method, steps });
-        paint(id, subject.view, solved);
+        paint(id, subject, solved);
         const away = distance(solved.x, exact.x);
         say(id, `${steps} ${steps === 1 ? "step" : "steps"}: ${away.toPrecision(2)} away`);
       }

@@ -16,7 +16,10 @@ function thinned(marks: readonly Mark[]): Mark[] {
   });
 }
 
-const short = (value: number) => (Math.abs(value) >= 100 ? value.toFixed(0) : value.toFixed(2));
+const short = (value: number) => {
+  const size = Math.abs(value);
+  return value.toFixed(size >= 100 ? 0 : size >= 0.1 ? 2 : 3).replace("-", "−");
+};
 
 export class Curve {
   readonly #svg: SVGSVGElement;
@@ -38,7 +41,7 @@ export class Curve {
     this.#svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
     const marks = thinned(history);
     const last = history.at(-1);
-    this.#value.textContent = last ? last.value.toFixed(3) : "–";
+    this.#value.textContent = last ? last.value.toFixed(3).replace("-", "−") : "–";
     const sorted = marks.map(({ value }) => value).sort((a, b) => a - b);
     const lowest = Math.min(sorted[0] ?? 0, floor ?? Number.POSITIVE_INFINITY);
     // the first steps of a training are far above all others

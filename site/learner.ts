@@ -4,8 +4,10 @@ import {
   fitNormalization,
   type Gpu,
   mlp,
+  normalize,
   PushforwardError,
   residualMlp,
+  type Solver,
   type TrainingStep,
   trainFlowMatching,
   trainMaximumLikelihood,
@@ -37,6 +39,9 @@ export const likelihoodSolver = (isSoftware: boolean) => ({ method: "midpoint", 
 /** Frequencies of the Fourier features are normal numbers of this deviation, in waves per deviation of the data. */
 export const featureScale = 0.5;
 
+/** Of the uniform source, which is as wide as N(0, 1) in each direction. */
+export const edge = Math.sqrt(3);
+
 /** The flow of the settings, with its first weights. */
 export function flowOf(gpu: Gpu, settings: Settings, data: Data): Flow {
   const { network, features, layers, width, source } = settings;
@@ -44,17 +49,38 @@ export function flowOf(gpu: Gpu, settings: Settings, data: Data): Flow {
     dim: 2,
     ...(features > 0 && { features: { fourier: { count: features, scale: featureScale, seed: 1 } } }),
   };
-  // as wide as N(0, 1) in each direction
-  const edge = Math.sqrt(3);
+  const normalization = fitNormalization(data.train, 2);
   return Flow.create(gpu, {
     velocity:
       network === "plain"
         ? mlp({ ...common, hidden: Array<number>(layers).fill(width) })
         : residualMlp({ ...common, width, blocks: layers }),
     ...(source === "uniform" && { source: { distribution: "uniform", low: [-edge, -edge], high: [edge, edge] } }),
-    normalization: fitNormalization(data.train, 2),
+    ...(data.start && { source: { samples: normalize(data.start.train, normalization) } }),
+    normalization,
     seed: 1,
   });
+}
+
+/** The data with the rows that a flow of a file starts from, where these are not those of the page: its source may have a density or none. */
+export async function ownStart(flow: Flow, data: Data): Promise<Data> {
+  const [x = 0, y = 0] = data.heldOut;
+  const solver = { method: "euler", steps: 1 } as const;
+  try {
+    await flow.logProb(Float32Array.of(x, y), { solver });
+    return { ...data, start: undefined };
+  } catch (error) {
+    if (!(error instanceof PushforwardError && error.code === "unsupported")) throw error;
+  }
+  if (data.start) return data;
+  const { x: rows } = await flow.sample(2000, { to: 0, solver });
+  return { ...data, start: { train: rows, heldOut: rows }, entropy: undefined };
+}
+
+/** Rows of which all pairs are compared: at most 1,000, evenly spread. */
+function someOf(rows: Float32Array): Float32Array {
+  const every = Math.ceil(rows.length / 2 / 1000);
+  return rows.filter((_, i) => (i >> 1) % every === 0);
 }
 
 /** Between two steps a lost device has the newest weights: the next step brings back those that the training keeps. */
@@ -66,7 +92,8 @@ export class Learner {
   readonly flow: Flow;
   readonly data: Data;
   readonly losses: Mark[] = [];
-  readonly likelihoods: Mark[] = [];
+  /** Of points that are not trained on: mean NLL or, where the source has no density, a distance. */
+  readonly scores: Mark[] = [];
   step = 0;
   isPlaying = false;
   readonly #gpu: Gpu;
@@ -161,16 +188,25 @@ export class Learner {
     this.#events.progress();
   }
 
-  /** Mean NLL of points that are not trained on, exact but for the solver's steps. */
+  /** A score of points that are not trained on, exact but for the solver's steps. */
   async judge(): Promise<void> {
     const begun = performance.now();
-    const solver = likelihoodSolver(this.#gpu.info.software);
-    const { mean } = await this.flow.meanLogProb(this.data.heldOut, { solver });
+    const score = await this.#score(likelihoodSolver(this.#gpu.info.software));
     this.#judgedAt = performance.now();
     // the first one waited for kernels
     this.#judging = Math.min(1000, this.#judgedAt - begun);
-    if (Number.isFinite(mean)) this.likelihoods.push({ step: this.step, value: -mean });
+    if (Number.isFinite(score)) this.scores.push({ step: this.step, value: score });
     this.#events.progress();
+  }
+
+  async #score(solver: Solver): Promise<number> {
+    const { start, heldOut } = this.data;
+    if (!start) return -(await this.flow.meanLogProb(heldOut, { solver })).mean;
+    const { energyDistance } = await import("pushforward/diagnostics");
+    const { normalization } = this.flow;
+    const own = (rows: Float32Array) => (normalization ? normalize(someOf(rows), normalization) : someOf(rows));
+    const { x } = await this.flow.push(own(start.heldOut), { solver });
+    return energyDistance(x, own(heldOut), 2);
   }
 
   #begin(): AsyncIterator<TrainingStep> {

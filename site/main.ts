@@ -1,13 +1,11 @@
 // The page begins here: it opens a device, connects the controls, and trains.
 import { type Gpu, openGpu } from "pushforward";
-import { button, html, input, select } from "./dom.ts";
-import { darknessOfText } from "./drawing.ts";
+import { button, html, input } from "./dom.ts";
 import { download, programOf } from "./export.ts";
-import { readFile, type Table, tableTarget } from "./files.ts";
-import { connectChoices, makeTargets, paintTargets, showTarget, showTargetTools, type TargetKey } from "./panel.ts";
+import { connectChoices, paintTargets } from "./panel.ts";
 import { Playground } from "./playground.ts";
+import { Sets } from "./sets.ts";
 import { defaults, readAddress, type Settings, writeAddress } from "./settings.ts";
-import { isToy, type Stroke, type Target } from "./targets.ts";
 import { onThemeChange, wantsStillness } from "./theme.ts";
 
 function withoutGpu(error: unknown): void {
@@ -28,45 +26,15 @@ function describe(gpu: Gpu): string {
 function connect(playground: Playground, settings: Settings, initial: Settings): void {
   const { gpu } = playground;
   const keep = () => history.replaceState(null, "", writeAddress(settings, initial));
-  const begin = (plays = true) => {
+  const begin = () => {
     keep();
-    playground.attempt(() => playground.begin(plays));
+    playground.attempt(() => playground.begin(true));
   };
-  let strokes: readonly Stroke[] = settings.target.kind === "drawing" ? settings.target.strokes : [];
-  const choose = (target: Target) => {
-    settings.target = target;
-    playground.stage.setDrawing(target.kind === "drawing" ? target.strokes : undefined);
-    showTarget(target);
-    begin();
-  };
-
-  // targets
-  let text = 0;
-  const letters = () => {
-    clearTimeout(text);
-    text = window.setTimeout(() => {
-      const word = input("text").value.trim();
-      if (word !== "") choose({ kind: "text", text: word, darkness: darknessOfText(word) });
-    }, 350);
-  };
-  makeTargets((key: TargetKey) => {
-    showTargetTools(key);
-    if (isToy(key)) choose({ kind: "toy", name: key });
-    if (key === "drawing") choose({ kind: "drawing", strokes });
-    if (key === "text") letters();
-  });
-  input("text").addEventListener("input", letters);
-  connectFiles(playground, choose);
-  playground.drew = (lines) => {
-    strokes = lines;
-    settings.target = { kind: "drawing", strokes };
-    begin();
-  };
-  playground.stage.setDrawing(settings.target.kind === "drawing" ? settings.target.strokes : undefined);
-  showTarget(settings.target);
+  const sets = new Sets(playground, begin);
 
   // training
   connectChoices(settings, (name) => {
+    if (name === "source") sets.sourceChanged();
     if (name !== "particles") return begin();
     keep();
     playground.screen.outdate();
@@ -117,7 +85,7 @@ function connect(playground: Playground, settings: Settings, initial: Settings):
   button("save-code").addEventListener("click", () => {
     const { learner } = playground;
     if (!learner) return;
-    const code = programOf(settings, learner.data.train, gpu.info.software ? 256 : 1024, Math.max(1000, learner.step));
+    const code = programOf(settings, learner.data, gpu.info.software ? 256 : 1024, Math.max(1000, learner.step));
     download("flow.ts", code, "text/plain");
   });
   const weights = input("weights-file");
@@ -141,39 +109,6 @@ async function pictureOf({ screen }: Playground): Promise<Blob> {
   context?.drawImage(screen.canvas, 0, 0);
   context?.drawImage(html("overlay") as HTMLCanvasElement, 0, 0, width, height);
   return sheet.convertToBlob({ type: "image/png" });
-}
-
-function connectFiles(playground: Playground, choose: (target: Target) => void): void {
-  let table: Table | undefined;
-  const takeColumns = () => {
-    if (table) choose(tableTarget(table, select("column-x").selectedIndex, select("column-y").selectedIndex));
-  };
-  const take = (file: File | undefined) =>
-    playground.attempt(async () => {
-      if (!file) return;
-      const found = await readFile(file);
-      table = "columns" in found ? found : undefined;
-      html("columns").hidden = !table;
-      if (!("columns" in found)) return choose(found);
-      for (const [id, chosen] of [
-        ["column-x", 0],
-        ["column-y", 1],
-      ] as const) {
-        select(id).replaceChildren(
-          ...found.columns.map(({ name }, k) => new Option(name, String(k), false, k === chosen)),
-        );
-      }
-      takeColumns();
-    });
-  for (const id of ["column-x", "column-y"]) select(id).addEventListener("change", takeColumns);
-  const files = input("data-file");
-  button("open-data").addEventListener("click", () => files.click());
-  files.addEventListener("change", () => take(files.files?.[0]));
-  document.addEventListener("dragover", (event) => event.preventDefault());
-  document.addEventListener("drop", (event) => {
-    event.preventDefault();
-    take(event.dataTransfer?.files[0]);
-  });
 }
 
 async function start(): Promise<void> {

@@ -1,9 +1,12 @@
 // The targets to choose from, as small pictures, and the choices of the bar.
 import { type ToyName, toyData, toyNames } from "pushforward";
 import { breath, byId, html, input, select } from "./dom.ts";
-import { type ChoiceName, choices, type Settings } from "./settings.ts";
+import { type ChoiceName, choices, type Settings, withoutLikelihood } from "./settings.ts";
 import { plane, type Target, toyTitles } from "./targets.ts";
 import { colourName } from "./theme.ts";
+
+export const withoutDensity =
+  "There is no likelihood of a flow from a second set: of points alone nobody knows a density";
 
 export type TargetKey = Target["kind"] | (typeof toyNames)[number] | "file";
 
@@ -92,7 +95,7 @@ export function connectChoices(settings: Settings, changed: (name: ChoiceName) =
     element.addEventListener("change", () => {
       const value = choices[name].find((choice) => String(choice) === element.value);
       if (value === undefined) return;
-      Object.assign(settings, { [name]: value });
+      withoutLikelihood(Object.assign(settings, { [name]: value }));
       showChoices(settings);
       changed(name);
     });
@@ -103,4 +106,8 @@ export function connectChoices(settings: Settings, changed: (name: ChoiceName) =
 export function showChoices(settings: Settings): void {
   for (const name of Object.keys(choices) as ChoiceName[]) select(name).value = String(settings[name]);
   select("pairs").disabled = settings.loss !== "flow-matching";
+  const hasDensity = settings.source !== "samples";
+  const likelihood = select("loss").querySelector<HTMLOptionElement>('[value="likelihood"]');
+  if (likelihood) likelihood.disabled = !hasDensity;
+  select("loss").title = hasDensity ? "" : withoutDensity;
 }

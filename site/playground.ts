@@ -4,12 +4,13 @@ import { Clock } from "./clock.ts";
 import { type Comparable, Comparison } from "./compare.ts";
 import { Curve } from "./curves.ts";
 import { breath, html, input } from "./dom.ts";
-import { flowOf, Learner, stepsInOneGo } from "./learner.ts";
+import { flowOf, Learner, ownStart, stepsInOneGo } from "./learner.ts";
+import { withoutDensity } from "./panel.ts";
 import { type Answer, answerOf, arrowsOf } from "./point.ts";
 import { Screen } from "./screen.ts";
 import type { Settings } from "./settings.ts";
 import { type Point, Stage, type StageEvents } from "./stage.ts";
-import { dataOf } from "./targets.ts";
+import { type Data, dataOf, dataOfBoth, type Target } from "./targets.ts";
 import { wantsStillness } from "./theme.ts";
 
 export class Playground {
@@ -19,7 +20,7 @@ export class Playground {
   readonly screen: Screen;
   readonly stage: Stage;
   readonly #lossCurve = new Curve("loss-curve", "loss-value");
-  readonly #likelihoodCurve = new Curve("nll-curve", "nll");
+  readonly #scoreCurve = new Curve("nll-curve", "nll");
   readonly comparison = new Comparison(
     () => this.#comparable(),
     (error) => this.#fault(error),
@@ -31,6 +32,7 @@ export class Playground {
   #isAiming = false;
   #curvesAreDue = false;
   #hasRested = false;
+  #hasStrokes = false;
 
   /** Told when a line was drawn, or all were cleared. */
   drew: StageEvents["drew"] = () => undefined;
@@ -47,17 +49,27 @@ export class Playground {
     this.#watch();
   }
 
-  /** Whether there is nothing drawn yet. */
-  get #isBlank(): boolean {
-    const { target } = this.settings;
-    return target.kind === "drawing" && target.strokes.length === 0;
+  /** What to draw, where there is nothing drawn yet. */
+  get #blank(): string | undefined {
+    const { target, start, source } = this.settings;
+    const isBlank = (set: Target) => set.kind === "drawing" && set.strokes.length === 0;
+    if (source === "samples" && isBlank(start)) return "Draw where the points start, with the mouse or a finger.";
+    if (isBlank(target)) return "Draw something, with the mouse or a finger.";
+    return undefined;
+  }
+
+  /** The set that is chosen now: its lines may be drawn on. */
+  showSet(set: Target): void {
+    this.stage.setDrawing(set.kind === "drawing" ? set.strokes : undefined);
+    this.#hasStrokes = set.kind === "drawing";
+    this.#overlay();
   }
 
   /** While it trains, there are no weights to compare solvers with. */
   #comparable(): Comparable | undefined {
     const learner = this.#learner;
     if (!learner || learner.isPlaying) return undefined;
-    return { flow: learner.flow, view: learner.data.view, step: learner.step };
+    return { flow: learner.flow, data: learner.data, step: learner.step };
   }
 
   get learner(): Learner | undefined {
@@ -69,9 +81,11 @@ export class Playground {
     const epoch = await this.#clearAway();
     if (epoch !== this.#epoch) return;
     const { software } = this.gpu.info;
-    const data = dataOf(this.settings.target, software ? 6_000 : 20_000, software ? 512 : 4_000);
+    const { target, start, source } = this.settings;
+    const [rows, heldOut] = software ? [6_000, 512] : [20_000, 4_000];
+    const data = source === "samples" ? dataOfBoth(target, start, rows, heldOut) : dataOf(target, rows, heldOut);
     if (!data) {
-      if (!this.#isBlank) this.#say("There is too little in it to learn from.");
+      if (!this.#blank) this.#say("There is too little in it to learn from.");
       return;
     }
     await this.#take(flowOf(this.gpu, this.settings, data), data);
@@ -89,13 +103,13 @@ export class Playground {
       flow.dispose();
       throw new Error(`${name} is a flow of ${flow.dim} dimensions, but this page shows two: open another`);
     }
-    const data = this.#learner?.data;
+    const shown = this.#learner?.data;
     await this.#clearAway();
-    if (!data) {
+    if (!shown) {
       flow.dispose();
       throw new Error("choose a target first: likelihoods are those of its points");
     }
-    await this.#take(flow, data);
+    await this.#take(flow, await ownStart(flow, shown));
     await this.#learner?.judge();
     this.#say(`${name}: ${flow.parameterCount.toLocaleString("en")} numbers`);
     await this.screen.settle();
@@ -107,7 +121,7 @@ export class Playground {
     const old = this.#learner;
     this.#learner = undefined;
     this.#state("opening");
-    this.#say(this.#isBlank ? "Draw something, with the mouse or a finger." : "");
+    this.#say(this.#blank ?? "");
     this.#forget();
     this.#drawCurves();
     old?.pause();
@@ -117,7 +131,7 @@ export class Playground {
     return epoch;
   }
 
-  async #take(flow: Flow, data: Learner["data"]): Promise<void> {
+  async #take(flow: Flow, data: Data): Promise<void> {
     const learner = new Learner(this.gpu, flow, this.settings, data, {
       progress: () => {
         this.#drawCurves();
@@ -132,14 +146,23 @@ export class Playground {
     });
     this.#learner = learner;
     this.stage.view = data.view;
-    html("entropy-hint").textContent = data.entropy
-      ? "Dashed: the entropy of the target, which no model can beat."
-      : "";
+    this.#tellScore(data);
     this.#drawCurves();
     await this.screen.show({ flow, data, version: () => learner.step });
     this.#say("Kernels for this network are being compiled …");
     this.#overlay();
     this.#state("resting");
+  }
+
+  /** What the upper curve is; without a density, why there is none and what is told in its place. */
+  #tellScore({ start, entropy }: Data): void {
+    html("score-title").textContent = start ? "Held-out distance" : "Held-out NLL";
+    html("score-hint").textContent = start
+      ? "Energy distance between new points, carried over, and the target's; 0 is the target itself. There is no likelihood: of a source of points nobody knows the density, so none follows for the target."
+      : `Nats per point, exact by the change of variables.${entropy ? " Dashed: the entropy of the target, which no model can beat." : ""}`;
+    const density = input("show-density");
+    density.disabled = start !== undefined;
+    html("density-choice").title = start ? withoutDensity : "";
   }
 
   #turn(error: unknown): void {
@@ -188,10 +211,10 @@ export class Playground {
     this.#curvesAreDue = true;
     requestAnimationFrame(() => {
       this.#curvesAreDue = false;
-      const { losses = [], likelihoods = [], step = 0, data } = this.#learner ?? {};
+      const { losses = [], scores = [], step = 0, data } = this.#learner ?? {};
       html("steps").textContent = step.toLocaleString("en");
       this.#lossCurve.show(losses);
-      this.#likelihoodCurve.show(likelihoods, data?.entropy);
+      this.#scoreCurve.show(scores, data?.entropy);
     });
   }
 
@@ -202,17 +225,21 @@ export class Playground {
     const normalization = learner?.flow.normalization;
     if (!learner || !normalization) return;
     const { time } = this.clock;
-    const answer = await answerOf(learner.flow, normalization, point, time).catch((error: unknown) => {
+    const hasDensity = learner.data.start === undefined;
+    const answer = await answerOf(learner.flow, normalization, point, time, hasDensity).catch((error: unknown) => {
       if (learner === this.#learner) this.#fault(error);
     });
     if (!answer || learner !== this.#learner) return;
     this.#answer = answer;
     const [x, y] = point.map((value) => value.toPrecision(3)) as [string, string];
     const [x0, y0] = (answer.path.before[0] ?? point).map((value) => value.toFixed(2)) as [string, string];
-    const error = answer.error < 5e-5 ? "< 0.0001" : answer.error.toFixed(4);
-    const words =
-      `<strong>log p = ${answer.logProb.toFixed(4)}</strong> nats at (${x}, ${y}), t = ${time.toFixed(2)}. ` +
-      `Twice the steps change it by ${error}. It started at (${x0}, ${y0}).`;
+    const [x1, y1] = (answer.path.after.at(-1) ?? point).map((value) => value.toFixed(2)) as [string, string];
+    const { density } = answer;
+    const words = density
+      ? `<strong>log p = ${density.logProb.toFixed(4)}</strong> nats at (${x}, ${y}), t = ${time.toFixed(2)}. ` +
+        `Twice the steps change it by ${density.error < 5e-5 ? "< 0.0001" : density.error.toFixed(4)}. It started at (${x0}, ${y0}).`
+      : `<strong>(${x0}, ${y0}) → (${x1}, ${y1})</strong> by way of (${x}, ${y}) at t = ${time.toFixed(2)}. ` +
+        "It has no log p: the source is a set of points.";
     html("asked").innerHTML = words.replaceAll("-", "−");
     this.#overlay();
   }
@@ -259,7 +286,7 @@ export class Playground {
     this.stage.show({
       path: this.#answer?.path,
       arrows: this.#arrows,
-      hasStrokes: this.settings.target.kind === "drawing",
+      hasStrokes: this.#hasStrokes,
     });
   }
 

@@ -5,9 +5,8 @@ import type { View } from "./targets.ts";
 
 export interface Answer {
   readonly path: { before: Point[]; after: Point[]; point: Point };
-  readonly logProb: number;
-  /** How much twice as many steps change it. */
-  readonly error: number;
+  /** log p, and how much twice as many steps change it. */
+  readonly density: { logProb: number; error: number } | undefined;
 }
 
 const stepsOfAll = 48;
@@ -19,8 +18,14 @@ const pointsOf = (values: ArrayLike<number>, normalization: Normalization): Poin
     return [at(0), at(1)];
   });
 
-/** `time` is that of the picture: the point is one of p_t. */
-export async function answerOf(flow: Flow, normalization: Normalization, point: Point, time: number): Promise<Answer> {
+/** `time` is that of the picture: the point is one of p_t. A flow from rows has no density. */
+export async function answerOf(
+  flow: Flow,
+  normalization: Normalization,
+  point: Point,
+  time: number,
+  hasDensity: boolean,
+): Promise<Answer> {
   const { mean, scale } = normalization;
   const own = Float32Array.from(point, (value, axis) => (value - (mean[axis] as number)) / (scale[axis] as number));
   const steps = Math.max(2, Math.ceil(stepsOfAll * time));
@@ -36,13 +41,13 @@ export async function answerOf(flow: Flow, normalization: Normalization, point: 
     const [value = Number.NaN] = (await flow.logProb(Float32Array.from(point), { at: time, solver })).logProb;
     return value;
   };
-  const [before, after, coarse, fine] = await Promise.all([
-    way(0, steps),
-    way(1, rest),
-    logProb(steps),
-    logProb(2 * steps),
-  ]);
-  return { path: { before: before.reverse(), after, point }, logProb: fine, error: Math.abs(fine - coarse) };
+  const ways = Promise.all([way(0, steps), way(1, rest)]);
+  const logProbs = hasDensity ? Promise.all([logProb(steps), logProb(2 * steps)]) : undefined;
+  const [[before, after], found] = await Promise.all([ways, logProbs]);
+  return {
+    path: { before: before.reverse(), after, point },
+    density: found && { logProb: found[1], error: Math.abs(found[1] - found[0]) },
+  };
 }
 
 const arrowsAside = 15;

@@ -1,4 +1,6 @@
 // Draws a frame with the library's device, straight from the library's buffers.
+
+import type { Origin } from "./origin.ts";
 import { densityShader, particleShader } from "./shaders.ts";
 import type { Swarm } from "./swarm.ts";
 import type { View } from "./targets.ts";
@@ -19,6 +21,7 @@ export interface Scene {
   readonly time: number;
   readonly theme: Theme;
   readonly swarm?: Swarm | undefined;
+  readonly origin: Origin;
   /** Whether a streak shows where each particle was a moment ago. */
   readonly hasTrails: boolean;
   readonly density?: { logProb: GPUBuffer; corners: number; reference: number } | undefined;
@@ -27,7 +30,7 @@ export interface Scene {
 }
 
 /** Floats of the struct Frame of the shaders, and room for it at the offsets that bindings may have. */
-const frameFloats = 28;
+const frameFloats = 32;
 const frameBytes = 256;
 /** Streaks behind each particle, and the time that each of them spans. */
 const streaks = 5;
@@ -112,7 +115,15 @@ export class Renderer {
     const write = (slot: number, own: { head: number; tail: number; alpha: number; radius: number; ink?: Colour }) => {
       const { paper, line, shade, lightness } = theme;
       const first = [...scene.view.centre, scene.view.half, own.radius, own.head, own.tail, own.alpha, pixel];
-      const last = [lightness, density?.corners ?? 2, density?.reference ?? 0, 0];
+      const last = [
+        lightness,
+        density?.corners ?? 2,
+        density?.reference ?? 0,
+        scene.origin.scale,
+        ...scene.origin.centre,
+        0,
+        0,
+      ];
       this.#numbers.set(
         [...first, ...(own.ink ?? [0, 0, 0, 0]), ...paper, ...line, ...shade, ...last],
         (slot * frameBytes) / 4,

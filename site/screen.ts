@@ -2,6 +2,7 @@
 import type { Flow, Gpu } from "pushforward";
 import type { Clock } from "./clock.ts";
 import { breath, byId, fitToPixels, input } from "./dom.ts";
+import { type Origin, originOf } from "./origin.ts";
 import { Renderer } from "./renderer.ts";
 import { Densities, destroySwarm, type Swarm, swarmOf } from "./swarm.ts";
 import type { Data } from "./targets.ts";
@@ -30,6 +31,7 @@ export class Screen {
   #swarmVersion = "";
   #densities: Densities | undefined;
   #points: { device: GPUDevice; buffer: GPUBuffer; count: number } | undefined;
+  #origin: Origin = { centre: [0, 0], scale: 1 };
   #isDue = false;
   #settling: Promise<void> | undefined;
   #refreshedAt = 0;
@@ -62,8 +64,14 @@ export class Screen {
       this.#swarm = undefined;
     }
     this.#subject = subject;
+    if (subject) this.#origin = originOf(subject.flow, subject.data);
     if (subject) this.#densities = new Densities(subject.data.view, this.#gpu.info.software);
     this.paint();
+  }
+
+  /** A flow from rows has no density. */
+  get #showsDensity(): boolean {
+    return input("show-density").checked && this.#subject?.data.start === undefined;
   }
 
   get isEmpty(): boolean {
@@ -120,7 +128,7 @@ export class Screen {
       isNew = true;
     }
     const densities = this.#densities;
-    if (densities && input("show-density").checked && subject === this.#subject) {
+    if (densities && this.#showsDensity && subject === this.#subject) {
       const level = densities.levelOf(this.#clock.time);
       const next = densities.isCurrent(level) ? (withOthers ? densities.next(level) : undefined) : level;
       if (next !== undefined) {
@@ -159,7 +167,7 @@ export class Screen {
     const { time } = this.#clock;
     const { data } = this.#subject ?? {};
     const normalization = this.#subject?.flow.normalization;
-    const logProb = input("show-density").checked ? this.#densities?.shown(time, device) : undefined;
+    const logProb = this.#showsDensity ? this.#densities?.shown(time, device) : undefined;
     const hasSwarm = this.#swarm?.device === device && this.#subject && input("show-particles").checked;
     const scales = normalization?.scale.reduce((sum, scale) => sum + Math.log(scale), 0) ?? 0;
     this.#renderer.draw({
@@ -167,6 +175,7 @@ export class Screen {
       time,
       theme: this.#theme,
       swarm: hasSwarm ? this.#swarm : undefined,
+      origin: this.#origin,
       hasTrails: input("show-trails").checked,
       density: logProb && { logProb, corners: this.#densities?.side ?? 2, reference: -1.3 - scales },
       // while the first kernels are compiled there is nothing else to see

@@ -4,7 +4,9 @@ import { isToy, type Stroke, type Target } from "./targets.ts";
 
 export interface Settings {
   target: Target;
-  source: "gaussian" | "uniform";
+  /** Where particles start with the source "samples". */
+  start: Target;
+  source: "gaussian" | "uniform" | "samples";
   network: "plain" | "residual";
   /** Fourier features of x beside x itself; 0 for none. */
   features: number;
@@ -17,7 +19,7 @@ export interface Settings {
 }
 
 export const choices = {
-  source: ["gaussian", "uniform"],
+  source: ["gaussian", "uniform", "samples"],
   network: ["plain", "residual"],
   features: [0, 8, 16, 32],
   layers: [1, 2, 3, 4],
@@ -34,6 +36,7 @@ export type ChoiceName = keyof typeof choices;
 export function defaults(isSoftware: boolean): Settings {
   return {
     target: { kind: "toy", name: "moons" },
+    start: { kind: "toy", name: "8gaussians" },
     source: "gaussian",
     network: "plain",
     features: 16,
@@ -49,27 +52,43 @@ export function defaults(isSoftware: boolean): Settings {
 /** The settings that an address names, of which the others keep their values; what makes no sense in it is passed over. */
 export function readAddress(hash: string, fallback: Settings): Settings {
   const words = new URLSearchParams(hash.replace(/^#/, ""));
-  const settings = { ...fallback, target: targetOf(words) ?? fallback.target };
+  const [target, start] = [targetOf(words, targetWords), targetOf(words, startWords)];
+  const settings = { ...fallback, target: target ?? fallback.target, start: start ?? fallback.start };
   for (const name of Object.keys(choices) as ChoiceName[]) {
     const found = choices[name].find((choice) => String(choice) === words.get(name));
     if (found !== undefined) Object.assign(settings, { [name]: found });
   }
-  return settings;
+  return withoutLikelihood(settings);
 }
 
 export function writeAddress(settings: Settings, fallback: Settings): string {
   const words = new URLSearchParams();
-  const { target } = settings;
-  if (target.kind === "toy") words.set("target", target.name);
-  if (target.kind === "drawing") words.set("drawing", packStrokes(target.strokes));
-  if (target.kind === "text") words.set("text", target.text);
+  addTarget(words, targetWords, settings.target);
+  if (settings.source === "samples") addTarget(words, startWords, settings.start);
   for (const name of Object.keys(choices) as ChoiceName[])
     if (settings[name] !== fallback[name]) words.set(name, String(settings[name]));
   return `#${words}`;
 }
 
-function targetOf(words: URLSearchParams): Target | undefined {
-  const [name, drawing, text] = ["target", "drawing", "text"].map((key) => words.get(key));
+/** Rows without a density have no likelihood to train by. */
+export function withoutLikelihood(settings: Settings): Settings {
+  if (settings.source === "samples") settings.loss = "flow-matching";
+  return settings;
+}
+
+/** The words of an address for a toy set, a drawing and letters: of the target, and of where particles start. */
+type Words = readonly [toy: string, drawing: string, text: string];
+const targetWords: Words = ["target", "drawing", "text"];
+const startWords: Words = ["from", "from-drawing", "from-text"];
+
+function addTarget(words: URLSearchParams, [toy, drawing, text]: Words, target: Target): void {
+  if (target.kind === "toy") words.set(toy, target.name);
+  if (target.kind === "drawing") words.set(drawing, packStrokes(target.strokes));
+  if (target.kind === "text") words.set(text, target.text);
+}
+
+function targetOf(words: URLSearchParams, keys: Words): Target | undefined {
+  const [name, drawing, text] = keys.map((key) => words.get(key));
   if (name && isToy(name)) return { kind: "toy", name };
   if (typeof drawing === "string") return { kind: "drawing", strokes: unpackStrokes(drawing) };
   if (text) return { kind: "text", text, darkness: darknessOfText(text) };

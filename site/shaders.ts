@@ -17,7 +17,8 @@ struct Frame {
   lightness: f32,      // of the colours by origin
   corners: f32,        // of the density's grid, along a side
   reference: f32,      // log p that has the full shade
-  unused: f32,
+  spread: f32,         // of the source, in its units
+  source: vec2f,       // its middle
 }
 @group(0) @binding(0) var<uniform> frame: Frame;
 `;
@@ -70,11 +71,12 @@ fn oklch(lightness: f32, chroma: f32, hue: f32) -> vec3f {
   result.position = vec4f(end + radius * (sides.x * across + sides.y * along), 0.0, 1.0);
   result.stretch = 0.5 * distance;
   result.place = vec2f(sides.x * radius, sides.y * (result.stretch + radius));
-  let r = length(origin);
+  let start = (origin - frame.source) / frame.spread;
+  let r = length(start);
   let chroma = 0.16 * r / (r + 0.45);
   result.colour = frame.ink;
   if (frame.ink.a == 0.0) {
-    result.colour = vec4f(oklch(frame.lightness, chroma, atan2(origin.y, origin.x)), 1.0);
+    result.colour = vec4f(oklch(frame.lightness, chroma, atan2(start.y, start.x)), 1.0);
   }
   return result;
 }

@@ -18,12 +18,18 @@ export interface View {
   readonly half: number;
 }
 
-export interface Data {
+/** Rows [n, 2] in data units. */
+export interface Rows {
   readonly train: Float32Array;
   readonly heldOut: Float32Array;
+}
+
+export interface Data extends Rows {
   readonly view: View;
+  /** Where particles start, of a flow from rows to rows. */
+  readonly start?: Rows | undefined;
   /** The least held-out NLL that there can be, in nats, where it is known. */
-  readonly entropy?: number;
+  readonly entropy?: number | undefined;
 }
 
 export const plane: View = { centre: [0, 0], half: 4.2 };
@@ -84,6 +90,25 @@ export function dataOf(target: Target, rows: number, heldOutRows: number): Data 
     case "table":
       return target.points.length < 2 * fewestRows ? undefined : split(target.points, heldOutRows);
   }
+}
+
+/** Points of a target together with those to start from; or undefined where one of them has none yet. */
+export function dataOfBoth(target: Target, start: Target, rows: number, heldOutRows: number): Data | undefined {
+  const [to, from] = [dataOf(target, rows, heldOutRows), dataOf(start, rows, heldOutRows)];
+  if (!to || !from) return undefined;
+  // of what has no density there is no likelihood that an entropy bounds
+  return { train: to.train, heldOut: to.heldOut, view: viewOfBoth(to.view, from.view), start: from };
+}
+
+/** The least square that has two others. */
+function viewOfBoth(a: View, b: View): View {
+  const along = (axis: 0 | 1) => {
+    const low = Math.min(a.centre[axis] - a.half, b.centre[axis] - b.half);
+    const high = Math.max(a.centre[axis] + a.half, b.centre[axis] + b.half);
+    return { middle: (low + high) / 2, half: (high - low) / 2 };
+  };
+  const [across, up] = [along(0), along(1)];
+  return { centre: [across.middle, up.middle], half: Math.max(across.half, up.half) };
 }
 
 /** Every so many-th row of a table is held out, a fifth at most. */

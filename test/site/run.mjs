@@ -1,6 +1,7 @@
 // Drives the built page in Chrome as a visitor would.
 import { strict as assert } from "node:assert";
-import { mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { once } from "node:events";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -61,15 +62,31 @@ const inked = (tab, control, event) =>
     event,
   );
 
+/** Told by the browser when a download begins, and when its file is whole. */
+const downloads = await browser.target().createCDPSession();
+await downloads.send("Browser.setDownloadBehavior", {
+  behavior: "allowAndName",
+  downloadPath: folder,
+  eventsEnabled: true,
+});
+
+/** The file that a button gives. */
 async function downloaded(tab, button, name) {
+  const begun = once(downloads, "Browser.downloadWillBegin");
+  const ended = new Promise((resolve, reject) => {
+    downloads.on("Browser.downloadProgress", function look({ state }) {
+      if (state === "inProgress") return;
+      downloads.off("Browser.downloadProgress", look);
+      if (state === "completed") resolve();
+      else reject(new Error(`the download of ${name} was ${state}`));
+    });
+  });
   await tab.click(button);
-  const path = join(folder, name);
-  for (let k = 0; k < 200; k++) {
-    const whole = await stat(path).catch(() => undefined);
-    if (whole?.size) return readFile(path);
-    await new Promise((resolve) => setTimeout(resolve, 100));
-  }
-  throw new Error(`${name} did not come; there are ${await readdir(folder)}`);
+  const [{ guid, suggestedFilename }] = await begun;
+  assert.equal(suggestedFilename, name);
+  await ended;
+  const path = join(folder, guid);
+  return { path, bytes: await readFile(path) };
 }
 
 /** @type {[string, (tab: import("puppeteer-core").Page) => Promise<void>][]} */
@@ -102,15 +119,15 @@ const checks = [
     "weights are saved and opened again with the same likelihood, and the program names the settings",
     async (tab) => {
       const nll = await figure(tab, "nll");
-      const bytes = await downloaded(tab, "#save-weights", "flow.safetensors");
-      assert.match(bytes.toString("latin1"), /net\.0\.weight/);
-      const code = (await downloaded(tab, "#save-code", "flow.ts")).toString();
+      const weights = await downloaded(tab, "#save-weights", "flow.safetensors");
+      assert.match(weights.bytes.toString("latin1"), /net\.0\.weight/);
+      const code = (await downloaded(tab, "#save-code", "flow.ts")).bytes.toString();
       assert.match(code, /toyData\("moons", [\s\S]*hidden: \[16, 16\]/);
       await transform(code, { loader: "ts" });
       const png = await downloaded(tab, "#save-picture", "flow.png");
-      assert.equal(png.subarray(1, 4).toString(), "PNG");
+      assert.equal(png.bytes.subarray(1, 4).toString(), "PNG");
       const input = await tab.$("#weights-file");
-      await input.uploadFile(join(folder, "flow.safetensors"));
+      await input.uploadFile(weights.path);
       await until(tab, "the weights are there", () => /numbers/.test(document.getElementById("notice").textContent));
       assert.equal(await figure(tab, "nll"), nll);
     },
@@ -144,6 +161,42 @@ const checks = [
     },
   ],
   [
+    "points are carried from a second drawing: a path and a distance, no likelihood; the weights know where they start",
+    async (tab) => {
+      await tab.click('#targets [value="moons"]');
+      await tab.select("#source", "samples");
+      await tab.click('#targets [value="drawing"]');
+      const { x, y, width } = await (await tab.$("#plane")).boundingBox();
+      await tab.mouse.move(x + 0.2 * width, y + 0.2 * width);
+      await tab.mouse.down();
+      await tab.mouse.move(x + 0.8 * width, y + 0.2 * width, { steps: 10 });
+      await tab.mouse.up();
+      await until(
+        tab,
+        "the address",
+        () => /source=samples/.test(location.hash) && /from-drawing=[\w-]{10}/.test(location.hash),
+      );
+      await stepsAtLeast(tab, 20);
+      await tab.click("#play");
+      await resting(tab);
+      assert.equal(await tab.$eval("#score-title", (element) => element.textContent), "Held-out distance");
+      assert.ok(await tab.$eval("#show-density", (element) => element.disabled));
+      await tab.focus("#plane");
+      await tab.keyboard.press("ArrowLeft");
+      await until(tab, "an answer", () => /→.*has no log p/.test(document.getElementById("asked").textContent));
+      const distance = await figure(tab, "nll");
+      assert.ok(distance > -0.1 && distance < 3, `the distance is ${distance}`);
+      const weights = await downloaded(tab, "#save-weights", "flow.safetensors");
+      assert.match(weights.bytes.toString("latin1"), /source\.samples/);
+      const code = (await downloaded(tab, "#save-code", "flow.ts")).bytes.toString();
+      assert.match(code, /const start = rowsOf\([\s\S]*samples: normalize\(start, normalization\)/);
+      await transform(code, { loader: "ts" });
+      await (await tab.$("#weights-file")).uploadFile(weights.path);
+      await until(tab, "the weights are there", () => /numbers/.test(document.getElementById("notice").textContent));
+      assert.equal(await figure(tab, "nll"), distance);
+    },
+  ],
+  [
     "axe finds nothing serious",
     async (tab) => {
       const axe = createRequire(import.meta.url).resolve("axe-core/axe.min.js");
@@ -167,6 +220,13 @@ const checks = [
       await until(tab, "columns", () => document.getElementById("column-y").length === 3);
       await tab.select("#column-x", "2");
       await stepsAtLeast(tab, 10);
+      // the same table as it is, for the other set
+      await tab.click('[name="role"][value="start"]');
+      await tab.click('#targets [value="file"]');
+      await (await tab.$("#data-file")).uploadFile(path);
+      await stepsAtLeast(tab, 10);
+      await tab.select("#source", "gaussian");
+      await until(tab, "a likelihood", () => document.getElementById("score-title").textContent === "Held-out NLL");
     },
   ],
   ["the console has no errors", async () => assert.deepEqual(stray.splice(0), [])],
@@ -214,8 +274,6 @@ try {
   tab.setDefaultTimeout(1000 * seconds);
   await tab.setViewport({ width: 1280, height: 800 });
   await tab.emulateMediaFeatures([{ name: "prefers-reduced-motion", value: "no-preference" }]);
-  const session = await tab.createCDPSession();
-  await session.send("Browser.setDownloadBehavior", { behavior: "allow", downloadPath: folder });
   tab.on("console", (message) => {
     if (["error", "warn"].includes(message.type())) stray.push(message.text());
   });

@@ -3,7 +3,7 @@ import { drawn, strewn } from "../../site/drawing.ts";
 import { programOf } from "../../site/export.ts";
 import { parseTable, tableTarget } from "../../site/files.ts";
 import { defaults, readAddress, writeAddress } from "../../site/settings.ts";
-import { dataOf, type Stroke } from "../../site/targets.ts";
+import { dataOf, dataOfBoth, plane, type Stroke } from "../../site/targets.ts";
 
 const initial = defaults(true);
 
@@ -27,6 +27,20 @@ describe("the address of the page", () => {
     for (const [k, stroke] of strokes.entries())
       for (const [i, value] of stroke.entries())
         expect(Math.abs((target.strokes[k]?.[i] ?? Number.NaN) - value)).toBeLessThan(0.017);
+  });
+
+  test("keeps two sets, and trains no likelihood where one of them is the source", () => {
+    const set = { kind: "drawing", strokes: [[-4, 4, 0.5, -1.25]] } as const;
+    const settings = { ...initial, source: "samples", start: set } as const;
+    const address = writeAddress(settings, initial);
+    expect(address).toMatch(/target=moons&from-drawing=[\w-]+&source=samples$/);
+    const { start, loss } = readAddress(`${address}&loss=likelihood`, initial);
+    expect(start.kind === "drawing" && start.strokes[0]?.length).toBe(4);
+    expect(loss).toBe("flow-matching");
+    const toys = { ...settings, start: { kind: "toy", name: "rings" } } as const;
+    expect(readAddress(writeAddress(toys, initial), initial)).toEqual(toys);
+    // of a source that is not chosen an address says nothing
+    expect(writeAddress({ ...toys, source: "gaussian" }, initial)).toBe("#target=moons");
   });
 
   test("of nonsense is passed over", () => {
@@ -89,10 +103,30 @@ describe("a table", () => {
   });
 });
 
+describe("two sets", () => {
+  test("are seen together, wherever they lie", () => {
+    const points = Float32Array.from({ length: 202 }, (_, i) => 100 + Math.sin(i) * 50);
+    const data = dataOfBoth({ kind: "table", name: "t", points }, { kind: "toy", name: "moons" }, 99, 33);
+    if (!data?.start) throw new Error("there are no two sets");
+    expect([data.start.train.length, data.start.heldOut.length]).toEqual([198, 66]);
+    const { centre, half } = data.view;
+    for (const [at, value] of [...points, -plane.half, plane.half].entries())
+      expect(Math.abs(value - (centre[at % 2] as number))).toBeLessThanOrEqual(half * 1.0001);
+  });
+
+  test("are none while one of them is not drawn", () => {
+    const blank = { kind: "drawing", strokes: [] } as const;
+    const moons = { kind: "toy", name: "moons" } as const;
+    expect(dataOfBoth(moons, blank, 99, 33)).toBeUndefined();
+    expect(dataOfBoth(blank, moons, 99, 33)).toBeUndefined();
+  });
+});
+
 test("the program of a drawing has its points in it, bit for bit", () => {
   const points = drawn([[-1, 0, 1, 0]], 500, 1);
-  const code = programOf({ ...initial, target: { kind: "drawing", strokes: [] } }, points, 256, 1000);
-  const [, letters = ""] = /atob\("([^"]*)"\)/.exec(code) ?? [];
+  const data = { train: points, heldOut: points, view: plane };
+  const code = programOf({ ...initial, target: { kind: "drawing", strokes: [] } }, data, 256, 1000);
+  const [, letters = ""] = /rowsOf\("([^"]*)"\)/.exec(code) ?? [];
   const bytes = Uint8Array.from(atob(letters), (letter) => letter.charCodeAt(0));
   expect(new Float32Array(bytes.buffer)).toEqual(points);
 });
