@@ -2,6 +2,7 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import { build } from "esbuild";
+import { shrinkScript } from "./small-script.mjs";
 import { smallShader } from "./small-shader.mjs";
 
 const main = "pushforward.min.js";
@@ -73,11 +74,11 @@ export async function browserBundle(out, common) {
       entryPoints: [main, ...parts].map((name) => join(folder, name)),
       outdir: out,
       platform: "browser",
-      minify: true,
       external: parts.map((name) => `./${name}`),
       // a part that only lends names has nothing to run
       logOverride: { "ignored-bare-import": "silent" },
     });
+    for (const name of [main, ...parts]) shrinkScript(join(out, name));
     for (const [entry, load] of Object.entries({ workers: "loadWorkers", diagnostics: "loadDiagnostics" })) {
       const source = `src/${entry}/entry.ts`;
       const { exports } = Object.values(metafile.outputs).find(({ entryPoint }) => entryPoint === source);
@@ -95,18 +96,12 @@ export async function browserBundle(out, common) {
  * @param {import("esbuild").BuildOptions} common
  */
 export async function threadBundles(out, common) {
-  await build({
-    ...common,
-    entryPoints: {
-      "pushforward-thread.min": "src/workers/thread-web.ts",
-      "pushforward-matching.min": "src/transport/thread-web.ts",
-    },
-    outdir: out,
-    platform: "browser",
-    minify: true,
-    alias: web,
-    plugins: [smallShaders],
-  });
+  const entryPoints = {
+    "pushforward-thread.min": "src/workers/thread-web.ts",
+    "pushforward-matching.min": "src/transport/thread-web.ts",
+  };
+  await build({ ...common, entryPoints, outdir: out, platform: "browser", alias: web, plugins: [smallShaders] });
+  for (const name of Object.keys(entryPoints)) shrinkScript(join(out, `${name}.js`));
 }
 
 const named = (list) => list.split(",").map((item) => item.trim().split(/\s+as\s+/));

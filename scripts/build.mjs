@@ -30,6 +30,7 @@ const sourceFiles = [
   "tsconfig.build.json",
   "scripts/build.mjs",
   "scripts/browser-bundle.mjs",
+  "scripts/small-script.mjs",
   "scripts/small-shader.mjs",
 ];
 const libraryTarget = "es2022";
