@@ -65,11 +65,13 @@ export type { Path, PathName } from "./path/names.ts";
 export type { Progress, RunOptions } from "./schedule/job.ts";
 export type { Tableau } from "./solvers/tableau.ts";
 export {
+  fitMixture,
   flowMatchingGradients,
   likelihoodGradients,
   trainFlowMatching,
   trainMaximumLikelihood,
 } from "./train/entry.ts";
+export type { Mixture, MixtureFitOptions } from "./train/fit-mixture.ts";
 export type {
   AdamOptimizer,
   CheckpointOptions,
