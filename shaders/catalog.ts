@@ -548,6 +548,16 @@ for (const source of ["gaussian", "uniform", "mixture", "samples"] as const) {
     );
   }
 }
+for (const labels of [false, true]) {
+  const given = { source: "samples", labels, context: labels, ...plain, rowByRow: true } as const;
+  const how = labels ? ", labels and context" : "";
+  add(`flow-matching batch of given pairs${how}`, () =>
+    batchKernel({ ...given, table: labels, weighted: labels, draws: labels }),
+  );
+  add(`flow-matching batch of given steps${how}`, () =>
+    batchKernel({ ...given, ofSteps: true, shuffled: labels, draws: labels }),
+  );
+}
 for (const weighted of [false, true]) {
   const how = weighted ? " with weights" : "";
   add(`given flow-matching batch${how}`, () => givenBatchKernel({ path: false, weighted }));

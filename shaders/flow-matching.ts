@@ -16,15 +16,21 @@ const sample = wgsl`let p = id.x;
 
 /**
  * Text that writes x_t = α x_1 + σ x_0 and the target α̇ x_1 + σ̇ x_0 of dimension i; in: start, end and either time, for the straight
- * path α = t, σ = 1 − t, or path = (α, σ, α̇, σ̇). On a bridge noise is added to both: `spread` and `rate` times normals.
+ * path α = t, σ = 1 − t, or path = (α, σ, α̇, σ̇). On a bridge noise is added to both: `spread` and `rate` times normals. Of a step x_t is
+ * its start, and the target what it is away from there, `per_time`.
  */
-const pathRow = (isTable: boolean, bridge = false) =>
-  isTable
+const pathRow = (isTable: boolean, bridge = false, ofSteps = false) =>
+  ofSteps
     ? wgsl`
+    inputs[i * params.capacity + p] = start;
+    targets[i * params.capacity + p] = (end - start) * per_time;
+`
+    : isTable
+      ? wgsl`
     inputs[i * params.capacity + p] = fma(path.x, end, path.y * start)${bridge ? " + entry.spread * wiggle[j]" : ""};
     targets[i * params.capacity + p] = fma(path.z, end, path.w * start)${bridge ? " + entry.rate * wiggle[j]" : ""};
 `
-    : wgsl`
+      : wgsl`
     inputs[i * params.capacity + p] = fma(time, end, (1.0 - time) * start);
     targets[i * params.capacity + p] = end - start;
 `;
@@ -53,6 +59,10 @@ export interface BatchShape extends RowChoice {
   readonly stratified: boolean;
   /** Whether rows and source samples come in pairs, which were made before; else they are drawn independently of each other. */
   readonly pairs: boolean;
+  /** Whether each row has the sample of its own number. */
+  readonly rowByRow?: boolean;
+  /** Whether such a pair is a step, from a time of its own: x_t is its start, the target its mean velocity. */
+  readonly ofSteps?: boolean;
 }
 
 /**
@@ -61,7 +71,8 @@ export interface BatchShape extends RowChoice {
  * (Lipman et al. 2024, §4.6 and §4.8). Of pairs the row is given; the source sample is that of the pair's number.
  */
 export const batchKernel = oncePerShape(
-  ({ source, labels, context, table, weighted, bridge, stratified, draws, shuffled, pairs }: BatchShape) => {
+  ({ source, labels, context, table, weighted, bridge, stratified, draws, shuffled, pairs, ...own }: BatchShape) => {
+    const { rowByRow = false, ofSteps = false } = own;
     // pairs have their rows already
     const choice = { draws: draws && !pairs, shuffled: shuffled && !pairs };
     return kernel({
@@ -146,14 +157,19 @@ fn draw_batch${signature} {
 #else
   let level = uniform_level;
 #endif
-#if ${table}
+#if ${ofSteps}
+  // behind the samples: when each row's step begins, and one over its time
+  let step_at = (params.rows + params.parts) * params.dim + 2u * data_row;
+  let time = data[step_at];
+  let per_time = data[step_at + 1u];
+#elif ${table}
   let entry = time_table[u32(ceil(level * 0x1p16f)) - 1u];
   let path = entry.path;
   let time = entry.time;
 #else
   let time = level;
 #endif
-  ${startPart(source, ...sourceNumbers(source))}
+  ${rowByRow ? "let part = data_row;" : startPart(source, ...sourceNumbers(source))}
   for (var first = 0u; first < params.dim; first += 4u) {
     ${startDraws(source)}
 #if ${draws && pairs}
@@ -174,7 +190,7 @@ fn draw_batch${signature} {
 #else
       let end = own;
 #endif
-      ${pathRow(table, bridge)}
+      ${pathRow(table, bridge, ofSteps)}
     }
   }
   inputs[params.dim * params.capacity + p] = time;
@@ -232,6 +248,8 @@ export function planBatch(o: {
   };
   /** Pairs instead of independent draws: see {@link PairSchedule.pairs}. */
   pairs?: { rows: string; first: number; at: number; room: number; drawn: number } | undefined;
+  /** Pairs that are given: each row has the sample of its number, and with `ofSteps` a step's times, which lie behind the samples. */
+  given?: { readonly ofSteps: boolean } | undefined;
 }): Dispatch {
   const { capacity, rows, shuffled = false, labelDropout, pairs } = o;
   const { kind: source, parts } = o.source;
@@ -243,7 +261,8 @@ export function planBatch(o: {
   const { bridge = false } = o;
   const shape = { source, ...has, table: names.table !== undefined, weighted: o.weighted, bridge, stratified };
   const choice = { draws, shuffled: shuffled && pairs === undefined };
-  return dispatchOf(batchKernel({ ...shape, ...choice, pairs: pairs !== undefined }), {
+  const given = o.given && { rowByRow: true, ofSteps: o.given.ofSteps };
+  return dispatchOf(batchKernel({ ...shape, ...choice, pairs: pairs !== undefined, ...given }), {
     params: {
       capacity,
       dim,

@@ -78,6 +78,7 @@ export type {
   ExactTransport,
   FlowMatchingBatch,
   FlowMatchingOptions,
+  GivenPairs,
   GradientOptions,
   LearningRate,
   LearningRateSchedule,

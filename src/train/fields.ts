@@ -21,6 +21,7 @@ import { largestBatch } from "./largest-batch.ts";
 import type {
   CheckpointOptions,
   FlowMatchingOptions,
+  GivenPairs,
   LearningRate,
   MaximumLikelihoodOptions,
   OptimalTransport,
@@ -106,8 +107,8 @@ export const flowMatchingFields = {
     // a record of its own is checked when the first step is asked for
     check: (name, value) =>
       typeof value === "object" && value !== null
-        ? ({ ...value } as OptimalTransport)
-        : checkWord(name, value, ["independent", "optimal-transport"]),
+        ? parts<OptimalTransport | GivenPairs>(name, value)
+        : checkWord(name, value, ["independent", "optimal-transport", "paired"]),
     fallback: "independent",
     decides: true,
   },

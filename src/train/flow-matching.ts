@@ -11,6 +11,7 @@ import { gradientBuffers, residualBuffers } from "./buffers.ts";
 import type { Pairing } from "./coupled-pairs.ts";
 import { flowMatchingFields } from "./fields.ts";
 import { fingerprint } from "./fingerprint.ts";
+import { type GivenPlan, givenPlan, heldOutSource, isGiven } from "./given-pairs.ts";
 import { trainingLoop, trainingRows } from "./loop.ts";
 import type { FlowMatchingPlan } from "./plan.ts";
 import { checkResolved } from "./resolved.ts";
@@ -27,11 +28,12 @@ const what = "trainFlowMatching";
 export async function* runFlowMatching(
   flow: Flow,
   data: DataRows,
-  given: FlowMatchingPlan,
+  checked: FlowMatchingPlan,
 ): AsyncGenerator<TrainingStep, undefined> {
   checkResolved(what, "data", flow, data);
-  if (given.options.source) checkResolved(what, "source", flow, given.options.source);
-  const plan = flow.transform && given.options.source ? { ...given, source: freeSource(flow, given) } : given;
+  if (checked.options.source) checkResolved(what, "source", flow, checked.options.source);
+  const { source } = checked.options;
+  const plan = flow.transform && source ? { ...checked, source: freeSource(flow, source) } : checked;
   if (plan.options.contextDropout !== undefined && plan.velocity.context === 0)
     throw invalid(`${what}: contextDropout was given, but this network has no context to drop: leave it out`);
   await plan.source.settled;
@@ -39,13 +41,14 @@ export async function* runFlowMatching(
   const times = trainingTimes(what, plan);
   const { coupling } = plan.options;
   // what makes pairs is loaded when there are some to make
+  const given = isGiven(coupling) ? givenPlan(what, coupling, plan) : undefined;
   const pairing =
-    coupling === "independent"
+    coupling === "independent" || isGiven(coupling)
       ? undefined
       : (await import("./coupled-pairs.ts")).openPairing(what, coupling, plan.velocity, plan.options.bridge);
   try {
     return yield* trainingLoop(flow, plan, (parts) =>
-      flowMatchingTask(flow, data, planOfPart(what, plan, parts), { times, draws, pairing }),
+      flowMatchingTask(flow, data, planOfPart(what, plan, parts), { times, draws, pairing, given }),
     );
   } finally {
     pairing?.close();
@@ -53,8 +56,8 @@ export async function* runFlowMatching(
 }
 
 /** Rows of a source, which are in the space of the data, in the flow's own. */
-function freeSource(flow: Flow, { source }: FlowMatchingPlan): SourceSpec {
-  return samplesSpec(rowsInFlow(what, "source", source.rows, flow), flow.dim);
+function freeSource(flow: Flow, source: DataRows): SourceSpec {
+  return samplesSpec(rowsInFlow(what, "source", source, flow), flow.dim);
 }
 
 /** What batches are drawn by. */
@@ -62,13 +65,14 @@ interface Drawing {
   readonly times: TrainingTimes;
   readonly draws?: RowDraws | undefined;
   readonly pairing: Pairing | undefined;
+  readonly given: GivenPlan | undefined;
 }
 
 function flowMatchingTask(
   flow: Flow,
   data: DataRows,
   plan: FlowMatchingPlan,
-  { times, draws, pairing }: Drawing,
+  { times, draws, pairing, given }: Drawing,
   /** Steps that are taken again and again, from the same draws. */
   repeated?: number,
 ): TrainingTask {
@@ -82,7 +86,7 @@ function flowMatchingTask(
   const backward = backwardOf(flow, velocity);
   const { rows, affine } = trainingRows(what, "data", flow, data);
   const pairs = pairing?.pairs(flow, data, plan, draws, repeated);
-  const all = withStarts(rows, plan.source);
+  const all = withStarts(rows, plan.source, given?.steps);
   const constants = Float32Array.of(...affine, ...constantsOf(plan.source), ...(pairs ? pairs.constants : []));
   return {
     what,
@@ -92,13 +96,15 @@ function flowMatchingTask(
       fingerprint(flow, data, plan, flowMatchingFields, what, {
         ...made,
         // whoever makes the pairs, they are the same
-        coupling: pairing && { ...pairing.coupled, threads: undefined },
+        coupling: given ? given.made : pairing && { ...pairing.coupled, threads: undefined },
         labelDropout: plan.labelDropout,
         noise: draws?.noise,
       }),
     validator: (validation) =>
-      flowMatchingValidator(validation, plan, (heldOut, own, batches) =>
-        flowMatchingTask(flow, heldOut, own, { times, pairing }, batches),
+      flowMatchingValidator(
+        validation,
+        given ? { ...plan, source: heldOutSource(what, flow, validation, given) } : plan,
+        (heldOut, own, batches) => flowMatchingTask(flow, heldOut, own, { times, pairing, given }, batches),
       ),
     backward,
     capacity,
@@ -140,6 +146,7 @@ function flowMatchingTask(
             draws: draws && rowDrawsName,
           },
           pairs: pairs && { rows: "pairs", ...pairs.schedule.pairs(step) },
+          given: given && { ofSteps: given.steps !== undefined },
         }),
       ];
     },

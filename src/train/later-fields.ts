@@ -24,6 +24,7 @@ export const validationFields = {
   data: { check: later<ValidationOptions["data"]>, required: true },
   labels: { check: later<Uint32Array> },
   context: { check: later<Float32Array> },
+  source: { check: later<NonNullable<ValidationOptions["source"]>> },
   every: { check: integer(1) },
   samples: { check: integer(1) },
   patience: { check: integer(1), fallback: Infinity },

@@ -228,6 +228,8 @@ export interface ValidationOptions {
   labels?: Uint32Array;
   /** Context of each row, [n, context]. */
   context?: Float32Array;
+  /** Where the training's pairs are given, `coupling: "paired"`, and there alone: the row of the source of each row, [n, dim] in data units. */
+  source?: Float32Array | Float64Array;
   /** Optimiser steps between two evaluations; there is one after the last step, too. Default: `logEvery`. */
   every?: number;
   /** Flow matching: draws (row, x_0, t) that the loss is the mean over, rounded up to whole batches. Default: n. */
@@ -324,6 +326,32 @@ export interface SinkhornTransport extends Transport {
   iterations?: number;
 }
 
+/**
+ * Pairs that are given: row i of `source` belongs to row i of the data, as in a coupling (Z_0, Z_1) of rectified flow (Liu et al. 2023),
+ * whose rows the trained flow then joins by straighter paths; `"paired"` stands for `{ method: "paired" }`. Pairs are drawn together, so
+ * `rowOrder`, `rowWeights`, `labels` and `context` go with them. `reflowPairs` and `distillationPairs` of "pushforward/few-steps" make some.
+ *
+ * With `from` and `to` a pair is a step: the row of the source is where a particle is at its time `from`, that of the data where it is at `to`,
+ * and u(x, from) learns its mean velocity, their difference over to − from. There is no path between, so `path`, `time`, `weighting`, `bridge` and
+ * `validation` are errors then.
+ *
+ * @example
+ * import { Flow, mlp, openGpu, trainFlowMatching } from "pushforward";
+ * const gpu = await openGpu();
+ * const flow = Flow.create(gpu, { velocity: mlp({ dim: 1, hidden: [16] }) });
+ * const [before, after] = [Float32Array.of(-1, 0, 1, 2), Float32Array.of(-2, 0, 2, 4)]; // the same four, measured twice
+ * const options = { steps: 20, source: before, coupling: "paired" } as const;
+ * for await (const { loss } of trainFlowMatching(flow, after, options)) console.log(loss);
+ * gpu.dispose();
+ */
+export interface GivenPairs {
+  method: "paired";
+  /** Times [n]. */
+  from?: Float32Array;
+  /** Times [n], not equal to those of `from`. */
+  to?: Float32Array;
+}
+
 export interface FlowMatchingOptions extends TrainingOptions {
   /**
    * Default `"conditional-optimal-transport"`: x_t = t x_1 + (1 − t) x_0. Others by name, `polynomialPath` of "pushforward/paths", or
@@ -331,12 +359,12 @@ export interface FlowMatchingOptions extends TrainingOptions {
    */
   path?: PathName | Path;
   /**
-   * Which noise x_0 goes with which row x_1. Default `"independent"`. `"optimal-transport"` stands for `{ method: "exact" }`;
-   * details are checked when the first step is asked for.
+   * Which noise x_0 goes with which row x_1. Default `"independent"`. `"optimal-transport"` stands for `{ method: "exact" }`, `"paired"` for
+   * rows of `source` that belong to those of the data, {@link GivenPairs}; details are checked when the first step is asked for.
    */
-  coupling?: "independent" | "optimal-transport" | OptimalTransport;
+  coupling?: "independent" | "optimal-transport" | OptimalTransport | "paired" | GivenPairs;
   /**
-   * Rows [m, dim] in data units that x_0 is drawn from, with replacement, in place of the flow's source: a flow from these data to those
+   * Rows [m, dim] in data units that x_0 is drawn from, with replacement unless they are paired, in place of the flow's source: a flow from these data to those
    * that are trained on. They are brought into the flow's own space as the data are, and paired with them by `coupling`. `push` carries
    * such a row from 0 to 1 ({@link normalize} before it where the flow has a normalization); `sample` draws from the flow's source, so give
    * the flow the same rows, `source: { samples }`, where that is wanted: a training without this option takes those.

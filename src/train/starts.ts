@@ -8,12 +8,13 @@ import { type Key, normals, philox, randomIndex, uniform01, uniforms } from "../
  * source behind those that change units (sourceNumbers in shaders/flow-matching.ts).
  */
 
-/** What lies in the buffer of the data. */
-export function withStarts(data: Float32Array, { kind, rows }: SourceSpec): Float32Array {
+/** What lies in the buffer of the data; the times of given steps come last. */
+export function withStarts(data: Float32Array, { kind, rows }: SourceSpec, steps = new Float32Array(0)): Float32Array {
   if (kind !== "samples") return data;
-  const all = new Float32Array(data.length + rows.length);
+  const all = new Float32Array(data.length + rows.length + steps.length);
   all.set(data);
   all.set(rows, data.length);
+  all.set(steps, data.length + rows.length);
   return all;
 }
 

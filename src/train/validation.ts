@@ -17,8 +17,9 @@ import { budgetOf } from "../schedule/memory.ts";
 import { flopsPerDispatch } from "../schedule/pacer.ts";
 import { allocateAll, gradientBuffers, planPackings } from "./buffers.ts";
 import type { CheckedLikelihood } from "./fields.ts";
+import { isGiven } from "./given-pairs.ts";
 import { validationFields } from "./later-fields.ts";
-import type { ValidationOptions } from "./options.ts";
+import type { FlowMatchingOptions, ValidationOptions } from "./options.ts";
 import type { FlowMatchingPlan, TrainingPlan } from "./plan.ts";
 import type { TrainingTask, Validator } from "./task.ts";
 import { weightingOf } from "./times.ts";
@@ -36,8 +37,9 @@ export interface Judging {
 export function checkValidation(
   what: string,
   { transform }: Pick<Flow, "transform">,
-  { velocity, logEvery, options: { validation, labels } }: TrainingPlan,
+  { velocity, logEvery, options }: TrainingPlan,
 ): Judging {
+  const { validation, labels } = options;
   if (validation === undefined) return { every: 0, patience: Infinity, keepBest: false };
   const name = `${what}: validation`;
   const o = checked(name, validationFields, validation, `${name}.`);
@@ -45,6 +47,10 @@ export function checkValidation(
   if (rows === 0) throw invalid(`${name}: data is empty, but a mean needs at least one row`);
   checkAllFinite(name, "data", o.data, velocity.dim);
   freeRows(name, "data", o.data, transform);
+  if (o.source !== undefined && !isGiven((options as { coupling?: FlowMatchingOptions["coupling"] }).coupling))
+    throw invalid(
+      `${name}.source was given, but the training has no pairs that are: pass coupling: "paired", or leave it out`,
+    );
   if (labels !== undefined) checkLabelled(name, o.labels, velocity);
   const { context } = onHost(name, checkConditions(name, conditionsOf(o), rows, velocity));
   if (context) checkAllFinite(name, "context", context, velocity.context);
