@@ -67,7 +67,7 @@ async function bundles(out) {
     logLevel: "warning",
   };
   // "pushforward" is named although it is a package: tsconfig.json gives that name to the sources.
-  const names = ["cluster", "diagnostics", "pytorch", "transforms", "workers"];
+  const names = ["cluster", "diagnostics", "few-steps", "pytorch", "transforms", "workers"];
   const own = ["pushforward", ...names.map((name) => `pushforward/${name}`)];
   const tools = { ...common, platform: "node", external: [...own, "webgpu", "@napi-rs/canvas"] };
   const graph = { ...common, outdir: out, splitting: true, chunkNames: "shared-[hash]" };
@@ -79,6 +79,7 @@ async function bundles(out) {
       index: "src/index.ts",
       paths: "src/path/entry.ts",
       pytorch: "src/pytorch/entry.ts",
+      "few-steps": "src/few-steps/entry.ts",
       transforms: "src/data/transforms-entry.ts",
       cluster: "src/cluster/entry.ts",
       diagnostics: "src/diagnostics/entry.ts",
@@ -109,6 +110,7 @@ async function bundles(out) {
       "web-workers": "src/workers/entry.ts",
       "web-diagnostics": "src/diagnostics/entry.ts",
       "web-pytorch": "src/pytorch/entry.ts",
+      "web-few-steps": "src/few-steps/entry.ts",
       "web-transforms": "src/data/transforms-entry.ts",
     },
     alias: web,

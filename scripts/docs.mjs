@@ -16,6 +16,7 @@ const entries = {
   cluster: "src/cluster/entry.ts",
   diagnostics: "src/diagnostics/entry.ts",
   pytorch: "src/pytorch/entry.ts",
+  "few-steps": "src/few-steps/entry.ts",
   transforms: "src/data/transforms-entry.ts",
 };
 const indexDocument = "docs/README.md";

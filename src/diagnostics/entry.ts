@@ -7,5 +7,6 @@ export { type Pit, pit } from "./pit.ts";
 export { samplePosteriors } from "./posteriors.ts";
 export type { CalibrationCurve, CurveOptions, RankOptions, RankStatistics } from "./ranks.ts";
 export type { SampleRows } from "./rows.ts";
+export { type Straightness, type StraightnessOptions, straightness } from "./straightness.ts";
 export { type Coverage, coverage, type Uniformity, type UniformityOptions, uniformity } from "./uniformity.ts";
 export { type SlicedWassersteinOptions, slicedWasserstein, wasserstein2 } from "./wasserstein.ts";

@@ -13,6 +13,7 @@ const page = `<!doctype html>
       "pushforward": "/dist/pushforward.min.js",
       "pushforward/diagnostics": "/dist/pushforward-diagnostics.min.js",
       "pushforward/pytorch": "/dist/pytorch.js",
+      "pushforward/few-steps": "/dist/few-steps.js",
       "pushforward/transforms": "/dist/transforms.js",
       "pushforward/workers": "/dist/pushforward-workers.min.js"
     }

@@ -250,7 +250,7 @@ console.log(JSON.stringify({ isOurs: error instanceof PushforwardError, code: er
     name: "Node requires it from a CommonJS module",
     run: async (project) => {
       const file = join(project.folder, "required.cjs");
-      const names = '["", "/paths", "/workers", "/cluster", "/diagnostics", "/pytorch", "/transforms"]';
+      const names = '["", "/paths", "/workers", "/cluster", "/diagnostics", "/pytorch", "/few-steps", "/transforms"]';
       await writeFile(
         file,
         `for (const name of ${names}) console.log(Object.keys(require("pushforward" + name)).length);\n`,
@@ -268,7 +268,7 @@ console.log(JSON.stringify({ isOurs: error instanceof PushforwardError, code: er
       const site = join(project.folder, "mapped");
       await cp(join(project.folder, "node_modules", "pushforward", "dist"), join(site, "dist"), { recursive: true });
       for (const file of ["consumer.js", "workers-consumer.js"]) await cp(join(project.folder, file), join(site, file));
-      const names = ["", "/paths", "/workers", "/diagnostics", "/pytorch", "/transforms"];
+      const names = ["", "/paths", "/workers", "/diagnostics", "/pytorch", "/few-steps", "/transforms"];
       const imports = names.map((name) => [`pushforward${name}`, project.manifest.exports[`.${name}`].browser]);
       const map = JSON.stringify({ imports: Object.fromEntries(imports) });
       const page = await readFile(join(root, "test", "package", "workers.html"), "utf8");
