@@ -57,8 +57,12 @@ export class Parameters {
     this.#host = initial;
   }
 
-  #use(session: Session): void {
+  #assertAlive(): void {
     if (this.#disposed) throw invalid("this flow has been disposed: create or load it again");
+  }
+
+  #use(session: Session): void {
+    this.#assertAlive();
     session.assertUsable();
     if (this.#session === session) return;
     this.#session = session;
@@ -130,7 +134,7 @@ export class Parameters {
 
   /** Replaces all parameters. The record must have exactly the tensors of the network. */
   set(weights: Record<string, Float32Array | Tensor>): void {
-    if (this.#disposed) throw invalid("this flow has been disposed: create or load it again");
+    this.#assertAlive();
     const flat = flatten(this.tensors, weights);
     if (this.trainedBy !== undefined)
       throw invalid(
@@ -154,7 +158,7 @@ export class Parameters {
    * @throws PushforwardError `device-lost` when these were lost with it.
    */
   async host(): Promise<Float32Array> {
-    if (this.#disposed) throw invalid("this flow has been disposed: create or load it again");
+    this.#assertAlive();
     const { version } = this;
     if (this.#hostVersion !== version) {
       const session = this.#session;
