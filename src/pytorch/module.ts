@@ -5,8 +5,9 @@ import type { Flow } from "../flow/flow.ts";
 import { item, must } from "../must.ts";
 import { mlpOperations } from "../network/mlp.ts";
 import { networkOf } from "../network/of.ts";
-import type { Activation } from "../network/operations/activate.ts";
-import type { Operation } from "../network/operations/rule.ts";
+import { pytorchTexts } from "../network/operations/index.ts";
+import { pythonList, pythonNumber, pythonString } from "../network/operations/pytorch.ts";
+import { ofEach } from "../network/operations/rule.ts";
 import { checked, type Schema } from "../options/schema.ts";
 import { show } from "../options.ts";
 import { checkVelocity, type FieldVelocity, type TrainableVelocity } from "../velocity/field.ts";
@@ -61,7 +62,7 @@ export function toPyTorch(flow: Exported, options: PyTorchOptions = {}): string 
   return `${[
     `"""A velocity field u_t(x) of ${velocity.dim} dimensions, exported by pushforward.`,
     "",
-    `    velocity = load(${string(file)})`,
+    `    velocity = load(${pythonString(file)})`,
     `    u = velocity(t, x${classes > 0 ? ", label" : ""}${context > 0 ? `${classes > 0 ? "" : ", label=None"}, context` : ""})`,
     "",
     "t is a number or a tensor [n], x is [n, dim] in the flow's own space; t runs from 0 (source) to 1 (data).",
@@ -97,17 +98,6 @@ export function toPyTorch(flow: Exported, options: PyTorchOptions = {}): string 
   ].join("\n")}\n`;
 }
 
-const string = (text: string) => JSON.stringify(text);
-/** A tuple of one ends with a comma in Python. */
-const tuple = (parts: readonly string[]) => `(${parts.join(", ")}${parts.length === 1 ? "," : ""})`;
-
-/** A number as Python writes it. */
-const number = (value: number) => {
-  if (!Number.isFinite(value)) throw invalid(`toPyTorch: the network holds ${value}, but numbers are finite`);
-  return String(value).replace("e+", "e");
-};
-const list = (values: readonly number[]) => `[${values.map(number).join(", ")}]`;
-
 /** The ways between the flow's own space and data units, of which a transform comes first behind the data. */
 function units(
   dim: number,
@@ -125,15 +115,15 @@ function units(
     if (one.kind === "positive") return [`torch.exp(${y})`, `torch.log(${x})`];
     if (one.kind === "simplex")
       return [`torch.softmax(F.pad(${y}, (0, 1)), 1)[:, :-1]`, `torch.log(${x} / (1 - ${x}.sum(1, keepdim=True)))`];
-    const [low, high] = [number(one.low), number(one.high)];
+    const [low, high] = [pythonNumber(one.low), pythonNumber(one.high)];
     return [`${low} + (${high} - ${low}) * torch.sigmoid(${y})`, `torch.log((${x} - ${low}) / (${high} - ${x}))`];
   });
   const parts = (k: 0 | 1) => both.map((pair) => `        ${item(pair, k)},`);
   const isPlain = transform.every((one) => one === null);
   return [
     "",
-    `MEAN = ${list(mean)}`,
-    `SCALE = ${list(scale)}`,
+    `MEAN = ${pythonList(mean)}`,
+    `SCALE = ${pythonList(scale)}`,
     "",
     "",
     "def to_data(x):",
@@ -213,7 +203,7 @@ def read_safetensors(path):
     return tensors
 
 
-def load(path=${string(file)}):
+def load(path=${pythonString(file)}):
     """The velocity with the weights of a file."""
     velocity = Velocity()
     weights = {}
@@ -225,73 +215,18 @@ def load(path=${string(file)}):
     return velocity.eval()
 `;
 
-const functions: Readonly<Record<Activation, (v: string) => string>> = {
-  silu: (v) => `F.silu(${v})`,
-  tanh: (v) => `torch.tanh(${v})`,
-  // PyTorch's own is linear above its threshold, where the rest is below e^-40
-  softplus: (v) => `F.softplus(${v}, threshold=40)`,
-  gelu: (v) => `F.gelu(${v})`,
-  elu: (v) => `F.elu(${v})`,
-  relu: (v) => `F.relu(${v})`,
-  sin: (v) => `torch.sin(${v})`,
-  sigmoid: (v) => `torch.sigmoid(${v})`,
-  selu: (v) => `F.selu(${v})`,
-  leaky_relu: (v) => `F.leaky_relu(${v})`,
-  cos: (v) => `torch.cos(${v})`,
-  mish: (v) => `F.mish(${v})`,
-};
-
-/** An operation as a line of `forward`; `of` are the names of its arguments, `width` that of the first. */
-type Written = Operation & Readonly<Record<string, unknown>>;
-interface Line {
-  readonly value: string;
-  /** The layer that it needs. */
-  readonly layer?: string;
-}
-const lineOf: Readonly<Record<string, (o: Written, of: readonly string[], width: number) => Line>> = {
-  input: ({ input }) => ({ value: input === "label" ? "y" : String(input) }),
-  linear: ({ name, width, bias }, [v], inputs) => ({
-    layer: `self.put(${string(String(name))}, nn.Linear(${inputs}, ${width}${bias ? "" : ", bias=False"}))`,
-    value: `self.layer(${string(String(name))}, ${v})`,
-  }),
-  activate: ({ activation }, [v]) => ({ value: functions[activation as Activation](must(v, "an argument")) }),
-  add: (_, of) => ({ value: of.join(" + ") }),
-  multiply: (_, of) => ({ value: of.join(" * ") }),
-  scale: ({ by }, [v]) => ({ value: `${number(by as number)} * ${v}` }),
-  shift: ({ by }, [v]) => ({ value: `${v} + ${number(by as number)}` }),
-  concat: (_, of) => ({ value: `torch.cat(${tuple(of)}, 1)` }),
-  slice: ({ start, end }, [v]) => ({ value: `${v}[:, ${start}:${end}]` }),
-  // whole turns are taken away before sine and cosine see them
-  fourier: ({ frequencies }, [v]) => ({
-    value: `waves(${v}, ${tuple((frequencies as number[][]).map((row) => list(row.map(Math.fround))))})`,
-  }),
-  layerNorm: ({ name, eps }, [v], width) => ({
-    layer: `self.put(${string(String(name))}, nn.LayerNorm(${width}, eps=${number(eps as number)}))`,
-    value: `self.layer(${string(String(name))}, ${v})`,
-  }),
-  rmsNorm: ({ name, eps }, [v], width) => ({
-    layer: `self.put(${string(String(name))}, RMSNorm(${width}, ${number(eps as number)}))`,
-    value: `self.layer(${string(String(name))}, ${v})`,
-  }),
-};
-
 /** The lines that make the layers, those of `forward`, and the name of its result. */
 function body(velocity: TrainableVelocity): { lines: string[]; layers: string[]; last: string } {
   const operations = velocity.kind === "mlp" ? mlpOperations(velocity) : velocity.operations;
   const shapes = new Map(networkOf(velocity).tensors.map(({ name, shape }) => [name, shape]));
   const [lines, layers, names]: [string[], string[], string[]] = [[], [], []];
   for (const [i, operation] of operations.entries()) {
-    const own = operation as Written;
-    const write = must(lineOf[own.op], `how PyTorch writes ${own.op}`);
-    const shape = shapes.get(`${own.name}.weight`);
-    const width = shape === undefined ? 0 : item(shape, shape.length - 1);
-    const { value, layer } = write(
-      own,
-      own.of.map((k) => item(names, k)),
-      width,
-    );
+    const write = must(pytorchTexts[operation.op], `how PyTorch writes ${operation.op}`);
+    const shape = "name" in operation && shapes.get(`${operation.name}.weight`);
+    const of = ofEach(operation.of, (k) => item(names, k));
+    const { value, layer } = write(operation, of, shape ? item(shape, shape.length - 1) : 0);
     if (layer !== undefined) layers.push(layer);
-    if (own.op === "input") names.push(value);
+    if (operation.op === "input") names.push(value);
     else {
       names.push(`h${i}`);
       lines.push(`h${i} = ${value}`);

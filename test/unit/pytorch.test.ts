@@ -8,7 +8,7 @@ import * as pf from "../../src/index.ts";
 import { mlpOperations } from "../../src/network/mlp.ts";
 import { networkOf } from "../../src/network/of.ts";
 import { activations } from "../../src/network/operations/activate.ts";
-import { operationRules } from "../../src/network/operations/index.ts";
+import { operationRules, pytorchTexts } from "../../src/network/operations/index.ts";
 import { toPyTorch } from "../../src/pytorch/entry.ts";
 import { generator, uniformArray } from "../gpu/inputs.ts";
 import { expectClose } from "../homes/expect-close.ts";
@@ -135,6 +135,7 @@ test("every operation and every activation has its line of PyTorch", () => {
     ),
   );
   expect([...used].sort()).toEqual([...operationRules.keys()].sort());
+  expect(Object.keys(pytorchTexts)).toEqual([...operationRules.keys()]);
 });
 
 test("what cannot be exported says so", () => {

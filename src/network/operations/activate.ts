@@ -1,6 +1,7 @@
 import { must } from "../../must.ts";
 import { checkWord } from "../../options.ts";
-import { type Operation, rule } from "./rule.ts";
+import type { PyTorchLine } from "./pytorch.ts";
+import { type OfEach, type Operation, rule } from "./rule.ts";
 
 /** Activations by name, with the gain of the variance of weights before them: 2 for rectifier-like ones. */
 const gains = {
@@ -38,3 +39,12 @@ export const activateRule = rule<ActivateOperation>({
   },
   write: (p, { activation }, [of]) => p.activate(of, activation),
 });
+
+/** The others are in `torch.nn.functional`, under the same names. */
+const inTorch: readonly Activation[] = ["tanh", "sin", "sigmoid", "cos"];
+
+export function activateInPyTorch({ activation }: ActivateOperation, [v]: OfEach<string>): PyTorchLine {
+  // PyTorch's own is linear above its threshold, where the rest is below e^-40
+  if (activation === "softplus") return { value: `F.softplus(${v}, threshold=40)` };
+  return { value: `${inTorch.includes(activation) ? "torch" : "F"}.${activation}(${v})` };
+}

@@ -1,6 +1,7 @@
 import { invalid } from "../../errors.ts";
 import { checkInteger } from "../../options.ts";
-import { type Operation, rule } from "./rule.ts";
+import { type PyTorchLine, pythonTuple } from "./pytorch.ts";
+import { type OfEach, type Operation, rule } from "./rule.ts";
 
 /** The rows of all arguments, one after the other. */
 export const concatRule = rule({
@@ -32,3 +33,11 @@ export const sliceRule = rule<SliceOperation>({
   },
   write: (p, { start, end }, [of]) => p.slice(of, start, end),
 });
+
+export function concatInPyTorch(_: Operation, of: OfEach<string>): PyTorchLine {
+  return { value: `torch.cat(${pythonTuple(of)}, 1)` };
+}
+
+export function sliceInPyTorch({ start, end }: SliceOperation, [v]: OfEach<string>): PyTorchLine {
+  return { value: `${v}[:, ${start}:${end}]` };
+}

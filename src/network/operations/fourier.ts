@@ -1,6 +1,7 @@
 import { invalid } from "../../errors.ts";
 import { checkSingle, show } from "../../options.ts";
-import { type Operation, rule } from "./rule.ts";
+import { type PyTorchLine, pythonList, pythonTuple } from "./pytorch.ts";
+import { type OfEach, type Operation, rule } from "./rule.ts";
 
 export interface FourierOperation extends Operation {
   readonly op: "fourier";
@@ -38,3 +39,8 @@ export const fourierRule = rule<FourierOperation>({
     return p.concat([p.map({ name: "sine of turns" }, turns), p.map({ name: "cosine of turns" }, turns)]);
   },
 });
+
+/** `waves` is in the module that toPyTorch writes: it takes whole turns away before sine and cosine see them. */
+export function fourierInPyTorch({ frequencies }: FourierOperation, [v]: OfEach<string>): PyTorchLine {
+  return { value: `waves(${v}, ${pythonTuple(frequencies.map((row) => pythonList(row.map(Math.fround))))})` };
+}

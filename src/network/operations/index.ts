@@ -1,14 +1,24 @@
-import { activateRule } from "./activate.ts";
-import { concatRule, sliceRule } from "./arrange.ts";
-import { fourierRule } from "./fourier.ts";
-import { inputRule } from "./input.ts";
-import { layerNormRule } from "./layer-norm.ts";
-import { linearRule } from "./linear.ts";
-import { rmsNormRule } from "./rms-norm.ts";
-import { addRule, multiplyRule, scaleRule, shiftRule } from "./rowwise.ts";
+import { activateInPyTorch, activateRule } from "./activate.ts";
+import { concatInPyTorch, concatRule, sliceInPyTorch, sliceRule } from "./arrange.ts";
+import { fourierInPyTorch, fourierRule } from "./fourier.ts";
+import { inputInPyTorch, inputRule } from "./input.ts";
+import { layerNormInPyTorch, layerNormRule } from "./layer-norm.ts";
+import { linearInPyTorch, linearRule } from "./linear.ts";
+import type { PyTorchText } from "./pytorch.ts";
+import { rmsNormInPyTorch, rmsNormRule } from "./rms-norm.ts";
+import {
+  addInPyTorch,
+  addRule,
+  multiplyInPyTorch,
+  multiplyRule,
+  scaleInPyTorch,
+  scaleRule,
+  shiftInPyTorch,
+  shiftRule,
+} from "./rowwise.ts";
 import type { OperationRule } from "./rule.ts";
 
-/** All operations that a network is made of. A new one is a file beside this and a line here. */
+/** All operations that a network is made of. A new one is a file beside this and a line here, and one below. */
 const rules: readonly OperationRule[] = [
   inputRule,
   linearRule,
@@ -25,3 +35,19 @@ const rules: readonly OperationRule[] = [
 ];
 
 export const operationRules: ReadonlyMap<string, OperationRule> = new Map(rules.map((rule) => [rule.op, rule]));
+
+/** How PyTorch writes each of them. */
+export const pytorchTexts: Readonly<Record<string, PyTorchText>> = {
+  input: inputInPyTorch,
+  linear: linearInPyTorch,
+  activate: activateInPyTorch,
+  add: addInPyTorch,
+  multiply: multiplyInPyTorch,
+  scale: scaleInPyTorch,
+  shift: shiftInPyTorch,
+  concat: concatInPyTorch,
+  slice: sliceInPyTorch,
+  fourier: fourierInPyTorch,
+  layerNorm: layerNormInPyTorch,
+  rmsNorm: rmsNormInPyTorch,
+};

@@ -1,5 +1,6 @@
 import { must } from "../../must.ts";
 import { checkWord } from "../../options.ts";
+import type { PyTorchLine } from "./pytorch.ts";
 import { type Operation, rule } from "./rule.ts";
 
 /** What a network is given for each particle: its state [dim], the time [1], a one-hot label [classes], a context. */
@@ -19,3 +20,7 @@ export const inputRule = rule<InputOperation>({
     must(inputs[checkWord(`${what}: input`, input, inputNames)], `the input ${input}`),
   write: (p, { input }, _, width) => p.input(input, width),
 });
+
+export function inputInPyTorch({ input }: InputOperation): PyTorchLine {
+  return { value: input === "label" ? "y" : input };
+}

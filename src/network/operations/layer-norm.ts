@@ -1,6 +1,7 @@
 import { invalid } from "../../errors.ts";
 import { checkSingle, show } from "../../options.ts";
-import { type Operation, rule } from "./rule.ts";
+import { type PyTorchLine, pythonLayer, pythonNumber } from "./pytorch.ts";
+import { type OfEach, type Operation, rule } from "./rule.ts";
 
 export interface LayerNormOperation extends Operation {
   readonly op: "layerNorm";
@@ -29,3 +30,11 @@ export const layerNormRule = rule<LayerNormOperation>({
     return p.add(p.multiply(scaled, p.parameter(`${name}.weight`, width)), p.parameter(`${name}.bias`, width));
   },
 });
+
+export function layerNormInPyTorch(
+  { name, eps }: LayerNormOperation,
+  [v]: OfEach<string>,
+  columns: number,
+): PyTorchLine {
+  return pythonLayer(name, `nn.LayerNorm(${columns}, eps=${pythonNumber(eps)})`, v);
+}

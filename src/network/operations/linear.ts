@@ -1,7 +1,8 @@
 import { invalid } from "../../errors.ts";
 import { checkFinite, checkInteger, checkKeys, checkWord, show } from "../../options.ts";
 import { gainOf } from "./activate.ts";
-import { type Initial, type Operation, type ParameterSpec, type Place, rule } from "./rule.ts";
+import { type PyTorchLine, pythonLayer } from "./pytorch.ts";
+import { type Initial, type OfEach, type Operation, type ParameterSpec, type Place, rule } from "./rule.ts";
 
 const initials = ["default", "zero"] as const;
 
@@ -78,3 +79,11 @@ export const linearRule = rule<LinearOperation>({
   write: (p, { name, width, bias }, [of]) =>
     p.linear(of, { tensor: `${name}.weight`, outputs: width }, bias ? `${name}.bias` : undefined),
 });
+
+export function linearInPyTorch(
+  { name, width, bias }: LinearOperation,
+  [v]: OfEach<string>,
+  columns: number,
+): PyTorchLine {
+  return pythonLayer(name, `nn.Linear(${columns}, ${width}${bias ? "" : ", bias=False"})`, v);
+}

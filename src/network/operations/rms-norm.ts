@@ -1,6 +1,7 @@
 import { invalid } from "../../errors.ts";
 import { checkSingle, show } from "../../options.ts";
-import { type Operation, rule } from "./rule.ts";
+import { type PyTorchLine, pythonLayer, pythonNumber } from "./pytorch.ts";
+import { type OfEach, type Operation, rule } from "./rule.ts";
 
 export interface RmsNormOperation extends Operation {
   readonly op: "rmsNorm";
@@ -24,3 +25,8 @@ export const rmsNormRule = rule<RmsNormOperation>({
     return p.multiply(p.multiply(of, p.map({ name: "inverse root" }, square)), p.parameter(`${name}.weight`, width));
   },
 });
+
+/** `RMSNorm` is in the module that toPyTorch writes, since PyTorch 1 has none. */
+export function rmsNormInPyTorch({ name, eps }: RmsNormOperation, [v]: OfEach<string>, columns: number): PyTorchLine {
+  return pythonLayer(name, `RMSNorm(${columns}, ${pythonNumber(eps)})`, v);
+}

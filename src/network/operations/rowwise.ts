@@ -1,6 +1,7 @@
 import { invalid } from "../../errors.ts";
 import { checkSingle } from "../../options.ts";
-import { type Operation, type Place, rule } from "./rule.ts";
+import { type PyTorchLine, pythonNumber } from "./pytorch.ts";
+import { type OfEach, type Operation, type Place, rule } from "./rule.ts";
 
 function equalWidths(what: string, { widths }: Pick<Place, "widths">): number {
   const [first] = widths;
@@ -58,3 +59,19 @@ export const shiftRule = rule<ShiftOperation>({
   },
   write: (p, { by }, [of]) => p.map({ name: "shift", by }, of),
 });
+
+export function addInPyTorch(_: Operation, of: OfEach<string>): PyTorchLine {
+  return { value: of.join(" + ") };
+}
+
+export function multiplyInPyTorch(_: Operation, of: OfEach<string>): PyTorchLine {
+  return { value: of.join(" * ") };
+}
+
+export function scaleInPyTorch({ by }: ScaleOperation, [v]: OfEach<string>): PyTorchLine {
+  return { value: `${pythonNumber(by)} * ${v}` };
+}
+
+export function shiftInPyTorch({ by }: ShiftOperation, [v]: OfEach<string>): PyTorchLine {
+  return { value: `${v} + ${pythonNumber(by)}` };
+}
