@@ -69,13 +69,19 @@ test("a training with a pool of pairs goes on after the loss of its device", asy
   own.dispose();
 });
 
-test("an abort ends a training that waits for its pairs", async ({ gpu }) => {
+test("an abort ends a training that waits for its pairs", async ({ gpu, home }) => {
   const controller = new AbortController();
   const reason = new Error("no more");
-  const large = { method: "exact", group: 512, reuse: 1, contextWeight: 3 } as const;
-  const training = run(gpu, { steps: 1000, batchSize: 1024, coupling: large, signal: controller.signal });
-  setTimeout(() => controller.abort(reason), 20);
-  await expect(training).rejects.toBe(reason);
+  const large = { method: "exact", group: 512, reuse: 1, contextWeight: 3, threads: 1 } as const;
+  const threads = await watchThreads(home);
+  try {
+    const training = run(gpu, { steps: 1000, batchSize: 1024, coupling: large, signal: controller.signal });
+    void threads.asked.then(() => controller.abort(reason));
+    await expect(training).rejects.toBe(reason);
+    expect([threads.answers, threads.running]).toEqual([0, 0]);
+  } finally {
+    threads.restore();
+  }
 });
 
 test("threads make the pairs in every home, and are ended with the training", async ({ gpu, home }) => {

@@ -35,6 +35,8 @@ const numberIn = (name: string) => Number(/\d+/.exec(name)?.[0]);
 
 /** The threads that are started from now on until `restore`: answers that they gave, and how many have not been ended. */
 export interface WatchedThreads {
+  /** When one is asked for something for the first time. */
+  readonly asked: Promise<void>;
   readonly answers: number;
   readonly running: number;
   restore(): void;
@@ -54,6 +56,10 @@ export async function watchThreads(home: Home): Promise<WatchedThreads> {
   const heard = () => {
     answers++;
   };
+  let ask = () => {};
+  const asked = new Promise<void>((resolve) => {
+    ask = resolve;
+  });
   workers.postMessage = function (...list) {
     if (!running.has(this)) {
       running.add(this);
@@ -61,12 +67,14 @@ export async function watchThreads(home: Home): Promise<WatchedThreads> {
       listens.call(this, "message", heard);
     }
     postMessage.apply(this, list);
+    ask();
   };
   workers.terminate = function (...list) {
     running.delete(this);
     return terminate.apply(this, list);
   };
   return {
+    asked,
     get answers() {
       return answers;
     },

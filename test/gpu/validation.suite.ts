@@ -1,6 +1,7 @@
 import * as pf from "pushforward";
 import { expect, expectClose, test } from "../suite.ts";
 import { ofNews } from "./losing.ts";
+import { watchSubmissions } from "./submissions.ts";
 
 const rows = 150;
 const data = pf.toyData("moons", rows);
@@ -141,13 +142,17 @@ test("an abort ends a validation that would take minutes", async ({ gpu }) => {
       aborted = performance.now();
       controller.abort(reason);
     };
-    let isTimed = false;
-    // soon after the first step, which the validation follows
+    // the third submission after the first step is of the validation, which follows it
+    let submitted = Number.NaN;
     const onProgress = ofNews(() => {
-      if (!isTimed) setTimeout(abort, 300);
-      isTimed = true;
+      submitted = 0;
     });
-    await expect(told(train({ signal: controller.signal, onProgress }))).rejects.toBe(reason);
+    const restore = watchSubmissions(gpu, () => {
+      if (++submitted === 3) abort();
+    });
+    await expect(told(train({ signal: controller.signal, onProgress })))
+      .rejects.toBe(reason)
+      .finally(restore);
     expect(performance.now() - aborted).toBeLessThan(20_000);
     expect(gpu.liveBufferCount).toBe(live);
   }
