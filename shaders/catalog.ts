@@ -6,13 +6,11 @@ import {
   beginKernel,
   clearLengthKernel,
   compactKernel,
-  controlKernel,
   gatherKernel,
   reportKernel,
   restoreKernel,
-  stageKernel,
-  startKernel,
 } from "./adaptive.ts";
+import { controlKernel, stageKernel, startKernel } from "./adaptive-steps.ts";
 import { conditionKernel } from "./condition.ts";
 import { conditionRowsKernel } from "./condition-rows.ts";
 import { type DenseTile, denseKernel, plainTile, stagedTile } from "./dense.ts";

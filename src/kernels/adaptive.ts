@@ -2,21 +2,18 @@ import {
   beginKernel,
   clearLengthKernel,
   compactKernel,
-  controlKernel,
   gatherKernel,
-  type Pair,
   reportKernel,
   restoreKernel,
-  stageKernel,
-  startKernel,
 } from "../../shaders/adaptive.ts";
+import { controlKernel, type Pair, stageKernel, startKernel } from "../../shaders/adaptive-steps.ts";
 import { dispatchOf } from "../../shaders/dispatch.ts";
 import { numbered } from "../../shaders/interface.ts";
 import { perParticle } from "../../shaders/particles.ts";
 import type { Dispatch } from "../gpu/kernel.ts";
 import { item } from "../must.ts";
 
-export { solveRows, statuses } from "../../shaders/adaptive.ts";
+export { solveRows, statuses } from "../../shaders/adaptive-rows.ts";
 
 /** Names of the buffers of an adaptive solve beside those of its engine. */
 export const adaptiveNames = {
