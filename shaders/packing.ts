@@ -7,6 +7,8 @@ export interface PackedMatrix {
   readonly inputs: number;
   readonly width: number;
   readonly bias: string | undefined;
+  /** Whether these are the columns of the transpose: outputs and inputs change places. */
+  readonly transposed?: boolean;
   /** Which number from the beginning is the weight of an output and an input. */
   weightAt(output: number, input: number): number;
   /** Which one is the bias of an output, where there is one. */
@@ -25,9 +27,14 @@ export interface Packing<M extends PackedMatrix> {
 /** The matrix of a product: those of tangents leave the bias out, and read what the product of the values reads. */
 export function packedFor<M extends PackedMatrix>(
   matrices: readonly M[],
-  { tensor, from, to, bias }: Extract<Step, { kind: "linear" }>,
+  { tensor, from, to, bias, transposed }: Extract<Step, { kind: "linear" }>,
 ): M | undefined {
   return matrices.find(
-    (m) => m.tensor === tensor && m.from === from && m.inputs === to - from && (bias === undefined || m.bias === bias),
+    (m) =>
+      m.tensor === tensor &&
+      m.from === from &&
+      (m.transposed ?? false) === transposed &&
+      (transposed ? m.width : m.inputs) === to - from &&
+      (bias === undefined || m.bias === bias),
   );
 }

@@ -39,17 +39,22 @@ export interface Regions {
   readonly end: number;
 }
 
-/** A number of the tile. */
-export function cellText(base: number, { of, by, plus }: Row, unroll: number): string {
+/** The indices of a row of the tile. */
+export function rowIndices(base: number, { of, by, plus }: Row, unroll: number): string {
   const start = base + plus;
-  if (of === undefined) return `pf_tile[${Math.floor(start / unroll)}u][${start % unroll}u][q]`;
+  if (of === undefined) return `[${Math.floor(start / unroll)}u][${start % unroll}u]`;
   if (by % unroll === 0) {
     const turns = by === unroll ? of : `${of} * ${by / unroll}u`;
     const first = Math.floor(start / unroll);
-    return `pf_tile[${turns}${first === 0 ? "" : ` + ${first}u`}][${start % unroll}u][q]`;
+    return `[${turns}${first === 0 ? "" : ` + ${first}u`}][${start % unroll}u]`;
   }
   const row = rowText({ of, by, plus: start });
-  return unroll === 1 ? `pf_tile[${row}][0u][q]` : `pf_tile[(${row}) / ${unroll}u][(${row}) % ${unroll}u][q]`;
+  return unroll === 1 ? `[${row}][0u]` : `[(${row}) / ${unroll}u][(${row}) % ${unroll}u]`;
+}
+
+/** A number of the tile. */
+export function cellText(base: number, row: Row, unroll: number): string {
+  return `pf_tile${rowIndices(base, row, unroll)}[q]`;
 }
 
 /** Rows of the tile that a stage reads from other invocations, or writes. */
@@ -57,6 +62,27 @@ export type Span = readonly [from: number, to: number];
 
 export const overlap = (some: readonly Span[], others: readonly Span[]) =>
   some.some(([from, to]) => others.some(([start, end]) => from < end && start < to));
+
+/** The values that a stage reads. */
+export function readsOf(p: Program, stage: Stage): Value[] {
+  const members = "cluster" in stage ? stage.cluster.members : [];
+  const own = members.flatMap((member) => argumentsOf(p.at(member)));
+  switch (stage.kind) {
+    case "linear":
+    case "project":
+      return [...own, ...argumentsOf(p.at(stage.value))];
+    case "sums":
+      return [...own, ...[...stage.sums, ...stage.inner].flatMap((value) => argumentsOf(p.at(value)))];
+    case "copy":
+      return stage.from === undefined ? [] : [stage.from];
+    case "gradient": {
+      const { cotangent, matrix } = stage.gradient;
+      return [cotangent, ...(matrix ? [matrix.of] : [])];
+    }
+    default:
+      return own;
+  }
+}
 
 /** Where the values of a network's schedule lie in the rows of a tile's memory, and the blocks' parts of its sums. */
 export class TileMemory {
@@ -117,29 +143,12 @@ export class TileMemory {
     const values = [
       ...rowwise.flatMap((member) => argumentsOf(this.#p.at(member))),
       ...group.flatMap((stage) => ("cluster" in stage ? stage.cluster.stores : [])),
-      ...later.flat().flatMap((stage) => this.#reads(stage)),
+      ...later.flat().flatMap((stage) => readsOf(this.#p, stage)),
     ];
     const inUse = this.spans(values);
     const starts = [this.#regions.end, ...inUse.map(([, to]) => up(to, this.#unroll))].sort((a, b) => a - b);
     const free = starts.find((start) => start >= this.#regions.end && !overlap([[start, start + count]], inUse));
     return must(free, "rows behind all others");
-  }
-
-  /** The values that a stage reads. */
-  #reads(stage: Stage): Value[] {
-    const members = "cluster" in stage ? stage.cluster.members : [];
-    const own = members.flatMap((member) => argumentsOf(this.#p.at(member)));
-    switch (stage.kind) {
-      case "linear":
-      case "project":
-        return [...own, ...argumentsOf(this.#p.at(stage.value))];
-      case "sums":
-        return [...own, ...[...stage.sums, ...stage.inner].flatMap((value) => argumentsOf(this.#p.at(value)))];
-      case "copy":
-        return stage.from === undefined ? [] : [stage.from];
-      default:
-        return own;
-    }
   }
 
   /** The sets that a value has: 0, or one for each tangent. */
@@ -174,10 +183,21 @@ export class TileMemory {
   }
 
   part(stage: Stage, sum: number, block: Row): string {
-    return cellText(
-      must(this.#parts.get(stage), "the rows of a stage's parts") + sum * this.#blocks,
-      block,
-      this.#unroll,
-    );
+    return this.cell(must(this.#parts.get(stage), "the rows of a stage's parts") + sum * this.#blocks, block);
+  }
+
+  /** A number of the tile's rows from `base` on. */
+  protected cell(base: number, row: Row): string {
+    return cellText(base, row, this.#unroll);
+  }
+
+  /** Row `row` of set s of a place. */
+  read(place: Place, row: Row, s: number): string {
+    return this.cell(this.place(place, s), row);
+  }
+
+  /** A statement that keeps a number there. */
+  write(place: Place, row: Row, s: number, value: string): string {
+    return `${this.cell(this.place(place, s), row)} = ${value};`;
   }
 }

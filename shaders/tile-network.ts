@@ -58,7 +58,8 @@ export class TileNetwork {
 
   #emitter(tangents: TileTangents | undefined): Emitter {
     const schedule = this.#network.scheduled(this.#atOneTime, tangents !== undefined);
-    return new Emitter(this.#network, schedule, this.#tiling, tangents, this.packing, this.#regions);
+    const memory = new TileMemory(schedule, this.#tiling, tangents, this.#regions);
+    return new Emitter(this.#network, schedule, this.#tiling, tangents, this.packing, memory);
   }
 
   /** Module-scope text but for the bindings. */
@@ -103,8 +104,9 @@ ${this.#network.declarations(this.#tiling)}`;
   }
 }
 
-class Emitter {
-  readonly #network: FusedNetwork;
+/** The text of a schedule's stages. */
+export class Emitter {
+  readonly #network: Pick<FusedNetwork, "classes">;
   readonly #made: Schedule;
   readonly #p: Program;
   readonly #tiling: Tiling;
@@ -116,12 +118,12 @@ class Emitter {
   readonly #unroll: number;
 
   constructor(
-    network: FusedNetwork,
+    network: Pick<FusedNetwork, "classes">,
     made: Schedule,
     tiling: Tiling,
     tangents: TileTangents | undefined,
     packing: TilePacking,
-    regions: Regions,
+    memory: TileMemory,
   ) {
     this.#network = network;
     this.#made = made;
@@ -133,7 +135,7 @@ class Emitter {
     const { blocks, unroll } = tileSizes(tiling);
     this.#blocks = blocks;
     this.#unroll = unroll;
-    this.#memory = new TileMemory(made, tiling, tangents, regions);
+    this.#memory = memory;
     this.#memory.placeParts((group) => this.#partialSums(group));
   }
 
@@ -184,7 +186,7 @@ class Emitter {
         return `${this.#v}(${lanes.map((c) => column(`class_0.${c}`)).join(", ")})`;
       }
       default:
-        return cellText(this.#memory.place({ ...place, row: 0 }, step.batched ? s : 0), shifted, this.#unroll);
+        return this.#memory.read({ ...place, row: 0 }, shifted, step.batched ? s : 0);
     }
   }
 
@@ -194,18 +196,21 @@ class Emitter {
       groups: [0],
       sets: (batched) => (batched && only !== undefined ? [only] : this.#memory.sets(batched)),
       read: (value, row, s) => this.#read(value, row, s),
-      write: (place, row, s, _g, value) => `${cellText(this.#memory.place(place, s), row, this.#unroll)} = ${value};`,
+      write: (place, row, s, _g, value) => this.#memory.write(place, row, s, value),
     };
   }
 
   text(): string {
     return grouped(this.#made)
-      .map((group) => {
-        const [stage] = group as [Stage];
-        const own = stage.kind === "linear" ? this.#linear(group as Linear[]) : this.#other(stage);
-        return `{\n${own}\n}\nworkgroupBarrier();`;
-      })
+      .map((group) => this.group(group))
       .join("\n");
+  }
+
+  /** One stage, or two that join, and the barrier behind them. */
+  group(group: readonly Stage[]): string {
+    const [stage] = group as [Stage];
+    const own = stage.kind === "linear" ? this.#linear(group as Linear[]) : this.#other(stage);
+    return `{\n${own}\n}\nworkgroupBarrier();`;
   }
 
   #matrix({ value }: Linear): TileMatrix {
@@ -412,7 +417,7 @@ ${guarded(finish.join("\n"))}`;
             .sets(batched)
             .map((s) => {
               const value = from === undefined ? `${this.#v}(0.0)` : this.#read(from, row, s);
-              return `${cellText(this.#memory.place(to, s), row, this.#unroll)} = ${value};`;
+              return this.#memory.write(to, row, s, value);
             })
             .join("\n"),
         );

@@ -1,3 +1,4 @@
+import type { Program } from "../src/network/program.ts";
 import type { FusedNetwork } from "./fused-network.ts";
 import { type PackedMatrix, type Packing, packedFor } from "./packing.ts";
 import { type Tiling, tileSizes } from "./tiling.ts";
@@ -32,8 +33,14 @@ const placesIn = (start: number, stride: number, biases: number) => ({
   biasAt: (output: number) => biases + output,
 });
 
-/** Where the parameters of a network stand for a tile, and the struct that names them. */
+/** Where the parameters of a network stand for a tile that evaluates it. */
 export function tilePacking(network: FusedNetwork, tiling: Tiling, atOneTime: boolean): TilePacking {
+  // with the products of the tangents, which may have other columns
+  return tilePackingOf([network.program(atOneTime), network.scheduled(atOneTime, true).program], tiling);
+}
+
+/** Where the parameters of some programs stand for a tile, and the struct that names them. */
+export function tilePackingOf(programs: readonly Program[], tiling: Tiling): TilePacking {
   const sizes = tileSizes(tiling);
   const { unroll } = sizes;
   const matrices: TileMatrix[] = [];
@@ -46,19 +53,18 @@ export function tilePacking(network: FusedNetwork, tiling: Tiling, atOneTime: bo
     at += up(floats, 4);
     return start;
   };
-  // with the products of the tangents, which may have other columns
-  const tangents = network.scheduled(atOneTime, true).program;
-  for (const step of [...network.program(atOneTime).steps, ...tangents.steps]) {
+  for (const { program, step } of programs.flatMap((program) => program.steps.map((step) => ({ program, step })))) {
     if (step.kind === "parameter" && !vectors.has(step.tensor)) {
       const name = `v${vectors.size}`;
       vectors.set(step.tensor, { member: name, at: member(name, `array<f32, ${step.width}>`, step.width) });
     }
     if (step.kind !== "linear" || packedFor(matrices, step)) continue;
-    const { tensor, from, to, width, bias } = step;
-    const inputs = to - from;
+    const { tensor, from, to, width, bias, transposed } = step;
+    // of a transpose the columns are outputs, and what it takes are the rows
+    const inputs = transposed ? program.width(step.of) : to - from;
     const name = `m${matrices.length}`;
     const rows = rowsOf(width, sizes);
-    const own = { member: name, tensor, from, inputs, width, bias, rows };
+    const own = { member: name, tensor, from, inputs, width, bias, rows, ...(transposed && { transposed }) };
     if (rows === 0) {
       const start = member(name, `array<array<f32, ${width}>, ${inputs}>`, width * inputs);
       const biases = bias === undefined ? 0 : member(`${name}b`, `array<f32, ${width}>`, width);

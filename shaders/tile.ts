@@ -14,6 +14,7 @@ import type { Buffers } from "./interface.ts";
 import { kernel, oncePerShape } from "./kernel.ts";
 import { stageStruct } from "./stage-row.ts";
 import { determinantLessOne, logSizeText } from "./step-jacobian.ts";
+import { tileEntry, tileExtensions } from "./tile-entry.ts";
 import { fixed, moving, type TileTangents } from "./tile-memory.ts";
 import { TileNetwork } from "./tile-network.ts";
 import { splat, type Tiling, tileSizes, vectorType } from "./tiling.ts";
@@ -121,30 +122,19 @@ workgroupBarrier();
 
   /** The whole kernel: `before` are further structs, `body` is what the invocations do. */
   kernel<B extends Buffers>(entryPoint: string, label: string, buffers: B, before: string, body: string) {
-    const { columns } = this;
-    const { wave, workgroupSize } = this.#tiling;
-    const pinned = typeof wave === "number";
-    const block = `pf_local / ${columns}u`;
-    const enable = [...(wave === undefined ? [] : ["subgroups"]), ...(pinned ? ["subgroup_size_control"] : [])];
     const code = `${before}
 ${this.network.declarations}
 
-@compute @workgroup_size(${workgroupSize})${pinned ? ` @subgroup_size(${wave})` : ""}
-fn ${entryPoint}(
-  @builtin(local_invocation_index) pf_local: u32,
-  @builtin(workgroup_id) pf_group: vec3u,
-  @builtin(num_workgroups) pf_groups: vec3u,
-) {
-let tile_first = (pf_group.x + pf_group.y * pf_groups.x) * ${columns}u;
-let q = pf_local % ${columns}u;
-// where a column is whole subgroups, their invocations have one block
-let jb = ${wave === undefined ? block : `subgroupBroadcastFirst(${block})`};
-// Surplus columns repeat the last slot and store nothing.
+${tileEntry(
+  this.#tiling,
+  entryPoint,
+  `let tile_first = (pf_group.x + pf_group.y * pf_groups.x) * ${this.columns}u;\n`,
+  `// Surplus columns repeat the last slot and store nothing.
 let is_active = tile_first + q < pf_params.slots;
 let at0 = pf_params.first + min(tile_first + q, pf_params.slots - 1u);
-${body}
-}
-`;
+${body}`,
+)}`;
+    const enable = tileExtensions(this.#tiling);
     return kernel({ label, entryPoint, enable, prefix: "pf_", params: fusedParams, buffers, code: wgsl`${code}` });
   }
 

@@ -14,11 +14,12 @@ function layoutOf(name: string, network: Network, { matrices, vectors, floats }:
       network.tensors.find((tensor) => tensor.name === name),
       `the tensor "${name}" of a network`,
     );
-  for (const { tensor, from, inputs, width, bias, weightAt, biasAt } of matrices) {
+  for (const { tensor, from, inputs, width, bias, transposed, weightAt, biasAt } of matrices) {
     const { offset, shape } = tensorOf(tensor);
     const across = item(shape, 1);
     for (let row = 0; row < width; row++) {
-      for (let k = 0; k < inputs; k++) source[weightAt(row, k)] = offset + row * across + from + k;
+      for (let k = 0; k < inputs; k++)
+        source[weightAt(row, k)] = offset + from + (transposed ? k * across + row : row * across + k);
       if (bias !== undefined) source[biasAt(row)] = tensorOf(bias).offset + row;
     }
   }

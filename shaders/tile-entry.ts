@@ -1,0 +1,29 @@
+import { type Tiling, tileSizes } from "./tiling.ts";
+
+/** The extensions of WGSL that a tile's kernel needs. */
+export const tileExtensions = ({ wave }: Tiling): string[] => [
+  ...(wave === undefined ? [] : ["subgroups"]),
+  ...(typeof wave === "number" ? ["subgroup_size_control"] : []),
+];
+
+/**
+ * The entry point of a kernel in which a workgroup has a tile of particles: an invocation has the column `q` and of its blocks `jb`.
+ * `first` stands before all else: the builtins are called pf_local, pf_group and pf_groups.
+ */
+export function tileEntry(tiling: Tiling, entryPoint: string, first: string, body: string): string {
+  const { columns } = tileSizes(tiling);
+  const { wave, workgroupSize } = tiling;
+  const block = `pf_local / ${columns}u`;
+  return `@compute @workgroup_size(${workgroupSize})${typeof wave === "number" ? ` @subgroup_size(${wave})` : ""}
+fn ${entryPoint}(
+  @builtin(local_invocation_index) pf_local: u32,
+  @builtin(workgroup_id) pf_group: vec3u,
+  @builtin(num_workgroups) pf_groups: vec3u,
+) {
+${first}let q = pf_local % ${columns}u;
+// where a column is whole subgroups, their invocations have one block
+let jb = ${wave === undefined ? block : `subgroupBroadcastFirst(${block})`};
+${body}
+}
+`;
+}
