@@ -31,6 +31,7 @@ import { drawProbesKernel } from "./probes.ts";
 import { blockMeanKernel, blockProductsKernel, histogramKernel } from "./reductions.ts";
 import { residentGradientKernel } from "./resident-gradient.ts";
 import type { ClusterShape } from "./rows.ts";
+import { shortcutMiddleKernel, shortcutStartKernel, shortcutTargetKernel } from "./shortcut.ts";
 import { drawPairsKernel, groupPointsKernel, planFiguresKernel, sinkhornKernel } from "./sinkhorn.ts";
 import { drawPartsKernel, mixtureDensityKernel } from "./source-parts.ts";
 import { addStagesKernel, finishStepKernel, mixKernel, stageInputKernel } from "./stages.ts";
@@ -556,6 +557,9 @@ for (const labels of [false, true]) {
     batchKernel({ ...given, ofSteps: true, shuffled: labels, draws: labels }),
   );
 }
+add("shortcut, first half", () => shortcutStartKernel({}));
+add("shortcut, second half", () => shortcutMiddleKernel({}));
+add("shortcut, target", () => shortcutTargetKernel({}));
 for (const weighted of [false, true]) {
   const how = weighted ? " with weights" : "";
   add(`given flow-matching batch${how}`, () => givenBatchKernel({ path: false, weighted }));

@@ -88,6 +88,7 @@ export type {
   NeighbourNoise,
   OptimalTransport,
   Optimizer,
+  Shortcut,
   SinkhornTransport,
   TimeDistribution,
   TrainingOptions,

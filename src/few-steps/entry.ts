@@ -2,3 +2,4 @@
 export { type DistillationOptions, type DistillationPairs, distillationPairs } from "./distillation.ts";
 export { type ReflowPairs, reflowPairs } from "./reflow.ts";
 export type { PairOptions } from "./samples.ts";
+export { type ShortcutSteps, shortcutSteps } from "./shortcut.ts";

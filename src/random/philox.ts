@@ -45,8 +45,10 @@ export const streams = {
   plan: 17,
   /** Whether a training sample loses its context (for guidance). */
   contextDropout: 18,
+  /** Length of a training sample's shortcut. */
+  shortcut: 19,
   /** Rows at which the components of a fitted mixture begin. */
-  mixture: 19,
+  mixture: 20,
   /** Lines of the sliced Wasserstein distance. */
   projection: 32,
   /** Folds, first weights and batches of the classifier that tells samples apart. */

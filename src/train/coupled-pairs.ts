@@ -136,7 +136,7 @@ function exactPairs({ plan, rows, draws, factors, schedule, total }: Origin, { g
     draws,
     shuffled: rowOrder === "shuffled",
     labels: labels?.slice(),
-    context: context?.map((value, i) => value * item(factors, i % factors.length)),
+    context: factors.length > 0 ? context?.map((value, i) => value * item(factors, i % factors.length)) : undefined,
   };
   const pairs = new ExactPairs(from, group, matching, total);
   const missing = ring(schedule);
@@ -176,7 +176,7 @@ function sinkhornPairs({ plan, rows, draws, factors, schedule }: Origin, coupled
   const { slots } = schedule;
   const names = {
     labels: options.labels && "labels",
-    context: options.context && "context",
+    context: factors.length > 0 ? "context" : undefined,
     draws: draws && rowDrawsName,
   };
   const missing = ring(schedule);

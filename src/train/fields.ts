@@ -27,6 +27,7 @@ import type {
   OptimalTransport,
   Optimizer,
   Regularization,
+  Shortcut,
   TimeDistribution,
   TrainingOptions,
   ValidationOptions,
@@ -117,6 +118,7 @@ export const flowMatchingFields = {
   // a number of f32 with some room, since its square divides and multiplies
   bridge: { check: single(1e-6, 1e6, "pass a number from 1e-6 to 1e6"), decides: true },
   predict: { check: word("velocity", "score"), decides: true },
+  shortcut: { check: later<Shortcut>, decides: true },
   labelDropout: { check: finite(0, 1), decides: true },
   contextDropout: { check: finite(0, 1), decides: true },
   time: { check: (_, value) => (value === "uniform" ? undefined : value) as TimeDistribution, decides: true },

@@ -16,6 +16,7 @@ import { trainingLoop, trainingRows } from "./loop.ts";
 import type { FlowMatchingPlan } from "./plan.ts";
 import { checkResolved } from "./resolved.ts";
 import { makeRowDraws, type RowDraws, rowDrawsBuffer, rowDrawsName } from "./row-draws.ts";
+import { givenContext, shortcutPlan, shortcutsOf, withLengths } from "./shortcut.ts";
 import { constantsOf, withStarts } from "./starts.ts";
 import { planOfPart } from "./stepping.ts";
 import type { TrainingStep, TrainingTask } from "./task.ts";
@@ -33,8 +34,11 @@ export async function* runFlowMatching(
   checkResolved(what, "data", flow, data);
   if (checked.options.source) checkResolved(what, "source", flow, checked.options.source);
   const { source } = checked.options;
-  const plan = flow.transform && source ? { ...checked, source: freeSource(flow, source) } : checked;
-  if (plan.options.contextDropout !== undefined && plan.velocity.context === 0)
+  const free = flow.transform && source ? { ...checked, source: freeSource(flow, source) } : checked;
+  const plan = withLengthsOf(free);
+  const shortcut = shortcutPlan(what, plan);
+  const { context } = givenContext(plan.velocity, shortcut);
+  if (plan.options.contextDropout !== undefined && context === 0)
     throw invalid(`${what}: contextDropout was given, but this network has no context to drop: leave it out`);
   await plan.source.settled;
   const draws = makeRowDraws(what, flow, data, plan);
@@ -45,10 +49,15 @@ export async function* runFlowMatching(
   const pairing =
     coupling === "independent" || isGiven(coupling)
       ? undefined
-      : (await import("./coupled-pairs.ts")).openPairing(what, coupling, plan.velocity, plan.options.bridge);
+      : (await import("./coupled-pairs.ts")).openPairing(
+          what,
+          coupling,
+          { ...plan.velocity, context },
+          plan.options.bridge,
+        );
   try {
     return yield* trainingLoop(flow, plan, (parts) =>
-      flowMatchingTask(flow, data, planOfPart(what, plan, parts), { times, draws, pairing, given }),
+      flowMatchingTask(flow, data, planOfPart(what, plan, parts), { times, draws, pairing, given, shortcut }),
     );
   } finally {
     pairing?.close();
@@ -60,19 +69,28 @@ function freeSource(flow: Flow, source: DataRows): SourceSpec {
   return samplesSpec(rowsInFlow(what, "source", source, flow), flow.dim);
 }
 
+/** The plan with a column of context for the lengths of shortcuts. */
+function withLengthsOf(plan: FlowMatchingPlan): FlowMatchingPlan {
+  const { options, rows, velocity } = plan;
+  if (options.shortcut === undefined) return plan;
+  return { ...plan, options: { ...options, context: withLengths(options.context, rows, velocity.context) } };
+}
+
 /** What batches are drawn by. */
 interface Drawing {
   readonly times: TrainingTimes;
   readonly draws?: RowDraws | undefined;
   readonly pairing: Pairing | undefined;
   readonly given: GivenPlan | undefined;
+  /** Not of validation data. */
+  readonly shortcut?: { readonly every: number } | undefined;
 }
 
 function flowMatchingTask(
   flow: Flow,
   data: DataRows,
   plan: FlowMatchingPlan,
-  { times, draws, pairing, given }: Drawing,
+  { times, draws, pairing, given, shortcut }: Drawing,
   /** Steps that are taken again and again, from the same draws. */
   repeated?: number,
 ): TrainingTask {
@@ -86,6 +104,7 @@ function flowMatchingTask(
   const backward = backwardOf(flow, velocity);
   const { rows, affine } = trainingRows(what, "data", flow, data);
   const pairs = pairing?.pairs(flow, data, plan, draws, repeated);
+  const shortcuts = shortcut && shortcutsOf(shortcut, plan, backward);
   const all = withStarts(rows, plan.source, given?.steps);
   const constants = Float32Array.of(...affine, ...constantsOf(plan.source), ...(pairs ? pairs.constants : []));
   return {
@@ -99,6 +118,7 @@ function flowMatchingTask(
         coupling: given ? given.made : pairing && { ...pairing.coupled, threads: undefined },
         labelDropout: plan.labelDropout,
         noise: draws?.noise,
+        shortcut,
       }),
     validator: (validation) =>
       flowMatchingValidator(
@@ -119,6 +139,7 @@ function flowMatchingTask(
       ...(labels ? [{ name: "labels", bytes: labels.byteLength, data: labels }] : []),
       ...(context ? [{ name: "context", bytes: context.byteLength, data: context }] : []),
       ...(pairs?.buffers ?? []),
+      ...(shortcuts?.buffers ?? []),
     ],
     async batch(step, arena, maxFlops) {
       const made = pairs ? await pairs.bring(step, arena, maxFlops) : [];
@@ -148,6 +169,7 @@ function flowMatchingTask(
           pairs: pairs && { rows: "pairs", ...pairs.schedule.pairs(step) },
           given: given && { ofSteps: given.steps !== undefined },
         }),
+        ...(shortcuts?.dispatches(step * batchSize, maxFlops) ?? []),
       ];
     },
     gradient: (maxFlops) => [

@@ -352,6 +352,18 @@ export interface GivenPairs {
   to?: Float32Array;
 }
 
+/**
+ * u(x, t, h) learns the mean velocity over a step of length h, which is the last column of the network's context and is not given with the
+ * rows: make the network with one more. At h = 0 it is the velocity, by flow matching; one of `every` so many samples of a batch learns
+ * to go in one step as far as it goes in two of half the length (Frans et al. 2024, eq. 4), for lengths of any size up to 1 − t, so that all numbers of
+ * steps are trained. `shortcutSteps` of "pushforward/few-steps" has the options to sample by. The targets of shortcuts are the network's own,
+ * without an average, and move with it. The loss that is told is over both kinds of samples, that of `validation` is flow matching's, at h = 0.
+ */
+export interface Shortcut {
+  /** At least 2, the default: half of the samples. */
+  every?: number;
+}
+
 export interface FlowMatchingOptions extends TrainingOptions {
   /**
    * Default `"conditional-optimal-transport"`: x_t = t x_1 + (1 − t) x_0. Others by name, `polynomialPath` of "pushforward/paths", or
@@ -405,6 +417,20 @@ export interface FlowMatchingOptions extends TrainingOptions {
    * knows nothing. Without a bridge it is an error at the first step.
    */
   predict?: "velocity" | "score";
+  /**
+   * Trains a flow for few steps as well (shortcut models; Frans et al. 2024): {@link Shortcut}. Default: none.
+   *
+   * @example
+   * import { Flow, mlp, openGpu, toyData, trainFlowMatching } from "pushforward";
+   * import { shortcutSteps } from "pushforward/few-steps";
+   * const gpu = await openGpu();
+   * const flow = Flow.create(gpu, { velocity: mlp({ dim: 2, hidden: [32, 32], context: 1 }) });
+   * const options = { steps: 20, shortcut: {}, ema: 0.9 };
+   * for await (const { loss } of trainFlowMatching(flow, toyData("moons", 1000), options)) console.log(loss);
+   * const { x } = await flow.sample(100, shortcutSteps(100, 1)); // in one step
+   * gpu.dispose();
+   */
+  shortcut?: Shortcut;
   /** Probability with which a sample loses its label, so that the null class is trained for guidance. Default 0. */
   labelDropout?: number;
   /**

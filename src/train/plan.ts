@@ -66,15 +66,18 @@ function trainingPlan<O extends CheckedTraining>(
   flow: Flow,
   data: DataRows,
   o: O,
+  /** Columns of the context that are not given with the rows. */
+  own = 0,
 ): TrainingPlan & { readonly options: O } {
   const velocity = trainableVelocity(what, flow);
   const { dim } = velocity;
+  const columns = velocity.context - own;
   checkRows(what, "data", flow, data);
   const rows = data.length / dim;
   const { labels } = o;
   const given = { ...(labels !== undefined && { labels }), ...(o.context !== undefined && { context: o.context }) };
-  const { context } = onHost(what, checkConditions(what, given, rows, velocity));
-  if (context) checkAllFinite(what, "context", context, velocity.context);
+  const { context } = onHost(what, checkConditions(what, given, rows, { ...velocity, context: columns }));
+  if (context) checkAllFinite(what, "context", context, columns);
   const { steps, batchSize, logEvery } = o;
   return {
     velocity,
@@ -103,7 +106,8 @@ export function flowMatchingPlan(flow: Flow, data: DataRows, given: FlowMatching
   const what = "trainFlowMatching";
   trainableVelocity(what, flow);
   const o = checked(what, flowMatchingFields, given);
-  const plan = trainingPlan(what, flow, data, o);
+  // that of a shortcut's length
+  const plan = trainingPlan(what, flow, data, o, o.shortcut === undefined ? 0 : 1);
   const { velocity } = plan;
   const { path, labelDropout = 0 } = o;
   if (o.source !== undefined) checkRows(what, "source", flow, o.source);

@@ -19,8 +19,9 @@ import { allocateAll, gradientBuffers, planPackings } from "./buffers.ts";
 import type { CheckedLikelihood } from "./fields.ts";
 import { isGiven } from "./given-pairs.ts";
 import { validationFields } from "./later-fields.ts";
-import type { FlowMatchingOptions, ValidationOptions } from "./options.ts";
+import type { ValidationOptions } from "./options.ts";
 import type { FlowMatchingPlan, TrainingPlan } from "./plan.ts";
+import { givenContext, withLengths } from "./shortcut.ts";
 import type { TrainingTask, Validator } from "./task.ts";
 import { weightingOf } from "./times.ts";
 
@@ -40,6 +41,8 @@ export function checkValidation(
   { velocity, logEvery, options }: TrainingPlan,
 ): Judging {
   const { validation, labels } = options;
+  const { coupling, shortcut } = options as Partial<FlowMatchingPlan["options"]>;
+  const given = givenContext(velocity, shortcut);
   if (validation === undefined) return { every: 0, patience: Infinity, keepBest: false };
   const name = `${what}: validation`;
   const o = checked(name, validationFields, validation, `${name}.`);
@@ -47,13 +50,13 @@ export function checkValidation(
   if (rows === 0) throw invalid(`${name}: data is empty, but a mean needs at least one row`);
   checkAllFinite(name, "data", o.data, velocity.dim);
   freeRows(name, "data", o.data, transform);
-  if (o.source !== undefined && !isGiven((options as { coupling?: FlowMatchingOptions["coupling"] }).coupling))
+  if (o.source !== undefined && !isGiven(coupling))
     throw invalid(
       `${name}.source was given, but the training has no pairs that are: pass coupling: "paired", or leave it out`,
     );
   if (labels !== undefined) checkLabelled(name, o.labels, velocity);
-  const { context } = onHost(name, checkConditions(name, conditionsOf(o), rows, velocity));
-  if (context) checkAllFinite(name, "context", context, velocity.context);
+  const { context } = onHost(name, checkConditions(name, conditionsOf(o), rows, given));
+  if (context) checkAllFinite(name, "context", context, given.context);
   return { every: o.every ?? logEvery, patience: o.patience, keepBest: o.keepBest };
 }
 
@@ -79,7 +82,10 @@ export function flowMatchingValidator(
   const { labels: _, context: __, noise: ___, rowWeights: ____, contextDropout: _____, ...rest } = plan.options;
   const own: FlowMatchingPlan = {
     ...plan,
-    options: { ...rest, ...conditionsOf(o) },
+    options: {
+      ...{ ...rest, ...conditionsOf(o) },
+      ...(rest.shortcut && { context: withLengths(o.context, rows, velocity.context) }),
+    },
     rows,
     labelDropout: 0,
     key: [plan.key[0], (plan.key[1] ^ 0x80000000) >>> 0],

@@ -1,0 +1,74 @@
+import { planShortcut } from "../../shaders/shortcut.ts";
+import { invalid } from "../errors.ts";
+import type { Dispatch, PlannedBuffer } from "../gpu/kernel.ts";
+import { networkOf } from "../network/of.ts";
+import { padded } from "../ode/engine.ts";
+import { checked, integer, type Schema } from "../options/schema.ts";
+import type { TrainableVelocity } from "../velocity/field.ts";
+import { inputRows } from "../velocity/run.ts";
+import type { Backward } from "./backward.ts";
+import type { Shortcut } from "./options.ts";
+import type { FlowMatchingPlan } from "./plan.ts";
+
+const fields = { every: { check: integer(2), fallback: 2 } } satisfies Schema<Shortcut>;
+
+/** Checks the option `shortcut`. */
+export function shortcutPlan(what: string, { velocity, options }: FlowMatchingPlan): { every: number } | undefined {
+  const { shortcut, predict } = options;
+  if (shortcut === undefined) return undefined;
+  const plan = checked(`${what}: shortcut`, fields, shortcut, `${what}: shortcut.`);
+  if (velocity.context === 0)
+    throw invalid(
+      `${what}: shortcut was given, but this network has no context, whose last column is the length of a step: make it with context: 1, or one more than there is`,
+    );
+  if (predict === "score")
+    throw invalid(`${what}: shortcut was given, but a score has no steps: leave it out, or predict the velocity`);
+  return plan;
+}
+
+/** What of a network's context is given with the rows: all but the length of a step. */
+export function givenContext<F extends Pick<TrainableVelocity, "context">>(velocity: F, shortcut: unknown): F {
+  return shortcut === undefined ? velocity : { ...velocity, context: Math.max(0, velocity.context - 1) };
+}
+
+/** Context of rows with a last column of zeros, for the lengths. */
+export function withLengths(context: Float32Array | undefined, rows: number, width: number): Float32Array {
+  const all = new Float32Array(rows * width);
+  if (!context) return all;
+  for (let row = 0; row < rows; row++)
+    all.set(context.subarray(row * (width - 1), (row + 1) * (width - 1)), row * width);
+  return all;
+}
+
+/** Shortcuts among the samples of batches of one size. */
+export interface Shortcuts {
+  readonly buffers: readonly PlannedBuffer[];
+  /** What follows the drawing of a batch. */
+  dispatches(first: number, maxFlops: number): Dispatch[];
+}
+
+export function shortcutsOf(
+  { every }: { readonly every: number },
+  { velocity, batchSize, key }: FlowMatchingPlan,
+  backward: Backward,
+): Shortcuts {
+  const { dim } = velocity;
+  const rows = inputRows(networkOf(velocity));
+  const count = Math.ceil(batchSize / every);
+  const capacity = padded(count);
+  const batch = { dim, rows, batch: padded(batchSize), capacity, count, every, key };
+  const ofHalves = (dispatch: Dispatch): Dispatch => {
+    const buffers = Object.entries(dispatch.buffers).map(([own, name]) => [own, name === "h0" ? "halves" : name]);
+    return { ...dispatch, buffers: Object.fromEntries(buffers) };
+  };
+  return {
+    buffers: [
+      { name: "halves", bytes: rows * capacity * 4 },
+      ...["first half", "second half"].map((name) => ({ name, bytes: dim * capacity * 4 })),
+    ],
+    dispatches: (first, maxFlops) =>
+      planShortcut({ ...batch, first }, (output) =>
+        backward.velocity({ capacity, count, maxFlops }, output).map(ofHalves),
+      ),
+  };
+}
