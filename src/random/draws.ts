@@ -11,11 +11,6 @@ export function uniform01(bits: number): number {
   return ((bits >>> 8) + 1) * 2 ** -24;
 }
 
-/** +1 where bit `i` (0 to 31) of the word is set, else −1. */
-export function rademacher(bits: number, i: number): number {
-  return ((bits >>> i) & 1) === 1 ? 1 : -1;
-}
-
 /**
  * Integer in [0, n): high word of the 64-bit product bits·n, for 1 ≤ n < 2³².
  * Each value's probability is off by at most 2⁻³² from 1/n.
@@ -41,31 +36,6 @@ const logarithmRest: Four = [logarithm[4], logarithm[5], logarithm[6], logarithm
 const sineOf = (x: number, z: number) =>
   r(r(x * halfPi.high) + r(x * r(halfPi.low + r(z * horner(sineQuarter, z, 0)))));
 const cosineOf = (z: number) => r(1 + r(z * horner(cosineQuarter, z, 0)));
-
-/** (sin, cos) of (quarter + x)·π/2 for |x| ≤ 1/2 and an integer `quarter`. */
-function sinCosQuarterTurns(x: number, quarter: number): [number, number] {
-  const z = r(x * x);
-  const sine = sineOf(x, z);
-  const cosine = cosineOf(z);
-  switch (quarter & 3) {
-    case 0:
-      return [sine, cosine];
-    case 1:
-      return [cosine, -sine];
-    case 2:
-      return [-sine, -cosine];
-    default:
-      return [-cosine, sine];
-  }
-}
-
-/** (sin 2πu, cos 2πu) in f32 for any finite u: u − round(u) is exact, so large u lose nothing but what u itself has lost. */
-export function sinCosTwoPi(u: number): [sine: number, cosine: number] {
-  const rounded = r(u);
-  const turn = rounded - Math.round(rounded);
-  const quarter = Math.round(4 * turn);
-  return sinCosQuarterTurns(4 * turn - quarter, quarter);
-}
 
 /** One f32 and its bits. */
 const single = new Float32Array(1);

@@ -2,7 +2,7 @@ import { invalid } from "../errors.ts";
 import { show } from "../options.ts";
 import { firstNormal, uniform01, writeNormalPair } from "./draws.ts";
 
-export { normalPair, rademacher, randomIndex, sinCosTwoPi, uniform01 } from "./draws.ts";
+export { normalPair, randomIndex, uniform01 } from "./draws.ts";
 
 /*
  * Random numbers without state: every value is a function of (seed, stream, particle index, draw), so chunks, machines and the
@@ -108,38 +108,12 @@ export function philox(c0: number, c1: number, c2: number, c3: number, key: Key,
   out[3] = c3;
 }
 
-/** Fills rows of `perParticle` values from blocks of four words; `write` puts the `perDraw` values of one block where they belong. */
-export function fill(
-  key: Key,
-  stream: number,
-  firstParticle: number,
-  count: number,
-  perParticle: number,
-  firstDraw: number,
-  perDraw: number,
-  write: (words: Uint32Array, values: Float32Array) => void,
-): Float32Array {
-  const rows = new Float32Array(count * perParticle);
-  const words = new Uint32Array(4);
-  const values = new Float32Array(perDraw);
-  for (let i = 0, at = 0; i < count; i++) {
-    const particle = firstParticle + i;
-    const high = Math.floor(particle / 2 ** 32);
-    for (let j = 0, draw = firstDraw; j < perParticle; j += perDraw, draw++) {
-      philox(particle >>> 0, high, draw, stream, key, words);
-      const wanted = Math.min(perDraw, perParticle - j);
-      write(words, values);
-      for (let k = 0; k < wanted; k++) rows[at++] = values[k] as number;
-    }
-  }
-  return rows;
-}
-
 /**
- * Standard normals `[count, perParticle]`: value j of particle i is lane j mod 4 of draw `firstDraw` + ⌊j/4⌋.
- * Agrees with the WGSL twin within a few units in the last place.
+ * Rows `[count, perParticle]` of draws: a particle's come from blocks of four words, from draw `firstDraw` on. `write` puts what comes of
+ * a block, `wanted` values, from `at` on.
  */
-export function normals(
+function drawn(
+  write: (words: Uint32Array, rows: Float32Array, at: number, wanted: number) => void,
   key: Key,
   stream: number,
   firstParticle: number,
@@ -154,26 +128,37 @@ export function normals(
     const high = Math.floor(particle / 2 ** 32);
     for (let j = 0; j < perParticle; j += 4) {
       philox(particle >>> 0, high, firstDraw + j / 4, stream, key, words);
-      for (let k = 0; k < 4 && j + k < perParticle; k += 2) {
-        const [a, b, at] = [words[k] as number, words[k + 1] as number, i * perParticle + j + k];
-        if (j + k + 1 < perParticle) writeNormalPair(a, b, rows, at);
-        else rows[at] = firstNormal(a, b);
-      }
+      write(words, rows, i * perParticle + j, Math.min(4, perParticle - j));
     }
   }
   return rows;
 }
 
+type Draws = Parameters<typeof drawn> extends [unknown, ...infer Rest] ? Rest : never;
+
+/**
+ * Standard normals `[count, perParticle]`: value j of particle i is lane j mod 4 of draw `firstDraw` + ⌊j/4⌋.
+ * Agrees with the WGSL twin within a few units in the last place.
+ */
+export function normals(...draws: Draws): Float32Array {
+  return drawn(
+    (words, rows, at, wanted) => {
+      for (let k = 0; k < wanted; k += 2) {
+        const [a, b] = [words[k] as number, words[k + 1] as number];
+        if (k + 1 < wanted) writeNormalPair(a, b, rows, at + k);
+        else rows[at + k] = firstNormal(a, b);
+      }
+    },
+    ...draws,
+  );
+}
+
 /** Uniforms in (0, 1], `[count, perParticle]`, laid out as {@link normals}. Bit-equal to the WGSL twin. */
-export function uniforms(
-  key: Key,
-  stream: number,
-  firstParticle: number,
-  count: number,
-  perParticle: number,
-  firstDraw = 0,
-): Float32Array {
-  return fill(key, stream, firstParticle, count, perParticle, firstDraw, 4, (words, values) => {
-    for (let lane = 0; lane < 4; lane++) values[lane] = uniform01(words[lane] as number);
-  });
+export function uniforms(...draws: Draws): Float32Array {
+  return drawn(
+    (words, rows, at, wanted) => {
+      for (let k = 0; k < wanted; k++) rows[at + k] = uniform01(words[k] as number);
+    },
+    ...draws,
+  );
 }

@@ -1,8 +1,8 @@
 import * as pf from "pushforward";
 import { normals, seedKey, streams, uniforms } from "../../src/random/philox.ts";
-import { rademachers } from "../../src/random/signs.ts";
 import { expect, expectClose, test } from "../suite.ts";
 import { forRows, uniformArray } from "./inputs.ts";
+import { signsOf } from "./signs.ts";
 
 const n = 1003;
 const seed = 2 ** 40 + 12345;
@@ -23,7 +23,7 @@ for (const dim of [1, 3, 5]) {
   });
 }
 
-test("Rademacher probes are TypeScript's signs: a linear field gives their quadratic form", async ({ gpu }) => {
+test("Rademacher probes are the signs of their draws: a linear field gives their quadratic form", async ({ gpu }) => {
   const dim = 5;
   const flow = pf.Flow.create(gpu, { velocity: pf.mlp({ dim, hidden: [] }), seed: 1 });
   const weights = await flow.weights();
@@ -33,7 +33,7 @@ test("Rademacher probes are TypeScript's signs: a linear field gives their quadr
     divergence: { probe: "rademacher", probes: 2 },
     seed,
   });
-  const signs = [0, 1].map((k) => rademachers(seedKey(seed), streams.probe, 0, n, dim, k));
+  const signs = [0, 1].map((k) => signsOf(seedKey(seed), streams.probe, n, dim, k));
   const wanted = forRows(n, (i) => {
     let sum = 0;
     for (const z of signs) {

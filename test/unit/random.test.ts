@@ -6,12 +6,10 @@ import {
   philox,
   randomIndex,
   seedKey,
-  sinCosTwoPi,
   streams,
   uniform01,
   uniforms,
 } from "../../src/random/philox.ts";
-import { rademachers } from "../../src/random/signs.ts";
 
 function words(counter: readonly [number, number, number, number], key: readonly [number, number]): string {
   const out = new Uint32Array(4);
@@ -102,34 +100,6 @@ describe("uniforms and indices", () => {
   });
 });
 
-describe("sine and cosine of 2πu", () => {
-  test("are right to 2e-7 for |u| up to 1000, and exact at quarter turns", () => {
-    const u = uniforms(seedKey(5), 0, 0, 20_001, 1);
-    for (let i = 0; i < u.length; i++) {
-      const value = Math.fround(((u[i] ?? 0) - 0.5) * 10 ** ((i % 6) - 2));
-      const turn = value - Math.round(value);
-      const [sine, cosine] = sinCosTwoPi(value);
-      expect(Math.abs(sine - Math.sin(2 * Math.PI * turn))).toBeLessThan(2e-7);
-      expect(Math.abs(cosine - Math.cos(2 * Math.PI * turn))).toBeLessThan(2e-7);
-    }
-    for (const [quarter, sine, cosine] of [
-      [0, 0, 1],
-      [1, 1, 0],
-      [2, 0, -1],
-      [3, -1, 0],
-      [-5, -1, 0],
-    ] as const) {
-      const got = sinCosTwoPi(quarter / 4);
-      expect(Math.abs(got[0] - sine)).toBe(0);
-      expect(Math.abs(got[1] - cosine)).toBe(0);
-    }
-  });
-
-  test("stay finite where u has no fraction left", () => {
-    expect(sinCosTwoPi(3e38).map(Math.abs)).toEqual([0, 1]);
-  });
-});
-
 describe("normals", () => {
   test("agree with Box–Muller in f64 within 4 units in the last place", () => {
     // 4 ulp: two roundings in the sine, one each in logarithm, root and product, some of them shared
@@ -206,7 +176,7 @@ describe("normals", () => {
 });
 
 describe("rows of draws", () => {
-  const kinds = { normals, uniforms, rademachers };
+  const kinds = { normals, uniforms };
   test.each(Object.entries(kinds))("%s of a particle do not depend on where the chunk starts", (_name, draw) => {
     const key = seedKey(123456789012345);
     const whole = draw(key, 3, 0, 65, 5);
@@ -226,17 +196,6 @@ describe("rows of draws", () => {
     const key = seedKey(8);
     expect(normals(key, 0, 0, 1, 7)).toEqual(normals(key, 0, 0, 1, 11).slice(0, 7));
     expect(normals(key, 0, 0, 1, 3, 1)).toEqual(normals(key, 0, 0, 1, 7).slice(4));
-    expect(rademachers(key, 0, 0, 1, 5, 2)).toEqual(rademachers(key, 0, 0, 1, 261).slice(256));
-  });
-
-  test("signs are bit j mod 32 of word j div 32, and balanced", () => {
-    const key = seedKey(21);
-    const signs = rademachers(key, streams.probe, 6, 1, 130);
-    const bits = new Uint32Array(4);
-    philox(6, 0, 0, streams.probe, key, bits);
-    for (let j = 0; j < 128; j++) expect(signs[j]).toBe(((bits[j >> 5] ?? 0) >>> (j & 31)) & 1 ? 1 : -1);
-    const many = rademachers(key, streams.probe, 0, 1001, 130);
-    expect(Math.abs(many.reduce((sum, v) => sum + v, 0))).toBeLessThan(4 * Math.sqrt(many.length));
   });
 
   test("a value has the same bits however many its row has", () => {
