@@ -44,6 +44,7 @@ import {
 } from "./step-jacobian.ts";
 import { stochasticKernel } from "./stochastic.ts";
 import { subgroupRowsKernel } from "./subgroup-rows.ts";
+import { classColumnsKernel, tableInputsKernel } from "./table-inputs.ts";
 import { penaliseKernel, tangentEndsKernel } from "./tangent-ends.ts";
 import { tangentDotKernel, tangentInputKernel } from "./tangents.ts";
 import { evaluateTileKernel, integrateTileKernel } from "./tile.ts";
@@ -465,6 +466,10 @@ for (const previous of [0, 1, 2, 3, 5, 6]) {
 }
 for (const stages of [1, 7]) add(`stage input, ${stages} more`, () => addStagesKernel({ stages }));
 add("stage input with a time per particle", () => stageInputKernel({ previous: 0, times: true }));
+for (const classes of [0, 3])
+  add(`inputs of a table, ${classes} classes`, () => tableInputsKernel({ stages: 2, classes }));
+for (const labels of [false, true])
+  add(`columns of classes, ${labels ? "" : "no "}labels`, () => classColumnsKernel({ labels }));
 for (const flag of [false, true]) {
   add(`guidance mix, ${flag ? "add" : "begin"}`, () => mixKernel({ add: flag }));
   add(`tangent input, ${flag ? "basis" : "probes"}`, () => tangentInputKernel({ basis: flag }));
