@@ -21,7 +21,7 @@ export interface CheckpointChoice {
 }
 
 /** Where a training writes. */
-export interface TrainingTargets {
+interface TrainingTargets {
   output: Target;
   checkpoint?: Target;
 }

@@ -63,10 +63,7 @@ export function givenOf(conditions: Conditions, data: Float64Array, all: readonl
 }
 
 /** Contexts as the network gets them. */
-export function contextOf(
-  { names, normalization }: NonNullable<Conditions["context"]>,
-  rows: Float64Array,
-): Float32Array {
+function contextOf({ names, normalization }: NonNullable<Conditions["context"]>, rows: Float64Array): Float32Array {
   const { mean, scale } = normalization;
   return Float32Array.from(rows, (value, i) => (value - item(mean, i % names.length)) / item(scale, i % names.length));
 }

@@ -21,7 +21,7 @@ export function numberIn(cell: string | undefined): number {
 }
 
 /** What mends such cells in the whole file: a filter, a word of advice. */
-export type Remedy = { readonly filter?: string; readonly advice: string };
+type Remedy = { readonly filter?: string; readonly advice: string };
 
 export interface CellFault {
   /** "a date", "text". */

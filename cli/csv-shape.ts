@@ -142,7 +142,7 @@ function missingColumn(name: string, beginning: Beginning, names: readonly strin
 const delimiterNames: Record<string, string> = { "\t": "a tab", ";": ";", "|": "|", ",": "a comma", " ": "a blank" };
 
 /** The option that names a delimiter. */
-export function delimiterOption(delimiter: string): string {
+function delimiterOption(delimiter: string): string {
   return `--delimiter ${delimiter === "\t" ? "tab" : delimiter === "," ? "," : `'${delimiter}'`}`;
 }
 

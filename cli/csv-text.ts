@@ -57,7 +57,7 @@ const kinds: readonly { what: string; magic: readonly string[]; skip?: number; u
 const save = "save it as CSV (in a spreadsheet by “Save as”, with pandas by df.to_csv(…, index=False))";
 
 /** Throws `format` when the first bytes are those of another kind of file, with what to do. */
-export function checkKind(first: Uint8Array, { name, file, reader }: Place): void {
+function checkKind(first: Uint8Array, { name, file, reader }: Place): void {
   const bytes = Buffer.from(first.subarray(0, 64)).toString("latin1");
   if (bytes.startsWith("\xff\xfe") || bytes.startsWith("\xfe\xff")) throw wide(name, file, reader);
   const found = kinds.find(({ magic, skip = 0 }) => magic.some((start) => bytes.startsWith(start, skip)));

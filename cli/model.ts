@@ -14,7 +14,7 @@ const columnsKey = "pushforward.columns";
 const recordKey = "pushforward.trained";
 
 /** How a flow came to be, for who finds its file. */
-export interface TrainingRecord {
+interface TrainingRecord {
   /** By the options of `train`. */
   readonly options: Readonly<Record<string, string>>;
   readonly rows: number;

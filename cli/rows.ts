@@ -19,7 +19,7 @@ export function digitsOf({ normalization, transform }: DataUnits, width: number)
   return { mean: new Array(width).fill(0), scale: new Array(width).fill(1) };
 }
 
-export interface TextBlock {
+interface TextBlock {
   /** The cells of each row. */
   readonly text: readonly (readonly string[])[];
 }

@@ -3,7 +3,7 @@ import { shown } from "./csv-text.ts";
 import type { Block } from "./rows.ts";
 
 /** The columns of a file of scores. */
-export interface ScoreLayout {
+interface ScoreLayout {
   readonly names: readonly string[];
   /** What a person may want to know of the names. */
   readonly notices: readonly string[];

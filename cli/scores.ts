@@ -3,7 +3,7 @@ import { count } from "./report.ts";
 import { RunningMean } from "./statistics.ts";
 
 /** Log-probabilities of some rows, as a flow gives them. */
-export interface Scored {
+interface Scored {
   readonly logProb: Float32Array;
   /** With steps of their own, 0 for each row whose solve came to its end. */
   readonly status?: Uint8Array | undefined;

@@ -10,7 +10,7 @@ const erfcCoefficients = [
 const halfPiParts = [1.5703125, 0.0004837513, 7.54979e-8] as const;
 
 /** What each activation defines: helper functions, then `value` and `slope` from z, sharing what they can. */
-export interface ActivationText {
+interface ActivationText {
   readonly helpers: (v: string) => string;
   /** Statements that both value and slope need. */
   readonly shared: (v: string) => string;

@@ -41,7 +41,7 @@ export function workgroupTile({ groups, quads, workgroupSize, staged }: DenseTil
   return { vectors: (groups * workgroupSize) / rows, quads: quads * rows };
 }
 
-export interface DenseShape {
+interface DenseShape {
   readonly bias: boolean;
   /** What is made of each sum, and stored. */
   readonly cluster: ClusterShape;

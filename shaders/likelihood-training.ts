@@ -9,7 +9,7 @@ import { groupsOf, mostBuffers } from "./stages.ts";
 import { lines, wgsl } from "./wgsl.ts";
 
 /** Invocations per workgroup of every kernel in this file; one invocation per sample of the batch. */
-export const likelihoodWorkgroup = 64;
+const likelihoodWorkgroup = 64;
 
 const head = wgsl`@compute @workgroup_size(${likelihoodWorkgroup})`;
 

@@ -22,7 +22,7 @@ export const perParticle = (particles: number, work: number) => ({
 });
 
 /** The distributions that particles may start from, as a rule; source-parts.ts has the others. */
-export type PlainKind = "gaussian" | "uniform";
+type PlainKind = "gaussian" | "uniform";
 
 /**
  * Draws X_0 for particles first, first + 1, … : mean + std·normal, or low + (high − low)·uniform.

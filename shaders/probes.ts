@@ -6,7 +6,7 @@ import { drawIndex, drawNumbers, drawParams, random } from "./random.ts";
 import { wgsl } from "./wgsl.ts";
 
 /** Probes of Hutchinson's estimate of a trace (Hutchinson 1989; docs/mathematics.md, Divergence). */
-export type ProbeKind = "rademacher" | "gaussian";
+type ProbeKind = "rademacher" | "gaussian";
 
 /** Draws Z for every particle and probe into probes [K][dim][capacity]; probe k continues the draws of the particle. */
 export const drawProbesKernel = oncePerShape(({ kind }: { kind: ProbeKind }) =>

@@ -4,13 +4,13 @@ import { kernel, oncePerShape } from "./kernel.ts";
 import { wgsl } from "./wgsl.ts";
 
 /** Invocations per workgroup of every kernel in this file. */
-export const reductionWorkgroup = 64;
+const reductionWorkgroup = 64;
 
 /** Particles that one workgroup of a histogram with local bins counts. */
-export const particlesPerLocalHistogram = 4096;
+const particlesPerLocalHistogram = 4096;
 
 /** Bins (and one more for what is outside) that fit into the workgroup memory of every device, 16 KiB. */
-export const largestLocalHistogram = 4095;
+const largestLocalHistogram = 4095;
 
 const signature =
   "(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) local: u32)";

@@ -11,7 +11,7 @@ interface ResultFunctions {
 }
 
 /** sin 2πz and cos 2πz on vectors; whole turns are taken away exactly. The polynomials are those of random.ts. */
-export const turnsText = (v: string): string => wgsl`
+const turnsText = (v: string): string => wgsl`
 struct Turned { sine: ${v}, cosine: ${v} }
 fn turned(z: ${v}) -> Turned {
   let turn = z - round(z);

@@ -262,7 +262,7 @@ ${clusterText(after, { loops: false, sum: (i) => `sum${i}` })}
 });
 
 /** B·v, and what is made of its rows. */
-export interface ProjectShape {
+interface ProjectShape {
   readonly matrix: readonly (readonly number[])[];
   /** Whether whole numbers are taken away, exactly: twelve bits of each factor at a time, so that every product is a number of f32. */
   readonly turns: boolean;

@@ -16,7 +16,7 @@ import { startDraws, startPart, startValue } from "./source-draws.ts";
 import { wgsl } from "./wgsl.ts";
 
 /** The sources of which a particle chooses a part: a component or a row. */
-export type PartKind = "mixture" | "samples";
+type PartKind = "mixture" | "samples";
 
 /** Draws X_0 for particles first, first + 1, … from the numbers of a source, as source-draws.ts has them. */
 export const drawPartsKernel = oncePerShape(({ kind }: { kind: PartKind }) =>

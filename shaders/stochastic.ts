@@ -11,7 +11,7 @@ import { wgsl } from "./wgsl.ts";
  */
 export type StochasticStage = "euler" | "predict" | "correct";
 
-export interface StochasticShape {
+interface StochasticShape {
   readonly stage: StochasticStage;
   /** Whether a field of its own gives the score; else it follows from the velocity and a Gaussian source. */
   readonly score: boolean;

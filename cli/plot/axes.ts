@@ -9,7 +9,7 @@ import { tickLabels } from "./ticks.ts";
 const tickLength = 4;
 const labelGap = 4;
 const tickSize = 11;
-export const labelSize = 12;
+const labelSize = 12;
 /** Height of a line of a note. */
 export const noteHeight = 17;
 

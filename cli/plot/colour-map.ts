@@ -1,5 +1,6 @@
 import { item } from "../../src/must.ts";
-export type Rgb = readonly [red: number, green: number, blue: number];
+
+type Rgb = readonly [red: number, green: number, blue: number];
 
 /**
  * Anchors of the map in OKLCh, from the page's white to a dark violet: lightness falls evenly, so equal steps of the value

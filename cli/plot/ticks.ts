@@ -1,6 +1,7 @@
 import { item } from "../../src/must.ts";
+
 /** Texts of an axis' ticks, and what they are to be read with: "×10⁻⁶", "+5,400,000"; "" where they are the values themselves. */
-export interface TickLabels {
+interface TickLabels {
   readonly texts: readonly string[];
   readonly note: string;
 }

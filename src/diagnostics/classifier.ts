@@ -2,7 +2,7 @@ import { item } from "../must.ts";
 import { type Key, normals, philox, randomIndex, streams } from "../random/philox.ts";
 
 /** What is learned by: a network of two hidden layers on the host, as in sbi's and sbibm's C2ST (there scikit-learn's MLPClassifier). */
-export interface ClassifierSettings {
+interface ClassifierSettings {
   /** Units of each of the two hidden layers. */
   readonly width: number;
   /** Passes over the rows at most; they end when ten in a row have not lowered the loss by 1e-4. */

@@ -20,7 +20,7 @@ export interface Uniformity {
 export const uniformityFields = { bins: { check: integer(2, 10_000) } } satisfies Schema<UniformityOptions>;
 
 /** Throws unless all are numbers of [0, 1], and at least `least` of them. */
-export function checkProbabilities(name: string, value: unknown, least: number): Float32Array | Float64Array {
+function checkProbabilities(name: string, value: unknown, least: number): Float32Array | Float64Array {
   const values = readable(name, value);
   if (!(values instanceof Float32Array || values instanceof Float64Array))
     throw invalid(`${name} is ${show(values)}, but it is a Float64Array of numbers from 0 to 1`);

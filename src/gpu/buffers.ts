@@ -32,10 +32,6 @@ export class BufferPool {
     return this.#live.size;
   }
 
-  get liveBytes(): number {
-    return this.#liveBytes;
-  }
-
   /** Bytes on the device: of buffers in use and of those that wait for reuse. */
   get bytes(): number {
     return this.#liveBytes + this.#retainedBytes;

@@ -8,7 +8,7 @@ import { isAbsolute, join } from "node:path";
 import type { TextStore } from "./store.ts";
 
 /** What the place of the cache depends on. */
-export interface CacheHost {
+interface CacheHost {
   readonly platform: string;
   readonly environment: Readonly<Record<string, string | undefined>>;
   readonly home: string;

@@ -1,5 +1,5 @@
 /** Bytes of one element, and how a block of them becomes f32; the dtypes that a flow's weights come in. */
-export interface Dtype {
+interface Dtype {
   readonly bytes: number;
   readonly toFloat32: (block: Uint8Array<ArrayBuffer>) => Float32Array;
 }

@@ -27,7 +27,7 @@ export const adaptiveNames = {
 } as const;
 
 /** One solve, as its kernels see it. */
-export interface AdaptiveSolve {
+interface AdaptiveSolve {
   readonly solver: Pair;
   readonly capacity: number;
   readonly count: number;

@@ -6,7 +6,7 @@ import type { Dispatch } from "../gpu/kernel.ts";
 
 /** A family of integrators: a kernel from its shape. */
 export type Integrator = typeof integrateKernel;
-export type Evaluator = typeof evaluateKernel;
+type Evaluator = typeof evaluateKernel;
 
 /** Guidance: (1 − w) u_null + w u_label; one branch when nothing is mixed. */
 export interface Branches {

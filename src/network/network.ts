@@ -212,7 +212,7 @@ export class Node {
 }
 
 /** Collects the operations of a network. */
-export class Builder {
+class Builder {
   readonly operations: Operation[] = [];
   readonly #sizes: Sizes;
   readonly #what: string;

@@ -12,7 +12,7 @@ import {
 } from "./stages.ts";
 
 /** What is known of a program once its kernels are in order. */
-export interface Ordered {
+interface Ordered {
   readonly program: Program;
   readonly options: ScheduleOptions;
   readonly stages: readonly (Stage | Arrange)[];

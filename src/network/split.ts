@@ -11,7 +11,7 @@ export interface SplitNetwork {
 }
 
 /** An input of the rest, `name`, that is a value of the table's program; `row` is its first one. */
-export interface TableEntry {
+interface TableEntry {
   readonly name: string;
   readonly value: Value;
   readonly row: number;

@@ -14,7 +14,7 @@ const mostTries = 8;
 const noSave = 0xffffffff;
 
 /** What a chunk's adaptive solve needs. It starts from the engine's `state`, and `base` where log p is carried. */
-export interface AdaptivePlan {
+interface AdaptivePlan {
   readonly buffers: PlannedBuffer[];
   readonly rounds: Rounds;
   /** The last state, or the one at grid time `at` which was saved as number `save`, back into `state` and `integral`. */

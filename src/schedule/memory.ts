@@ -6,7 +6,7 @@ interface Request {
 }
 
 /** A running call that holds memory for chunks. */
-export interface Holder {
+interface Holder {
   /** Brings what is finished back to the host, so that its memory is free without the call's consumer. */
   recall(): void;
 }
@@ -15,7 +15,7 @@ export interface Holder {
  * The memory budget that all running calls on a device share. A chunk waits until the bytes of all chunks fit; what is finished is
  * recalled to the host meanwhile, so a consumer that pauses, or that makes another call between two chunks, keeps nobody waiting.
  */
-export class MemoryBudget {
+class MemoryBudget {
   readonly #limit: number;
   readonly #holders = new Set<Holder>();
   readonly #waiting: Request[] = [];

@@ -3,7 +3,7 @@ import { stageFloats } from "../../shaders/stage-row.ts";
 import { item } from "../must.ts";
 
 /** What a schedule says of one stage of one step. */
-export interface StageRow {
+interface StageRow {
   readonly time: Numeric;
   /** h b_i. */
   readonly weight: Numeric;

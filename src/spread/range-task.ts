@@ -4,7 +4,7 @@ import type { Arrays } from "./parcel.ts";
 
 /** The calls that can be spread: those that bring particles back, and those that sum them up. */
 export type CallName = "sample" | "logProb" | SummaryName;
-export type SummaryName = "moments" | "histogram" | "meanLogProb";
+type SummaryName = "moments" | "histogram" | "meanLogProb";
 
 /** What a worker is asked to compute: a range of particles of one call. */
 export interface RangeTask {

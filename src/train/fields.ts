@@ -53,7 +53,7 @@ export const regularizationFields = {
 } satisfies Schema<Regularization>;
 
 /** Of every training: what decides its bits stands in its checkpoints, and is compared where it is gone on with. */
-export const trainingFields = {
+const trainingFields = {
   steps: { check: integer(1), required: true, decides: false },
   batchSize: { check: integer(1, largestBatch), fallback: 1024, decides: true },
   accumulate: { check: integer(1), decides: true },

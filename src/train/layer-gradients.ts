@@ -12,7 +12,7 @@ export interface Rows {
 }
 
 /** The gradient of a matrix (or of some of its columns) and its bias, or of a vector, from cotangents and inputs. */
-export interface LayerGradient {
+interface LayerGradient {
   readonly outputs: number;
   /** Columns `from` … `from` + `inputs` − 1 of a matrix, and what they were multiplied with. */
   readonly matrix?: { readonly tensor: string; readonly from: number; readonly inputs: number; readonly of: Rows };

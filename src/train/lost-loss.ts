@@ -5,7 +5,7 @@ import type { Flow } from "../flow/flow.ts";
 import { likelihoodTraining } from "./likelihood-options.ts";
 
 /** What is known of a training whose loss, or whose weights, are no longer finite. */
-export interface LostLoss {
+interface LostLoss {
   readonly what: string;
   /** Over the `steps` steps before `done`: NaN or an infinity, or finite where it is the weights that are not. */
   readonly loss: number;

@@ -15,7 +15,7 @@ export function noRoomForRows(what: string, rows: number, width: number, room: n
 }
 
 /** A batch for which a device has no room. */
-export interface LargeBatch {
+interface LargeBatch {
   readonly what: string;
   readonly batchSize: number;
   /** Equal parts that it is computed in. */

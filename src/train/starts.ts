@@ -23,7 +23,7 @@ export function constantsOf({ kind, rows }: SourceSpec): Float32Array {
   return kind === "samples" ? new Float32Array(0) : rows;
 }
 
-export interface ColumnMoments {
+interface ColumnMoments {
   readonly mean: number;
   readonly variance: number;
 }

@@ -26,7 +26,7 @@ export function planOfPart<P extends TrainingPlan>(what: string, plan: P, parts 
 }
 
 /** The steps of a training on one device, each from its batch to the packed weights. */
-export interface Stepping {
+interface Stepping {
   /** All that a step submits beside its batch. */
   dispatches(): Dispatch[];
   /** Takes a step, counted from 0; `last` adds copies behind it. */

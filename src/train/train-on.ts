@@ -39,7 +39,7 @@ export interface Kept {
 }
 
 /** What the run on one device is given by the whole training. */
-export interface Course {
+interface Course {
   readonly kept: Kept;
   readonly rate: RateOfStep;
   readonly frozen: readonly ParameterTensor[];

@@ -4,7 +4,7 @@ import type { Tiling } from "../../shaders/tiling.ts";
 import type { GpuInfo } from "../gpu/adapter.ts";
 
 /** What of a device decides which tilings it can run. */
-export interface TilingLimits {
+interface TilingLimits {
   readonly maxUniformBufferBindingSize: number;
   readonly maxComputeInvocationsPerWorkgroup: number;
   readonly maxComputeWorkgroupStorageSize: number;

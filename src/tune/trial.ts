@@ -25,7 +25,7 @@ export interface Trial {
 }
 
 /** What a trial integrates: the caller's kernel on made-up particles. */
-export interface TrialShape {
+interface TrialShape {
   readonly network: Network;
   /** Rows of one step, as the integrator reads them. */
   readonly stepRows: Float32Array;

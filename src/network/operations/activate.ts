@@ -24,7 +24,7 @@ export const activations = Object.keys(gains) as Activation[];
 export const gainOf = (activation: string): number =>
   must(gains[activation as Activation], `the gain of ${activation}`);
 
-export interface ActivateOperation extends Operation {
+interface ActivateOperation extends Operation {
   readonly op: "activate";
   readonly activation: Activation;
 }

@@ -12,7 +12,7 @@ export const concatRule = rule({
   write: (p, _, of) => p.concat(of),
 });
 
-export interface SliceOperation extends Operation {
+interface SliceOperation extends Operation {
   readonly op: "slice";
   readonly start: number;
   readonly end: number;

@@ -3,14 +3,14 @@ import { checkSingle, show } from "../../options.ts";
 import { type PyTorchLine, pythonList, pythonTuple } from "./pytorch.ts";
 import { type OfEach, type Operation, rule } from "./rule.ts";
 
-export interface FourierOperation extends Operation {
+interface FourierOperation extends Operation {
   readonly op: "fourier";
   /** B: a row of turns per unit for each pair of results. */
   readonly frequencies: readonly (readonly number[])[];
 }
 
 /** Numbers of B at most: its text goes into kernels. */
-export const mostFrequencies = 4096;
+const mostFrequencies = 4096;
 
 /** [sin 2πBv, cos 2πBv] (Tancik et al. 2020, eq. 5); the whole turns of Bv are taken away exactly before sine and cosine see it. */
 export const fourierRule = rule<FourierOperation>({

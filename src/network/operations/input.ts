@@ -4,7 +4,7 @@ import type { PyTorchLine } from "./pytorch.ts";
 import { type Operation, rule } from "./rule.ts";
 
 /** What a network is given for each particle: its state [dim], the time [1], a one-hot label [classes], a context. */
-export const inputNames = ["x", "t", "label", "context"] as const;
+const inputNames = ["x", "t", "label", "context"] as const;
 export type InputName = (typeof inputNames)[number];
 
 export interface InputOperation extends Operation {

@@ -3,7 +3,7 @@ import { checkSingle, show } from "../../options.ts";
 import { type PyTorchLine, pythonLayer, pythonNumber } from "./pytorch.ts";
 import { type OfEach, type Operation, rule } from "./rule.ts";
 
-export interface LayerNormOperation extends Operation {
+interface LayerNormOperation extends Operation {
   readonly op: "layerNorm";
   readonly name: string;
   readonly eps: number;

@@ -19,7 +19,7 @@ export type LayerInitial =
   | number
   | { readonly frequencies: readonly [low: number, high: number]; readonly of?: readonly [start: number, end: number] };
 
-export interface LinearOperation extends Operation {
+interface LinearOperation extends Operation {
   readonly op: "linear";
   readonly width: number;
   readonly name: string;

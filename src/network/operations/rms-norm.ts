@@ -3,7 +3,7 @@ import { checkSingle, show } from "../../options.ts";
 import { type PyTorchLine, pythonLayer, pythonNumber } from "./pytorch.ts";
 import { type OfEach, type Operation, rule } from "./rule.ts";
 
-export interface RmsNormOperation extends Operation {
+interface RmsNormOperation extends Operation {
   readonly op: "rmsNorm";
   readonly name: string;
   readonly eps: number;

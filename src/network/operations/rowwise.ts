@@ -28,7 +28,7 @@ export const multiplyRule = rule({
   write: (p, _, of) => of.reduce((product, value) => p.multiply(product, value)),
 });
 
-export interface ScaleOperation extends Operation {
+interface ScaleOperation extends Operation {
   readonly op: "scale";
   readonly by: number;
 }
@@ -44,7 +44,7 @@ export const scaleRule = rule<ScaleOperation>({
   write: (p, { by }, [of]) => p.scale(of, by),
 });
 
-export interface ShiftOperation extends Operation {
+interface ShiftOperation extends Operation {
   readonly op: "shift";
   readonly by: number;
 }
