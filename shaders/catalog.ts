@@ -306,6 +306,7 @@ function derivatives(orders: readonly (0 | 1 | 2)[], activation: string): Cluste
     stores: orders.map((order) => ({ ...access(order), of: { result: order } })),
   };
 }
+add("dense layer, optional bias", () => denseKernel({ bias: "optional", cluster: activated(false), tile: plainTile }));
 for (const [how, tile] of Object.entries(denseTiles))
   for (const slope of [false, true])
     add(`dense layer${slope ? " with slope" : ""}, ${how}`, () =>
@@ -318,8 +319,15 @@ for (const [subgroup, vectors] of [
 ] as const)
   for (const inputs of [4, 32])
     add(`dense layer of ${inputs} held inputs, subgroups of ${subgroup}`, () =>
-      heldDenseKernel({ bias: true, cluster: activated(true), tile: { inputs, vectors, subgroup } }),
+      heldDenseKernel({ bias: true, cluster: activated(true), tile: { inputs, vectors, subgroup, parts: 1 } }),
     );
+for (const [name, cluster] of Object.entries({
+  "an activation": { activation: "silu" },
+  products: "products",
+} as const))
+  add(`dense layer of 96 held inputs in two parts, subgroups of 8, optional stores of ${name}`, () =>
+    heldDenseKernel({ bias: true, cluster, tile: { inputs: 96, vectors: 1, subgroup: 8, parts: 2 } }),
+  );
 for (const activation of activations)
   add(`dense layer with slope and curvature, ${activation}`, () =>
     denseKernel({ bias: true, cluster: derivatives([0, 1, 2], activation), tile: plainTile }),

@@ -2,6 +2,7 @@ import { read } from "./interface.ts";
 import { kernel, oncePerShape } from "./kernel.ts";
 import { type ClusterShape, clusterBuffers, clusterFunctions, clusterParams, clusterText } from "./rows.ts";
 import { components } from "./tiling.ts";
+import { nowhere } from "./weight-gradient.ts";
 import { lines, wgsl } from "./wgsl.ts";
 
 /**
@@ -41,8 +42,9 @@ export function workgroupTile({ groups, quads, workgroupSize, staged }: DenseTil
   return { vectors: (groups * workgroupSize) / rows, quads: quads * rows };
 }
 
-interface DenseShape {
-  readonly bias: boolean;
+export interface DenseShape {
+  /** In one text for layers with and without a bias, the place of one that is not there is `nowhere`. */
+  readonly bias: boolean | "optional";
   /** What is made of each sum, and stored. */
   readonly cluster: ClusterShape;
   readonly tile: DenseTile;
@@ -92,8 +94,12 @@ export const denseKernel = oncePerShape(({ bias, cluster, tile }: DenseShape) =>
     "}",
   ];
   const store = gather > 0 ? looped : straight;
+  const biasAt = (qi: number) => {
+    const read = `weights[params.bias + min(q${qi}, params.row_vectors - 1u)]`;
+    return bias === "optional" ? `select(vec4f(0.0), ${read}, params.bias != ${nowhere}u)` : read;
+  };
   const begin = bias
-    ? `${lines(tile.quads, (qi) => `let b${qi} = weights[params.bias + min(q${qi}, params.row_vectors - 1u)];`)}
+    ? `${lines(tile.quads, (qi) => `let b${qi} = ${biasAt(qi)};`)}
   ${sums.map(({ qi, c, name }) => `var ${name} = vec4f(b${qi}.${c});`).join("\n")}`
     : sums.map(({ name }) => `var ${name} = vec4f(0.0);`).join("\n");
   return kernel({

@@ -1,6 +1,7 @@
 import { denseParams } from "./dense.ts";
 import { read } from "./interface.ts";
 import { kernel, oncePerShape } from "./kernel.ts";
+import { type Finish, finishShape, finishText } from "./optional-stores.ts";
 import { type ClusterShape, clusterBuffers, clusterFunctions, clusterParams, clusterText } from "./rows.ts";
 import { components } from "./tiling.ts";
 import { lines, wgsl } from "./wgsl.ts";
@@ -13,6 +14,11 @@ export interface HeldTile {
   readonly vectors: number;
   /** Size of the subgroups, which are the workgroups, and whose invocations fetch weights for each other; 0 without them. */
   readonly subgroup: number;
+  /**
+   * Arrays in which the inputs are held, of more than 32 each: what lavapipe's compiler takes for an array grows with the square of
+   * its uses.
+   */
+  readonly parts: 1 | 2;
 }
 
 export const heldWorkgroup = ({ subgroup }: Pick<HeldTile, "subgroup">) => subgroup || 8;
@@ -20,7 +26,7 @@ export const heldWorkgroup = ({ subgroup }: Pick<HeldTile, "subgroup">) => subgr
 export interface HeldShape {
   readonly bias: boolean;
   /** What is made of each sum, and stored. */
-  readonly cluster: ClusterShape;
+  readonly cluster: ClusterShape | Finish;
   readonly tile: HeldTile;
 }
 
@@ -30,10 +36,25 @@ export interface HeldShape {
  * Weights are packed [output][inputs padded to 4], which is the packing of the other direction: a fetch of the subgroup's brings
  * four weights a lane. Every sum begins with the bias and adds the inputs in their order, as in denseKernel.
  */
-export const heldDenseKernel = oncePerShape(({ bias, cluster, tile }: HeldShape) => {
-  const { inputs, vectors, subgroup } = tile;
+export const heldDenseKernel = oncePerShape(({ bias, cluster: made, tile }: HeldShape) => {
+  const isOwn = typeof made === "object" && "stores" in made;
+  const cluster = isOwn ? made : finishShape(made);
+  const { inputs, vectors, subgroup, parts } = tile;
   const upTo = (count: number) => Array.from({ length: count }, (_, i) => i);
   const quads = inputs / 4;
+  const size = (inputs * vectors) / parts;
+  const held = (at: number) => (parts === 1 ? `held[${at}]` : `held${Math.floor(at / size)}[${at % size}]`);
+  const hold = (part: number) => {
+    const name = parts === 1 ? "held" : `held${part}`;
+    const first = part * size;
+    const all = `min(params.inputs, ${inputs}u) * ${vectors}u`;
+    const end = part === parts - 1 ? all : `min(${all}, ${first + size}u)`;
+    return wgsl`var ${name}: array<vec4f, ${size}>;
+  for (var k = ${first}u; k < ${end}; k++) {
+    let row = params.given + workgroup.z * params.given_rows + k / ${vectors}u;
+    ${name}[k${first > 0 ? ` - ${first}u` : ""}] = input[row * params.stride + params.first + min(tile + k % ${vectors}u, params.vectors - 1u)];
+  }`;
+  };
   const addQuad = (quad: number) =>
     [
       subgroup > 0
@@ -55,7 +76,7 @@ export const heldDenseKernel = oncePerShape(({ bias, cluster, tile }: HeldShape)
     code: wgsl`
 ${clusterFunctions([cluster])}
 fn finish(z: vec4f, row: u32, p: u32, s: u32) {
-  ${clusterText(cluster, { loops: false, sum: () => "z" })}
+  ${isOwn ? clusterText(made, { loops: false, sum: () => "z" }) : finishText(made)}
 }
 
 @compute @workgroup_size(${heldWorkgroup(tile)})
@@ -68,12 +89,8 @@ fn dense(
   ${lines(vectors, (v) => `let p${v} = params.first + min(tile + ${v}u, params.vectors - 1u);`)}
   // In a loop of a length that no compiler knows, since adapters in software compile each load that stands here for a tenth of a
   // second. What is beyond the inputs stays zero.
-  var held: array<vec4f, ${inputs * vectors}>;
-  for (var k = 0u; k < min(params.inputs, ${inputs}u) * ${vectors}u; k++) {
-    let row = params.given + workgroup.z * params.given_rows + k / ${vectors}u;
-    held[k] = input[row * params.stride + params.first + min(tile + k % ${vectors}u, params.vectors - 1u)];
-  }
-  ${lines(inputs, (k) => lines(vectors, (v) => `let h${k}_${v} = held[${k * vectors + v}];`))}
+  ${lines(parts, hold)}
+  ${lines(inputs, (k) => lines(vectors, (v) => `let h${k}_${v} = ${held(k * vectors + v)};`))}
   for (var row = 0u; row < params.outputs; row++) {
     let at = params.weights + row * params.row_vectors;
     ${lines(subgroup > 0 ? Math.ceil(quads / subgroup) : 0, (c) => `let fetched${c} = weights[at + min(${c * subgroup}u + lane, params.row_vectors - 1u)];`)}

@@ -2,6 +2,7 @@ import { type DenseTile, denseKernel, plainTile, stagedTile, workgroupTile } fro
 import { dispatchOf } from "../../shaders/dispatch.ts";
 import { numbered } from "../../shaders/interface.ts";
 import type { ClusterShape } from "../../shaders/rows.ts";
+import { nowhere } from "../../shaders/weight-gradient.ts";
 import type { Dispatch } from "../gpu/kernel.ts";
 
 /** One product with a packed weight matrix: where the weights are, and what comes after the sums. */
@@ -11,6 +12,8 @@ export interface DenseCall {
   readonly rowVectors: number;
   /** First vec4 of the bias. */
   readonly bias: number | undefined;
+  /** Whether the text is that of layers with and without a bias. */
+  readonly sharesText?: boolean;
   readonly inputs: number;
   readonly outputs: number;
   /** The row of the packed outputs that is the first of ours. */
@@ -62,7 +65,7 @@ export const denseNumbers = (
   given_rows: given.rows,
   weights,
   row_vectors: rowVectors,
-  bias: bias ?? 0,
+  bias: bias ?? nowhere,
   ...cluster.numbers,
 });
 
@@ -81,7 +84,11 @@ export function planDense(call: DenseCall, range: ParticleRange): Dispatch[] {
   const perVector = 4 * (2 * inputs + call.work) * (rows / tiles) * batch;
   const mostVectors = Math.max(step, Math.floor(maxFlops / (perVector * tiles) / step) * step);
   const mostTiles = Math.max(1, Math.floor(maxFlops / (perVector * Math.min(vectors, mostVectors))));
-  const kernel = denseKernel({ bias: call.bias !== undefined, cluster: cluster.shape, tile });
+  const kernel = denseKernel({
+    bias: call.sharesText ? "optional" : call.bias !== undefined,
+    cluster: cluster.shape,
+    tile,
+  });
   const dispatches: Dispatch[] = [];
   for (let first = 0; first < vectors; first += mostVectors) {
     const now = Math.min(mostVectors, vectors - first);

@@ -1,8 +1,9 @@
 import { dispatchOf } from "../../shaders/dispatch.ts";
-import { heldDenseKernel, heldWorkgroup } from "../../shaders/held-dense.ts";
+import { type HeldShape, heldDenseKernel, heldWorkgroup } from "../../shaders/held-dense.ts";
 import { numbered } from "../../shaders/interface.ts";
 import type { Dispatch } from "../gpu/kernel.ts";
-import { type DenseCall, denseNumbers, type ParticleRange } from "./dense.ts";
+import { type DenseCall, denseNumbers, type ParticleRange, planDense } from "./dense.ts";
+import { finishOf, forAnyBatch } from "./finish.ts";
 import type { LinearPlan } from "./rows.ts";
 import { type WeightPlaces, weightNames } from "./weights.ts";
 
@@ -17,33 +18,49 @@ const heldInputs = (inputs: number) => (inputs <= 16 ? 4 * Math.ceil(inputs / 4)
 
 /**
  * Plans the products whose inputs an invocation can hold, on adapters in software, with both packings at hand, since it reads that of
- * the other direction. Undefined for the others.
+ * the other direction. Undefined for the others. Where layers `share` their texts, what is made of a sum is one of few things, so that
+ * few kernels are compiled: see finish.ts, whose buffers are then needed.
  */
-export function heldPlanner(places: WeightPlaces, subgroup: number): LinearPlan {
-  return (call, { transposed, tensor, from, bias }, range) => {
-    const { inputs, outputs } = call;
-    if (inputs > mostInputs || outputs < fewestOutputs || (!transposed && from % 4 !== 0)) return undefined;
+export function heldPlanner(places: WeightPlaces, subgroup: number, share: boolean): LinearPlan {
+  return (given, { transposed, tensor, from, bias }, range) => {
+    const call = share ? { ...given, cluster: forAnyBatch(given.cluster) } : given;
+    const { inputs, outputs, names, cluster } = call;
+    if (inputs > mostInputs || outputs < fewestOutputs || (!transposed && from % 4 !== 0))
+      return share ? planDense({ ...call, sharesText: true }, range) : undefined;
     const { weights, rowVectors } = places.matrix(tensor, !transposed);
     const held = {
       ...call,
       weights: weights + (transposed ? from * rowVectors : from / 4),
       rowVectors,
       bias: bias === undefined ? undefined : places.bias(bias, !transposed),
-      names: { ...call.names, weights: transposed ? weightNames.forward : weightNames.backward },
+      names: { ...names, weights: transposed ? weightNames.forward : weightNames.backward },
     };
-    return planHeld(held, range, subgroup);
+    const finish = share ? finishOf(cluster, names.cluster, names.in) : undefined;
+    if (!finish) return planHeld(held, cluster.shape, range, subgroup);
+    const made = { numbers: finish.numbers, shape: cluster.shape };
+    return planHeld(
+      { ...held, cluster: made, names: { ...held.names, cluster: finish.buffers } },
+      finish.finish,
+      range,
+      subgroup,
+    );
   };
 }
 
-/** As planDense, with the places in the packing of the other direction. */
-function planHeld(call: DenseCall, { capacity, maxFlops }: ParticleRange, subgroup: number): Dispatch[] {
-  const { inputs, outputs, batch, names, cluster } = call;
+/** As planDense, with the places in the packing of the other direction, and what is made of each sum. */
+function planHeld(
+  call: DenseCall,
+  cluster: HeldShape["cluster"],
+  { capacity, maxFlops }: ParticleRange,
+  subgroup: number,
+): Dispatch[] {
+  const { inputs, outputs, batch, names } = call;
   // lavapipe compiles two vectors of a hundred inputs four times as long as one
   const vectors = subgroup === 4 ? 2 : 1;
   const kernel = heldDenseKernel({
     bias: call.bias !== undefined,
-    cluster: cluster.shape,
-    tile: { inputs: heldInputs(inputs), vectors, subgroup },
+    cluster,
+    tile: { inputs: heldInputs(inputs), vectors, subgroup, parts: inputs > 64 && subgroup !== 4 ? 2 : 1 },
   });
   const step = vectors * heldWorkgroup({ subgroup });
   const stride = capacity / 4;

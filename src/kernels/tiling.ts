@@ -51,7 +51,12 @@ function softwareShape(info: GpuInfo, mlp: NarrowMlp, tangents: number) {
   } as const;
 }
 
-const isLavapipe = ({ architecture, description, vendor }: GpuInfo) =>
+/** Whether an adapter is Mesa's in software. */
+export const isLavapipe = ({
+  architecture,
+  description,
+  vendor,
+}: Pick<GpuInfo, "architecture" | "description" | "vendor">) =>
   /llvmpipe|lavapipe/i.test(`${architecture} ${description} ${vendor}`);
 
 /** Whether networks other than an MLP run in one kernel on an adapter: lavapipe compiles private arrays for up to a minute. */

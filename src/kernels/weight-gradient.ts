@@ -14,10 +14,14 @@ const mostBytes = 64 << 20;
 /** What the planner must know of the adapter. */
 export type GradientDevice = Pick<GpuInfo, "software" | "subgroupSize">;
 
-/** 128 particles for a copy: by subgroups of 4 or 8, or by invocations where there are none. */
-function residentTile(device: GradientDevice, inputs: number): Omit<ResidentTile, "adds"> {
+/**
+ * 128 particles for a copy: by subgroups of 4 or 8, or by invocations where there are none. Adapters with subgroups of 8 take half a
+ * second to compile a tile, so that the layers of a network have one, as wide as the `widest` asks for.
+ */
+function residentTile(device: GradientDevice, own: number, widest = own): Omit<ResidentTile, "adds"> {
   const subgroup = subgroupForWeights(device);
   const step = Math.max(4, subgroup);
+  const inputs = subgroup === 8 ? widest : own;
   return { vectors: subgroup > 0 ? 32 / subgroup : 8, inputs: Math.min(16, Math.ceil(inputs / step) * step), subgroup };
 }
 
@@ -33,6 +37,8 @@ export function gradientCopies(device: GradientDevice, capacity: number, paramet
 export interface WeightGradientCall {
   readonly inputs: number;
   readonly outputs: number;
+  /** Inputs of the widest matrix of the network; default `inputs`. */
+  readonly widest?: number;
   /** Where the first of the weights is, and the numbers of a row of the matrix; none when only sums of cotangents are asked for. */
   readonly weights: { readonly offset: number; readonly rowLength: number } | undefined;
   readonly biasOffset: number | undefined;
@@ -71,7 +77,7 @@ const buffersOf = ({ cotangents, activations }: WeightGradientCall) => ({
 
 /** Software adapters: inputs stay in registers, cotangents stream past. More particles than the copies take are added in rounds. */
 function resident(o: WeightGradientCall, device: GradientDevice): Dispatch[] {
-  const tile = residentTile(device, o.inputs);
+  const tile = residentTile(device, o.inputs, o.widest);
   const lanes = Math.max(1, tile.subgroup);
   const perRound = o.copies * tile.vectors * lanes;
   // one kernel for the first sum and the others, unless nothing is ever added

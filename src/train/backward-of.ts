@@ -1,8 +1,9 @@
 import type { Flow } from "../flow/flow.ts";
 import type { Gpu } from "../gpu/gpu.ts";
+import { unusedBuffers } from "../kernels/finish.ts";
 import { heldPlanner } from "../kernels/held-dense.ts";
 import type { LinearPlan } from "../kernels/rows.ts";
-import { subgroupForWeights } from "../kernels/tiling.ts";
+import { isLavapipe, subgroupForWeights } from "../kernels/tiling.ts";
 import type { Network } from "../network/network.ts";
 import { networkOf } from "../network/of.ts";
 import type { Engine } from "../ode/engine.ts";
@@ -11,25 +12,43 @@ import type { TrainableVelocity } from "../velocity/field.ts";
 import type { Backward } from "./backward.ts";
 import { layeredBackward } from "./layered-backward.ts";
 
-/** How trainings plan products, which have both packings of the weights at hand. */
-const productsOf = ({ info }: Gpu, network: Network): LinearPlan | undefined =>
-  info.software ? heldPlanner(weightPlaces(network), subgroupForWeights(info)) : undefined;
+/** How trainings plan products, which have both packings of the weights at hand; `share` says whether layers share texts. */
+const productsOf = ({ info }: Gpu, network: Network, share: boolean): LinearPlan | undefined =>
+  info.software ? heldPlanner(weightPlaces(network), subgroupForWeights(info), share) : undefined;
 
-/** How the gradient of a network is found on a device. */
-export function backwardOf({ gpu }: Pick<Flow, "gpu">, velocity: TrainableVelocity): Backward {
+/** How the gradient of flow matching is found on a device. */
+export function residualBackward({ gpu }: Pick<Flow, "gpu">, velocity: TrainableVelocity): Backward {
   const network = networkOf(velocity);
-  return layeredBackward(gpu, network, productsOf(gpu, network));
+  return layeredBackward(gpu, network, productsOf(gpu, network, false));
 }
 
 /**
- * The engine of a training's forward solves. On adapters in software the kernels of layers are compiled in a fraction of the time that
+ * How that of a likelihood is. It goes forward and back through the network with and without tangents: on lavapipe, which takes half
+ * a second to compile a layer, all of these ways share their kernels. SwiftShader is quick to compile, and slow where nothing is stored.
+ */
+export function likelihoodBackward({ gpu }: Pick<Flow, "gpu">, velocity: TrainableVelocity): Backward {
+  const network = networkOf(velocity);
+  const backward = layeredBackward(gpu, network, productsOf(gpu, network, isLavapipe(gpu.info)));
+  return {
+    ...backward,
+    buffers: (capacity, tangents) => [...backward.buffers(capacity, tangents), ...unusedBuffers],
+  };
+}
+
+/**
+ * The engine of a likelihood's forward solves. On adapters in software the kernels of layers are compiled in a fraction of the time that
  * one kernel for all of a solve takes, and those of few inputs are no slower.
  */
 export async function trainingEngine(flow: Flow, velocity: TrainableVelocity): Promise<Engine> {
   if (!flow.gpu.info.software) return flow.forwardEngine();
   const { layeredEngine } = await import("../ode/on-demand.ts");
   const network = networkOf(velocity);
-  const engine = layeredEngine(flow.gpu, network, flow.parameters, productsOf(flow.gpu, network));
+  const engine = layeredEngine(
+    flow.gpu,
+    network,
+    flow.parameters,
+    productsOf(flow.gpu, network, isLavapipe(flow.gpu.info)),
+  );
   // it reads the weights that the training packs for its gradients
   const { parameters } = flow;
   return { ...engine, shared: async () => ({ buffers: new Map(), version: parameters.version, release() {} }) };

@@ -6,7 +6,7 @@ import { invalid } from "../errors.ts";
 import type { Flow } from "../flow/flow.ts";
 import { type SourceSpec, samplesSpec } from "../flow/source.ts";
 import { padded } from "../ode/engine.ts";
-import { backwardOf } from "./backward-of.ts";
+import { residualBackward } from "./backward-of.ts";
 import { gradientBuffers, residualBuffers } from "./buffers.ts";
 import type { Pairing } from "./coupled-pairs.ts";
 import { flowMatchingFields } from "./fields.ts";
@@ -101,7 +101,7 @@ function flowMatchingTask(
   const { contextDropout = 0 } = plan.options;
   const { labels, context } = plan.options;
   const capacity = padded(batchSize);
-  const backward = backwardOf(flow, velocity);
+  const backward = residualBackward(flow, velocity);
   const { rows, affine } = trainingRows(what, "data", flow, data);
   const pairs = pairing?.pairs(flow, data, plan, draws, repeated);
   const shortcuts = shortcut && shortcutsOf(shortcut, plan, backward);

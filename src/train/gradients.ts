@@ -9,7 +9,7 @@ import { padded } from "../ode/engine.ts";
 import { checked } from "../options/schema.ts";
 import { show } from "../options.ts";
 import { checkPath, coefficients } from "../path/paths.ts";
-import { backwardOf } from "./backward-of.ts";
+import { residualBackward } from "./backward-of.ts";
 import { gradientBuffers, planPackings, residualBuffers } from "./buffers.ts";
 import { planConditions } from "./conditions.ts";
 import { checkBatchSize, gradientOf } from "./gradient-result.ts";
@@ -46,7 +46,7 @@ export async function givenBatchGradients(
 
   const { labels, context } = conditions;
   const capacity = padded(count);
-  const backward = backwardOf(flow, velocity);
+  const backward = residualBackward(flow, velocity);
   const segments = backward.copies(capacity);
   const uploads = Object.entries({ starts: batch.x0, ends: batch.x1, times: batch.t, labels, context, path, weights });
   const names = { starts: "starts", ends: "ends", times: "times", path: path && "path", weights: weights && "weights" };

@@ -45,6 +45,7 @@ export function planLayerGradient(
     {
       inputs: matrix?.inputs ?? 1,
       outputs,
+      widest: Math.max(...network.tensors.map(({ shape: [, inputs = 1] }) => inputs)),
       weights: weights && matrix && { offset: weights.offset + matrix.from, rowLength: item(weights.shape, 1) },
       biasOffset: vector === undefined ? undefined : tensorOf(vector).offset,
       parameterCount: network.parameterCount,

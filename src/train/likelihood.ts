@@ -15,7 +15,7 @@ import { planProbes } from "../ode/probes.ts";
 import { streams } from "../random/philox.ts";
 import { schedule } from "../solvers/schedule.ts";
 import type { TrainableVelocity } from "../velocity/field.ts";
-import { backwardOf, trainingEngine } from "./backward-of.ts";
+import { likelihoodBackward, trainingEngine } from "./backward-of.ts";
 import { gradientBuffers } from "./buffers.ts";
 import { likelihoodFields } from "./fields.ts";
 import { fingerprint } from "./fingerprint.ts";
@@ -55,7 +55,7 @@ export async function workOf(
   return {
     velocity,
     engine: await trainingEngine(flow, velocity),
-    backward: backwardOf(flow, velocity),
+    backward: likelihoodBackward(flow, velocity),
     source: flow.source,
     grid: solve.grid,
     integration: integrationOf(solve.grid, solve.divergence.mode, jacobianTexts),
