@@ -19,6 +19,7 @@ const later = {
   "src/train/coupled-pairs.ts": "pushforward-coupling.min.js",
   "src/train/on-demand.ts": "pushforward-training.min.js",
   "src/tune/on-demand.ts": "pushforward-tuning.min.js",
+  "src/view/entry.ts": "pushforward-drawing.min.js",
   "src/workers/entry.ts": "pushforward-spreading.min.js",
 };
 
@@ -79,7 +80,8 @@ export async function browserBundle(out, common) {
       logOverride: { "ignored-bare-import": "silent" },
     });
     for (const name of [main, ...parts]) shrinkScript(join(out, name));
-    for (const [entry, load] of Object.entries({ workers: "loadWorkers", diagnostics: "loadDiagnostics" })) {
+    const entries = { workers: "loadWorkers", diagnostics: "loadDiagnostics", view: "loadView" };
+    for (const [entry, load] of Object.entries(entries)) {
       const source = `src/${entry}/entry.ts`;
       const { exports } = Object.values(metafile.outputs).find(({ entryPoint }) => entryPoint === source);
       writeFileSync(join(out, `pushforward-${entry}.min.js`), entryOf(load, exports.sort()));

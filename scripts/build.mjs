@@ -67,7 +67,7 @@ async function bundles(out) {
     logLevel: "warning",
   };
   // "pushforward" is named although it is a package: tsconfig.json gives that name to the sources.
-  const names = ["cluster", "diagnostics", "few-steps", "pytorch", "transforms", "workers"];
+  const names = ["cluster", "diagnostics", "few-steps", "pytorch", "transforms", "view", "workers"];
   const own = ["pushforward", ...names.map((name) => `pushforward/${name}`)];
   const tools = { ...common, platform: "node", external: [...own, "webgpu", "@napi-rs/canvas"] };
   const graph = { ...common, outdir: out, splitting: true, chunkNames: "shared-[hash]" };
@@ -81,6 +81,7 @@ async function bundles(out) {
       pytorch: "src/pytorch/entry.ts",
       "few-steps": "src/few-steps/entry.ts",
       transforms: "src/data/transforms-entry.ts",
+      view: "src/view/entry.ts",
       cluster: "src/cluster/entry.ts",
       diagnostics: "src/diagnostics/entry.ts",
       workers: "src/workers/entry.ts",
@@ -112,6 +113,7 @@ async function bundles(out) {
       "web-pytorch": "src/pytorch/entry.ts",
       "web-few-steps": "src/few-steps/entry.ts",
       "web-transforms": "src/data/transforms-entry.ts",
+      "web-view": "src/view/entry.ts",
     },
     alias: web,
   });

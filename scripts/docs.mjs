@@ -18,6 +18,7 @@ const entries = {
   pytorch: "src/pytorch/entry.ts",
   "few-steps": "src/few-steps/entry.ts",
   transforms: "src/data/transforms-entry.ts",
+  view: "src/view/entry.ts",
 };
 const indexDocument = "docs/README.md";
 const languages = {

@@ -42,7 +42,7 @@ export function workgroupTile({ groups, quads, workgroupSize, staged }: DenseTil
   return { vectors: (groups * workgroupSize) / rows, quads: quads * rows };
 }
 
-export interface DenseShape {
+interface DenseShape {
   /** In one text for layers with and without a bias, the place of one that is not there is `nowhere`. */
   readonly bias: boolean | "optional";
   /** What is made of each sum, and stored. */

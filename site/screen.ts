@@ -1,9 +1,10 @@
 // Keeps the picture up to date with a flow whose weights change, and draws it when something in it is another.
 import type { Flow, Gpu } from "pushforward";
+import { createParticleView, type ParticleView } from "pushforward/view";
 import type { Clock } from "./clock.ts";
 import { breath, byId, fitToPixels, input } from "./dom.ts";
 import { type Origin, originOf } from "./origin.ts";
-import { Renderer } from "./renderer.ts";
+import { pictureOf } from "./picture.ts";
 import { Densities, destroySwarm, type Swarm, swarmOf } from "./swarm.ts";
 import type { Data } from "./targets.ts";
 import { currentTheme } from "./theme.ts";
@@ -24,7 +25,7 @@ export class Screen {
   #clock: Clock;
   #particles: () => number;
   #theme = currentTheme();
-  #renderer: Renderer | undefined;
+  #view: ParticleView | undefined;
   #making: Promise<void> | undefined;
   #subject: Subject | undefined;
   #swarm: Swarm | undefined;
@@ -157,7 +158,7 @@ export class Screen {
   drawNow(): void {
     const { device } = this.#gpu;
     if (this.#gpu.isLost) return;
-    if (this.#renderer?.device !== device) {
+    if (this.#view?.device !== device) {
       this.#making ??= this.#renew(device).finally(() => {
         this.#making = undefined;
       });
@@ -170,17 +171,18 @@ export class Screen {
     const logProb = this.#showsDensity ? this.#densities?.shown(time, device) : undefined;
     const hasSwarm = this.#swarm?.device === device && this.#subject && input("show-particles").checked;
     const scales = normalization?.scale.reduce((sum, scale) => sum + Math.log(scale), 0) ?? 0;
-    this.#renderer.draw({
+    const scene = {
       view: data?.view ?? { centre: [0, 0], half: 1 },
       time,
       theme: this.#theme,
       swarm: hasSwarm ? this.#swarm : undefined,
       origin: this.#origin,
       hasTrails: input("show-trails").checked,
-      density: logProb && { logProb, corners: this.#densities?.side ?? 2, reference: -1.3 - scales },
+      density: logProb && { logProb, side: this.#densities?.side ?? 2, reference: -1.3 - scales },
       // while the first kernels are compiled there is nothing else to see
       points: data && (input("show-points").checked || !this.#swarm) ? this.#dataPoints(device, data) : undefined,
-    });
+    };
+    this.#view.draw(pictureOf(scene, this.canvas.width));
   }
 
   /** A canvas that belonged to a device that was lost may not show what another one draws. */
@@ -194,8 +196,8 @@ export class Screen {
 
   async #renew(device: GPUDevice): Promise<void> {
     try {
-      if (this.#renderer) this.#replaceCanvas();
-      this.#renderer = await Renderer.on(device, this.canvas);
+      if (this.#view) this.#replaceCanvas();
+      this.#view = await createParticleView(this.canvas, this.#gpu);
       this.paint();
     } catch (error) {
       // a device that was lost meanwhile: the next one has its turn

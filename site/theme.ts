@@ -1,5 +1,6 @@
 // Colours of the canvas are those of style.css.
-import type { Colour, Theme } from "./renderer.ts";
+import type { Colour } from "pushforward/view";
+import type { Theme } from "./picture.ts";
 
 const dark = matchMedia("(prefers-color-scheme: dark)");
 

@@ -1,4 +1,4 @@
-// What the browser bundle exports: the public names, and the ways to pushforward-workers.min.js and -diagnostics, which share this file's classes.
+// What the browser bundle exports: the public names, and the ways to pushforward-workers.min.js, -diagnostics and -view, which share this file's classes.
 export * from "./index.ts";
 
 /** @internal */
@@ -6,3 +6,6 @@ export const loadWorkers = () => import("./workers/entry.ts");
 
 /** @internal */
 export const loadDiagnostics = () => import("./diagnostics/entry.ts");
+
+/** @internal */
+export const loadView = () => import("./view/entry.ts");

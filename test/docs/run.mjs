@@ -134,6 +134,7 @@ await check("all programs have the types that they use", async () => {
     "pushforward/paths": types("path/entry"),
     "pushforward/diagnostics": types("diagnostics/entry"),
     "pushforward/pytorch": types("pytorch/entry"),
+    "pushforward/view": types("view/entry"),
   };
   const config = { extends: "../../tsconfig.json", compilerOptions: { paths }, include: ["*.ts"], exclude: [] };
   await writeFile(join(programs, "tsconfig.json"), JSON.stringify(config));

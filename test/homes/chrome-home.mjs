@@ -15,6 +15,7 @@ const page = `<!doctype html>
       "pushforward/pytorch": "/dist/pytorch.js",
       "pushforward/few-steps": "/dist/few-steps.js",
       "pushforward/transforms": "/dist/transforms.js",
+      "pushforward/view": "/dist/pushforward-view.min.js",
       "pushforward/workers": "/dist/pushforward-workers.min.js"
     }
   }

@@ -250,7 +250,8 @@ console.log(JSON.stringify({ isOurs: error instanceof PushforwardError, code: er
     name: "Node requires it from a CommonJS module",
     run: async (project) => {
       const file = join(project.folder, "required.cjs");
-      const names = '["", "/paths", "/workers", "/cluster", "/diagnostics", "/pytorch", "/few-steps", "/transforms"]';
+      const names =
+        '["", "/paths", "/workers", "/cluster", "/diagnostics", "/pytorch", "/few-steps", "/transforms", "/view"]';
       await writeFile(
         file,
         `for (const name of ${names}) console.log(Object.keys(require("pushforward" + name)).length);\n`,
@@ -259,7 +260,7 @@ console.log(JSON.stringify({ isOurs: error instanceof PushforwardError, code: er
       // since 20.19 and 22.12
       if (!features.require_module) return;
       const counts = (await execFully(process.execPath, [file], { cwd: project.folder })).trim().split("\n");
-      assert.ok(counts.length === 7 && counts.every((count) => Number(count) > 0), counts.join());
+      assert.ok(counts.length === 8 && counts.every((count) => Number(count) > 0), counts.join());
     },
   },
   {
@@ -268,7 +269,7 @@ console.log(JSON.stringify({ isOurs: error instanceof PushforwardError, code: er
       const site = join(project.folder, "mapped");
       await cp(join(project.folder, "node_modules", "pushforward", "dist"), join(site, "dist"), { recursive: true });
       for (const file of ["consumer.js", "workers-consumer.js"]) await cp(join(project.folder, file), join(site, file));
-      const names = ["", "/paths", "/workers", "/diagnostics", "/pytorch", "/few-steps", "/transforms"];
+      const names = ["", "/paths", "/workers", "/diagnostics", "/pytorch", "/few-steps", "/transforms", "/view"];
       const imports = names.map((name) => [`pushforward${name}`, project.manifest.exports[`.${name}`].browser]);
       const map = JSON.stringify({ imports: Object.fromEntries(imports) });
       const page = await readFile(join(root, "test", "package", "workers.html"), "utf8");
@@ -298,6 +299,7 @@ console.log(JSON.stringify({ isOurs: error instanceof PushforwardError, code: er
         "layered",
         "failures",
         "measures",
+        "drawing",
         "muon",
         "spreading",
         "training",

@@ -1,8 +1,11 @@
 /** A program of somebody else: it knows the package by its name and its types only. */
 import { Flow, type Gpu, openGpu, PushforwardError, type Trajectory, wgslVelocity } from "pushforward";
 import type { C2st, SolverComparison } from "pushforward/diagnostics";
+import type { createParticleView } from "pushforward/view";
 
 export type Judged = Pick<C2st, "accuracy"> & Pick<SolverComparison, "solver" | "error">;
+
+export type Canvas = Parameters<typeof createParticleView>[0] & HTMLCanvasElement;
 
 export type Outcome =
   | { readonly x: readonly number[]; readonly nfe: number }

@@ -7,6 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { transform } from "esbuild";
+import { PNG } from "pngjs";
 import { buildSite, siteFolder } from "../../scripts/site.mjs";
 import { drawingFlags, endBrowser, startChrome } from "../homes/browser.mjs";
 import { serve } from "../homes/file-server.mjs";
@@ -19,7 +20,8 @@ const seconds = 120;
 
 const begun = performance.now();
 await buildSite();
-const server = await serve({ site: siteFolder, dist: join(root, "dist"), examples: join(root, "examples") }, {});
+const folders = Object.fromEntries(["dist", "examples", "node_modules"].map((name) => [name, join(root, name)]));
+const server = await serve({ site: siteFolder, ...folders }, {});
 const browser = await startChrome(drawingFlags);
 const folder = await mkdtemp(join(tmpdir(), "pushforward-site-"));
 const stray = [];
@@ -45,7 +47,7 @@ const stepsAtLeast = (tab, steps) =>
 const resting = (tab) =>
   until(tab, "the training rests", () => document.getElementById("playground").dataset.state === "resting");
 
-/** How many hundredths of the picture are not paper, when an event at a control has had it drawn. */
+/** How many hundredths of the picture are not paper, and of the tenth in its middle, when an event at a control has had it drawn. */
 const inked = (tab, control, event) =>
   tab.evaluate(
     async (id, name) => {
@@ -54,9 +56,14 @@ const inked = (tab, control, event) =>
       const sheet = new OffscreenCanvas(100, 100).getContext("2d");
       sheet.drawImage(document.getElementById("view"), 0, 0, 100, 100);
       const { data } = sheet.getImageData(0, 0, 100, 100);
-      let count = 0;
-      for (let i = 0; i < data.length; i += 4) if (Math.min(data[i], data[i + 1], data[i + 2]) < 235) count++;
-      return count / 100;
+      const found = { all: 0, middle: 0 };
+      for (let i = 0; i < data.length; i += 4) {
+        if (Math.min(data[i], data[i + 1], data[i + 2]) >= 235) continue;
+        const [x, y] = [(i / 4) % 100, Math.floor(i / 400)];
+        found.all += 0.01;
+        if (Math.max(Math.abs(x - 49.5), Math.abs(y - 49.5)) < 5) found.middle++;
+      }
+      return found;
     },
     control,
     event,
@@ -69,6 +76,32 @@ await downloads.send("Browser.setDownloadBehavior", {
   downloadPath: folder,
   eventsEnabled: true,
 });
+
+/** What a view says of a buffer that is too small, and when it has been disposed. */
+const refusals = (tab) =>
+  tab.evaluate(async () => {
+    const { Flow, openGpu } = await import("pushforward");
+    const { createParticleView } = await import("pushforward/view");
+    const { eightGaussians } = await import("./eight-gaussians.js");
+    const gpu = await openGpu();
+    const view = await createParticleView(document.createElement("canvas"), gpu);
+    const flow = Flow.create(gpu, { velocity: eightGaussians });
+    const { x } = await flow.sample(2000, { solver: { method: "euler", steps: 1 }, output: "gpu" });
+    const said = [];
+    const draw = (count) => {
+      try {
+        view.draw({ particles: [{ states: x, count }] });
+      } catch (error) {
+        said.push(error.message);
+      }
+    };
+    draw(2001);
+    draw(2000);
+    view.dispose();
+    draw(2000);
+    gpu.dispose();
+    return said.join(" ");
+  });
 
 /** The file that a button gives. */
 async function downloaded(tab, button, name) {
@@ -100,7 +133,7 @@ const checks = [
       await tab.click("#play");
       await resting(tab);
       await until(tab, "a better NLL", (nll) => Number(document.getElementById("nll").textContent) < nll - 0.1, first);
-      assert.ok((await inked(tab, "show-density", "change")) > 2, "the picture is empty");
+      assert.ok((await inked(tab, "show-density", "change")).all > 2, "the picture is empty");
     },
   ],
   [
@@ -241,12 +274,16 @@ const checks = [
       await tab.click("#play");
       await resting(tab);
       await until(tab, "no word of it", () => document.getElementById("notice").textContent === "");
-      // what is on the screen, not what is in the canvas: an empty frame has a tenth of these bytes
+      // what is on the screen, not what is in the canvas
       await tab.evaluate(async () => {
         for (let frame = 0; frame < 30; frame++) await new Promise(requestAnimationFrame);
       });
       const picture = await (await tab.$("#frame")).screenshot();
-      assert.ok(picture.length > 30_000, `the picture is empty: ${picture.length} bytes`);
+      const { data } = PNG.sync.read(Buffer.from(picture));
+      const inks = data.filter((value, i) => i % 4 === 1 && value < 235).length;
+      assert.ok(inks > 0.02 * (data.length / 4), `the picture is empty: ${inks} pixels are drawn on`);
+      // what Chrome says of its lost GPU process
+      stray.length = 0;
     },
   ],
   [
@@ -254,9 +291,30 @@ const checks = [
     async (tab) => {
       await tab.goto(`${server.origin}/examples/page.html?steps=20`);
       await until(tab, "an end of the training", () => !document.getElementById("time").disabled);
-      assert.ok((await inked(tab, "time", "input")) > 2, "the picture is empty");
+      assert.ok((await inked(tab, "time", "input")).all > 2, "the picture is empty");
     },
   ],
+  ...[
+    ["view", "pushforward/view draws", "time"],
+    ["three", "three.js draws", "turn"],
+    ["typegpu", "TypeGPU draws", "size"],
+  ].map(([name, what, control]) => [
+    `examples/${name}.html: ${what} particles from the buffers of the library, with its device`,
+    async (tab) => {
+      await tab.goto(`${server.origin}/examples/${name}.html?count=2000`);
+      await until(tab, "a picture", () => document.querySelector("input").disabled === false);
+      const { all, middle } = await inked(tab, control, "input");
+      assert.ok(all > 2 && all < 70, `${all} % of the picture are drawn on`);
+      // eight Gaussians on a circle, but for those that three.js shows on their way
+      if (name !== "three") assert.ok(middle < 5, `${middle} % of the middle are drawn on`);
+      if (name === "view")
+        assert.match(await refusals(tab), /16000 bytes, but 2001 particles of dim 2 take 16008.*has been disposed/);
+      assert.deepEqual(
+        stray.splice(0).filter((text) => !/external-omitted/.test(text)),
+        [],
+      );
+    },
+  ]),
   [
     "without WebGPU the page says what to do",
     async (tab) => {

@@ -3,6 +3,7 @@ import { expect, test } from "vitest";
 import * as diagnostics from "../../src/diagnostics/entry.ts";
 import * as pf from "../../src/index.ts";
 import { checkSizes, compileNetwork } from "../../src/network/network.ts";
+import { checkedPicture } from "../../src/view/picture.ts";
 import { endsInWords, fuzz, fuzzing, type Template } from "../hostile.ts";
 
 // biome-ignore lint/suspicious/noExplicitAny: arguments are wrong on purpose
@@ -74,6 +75,18 @@ const templates: Record<string, Template> = {
     call: ([a, b]) => pf.encodeSafetensors(a as Any, b as Any),
   },
   decodeSafetensors: { args: [pf.encodeSafetensors(small as Any, {})], call: ([a]) => pf.decodeSafetensors(a as Any) },
+  "a picture of particles": {
+    args: [
+      {
+        centre: [0, 1],
+        half: 4,
+        background: [1, 1, 1],
+        density: { side: 3, reference: -1 },
+        particles: [{ count: 3, dim: 3, axes: [0, 2], frames: 2, time: 0.5, colour: [0, 0, 0, 1] }],
+      },
+    ],
+    call: ([picture]) => checkedPicture(picture as Any),
+  },
   wasserstein2: {
     args: [Float32Array.of(1, 2, 3, 4), Float64Array.of(0, 1, 2, 3), 2],
     call: ([a, b, c]) => diagnostics.wasserstein2(a as Any, b as Any, c as Any),

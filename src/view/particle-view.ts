@@ -1,0 +1,244 @@
+import { invalid, PushforwardError } from "../errors.ts";
+import type { Gpu } from "../gpu/gpu.ts";
+import { show } from "../options.ts";
+import { type ParticleDraw, particleDraws, reliefNumbers } from "./draws.ts";
+import {
+  type CheckedParticles,
+  type CheckedRelief,
+  checkedPicture,
+  isColour,
+  type ParticlePicture,
+} from "./picture.ts";
+import { drawFloats, particleShader, reliefFloats, reliefShader } from "./shaders.ts";
+
+/** A `<canvas>` of a page or an OffscreenCanvas. */
+export interface ViewCanvas {
+  getContext(kind: "webgpu"): object | null;
+}
+
+/** A canvas on which particles are drawn. Made by {@link createParticleView}. */
+export interface ParticleView {
+  /** The device that draws. When it is lost `gpu.device` is another one, for which it takes another view. */
+  readonly device: GPUDevice;
+  /**
+   * Draws at once, into the frame that the browser shows next: call it in `requestAnimationFrame`. The canvas' `width` and `height` are
+   * the pixels that are drawn.
+   *
+   * @throws PushforwardError `invalid-argument` for buffers without the usage VERTEX or too small, and for numbers that cannot be;
+   * `device-lost` when the device of this view is lost.
+   */
+  draw(picture: ParticlePicture): void;
+  /** Frees what the view has on the device; buffers of pictures are the caller's. What was drawn last stays to be seen. */
+  dispose(): void;
+  [Symbol.dispose](): void;
+}
+
+/**
+ * Draws particles on a canvas with the library's device, from the buffers that `output: "gpu"` gives: nothing is read back. The canvas
+ * shows what was drawn last; its context is configured with the device, so it must have no other kind of context.
+ *
+ * @throws PushforwardError `invalid-argument` for what is no canvas or no Gpu; `unsupported` where a canvas has no WebGPU, as outside of
+ * browsers; `device-lost` when the device is lost.
+ * @example
+ * import { Flow, openGpu, wgslVelocity } from "pushforward";
+ * import { createParticleView } from "pushforward/view";
+ * const code = "fn velocity(t: f32, x: array<f32, DIM>) -> array<f32, DIM> { return array<f32, DIM>(-x[1], x[0]); }";
+ * if (typeof document === "object") {
+ *   const gpu = await openGpu();
+ *   const canvas = document.createElement("canvas");
+ *   const view = await createParticleView(canvas, gpu);
+ *   const flow = Flow.create(gpu, { velocity: wgslVelocity({ dim: 2, code }) });
+ *   const { x, x0, count } = await flow.sample(10_000, { output: "gpu" });
+ *   view.draw({ particles: [{ states: x, count, ...(x0 && { colour: { origin: x0 } }) }] });
+ *   view.dispose();
+ *   gpu.dispose();
+ * }
+ */
+export async function createParticleView(canvas: ViewCanvas, gpu: Gpu): Promise<ParticleView> {
+  const what = "createParticleView";
+  if (typeof gpu?.device?.createShaderModule !== "function")
+    throw invalid(`${what}: gpu is ${show(gpu)}, but it is a Gpu: pass what openGpu() gave`);
+  if (typeof canvas?.getContext !== "function")
+    throw invalid(
+      `${what}: canvas is ${show(canvas)}, but it is a canvas: pass a <canvas> of the page or an OffscreenCanvas`,
+    );
+  const { device } = gpu;
+  if (gpu.isLost) throw lost();
+  const context = canvas.getContext("webgpu") as GPUCanvasContext | null;
+  if (!context)
+    throw new PushforwardError(
+      "unsupported",
+      `${what}: this canvas gives no WebGPU context: take a canvas that has no other context, in a browser that has WebGPU`,
+    );
+  const format = navigator.gpu.getPreferredCanvasFormat();
+  context.configure({ device, format, alphaMode: "opaque" });
+  return new CanvasView(gpu, device, context, await pipelinesOf(device, format));
+}
+
+const lost = () =>
+  new PushforwardError(
+    "device-lost",
+    "the device of this view is lost: make another view with createParticleView, on a fresh canvas, when gpu.device is another",
+  );
+
+type Pipelines = Awaited<ReturnType<typeof pipelinesOf>>;
+
+async function pipelinesOf(device: GPUDevice, format: GPUTextureFormat) {
+  const layout = device.createBindGroupLayout({
+    label: "view: draw",
+    entries: [
+      {
+        binding: 0,
+        visibility: 3,
+        buffer: { type: "uniform", hasDynamicOffset: true, minBindingSize: 4 * drawFloats },
+      },
+    ],
+  });
+  const module = device.createShaderModule({ label: "view: particles", code: particleShader });
+  const over: GPUBlendComponent = { srcFactor: "one", dstFactor: "one-minus-src-alpha", operation: "add" };
+  /** The pipeline for particles of one dim, of which two axes are drawn. */
+  const particles = ({ dim, axes }: Pick<CheckedParticles, "dim" | "axes">): GPURenderPipelineDescriptor => ({
+    label: `view: axes ${axes} of ${dim}`,
+    layout: device.createPipelineLayout({ bindGroupLayouts: [layout] }),
+    vertex: {
+      module,
+      buffers: Array.from({ length: 5 }, (_, k) => ({
+        arrayStride: 4 * dim,
+        stepMode: "instance",
+        attributes: axes.map((axis, i) => ({ shaderLocation: 2 * k + i, offset: 4 * axis, format: "float32" })),
+      })),
+    },
+    fragment: { module, targets: [{ format, blend: { color: over, alpha: over } }] },
+    primitive: { topology: "triangle-strip" },
+  });
+  const reliefModule = device.createShaderModule({ label: "view: density", code: reliefShader });
+  const [planar, relief] = await Promise.all([
+    device.createRenderPipelineAsync(particles({ dim: 2, axes: [0, 1] })),
+    device.createRenderPipelineAsync({
+      label: "view: density",
+      layout: "auto",
+      vertex: { module: reliefModule },
+      fragment: { module: reliefModule, targets: [{ format }] },
+    }),
+  ]);
+  return { layout, particles, planar, relief };
+}
+
+/** Offsets of bindings are multiples of this on every device. */
+const slotBytes = 256;
+
+class CanvasView implements ParticleView {
+  readonly device: GPUDevice;
+  readonly #gpu: Gpu;
+  readonly #context: GPUCanvasContext;
+  readonly #pipelines: Pipelines;
+  readonly #byAxes: Map<string, GPURenderPipeline>;
+  readonly #relief: GPUBuffer;
+  /** Numbers of draws, a slot each. */
+  #slots: { buffer: GPUBuffer; group: GPUBindGroup; numbers: Float32Array<ArrayBuffer> } | undefined;
+  #isDisposed = false;
+
+  constructor(gpu: Gpu, device: GPUDevice, context: GPUCanvasContext, pipelines: Pipelines) {
+    this.device = device;
+    this.#gpu = gpu;
+    this.#context = context;
+    this.#pipelines = pipelines;
+    this.#byAxes = new Map([["2 0,1", pipelines.planar]]);
+    this.#relief = device.createBuffer({
+      label: "view: density",
+      size: 4 * reliefFloats,
+      usage: GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST,
+    });
+  }
+
+  draw(picture: ParticlePicture): void {
+    if (this.#isDisposed) throw invalid("draw: this view has been disposed: make another with createParticleView");
+    const { device } = this;
+    if (this.#gpu.device !== device || this.#gpu.isLost) throw lost();
+    const own = checkedPicture(picture);
+    const size = this.#context.canvas;
+    const draws = own.particles.flatMap((particles) =>
+      particles.count === 0 ? [] : particleDraws(own, particles, size),
+    );
+    const group = this.#write(draws);
+    const [r, g, b] = own.background;
+    const encoder = device.createCommandEncoder({ label: "view" });
+    const pass = encoder.beginRenderPass({
+      colorAttachments: [
+        {
+          view: this.#context.getCurrentTexture().createView(),
+          clearValue: { r, g, b, a: 1 },
+          loadOp: "clear",
+          storeOp: "store",
+        },
+      ],
+    });
+    if (own.density) {
+      device.queue.writeBuffer(this.#relief, 0, Float32Array.from(reliefNumbers(own, own.density, size)));
+      pass.setPipeline(this.#pipelines.relief);
+      pass.setBindGroup(0, this.#reliefGroup(own.density));
+      pass.draw(3);
+    }
+    for (const [slot, { particles, frames }] of draws.entries()) {
+      const { states, count, dim, colour } = particles;
+      pass.setPipeline(this.#pipelineOf(particles));
+      pass.setBindGroup(0, group, [slot * slotBytes]);
+      const bytes = 4 * count * dim;
+      for (const [k, frame] of frames.entries()) pass.setVertexBuffer(k, states, frame * bytes, bytes);
+      pass.setVertexBuffer(4, isColour(colour) ? states : colour.origin, 0, bytes);
+      pass.draw(4, count);
+    }
+    pass.end();
+    device.queue.submit([encoder.finish()]);
+  }
+
+  /** Has the numbers of all draws on the device. */
+  #write(draws: readonly ParticleDraw[]): GPUBindGroup {
+    const bytes = slotBytes * Math.max(8, draws.length);
+    if (!this.#slots || this.#slots.buffer.size < bytes) {
+      this.#slots?.buffer.destroy();
+      const usage = GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST;
+      const buffer = this.device.createBuffer({ label: "view: draws", size: bytes, usage });
+      const group = this.device.createBindGroup({
+        layout: this.#pipelines.layout,
+        entries: [{ binding: 0, resource: { buffer, size: 4 * drawFloats } }],
+      });
+      this.#slots = { buffer, group, numbers: new Float32Array(bytes / 4) };
+    }
+    const { buffer, group, numbers } = this.#slots;
+    for (const [slot, { numbers: own }] of draws.entries()) numbers.set(own, (slot * slotBytes) / 4);
+    this.device.queue.writeBuffer(buffer, 0, numbers);
+    return group;
+  }
+
+  #reliefGroup({ logProb }: CheckedRelief): GPUBindGroup {
+    return this.device.createBindGroup({
+      layout: this.#pipelines.relief.getBindGroupLayout(0),
+      entries: [
+        { binding: 0, resource: { buffer: this.#relief } },
+        { binding: 1, resource: { buffer: logProb } },
+      ],
+    });
+  }
+
+  #pipelineOf(particles: CheckedParticles): GPURenderPipeline {
+    const key = `${particles.dim} ${particles.axes}`;
+    let pipeline = this.#byAxes.get(key);
+    if (!pipeline) {
+      pipeline = this.device.createRenderPipeline(this.#pipelines.particles(particles));
+      this.#byAxes.set(key, pipeline);
+    }
+    return pipeline;
+  }
+
+  dispose(): void {
+    if (this.#isDisposed) return;
+    this.#isDisposed = true;
+    this.#slots?.buffer.destroy();
+    this.#relief.destroy();
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+}

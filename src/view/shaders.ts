@@ -1,0 +1,137 @@
+// What is drawn, in WGSL. Places are counted in pixels from the middle of the canvas, y up.
+
+/** Numbers of the struct Draw, as `drawNumbers` of draws.ts lays them out. */
+export const drawFloats = 20;
+
+/**
+ * Each particle is a streak from where it was to where it is, with round ends; where both are one place, a disc. Four corners each; the
+ * states are vertex buffers. The conversion from OKLCH to sRGB is Ottosson's (2020).
+ */
+export const particleShader = `
+struct Draw {
+  centre: vec2f,     // of the canvas, in data units
+  clip: vec2f,       // a pixel, in clip space
+  perUnit: f32,      // pixels
+  radius: f32,       // of a particle, in pixels
+  head: f32,         // share of the way between the two states at the end
+  tail: f32,         // and at the beginning of a streak
+  ink: vec4f,        // colour of all particles
+  source: vec2f,     // the place that is grey, and the distance from it
+  spread: f32,
+  lightness: f32,
+  alpha: f32,
+  byOrigin: f32,     // 1: each particle has the colour of its origin
+  unused: vec2f,
+}
+@group(0) @binding(0) var<uniform> draw: Draw;
+
+struct Corner {
+  @builtin(position) position: vec4f,
+  @location(0) place: vec2f,
+  @location(1) @interpolate(flat) stretch: f32,
+  @location(2) @interpolate(flat) colour: vec3f,
+}
+
+fn oklch(lightness: f32, chroma: f32, hue: f32) -> vec3f {
+  let a = chroma * cos(hue);
+  let b = chroma * sin(hue);
+  let l = lightness + 0.3963377774 * a + 0.2158037573 * b;
+  let m = lightness - 0.1055613458 * a - 0.0638541728 * b;
+  let s = lightness - 0.0894841775 * a - 1.2914855480 * b;
+  let lms = vec3f(l * l * l, m * m * m, s * s * s);
+  let linear = vec3f(
+    dot(lms, vec3f(4.0767416621, -3.3077115913, 0.2309699292)),
+    dot(lms, vec3f(-1.2684380046, 2.6097574011, -0.3413193965)),
+    dot(lms, vec3f(-0.0041960863, -0.7034186147, 1.7076147010)));
+  return pow(clamp(linear, vec3f(0.0), vec3f(1.0)), vec3f(1.0 / 2.2));
+}
+
+@vertex fn corner(
+  @builtin(vertex_index) index: u32,
+  @location(0) headBeforeX: f32, @location(1) headBeforeY: f32,
+  @location(2) headAfterX: f32, @location(3) headAfterY: f32,
+  @location(4) tailBeforeX: f32, @location(5) tailBeforeY: f32,
+  @location(6) tailAfterX: f32, @location(7) tailAfterY: f32,
+  @location(8) originX: f32, @location(9) originY: f32,
+) -> Corner {
+  let headState = mix(vec2f(headBeforeX, headBeforeY), vec2f(headAfterX, headAfterY), draw.head);
+  let tailState = mix(vec2f(tailBeforeX, tailBeforeY), vec2f(tailAfterX, tailAfterY), draw.tail);
+  let head = (headState - draw.centre) * draw.perUnit;
+  let tail = (tailState - draw.centre) * draw.perUnit;
+  let way = head - tail;
+  let distance = length(way);
+  let along = select(vec2f(1.0, 0.0), way / max(distance, 1e-6), distance > 1e-3);
+  let across = vec2f(-along.y, along.x);
+  let sides = vec2f(f32(index & 1u), f32(index >> 1u)) * 2.0 - 1.0;
+  // a pixel more, for the soft edge
+  let radius = draw.radius + 1.0;
+  let end = select(tail, head, sides.y > 0.0);
+  var result: Corner;
+  result.position = vec4f((end + radius * (sides.x * across + sides.y * along)) * draw.clip, 0.0, 1.0);
+  result.stretch = 0.5 * distance;
+  result.place = vec2f(sides.x * radius, sides.y * (result.stretch + radius));
+  let start = (vec2f(originX, originY) - draw.source) / draw.spread;
+  let r = length(start);
+  let own = oklch(draw.lightness, 0.16 * r / (r + 0.45), atan2(start.y, start.x));
+  result.colour = select(draw.ink.rgb, own, draw.byOrigin == 1.0);
+  return result;
+}
+
+@fragment fn disc(in: Corner) -> @location(0) vec4f {
+  let away = length(vec2f(in.place.x, max(abs(in.place.y) - in.stretch, 0.0)));
+  let cover = clamp(draw.radius - away + 0.5, 0.0, 1.0) * draw.alpha;
+  return vec4f(in.colour * cover, cover);
+}
+`;
+
+export const reliefFloats = 24;
+
+/** log p is read as the library wrote it, and interpolated between the corners of its grid. */
+export const reliefShader = `
+struct Relief {
+  background: vec4f,
+  shade: vec4f,
+  line: vec4f,
+  middle: vec2f,     // of the canvas, in data units
+  size: vec2f,       // of the canvas, in pixels
+  centre: vec2f,     // of the grid
+  half: f32,
+  perUnit: f32,      // pixels
+  side: f32,         // corners
+  reference: f32,    // log p that has the full shade
+  unused: vec2f,
+}
+@group(0) @binding(0) var<uniform> relief: Relief;
+@group(0) @binding(1) var<storage, read> logProb: array<f32>;
+
+fn at(column: i32, row: i32) -> f32 {
+  let side = i32(relief.side);
+  let value = logProb[clamp(row, 0, side - 1) * side + clamp(column, 0, side - 1)];
+  // what is not a number is not above anything
+  return select(-60.0, min(value, 20.0), value > -60.0);
+}
+
+@vertex fn everywhere(@builtin(vertex_index) index: u32) -> @builtin(position) vec4f {
+  return vec4f(f32(index & 1u) * 4.0 - 1.0, f32(index >> 1u) * 4.0 - 1.0, 0.0, 1.0);
+}
+
+@fragment fn shade(@builtin(position) position: vec4f) -> @location(0) vec4f {
+  let pixel = (position.xy - 0.5 * relief.size) * vec2f(1.0, -1.0);
+  let place = (relief.middle + pixel / relief.perUnit - relief.centre) / relief.half;
+  let spot = clamp(0.5 * place + 0.5, vec2f(0.0), vec2f(0.99999)) * (relief.side - 1.0);
+  let cell = vec2i(spot);
+  let share = spot - floor(spot);
+  let below = mix(at(cell.x, cell.y), at(cell.x + 1, cell.y), share.x);
+  let above = mix(at(cell.x, cell.y + 1), at(cell.x + 1, cell.y + 1), share.x);
+  let height = mix(below, above, share.y) - relief.reference;
+  let full = min(exp(0.5 * height), 1.15);
+  var colour = mix(relief.background.rgb, relief.shade.rgb, full * relief.shade.a);
+  // a line where log p passes a whole number, as wide as a pixel whatever the slope
+  let slope = max(fwidth(height), 1e-4);
+  let beside = abs(fract(height - 0.5) - 0.5) / slope;
+  let strength = (1.0 - smoothstep(0.4, 1.4, beside)) * smoothstep(-7.0, -4.0, height) * (1.0 - smoothstep(0.3, 0.7, slope));
+  colour = mix(colour, relief.line.rgb, strength * relief.line.a);
+  let isOutside = max(abs(place.x), abs(place.y)) > 1.0;
+  return vec4f(select(colour, relief.background.rgb, isOutside), 1.0);
+}
+`;
