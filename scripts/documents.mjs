@@ -15,6 +15,7 @@ export const groups = [
       "docs/guide/networks.md",
       "docs/guide/running-big.md",
       "docs/guide/pages.md",
+      "docs/guide/rendering.md",
       "docs/guide/many-machines.md",
       "docs/guide/from-pytorch.md",
     ],

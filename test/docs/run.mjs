@@ -56,6 +56,8 @@ async function writeFiles() {
   await writeFile(join(folder, "files", "model.safetensors"), encodeSafetensors(Object.fromEntries(tensors)));
   const rows = Array.from({ length: 200 }, (_, i) => `${i},${data[2 * i] - 95},${data[2 * i + 1] + 38}`);
   await writeFile(join(folder, "files", "data.csv"), `code,longitude,latitude\n${rows.join("\n")}\n`);
+  const training = { columns: ["longitude", "latitude"], steps: 20_000, hidden: [128, 128], activation: "tanh" };
+  await writeFile(join(folder, "files", "training.json"), JSON.stringify(training));
   gpu.dispose();
 }
 
@@ -79,9 +81,15 @@ async function runCommands({ code }, scripts, cwd) {
 
 /** A page ends when its last line has been reached. */
 async function openPage(browser, { code }, cwd) {
-  const html = code.replaceAll("./node_modules/pushforward/dist/", "/dist/").replaceAll(/\b1_000_000\b/g, "200");
+  const html = code
+    .replaceAll("./node_modules/pushforward/dist/", "/dist/")
+    .replaceAll('"./node_modules/', '"/node_modules/')
+    .replaceAll(/\b\d{1,3}(?:_\d{3})+\b/g, "200");
   const page = `<!doctype html><title>page</title>${html.replace(/<\/script>\s*$/, "document.documentElement.dataset.done = '';</script>")}`;
-  const server = await serve({ dist: join(root, "dist"), files: cwd }, { "/files/page.html": page });
+  const server = await serve(
+    { dist: join(root, "dist"), node_modules: join(root, "node_modules"), files: cwd },
+    { "/files/page.html": page },
+  );
   const tab = await browser.newPage();
   const errors = [];
   tab.on("pageerror", (error) => errors.push(error instanceof Error ? error.message : String(error)));
