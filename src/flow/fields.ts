@@ -91,7 +91,7 @@ export const divergenceCallFields = {
   seed: { check: seed, fallback: 0, travels: "call" },
 } satisfies Schema<EvaluationOptions & Pick<SolveOptions, "divergence" | "seed">, Travels>;
 
-const solveFields = {
+export const solveFields = {
   ...callFields,
   solver: { check: later<Solver>, fallback: defaultSolver, travels: "call" },
   guidanceInterval: {
