@@ -13,9 +13,11 @@ import { expect, test } from "vitest";
 const meant: Readonly<Record<string, readonly [count: number, reason: string]>> = {
   "shaders/row-functions.ts": [2, "an activation that was not met before; functions of one number have no second one"],
   "src/kernels/adaptive.ts": [1, "rows of a tableau end before the diagonal: zeros from there on"],
+  "src/kernels/finish.ts": [1, "a store of what is no result has no order"],
   "src/solvers/schedule.ts": [1, "rows of a tableau end before the diagonal: zeros from there on"],
   "src/train/fingerprint.ts": [2, "an option that was not set, in words"],
   "src/view/draws.ts": [1, "a colour without a fourth number covers whole"],
+  "src/train/layer-gradients.ts": [1, "a vector has one column"],
   "src/velocity/dense-layout.ts": [1, "a vector has one column"],
   "src/velocity/narrow-layout.ts": [1, "a vector has one column"],
   "cli/arguments.ts": [1, "a text that is no fourier:K has no K, which is refused as any other"],
