@@ -22,7 +22,7 @@ export const groups = [
   ],
   [
     "Pictures and figures",
-    ["docs/gallery.md", "docs/places.md", "docs/quality.md", "docs/posterior.md", "docs/speed.md"],
+    ["docs/gallery.md", "docs/places.md", "docs/quality.md", "docs/few-steps.md", "docs/posterior.md", "docs/speed.md"],
   ],
   [
     "Reference",
@@ -46,6 +46,7 @@ export const short = {
   "docs/from-pytorch.md": "Recipes from PyTorch",
   "docs/places.md": "The postal codes",
   "docs/quality.md": "Quality of the toy sets",
+  "docs/few-steps.md": "Quality in few steps",
   "docs/posterior.md": "Posteriors from simulations",
   "docs/gpu-report.md": "What GPUs' compilers say",
 };

@@ -31,7 +31,7 @@ const fields = {
 } satisfies Schema<StraightnessOptions>;
 
 /**
- * How far the velocity along a path is from the straight line between its ends, on average (Liu et al. 2023, §2.1): what reflow makes smaller.
+ * How far the velocity along a path is from the straight line between its ends, on average (Liu et al. 2023): what reflow makes smaller.
  * Paths of `count` particles in midpoint steps; the integral is Simpson's, with the velocity where each step begins, in its middle (of a
  * straight piece) and where it ends.
  *

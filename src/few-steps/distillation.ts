@@ -23,7 +23,7 @@ export interface DistillationPairs {
 /**
  * Pairs for distillation to N steps: `count` paths of a teacher, cut at the times 0, 1/N, …, 1. A student that is trained on them learns the
  * teacher's mean velocity over each piece, at the times where Euler's steps begin and nowhere else, so that `{ method: "euler", steps: N }` goes
- * where the teacher's solver does. With one step it is the distillation of rectified flow (Liu et al. 2023, §2.2), which is
+ * where the teacher's solver does. With one step it is the distillation of rectified flow (Liu et al. 2023), which is
  * meant for a teacher that reflow has made straight: paths that are bent are hard to learn in one piece.
  *
  * The teacher's solver is `solver`, by default midpoint with 64 steps or the next multiple of N: every piece ends at one of its times.

@@ -17,7 +17,7 @@ export interface ReflowPairs {
 }
 
 /**
- * Pairs for reflow (Liu et al. 2023, §2.2): `count` samples of a trained flow and where they started. A flow that is trained on these pairs
+ * Pairs for reflow (Liu et al. 2023): `count` samples of a trained flow and where they started. A flow that is trained on these pairs
  * has the same marginals at either end and straighter paths, so that fewer steps of a solver do; once more with pairs of that flow makes
  * them straighter still. What the solver errs by here is learned, so let it be fine. Chunks keep to the memory budget of the device;
  * the pairs themselves are on the host.

@@ -355,7 +355,7 @@ export interface GivenPairs {
 /**
  * u(x, t, h) learns the mean velocity over a step of length h, which is the last column of the network's context and is not given with the
  * rows: make the network with one more. At h = 0 it is the velocity, by flow matching; one of `every` so many samples of a batch learns
- * to go in one step as far as it goes in two of half the length (Frans et al. 2024, eq. 4), for lengths of any size up to 1 − t, so that all numbers of
+ * to go in one step as far as it goes in two of half the length (Frans et al. 2024), for lengths of any size up to 1 − t, so that all numbers of
  * steps are trained. `shortcutSteps` of "pushforward/few-steps" has the options to sample by. The targets of shortcuts are the network's own,
  * without an average, and move with it. The loss that is told is over both kinds of samples, that of `validation` is flow matching's, at h = 0.
  */
