@@ -9,16 +9,12 @@ import { type Dispatch, mergeBuffers, type PlannedBuffer } from "../gpu/kernel.t
 import { classesName, type LinearPlan, type RunRange, tableName } from "../kernels/rows.ts";
 import { subgroupForWeights } from "../kernels/tiling.ts";
 import { weightNames } from "../kernels/weights.ts";
-import { must } from "../must.ts";
-import { reverse, tangentOfX, withTangents } from "../network/derivatives.ts";
 import type { Network } from "../network/network.ts";
-import type { Program, Value } from "../network/program.ts";
 import { type SplitNetwork, splitNetwork, tablePlaces } from "../network/split.ts";
-import { type Place, wholeBuffer } from "../network/stages.ts";
 import { stageRow } from "../solvers/stage-row.ts";
 import { denseLayout } from "../velocity/dense-layout.ts";
 import { type Parameters, plainLayout } from "../velocity/parameters.ts";
-import { inputPlaces, inputRows, type Renamed, Run } from "../velocity/run.ts";
+import { inputRows, type Renamed } from "../velocity/run.ts";
 import { branchesOf, conditionBuffers } from "./branches.ts";
 import {
   type Chunk,
@@ -29,6 +25,7 @@ import {
   names,
   tangentsOf,
 } from "./engine.ts";
+import { type RunKind, runsOf } from "./network-runs.ts";
 import { NetworkTable } from "./network-table.ts";
 
 /** Tangents that go through the layers in one batch. */
@@ -37,100 +34,13 @@ const tangentsPerPass = 4;
 const isEvaluation = (mode: DivergenceMode | Evaluation): mode is Evaluation => typeof mode === "string";
 
 /** What a call needs of the network: its values, tangents (and how many at a time), or the reverse. */
-function demand(
-  dim: number,
-  mode: DivergenceMode | Evaluation,
-): { run: "values" | "tangents" | "products" | "reverse"; tangents: number } {
+function demand(dim: number, mode: DivergenceMode | Evaluation): { run: RunKind; tangents: number } {
   if (mode === "jvp") return { run: "tangents", tangents: 1 };
   if (mode === "vjp") return { run: "reverse", tangents: 0 };
   if (isEvaluation(mode)) return { run: "values", tangents: 0 };
   if (mode.mode === "discrete") return { run: "products", tangents: dim };
   const all = tangentsOf(dim, mode);
   return { run: all > 0 ? "tangents" : "values", tangents: Math.min(tangentsPerPass, all) };
-}
-
-/** A program of a network to its velocity, and inputs of it that lie elsewhere than in "h0". */
-interface Whole {
-  readonly program: Program;
-  readonly output: Value;
-  readonly places: ReadonlyMap<string, Place>;
-}
-
-/** The programs of a network, each made when it is first needed. Inputs are in "h0", the velocity goes to "u". */
-class Runs {
-  readonly #network: Network;
-  readonly #whole: Whole;
-  #values: Run | undefined;
-  #tangents: Run | undefined;
-  #products: Run | undefined;
-  #reverse: Run | undefined;
-
-  constructor(network: Network, whole: Whole) {
-    this.#network = network;
-    this.#whole = whole;
-  }
-
-  #inputs(): Map<string, Place> {
-    return new Map([...inputPlaces(this.#network, "h0"), ...this.#whole.places]);
-  }
-
-  #rows(buffer: string): Place {
-    return wholeBuffer(buffer, this.#network.dim);
-  }
-
-  get values(): Run {
-    const { program, output } = this.#whole;
-    this.#values ??= new Run(this.#network, program, {
-      inputs: this.#inputs(),
-      outputs: [{ value: output, place: this.#rows("u") }],
-      prefix: "n",
-    });
-    return this.#values;
-  }
-
-  /** "dh0" → "jv", [tangents][dim]. */
-  get tangents(): Run {
-    this.#tangents ??= this.#withTangents(this.#rows("jv"), [tangentOfX]);
-    return this.#tangents;
-  }
-
-  /** "dh0" → the rows behind the velocity, [tangents][dim]. */
-  get products(): Run {
-    this.#products ??= this.#withTangents({ ...this.#rows("u"), row: this.#network.dim }, []);
-    return this.#products;
-  }
-
-  #withTangents(place: Place, lateInputs: string[]): Run {
-    const { program, output } = this.#whole;
-    const made = withTangents(program, output);
-    const inputs = this.#inputs().set(tangentOfX, this.#rows("dh0"));
-    const outputs = [
-      { value: made.output, place: this.#rows("u") },
-      { value: made.tangent, place },
-    ];
-    return new Run(this.#network, made.program, { inputs, outputs, lateInputs, prefix: "n" });
-  }
-
-  /** "ubar" → "xbar". */
-  get reverse(): Run {
-    if (this.#reverse) return this.#reverse;
-    const network = this.#network;
-    const { output } = this.#whole;
-    const program = this.#whole.program.copy();
-    const cotangent = program.input("ubar", network.dim);
-    const { inputs: cotangents } = reverse(program, [{ of: output, cotangent }], ["x"], false);
-    const xbar = must(cotangents.get("x"), "the gradient by x of a velocity, which depends on x");
-    this.#reverse = new Run(network, program, {
-      inputs: this.#inputs().set("ubar", this.#rows("ubar")),
-      outputs: [
-        { value: output, place: this.#rows("u") },
-        { value: xbar, place: this.#rows("xbar") },
-      ],
-      lateInputs: ["ubar"],
-      prefix: "n",
-    });
-    return this.#reverse;
-  }
 }
 
 /** Share of a network's multiply-adds from which it pays to compute them once for all particles. */
@@ -152,11 +62,11 @@ export function layeredEngine(gpu: Gpu, network: Network, parameters: Parameters
   const classesOf = (branch: number) => (branch === 0 ? classesName : `${classesName}.label`);
   const namesOf = (branch: number): Renamed => ({ h0: inputOf(branch), [classesName]: classesOf(branch) });
   const { program, output } = network;
-  const runs = new Runs(network, { program, output, places: new Map() });
+  const runs = runsOf(network, { program, output, places: new Map() });
   const split = worthSplitting(network);
   const table = split && new NetworkTable(network, split.table);
   /** In a solve all particles have one time: what depends on it and the class alone is read from a table. */
-  const solving = split ? new Runs(network, { ...split, places: tablePlaces(split.table, tableName) }) : runs;
+  const solving = split ? runsOf(network, { ...split, places: tablePlaces(split.table, tableName) }) : runs;
   const layouts = {
     [weightNames.forward]: denseLayout(network, "forward"),
     [weightNames.backward]: denseLayout(network, "backward"),
@@ -169,7 +79,7 @@ export function layeredEngine(gpu: Gpu, network: Network, parameters: Parameters
   function evaluateBranches(
     chunk: Chunk,
     conditions: Conditions,
-    run: "values" | "tangents" | "products" | "reverse",
+    run: RunKind,
     output: string,
     after: (weight: number, branch: number, names: Renamed) => Dispatch[],
     at?: RunRange["table"],
@@ -180,9 +90,9 @@ export function layeredEngine(gpu: Gpu, network: Network, parameters: Parameters
     const range = { ...chunk, ...tiling, tangents, table: at };
     const own = at ? solving : runs;
     if (branches.count === 1)
-      return [...own[run].early(range, { u: output, ...namesOf(0) }), ...after(1, 0, namesOf(0))];
+      return [...own(run).early(range, { u: output, ...namesOf(0) }), ...after(1, 0, namesOf(0))];
     return [branches.weightNull, branches.weightLabel].flatMap((weight, branch) => [
-      ...own[run].early(range, namesOf(branch)),
+      ...own(run).early(range, namesOf(branch)),
       planMix({ capacity, dim: dim * (1 + tangents), weight, add: branch > 0, value: "u", target: output }),
       ...after(weight, branch, namesOf(branch)),
     ]);
@@ -207,7 +117,7 @@ export function layeredEngine(gpu: Gpu, network: Network, parameters: Parameters
       const common = { capacity: chunk.capacity, dim, first, tangents };
       dispatches.push(
         planTangentInput({ ...common, probes: basis ? undefined : names.probes, input: "dh0" }),
-        ...(at ? solving : runs).tangents.late({ ...chunk, ...tiling, tangents, table: at }, own),
+        ...(at ? solving : runs)("tangents").late({ ...chunk, ...tiling, tangents, table: at }, own),
         planTangentDot({
           ...common,
           weight,
@@ -253,7 +163,7 @@ export function layeredEngine(gpu: Gpu, network: Network, parameters: Parameters
       const { run, tangents } = demand(dim, mode);
       return (
         (conditioned ? 2 : 1) * inputRows(network) +
-        Math.max(runs[run].floats(tangents), run === "reverse" ? 0 : solving[run].floats(tangents)) +
+        Math.max(runs(run).floats(tangents), run === "reverse" ? 0 : solving(run).floats(tangents)) +
         dim * (3 + stages + 2 * tangents) +
         (run === "products" ? dim * dim * (2 + stages) : 0)
       );
@@ -264,7 +174,7 @@ export function layeredEngine(gpu: Gpu, network: Network, parameters: Parameters
       const { capacity } = chunk;
       const rows = (name: string, features: number): PlannedBuffer => ({ name, bytes: features * capacity * 4 });
       const solves = stages > 0 ? solving : runs;
-      const own = solves[run].buffers(capacity, tangents);
+      const own = solves(run).buffers(capacity, tangents);
       const branches = branchesOf(network, conditions).count;
       const results = run === "products" ? dim * (1 + dim) : dim;
       return [
@@ -272,7 +182,9 @@ export function layeredEngine(gpu: Gpu, network: Network, parameters: Parameters
         rows("u", results),
         rows("u.mixed", dim),
         // a stage without a weight needs the values only
-        ...(tangents > 0 && !isEvaluation(mode) ? mergeBuffers([...own, ...solves.values.buffers(capacity, 0)]) : own),
+        ...(tangents > 0 && !isEvaluation(mode)
+          ? mergeBuffers([...own, ...solves("values").buffers(capacity, 0)])
+          : own),
         ...(tangents > 0 ? [rows("dh0", tangents * dim), rows("jv", tangents * dim)] : []),
         ...(mode === "vjp" ? [rows("xbar", dim)] : []),
         ...Array.from({ length: stages }, (_, s) => rows(`k${s}`, results)),
@@ -390,7 +302,7 @@ export function layeredEngine(gpu: Gpu, network: Network, parameters: Parameters
       return [
         ...inputs,
         ...evaluateBranches(chunk, conditions, run, names.velocity, (weight, branch, own) => [
-          ...runs[run].late(
+          ...runs(run).late(
             { ...chunk, ...tiling, tangents: 1 },
             { ...own, [given]: names.tangent, ...(mixed ? {} : { [product]: names.product }) },
           ),
