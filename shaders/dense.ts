@@ -12,7 +12,10 @@ import { lines, wgsl } from "./wgsl.ts";
 export interface DenseTile {
   readonly groups: number;
   readonly quads: number;
-  /** Inputs that are added with one assignment per sum: registers that change in a loop are costly on software adapters. */
+  /**
+   * Inputs that are added with one assignment per sum: registers that change in a loop are costly on software adapters. There compiling
+   * what stands more than once is costly, too.
+   */
   readonly unroll: number;
   readonly workgroupSize: number;
   /** Subgroup size, at least `quads`, when its lanes fetch the weights of a tile for each other; else 0. */
@@ -193,6 +196,10 @@ function streamedSums(tile: DenseTile): string {
     );
     return [...loads.flat(), ...sums].join("\n    ");
   };
+  if (unroll === 1)
+    return wgsl`for (var k = 0u; k < params.inputs; k++) {
+    ${inputsText(1)}
+  }`;
   return wgsl`let whole = params.inputs - params.inputs % ${unroll}u;
   for (var k = 0u; k < whole; k += ${unroll}u) {
     ${inputsText(unroll)}

@@ -47,7 +47,7 @@ export const heldDenseKernel = oncePerShape(({ bias, cluster: made, tile }: Held
   const hold = (part: number) => {
     const name = parts === 1 ? "held" : `held${part}`;
     const first = part * size;
-    const all = `min(params.inputs, ${inputs}u) * ${vectors}u`;
+    const all = `params.inputs * ${vectors}u`;
     const end = part === parts - 1 ? all : `min(${all}, ${first + size}u)`;
     return wgsl`var ${name}: array<vec4f, ${size}>;
   for (var k = ${first}u; k < ${end}; k++) {
