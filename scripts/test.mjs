@@ -60,7 +60,7 @@ const steps = [
   {
     name: "site",
     needsBuild: true,
-    run: (report) => report.check("site", script("test", "site", "run.mjs")),
+    run: (report, { isFull }) => report.check("site", script("test", "site", "run.mjs"), isFull ? ["--full"] : []),
   },
   {
     name: "docs",

@@ -12,9 +12,12 @@ import { buildSite, siteFolder } from "../../scripts/site.mjs";
 import { drawingFlags, endBrowser, startChrome } from "../homes/browser.mjs";
 import { serve } from "../homes/file-server.mjs";
 import { root } from "../homes/locations.mjs";
+import { comparePictures } from "./pictures.mjs";
 
 /** Small enough for two cores without a GPU: what is tested is the page. */
 const small = "width=16&layers=2&features=8&particles=1000";
+/** Particles while frames are counted; a processor that does the work of a GPU takes minutes for those of npm run test:full. */
+const many = process.argv.includes("--full") ? 100_000 : 4_000;
 /** Waits are long, since other steps of the tests run beside this one. */
 const seconds = 120;
 
@@ -134,6 +137,36 @@ const checks = [
       await resting(tab);
       await until(tab, "a better NLL", (nll) => Number(document.getElementById("nll").textContent) < nll - 0.1, first);
       assert.ok((await inked(tab, "show-density", "change")).all > 2, "the picture is empty");
+    },
+  ],
+  [
+    `the page goes on painting while ${many.toLocaleString("en")} particles move and a training runs`,
+    async (tab) => {
+      await tab.select("#particles", String(many));
+      await tab.click("#loop");
+      await tab.click("#play");
+      await until(tab, "training", () => document.getElementById("playground").dataset.state === "training");
+      const { frames, taken, passed } = await tab.evaluate(async (milliseconds) => {
+        const steps = () => Number(document.getElementById("steps").textContent.replaceAll(",", ""));
+        const time = () => document.getElementById("time").value;
+        const [begun, first] = [performance.now(), steps()];
+        let frames = 0;
+        const isDone = () => (steps() >= first + 10 && frames >= 10) || performance.now() > begun + milliseconds;
+        for (let last = time(); !isDone(); ) {
+          await new Promise(requestAnimationFrame);
+          // a frame in which the particles moved
+          if (time() !== last) frames++;
+          last = time();
+        }
+        return { frames, taken: steps() - first, passed: (performance.now() - begun) / 1000 };
+      }, 1000 * seconds);
+      console.log(`  | ${(frames / passed).toFixed(1)} frames/s`);
+      await tab.click("#loop");
+      await tab.click("#play");
+      await resting(tab);
+      await tab.select("#particles", "1000");
+      // both have their turns, whatever they take
+      assert.ok(frames >= 10 && taken >= 10, `${frames} frames and ${taken} steps in ${passed.toFixed(0)} s`);
     },
   ],
   [
@@ -315,6 +348,10 @@ const checks = [
       );
     },
   ]),
+  [
+    "the page looks as it does in test/site/pictures: light, dark and narrow",
+    () => comparePictures(browser, `${server.origin}/site/index.html`),
+  ],
   [
     "without WebGPU the page says what to do",
     async (tab) => {
