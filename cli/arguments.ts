@@ -85,7 +85,7 @@ export function timeEncoding(text: string): "concat" | { fourier: number } {
   }
 }
 
-/** "interval:0:100,positive,none,simplex:3" → a transform, column by column. */
+/** "interval:0:100,positive,none,circular:360,simplex:3" → a transform, column by column. */
 export function transformList(text: string): Transform {
   return text.split(",").map((part) => {
     const word = part.trim();
@@ -93,10 +93,14 @@ export function transformList(text: string): Transform {
     if (word === "positive") return { kind: "positive" };
     const [, low, high] = /^interval:([^:]+):([^:]+)$/.exec(word) ?? [];
     if (Number(low) < Number(high)) return { kind: "interval", low: Number(low), high: Number(high) };
+    const [, period, from] = /^circular:([^:]+)(?::([^:]+))?$/.exec(word) ?? [];
+    const start = from === undefined ? 0 : Number(from);
+    if (Number(period) > 0 && Number.isFinite(start))
+      return { kind: "circular", period: Number(period), ...(start !== 0 && { low: start }) };
     const [, size] = /^simplex:([1-9]\d*)$/.exec(word) ?? [];
     if (size !== undefined) return { kind: "simplex", size: Number(size) };
     throw new InvalidArgumentError(
-      `${word === "" ? "a part is empty" : `there is no ${word}`}: expected none, positive, interval:LOW:HIGH or simplex:COLUMNS for each column, as in interval:0:100,positive.`,
+      `${word === "" ? "a part is empty" : `there is no ${word}`}: expected none, positive, interval:LOW:HIGH, circular:PERIOD (or circular:PERIOD:LOW) or simplex:COLUMNS for each column, as in interval:0:100,positive.`,
     );
   });
 }

@@ -1,16 +1,27 @@
 import type { FlowOptions } from "pushforward";
+import { circularAxes, type Transform } from "../src/data/transform.ts";
 import type { Sizes } from "../src/network/network.ts";
 import type { TrainableVelocity } from "../src/velocity/field.ts";
 import { UsageError } from "./context.ts";
 import type { TrainOptions } from "./training-options.ts";
 
 /** The network that the options of `train` say. */
-export async function velocityOf(o: TrainOptions, { dim, classes, context }: Sizes): Promise<TrainableVelocity> {
+export async function velocityOf(
+  o: TrainOptions,
+  { dim, classes, context }: Sizes,
+  transform?: Transform,
+): Promise<TrainableVelocity> {
   const { concatSquash, mlp, residualMlp } = await import("pushforward");
   const { field, hidden, width = 64, blocks = 3, initial } = o;
   const conditions = { ...(classes > 0 && { classes }), ...(context > 0 && { context }) };
+  const circular = circularAxes(transform);
+  if (field === "concat-squash" && circular.length > 0)
+    throw new UsageError(
+      "--field concat-squash takes columns as numbers, but --transform has circular ones: choose --field mlp or --field residual",
+    );
   const given = {
     dim,
+    ...(circular.length > 0 && { circular: { axes: circular } }),
     ...(o.activation && { activation: o.activation }),
     ...(o.time && { time: o.time }),
     ...(o.features && { features: { fourier: o.features } }),

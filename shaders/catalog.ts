@@ -523,6 +523,7 @@ const plain = {
   weighted: false,
   bridge: false,
   stratified: false,
+  circular: false,
   draws: false,
   shuffled: false,
 };
@@ -554,6 +555,9 @@ for (const source of ["gaussian", "uniform", "mixture", "samples"] as const) {
     );
     add(`flow-matching batch of bridges, ${source} source${labels ? ", labels and context" : ""}`, () =>
       batchKernel({ source, labels, context: labels, ...plain, table: true, weighted: true, bridge: true }),
+    );
+    add(`flow-matching batch on circles, ${source} source${labels ? ", labels and context" : ""}`, () =>
+      batchKernel({ source, labels, context: labels, ...plain, table: labels, bridge: labels, circular: true }),
     );
     add(`flow-matching batch of pairs, ${source} source${labels ? ", labels and context" : ""}`, () =>
       batchKernel({ source, labels, context: labels, ...plain, table: labels, draws: labels, pairs: true }),

@@ -19,7 +19,7 @@ const sample = wgsl`let p = id.x;
  * path α = t, σ = 1 − t, or path = (α, σ, α̇, σ̇). On a bridge noise is added to both: `spread` and `rate` times normals. Of a step x_t is
  * its start, and the target what it is away from there, `per_time`.
  */
-const pathRow = (isTable: boolean, bridge = false, ofSteps = false) =>
+const pathRow = (isTable: boolean, bridge = false, end = "end", ofSteps = false) =>
   ofSteps
     ? wgsl`
     inputs[i * params.capacity + p] = start;
@@ -27,12 +27,12 @@ const pathRow = (isTable: boolean, bridge = false, ofSteps = false) =>
 `
     : isTable
       ? wgsl`
-    inputs[i * params.capacity + p] = fma(path.x, end, path.y * start)${bridge ? " + entry.spread * wiggle[j]" : ""};
-    targets[i * params.capacity + p] = fma(path.z, end, path.w * start)${bridge ? " + entry.rate * wiggle[j]" : ""};
+    inputs[i * params.capacity + p] = fma(path.x, ${end}, path.y * start)${bridge ? " + entry.spread * wiggle[j]" : ""};
+    targets[i * params.capacity + p] = fma(path.z, ${end}, path.w * start)${bridge ? " + entry.rate * wiggle[j]" : ""};
 `
       : wgsl`
-    inputs[i * params.capacity + p] = fma(time, end, (1.0 - time) * start);
-    targets[i * params.capacity + p] = end - start;
+    inputs[i * params.capacity + p] = fma(time, ${end}, (1.0 - time) * start);
+    targets[i * params.capacity + p] = ${end} - start;
 `;
 
 /** Where the numbers of the source lie: behind those that change units, or samples behind the rows of the data. */
@@ -57,6 +57,8 @@ export interface BatchShape extends RowChoice {
   readonly bridge: boolean;
   /** Whether each sample of a batch draws its time in a part of its own, all of one size. */
   readonly stratified: boolean;
+  /** Whether some axes are circular, where pairs are joined by the shorter arc: constants have the turn of each axis, or 0, from `turns` on. */
+  readonly circular: boolean;
   /** Whether rows and source samples come in pairs, which were made before; else they are drawn independently of each other. */
   readonly pairs: boolean;
   /** Whether each row has the sample of its own number. */
@@ -72,7 +74,7 @@ export interface BatchShape extends RowChoice {
  */
 export const batchKernel = oncePerShape(
   ({ source, labels, context, table, weighted, bridge, stratified, draws, shuffled, pairs, ...own }: BatchShape) => {
-    const { rowByRow = false, ofSteps = false } = own;
+    const { circular, rowByRow = false, ofSteps = false } = own;
     // pairs have their rows already
     const choice = { draws: draws && !pairs, shuffled: shuffled && !pairs };
     return kernel({
@@ -93,6 +95,7 @@ export const batchKernel = oncePerShape(
         stream_context: context && "u32",
         context_dropout: context && "f32",
         part: stratified && "f32",
+        turns: circular && "u32",
         parts: hasParts(source) && "u32",
         row: "u32",
         classes: "u32",
@@ -190,7 +193,12 @@ fn draw_batch${signature} {
 #else
       let end = own;
 #endif
-      ${pathRow(table, bridge, ofSteps)}
+#if ${circular}
+      let arc = constants[params.turns + i];
+      // the nearest of the points end + k·arc; an axis that is no circle has no other
+      let goal = fma(-arc, round((end - start) / max(arc, 1.0)), end);
+#endif
+      ${pathRow(table, bridge, circular ? "goal" : "end", ofSteps)}
     }
   }
   inputs[params.dim * params.capacity + p] = time;
@@ -237,6 +245,8 @@ export function planBatch(o: {
   weighted: boolean;
   /** Noise between the ends of a pair, as the table says. */
   bridge?: boolean;
+  /** The element of the constants that the turns of circular axes begin at. */
+  turns?: number | undefined;
   names: {
     data: string;
     constants: string;
@@ -258,8 +268,16 @@ export function planBatch(o: {
   const has = { labels: names.labels !== undefined, context: names.context !== undefined };
   const draws = names.draws !== undefined;
   const stratified = o.strata !== undefined;
-  const { bridge = false } = o;
-  const shape = { source, ...has, table: names.table !== undefined, weighted: o.weighted, bridge, stratified };
+  const { bridge = false, turns } = o;
+  const shape = {
+    source,
+    ...has,
+    table: names.table !== undefined,
+    weighted: o.weighted,
+    bridge,
+    stratified,
+    circular: turns !== undefined,
+  };
   const choice = { draws, shuffled: shuffled && pairs === undefined };
   const given = o.given && { rowByRow: true, ofSteps: o.given.ofSteps };
   return dispatchOf(batchKernel({ ...shape, ...choice, pairs: pairs !== undefined, ...given }), {
@@ -283,6 +301,7 @@ export function planBatch(o: {
       stream_context: has.context ? streams.contextDropout : undefined,
       context_dropout: has.context ? o.contextDropout : undefined,
       part: o.strata && 1 / o.strata,
+      turns,
       pair_low: pairs && pairs.first % 2 ** 32,
       pair_high: pairs && Math.floor(pairs.first / 2 ** 32),
       pair_at: pairs?.at,

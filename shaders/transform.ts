@@ -1,3 +1,4 @@
+import { turn } from "../src/network/circle.ts";
 import { type Dispatch, dispatchOf } from "./dispatch.ts";
 import { read, write } from "./interface.ts";
 import { kernel, oncePerShape } from "./kernel.ts";
@@ -6,8 +7,8 @@ import { wgsl } from "./wgsl.ts";
 
 /*
  * Rows in a space of its own: an interval, the positive numbers, a simplex (src/data/transform.ts has the same in f64). Buffer `space`
- * has five rows of [dim]: the kind (0 as it is, 1 an interval, 2 positive, 3 the first axis of a simplex), low or the size of the simplex,
- * high, and the least and the greatest f32 of the space. `affine` is as in import-export.ts, between y and the flow's own space.
+ * has five rows of [dim]: the kind (0 as it is, 1 an interval, 2 positive, 3 the first axis of a simplex, 4 a circle), low or the size of the simplex,
+ * high or the period of the circle, and the least and the greatest f32 of the space. `affine` is as in import-export.ts, between y and the flow's own space.
  */
 
 const softplus = wgsl`fn softplus(y: f32) -> f32 { return max(y, 0.0) + log(1.0 + exp(-abs(y))); }`;
@@ -61,6 +62,8 @@ fn log_determinant${signature} {
       let parts = simplex(i, size, p);
       sum += f32(size + 1u) * (parts.x + log(parts.y));
       for (var j = 0u; j < size; j++) { sum -= free(i + j, p); }
+    } else if (kind == 4u) {
+      sum += log(${turn}.0 / space[2u * params.dim + i]);
     }
     i += size;
   }
@@ -156,6 +159,9 @@ fn export_bound${signature} {
       rows[row + i] = within(select(high - part, low + part, y < 0.0), i);
     } else if (kind == 2u) {
       rows[row + i] = within(exp(y), i);
+    } else if (kind == 4u) {
+      let turns = y / ${turn}.0 + 0.5;
+      rows[row + i] = within(fma(high, turns - floor(turns), low), i);
     } else {
       size = u32(low);
       let parts = simplex(i, size, p);
@@ -227,6 +233,9 @@ fn import_bound${signature} {
       put(i, p, log_ratio(x - space[params.dim + i], space[2u * params.dim + i] - x));
     } else if (kind == 2u) {
       put(i, p, log_ratio(x, 1.0));
+    } else if (kind == 4u) {
+      let turns = (x - space[params.dim + i]) / space[2u * params.dim + i];
+      put(i, p, ${turn}.0 * (turns - floor(turns) - 0.5));
     } else {
       size = u32(space[params.dim + i]);
       var rest = 1.0;

@@ -48,6 +48,7 @@ export type { GpuInfo, GpuOptions } from "./gpu/adapter.ts";
 export { type Gpu, openGpu } from "./gpu/gpu.ts";
 export { decodeSafetensors, encodeSafetensors } from "./io/safetensors.ts";
 export * from "./network/builder.ts";
+export { type CircleOptions, type CircularAxes, circle } from "./network/circle.ts";
 export { type ConcatSquashOptions, concatSquash } from "./network/concat-squash.ts";
 export { type MlpInitial, type MlpOptions, type MlpVelocity, mlp } from "./network/mlp.ts";
 export {

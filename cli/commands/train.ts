@@ -135,7 +135,7 @@ async function newFlow(
   const { normalize } = await import("pushforward");
   const context = conditions.context?.names.length ?? 0;
   const free = (rows: Float64Array) => freeRows("--source", "the table", rows, transform);
-  const velocity = await velocityOf(o, { dim: columns.length, classes, context });
+  const velocity = await velocityOf(o, { dim: columns.length, classes, context }, transform);
   return {
     velocity,
     ...(normalization && { normalization }),

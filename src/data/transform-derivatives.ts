@@ -1,6 +1,7 @@
 import { item } from "../must.ts";
-import type { Transform } from "./transform.ts";
-import { blocks, type DataUnits } from "./transform-maps.ts";
+import { turn } from "../network/circle.ts";
+import { blocks, type Transform } from "./transform.ts";
+import type { DataUnits } from "./transform-maps.ts";
 import type { DataRows } from "./units.ts";
 
 /** log |det ∂y/∂x| of each row of data [n, dim], where y are the rows that {@link freeRows} makes of them: what log p_y gains to be log p_x. */
@@ -12,6 +13,7 @@ export function logDeterminants(rows: DataRows, transform: Transform, dim: numbe
       let value = 0;
       if (one.kind === "interval") value = Math.log((one.high - one.low) / (x - one.low) / (one.high - x));
       else if (one.kind === "positive") value = -Math.log(x);
+      else if (one.kind === "circular") value = Math.log(turn / one.period);
       else {
         const parts = rows.subarray(row * dim + axis, row * dim + axis + one.size);
         let rest = 1;
@@ -46,6 +48,7 @@ function boundVelocities(rows: DataRows, velocities: Float32Array, transform: Tr
       const v = item(velocities, k);
       if (one.kind === "interval") velocities[k] = v * (((x - one.low) * (one.high - x)) / (one.high - one.low));
       else if (one.kind === "positive") velocities[k] = v * x;
+      else if (one.kind === "circular") velocities[k] = (v * one.period) / turn;
       else {
         const own = velocities.subarray(k, k + one.size);
         const mean = own.reduce((sum, value, i) => sum + value * item(rows, k + i), 0);

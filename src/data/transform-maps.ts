@@ -1,8 +1,9 @@
 import { readable } from "../arrays.ts";
 import { invalid } from "../errors.ts";
+import { turn } from "../network/circle.ts";
 import { show } from "../options.ts";
 import type { Normalization } from "./normalization.ts";
-import { type AxisTransform, axesOf, checkTransform, sizeOf, type Transform } from "./transform.ts";
+import { type AxisTransform, axesOf, blocks, checkTransform, sizeOf, type Transform } from "./transform.ts";
 import { type DataRows, dataRows, ownRows } from "./units.ts";
 
 /** The units of a flow's data; a flow has these. */
@@ -22,22 +23,16 @@ export function rowsOfData(own: Float32Array, { normalization, transform }: Data
   return transform ? boundRows(free, transform) : free;
 }
 
-const range = (one: NonNullable<AxisTransform>) =>
-  one.kind === "interval"
-    ? `between ${one.low} and ${one.high}, without these`
-    : one.kind === "positive"
-      ? "above 0"
-      : "as parts above 0 whose sum is below 1";
+type Circle = Extract<AxisTransform, { kind: "circular" }>;
 
-/** The first axis of each transform that does anything, and it. */
-export function blocks(transform: Transform): [axis: number, one: NonNullable<AxisTransform>][] {
-  let next = 0;
-  return transform.flatMap((one) => {
-    const axis = next;
-    next += sizeOf(one);
-    return one ? [[axis, one]] : [];
-  });
-}
+const range = (one: NonNullable<AxisTransform>) =>
+  one.kind === "circular"
+    ? "as a finite angle"
+    : one.kind === "interval"
+      ? `between ${one.low} and ${one.high}, without these`
+      : one.kind === "positive"
+        ? "above 0"
+        : "as parts above 0 whose sum is below 1";
 
 /** Checks what is given to a function that takes no flow. */
 function checkRows(what: string, given: DataRows, transform: Transform): DataRows {
@@ -77,11 +72,24 @@ export function freeRows(what: string, name: string, rows: DataRows, transform: 
         throw invalid(
           `${what}: ${name} holds ${parts.join(", ")} at row ${Math.floor(k / dim)}, column ${axis}, but transform has it ${range(one)}: remove or repair that row, or change the transform`,
         );
-      if (one.kind === "simplex") parts.set(parts.map((part) => Math.log(part / to)));
+      if (one.kind === "circular") parts[0] = quarterTurns(parts[0] as number, one);
+      else if (one.kind === "simplex") parts.set(parts.map((part) => Math.log(part / to)));
       else parts[0] = Math.log(from / to);
     }
   }
   return free;
+}
+
+/** An angle in the flow's own space: from −2 to 2, where `low` and `low` + `period` are. */
+function quarterTurns(x: number, { period, low = 0 }: Circle): number {
+  const turns = (x - low) / period;
+  return turn * (turns - Math.floor(turns) - 0.5);
+}
+
+/** The inverse of {@link quarterTurns}, within [low, low + period). */
+function angleOf(y: number, { period, low = 0 }: Circle): number {
+  const turns = y / turn + 0.5;
+  return low + period * (turns - Math.floor(turns));
 }
 
 /** What lies between a point and the ends of its space, both above 0 inside: of a simplex its first part and what is left of 1. */
@@ -89,6 +97,7 @@ function distances(parts: Float64Array, one: NonNullable<AxisTransform>): [from:
   const x = parts[0] as number;
   if (one.kind === "interval") return [x - one.low, one.high - x];
   if (one.kind === "positive") return [x, 1];
+  if (one.kind === "circular") return [1, Number.isFinite(x) ? 1 : Number.NaN];
   return [x, parts.reduce((left, part) => (part > 0 ? left - part : Number.NaN), 1)];
 }
 
@@ -123,6 +132,7 @@ export function boundRows(rows: Float64Array, transform: Transform): Float64Arra
     for (let k = axis; k < rows.length; k += dim) {
       const y = rows[k] as number;
       if (one.kind === "positive") rows[k] = Math.exp(y);
+      else if (one.kind === "circular") rows[k] = angleOf(y, one);
       else if (one.kind === "interval") {
         // from the end that is nearer, whose digits count
         const part = (one.high - one.low) / (1 + Math.exp(Math.abs(y)));

@@ -1,6 +1,8 @@
+import { circularAxes } from "../data/transform.ts";
 import { invalid } from "../errors.ts";
 import type { Flow } from "../flow/flow.ts";
 import type { LogProbOptions } from "../flow/options.ts";
+import { turn } from "../network/circle.ts";
 import { chiSquareTail, normalCdf } from "./distributions.ts";
 import type { SampleRows } from "./rows.ts";
 
@@ -41,6 +43,7 @@ export async function pit(
   const { x0, logProb, status } = await flow.logProb(x, options);
   const { dim, source } = flow;
   const { kind, rows } = source;
+  const circular = circularAxes(flow.transform);
   const coordinates = new Float64Array(x0.length);
   const radius = new Float64Array(logProb.length);
   let failed = 0;
@@ -52,11 +55,16 @@ export async function pit(
       const [first, second] = [rows[k] as number, rows[dim + k] as number];
       const z = kind === "gaussian" ? (value - first) / second : (value - first) / (second - first);
       // Math.max and Math.min keep NaN
-      coordinates[i * dim + k] = kind === "gaussian" ? normalCdf(z) : Math.min(1, Math.max(0, z));
+      const turns = value / turn + 0.5;
+      coordinates[i * dim + k] = circular.includes(k)
+        ? turns - Math.floor(turns)
+        : kind === "gaussian"
+          ? normalCdf(z)
+          : Math.min(1, Math.max(0, z));
       squares += z * z;
     }
     radius[i] = 1 - chiSquareTail(squares, dim);
     if (Number.isNaN(squares)) failed++;
   }
-  return { coordinates, ...(kind === "gaussian" && { radius }), logProb, failed };
+  return { coordinates, ...(kind === "gaussian" && circular.length === 0 && { radius }), logProb, failed };
 }

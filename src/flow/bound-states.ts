@@ -1,7 +1,7 @@
 // What a browser loads for flows with a transform: how rows of data come into a chunk and leave it, and what log p gains.
 import { addLogDeterminant, exportBound, importBound, logDeterminant } from "../../shaders/transform.ts";
-import type { Transform } from "../data/transform.ts";
-import { blocks, rowsInFlow } from "../data/transform-maps.ts";
+import { blocks, type Transform } from "../data/transform.ts";
+import { rowsInFlow } from "../data/transform-maps.ts";
 import type { Dispatch, PlannedBuffer } from "../gpu/kernel.ts";
 import { must } from "../must.ts";
 import { type Chunk, names } from "../ode/engine.ts";
@@ -32,7 +32,10 @@ function spaceBuffers(transform: Transform, dim: number, { capacity }: Chunk): P
   };
   for (const [axis, one] of blocks(transform)) {
     if (one.kind === "interval") put(axis, [1, one.low, one.high, nextSingle(one.low, 1), nextSingle(one.high, -1)]);
-    else if (one.kind === "positive") put(axis, [2, 0, 0, leastNormal, Number.POSITIVE_INFINITY]);
+    else if (one.kind === "circular") {
+      const { period, low = 0 } = one;
+      put(axis, [4, low, period, low, nextSingle(low + period, -1)]);
+    } else if (one.kind === "positive") put(axis, [2, 0, 0, leastNormal, Number.POSITIVE_INFINITY]);
     else for (let i = 0; i < one.size; i++) put(axis + i, [3, one.size, 0, leastNormal, 1 - 2 ** -24]);
   }
   return [

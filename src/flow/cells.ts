@@ -1,5 +1,5 @@
 import { checkResolution } from "../data/grid-resolution.ts";
-import type { Transform } from "../data/transform.ts";
+import { blocks, type Transform } from "../data/transform.ts";
 import { invalid } from "../errors.ts";
 import { item } from "../must.ts";
 import { checkInteger, checkSingle, show } from "../options.ts";
@@ -45,6 +45,13 @@ export function checkCells(
     checkSingle(`${what}: box[${axis}][0]`, ends[0]);
     checkSingle(`${what}: box[${axis}][1]`, ends[1]);
     if (!(ends[0] < ends[1])) throw invalid(`${what}: box[${axis}] is [${ends.join(", ")}], but low is less than high`);
+  }
+  for (const [axis, one] of transform ? blocks(transform) : []) {
+    const [low, high] = item(box, axis);
+    if (one.kind === "circular" && high - low > one.period * (1 + 1e-6))
+      throw invalid(
+        `${what}: box[${axis}] is [${low}, ${high}], but that axis is circular with the period ${one.period}, and more would count it twice: pass a turn or less`,
+      );
   }
   for (const [axis, count] of cells.entries()) {
     checkInteger(`${what}: cells[${axis}]`, count, 1, 4096);

@@ -2,6 +2,7 @@ import { invalid } from "../errors.ts";
 import type { Gpu } from "../gpu/gpu.ts";
 import { initialParameters } from "../network/initialisation.ts";
 import { networkOf } from "../network/of.ts";
+import { checkPeriodic } from "../network/periodic.ts";
 import { type Engines, networkEngines, wgslEngines } from "../ode/engines.ts";
 import { checkNetworkFits } from "../velocity/device-fit.ts";
 import { flatten, Parameters } from "../velocity/parameters.ts";
@@ -15,7 +16,7 @@ export interface Field {
 }
 
 /** The field with the given weights, or with initial ones drawn from the seed. */
-export function fieldOn(gpu: Gpu, { velocity, weights, seed = 0 }: FlowOptions): Field {
+export function fieldOn(gpu: Gpu, { velocity, weights, seed = 0 }: FlowOptions, circular: readonly number[]): Field {
   if (velocity.kind === "wgsl") {
     if (weights !== undefined)
       throw invalid("Flow.create: weights were given, but a wgslVelocity has none: leave them out");
@@ -23,6 +24,7 @@ export function fieldOn(gpu: Gpu, { velocity, weights, seed = 0 }: FlowOptions):
   }
   checkNetworkFits("Flow.create", velocity, gpu.device.limits);
   const network = networkOf(velocity);
+  if (circular.length > 0) checkPeriodic(velocity, circular);
   const initial = weights === undefined ? initialParameters(network, seed) : flatten(network.tensors, weights);
   const parameters = new Parameters(network, initial);
   return { parameters, engines: networkEngines(gpu, velocity, parameters) };

@@ -1,4 +1,4 @@
-import { checkTransform, type Transform } from "../data/transform.ts";
+import { checkTransform, circularAxes, type Transform } from "../data/transform.ts";
 import { PushforwardError } from "../errors.ts";
 import { decodeSafetensors, type Tensor } from "../io/safetensors.ts";
 import { findTensors, type TensorNames } from "../io/tensor-names.ts";
@@ -60,9 +60,10 @@ export function loadFlow(bytes: Uint8Array, { velocity, tensors: names, onNotice
     const weights = findTensors(wanted, tensors, names, (notice) => onNotice?.(notice));
     flatten(wanted, weights);
     const source = spec && sourceOf(spec, tensors);
-    sourceSpec(source, field.dim);
-    const normalization = spec?.normalization && checkNormalization(spec.normalization, field.dim);
     const transform = spec?.transform && checkTransform(spec.transform, field.dim);
+    const circular = circularAxes(transform);
+    sourceSpec(source, field.dim, circular);
+    const normalization = spec?.normalization && checkNormalization(spec.normalization, field.dim, circular);
     return {
       velocity: field,
       weights,

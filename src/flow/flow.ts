@@ -1,4 +1,4 @@
-import { checkTransform, type Transform } from "../data/transform.ts";
+import { checkTransform, circularAxes, type Transform } from "../data/transform.ts";
 import type { DataRows } from "../data/units.ts";
 import { invalid, PushforwardError } from "../errors.ts";
 import { Gpu } from "../gpu/gpu.ts";
@@ -75,12 +75,13 @@ export class Flow {
     this.gpu = gpu;
     this.velocitySpec = velocity;
     this.dim = velocity.dim;
-    this.source = sourceSpec(o.source, velocity.dim, async (samples, rows) =>
+    this.transform = o.transform && checkTransform(o.transform, velocity.dim);
+    const circular = circularAxes(this.transform);
+    this.source = sourceSpec(o.source, velocity.dim, circular, async (samples, rows) =>
       (await analysis()).readSamples(gpu, samples, rows),
     );
-    this.normalization = o.normalization && checkNormalization(o.normalization, velocity.dim);
-    this.transform = o.transform && checkTransform(o.transform, velocity.dim);
-    this.#field = fieldOn(gpu, o);
+    this.normalization = o.normalization && checkNormalization(o.normalization, velocity.dim, circular);
+    this.#field = fieldOn(gpu, o, circular);
   }
 
   /**

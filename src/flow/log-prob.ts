@@ -4,7 +4,7 @@ import { type Chunk, type DivergenceMode, integralsOf, names } from "../ode/engi
 import { slice } from "../ode/slice.ts";
 import type { Part } from "./part.ts";
 import type { Normalization, SourceSpec } from "./source.ts";
-import { sourceName } from "./states.ts";
+import { densityName } from "./states.ts";
 
 /** Log-density that the change to data units adds: −Σ log scale. */
 export function logScale(normalization: Normalization | undefined): number {
@@ -45,7 +45,7 @@ export function planLogProb(
       capacity,
       dim,
       constant: source.constant,
-      source: sourceName,
+      source: densityName(source),
       state: names.state,
       density: base,
     }),

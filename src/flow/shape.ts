@@ -16,7 +16,7 @@ export interface FlowOptions {
   /** The affine map to data units, as {@link fitNormalization} makes it. */
   normalization?: Normalization;
   /**
-   * Where the data lie, if not in all of R^dim: for each axis an interval, the positive numbers, or null, or for several a simplex.
+   * Where the data lie, if not in all of R^dim: for each axis an interval, the positive numbers, a circle, or null, or for several a simplex.
    * Data are brought into R^dim first, then centred and scaled by the normalization, which is that of the rows of `unconstrain` (`pushforward/transforms`). Log p
    * stays that of the data, with the transform's log-determinant in it; on a simplex it is the density of the axes that are given.
    *

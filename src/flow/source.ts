@@ -2,6 +2,7 @@ import type { SourceKind } from "../../shaders/source-kinds.ts";
 import { readable } from "../arrays.ts";
 import { invalid, PushforwardError } from "../errors.ts";
 import { item, must } from "../must.ts";
+import { turn } from "../network/circle.ts";
 import { type Check, checked, type Schema, single, word } from "../options/schema.ts";
 import { checkSingle, checkWord, show } from "../options.ts";
 import { checkAllFinite, isBuffer, type Rows, rowCount } from "./rows.ts";
@@ -12,6 +13,9 @@ import { checkAllFinite, isBuffer, type Rows, rowCount } from "./rows.ts";
  * one or [dim]; its `weights` are shares of any sum, equal ones by default. Samples have no density, so there is no log p of such a flow:
  * that is an error, `unsupported`. An array of them is copied; a GPUBuffer of this device is read from now on until the first call of the
  * flow resolves, so it stays as it is until then.
+ *
+ * On circular axes of a {@link Transform} particles start uniformly: a Gaussian has a standard deviation of a turn, 4, or more there (the
+ * default), which once around the circle is uniform to all digits of f32, and a box is a turn, or several, wide.
  *
  * @example
  * import { Flow, mlp, openGpu, toyData } from "pushforward";
@@ -45,6 +49,8 @@ export interface SourceSpec {
   readonly rows: Float32Array;
   /** −Σ log(std √2π), or −Σ log(high − low); of a mixture it is among the rows, for each component. */
   readonly constant: number;
+  /** What stands for {@link rows} in densities, where some axes are circular. */
+  readonly densityRows?: Float32Array;
   /** Samples are an array here. */
   readonly options: Source;
   /** When samples that were in a buffer are here. */
@@ -55,6 +61,7 @@ export interface SourceSpec {
 export function sourceSpec(
   source: Source | undefined,
   dim: number,
+  circular: readonly number[] = [],
   read?: (samples: GPUBuffer, rows: Float32Array) => Promise<void>,
 ): SourceSpec {
   const options: Source = source ?? { distribution: "gaussian" };
@@ -73,11 +80,12 @@ export function sourceSpec(
       `source has neither distribution nor samples, but it is { distribution: "gaussian" }, "uniform" or "mixture", or { samples }`,
     );
   const kind = checkWord("source.distribution", distribution, ["gaussian", "uniform", "mixture"]);
-  if (kind === "mixture") return mixtureSpec(options as Of<"mixture">, dim);
+  if (kind === "mixture") return around(mixtureSpec(options as Of<"mixture">, dim), dim, circular);
   if (kind === "gaussian") {
-    const { mean, std } = checked("source", gaussianFields(dim), options as Of<"gaussian">, "source.");
+    const { mean, std } = checked("source", gaussianFields(dim, circular), options as Of<"gaussian">, "source.");
     const own = { distribution: "gaussian", mean, std } as const;
-    return { kind: "gaussian", parts: 1, rows: Float32Array.of(...mean, ...std), constant: peak(std), options: own };
+    const rows = Float32Array.of(...mean, ...std);
+    return around({ kind: "gaussian", parts: 1, rows, constant: peak(std), options: own }, dim, circular);
   }
   const { low, high } = checked("source", uniformFields(dim), options as Of<"uniform">, "source.");
   for (const [i, bound] of high.entries()) {
@@ -89,7 +97,33 @@ export function sourceSpec(
   }
   const constant = -high.reduce((sum, bound, i) => sum + Math.log(bound - item(low, i)), 0);
   const own = { distribution: "uniform", low, high } as const;
-  return { kind: "uniform", parts: 1, rows: Float32Array.of(...low, ...high), constant, options: own };
+  const rows = Float32Array.of(...low, ...high);
+  return around({ kind: "uniform", parts: 1, rows, constant, options: own }, dim, circular);
+}
+
+/** A source on circles, where it is uniform: densities see numbers there that make them the same all around. */
+function around(spec: SourceSpec, dim: number, circular: readonly number[]): SourceSpec {
+  if (circular.length === 0) return spec;
+  const { kind, parts } = spec;
+  const isBox = kind === "uniform";
+  const densityRows = spec.rows.slice();
+  let { constant } = spec;
+  for (const axis of circular)
+    for (let part = 0; part < parts; part++) {
+      const [at, to] = [part * dim + axis, (parts + part) * dim + axis];
+      const width = item(densityRows, to) - (isBox ? item(densityRows, at) : 0);
+      if (isBox ? !Number.isInteger(width / turn) : width < turn)
+        throw invalid(
+          `source is ${isBox ? "a box" : "Gaussian"} with a ${isBox ? "width" : "standard deviation"} of ${width} at axis ${axis}, but that axis is circular, where particles start uniformly: pass ${turn} there, which is a turn`,
+        );
+      if (isBox) densityRows[at] = -1e30;
+      densityRows[to] = 1e30;
+      const gain = Math.log(width / turn) + (isBox ? 0 : Math.log(2 * Math.PI) / 2);
+      if (kind === "mixture")
+        densityRows[2 * parts * dim + parts + part] = item(densityRows, 2 * parts * dim + parts + part) + gain;
+      else constant += gain;
+    }
+  return { ...spec, constant, densityRows };
 }
 
 /** log p at the mean of a Gaussian. */
@@ -147,11 +181,14 @@ const positiveRow =
     return numbers;
   };
 
-const gaussianFields = (dim: number) =>
+const gaussianFields = (dim: number, circular: readonly number[]) =>
   ({
     distribution: { check: word("gaussian"), required: true },
     mean: { check: row(dim), fallback: new Array<number>(dim).fill(0) },
-    std: { check: positiveRow(dim, "a standard deviation"), fallback: new Array<number>(dim).fill(1) },
+    std: {
+      check: positiveRow(dim, "a standard deviation"),
+      fallback: Array.from({ length: dim }, (_, axis) => (circular.includes(axis) ? turn : 1)),
+    },
   }) satisfies Schema<Of<"gaussian">>;
 
 const uniformFields = (dim: number) =>
@@ -203,10 +240,17 @@ export interface Normalization {
   scale: number[];
 }
 
-export function checkNormalization(normalization: Normalization, dim: number): Normalization {
+/** A circle has its own units: what stands for its axes has no effect. */
+export function checkNormalization(
+  normalization: Normalization,
+  dim: number,
+  circular: readonly number[] = [],
+): Normalization {
   const fields = {
     mean: { check: row(dim), required: true },
     scale: { check: positiveRow(dim, "a scale"), required: true },
   } satisfies Schema<Normalization>;
-  return checked("normalization", fields, normalization, "normalization.");
+  const { mean, scale } = checked("normalization", fields, normalization, "normalization.");
+  for (const axis of circular) [mean[axis], scale[axis]] = [0, 1];
+  return { mean, scale };
 }

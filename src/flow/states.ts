@@ -21,9 +21,13 @@ export function affineBuffer(affine: Float32Array): PlannedBuffer {
 
 export const sourceName = "source";
 
-/** The buffer with the numbers of the source. */
-export function sourceBuffer({ rows }: SourceSpec): PlannedBuffer {
-  return { name: sourceName, bytes: rows.byteLength, data: rows };
+/** The buffer with the numbers of the source that its density is made of. */
+export const densityName = ({ densityRows }: SourceSpec) => (densityRows ? "source density" : sourceName);
+
+/** The buffers with the numbers of the source. */
+export function sourceBuffers({ rows, densityRows }: SourceSpec): PlannedBuffer[] {
+  const buffer = (name: string, data: Float32Array) => ({ name, bytes: data.byteLength, data });
+  return [buffer(sourceName, rows), ...(densityRows ? [buffer("source density", densityRows)] : [])];
 }
 
 /** A chunk's part of the caller's rows, which go to the buffer `rows`, as states. */

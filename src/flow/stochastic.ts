@@ -64,10 +64,10 @@ export async function stochasticSolve(
     );
   const amounts = Array.from(grid.times, (t) => diffusionAt(what, diffusion, t));
   if (amounts.every((g) => g === 0)) return undefined;
-  if (!score && source.kind !== "gaussian")
+  if (!score && (source.kind !== "gaussian" || source.densityRows))
     throw new PushforwardError(
       "unsupported",
-      `${what}: the score follows from the velocity where the source is a Gaussian, but this flow's is ${source.kind}: pass sde.score, a flow that was trained with predict: "score"`,
+      `${what}: the score follows from the velocity where the source is a Gaussian, but this flow's is ${source.densityRows ? "uniform on circles" : source.kind}: pass sde.score, a flow that was trained with predict: "score"`,
     );
   const field = score === undefined ? undefined : await scoreEngine(what, score, engine.dim);
   const steps = stepsOf(what, grid, amounts, score === undefined ? checkPath(`${what}: sde`, path) : undefined);

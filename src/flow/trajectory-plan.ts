@@ -18,7 +18,7 @@ import type { ChunkPlan } from "../schedule/job.ts";
 import { beginLogProb, type LogProbPlan, logScale, planLogProb } from "./log-prob.ts";
 import { outputs, planOutputs } from "./outputs.ts";
 import { joined, type Part } from "./part.ts";
-import { affineBuffer, planDraws, planExport, planImport, sourceBuffer } from "./states.ts";
+import { affineBuffer, planDraws, planExport, planImport, sourceBuffers } from "./states.ts";
 import type { Stochastic } from "./stochastic.ts";
 import { tallyBuffer } from "./tally.ts";
 import type { TrajectoryRequest } from "./trajectory.ts";
@@ -112,7 +112,7 @@ function planStart(solve: Solve, chunk: Chunk, likelihood: LogProbPlan | undefin
   const first = firstOf(solve, chunk);
   const probes = { ...divergence, mode: integration.divergence, total, dim, chunk, first, key: seedKey(request.seed) };
   return joined([
-    { buffers: [...integrationBuffers(engine, chunk, conditions, integration), sourceBuffer(source)] },
+    { buffers: [...integrationBuffers(engine, chunk, conditions, integration), ...sourceBuffers(source)] },
     affine && { buffers: [affineBuffer(affine)] },
     "rows" in start
       ? space && request.unitsIn === "data"

@@ -2,6 +2,7 @@ import { frozenCopy } from "../options/frozen.ts";
 import { checked, type Schema, word } from "../options/schema.ts";
 import { checkKeys } from "../options.ts";
 import { activate, concat, type FourierOptions, fourier, linear } from "./builder.ts";
+import { type CircularAxes, circularInput, stateInputs } from "./circle.ts";
 import { activation, features, hidden, type TimeInput, time } from "./fields.ts";
 import { buildOperations, compileNetwork, type Node, sizeFields } from "./network.ts";
 import type { Activation } from "./operations/activate.ts";
@@ -14,6 +15,8 @@ export interface MlpOptions {
   activation?: Activation;
   /** Default `"concat"`: one input t. `{ fourier: k }`: sin 2πjt, cos 2πjt for j = 1 … k. */
   time?: "concat" | { fourier: number };
+  /** Axes of x that are angles, as circular axes of a {@link Transform} are: they come in as {@link circle} has them. Default: none. */
+  circular?: CircularAxes;
   /** Fourier features of x, which join x as inputs; see {@link fourier}. Default: none. */
   features?: { fourier: FourierOptions };
   /** Default `"x,t"`: order of the inputs; class and context inputs come last. */
@@ -51,6 +54,7 @@ export interface MlpVelocity {
   readonly hidden: readonly number[];
   readonly activation: Activation;
   readonly time: TimeInput;
+  readonly circular?: CircularAxes;
   readonly features?: { readonly fourier: FourierOptions };
   readonly inputOrder: "x,t" | "t,x";
   readonly classes: number;
@@ -63,6 +67,7 @@ const mlpFields = {
   hidden: { check: hidden, required: true },
   activation: activation("silu"),
   time: time("concat"),
+  circular: { check: circularInput },
   features: { check: features },
   inputOrder: { check: word("x,t", "t,x"), fallback: "x,t" },
   initial: {
@@ -85,10 +90,10 @@ const mlpFields = {
 export function mlp(options: MlpOptions): MlpVelocity {
   const own = checked("mlp", mlpFields, options);
   // in one order, whatever the order of the options
-  const { dim, hidden, activation, time, features, inputOrder, classes, context, initial } = own;
+  const { dim, hidden, activation, time, circular, features, inputOrder, classes, context, initial } = own;
   const given = { kind: "mlp", dim, hidden, activation, time, inputOrder, classes, context } as const;
-  if (!features && !initial) return Object.freeze(given);
-  const more = { ...given, ...(features && { features }), ...(initial && { initial }) };
+  if (!circular && !features && !initial) return Object.freeze(given);
+  const more = { ...given, ...(circular && { circular }), ...(features && { features }), ...(initial && { initial }) };
   // what has been checked is plain data, which can be copied
   compileNetwork("mlp", more, mlpOperations(more));
   return frozenCopy(more);
@@ -102,15 +107,16 @@ export function timeFeatures(t: Node, time: TimeInput): Node {
 
 /** The operations of an MLP, under PyTorch's names for `nn.Sequential(Linear, activation, Linear, …)` called `net`. */
 export function mlpOperations(velocity: MlpVelocity): readonly Operation[] {
-  const { dim, hidden, activation, time, features, inputOrder, classes, context, initial = {} } = velocity;
+  const { dim, hidden, activation, time, circular, features, inputOrder, classes, context, initial = {} } = velocity;
   return buildOperations("mlp", velocity, ({ x, t, label, context: given }) => {
-    const state = features ? [x, fourier(x, features.fourier)] : [x];
+    const own = stateInputs(x, circular);
+    const state = features ? [own, fourier(x, features.fourier)] : [own];
     const times = timeFeatures(t, time);
     const moving = inputOrder === "x,t" ? [...state, times] : [times, ...state];
     let h = concat(...moving, ...(classes > 0 ? [label] : []), ...(context > 0 ? [given] : []));
     const start = inputOrder === "x,t" ? 0 : times.width;
     const { first = "default", hidden: inner = "default", output = "default" } = initial;
-    const begin = typeof first === "object" ? { ...first, of: [start, start + dim] as const } : first;
+    const begin = typeof first === "object" ? { ...first, of: [start, start + own.width] as const } : first;
     for (const [l, width] of hidden.entries())
       h = activate(linear(h, width, `net.${2 * l}`, { initial: l === 0 ? begin : inner }), activation);
     return linear(h, dim, `net.${2 * hidden.length}`, { initial: output });

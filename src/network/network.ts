@@ -59,7 +59,7 @@ function ruleOf(what: string, operation: Operation): OperationRule {
 }
 
 /** The rows of each operation's result. Throws for whatever is wrong with one. */
-function widthsOf(what: string, sizes: Sizes, operations: readonly Operation[]): number[] {
+export function widthsOf(what: string, sizes: Sizes, operations: readonly Operation[]): number[] {
   const inputs = inputWidths(sizes);
   const widths: number[] = [];
   for (const [i, operation] of operations.entries()) {

@@ -1,5 +1,6 @@
 import { checked, integer, type Schema } from "../options/schema.ts";
 import { activate, add, concat, type FourierOptions, fourier, layerNorm, linear, multiply, slice } from "./builder.ts";
+import { type CircularAxes, circularInput, stateInputs } from "./circle.ts";
 import { activation, features, time, width } from "./fields.ts";
 import { timeFeatures } from "./mlp.ts";
 import { type NetworkInputs, type NetworkVelocity, networkVelocity, sizeFields } from "./network.ts";
@@ -15,6 +16,8 @@ export interface ResidualMlpOptions {
   activation?: Activation;
   /** Default `{ fourier: 4 }`: sin 2πjt, cos 2πjt for j = 1 … k; `"concat"`: the time itself. */
   time?: "concat" | { fourier: number };
+  /** Axes of x that are angles, as circular axes of a {@link Transform} are: they come in as {@link circle} has them. Default: none. */
+  circular?: CircularAxes;
   /** Fourier features of x, which join x as inputs; see {@link fourier}. Default: none. */
   features?: { fourier: FourierOptions };
   /** Class-conditional: a one-hot input; the null class is all zeros. */
@@ -29,6 +32,7 @@ const residualFields = {
   blocks: { check: integer(1, 256), required: true },
   activation: activation("silu"),
   time: time({ fourier: 4 }),
+  circular: { check: circularInput },
   features: { check: features },
 } as const satisfies Schema<ResidualMlpOptions>;
 
@@ -46,7 +50,11 @@ const residualFields = {
  */
 export function residualMlp(options: ResidualMlpOptions): NetworkVelocity {
   const what = "residualMlp";
-  const { dim, classes, context, width, blocks, activation, time, features } = checked(what, residualFields, options);
+  const { dim, classes, context, width, blocks, activation, time, circular, features } = checked(
+    what,
+    residualFields,
+    options,
+  );
   const sizes = { dim, classes, context };
   const build = ({ x, t, label, context }: NetworkInputs) => {
     const conditions = [
@@ -56,7 +64,8 @@ export function residualMlp(options: ResidualMlpOptions): NetworkVelocity {
     ];
     const embedded = activate(linear(concat(...conditions), width, "embed.0"), activation);
     const when = activate(linear(embedded, width, "embed.1"), activation);
-    let h = linear(features ? concat(x, fourier(x, features.fourier)) : x, width, "in");
+    const own = stateInputs(x, circular);
+    let h = linear(features ? concat(own, fourier(x, features.fourier)) : own, width, "in");
     for (let k = 0; k < blocks; k++) {
       const name = `blocks.${k}`;
       const modulation = linear(when, 2 * width, `${name}.modulation`, { initial: "zero" });

@@ -3,6 +3,7 @@ import { sizeOf, type Transform } from "../data/transform.ts";
 import { invalid, PushforwardError } from "../errors.ts";
 import type { Flow } from "../flow/flow.ts";
 import { item, must } from "../must.ts";
+import { turn } from "../network/circle.ts";
 import { mlpOperations } from "../network/mlp.ts";
 import { networkOf } from "../network/of.ts";
 import { pytorchTexts } from "../network/operations/index.ts";
@@ -115,6 +116,14 @@ function units(
     if (one.kind === "positive") return [`torch.exp(${y})`, `torch.log(${x})`];
     if (one.kind === "simplex")
       return [`torch.softmax(F.pad(${y}, (0, 1)), 1)[:, :-1]`, `torch.log(${x} / (1 - ${x}.sum(1, keepdim=True)))`];
+    if (one.kind === "circular") {
+      const [low, period] = [pythonNumber(one.low ?? 0), pythonNumber(one.period)];
+      const turns = (of: string) => `torch.remainder(${of}, 1)`;
+      return [
+        `${low} + ${period} * ${turns(`${y} / ${turn} + 0.5`)}`,
+        `${turn} * (${turns(`(${x} - ${low}) / ${period}`)} - 0.5)`,
+      ];
+    }
     const [low, high] = [pythonNumber(one.low), pythonNumber(one.high)];
     return [`${low} + (${high} - ${low}) * torch.sigmoid(${y})`, `torch.log((${x} - ${low}) / (${high} - ${x}))`];
   });

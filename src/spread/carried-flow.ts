@@ -1,5 +1,5 @@
 import { readable } from "../arrays.ts";
-import type { Transform } from "../data/transform.ts";
+import { circularAxes, type Transform } from "../data/transform.ts";
 import { invalid } from "../errors.ts";
 import { loadFlow } from "../flow/file.ts";
 import { Flow } from "../flow/flow.ts";
@@ -56,11 +56,12 @@ async function parcelOf(flow: Flow): Promise<Uint8Array> {
 
 function shapeOf(file: Uint8Array): FlowShape {
   const { velocity, source, normalization, transform } = loadFlow(file);
+  const circular = circularAxes(transform);
   return {
     dim: velocity.dim,
     velocitySpec: velocity,
-    source: sourceSpec(source, velocity.dim),
-    normalization: normalization && checkNormalization(normalization, velocity.dim),
+    source: sourceSpec(source, velocity.dim, circular),
+    normalization: normalization && checkNormalization(normalization, velocity.dim, circular),
     transform,
     assertAlive: () => undefined,
   };

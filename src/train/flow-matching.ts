@@ -1,10 +1,12 @@
 import { planBatch } from "../../shaders/flow-matching.ts";
 import { planSum } from "../../shaders/optimizer.ts";
+import { circularAxes } from "../data/transform.ts";
 import { rowsInFlow } from "../data/transform-maps.ts";
 import type { DataRows } from "../data/units.ts";
 import { invalid } from "../errors.ts";
 import type { Flow } from "../flow/flow.ts";
 import { type SourceSpec, samplesSpec } from "../flow/source.ts";
+import { turn } from "../network/circle.ts";
 import { padded } from "../ode/engine.ts";
 import { residualBackward } from "./backward-of.ts";
 import { gradientBuffers, residualBuffers } from "./buffers.ts";
@@ -106,7 +108,11 @@ function flowMatchingTask(
   const pairs = pairing?.pairs(flow, data, plan, draws, repeated);
   const shortcuts = shortcut && shortcutsOf(shortcut, plan, backward);
   const all = withStarts(rows, plan.source, given?.steps);
-  const constants = Float32Array.of(...affine, ...constantsOf(plan.source), ...(pairs ? pairs.constants : []));
+  const numbers = [...affine, ...constantsOf(plan.source)];
+  const circular = circularAxes(flow.transform);
+  const turns =
+    circular.length > 0 ? Array.from({ length: flow.dim }, (_, k) => (circular.includes(k) ? turn : 0)) : [];
+  const constants = Float32Array.of(...numbers, ...turns, ...(pairs ? pairs.constants : []));
   return {
     what,
     data,
@@ -158,6 +164,7 @@ function flowMatchingTask(
           strata: stratified ? batchSize : undefined,
           weighted,
           bridge: plan.options.bridge !== undefined,
+          turns: circular.length > 0 ? numbers.length : undefined,
           names: {
             data: "data",
             constants: "constants",

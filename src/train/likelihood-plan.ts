@@ -8,7 +8,7 @@ import { planFinishStep, planMix, planStageInput } from "../../shaders/stages.ts
 import { planDeterminantAdjoint, planStageMatrix, planStepDeterminants } from "../../shaders/step-jacobian.ts";
 import { planLogProb } from "../flow/log-prob.ts";
 import type { SourceSpec } from "../flow/source.ts";
-import { sourceBuffer } from "../flow/states.ts";
+import { densityName, sourceBuffers } from "../flow/states.ts";
 import type { Dispatch, PlannedBuffer } from "../gpu/kernel.ts";
 import { item } from "../must.ts";
 import {
@@ -98,7 +98,7 @@ export function likelihoodBuffers(work: LikelihoodWork, chunk: Chunk): PlannedBu
   const { integral, base } = logProbOf(work, chunk);
   return [
     ...integrationBuffers(engine, chunk, conditions, integration),
-    sourceBuffer(source),
+    ...sourceBuffers(source),
     integral,
     base,
     { name: "logProb", bytes: count * 4 },
@@ -293,7 +293,7 @@ export function planLikelihoodGradient(work: LikelihoodWork, chunk: Chunk): Disp
       dim,
       count,
       scale: 1 / count,
-      names: { source: "source", state: names.state, density: "base", adjoint: "adjoint" },
+      names: { source: densityName(source), state: names.state, density: "base", adjoint: "adjoint" },
     }),
     ...penaltyRows.flatMap((target) => planCombine({ capacity, dim: rowsOf(work) + 1, target, terms: [] })),
     ...planConditions(velocity, chunk, conditions),

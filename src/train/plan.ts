@@ -1,3 +1,4 @@
+import { circularAxes } from "../data/transform.ts";
 import { type DataRows, ownRows } from "../data/units.ts";
 import { invalid, PushforwardError } from "../errors.ts";
 import { checkConditions, checkLabelled, onHost } from "../flow/conditions.ts";
@@ -117,6 +118,16 @@ export function flowMatchingPlan(flow: Flow, data: DataRows, given: FlowMatching
     if (o.labelDropout !== undefined && o.labels === undefined)
       throw invalid(`${what}: labelDropout was given, but there are no labels to drop: pass labels too`);
     checkLabelled(what, o.labels, velocity);
+  }
+  if (circularAxes(flow.transform).length > 0) {
+    if (path !== pathNames[0])
+      throw invalid(
+        `${what}: path is ${show(path)}, but transform has circular axes, where a path goes along the arc from x_0 to x_1: leave it out`,
+      );
+    if (o.coupling !== "independent")
+      throw invalid(
+        `${what}: coupling is ${show(o.coupling)}, but transform has circular axes, on which distances are not those that pairs are made by: leave it out`,
+      );
   }
   // rows of a transform's space leave it when the training begins
   const source =

@@ -1,11 +1,13 @@
 import { rowDrawWords } from "../../shaders/row-draws.ts";
 import { nearestNeighbourDistances } from "../data/neighbours.ts";
+import { circularAxes } from "../data/transform.ts";
 import { rowsInFlow } from "../data/transform-maps.ts";
 import type { DataRows } from "../data/units.ts";
 import { invalid } from "../errors.ts";
 import type { Flow } from "../flow/flow.ts";
 import { checkAllFinite } from "../flow/rows.ts";
 import { item } from "../must.ts";
+import { turn } from "../network/circle.ts";
 import { checked } from "../options/schema.ts";
 import { checkFinite, show } from "../options.ts";
 import { randomIndex } from "../random/philox.ts";
@@ -76,12 +78,34 @@ function noiseOf(
   const { neighbour, factor, floor } = own;
   if (neighbour >= rows)
     throw invalid(`${name}.neighbour is ${neighbour}, but ${rows} rows have ${rows - 1} neighbours: pass fewer`);
-  if (flow.dim > mostColumns)
+  const { points, columns } = pointsOf(what, flow, data);
+  if (columns > mostColumns)
     throw invalid(
-      `${name} is by neighbours, which are found for up to ${mostColumns} columns, but the data has ${flow.dim}: pass the deviation of each row, a Float32Array of ${rows}`,
+      `${name} is by neighbours, which are found for up to ${mostColumns} columns, but the data has ${columns}: pass the deviation of each row, a Float32Array of ${rows}`,
     );
-  const distances = nearestNeighbourDistances(rowsInFlow(what, "data", data, flow), flow.dim, neighbour);
+  const distances = nearestNeighbourDistances(points, columns, neighbour);
   return { deviations: distances.map((distance) => factor * Math.max(distance, floor)), noise: own };
+}
+
+/** Rows in the flow's own space as neighbours are looked for: an angle is a point of a circle of its own, whose chords are distances. */
+function pointsOf(what: string, flow: Flow, data: DataRows): { points: Float32Array; columns: number } {
+  const { dim, transform } = flow;
+  const own = rowsInFlow(what, "data", data, flow);
+  const circular = circularAxes(transform);
+  if (circular.length === 0) return { points: own, columns: dim };
+  const radius = turn / (2 * Math.PI);
+  const columns = dim + circular.length;
+  const points = new Float32Array((own.length / dim) * columns);
+  for (let row = 0; row < own.length / dim; row++) {
+    const values = own.subarray(row * dim, (row + 1) * dim);
+    points.set(values, row * columns);
+    for (const [k, axis] of circular.entries()) {
+      const angle = item(values, axis) / radius;
+      points[row * columns + axis] = radius * Math.cos(angle);
+      points[row * columns + dim + k] = radius * Math.sin(angle);
+    }
+  }
+  return { points, columns };
 }
 
 /**

@@ -4,7 +4,7 @@ import type { NetworkVelocity } from "../network/network.ts";
 
 /** The MLP that the fused kernels know: nothing between the inputs and its layers but Fourier features of the time. */
 export function plainMlp(velocity: MlpVelocity | NetworkVelocity): MlpVelocity | undefined {
-  return velocity.kind === "mlp" && velocity.features === undefined ? velocity : undefined;
+  return velocity.kind === "mlp" && !velocity.features && !velocity.circular ? velocity : undefined;
 }
 
 /** Number of inputs that hold the time: 1, or 2k for Fourier features. */

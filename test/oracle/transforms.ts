@@ -6,6 +6,7 @@ export type Space =
   | { kind: "interval"; low: number; high: number }
   | { kind: "positive" }
   | { kind: "simplex"; size: number }
+  | { kind: "circular"; period: number; low?: number }
   | null;
 
 const axesOf = (space: Space) => (space?.kind === "simplex" ? space.size : 1);
@@ -37,7 +38,12 @@ export function toFree(x: ArrayLike<number>, spaces: readonly Space[]): { y: num
     const parts = Array.from({ length: axesOf(space) }, (_, i) => x[y.length + i] ?? Number.NaN);
     const [a = Number.NaN] = parts;
     if (space === null) y.push(a);
-    else if (space.kind === "positive") {
+    else if (space.kind === "circular") {
+      // quarter turns from the point opposite to low
+      const angle = (2 * Math.PI * (a - (space.low ?? 0))) / space.period + Math.PI;
+      y.push(Math.atan2(Math.sin(angle), Math.cos(angle)) / (Math.PI / 2));
+      logDet += Math.log(4 / space.period);
+    } else if (space.kind === "positive") {
       y.push(Math.log(a));
       logDet += Math.log(1 / a);
     } else if (space.kind === "interval") {
@@ -61,7 +67,10 @@ export function toData(y: ArrayLike<number>, spaces: readonly Space[]): number[]
     const parts = Array.from({ length: axesOf(space) }, (_, i) => y[x.length + i] ?? Number.NaN);
     const [a = Number.NaN] = parts;
     if (space === null) x.push(a);
-    else if (space.kind === "positive") x.push(Math.exp(a));
+    else if (space.kind === "circular") {
+      const angle = Math.atan2(-Math.sin((a * Math.PI) / 2), -Math.cos((a * Math.PI) / 2));
+      x.push((space.low ?? 0) + (space.period * (angle < 0 ? angle + 2 * Math.PI : angle)) / (2 * Math.PI));
+    } else if (space.kind === "positive") x.push(Math.exp(a));
     else if (space.kind === "interval") x.push(space.low + (space.high - space.low) / (1 + Math.exp(-a)));
     else {
       const powers = parts.map(Math.exp);

@@ -284,12 +284,27 @@ test("times are written as people say them", () => {
 });
 
 test("a transform is read column by column", () => {
-  expect(transformList("interval:-1:2.5, positive,none,simplex:3")).toEqual([
+  expect(transformList("interval:-1:2.5, positive,none,simplex:3,circular:24,circular:360:-180")).toEqual([
     { kind: "interval", low: -1, high: 2.5 },
     { kind: "positive" },
     null,
     { kind: "simplex", size: 3 },
+    { kind: "circular", period: 24 },
+    { kind: "circular", period: 360, low: -180 },
   ]);
-  for (const wrong of ["", "interval", "interval:2:1", "interval:a:b", "simplex:0", "positive,", "circle"])
-    expect(() => transformList(wrong)).toThrow(/expected none, positive, interval:LOW:HIGH or simplex:COLUMNS/);
+  for (const wrong of [
+    "",
+    "interval",
+    "circular",
+    "circular:0",
+    "circular:360:x",
+    "interval:2:1",
+    "interval:a:b",
+    "simplex:0",
+    "positive,",
+    "circle",
+  ])
+    expect(() => transformList(wrong)).toThrow(
+      /expected none, positive, interval:LOW:HIGH, circular:PERIOD .* or simplex:COLUMNS/,
+    );
 });

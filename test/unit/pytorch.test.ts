@@ -68,7 +68,7 @@ for k, case in enumerate(cases):
     context = torch.tensor(case["context"], dtype=torch.float64).reshape(${n}, -1) if "context" in case else None
     u = velocity(t, x, label, context)
     velocity(0.5, x, label, context)
-    more = [module.to_data(x).flatten().tolist(), module.from_data(module.to_data(x)).flatten().tolist()] if k <= 1 else []
+    more = [module.to_data(x).flatten().tolist(), module.from_data(module.to_data(x)).flatten().tolist()] if k in (0, 1, 3) else []
     results.append({"u": u.flatten().tolist(), "names": list(velocity.state_dict()), "more": more})
 print(json.dumps(results))
 `;
@@ -80,10 +80,15 @@ test.skipIf(python === undefined)(
       { kind: "interval", low: -1, high: 3 },
       { kind: "simplex", size: 2 },
     ] as const;
+    const circles = [{ kind: "circular", period: 360, low: -90 }, null] as const;
     const normalization = { mean: [1, -2], scale: [0.5, 3] };
     for (const [k, { velocity, weights }] of cases.entries()) {
       const own = k === 0 ? normalization : undefined;
-      const parts = { velocitySpec: velocity, normalization: own, transform: k === 1 ? transform : undefined };
+      const parts = {
+        velocitySpec: velocity,
+        normalization: own,
+        transform: [undefined, transform, undefined, circles][k],
+      };
       writeFileSync(join(folder, `flow${k}.py`), toPyTorch(parts));
       const file = saveFlow(velocity, weights, { distribution: "gaussian" }, own);
       writeFileSync(join(folder, `flow${k}.safetensors`), file);
@@ -118,6 +123,10 @@ test.skipIf(python === undefined)(
     const rows = Array.from({ length: n }, (_, i) => toData(spaced.subarray(3 * i, 3 * i + 3), transform)).flat();
     expectClose(results[1]?.more[0] ?? [], rows, { relative: 1e-12 });
     expectClose(results[1]?.more[1] ?? [], [...spaced], { relative: 1e-9 });
+    const angles = cases[3]?.x ?? new Float32Array();
+    const turned = Array.from({ length: n }, (_, i) => toData(angles.subarray(2 * i, 2 * i + 2), circles)).flat();
+    expectClose(results[3]?.more[0] ?? [], turned, { relative: 1e-12 });
+    expectClose(results[3]?.more[1] ?? [], [...angles], { relative: 1e-9, absolute: 1e-12 });
     const x = cases[0]?.x ?? new Float32Array();
     expectClose(
       results[0]?.more[0] ?? [],
