@@ -3,7 +3,7 @@ import { codeOf, describeRange, failureIn, failureOfRange, faultOfTask, type Ran
 import { version } from "../spread/version.ts";
 
 /** Raised whenever jobs, inputs or results change their form. */
-export const protocol = 1;
+export const protocol = 2;
 
 /** Keys of BullMQ and of this library all begin with this, then the queue's name. */
 export const prefix = "pushforward";

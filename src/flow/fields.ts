@@ -112,7 +112,8 @@ export const solveFields = {
 /** A record as it is now; what loads it checks it. */
 const sde = {
   check: (_: string, value: unknown) => ({ ...(value as StochasticOptions) }),
-  travels: "refused",
+  // as spread/noise.ts makes it ready
+  travels: "call",
 } as const;
 
 export const pushFields = {

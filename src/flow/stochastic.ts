@@ -1,16 +1,14 @@
 import { planStochasticStep, type StochasticStage, type StochasticStep } from "../../shaders/stochastic.ts";
-import { invalid, PushforwardError } from "../errors.ts";
+import { invalid } from "../errors.ts";
 import type { Dispatch, PlannedBuffer, Shared } from "../gpu/kernel.ts";
 import type { Session } from "../gpu/session.ts";
 import { item } from "../must.ts";
 import { type Chunk, type Conditions, conditionsAt, type Engine, type Integration, names } from "../ode/engine.ts";
 import type { TimeGrid } from "../ode/grid.ts";
-import { checked, later, type Schema } from "../options/schema.ts";
-import { checkFinite, show } from "../options.ts";
-import type { Path, PathName } from "../path/names.ts";
-import { checkPath } from "../path/paths.ts";
+import type { Path } from "../path/names.ts";
 import { seedKey, streams } from "../random/philox.ts";
-import type { ScoreField, StochasticOptions } from "./options.ts";
+import { checkNoise } from "./noise.ts";
+import type { StochasticOptions } from "./options.ts";
 import type { FlowOnDevice } from "./shape.ts";
 import { sourceName } from "./states.ts";
 import type { TrajectoryRequest } from "./trajectory.ts";
@@ -20,12 +18,6 @@ import type { TrajectoryRequest } from "./trajectory.ts";
  * §4.3; Albergo et al. 2023, §2; docs/mathematics.md, Paths with noise). The field is evaluated once a stage, and a kernel of
  * shaders/stochastic.ts takes the step.
  */
-
-const fields = {
-  diffusion: { check: later<StochasticOptions["diffusion"]>, required: true },
-  path: { check: later<PathName | Path>, fallback: "conditional-optimal-transport" },
-  score: { check: later<ScoreField> },
-} satisfies Schema<StochasticOptions>;
 
 /** What a solve with noise has in place of an integration. */
 export interface Stochastic {
@@ -51,41 +43,11 @@ export async function stochasticSolve(
   request: TrajectoryRequest,
   given: StochasticOptions,
 ): Promise<Stochastic | undefined> {
-  const { what, grid, logProb, source } = request;
-  const { diffusion, path, score } = checked(`${what}: sde`, fields, given, `${what}: sde.`);
-  if (logProb.kind !== "none")
-    throw invalid(
-      `${what}: log p along a path with noise is not defined, but sde and logProb were given: leave one out; the samples have the density that logProb(x) tells`,
-    );
-  const { name } = grid.tableau;
-  if (name !== "euler" && name !== "heun2")
-    throw invalid(
-      `${what}: sde is solved by Euler–Maruyama, solver.method "euler", or the stochastic Heun method, "heun2", but solver.method is ${name ? `"${name}"` : "a tableau"}: pass for example solver: { method: "heun2", steps: 100 }`,
-    );
-  const amounts = Array.from(grid.times, (t) => diffusionAt(what, diffusion, t));
+  const { what, grid } = request;
+  const { amounts, path, score } = checkNoise(request, engine.dim, given);
   if (amounts.every((g) => g === 0)) return undefined;
-  if (!score && (source.kind !== "gaussian" || source.densityRows))
-    throw new PushforwardError(
-      "unsupported",
-      `${what}: the score follows from the velocity where the source is a Gaussian, but this flow's is ${source.densityRows ? "uniform on circles" : source.kind}: pass sde.score, a flow that was trained with predict: "score"`,
-    );
-  const field = score === undefined ? undefined : await scoreEngine(what, score, engine.dim);
-  const steps = stepsOf(what, grid, amounts, score === undefined ? checkPath(`${what}: sde`, path) : undefined);
-  return planned(engine, field, request, grid, steps);
-}
-
-function diffusionAt(what: string, diffusion: unknown, t: number): number {
-  const value: unknown = typeof diffusion === "function" ? diffusion(t) : diffusion;
-  return checkFinite(`${what}: sde.diffusion${typeof diffusion === "function" ? `(${t})` : ""}`, value, 0, 1e30);
-}
-
-async function scoreEngine(what: string, score: unknown, dim: number): Promise<Engine> {
-  const flow = score as Partial<FlowOnDevice> | null;
-  if (typeof flow?.forwardEngine !== "function" || flow.dim !== dim)
-    throw invalid(
-      `${what}: sde.score is ${flow?.dim === undefined ? show(score) : `a flow of dim ${flow.dim}`}, but it is a flow of dim ${dim} whose field is the score: train it with predict: "score"`,
-    );
-  return flow.forwardEngine();
+  const field = await (score as FlowOnDevice | undefined)?.forwardEngine();
+  return planned(engine, field, request, grid, stepsOf(what, grid, amounts, path));
 }
 
 /** The evaluations of a step and what follows each. */

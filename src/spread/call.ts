@@ -20,6 +20,7 @@ import type { TrajectoryRequest } from "../flow/trajectory.ts";
 import { checked, integer, type Schema } from "../options/schema.ts";
 import { show } from "../options.ts";
 import type { RunOptions } from "../schedule/job.ts";
+import { carriedNoise } from "./noise.ts";
 import type { Arrays } from "./parcel.ts";
 import type { CallName } from "./range-task.ts";
 import type { Range } from "./ranges.ts";
@@ -80,9 +81,7 @@ function split<O extends SpreadOptions & Pick<SampleOptions, "signal" | "onProgr
   for (const name of chosenByWorkers) {
     // in which units samples come is no matter of where
     if (name in options && !(what.startsWith("sample") && options[name as keyof O] === "float64"))
-      throw invalid(
-        `${what}: ${name} is ${show(options[name as keyof O])}, but ${name === "sde" ? "paths with noise are for calls of the flow itself" : "the workers choose it"}: leave it out`,
-      );
+      throw invalid(`${what}: ${name} is ${show(options[name as keyof O])}, but the workers choose it: leave it out`);
   }
   const { rangeSize, ahead, ...own } = options;
   const given = { ...(rangeSize !== undefined && { rangeSize }), ...(ahead !== undefined && { ahead }) };
@@ -139,7 +138,10 @@ function finish(
     total: request.count,
     stages: request.grid.tableau.b.length,
     bytesPerParticle: 4 * floats,
-    options: optionsOfCall(fieldsOf[what], options),
+    options: {
+      ...optionsOfCall(fieldsOf[what], options),
+      ...(request.sde && { sde: carriedNoise(request, shape.dim, request.sde) }),
+    },
     spread,
     signal: options.signal,
     onProgress: options.onProgress,

@@ -8,7 +8,7 @@ import { checkNormalization, type Normalization, type Source, sourceSpec } from 
 import type { Gpu } from "../gpu/gpu.ts";
 import { show } from "../options.ts";
 import { wgslVelocity } from "../velocity/wgsl.ts";
-import { pack, unpack } from "./parcel.ts";
+import { type Arrays, pack, unpack } from "./parcel.ts";
 
 /** A flow on its way to workers: its parcel, the name of that, and what checks of options need to know of it. */
 export interface CarriedFlow {
@@ -17,13 +17,32 @@ export interface CarriedFlow {
   readonly shape: FlowShape;
 }
 
-/** What the head of a flow's parcel says: a file of {@link Flow.save} is beside it, or closed-form WGSL is in it. */
+/** A flow on a worker's device, and the score by which it is sampled with noise, where that is a flow of its own. */
+export interface LoadedFlow {
+  readonly flow: Flow;
+  readonly score: Flow | undefined;
+}
+
+/**
+ * What the head of a flow's parcel says: a file of {@link Flow.save} is beside it, or closed-form WGSL is in it, or two parcels, of a flow
+ * and of the score.
+ */
 type FlowHead =
   | { kind: "file" }
+  | { kind: "with score" }
   | { kind: "wgsl"; dim: number; code: string; source?: Source; normalization?: Normalization; transform?: Transform };
 
-/** A flow or its file, made ready to travel. A file is checked here already, without a device. */
-export async function carry(what: string, given: Flow | Uint8Array): Promise<CarriedFlow> {
+/** A flow or its file, made ready to travel, with a score beside it. A file is checked here already, without a device. */
+export async function carry(what: string, given: Flow | Uint8Array, score?: unknown): Promise<CarriedFlow> {
+  const carried = await carryOne(what, given);
+  // what is no flow is told with the other options
+  if (!(score instanceof Flow)) return carried;
+  const parcels = { flow: carried.parcel, score: (await carryOne(what, score)).parcel };
+  const parcel = pack({ kind: "with score" } satisfies FlowHead, parcels);
+  return { ...carried, hash: await sha256(parcel), parcel };
+}
+
+async function carryOne(what: string, given: Flow | Uint8Array): Promise<CarriedFlow> {
   const flow = readable(`${what}: the flow`, given);
   const isFile = flow instanceof Uint8Array;
   if (!isFile && !(flow instanceof Flow))
@@ -67,9 +86,15 @@ function shapeOf(file: Uint8Array): FlowShape {
   };
 }
 
-/** The flow of a parcel, on a worker's device. */
-export function unpackFlow(gpu: Gpu, parcel: Uint8Array): Flow {
+/** What a parcel has, on a worker's device. */
+export function unpackFlow(gpu: Gpu, parcel: Uint8Array): LoadedFlow {
   const { head, arrays } = unpack<FlowHead>(parcel, "a flow");
+  if (head.kind !== "with score") return { flow: flowOf(gpu, head, arrays), score: undefined };
+  const flow = unpackFlow(gpu, arrays.flow as Uint8Array).flow;
+  return { flow, score: unpackFlow(gpu, arrays.score as Uint8Array).flow };
+}
+
+function flowOf(gpu: Gpu, head: Exclude<FlowHead, { kind: "with score" }>, arrays: Arrays): Flow {
   if (head.kind === "file") return Flow.load(gpu, arrays.file as Uint8Array);
   const { dim, code, source, normalization, transform } = head;
   return Flow.create(gpu, {

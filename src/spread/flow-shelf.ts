@@ -1,15 +1,19 @@
-import type { Flow } from "../flow/flow.ts";
 import { Gpu } from "../gpu/gpu.ts";
-import { unpackFlow } from "./carried-flow.ts";
+import { type LoadedFlow, unpackFlow } from "./carried-flow.ts";
 
 /** Flows that stay loaded. */
 const kept = 4;
+
+function free({ flow, score }: LoadedFlow): void {
+  flow.dispose();
+  score?.dispose();
+}
 
 /** A worker's device and the flows that it has loaded last, by their hashes. */
 export class FlowShelf {
   readonly #open: (() => Promise<Gpu>) | undefined;
   /** The one used last is at the end. */
-  readonly #flows = new Map<string, Flow>();
+  readonly #flows = new Map<string, LoadedFlow>();
   #gpu: Promise<Gpu> | undefined;
   /** Whether the device is lost and there is no way to another one. */
   isLost = false;
@@ -43,7 +47,7 @@ export class FlowShelf {
     return true;
   }
 
-  async flow(hash: string, parcel: () => Promise<Uint8Array>): Promise<Flow> {
+  async flow(hash: string, parcel: () => Promise<Uint8Array>): Promise<LoadedFlow> {
     const gpu = await this.gpu();
     const known = this.#flows.get(hash);
     this.#flows.delete(hash);
@@ -51,14 +55,14 @@ export class FlowShelf {
     this.#flows.set(hash, flow);
     const [oldest] = this.#flows;
     if (this.#flows.size > kept && oldest) {
-      oldest[1].dispose();
+      free(oldest[1]);
       this.#flows.delete(oldest[0]);
     }
     return flow;
   }
 
   #drop(): void {
-    for (const flow of this.#flows.values()) flow.dispose();
+    for (const flow of this.#flows.values()) free(flow);
     this.#flows.clear();
   }
 

@@ -2,7 +2,6 @@ import type { DataRows } from "../data/units.ts";
 import { PushforwardError } from "../errors.ts";
 import { type Reduction, reduceSolve } from "../flow/block-reductions.ts";
 import { collect } from "../flow/collect.ts";
-import type { Flow } from "../flow/flow.ts";
 import type { HistogramOptions, LogProbOptions, MomentOptions, SampleOptions } from "../flow/options.ts";
 import { histogramSummary, meanLogProbSummary, momentsSummary } from "../flow/reductions.ts";
 import { logProbRequest, sampleRequest } from "../flow/requests.ts";
@@ -11,14 +10,16 @@ import { must } from "../must.ts";
 import type { RunOptions } from "../schedule/job.ts";
 import { fieldsOf } from "./call.ts";
 import type { Compiling } from "./call-progress.ts";
+import type { LoadedFlow } from "./carried-flow.ts";
 import { arraysOf, figuresOf } from "./gather.ts";
+import { type CarriedNoise, noiseOf } from "./noise.ts";
 import type { Arrays } from "./parcel.ts";
 import { checkTask, type RangeFigures, type RangeTask } from "./range-task.ts";
 import { optionsOfRange } from "./travelling.ts";
 
 /** Computes a range on a worker's flow. Its particles have the indices that they have in the whole call. */
 export async function computeRange(
-  flow: Flow,
+  { flow, score }: LoadedFlow,
   task: RangeTask,
   input: Arrays,
   signal: AbortSignal,
@@ -27,7 +28,8 @@ export async function computeRange(
   checkTask(task, input);
   const { what, start, count, options } = task;
   // the caller has checked them by the types of its call
-  const own: unknown = optionsOfRange(fieldsOf[what], options, input);
+  const given = optionsOfRange(fieldsOf[what], options, input);
+  const own: unknown = given.sde ? { ...given, sde: noiseOf(given.sde as CarriedNoise, score) } : given;
   const rows = () => must(input.x, "x of a range") as DataRows;
   const running: RunOptions = {
     signal,

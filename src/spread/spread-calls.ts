@@ -103,7 +103,7 @@ export abstract class SpreadCalls {
     count: number,
     options: SpreadSampleOptions = {},
   ): AsyncIterableIterator<(Samples | DoubleSamples) & ComputedBy & { start: number }> {
-    const carried = await carry("sampleStream", flow);
+    const carried = await carry("sampleStream", flow, options?.sde?.score);
     const call = sampleCall(carried.shape, "sampleStream", count, options);
     if (count === 0) return;
     for await (const { figures, arrays, start, count: particles, worker, adapter } of this.#spread(
@@ -126,7 +126,7 @@ export abstract class SpreadCalls {
     count: number,
     options: SpreadSampleOptions = {},
   ): Promise<(Samples | DoubleSamples) & Adapters> {
-    const carried = await carry("sample", flow);
+    const carried = await carry("sample", flow, options?.sde?.score);
     const { result, adapters } = await this.#gather(carried, sampleCall(carried.shape, "sample", count, options));
     return { ...result, count, adapters };
   }
@@ -148,7 +148,7 @@ export abstract class SpreadCalls {
     count: number,
     options: SpreadMomentOptions = {},
   ): Promise<Moments & Adapters> {
-    const carried = await carry("moments", flow);
+    const carried = await carry("moments", flow, options?.sde?.score);
     return this.#summarise(carried, momentsCall(carried.shape, count, options));
   }
 
@@ -158,7 +158,7 @@ export abstract class SpreadCalls {
     count: number,
     options: SpreadHistogramOptions,
   ): Promise<Histogram & Adapters> {
-    const carried = await carry("histogram", flow);
+    const carried = await carry("histogram", flow, options?.sde?.score);
     return this.#summarise(carried, histogramCall(carried.shape, count, options));
   }
 

@@ -163,6 +163,16 @@ try {
     assertSame(await cluster.sample(flow, 0), await flow.sample(0));
   });
 
+  await check("paths with noise, and a score of its own, have the bits of one machine", async () => {
+    const diffusion = (t) => 0.5 + Math.sqrt(1 - t);
+    const noisy = { seed: 5, labels, solver: { method: "heun2", steps: 4 }, sde: { diffusion } };
+    assertSame(await cluster.sample(flow, count, { ...noisy, rangeSize }), await flow.sample(count, noisy));
+    const code = "fn velocity(t: f32, x: array<f32, DIM>) -> array<f32, DIM> { return array<f32, DIM>(-x[1], x[0]); }";
+    const score = Flow.create(gpu, { velocity: wgslVelocity({ dim: 2, code }) });
+    const scored = { ...noisy, sde: { diffusion, score } };
+    assertSame(await cluster.sample(flow, count, { ...scored, rangeSize }), await flow.sample(count, scored));
+  });
+
   await check("a worker that is asked to end gives its range back", async () => {
     const name = workers.events.findLast(({ phase }) => phase === "done").worker;
     workers.onEvent = ({ phase, worker }) => phase === "start" && worker === name && workers.signal(name, "SIGTERM");

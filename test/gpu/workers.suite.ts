@@ -94,6 +94,57 @@ test("probe vectors, empty calls and closed-form fields go through threads, with
   flow.dispose();
 });
 
+test("paths with noise have the bits of one device: any g(t), a path of one's own, a score of its own, sums", async ({
+  gpu,
+}) => {
+  using flow = pf.Flow.create(gpu, { velocity: plain(), seed: 1 });
+  using score = pf.Flow.create(gpu, { velocity: plain(), seed: 2 });
+  using samples = pf.Flow.create(gpu, { velocity: plain(), source: { samples: uniformArray(200, -1, 1, 3) }, seed: 1 });
+  const workers = await openWorkers({ workers: ["thread", gpu] });
+  const diffusion = (t: number) => 0.5 + Math.sqrt(1 - t);
+  // α = t², σ = 1 − t², whose score at the end follows from no velocity
+  const path = {
+    alpha: (t: number) => t * t,
+    sigma: (t: number) => 1 - t * t,
+    dAlpha: (t: number) => 2 * t,
+    dSigma: (t: number) => -2 * t,
+  };
+  const heun = { seed: 5, solver: { method: "heun2", steps: 4 } } as const;
+  const calls: [pf.Flow, pf.SampleOptions & { output?: never; chunkSize?: never }][] = [
+    [flow, { ...heun, sde: { diffusion }, saveAt: [0.5, 1] }],
+    [flow, { ...heun, sde: { diffusion: (t: number) => 4 * t * (1 - t), path } }],
+    [samples, { seed: 6, solver: { method: "euler", steps: 3 }, sde: { diffusion: 0.8, score } }],
+    [flow, { ...heun, sde: { diffusion: 0 } }],
+  ];
+  for (const [of, options] of calls) {
+    const found = await workers.sample(of, 2100, { ...options, rangeSize });
+    expect(exact(found)).toEqual(exact(await of.sample(2100, options)));
+  }
+  const noisy = { ...heun, sde: { diffusion, score } };
+  const [whole, stream] = [
+    await flow.sample(2100, noisy),
+    await joined(workers.sampleStream(flow, 2100, { ...noisy, rangeSize })),
+  ];
+  expect(stream.x).toEqual([...bits(whole.x)]);
+  expect(exact(await workers.moments(flow, 2100, { ...noisy, rangeSize }))).toEqual(
+    exact(await flow.moments(2100, noisy)),
+  );
+  // told before anything is sent, as the flow tells it
+  const { sde } = noisy;
+  for (const [options, text] of [
+    [{ sde: { diffusion: -1 } }, /^sample: sde.diffusion is -1/],
+    [{ sde: { ...sde, noise: 3 } }, /^sample: sde has no option "noise"/],
+    [{ sde: { diffusion: 1, score: 3 } }, /^sample: sde.score is 3/],
+    [{ sde, logProb: true }, /^sample: log p along a path with noise/],
+    [{ sde, solver: { method: "rk4", steps: 3 } }, /^sample: sde is solved by Euler/],
+  ] as const)
+    expect((await thrownBy(() => workers.sample(flow, 10, options as never))).message).toMatch(text);
+  expect((await thrownBy(() => workers.sample(samples, 10, { sde: { diffusion: 1 } }))).message).toMatch(
+    /^sample: the score/,
+  );
+  await workers.close();
+});
+
 test("moments, histograms and mean log p have the bits of one device", async ({ gpu }) => {
   const flow = pf.Flow.create(gpu, { velocity: plain(), seed: 1 });
   const workers = await openWorkers({ workers: ["thread", gpu] });
