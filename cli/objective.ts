@@ -76,8 +76,8 @@ function matching(o: TrainOptions): Omit<FlowMatchingOptions, keyof TrainingOpti
     o.coupling === "independent"
       ? o.coupling
       : { method: o.coupling === "sinkhorn" ? ("sinkhorn" as const) : ("exact" as const), ...details };
-  const { path, timeDistribution: time, bridge, labelDropout, contextDropout } = o;
-  return { coupling, ...set({ path, time, bridge, labelDropout, contextDropout }) };
+  const { path, timeDistribution: time, bridge, predict, labelDropout, contextDropout } = o;
+  return { coupling, ...set({ path, time, bridge, predict, labelDropout, contextDropout }) };
 }
 
 function likelihood(o: TrainOptions): Omit<MaximumLikelihoodOptions, keyof TrainingOptions> {

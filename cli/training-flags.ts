@@ -153,6 +153,12 @@ export const trainingFlags: Readonly<Record<string, readonly Flag[]>> = {
       judged(flowMatchingFields.bridge.check),
       matching,
     ),
+    choice(
+      "--predict <kind>",
+      'what is learned of --bridge: its velocity, or its score, for --score of sample and push (default: "velocity")',
+      ["velocity", "score"],
+      matching,
+    ),
     flag(
       "--label-dropout <share>",
       "samples without their label, for guidance",

@@ -45,6 +45,7 @@ export interface TrainOptions extends GpuChoice, CheckpointChoice {
   contextWeight?: number;
   path?: PathName;
   bridge?: number;
+  predict?: "velocity" | "score";
   timeDistribution?: Exclude<TimeDistribution, (u: number) => number>;
   labelDropout?: number;
   contextDropout?: number;

@@ -4,7 +4,7 @@ import type { FlowOptions, Solver } from "pushforward";
 import { type DataUnits, rowsInFlow, rowsOfData } from "../../src/data/transform-maps.ts";
 import { PushforwardError } from "../../src/errors.ts";
 import type { TrainableVelocity } from "../../src/velocity/field.ts";
-import { decimalWithin, type SolverOptions, solverOf } from "../arguments.ts";
+import { decimalWithin, type SolverOptions } from "../arguments.ts";
 import { type ChosenConditions, chosenConditions, conditionColumns, givenOf, takeColumns } from "../conditions.ts";
 import {
   besideOutput,
@@ -18,6 +18,7 @@ import {
 import { readCsvChunks } from "../csv.ts";
 import { type RowFormat, rowFormatOf } from "../endings.ts";
 import { columnNames, type ModelFile, readModel } from "../model.ts";
+import { type NoiseOptions, noiseInputs, noiseOfCall, noiseOptions, scoreOn, solverWithNoise } from "../noise.ts";
 import { claimOutputs } from "../outputs.ts";
 import { count, duration, rowsText, startCounter } from "../report.ts";
 import { openRows } from "../row-output.ts";
@@ -25,8 +26,9 @@ import { digitsOf } from "../rows.ts";
 import type { Target } from "../targets.ts";
 import { addOptions, groups, options } from "./shared-options.ts";
 
-interface PushOptions extends GpuChoice, SolverOptions, ChosenConditions {
+interface PushOptions extends GpuChoice, SolverOptions, ChosenConditions, NoiseOptions {
   output: string;
+  seed: number;
   from: number;
   to: number;
   units: "auto" | "data" | "own";
@@ -49,6 +51,7 @@ Examples:
   pushforward push moved.safetensors before.csv -o after.csv                   from data to data
   pushforward push flow.safetensors places.csv --from 1 --to 0 -o noise.csv    where rows come from
   pushforward push flow.safetensors places.csv --from 1 --to 0.8 --units data -o earlier.csv
+  pushforward push moved.safetensors before.csv --diffusion 0.5 --score score.safetensors -o after.csv   with noise
   pushforward push iris.safetensors noise.csv --label 2 -o third.csv`;
 
 export function pushCommand(context: Context): Command {
@@ -69,21 +72,21 @@ export function pushCommand(context: Context): Command {
     options.modelColumns(),
     ...groups.conditions(),
     ...groups.solver(),
+    ...noiseOptions(),
+    options.seed("of the noise"),
     ...groups.table(),
     options.software(),
     options.json(),
   )
     .addHelpText("after", examples)
-    .action((model: string, data: string, o: PushOptions) => push(context, model, data, o));
+    .action((model: string, data: string, o: PushOptions, command: Command) =>
+      push(context, model, data, o, solverWithNoise(o, command.getOptionValueSource("method") === "cli")),
+    );
 }
 
-async function push(context: Context, path: string, source: string, o: PushOptions): Promise<void> {
-  const solver = solverOf(o);
+async function push(context: Context, path: string, source: string, o: PushOptions, solver: Solver): Promise<void> {
   if (o.from === o.to) throw new UsageError(`--from and --to are both ${o.to}: give two times, as in --from 1 --to 0`);
-  const inputs = [
-    { name: "the flow", path },
-    { name: "the data", path: source },
-  ];
+  const inputs = [{ name: "the flow", path }, { name: "the data", path: source }, ...noiseInputs(o)];
   const outputs = [{ name: "--output", path: o.output, binary: o.format === "bin" }];
   const [target] = (await claimOutputs(context, outputs, inputs)) as [Target]; // One for the one.
   const format = rowFormatOf(target, o.format);
@@ -134,7 +137,8 @@ async function carry(
   const counter = startCounter(context, "rows carried:");
   const rows = await openRows(context, target, columns, format);
   let [nonFinite, unfinished, skipped] = [0, 0, 0];
-  try {
+  const score = await scoreOn(gpu, o, model);
+  async function* chunks() {
     for await (const chunk of readCsvChunks(source === "-" ? (context.stdin as Readable) : source, {
       columns: [...columns, ...others],
       delimiter: o.delimiter,
@@ -145,15 +149,20 @@ async function carry(
     })) {
       skipped = chunk.skipped;
       if (chunk.rows === 0) continue;
-      const given = isChosen
+      const { labels, context: inputs } = isChosen
         ? chosenConditions(o, model.conditions, velocity, chunk.rows)
-        : {
-            ...givenOf(model.conditions, chunk.data, chunk.columns, velocity.classes),
-            ...(o.guidance !== undefined && { guidance: o.guidance }),
-          };
-      const x0 = rowsInFlow("push", "the table", takeColumns(chunk.data, chunk.columns, columns), before);
-      const { from, to } = o;
-      const carried = await flow.push(x0, { ...given, from, to, solver, signal: context.signal });
+        : givenOf(model.conditions, chunk.data, chunk.columns, velocity.classes);
+      const x = rowsInFlow("push", "the table", takeColumns(chunk.data, chunk.columns, columns), before);
+      yield { x, ...(labels && { labels }), ...(inputs && { context: inputs }) };
+    }
+  }
+  const { from, to, seed } = o;
+  const call = {
+    ...{ from, to, seed, solver, signal: context.signal, ...noiseOfCall(o, model, score) },
+    ...(o.guidance !== undefined && { guidance: o.guidance }),
+  };
+  try {
+    for await (const carried of flow.pushStream(chunks(), call)) {
       nonFinite += carried.nonFinite;
       unfinished += carried.unfinished ?? 0;
       for (const [i, word] of (carried.status ?? []).entries())
@@ -170,6 +179,7 @@ async function carry(
     throw await rows.abandon(error);
   } finally {
     counter.stop();
+    score?.dispose();
     flow.dispose();
   }
   return { rows: rows.count, nonFinite, unfinished, skipped };

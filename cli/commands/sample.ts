@@ -1,12 +1,22 @@
 import { Command, Option } from "commander";
+import type { Solver } from "pushforward";
 import type { Normalization } from "../../src/data/normalization.ts";
 import type { TrainableVelocity } from "../../src/velocity/field.ts";
-import { type SolverOptions, solverOf, wholeNumber } from "../arguments.ts";
+import { type SolverOptions, wholeNumber } from "../arguments.ts";
 import { checkSingles } from "../column-fit.ts";
 import { type ChosenConditions, chosenConditions } from "../conditions.ts";
-import { besideOutput, type Context, type GpuChoice, PartialResult, printResult, withGpu } from "../context.ts";
+import {
+  besideOutput,
+  type Context,
+  type GpuChoice,
+  PartialResult,
+  printResult,
+  UsageError,
+  withGpu,
+} from "../context.ts";
 import { type RowFormat, rowFormatOf } from "../endings.ts";
 import { columnNames, readModel } from "../model.ts";
+import { type NoiseOptions, noiseInputs, noiseOfCall, noiseOptions, scoreOn, solverWithNoise } from "../noise.ts";
 import { checkRoom, claimOutputs } from "../outputs.ts";
 import { count, duration, rowsText, startProgress } from "../report.ts";
 import { openRows } from "../row-output.ts";
@@ -14,7 +24,7 @@ import { digitsOf } from "../rows.ts";
 import type { Target } from "../targets.ts";
 import { addOptions, groups, options } from "./shared-options.ts";
 
-interface SampleOptions extends GpuChoice, SolverOptions, ChosenConditions {
+interface SampleOptions extends GpuChoice, SolverOptions, ChosenConditions, NoiseOptions {
   count: number;
   output: string;
   format?: RowFormat;
@@ -37,6 +47,7 @@ Examples:
   pushforward sample flow.safetensors --count 5 -o -                                to stdout
   pushforward sample flow.safetensors --count 1000 -o samples.csv --log-prob        one more column, in nats
   pushforward sample iris.safetensors --count 100 --label 2 --guidance 1.5 -o third.csv
+  pushforward sample flow.safetensors --count 1000 -o samples.csv --diffusion 1:0   paths with noise, the same densities
   pushforward sample flow.safetensors --count 1000000 -o samples.bin --cluster redis://localhost:6379
                                        by the workers that \`pushforward worker\` started there: the same rows`;
 
@@ -51,6 +62,7 @@ export function sampleCommand(context: Context): Command {
       .option("--log-prob", "also write each row's log-probability as the last column log_prob", false),
     ...groups.conditions(),
     ...groups.solver(),
+    ...noiseOptions(),
     options.seed("of the draws"),
     new Option(
       "--cluster <url>",
@@ -62,7 +74,9 @@ export function sampleCommand(context: Context): Command {
     options.json(),
   )
     .addHelpText("after", examples)
-    .action((model: string, o: SampleOptions) => sample(context, model, o));
+    .action((model: string, o: SampleOptions, command: Command) =>
+      sample(context, model, o, solverWithNoise(o, command.getOptionValueSource("method") === "cli")),
+    );
 }
 
 /** Rows as they come, from this machine or from others. */
@@ -75,10 +89,15 @@ type Chunks = AsyncIterable<{
   adapter?: string;
 }>;
 
-async function sample(context: Context, path: string, o: SampleOptions): Promise<void> {
-  const solver = solverOf(o);
+async function sample(context: Context, path: string, o: SampleOptions, solver: Solver): Promise<void> {
+  if (o.diffusion && o.logProb)
+    throw new UsageError(
+      "--log-prob tells densities along paths without noise, but --diffusion was given: leave one out; `pushforward log-prob` scores what was sampled",
+    );
+  if (o.score !== undefined && o.cluster !== undefined)
+    throw new UsageError("--score is for samples of this machine: leave --cluster out");
   const outputs = [{ name: "--output", path: o.output, binary: o.format === "bin" }];
-  const [target] = (await claimOutputs(context, outputs, [{ name: "the flow", path }])) as [Target]; // One for the one.
+  const [target] = (await claimOutputs(context, outputs, [{ name: "the flow", path }, ...noiseInputs(o)])) as [Target]; // One for the one.
   const format = rowFormatOf(target, o.format);
   const model = await readModel(path);
   const flowOptions = model.options;
@@ -96,7 +115,7 @@ async function sample(context: Context, path: string, o: SampleOptions): Promise
     const onNotice = (text: string) => context.stderr.write(`${text}\n`);
     const cluster = await openCluster({ url: o.cluster, queue: o.queue, onNotice });
     try {
-      const spread = o.rangeSize === undefined ? {} : { rangeSize: o.rangeSize };
+      const spread = { ...noiseOfCall(o, model), ...(o.rangeSize !== undefined && { rangeSize: o.rangeSize }) };
       await run(
         double
           ? cluster.sampleStream(model.bytes, o.count, { ...double, ...spread })
@@ -110,9 +129,13 @@ async function sample(context: Context, path: string, o: SampleOptions): Promise
   await withGpu(o, async (gpu) => {
     const { Flow } = await import("pushforward");
     const flow = Flow.create(gpu, flowOptions);
+    const score = await scoreOn(gpu, o, model);
+    const noise = noiseOfCall(o, model, score);
     try {
-      await run(double ? flow.sampleStream(o.count, double) : flow.sampleStream(o.count, call));
+      const all = { ...call, ...noise };
+      await run(double ? flow.sampleStream(o.count, { ...double, ...noise }) : flow.sampleStream(o.count, all));
     } finally {
+      score?.dispose();
       flow.dispose();
     }
   });

@@ -71,6 +71,7 @@ async function train(context: Context, source: string, o: TrainOptions, command:
     return;
   }
   checkHeldOut(o);
+  checkPredict(o);
   const targets = await claimTraining(context, source, o);
   const start = o.from === undefined ? undefined : await readStartingFlow(o.from, command);
   const data = await readTrainingData(context, source, o, start);
@@ -98,8 +99,8 @@ async function train(context: Context, source: string, o: TrainOptions, command:
           `stopped, at least ${count(training.step)} of ${count(o.steps)} steps done; the flow so far is in ${o.output}`,
         );
       }
-      // where the source has no density, there is none at the end either
-      const hasDensity = !(made.source && "samples" in made.source);
+      // where the source has no density, there is none at the end either, and a score is no flow's velocity
+      const hasDensity = !(made.source && "samples" in made.source) && o.predict !== "score";
       const scores = held && hasDensity ? await scoreHeldOut(context, flow, columns, held, o) : undefined;
       const result = {
         output: o.output,
@@ -118,6 +119,12 @@ async function train(context: Context, source: string, o: TrainOptions, command:
       flow.dispose();
     }
   });
+}
+
+/** What is told before the table is read. */
+function checkPredict({ predict, bridge }: TrainOptions): void {
+  if (predict === "score" && bridge === undefined)
+    throw new UsageError("--predict score is learned of bridges, but there is no --bridge: say its deviation");
 }
 
 function checkHeldOut({ holdout, patience, keepBest }: TrainOptions): void {

@@ -86,6 +86,76 @@ test("from data to data: samples start from the rows of --source, and there is n
   expect((await run(["log-prob", file("moved.flow"), file("table.csv")])).code).toBe(1);
 });
 
+test("rows are sampled and carried with noise: as much as is asked, by a score that was trained on the same bridges", async () => {
+  const given = ["--columns", "x,y", ...small, "--holdout", "0"];
+  expect(await train("plain.flow", ...given)).toMatchObject({ code: 0 });
+  const draw = (n: string, ...more: string[]) => run(["sample", file("plain.flow"), "-n", n, "-o", "-", ...more]);
+  const noise = ["--diffusion", "1:0", "--steps", "6"];
+  const [many, few, ode, quiet, other] = await Promise.all([
+    draw("40", ...noise),
+    draw("3", ...noise),
+    draw("3", "--method", "heun2", "--steps", "100"),
+    draw("3", "--diffusion", "0"),
+    draw("3", ...noise, "--seed", "1"),
+  ]);
+  expect(many.code).toBe(0);
+  expect(many.out.startsWith(few.out)).toBe(true);
+  expect(quiet.out).toBe(ode.out);
+  expect(new Set([few, ode, other].map(({ out }) => out)).size).toBe(3);
+  const bridge = [...given, "--source", file("table.csv"), "--bridge", "0.5"];
+  expect(await train("bridge.flow", ...bridge)).toMatchObject({ code: 0 });
+  expect(await train("score.flow", ...bridge, "--predict", "score")).toMatchObject({ code: 0 });
+  const scored = ["--diffusion", "0.5", "--score", file("score.flow"), "--steps", "5"];
+  const sampled = await run(["sample", file("bridge.flow"), "-n", "7", "-o", "-", ...scored]);
+  expect(sampled.out.trim().split("\n")).toHaveLength(8);
+  const push = ["push", file("bridge.flow"), file("table.csv"), "-o", "-", ...scored];
+  const [one, again, next] = await Promise.all([run(push), run(push), run([...push, "--seed", "4"])]);
+  expect(one).toMatchObject({ code: 0 });
+  expect(one.out.trim().split("\n")).toHaveLength(rows + 1);
+  expect(again.out).toBe(one.out);
+  expect(next.out).not.toBe(one.out);
+  for (const [words, message] of [
+    [["sample", file("plain.flow"), ...noise, "--log-prob"], /--log-prob tells densities along paths without noise/],
+    [
+      ["sample", file("plain.flow"), "--diffusion", "1", "--method", "rk4"],
+      /--diffusion is solved by --method heun2.*is rk4/,
+    ],
+    [["sample", file("plain.flow"), "--diffusion", "-1"], /expected a number of at least 0 as in 0\.5, or two/],
+    [["sample", file("plain.flow"), "--score", file("score.flow")], /--score is for paths with noise/],
+    [["sample", file("plain.flow"), ...scored, "--cluster", "redis://localhost:1"], /leave --cluster out/],
+    [["sample", file("bridge.flow"), "--diffusion", "1"], /this flow's is samples/],
+  ] as const) {
+    const { code, err } = await run([...words, ...(words[0] === "sample" ? ["-n", "3", "-o", "-"] : [])]);
+    expect(code).not.toBe(0);
+    expect(err).toMatch(message);
+  }
+  expect(await train("none.flow", ...given, "--predict", "score")).toMatchObject({
+    code: 2,
+    err: expect.stringContaining("--predict score is learned of bridges, but there is no --bridge"),
+  });
+  const units = await train("units.flow", "--columns", "y,x", ...small, "--holdout", "0");
+  expect(units).toMatchObject({ code: 0 });
+  const mixed = await run(["sample", file("units.flow"), "-n", "3", "-o", "-", ...scored]);
+  expect(mixed).toMatchObject({ code: 2, err: expect.stringContaining("other units than the flow") });
+});
+
+test("angles are learned around the circle, and sampled within a turn", async () => {
+  const angles = ["--columns", "x,y", "--transform", "circular:6:-3,none", ...small, "--holdout", "0"];
+  expect(await train("angles.flow", ...angles)).toMatchObject({ code: 0 });
+  const { out, code } = await run(["sample", file("angles.flow"), "-n", "50", "-o", "-", "--log-prob"]);
+  expect(code).toBe(0);
+  for (const line of out.trim().split("\n").slice(1)) {
+    const [angle = Number.NaN, , logProb] = line.split(",").map(Number);
+    expect(angle >= -3 && angle < 3 && Number.isFinite(logProb)).toBe(true);
+  }
+  const info = await run(["info", file("angles.flow")]);
+  expect(info.out).toContain("circular:6:-3");
+  expect(await train("none.flow", ...angles, "--field", "concat-squash")).toMatchObject({
+    code: 2,
+    err: expect.stringContaining("choose --field mlp or --field residual"),
+  });
+});
+
 test("rows are carried to the source and back, and a flow is drawn", async () => {
   const flow = file("plain.safetensors");
   expect((await train("plain.safetensors", "--columns", "x,y", ...small, "--evaluation-steps", "2")).code).toBe(0);
