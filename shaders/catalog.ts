@@ -579,8 +579,9 @@ add("shortcut, second half", () => shortcutMiddleKernel({}));
 add("shortcut, target", () => shortcutTargetKernel({}));
 for (const weighted of [false, true]) {
   const how = weighted ? " with weights" : "";
-  add(`given flow-matching batch${how}`, () => givenBatchKernel({ path: false, weighted }));
-  add(`given flow-matching batch of a path${how}`, () => givenBatchKernel({ path: true, weighted }));
+  add(`given flow-matching batch${how}`, () => givenBatchKernel({ path: false, weighted, bridge: false }));
+  add(`given flow-matching batch of a path${how}`, () => givenBatchKernel({ path: true, weighted, bridge: false }));
+  add(`given flow-matching batch of bridges${how}`, () => givenBatchKernel({ path: true, weighted, bridge: true }));
   add(`flow-matching residual${how}`, () => residualKernel({ weighted }));
 }
 for (const source of ["gaussian", "uniform", "mixture", "samples"] as const) {

@@ -19,7 +19,7 @@ const sample = wgsl`let p = id.x;
  * path α = t, σ = 1 − t, or path = (α, σ, α̇, σ̇). On a bridge noise is added to both: `spread` and `rate` times normals. Of a step x_t is
  * its start, and the target what it is away from there, `per_time`.
  */
-const pathRow = (isTable: boolean, bridge = false, end = "end", ofSteps = false) =>
+const pathRow = (isTable: boolean, bridge?: { spread: string; rate: string; z: string }, end = "end", ofSteps = false) =>
   ofSteps
     ? wgsl`
     inputs[i * params.capacity + p] = start;
@@ -27,13 +27,15 @@ const pathRow = (isTable: boolean, bridge = false, end = "end", ofSteps = false)
 `
     : isTable
       ? wgsl`
-    inputs[i * params.capacity + p] = fma(path.x, ${end}, path.y * start)${bridge ? " + entry.spread * wiggle[j]" : ""};
-    targets[i * params.capacity + p] = fma(path.z, ${end}, path.w * start)${bridge ? " + entry.rate * wiggle[j]" : ""};
+    inputs[i * params.capacity + p] = fma(path.x, ${end}, path.y * start)${bridge ? ` + ${bridge.spread} * ${bridge.z}` : ""};
+    targets[i * params.capacity + p] = fma(path.z, ${end}, path.w * start)${bridge ? ` + ${bridge.rate} * ${bridge.z}` : ""};
 `
       : wgsl`
     inputs[i * params.capacity + p] = fma(time, ${end}, (1.0 - time) * start);
     targets[i * params.capacity + p] = ${end} - start;
 `;
+
+const drawnNoise = { spread: "entry.spread", rate: "entry.rate", z: "wiggle[j]" };
 
 /** Where the numbers of the source lie: behind those that change units, or samples behind the rows of the data. */
 export const sourceNumbers = (kind: SourceKind): [numbers: string, at: string] =>
@@ -198,7 +200,7 @@ fn draw_batch${signature} {
       // the nearest of the points end + k·arc; an axis that is no circle has no other
       let goal = fma(-arc, round((end - start) / max(arc, 1.0)), end);
 #endif
-      ${pathRow(table, bridge, circular ? "goal" : "end", ofSteps)}
+      ${pathRow(table, bridge ? drawnNoise : undefined, circular ? "goal" : "end", ofSteps)}
     }
   }
   inputs[params.dim * params.capacity + p] = time;
@@ -327,10 +329,11 @@ export function planBatch(o: {
 
 /**
  * The same rows from given x_0, x_1 ([n][dim]) and t ([n]), on the straight path or, with `path`, on one whose coefficients are given for
- * each sample, and with `weighted` from weights [n] of the loss; padding repeats the last sample.
+ * each sample, and with `weighted` from weights [n] of the loss; padding repeats the last sample. A bridge has the noise of each sample in
+ * `noise`, [n][dim], and behind it by what that counts in x_t and in the target, [n][2].
  */
 export const givenBatchKernel = oncePerShape(
-  ({ path, weighted }: { readonly path: boolean; readonly weighted: boolean }) =>
+  ({ path, weighted, bridge }: { readonly path: boolean; readonly weighted: boolean; readonly bridge: boolean }) =>
     kernel({
       label: "given flow-matching batch",
       entryPoint: "given_batch",
@@ -343,6 +346,7 @@ export const givenBatchKernel = oncePerShape(
         targets: write("array<f32>"),
         coefficients: path && read("array<vec4f>"),
         weights: weighted && read("array<f32>"),
+        noise: bridge && read("array<f32>"),
       },
       code: wgsl`
 @compute @workgroup_size(${batchWorkgroup})
@@ -353,10 +357,13 @@ fn given_batch${signature} {
 #if ${path}
   let path = coefficients[q];
 #endif
+#if ${bridge}
+  let amounts = params.count * params.dim + 2u * q;
+#endif
   for (var i = 0u; i < params.dim; i++) {
     let start = starts[q * params.dim + i];
     let end = ends[q * params.dim + i];
-    ${pathRow(path)}
+    ${pathRow(path, bridge ? givenNoise : undefined)}
   }
   inputs[params.dim * params.capacity + p] = time;
 #if ${weighted}
@@ -367,22 +374,34 @@ fn given_batch${signature} {
     }),
 );
 
+const givenNoise = { spread: "noise[amounts]", rate: "noise[amounts + 1u]", z: "noise[q * params.dim + i]" };
+
 /** Input rows and targets from given x_0, x_1 and t. */
 export function planGivenBatch(o: {
   velocity: { readonly dim: number };
   capacity: number;
   count: number;
-  names: { starts: string; ends: string; times: string; path?: string | undefined; weights?: string | undefined };
+  names: {
+    starts: string;
+    ends: string;
+    times: string;
+    path?: string | undefined;
+    weights?: string | undefined;
+    noise?: string | undefined;
+  };
 }): Dispatch {
-  const { starts, ends, times, path, weights } = o.names;
+  const { starts, ends, times, path, weights, noise } = o.names;
   const { capacity, count } = o;
   const { dim } = o.velocity;
-  return dispatchOf(givenBatchKernel({ path: path !== undefined, weighted: weights !== undefined }), {
-    params: { capacity, dim, count },
-    buffers: { starts, ends, times, inputs: "h0", targets: "target", coefficients: path, weights },
-    workgroups: [Math.ceil(capacity / batchWorkgroup)],
-    flops: capacity * 6 * dim,
-  });
+  return dispatchOf(
+    givenBatchKernel({ path: path !== undefined, weighted: weights !== undefined, bridge: noise !== undefined }),
+    {
+      params: { capacity, dim, count },
+      buffers: { starts, ends, times, inputs: "h0", targets: "target", coefficients: path, weights, noise },
+      workgroups: [Math.ceil(capacity / batchWorkgroup)],
+      flops: capacity * 6 * dim,
+    },
+  );
 }
 
 /**

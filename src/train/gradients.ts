@@ -6,8 +6,9 @@ import type { Flow } from "../flow/flow.ts";
 import { checkAllFinite, particleCount } from "../flow/rows.ts";
 import { networkOf } from "../network/of.ts";
 import { padded } from "../ode/engine.ts";
-import { checked } from "../options/schema.ts";
+import { type Checked, checked } from "../options/schema.ts";
 import { show } from "../options.ts";
+import { pathNames } from "../path/names.ts";
 import { checkPath, coefficients } from "../path/paths.ts";
 import { residualBackward } from "./backward-of.ts";
 import { gradientBuffers, planPackings, residualBuffers } from "./buffers.ts";
@@ -16,7 +17,7 @@ import { checkBatchSize, gradientOf } from "./gradient-result.ts";
 import { batchFields, gradientFields } from "./later-fields.ts";
 import type { FlowMatchingBatch, GradientOptions } from "./options.ts";
 import { trainableVelocity } from "./plan.ts";
-import { timeWeights } from "./times.ts";
+import { addBridge, checkPredict, timeWeights, weightingOf } from "./times.ts";
 
 const what = "flowMatchingGradients";
 
@@ -38,18 +39,38 @@ export async function givenBatchGradients(
     throw invalid(`${what}: t is ${show(batch.t)}, but ${count} pairs need a Float32Array of ${count} times`);
   for (const name of ["x0", "x1"] as const) checkAllFinite(what, name, batch[name], dim);
   checkAllFinite(what, "t", batch.t, 1);
+  checkPredict(what, batch);
+  if (batch.z !== undefined && batch.bridge === undefined)
+    throw invalid(`${what}: z is the noise of a bridge, but there is none: pass bridge, or leave z out`);
   checkLabelled(what, batch.labels, velocity);
   const conditions = onHost(what, checkConditions(what, batch, count, velocity));
-  const path = batch.path === undefined ? undefined : coefficients(what, checkPath(what, batch.path), batch.t);
-
-  const weights = batch.weighting && timeWeights(what, batch.weighting, batch.t);
+  const isBridge = batch.bridge !== undefined;
+  const path =
+    batch.path === undefined && !isBridge
+      ? undefined
+      : coefficients(what, checkPath(what, batch.path ?? pathNames[0]), batch.t);
+  const noise = path && noiseOf(batch, path, dim);
+  const weighting = weightingOf(batch);
+  const weights = weighting && timeWeights(what, weighting, batch.t);
 
   const { labels, context } = conditions;
   const capacity = padded(count);
   const backward = residualBackward(flow, velocity);
   const segments = backward.copies(capacity);
-  const uploads = Object.entries({ starts: batch.x0, ends: batch.x1, times: batch.t, labels, context, path, weights });
-  const names = { starts: "starts", ends: "ends", times: "times", path: path && "path", weights: weights && "weights" };
+  const uploads = Object.entries({
+    starts: batch.x0,
+    ends: batch.x1,
+    times: batch.t,
+    labels,
+    context,
+    path,
+    weights,
+    noise,
+  });
+  const names = {
+    ...{ starts: "starts", ends: "ends", times: "times" },
+    ...{ path: path && "path", weights: weights && "weights", noise: noise && "noise" },
+  };
   return gradientOf(flow, what, velocity, count, onProgress, (maxFlops) => ({
     buffers: [
       ...gradientBuffers(backward, velocity, capacity),
@@ -66,4 +87,30 @@ export async function givenBatchGradients(
       planSum({ count: capacity, scale: 1 / (count * dim), add: false, from: "squares", to: "loss" }),
     ],
   }));
+}
+
+/** The noise of a bridge and what it counts, as the kernel reads them; of a score the path, [n][4], has no part in the target. */
+function noiseOf({ bridge, z, t, predict }: Checked<typeof batchFields>, path: Float32Array, dim: number) {
+  const count = t.length;
+  if (bridge === undefined) return undefined;
+  if (!(z instanceof Float32Array) || z.length !== count * dim)
+    throw invalid(
+      `${what}: z is ${z === undefined ? "missing" : show(z)}, but a bridge of ${count} pairs has noise [${count}, ${dim}]: pass a Float32Array of ${count * dim} normals`,
+    );
+  checkAllFinite(what, "z", z, dim);
+  const noise = new Float32Array(count * (dim + 2));
+  noise.set(z);
+  const entry = new Float32Array(8);
+  for (const [k, time] of t.entries()) {
+    if (!(time > 0 && time < 1))
+      throw invalid(
+        `${what}: t[${k}] is ${time}, but a bridge has noise between its ends alone: pass times within (0, 1)`,
+      );
+    entry.set(path.subarray(4 * k, 4 * k + 4));
+    entry[4] = time;
+    addBridge(entry, bridge, predict);
+    path.set(entry.subarray(0, 4), 4 * k);
+    noise.set(entry.subarray(6), count * dim + 2 * k);
+  }
+  return noise;
 }

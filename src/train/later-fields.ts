@@ -3,7 +3,7 @@ import type { Divergence } from "../flow/options.ts";
 import { finite, flag, functionThat, integer, later, type Schema, single, word } from "../options/schema.ts";
 import { singles } from "../options.ts";
 import type { Path, PathName } from "../path/names.ts";
-import { array, leastDeterminant, solver, weighting } from "./fields.ts";
+import { array, flowMatchingFields, leastDeterminant, solver, weighting } from "./fields.ts";
 import type {
   AnyOptimizer,
   CheckpointOptions,
@@ -76,4 +76,7 @@ export const batchFields = {
   context: { check: later<Float32Array> },
   path: { check: later<PathName | Path> },
   weighting: { check: weighting },
+  bridge: { check: flowMatchingFields.bridge.check },
+  z: { check: array<Float32Array>() },
+  predict: { check: flowMatchingFields.predict.check },
 } satisfies Schema<FlowMatchingBatch>;

@@ -498,6 +498,12 @@ export interface FlowMatchingBatch {
   path?: PathName | Path;
   /** w(t), as in training. */
   weighting?: (t: number) => number;
+  /** As in training, with the noise z of each sample; times are then within (0, 1). */
+  bridge?: number;
+  /** Normals [n, dim], of a bridge. */
+  z?: Float32Array;
+  /** What a bridge's target is, as in training. */
+  predict?: "velocity" | "score";
 }
 
 export interface LikelihoodGradientOptions extends GradientOptions {

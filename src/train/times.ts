@@ -22,18 +22,23 @@ export function weightingOf({
   weighting,
   predict,
   bridge,
-}: FlowMatchingPlan["options"]): ((t: number) => number) | undefined {
+}: Pick<FlowMatchingPlan["options"], "weighting" | "predict" | "bridge">): ((t: number) => number) | undefined {
   if (weighting !== undefined || predict !== "score" || bridge === undefined) return weighting;
   return (t) => bridge ** 2 * t * (1 - t);
+}
+
+/** Throws for a score of which there is no noise. */
+export function checkPredict(what: string, { predict, bridge }: { predict?: string; bridge?: number }): void {
+  if (predict === "score" && bridge === undefined)
+    throw invalid(
+      `${what}: predict is "score", but there is no bridge, of whose noise a network learns the score: pass for example bridge: 1`,
+    );
 }
 
 /** Checks `path`, `time` and `weighting` and makes the table of them. */
 export function trainingTimes(what: string, { path, options }: FlowMatchingPlan): TrainingTimes {
   const { time, weighting, bridge, predict } = options;
-  if (predict === "score" && bridge === undefined)
-    throw invalid(
-      `${what}: predict is "score", but there is no bridge, of whose noise a network learns the score: pass for example bridge: 1`,
-    );
+  checkPredict(what, options);
   const isUniform = time === undefined || time === "stratified";
   const made = { path: undefined, time, weighting: undefined };
   if (isUniform && path === undefined && weighting === undefined && bridge === undefined)
@@ -58,7 +63,7 @@ export function trainingTimes(what: string, { path, options }: FlowMatchingPlan)
  * Noise γz between the ends, γ = bridge·√(t(1 − t)), the spread of a Brownian bridge. The velocity of x_t has γ̇z; the score of x_t given
  * its ends is −z/γ, which counts γ² unless it is said otherwise (Tong et al. 2024b, §3; docs/mathematics.md, Bridges).
  */
-function addBridge(entry: Float32Array, bridge: number, predict: "velocity" | "score" | undefined): void {
+export function addBridge(entry: Float32Array, bridge: number, predict: "velocity" | "score" | undefined): void {
   const t = entry[4] as number;
   const gamma = bridge * Math.sqrt(t * (1 - t));
   entry[6] = gamma;

@@ -98,6 +98,45 @@ for (const [name, options, path] of [
   });
 }
 
+for (const predict of ["velocity", "score"] as const)
+  test(`bridges have the oracle's loss and gradients: ${predict}`, async ({ gpu }) => {
+    const velocity = pf.mlp({ dim: 3, hidden: [9, 7], classes: 2 });
+    const flow = pf.Flow.create(gpu, { velocity, seed: 3 });
+    const n = 65;
+    const [x0, x1, z] = [1, 2, 5].map((seed) => uniformArray(3 * n, -2, 2, seed)) as [
+      Float32Array,
+      Float32Array,
+      Float32Array,
+    ];
+    const t = uniformArray(n, 0.05, 0.95, 3);
+    const { options: given, conditionOf } = conditionsFor(velocity, n, 4);
+    const bridge = 0.8;
+    const got = await pf.flowMatchingGradients(flow, { x0, x1, t, z, bridge, predict, ...given });
+    // γ = σ √(t(1 − t)); the velocity has its slope, the score −1/γ, weighted by γ²
+    const spread = (time: number) => bridge * Math.sqrt(time * (1 - time));
+    const isScore = predict === "score";
+    const amounts = (time: number) =>
+      [spread(time), isScore ? -1 / spread(time) : (bridge * (0.5 - time)) / Math.sqrt(time * (1 - time))] as const;
+    const rates = (time: number) => [time, 1 - time, isScore ? 0 : 1, isScore ? 0 : -1] as const;
+    const batch = { x0, x1, t, conditionOf };
+    const weight = (time: number) => (isScore ? spread(time) ** 2 : 1);
+    const wanted = flowMatching(network(velocity, await flow.weights()), batch, rates, weight, { z, amounts });
+    expectClose([got.loss], [wanted.loss], { relative: 1e-5 });
+    expect(gradientError(got.gradients, wanted.gradients)).toBeLessThan(1e-4);
+    const message = (more: object) =>
+      pf.flowMatchingGradients(flow, { x0, x1, t, ...given, ...more }).then(
+        () => "nothing was thrown",
+        (error: Error) => error.message,
+      );
+    expect(await message({ bridge })).toMatch(/z is missing, but a bridge of 65 pairs has noise \[65, 3\]/);
+    expect(await message({ z })).toMatch(/z is the noise of a bridge, but there is none/);
+    expect(await message({ predict: "score" })).toMatch(/predict is "score", but there is no bridge/);
+    expect(await message({ bridge, z, t: t.map((time, i) => (i === 2 ? 1 : time)) })).toMatch(
+      /t\[2\] is 1, but a bridge/,
+    );
+    flow.dispose();
+  });
+
 test("gradients of two half batches average to the whole batch's", async ({ gpu }) => {
   const flow = pf.Flow.create(gpu, { velocity: pf.mlp({ dim: 2, hidden: [8] }), seed: 3 });
   const [x0, x1, t] = [uniformArray(400, -2, 2, 1), uniformArray(400, -2, 2, 2), uniformArray(200, 0, 1, 3)];

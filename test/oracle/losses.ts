@@ -32,6 +32,7 @@ export function flowMatching(
   batch: { x0: Vector; x1: Vector; t: Vector; conditionOf?: (i: number) => Condition },
   path = straight,
   weighting = (_: number) => 1,
+  bridge?: { z: Vector; amounts(t: number): readonly [spread: number, rate: number] },
 ): LossAndGradients {
   const { dim } = net.spec;
   const n = rowCount(batch.x1, dim);
@@ -41,9 +42,11 @@ export function flowMatching(
     const t = at(batch.t, i);
     const [x0, x1] = [row(batch.x0, dim, i), row(batch.x1, dim, i)];
     const [alpha, sigma, dAlpha, dSigma] = path(t);
-    const xt = x1.map((value, j) => alpha * value + sigma * at(x0, j));
+    const [spread, rate] = bridge?.amounts(t) ?? [0, 0];
+    const z = (j: number) => (bridge ? at(bridge.z, i * dim + j) : 0);
+    const xt = x1.map((value, j) => alpha * value + sigma * at(x0, j) + spread * z(j));
     const evaluation = evaluate(net, t, xt, [], batch.conditionOf?.(i));
-    const difference = evaluation.velocity.map((u, j) => u - (dAlpha * at(x1, j) + dSigma * at(x0, j)));
+    const difference = evaluation.velocity.map((u, j) => u - (dAlpha * at(x1, j) + dSigma * at(x0, j) + rate * z(j)));
     const weight = weighting(t);
     for (const d of difference) loss += (weight * d ** 2) / (n * dim);
     reverse(
