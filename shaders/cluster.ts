@@ -23,23 +23,38 @@ export function clusterStatements<Row>(
   schedule: Schedule,
   clusters: readonly Cluster[],
   naming: Naming<Row>,
-  o: { row: Row; tag: string; sums?: (value: Value, s: number, g: number) => string | undefined },
+  o: {
+    row: Row;
+    tag: string;
+    sums?: (value: Value, s: number, g: number) => string | undefined;
+    /** Whether a number that is read gets a name, so that it is read once. */
+    keeps?: boolean;
+    /** Statements behind a cluster. */
+    behind?: (cluster: number, nameOf: (value: Value, s: number, g: number) => string) => readonly string[];
+  },
 ): { text: string; nameOf: (value: Value, s: number, g: number) => string } {
   const p = schedule.program;
   const text: string[] = [];
   const made = new Set<Value>();
   const calls = new Set<string>();
+  const kept = new Set<string>();
   const nameOf = (value: Value, s: number, g: number): string => {
     const { batched, width } = p.at(value);
     const set = batched ? s : 0;
     const sum = o.sums?.(value, set, g);
     if (sum !== undefined) return sum;
     if (made.has(value)) return `m${value}_${set}_${g}${o.tag}`;
-    return naming.read(value, width === 1 ? naming.first : o.row, set, g);
+    const number = naming.read(value, width === 1 ? naming.first : o.row, set, g);
+    if (!o.keeps) return number;
+    const name = `r${value}_${set}_${g}${o.tag}`;
+    if (!kept.has(name)) text.push(`let ${name} = ${number};`);
+    kept.add(name);
+    return name;
   };
   const steps = clusters.flatMap(({ members }) => members.map((member) => p.stepOf(member, "map")));
-  for (const { members, stores } of clusters) {
+  for (const [i, { members, stores }] of clusters.entries()) {
     for (const member of members) {
+      if (made.has(member)) continue;
       const step = p.stepOf(member, "map");
       const [argument] = step.of;
       const highest = (activation: string) =>
@@ -68,6 +83,7 @@ export function clusterStatements<Row>(
         for (const g of naming.groups)
           text.push(naming.write(place, width === 1 ? naming.first : o.row, s, g, nameOf(value, s, g)));
     }
+    text.push(...(o.behind?.(i, nameOf) ?? []));
   }
   return { text: text.join("\n"), nameOf };
 }

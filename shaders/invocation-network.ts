@@ -1,36 +1,31 @@
-import { item, must } from "../src/must.ts";
+import { item } from "../src/must.ts";
 import type { Program, Value } from "../src/network/program.ts";
-import { type Cluster, grouped, placeOf, type Schedule, type Stage } from "../src/network/stages.ts";
+import { repeats } from "../src/network/repeats.ts";
+import { clustersOf, type RowLoop, rowLoops, type Unit } from "../src/network/row-loops.ts";
+import type { Schedule } from "../src/network/stages.ts";
+import { describe } from "../src/network/unit-text.ts";
 import type { BlockedMatrix } from "./blocked-packing.ts";
-import { givenContext } from "./classes.ts";
-import { clusterStatements, type Naming } from "./cluster.ts";
+import { InvocationValues, type NetworkSizes } from "./invocation-values.ts";
 import type { Tangents } from "./narrow-mlp.ts";
-import { type Packing, packedFor } from "./packing.ts";
+import type { Packing } from "./packing.ts";
 import { type ProjectedName, projectedInput, projectedRow } from "./row-functions.ts";
-import { components, splat, type Tiling, vectorType } from "./tiling.ts";
+import { components, splat, type Tiling } from "./tiling.ts";
 import { lines } from "./wgsl.ts";
-
-type Linear = Extract<Stage, { kind: "linear" | "project" }>;
 
 const range = (count: number) => Array.from({ length: count }, (_, i) => i);
 
-/** What goes into a network beside the time. */
-interface NetworkSizes {
-  readonly dim: number;
-  readonly classes: number;
-  readonly context: number;
-}
-
-/** Writes the stages of a schedule as statements on private arrays: what FusedNetwork.text (fused-network.ts) gives. */
+/**
+ * Writes the stages of a schedule as statements on private arrays: what FusedNetwork.text (fused-network.ts) gives. Compilers take as long
+ * as a text is, so what a network does again with other weights, such as its blocks, is a loop, and within it the multiply-adds of
+ * products of one shape stand once.
+ */
 export class InvocationNetwork {
-  readonly #sizes: NetworkSizes;
-  readonly #packing: Packing<BlockedMatrix>;
+  readonly #values: InvocationValues;
   readonly #made: Schedule;
   readonly #p: Program;
   readonly #tiling: Tiling;
   readonly #tangents: Tangents | undefined;
-  readonly #v: string;
-  readonly #groups: readonly number[];
+  readonly #dim: number;
   readonly #outputs: number;
 
   constructor(
@@ -40,50 +35,31 @@ export class InvocationNetwork {
     tiling: Tiling,
     tangents: Tangents | undefined,
   ) {
-    this.#sizes = sizes;
-    this.#packing = packing;
+    this.#values = new InvocationValues(sizes, packing, made, tiling, tangents);
     this.#made = made;
     this.#p = made.program;
     this.#tiling = tiling;
     this.#tangents = tangents;
-    this.#v = vectorType(tiling);
-    this.#groups = range(tiling.groups);
+    this.#dim = sizes.dim;
     this.#outputs = tiling.outputs;
   }
 
-  /** The sets that a value has: 0, or one for each tangent. */
-  #sets(batched: boolean): number[] {
-    return batched ? range(this.#tangents?.count ?? 0).map((s) => s + 1) : [0];
-  }
-
-  /** Number `row` (text) of a value for a set and a group. */
-  #read(value: Value, row: string, s: number, g: number): string {
-    const step = this.#p.at(value);
-    if (step.kind === "parameter") {
-      const vector = must(this.#packing.vectors.get(step.tensor), `the packing of "${step.tensor}"`);
-      return splat(this.#tiling, `pf_weights[${vector.at / 4}u + (${row}) / 4u][(${row}) % 4u]`);
-    }
-    const place = placeOf(this.#made, value);
-    const at = place.row === 0 ? row : `${place.row}u + ${row}`;
-    if (place.buffer !== "table") return `${place.buffer}_${step.batched ? s : 0}_${g}[${at}]`;
-    const column = (class_: string) => `pf_table[(${at}) * pf_params.columns + pf_column + ${class_}]`;
-    if (this.#sizes.classes === 0) return splat(this.#tiling, column("0u"));
-    if (this.#tiling.lanes === 1) return column(`class_${g}`);
-    const lanes = components.slice(0, this.#tiling.lanes);
-    return `${this.#v}(${lanes.map((c) => column(`class_${g}.${c}`)).join(", ")})`;
-  }
-
   text(): string {
-    const { dim } = this.#sizes;
-    const parts: string[] = [this.#inputs(), this.#declare()];
-    // each weight is read once for the value and its tangents
-    for (const group of grouped(this.#made)) {
-      const [stage] = group as [Stage];
-      parts.push(stage.kind === "linear" ? this.#linear(group as Linear[]) : this.#other(stage));
+    const dim = this.#dim;
+    const parts: string[] = [this.#values.inputs(), this.#values.declare()];
+    const units = rowLoops(this.#made);
+    const { start, period, turns, strides } = repeats(units.map((unit) => describe(this.#made, unit, this.#values)));
+    parts.push(this.#units(units.slice(0, start)));
+    if (period > 0) {
+      this.#values.strides = strides;
+      const turn = this.#units(units.slice(start, start + period));
+      this.#values.strides = new Map();
+      parts.push(`for (var turn = 0u; turn < ${turns}u; turn++) {\n${turn}\n}`);
     }
-    const each = (text: (g: number) => string) => this.#groups.map(text).join("\n");
+    parts.push(this.#units(units.slice(start + turns * period)));
+    const each = (text: (g: number) => string) => this.#values.groups.map(text).join("\n");
     parts.push(each((g) => lines(dim, (i) => `u${g}_${i} = u_0_${g}[${i}];`)));
-    for (const s of this.#sets(true))
+    for (const s of this.#values.sets(true))
       parts.push(
         each((g) =>
           lines(dim, (i) =>
@@ -94,118 +70,167 @@ export class InvocationNetwork {
     return `{\n${parts.join("\n")}\n}`;
   }
 
-  /** Arrays of what goes in. */
-  #inputs(): string {
-    const { dim, classes, context } = this.#sizes;
-    const names = new Set(this.#p.steps.flatMap((step) => (step.kind === "input" ? [step.name] : [])));
-    const v = this.#v;
-    const array = (name: string, s: number, g: number, values: readonly string[]) =>
-      `var ${name}_${s}_${g} = array<${v}, ${values.length}>(${values.join(", ")});`;
-    const text: string[] = [];
-    for (const g of this.#groups) {
-      text.push(
-        array(
-          "x",
-          0,
-          g,
-          range(dim).map((i) => `y${g}_${i}`),
-        ),
-      );
-      if (names.has("t")) text.push(array("t", 0, g, [`time${g}`]));
-      if (names.has("label"))
-        text.push(
-          array(
-            "label",
-            0,
-            g,
-            range(classes).map((c) => {
-              const is =
-                this.#tiling.lanes === 1 ? `class_${g} == ${c}u` : `class_${g} == vec${this.#tiling.lanes}u(${c}u)`;
-              return `select(${v}(0.0), ${v}(1.0), ${is})`;
-            }),
-          ),
-        );
-      if (names.has("context"))
-        text.push(
-          array(
-            "context",
-            0,
-            g,
-            range(context).map((i) => givenContext(`pf_context[${i}u * pf_params.stride + at${g}]`, v, classes)),
-          ),
-        );
-      for (const s of this.#sets(true)) {
-        const unit = (i: number) =>
-          this.#tangents?.kind === "basis" ? `${v}(${i === s - 1 ? "1.0" : "0.0"})` : `v${s}_${g}_${i}`;
-        text.push(array("dx", s, g, range(dim).map(unit)));
-      }
+  /** Units in their order; the text of products of one shape stands once. */
+  #units(units: readonly Unit[]): string {
+    const shapes = units.map((unit) => this.#shape(unit));
+    const [common] = shapes
+      .filter((shape) => shape !== undefined)
+      .map((shape) => ({
+        shape,
+        inputs: shape.inputs,
+        times: shapes.filter((other) => other?.text === shape.text).length,
+      }))
+      .filter(({ times }) => times > 1)
+      .sort((a, b) => b.inputs * (b.times - 1) - a.inputs * (a.times - 1));
+    if (!common) return units.map((unit) => this.#unit(unit)).join("\n");
+    const at = shapes.flatMap((shape, i) => (shape?.text === common.shape.text ? [i] : []));
+    const variants = at.map((i, k) => ({
+      before: k === 0 ? [] : units.slice(item(at, k - 1) + 1, i),
+      loop: item(units, i) as RowLoop,
+    }));
+    const [first, last] = [item(at, 0), item(at, at.length - 1)];
+    return [
+      ...units.slice(0, first).map((unit) => this.#unit(unit)),
+      this.#products(variants),
+      ...units.slice(last + 1).map((unit) => this.#unit(unit)),
+    ].join("\n");
+  }
+
+  /** What products have in common whose text is the same but for where they read and write. */
+  #shape(unit: Unit): { text: string; inputs: number } | undefined {
+    if (unit.kind !== "loop" || unit.products.length === 0) return undefined;
+    const steps = unit.products.map(({ value }) => this.#p.stepOf(value, "linear"));
+    const each = steps.map(({ from, to, width, bias, batched }) => [to - from, width, bias !== undefined, batched]);
+    const inputs = steps.reduce((sum, { from, to }) => sum + to - from, 0);
+    return { text: JSON.stringify(each), inputs };
+  }
+
+  #unit(unit: Unit): string {
+    switch (unit.kind) {
+      case "loop":
+        return unit.products.length > 0 ? this.#products([{ before: [], loop: unit }]) : this.#rows(unit);
+      case "copy":
+        return this.#copy(unit);
+      case "project":
+        return this.#project(unit);
+      default:
+        throw new Error(`a fused kernel has no ${unit.kind}`);
     }
-    return text.join("\n");
   }
 
-  #declare(): string {
-    const { dim } = this.#sizes;
-    const slots = [
-      ...this.#made.slots,
-      { name: "u", rows: dim, batched: false },
-      { name: "jv", rows: dim, batched: true },
-    ];
-    return slots
-      .flatMap(({ name, rows, batched }) =>
-        this.#sets(batched).flatMap((s) =>
-          this.#groups.map((g) => `var ${name}_${s}_${g}: array<${this.#v}, ${rows}>;`),
-        ),
-      )
-      .join("\n");
+  #copy({ from, to, width, batched }: Extract<Unit, { kind: "copy" }>): string {
+    const each = this.#values.sets(batched).flatMap((s) =>
+      this.#values.groups.map((g) => {
+        const value = from === undefined ? `${this.#values.v}(0.0)` : this.#values.read(from, "row", s, g);
+        return `${to.buffer}_${s}_${g}[${to.row}u + row] = ${value};`;
+      }),
+    );
+    return `for (var row = 0u; row < ${width}u; row++) {\n${each.join("\n")}\n}`;
   }
 
-  #naming(): Naming<string> {
-    return {
-      first: "0u",
-      groups: this.#groups,
-      sets: (batched) => this.#sets(batched),
-      read: (value, row, s, g) => this.#read(value, row, s, g),
-      write: ({ buffer, row: start }, row, s, g, value) =>
-        `${buffer}_${s}_${g}[${start === 0 ? row : `${start}u + ${row}`}] = ${value};`,
-    };
+  /** The sums of a loop, over all sets and groups. */
+  #sumsOf({ rows }: RowLoop): { value: Value; of: Value; s: number; g: number; name: string }[] {
+    return rows.flatMap((stage) =>
+      (stage.kind === "sums" ? stage.sums : []).flatMap((value) => {
+        const { of, batched } = this.#p.stepOf(value, "sum");
+        return this.#values
+          .sets(batched)
+          .flatMap((s) => this.#values.groups.map((g) => ({ value, of, s, g, name: `sum${value}_${s}_${g}` })));
+      }),
+    );
   }
 
-  #clusters(
-    clusters: readonly Cluster[],
-    o: { row: string; tag: string; sums?: (value: Value, s: number, g: number) => string | undefined },
-  ) {
-    return clusterStatements(this.#made, clusters, this.#naming(), o);
+  /** What a loop does in a row: `made` names what its products have made. */
+  #row(loop: RowLoop, row: string, tag: string, made?: (value: Value, s: number, g: number) => string | undefined) {
+    const { products, rows } = loop;
+    const sums = this.#sumsOf(loop);
+    return this.#values.clusters(clustersOf(loop), {
+      row,
+      tag,
+      ...(made && { sums: made }),
+      behind: (cluster, nameOf) => {
+        const stage = rows[cluster - products.length];
+        if (stage?.kind !== "sums") return [];
+        const own = sums.filter(({ value }) => stage.sums.includes(value));
+        return own.map(({ of, s, g, name }) => `${name} += ${nameOf(of, s, g)};`);
+      },
+    }).text;
   }
 
-  #linear(stages: readonly Linear[]): string {
+  /** What is made of the sums of a loop. */
+  #after(loop: RowLoop): string {
+    const sums = this.#sumsOf(loop);
+    const nameOf = (value: Value, s: number, g: number) =>
+      sums.find((sum) => sum.value === value && sum.s === s && sum.g === g)?.name;
+    const clusters = loop.rows.flatMap((stage) => (stage.kind === "sums" ? [stage.cluster] : []));
+    return this.#values.clusters(clusters, { row: "0u", tag: "", sums: nameOf }).text;
+  }
+
+  #rows(loop: RowLoop): string {
+    const { count } = loop;
+    const sums = this.#sumsOf(loop).map(({ name }) => `var ${name} = ${this.#values.v}(0.0);`);
+    const body = this.#row(loop, count === 1 ? "0u" : "row", "");
+    const text = count === 1 ? `{\n${body}\n}` : `for (var row = 0u; row < ${count}u; row++) {\n${body}\n}`;
+    return `{\n${[...sums, text].join("\n")}\n${this.#after(loop)}\n}`;
+  }
+
+  /** Products of one shape, one after the other, with what comes before each but the first: they have their multiply-adds in common. */
+  #products(variants: readonly { before: readonly Unit[]; loop: RowLoop }[]): string {
     const outputs = this.#outputs;
-    const text: string[] = [];
-    const products = stages.map(({ value }) => ({ value, step: this.#p.stepOf(value, "linear") }));
+    const { products: own } = item(variants, 0).loop;
+    const steps = own.map(({ value }) => this.#p.stepOf(value, "linear"));
     // joined products have the same weights
-    const { step: first } = item(products, 0);
+    const [first] = steps as [(typeof steps)[0]];
     const { from, to, width } = first;
-    const matrix = must(packedFor(this.#packing.matrices, first), `the packing of "${first.tensor}"`);
-    for (const { step, value } of products)
-      for (const s of this.#sets(step.batched))
-        for (const g of this.#groups)
-          text.push(lines(to - from, (k) => `let h${value}_${s}_${g}_${k} = ${this.#read(step.of, `${k}u`, s, g)};`));
+    const { block } = this.#values.matrix(first);
+    const isMany = variants.length > 1;
+    /** The text of the variant whose turn it is. */
+    const choice = (text: (variant: (typeof variants)[0]) => string) => {
+      const texts = variants.map(text);
+      if (new Set(texts).size === 1) return item(texts, 0);
+      return texts
+        .map((own, i) => (i === texts.length - 1 ? `{\n${own}\n}` : `if (part == ${i}u) {\n${own}\n} else `))
+        .join("");
+    };
+    const each = <T>(make: (q: number, s: number, g: number) => T): T[] =>
+      steps.flatMap((step, q) =>
+        this.#values.sets(step.batched).flatMap((s) => this.#values.groups.map((g) => make(q, s, g))),
+      );
+    const sums = variants.flatMap(({ loop }) => this.#sumsOf(loop));
+    const inputs = choice(({ loop }) =>
+      each((q, s, g) => {
+        const { of } = this.#p.stepOf(item(loop.products, q).value, "linear");
+        return lines(
+          to - from,
+          (k) => `${isMany ? "" : "let "}h${q}_${s}_${g}_${k} = ${this.#values.read(of, `${k}u`, s, g)};`,
+        );
+      }).join("\n"),
+    );
+    const text = [
+      ...sums.map(({ name }) => `var ${name} = ${this.#values.v}(0.0);`),
+      ...(isMany ? each((q, s, g) => lines(to - from, (k) => `var h${q}_${s}_${g}_${k}: ${this.#values.v};`)) : []),
+      inputs,
+      ...(isMany
+        ? ["var base: u32;", choice(({ loop }) => `base = ${this.#values.matrixAt(item(loop.products, 0).value)};`)]
+        : []),
+    ];
     const blocks = Math.ceil(width / outputs);
     const isSingle = blocks === 1;
     const wanted = (r: number) => !isSingle || r < width;
+    const base = `pf_weights[${isMany ? "base" : this.#values.matrixAt(item(own, 0).value)} + jb * ${block}u + `;
     const body: string[] = [];
-    const base = `pf_weights[${matrix.at}u + jb * ${matrix.block}u + `;
-    for (const { step, value } of products) {
-      if (step.bias !== undefined) body.push(`let bias${value} = ${base}${matrix.block - 1}u];`);
-      for (const s of this.#sets(step.batched))
-        for (const g of this.#groups)
+    for (const [q, step] of steps.entries()) {
+      if (step.bias !== undefined) body.push(`let bias${q} = ${base}${block - 1}u];`);
+      for (const s of this.#values.sets(step.batched))
+        for (const g of this.#values.groups)
           for (const r of range(outputs).filter(wanted)) {
             const start =
-              step.bias === undefined ? `${this.#v}(0.0)` : splat(this.#tiling, `bias${value}.${components[r]}`);
-            body.push(`var a${value}_${s}_${g}_${r} = ${start};`);
+              step.bias === undefined ? `${this.#values.v}(0.0)` : splat(this.#tiling, `bias${q}.${components[r]}`);
+            body.push(`var a${q}_${s}_${g}_${r} = ${start};`);
           }
     }
     const { gather } = this.#tiling;
-    for (const n of range(matrix.block - 1)) {
+    for (const n of range(block - 1)) {
       if (gather > 0) {
         // lanes of a subgroup fetch weights for each other; what one of them fetches beyond the block is not used
         const lane = n % gather;
@@ -215,96 +240,57 @@ export class InvocationNetwork {
       for (const part of range(4)) {
         const k = Math.floor((4 * n + part) / outputs);
         const r = (4 * n + part) % outputs;
-        if (k >= matrix.inputs || !wanted(r)) continue;
-        for (const { step, value } of products)
-          for (const s of this.#sets(step.batched))
-            for (const g of this.#groups) {
-              const a = `a${value}_${s}_${g}_${r}`;
-              const weight = splat(this.#tiling, `w${n}.${components[part]}`);
-              body.push(`${a} = fma(h${value}_${s}_${g}_${k}, ${weight}, ${a});`);
-            }
+        if (k >= to - from || !wanted(r)) continue;
+        const weight = splat(this.#tiling, `w${n}.${components[part]}`);
+        body.push(
+          ...each((q, s, g) => `a${q}_${s}_${g}_${r} = fma(h${q}_${s}_${g}_${k}, ${weight}, a${q}_${s}_${g}_${r});`),
+        );
       }
     }
-    for (const r of range(outputs).filter(wanted)) {
-      const row = `jb * ${outputs}u + ${r}u`;
-      const sums = (sum: Value, s: number, g: number) =>
-        stages.some(({ value }) => value === sum) ? `a${sum}_${s}_${g}_${r}` : undefined;
-      const clusters = stages.map(({ cluster }) => cluster);
-      const { text: own } = this.#clusters(clusters, { row, tag: `_${r}`, sums });
-      body.push(width % outputs === 0 || isSingle ? own : `if (${row} < ${width}u) {\n${own}\n}`);
-    }
+    const rows = choice(({ loop }) =>
+      range(outputs)
+        .filter(wanted)
+        .map((r) => {
+          const row = `jb * ${outputs}u + ${r}u`;
+          const made = (value: Value, s: number, g: number) => {
+            const q = loop.products.findIndex((product) => product.value === value);
+            return q < 0 ? undefined : `a${q}_${s}_${g}_${r}`;
+          };
+          const own = this.#row(loop, row, `_${r}`, made);
+          return width % outputs === 0 || isSingle ? own : `if (${row} < ${width}u) {\n${own}\n}`;
+        })
+        .join("\n"),
+    );
+    body.push(rows);
     text.push(
       isSingle
         ? `{\nconst jb = 0u;\n${body.join("\n")}\n}`
         : `for (var jb = 0u; jb < ${blocks}u; jb++) {\n${body.join("\n")}\n}`,
+      choice(({ loop }) => this.#after(loop)),
     );
-    return `{\n${text.join("\n")}\n}`;
+    if (!isMany) return `{\n${text.join("\n")}\n}`;
+    const before = choice((variant) => variant.before.map((unit) => this.#unit(unit)).join("\n"));
+    return `for (var part = 0u; part < ${variants.length}u; part++) {\n${before}\n${text.join("\n")}\n}`;
   }
 
-  #other(stage: Stage): string {
-    switch (stage.kind) {
-      case "rows": {
-        const { text: body } = this.#clusters([stage.cluster], { row: stage.width === 1 ? "0u" : "row", tag: "" });
-        return stage.width === 1 ? `{\n${body}\n}` : `for (var row = 0u; row < ${stage.width}u; row++) {\n${body}\n}`;
-      }
-      case "copy": {
-        const { from, to, width } = stage;
-        const sets = this.#sets(stage.batched);
-        const each = sets.flatMap((s) =>
-          this.#groups.map((g) => {
-            const value = from === undefined ? `${this.#v}(0.0)` : this.#read(from, "row", s, g);
-            return `${to.buffer}_${s}_${g}[${to.row}u + row] = ${value};`;
-          }),
-        );
-        return `for (var row = 0u; row < ${width}u; row++) {\n${each.join("\n")}\n}`;
-      }
-      case "sums":
-        return this.#sums(stage);
-      case "project":
-        return this.#project(stage);
-      default:
-        throw new Error(`a fused kernel has no ${stage.kind}`);
-    }
-  }
-
-  #sums({ sums, inner, cluster }: Extract<Stage, { kind: "sums" }>): string {
-    const operands = sums.map((sum) => this.#p.stepOf(sum, "sum").of);
-    const { batched, width } = this.#p.at(operands[0] as Value);
-    const all = this.#sets(batched).flatMap((s) => this.#groups.map((g) => [s, g] as const));
-    const name = (i: number, s: number, g: number) => `sum${i}_${s}_${g}`;
-    const { text: loop, nameOf } = this.#clusters([{ members: inner, stores: [] }], { row: "row", tag: "" });
-    const add = operands.flatMap((operand, i) => all.map(([s, g]) => `${name(i, s, g)} += ${nameOf(operand, s, g)};`));
-    const { text: after } = this.#clusters([cluster], {
-      row: "0u",
-      tag: "",
-      sums: (value, s, g) => (sums.includes(value) ? name(sums.indexOf(value), s, g) : undefined),
-    });
-    return `{
-${sums.flatMap((_, i) => all.map(([s, g]) => `var ${name(i, s, g)} = ${this.#v}(0.0);`)).join("\n")}
-for (var row = 0u; row < ${width}u; row++) {
-${loop}
-${add.join("\n")}
-}
-${after}
-}`;
-  }
-
-  #project({ value, cluster }: Linear): string {
+  #project({ value, cluster }: Extract<Unit, { kind: "project" }>): string {
     const step = this.#p.stepOf(value, "project");
     const inputs = this.#p.width(step.of);
     const each = <T>(make: (s: number, g: number) => T) =>
-      this.#sets(step.batched).flatMap((s) => this.#groups.map((g) => make(s, g)));
+      this.#values.sets(step.batched).flatMap((s) => this.#values.groups.map((g) => make(s, g)));
     const named =
       (s: number, g: number): ProjectedName =>
       (part, j) =>
         `${part}${s}_${g}_${j}`;
     const text = each((s, g) =>
-      lines(inputs, (j) => projectedInput(this.#read(step.of, `${j}u`, s, g), j, step.turns, this.#v, named(s, g))),
+      lines(inputs, (j) =>
+        projectedInput(this.#values.read(step.of, `${j}u`, s, g), j, step.turns, this.#values.v, named(s, g)),
+      ),
     );
     const rows = step.matrix.map((row, k) => {
-      const own = each((s, g) => `let z_${s}_${g} = ${projectedRow(row, step.turns, this.#v, named(s, g))};`);
+      const own = each((s, g) => `let z_${s}_${g} = ${projectedRow(row, step.turns, this.#values.v, named(s, g))};`);
       const sums = (other: Value, s: number, g: number) => (other === value ? `z_${s}_${g}` : undefined);
-      return `{\n${own.join("\n")}\n${this.#clusters([cluster], { row: `${k}u`, tag: "", sums }).text}\n}`;
+      return `{\n${own.join("\n")}\n${this.#values.clusters([cluster], { row: `${k}u`, tag: "", sums }).text}\n}`;
     });
     return `{\n${text.join("\n")}\n${rows.join("\n")}\n}`;
   }

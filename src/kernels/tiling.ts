@@ -59,11 +59,6 @@ export const isLavapipe = ({
 }: Pick<GpuInfo, "architecture" | "description" | "vendor">) =>
   /llvmpipe|lavapipe/i.test(`${architecture} ${description} ${vendor}`);
 
-/** Whether networks other than an MLP run in one kernel on an adapter: lavapipe compiles private arrays for up to a minute. */
-export function suitsFusedNetworks(info: GpuInfo): boolean {
-  return !isLavapipe(info);
-}
-
 /** The user's WGSL takes one particle at a time. */
 export const scalarTiling: Tiling = {
   lanes: 1,

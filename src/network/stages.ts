@@ -21,7 +21,8 @@ export interface Cluster {
 /** What one kernel does. */
 export type Stage =
   /** A product with a weight matrix, or with one of the network's data, and what is made of each of its rows. */
-  | { readonly kind: "linear" | "project"; readonly value: Value; readonly cluster: Cluster }
+  | { readonly kind: "linear"; readonly value: Value; readonly cluster: Cluster }
+  | { readonly kind: "project"; readonly value: Value; readonly cluster: Cluster }
   | { readonly kind: "rows"; readonly width: number; readonly cluster: Cluster }
   /** Sums over all rows of values that are made from row to row by `inner`, and what is made of the sums. */
   | {

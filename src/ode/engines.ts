@@ -1,6 +1,5 @@
 import { PushforwardError } from "../errors.ts";
 import type { Gpu } from "../gpu/gpu.ts";
-import { suitsFusedNetworks } from "../kernels/tiling.ts";
 import type { MlpVelocity } from "../network/mlp.ts";
 import type { NetworkVelocity } from "../network/network.ts";
 import { networkOf } from "../network/of.ts";
@@ -76,7 +75,7 @@ export function networkEngines(gpu: Gpu, velocity: MlpVelocity | NetworkVelocity
     if (narrow && gpu.info.software) return fusedMlpEngine(gpu, plain, narrow, parameters);
     const { fusedNetwork, fusedNetworkEngine, tileNetwork, waveOf } = await import("./on-demand.ts");
     const made = gpu.info.software
-      ? !plain && suitsFusedNetworks(gpu.info) && fusedNetwork(gpu, network)
+      ? !plain && fusedNetwork(gpu, network)
       : tileNetwork(gpu, network, await waveOf(gpu));
     return made ? fusedNetworkEngine(gpu, network, made, parameters) : layered();
   });

@@ -8,7 +8,7 @@ import type { Tiling } from "../../shaders/tiling.ts";
 import type { Gpu } from "../gpu/gpu.ts";
 import type { Dispatch, PlannedBuffer } from "../gpu/kernel.ts";
 import { planEvaluate, planIntegrate } from "../kernels/fused.ts";
-import { networkTiling } from "../kernels/network-tiling.ts";
+import { networkTiling, suitsFused } from "../kernels/network-tiling.ts";
 import { tableName } from "../kernels/rows.ts";
 import { tileTilings } from "../kernels/tile.ts";
 import type { Wave } from "../kernels/waves.ts";
@@ -72,10 +72,9 @@ export function fusedNetwork(gpu: Gpu, network: Network): FusedNetworkPlan | und
   const fused = fuse(network, invocationLimits);
   if (!fused) return undefined;
   const { maxUniformBufferBindingSize: limit } = gpu.device.limits;
-  return {
-    fused,
-    tilingsOf: (_, mode) => [networkTiling(gpu.info, limit, fused.network, "perPass" in mode ? mode.perPass : 0)],
-  };
+  const tilingOf = (tangents: number) => networkTiling(gpu.info, limit, fused.network, tangents);
+  if (!suitsFused(gpu.info, fused.network, tilingOf(0))) return undefined;
+  return { fused, tilingsOf: (_, mode) => [tilingOf("perPass" in mode ? mode.perPass : 0)] };
 }
 
 function fuse(network: Network, limits: typeof invocationLimits): Fused | undefined {
