@@ -19,7 +19,12 @@ const sample = wgsl`let p = id.x;
  * path α = t, σ = 1 − t, or path = (α, σ, α̇, σ̇). On a bridge noise is added to both: `spread` and `rate` times normals. Of a step x_t is
  * its start, and the target what it is away from there, `per_time`.
  */
-const pathRow = (isTable: boolean, bridge?: { spread: string; rate: string; z: string }, end = "end", ofSteps = false) =>
+const pathRow = (
+  isTable: boolean,
+  bridge?: { spread: string; rate: string; z: string },
+  end = "end",
+  ofSteps = false,
+) =>
   ofSteps
     ? wgsl`
     inputs[i * params.capacity + p] = start;

@@ -12,7 +12,7 @@ export const concatRule = rule({
   write: (p, _, of) => p.concat(of),
 });
 
-interface SliceOperation extends Operation {
+export interface SliceOperation extends Operation {
   readonly op: "slice";
   readonly start: number;
   readonly end: number;

@@ -3,7 +3,7 @@ import { checkSingle, show } from "../../options.ts";
 import { type PyTorchLine, pythonList, pythonTuple } from "./pytorch.ts";
 import { type OfEach, type Operation, rule } from "./rule.ts";
 
-interface FourierOperation extends Operation {
+export interface FourierOperation extends Operation {
   readonly op: "fourier";
   /** B: a row of turns per unit for each pair of results. */
   readonly frequencies: readonly (readonly number[])[];
