@@ -35,7 +35,7 @@ const figure = (tab, id) =>
 
 const until = (tab, what, condition, ...args) =>
   tab.waitForFunction(condition, { timeout: 1000 * seconds, polling: 50 }, ...args).catch(async () => {
-    const notice = await tab.$eval("#notice", (element) => element.textContent);
+    const notice = await tab.$eval("#notice, #status", (element) => element.textContent);
     throw new Error(`${what}: not within ${seconds} s (the page says "${notice}")`);
   });
 
@@ -124,6 +124,25 @@ async function downloaded(tab, button, name) {
   const path = join(folder, guid);
   return { path, bytes: await readFile(path) };
 }
+
+/** A tab of which the console is listened to. */
+async function newTab() {
+  const tab = await browser.newPage();
+  tab.setDefaultTimeout(1000 * seconds);
+  tab.on("console", (message) => {
+    if (["error", "warn"].includes(message.type())) stray.push(message.text());
+  });
+  tab.on("pageerror", (error) => stray.push(error instanceof Error ? error.message : String(error)));
+  return tab;
+}
+
+/** A check of another page, which leaves the one that the visitor is at. */
+const inAnotherTab = (check) => async (visited) => {
+  const tab = await newTab();
+  await check(tab);
+  await tab.close();
+  await visited.bringToFront();
+};
 
 /** @type {[string, (tab: import("puppeteer-core").Page) => Promise<void>][]} */
 const checks = [
@@ -276,6 +295,39 @@ const checks = [
     },
   ],
   [
+    "examples/page.html draws particles from the buffers of the library",
+    inAnotherTab(async (tab) => {
+      await tab.goto(`${server.origin}/examples/page.html?steps=20`);
+      await until(tab, "an end of the training", () => !document.getElementById("time").disabled);
+      assert.ok((await inked(tab, "time", "input")).all > 2, "the picture is empty");
+    }),
+  ],
+  ...[
+    ["view", "pushforward/view draws", "time"],
+    ["three", "three.js draws", "turn"],
+    ["typegpu", "TypeGPU draws", "size"],
+  ].map(([name, what, control]) => [
+    `examples/${name}.html: ${what} particles from the buffers of the library, with its device`,
+    inAnotherTab(async (tab) => {
+      await tab.goto(`${server.origin}/examples/${name}.html?count=2000`);
+      await until(tab, "a picture", () => document.querySelector("input").disabled === false);
+      const { all, middle } = await inked(tab, control, "input");
+      assert.ok(all > 2 && all < 70, `${all} % of the picture are drawn on`);
+      // eight Gaussians on a circle, but for those that three.js shows on their way
+      if (name !== "three") assert.ok(middle < 5, `${middle} % of the middle are drawn on`);
+      if (name === "view")
+        assert.match(await refusals(tab), /16000 bytes, but 2001 particles of dim 2 take 16008.*has been disposed/);
+      assert.deepEqual(
+        stray.splice(0).filter((text) => !/external-omitted/.test(text)),
+        [],
+      );
+    }),
+  ]),
+  [
+    "the page looks as it does in test/site/pictures: light, dark and narrow",
+    () => comparePictures(browser, `${server.origin}/site/index.html`),
+  ],
+  [
     "a table is opened, of which two columns are learned",
     async (tab) => {
       const path = join(folder, "table.csv");
@@ -320,39 +372,6 @@ const checks = [
     },
   ],
   [
-    "examples/page.html draws particles from the buffers of the library",
-    async (tab) => {
-      await tab.goto(`${server.origin}/examples/page.html?steps=20`);
-      await until(tab, "an end of the training", () => !document.getElementById("time").disabled);
-      assert.ok((await inked(tab, "time", "input")).all > 2, "the picture is empty");
-    },
-  ],
-  ...[
-    ["view", "pushforward/view draws", "time"],
-    ["three", "three.js draws", "turn"],
-    ["typegpu", "TypeGPU draws", "size"],
-  ].map(([name, what, control]) => [
-    `examples/${name}.html: ${what} particles from the buffers of the library, with its device`,
-    async (tab) => {
-      await tab.goto(`${server.origin}/examples/${name}.html?count=2000`);
-      await until(tab, "a picture", () => document.querySelector("input").disabled === false);
-      const { all, middle } = await inked(tab, control, "input");
-      assert.ok(all > 2 && all < 70, `${all} % of the picture are drawn on`);
-      // eight Gaussians on a circle, but for those that three.js shows on their way
-      if (name !== "three") assert.ok(middle < 5, `${middle} % of the middle are drawn on`);
-      if (name === "view")
-        assert.match(await refusals(tab), /16000 bytes, but 2001 particles of dim 2 take 16008.*has been disposed/);
-      assert.deepEqual(
-        stray.splice(0).filter((text) => !/external-omitted/.test(text)),
-        [],
-      );
-    },
-  ]),
-  [
-    "the page looks as it does in test/site/pictures: light, dark and narrow",
-    () => comparePictures(browser, `${server.origin}/site/index.html`),
-  ],
-  [
     "without WebGPU the page says what to do",
     async (tab) => {
       await tab.evaluateOnNewDocument(() => Reflect.deleteProperty(Navigator.prototype, "gpu"));
@@ -365,14 +384,9 @@ const checks = [
 ];
 
 try {
-  const tab = await browser.newPage();
-  tab.setDefaultTimeout(1000 * seconds);
+  const tab = await newTab();
   await tab.setViewport({ width: 1280, height: 800 });
   await tab.emulateMediaFeatures([{ name: "prefers-reduced-motion", value: "no-preference" }]);
-  tab.on("console", (message) => {
-    if (["error", "warn"].includes(message.type())) stray.push(message.text());
-  });
-  tab.on("pageerror", (error) => stray.push(error instanceof Error ? error.message : String(error)));
   await tab.goto(`${server.origin}/site/index.html#${small}`);
   for (const [name, check] of checks) {
     const start = performance.now();
