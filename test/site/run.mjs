@@ -328,6 +328,16 @@ const checks = [
     () => comparePictures(browser, `${server.origin}/site/index.html`),
   ],
   [
+    "without WebGPU the page says what to do",
+    inAnotherTab(async (tab) => {
+      await tab.evaluateOnNewDocument(() => Reflect.deleteProperty(Navigator.prototype, "gpu"));
+      await tab.goto(`${server.origin}/site/index.html`);
+      await until(tab, "words", () => document.getElementById("without").checkVisibility());
+      assert.equal(await tab.$eval("#playground", (element) => element.checkVisibility()), false);
+      await until(tab, "the recorded picture", () => document.querySelector("#without img").naturalWidth > 0);
+    }),
+  ],
+  [
     "a table is opened, of which two columns are learned",
     async (tab) => {
       const path = join(folder, "table.csv");
@@ -369,16 +379,6 @@ const checks = [
       assert.ok(inks > 0.02 * (data.length / 4), `the picture is empty: ${inks} pixels are drawn on`);
       // what Chrome says of its lost GPU process
       stray.length = 0;
-    },
-  ],
-  [
-    "without WebGPU the page says what to do",
-    async (tab) => {
-      await tab.evaluateOnNewDocument(() => Reflect.deleteProperty(Navigator.prototype, "gpu"));
-      await tab.goto(`${server.origin}/site/index.html`);
-      await until(tab, "words", () => document.getElementById("without").checkVisibility());
-      assert.equal(await tab.$eval("#playground", (element) => element.checkVisibility()), false);
-      await until(tab, "the recorded picture", () => document.querySelector("#without img").naturalWidth > 0);
     },
   ],
 ];
