@@ -26,7 +26,8 @@ export function networkTiling(info: GpuInfo, maxUniformBytes: number, network: F
 /** The longest text, in characters, whose evaluation lavapipe compiles as soon as the kernels of a network's layers. */
 const longestText = 30_000;
 
-/** Whether a network runs in one kernel on an adapter: lavapipe compiles long texts for up to a minute. */
+/** Whether a network runs in one kernel on an adapter: lavapipe compiles long texts for up to a minute, and so it does tables by class. */
 export function suitsFused(info: GpuInfo, network: FusedNetwork, tiling: Tiling): boolean {
-  return !isLavapipe(info) || network.text(tiling, undefined, true).length <= longestText;
+  if (!isLavapipe(info)) return true;
+  return network.classes === 0 && network.text(tiling, undefined, true).length <= longestText;
 }
