@@ -48,6 +48,7 @@ import { classColumnsKernel, tableInputsKernel } from "./table-inputs.ts";
 import { penaliseKernel, tangentEndsKernel } from "./tangent-ends.ts";
 import { tangentDotKernel, tangentInputKernel } from "./tangents.ts";
 import { evaluateTileKernel, integrateTileKernel } from "./tile.ts";
+import { ReverseNetwork, reverseKernel } from "./tile-reverse.ts";
 import type { Tiling } from "./tiling.ts";
 import { addLogDeterminantKernel, exportBoundKernel, importBoundKernel, logDeterminantKernel } from "./transform.ts";
 import { weightGradientKernel } from "./weight-gradient.ts";
@@ -271,6 +272,14 @@ for (const [name, { tiling, velocity }] of Object.entries(tiled)) {
         output: "jvp",
         divergence: { mode: "none" },
       }),
+    );
+  // a tile of 32 is too much for the smallest devices with wider layers
+  const both = new ReverseNetwork(networkOf(tiling.wave ? mlp({ dim: 2, hidden: [32, 32] }) : velocity));
+  const columns = tiling.wave ? 32 : 16;
+  const reverse = { ...tiling, lanes: 1, tile: columns, workgroupSize: 8 * columns, unroll: 4 } as const;
+  for (const trains of [true, false])
+    add(`flow matching${trains ? " and its gradient" : ""} of ${name} on a tile`, () =>
+      reverseKernel({ network: both, tiling: reverse, weighted: tiling.wave === undefined, trains }),
     );
 }
 for (const [how, divergence] of Object.entries(divergences))

@@ -11,7 +11,7 @@ import type { DivergenceMode } from "../../src/ode/engine.ts";
 import { networkEngines } from "../../src/ode/engines.ts";
 import { timeGrid } from "../../src/ode/grid.ts";
 import { integrationOf } from "../../src/ode/integration.ts";
-import { likelihoodBackward } from "../../src/train/backward-of.ts";
+import { likelihoodBackward, matchingChoice } from "../../src/train/backward-of.ts";
 import type { Parameters } from "../../src/velocity/parameters.ts";
 
 /** What is told of a kernel: whose it is, and how long its compilation took. */
@@ -75,11 +75,12 @@ export async function main(what: "defaults" | "catalogue", tell: (compiled: Comp
     const engine = await networkEngines(gpu, velocity, { count: network.parameterCount } as Parameters).forward("f32");
     const conditions = { guidance: 2, ...(network.classes > 0 && { labels: new Uint32Array(64) }) };
     const backward = likelihoodBackward({ gpu }, velocity);
+    const matching = (await matchingChoice({ gpu }))(velocity);
     const works: Record<string, Dispatch[]> = {};
     for (const [work, divergence] of Object.entries(modes))
       works[work] = engine.integrate(chunk, conditions, integrationOf(grid, divergence, jacobianTexts), 0, 2);
     works["velocity at times of their own"] = engine.evaluate(chunk, conditions, "velocity", { mode: "none" });
-    works["flow matching gradient"] = backward.residual(chunk);
+    works["flow matching gradient"] = matching.residual(chunk);
     works["likelihood gradient"] = backward.pass(chunk, {
       cotangent: "kappa",
       xbar: "eta",

@@ -4,19 +4,36 @@ import { unusedBuffers } from "../kernels/finish.ts";
 import { heldPlanner } from "../kernels/held-dense.ts";
 import type { LinearPlan } from "../kernels/rows.ts";
 import { isLavapipe, subgroupForWeights } from "../kernels/tiling.ts";
+import { waveOf } from "../kernels/waves.ts";
 import type { Network } from "../network/network.ts";
 import { networkOf } from "../network/of.ts";
 import type { Engine } from "../ode/engine.ts";
 import { weightPlaces } from "../velocity/dense-layout.ts";
 import type { TrainableVelocity } from "../velocity/field.ts";
-import type { Backward } from "./backward.ts";
+import type { Backward, MatchingBackward } from "./backward.ts";
 import { layeredBackward } from "./layered-backward.ts";
+import { tileBackward } from "./tile-backward.ts";
 
 /** How trainings plan products, which have both packings of the weights at hand; `share` says whether layers share texts. */
 const productsOf = ({ info }: Gpu, network: Network, share: boolean): LinearPlan | undefined =>
   info.software ? heldPlanner(weightPlaces(network), subgroupForWeights(info), share) : undefined;
 
-/** How the gradient of flow matching is found on a device. */
+/** How flow matching's gradient is found on a device. */
+export type MatchingChoice = (velocity: TrainableVelocity) => MatchingBackward;
+
+/**
+ * Says how the gradient of flow matching's loss is found on a device: on a GPU in one kernel, on tiles of particles, whose subgroups are
+ * looked at first; layer by layer where a network does not fit there, and on adapters in software.
+ */
+export async function matchingChoice(flow: Pick<Flow, "gpu">): Promise<MatchingChoice> {
+  const { gpu } = flow;
+  const shared = gpu.info.software ? undefined : await waveOf(gpu);
+  return (velocity) =>
+    (gpu.info.software ? undefined : tileBackward(gpu, networkOf(velocity), shared)) ??
+    residualBackward(flow, velocity);
+}
+
+/** The same layer by layer, which also tells the velocity of any rows. */
 export function residualBackward({ gpu }: Pick<Flow, "gpu">, velocity: TrainableVelocity): Backward {
   const network = networkOf(velocity);
   return layeredBackward(gpu, network, productsOf(gpu, network, false));

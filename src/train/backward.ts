@@ -40,19 +40,25 @@ export interface MostTangents {
 export type PassTangents = TraceTangents | MatrixTangents;
 
 /**
- * How a network's gradient is found on the device.
+ * How the gradient of flow matching's loss is found on the device.
  * Input rows are in "h0" [inputs][capacity]; gradients go to "partials" [copies][parameters], to be added in order.
  */
-export interface Backward {
+export interface MatchingBackward {
   /** Packings of the weights that the passes read, made anew after each optimiser step. */
   readonly packings: readonly { readonly name: string; readonly layout: Layout }[];
   readonly copies: (capacity: number) => number;
-  /** Most tangents of a trace in one pass; a matrix goes as a whole. */
-  readonly mostTangents: number;
   /** Scratch, for passes of up to so many tangents. */
   buffers(capacity: number, tangents: MostTangents): PlannedBuffer[];
   /** Flow matching: "h0" and "target" → "squares" per sample, "partials"; with weights in a row behind the targets where it is `weighted`. */
   residual(batch: Batch & { readonly weighted?: boolean }): Dispatch[];
+  /** The same without the gradient: "squares" alone. */
+  squares(batch: Batch & { readonly weighted?: boolean }): Dispatch[];
+}
+
+/** How the gradient of whatever is made of a network's velocity and its tangents is found on the device. */
+export interface Backward extends MatchingBackward {
+  /** Most tangents of a trace in one pass; a matrix goes as a whole. */
+  readonly mostTangents: number;
   /** "h0" → the velocity, in rows of the buffer `output`, and ∂u/∂x v_s behind it, [count][dim]. */
   velocity(batch: Batch, output: string, tangents?: MatrixTangents): Dispatch[];
   /**

@@ -8,7 +8,7 @@ import type { Flow } from "../flow/flow.ts";
 import { type SourceSpec, samplesSpec } from "../flow/source.ts";
 import { turn } from "../network/circle.ts";
 import { padded } from "../ode/engine.ts";
-import { residualBackward } from "./backward-of.ts";
+import { type MatchingChoice, matchingChoice, residualBackward } from "./backward-of.ts";
 import { gradientBuffers, residualBuffers } from "./buffers.ts";
 import type { Pairing } from "./coupled-pairs.ts";
 import { flowMatchingFields } from "./fields.ts";
@@ -44,6 +44,7 @@ export async function* runFlowMatching(
     throw invalid(`${what}: contextDropout was given, but this network has no context to drop: leave it out`);
   await plan.source.settled;
   const draws = makeRowDraws(what, flow, data, plan);
+  const choice = await matchingChoice(flow);
   const times = trainingTimes(what, plan);
   const { coupling } = plan.options;
   // what makes pairs is loaded when there are some to make
@@ -59,7 +60,7 @@ export async function* runFlowMatching(
         );
   try {
     return yield* trainingLoop(flow, plan, (parts) =>
-      flowMatchingTask(flow, data, planOfPart(what, plan, parts), { times, draws, pairing, given, shortcut }),
+      flowMatchingTask(flow, data, planOfPart(what, plan, parts), choice, { times, draws, pairing, given, shortcut }),
     );
   } finally {
     pairing?.close();
@@ -92,6 +93,7 @@ function flowMatchingTask(
   flow: Flow,
   data: DataRows,
   plan: FlowMatchingPlan,
+  choice: MatchingChoice,
   { times, draws, pairing, given, shortcut }: Drawing,
   /** Steps that are taken again and again, from the same draws. */
   repeated?: number,
@@ -103,10 +105,12 @@ function flowMatchingTask(
   const { contextDropout = 0 } = plan.options;
   const { labels, context } = plan.options;
   const capacity = padded(batchSize);
-  const backward = residualBackward(flow, velocity);
+  // shortcuts ask for the network's own velocities, which layers tell and tiles do not
+  const layers = shortcut && residualBackward(flow, velocity);
+  const backward = layers ?? choice(velocity);
   const { rows, affine } = trainingRows(what, "data", flow, data);
   const pairs = pairing?.pairs(flow, data, plan, draws, repeated);
-  const shortcuts = shortcut && shortcutsOf(shortcut, plan, backward);
+  const shortcuts = layers && shortcutsOf(shortcut, plan, layers);
   const all = withStarts(rows, plan.source, given?.steps);
   const numbers = [...affine, ...constantsOf(plan.source)];
   const circular = circularAxes(flow.transform);
@@ -130,7 +134,7 @@ function flowMatchingTask(
       flowMatchingValidator(
         validation,
         given ? { ...plan, source: heldOutSource(what, flow, validation, given) } : plan,
-        (heldOut, own, batches) => flowMatchingTask(flow, heldOut, own, { times, pairing, given }, batches),
+        (heldOut, own, batches) => flowMatchingTask(flow, heldOut, own, choice, { times, pairing, given }, batches),
       ),
     backward,
     capacity,

@@ -10,7 +10,7 @@ import { type Checked, checked } from "../options/schema.ts";
 import { show } from "../options.ts";
 import { pathNames } from "../path/names.ts";
 import { checkPath, coefficients } from "../path/paths.ts";
-import { residualBackward } from "./backward-of.ts";
+import { matchingChoice } from "./backward-of.ts";
 import { gradientBuffers, planPackings, residualBuffers } from "./buffers.ts";
 import { planConditions } from "./conditions.ts";
 import { checkBatchSize, gradientOf } from "./gradient-result.ts";
@@ -55,7 +55,7 @@ export async function givenBatchGradients(
 
   const { labels, context } = conditions;
   const capacity = padded(count);
-  const backward = residualBackward(flow, velocity);
+  const backward = (await matchingChoice(flow))(velocity);
   const segments = backward.copies(capacity);
   const uploads = Object.entries({
     starts: batch.x0,

@@ -97,6 +97,9 @@ export function layeredBackward(gpu: Gpu, network: Network, linear?: LinearPlan)
     tangents,
   });
 
+  const planSquares = ({ capacity, count, weighted = false }: Batch & { readonly weighted?: boolean }) =>
+    planResidual({ dim, capacity, count, weighted });
+
   /** Gradients of values, which begin the sums where they are asked to, and of tangents, one after the other. */
   const gradientsOf =
     (batch: Batch, sum: WeightGradientCall["sum"]): GradientPlan =>
@@ -208,9 +211,10 @@ export function layeredBackward(gpu: Gpu, network: Network, linear?: LinearPlan)
         ),
       ];
     },
+    squares: (batch) => [...forward().early(range(batch)), planSquares(batch)],
     residual: (batch) => [
       ...residual().early(range(batch)),
-      planResidual({ dim, capacity: batch.capacity, count: batch.count, weighted: batch.weighted === true }),
+      planSquares(batch),
       ...residual().late(range(batch), {}, gradientsOf(batch, "only")),
     ],
     velocity: (batch, output, tangents) =>

@@ -3,7 +3,7 @@ import type { Arena } from "../gpu/arena.ts";
 import type { Dispatch, PlannedBuffer } from "../gpu/kernel.ts";
 import type { Pacer } from "../schedule/pacer.ts";
 import type { SignOfLife } from "../schedule/sign-of-life.ts";
-import type { Backward } from "./backward.ts";
+import type { MatchingBackward } from "./backward.ts";
 import type { Fingerprint } from "./fingerprint.ts";
 import type { ValidationOptions } from "./options.ts";
 
@@ -45,7 +45,7 @@ export interface TrainingTask {
   readonly what: string;
   /** What is trained on, in data units. */
   readonly data: DataRows;
-  readonly backward: Backward;
+  readonly backward: MatchingBackward;
   readonly capacity: number;
   /** Buffers of the whole run, {@link gradientBuffers} included. */
   readonly buffers: readonly PlannedBuffer[];

@@ -1,4 +1,3 @@
-import { planResidual } from "../../shaders/flow-matching.ts";
 import { planSum } from "../../shaders/optimizer.ts";
 import { freeRows } from "../data/transform-maps.ts";
 import type { DataRows } from "../data/units.ts";
@@ -99,8 +98,7 @@ export function flowMatchingValidator(
   async function allocated(session: Session): Promise<Arena> {
     if (arena) return arena;
     arena = new Arena(session);
-    const outputs = ["u", "ubar"].map((name) => ({ name, bytes: dim * capacity * 4 }));
-    const forward = mergeBuffers([...gradientBuffers(backward, velocity, capacity), ...task.buffers, ...outputs]);
+    const forward = mergeBuffers([...gradientBuffers(backward, velocity, capacity), ...task.buffers]);
     await allocateAll(arena, [
       ...forward.filter(({ name }) => name !== "partials" && name !== "gradient"),
       { name: "loss", bytes: 4, data: Float32Array.of(0) },
@@ -111,8 +109,7 @@ export function flowMatchingValidator(
   }
 
   const dispatches = (maxFlops: number) => [
-    ...backward.velocity({ capacity, count: batchSize, maxFlops }, "u"),
-    planResidual({ dim, capacity, count: batchSize, weighted }),
+    ...backward.squares({ capacity, count: batchSize, maxFlops, weighted }),
     planSum({ count: capacity, scale: 1 / (batchSize * dim), add: true, from: "squares", to: "loss" }),
   ];
 

@@ -41,6 +41,10 @@ export function tileWeightsName(tiling: Tiling, atOneTime: boolean): string {
   return `tile weights ${outputs} ${blocks} ${unroll} ${atOneTime ? "at one time" : "at any time"}`;
 }
 
+/** What the forward and reverse of a network on a tile read. */
+export const reverseLayout = (network: Network, packing: Packing<PackedMatrix>): Layout =>
+  layoutOf("tile weights of both directions", network, packing);
+
 /** What a tile reads; see {@link tilePacking}. */
 export function tileLayout(network: Network, fused: FusedNetwork, tiling: Tiling, atOneTime: boolean): Layout {
   return layoutOf(tileWeightsName(tiling, atOneTime), network, tilePacking(fused, tiling, atOneTime));

@@ -28,7 +28,9 @@ export function weightDifferences(
   );
 }
 
-/** ‖a − b‖ / ‖b‖ over all tensors: how far gradients `a` are from the right ones `b`. Throws when the names differ. */
+/**
+ * ‖a − b‖ / ‖b‖ over all tensors: how far gradients `a` are from the right ones `b`, 0 where both are zero. Throws when the names differ.
+ */
 export function gradientError(a: Record<string, Vector>, b: Record<string, Vector>): number {
   const names = Object.keys(b).sort();
   if (Object.keys(a).sort().join() !== names.join())
@@ -42,7 +44,7 @@ export function gradientError(a: Record<string, Vector>, b: Record<string, Vecto
       size += at(right, i) ** 2;
     }
   }
-  return Math.sqrt(difference / size);
+  return difference === 0 ? 0 : Math.sqrt(difference / size);
 }
 
 /** ‖a − b‖∞ / ‖b‖∞ with the larger of ‖b‖∞ and `floor` below. */

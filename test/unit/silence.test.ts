@@ -20,6 +20,7 @@ const meant: Readonly<Record<string, readonly [count: number, reason: string]>> 
   "src/train/fingerprint.ts": [2, "an option that was not set, in words"],
   "src/view/draws.ts": [1, "a colour without a fourth number covers whole"],
   "src/train/layer-gradients.ts": [1, "a vector has one column"],
+  "shaders/tile-reverse.ts": [1, "a vector has one column"],
   "src/velocity/dense-layout.ts": [1, "a vector has one column"],
   "src/velocity/narrow-layout.ts": [1, "a vector has one column"],
   "cli/arguments.ts": [1, "a text that is no fourier:K has no K, which is refused as any other"],

@@ -1,0 +1,230 @@
+import { must } from "../src/must.ts";
+import { argumentsOf, type Value } from "../src/network/program.ts";
+import { type Place, placeOf, type Schedule, type Stage } from "../src/network/stages.ts";
+import { moving, type Row, readsOf, rowIndices, rowText, type Span, TileMemory, up } from "./tile-memory.ts";
+import { type Tiling, tileSizes } from "./tiling.ts";
+
+/** When a buffer of the schedule holds a value, by the numbers of stages. */
+interface Use {
+  readonly name: string;
+  readonly rows: number;
+  /** The first stage that writes it, before all where it was there, and the last one that reads it. */
+  readonly from: number;
+  to: number;
+  /** Stages that read it row by row behind their sums, while other rows are written already. */
+  readonly byRow: Set<number>;
+}
+
+/** Rows of the tile's memory that are taken from one stage to another. */
+interface Taken extends Use {
+  readonly start: number;
+}
+
+/**
+ * Where the values of a network's forward and reverse lie. What the reverse reads of the forward part is kept in storage, a scratch of
+ * each workgroup's own, `pf_kept` [workgroup][row][column], so that the memory of the tile holds no more than a layer or two, however
+ * many there are; the inputs of a product are fetched back for the gradient of its weights. Columns lie in fours: these gradients, which
+ * sum over the columns, take four of them at a time.
+ */
+export class ReverseMemory extends TileMemory {
+  readonly #made: Schedule;
+  readonly #unroll: number;
+  /** What buffers hold one after the other, and its first rows in the tile, where it has some. */
+  readonly #held = new Map<
+    string,
+    { readonly from: number; readonly to: number; readonly start: number | undefined }[]
+  >();
+  /** First rows in the scratch of what buffers hold at the end of the forward part, and since when. */
+  readonly #kept = new Map<string, { readonly start: number; readonly from: number }>();
+  /** First rows of what the gradients of stages fetch back. */
+  readonly #fetched = new Map<Stage, number>();
+  readonly #top: number;
+  /** Rows of the scratch. */
+  readonly keptRows: number;
+  /** The stage whose text is being written; undefined before there is any, when all that ever is there is taken for it. */
+  now: number | undefined;
+
+  /** `fixed`: rows of the buffers that are there all the time, inputs and what comes out. */
+  constructor(made: Schedule, tiling: Tiling, fixed: Readonly<Record<string, number>>) {
+    const { unroll } = tileSizes(tiling);
+    const end = Object.values(fixed).reduce((sum, rows) => sum + up(rows, unroll), 0);
+    super({ ...made, slots: [] }, tiling, undefined, { x: 0, u: 0, jv: 0, dx: 0, end });
+    this.#made = made;
+    this.#unroll = unroll;
+    let at = 0;
+    for (const [name, rows] of Object.entries(fixed)) {
+      this.#held.set(name, [{ from: -1, to: made.stages.length, start: at }]);
+      at += up(rows, unroll);
+    }
+    for (const { name } of made.slots) this.#held.set(name, []);
+    const { early, late } = usesOf(made);
+    let kept = 0;
+    for (const { name, rows, from } of late) {
+      if (from >= 0) continue;
+      const last = must(
+        early.findLast((use) => use.name === name),
+        `what the forward part leaves in "${name}"`,
+      );
+      this.#kept.set(name, { start: kept, from: last.from });
+      kept += rows;
+    }
+    const fetched = new Map<Use, Stage>();
+    for (const [now, stage] of made.stages.entries()) {
+      if (stage.kind !== "gradient" || !stage.gradient.matrix) continue;
+      const { of, inputs } = stage.gradient.matrix;
+      if (!this.#kept.has(placeOf(made, of).buffer)) continue;
+      fetched.set({ name: "", rows: inputs, from: now, to: now, byRow: new Set() }, stage);
+    }
+    const taken: Taken[] = [];
+    const all = [...early, ...late.filter(({ from }) => from >= 0), ...fetched.keys()];
+    for (const use of all.sort((a, b) => a.from - b.from)) {
+      const { name, from, to } = use;
+      const rows = up(use.rows, unroll);
+      // what is kept, and not read before the reverse, needs no place in the tile
+      const start =
+        from === to && this.#kept.get(name)?.from === from ? undefined : freeStart(made, { ...use, rows }, taken, end);
+      if (start !== undefined) taken.push({ ...use, rows, start });
+      const stage = fetched.get(use);
+      if (stage && start !== undefined) this.#fetched.set(stage, start);
+      else this.#heldIn(name).push({ from, to, start });
+    }
+    this.#top = Math.max(end, ...taken.map(({ start, rows }) => start + rows));
+    this.keptRows = kept;
+  }
+
+  override get rows(): number {
+    return Math.max(super.rows, this.#top);
+  }
+
+  #heldIn(buffer: string) {
+    return must(this.#held.get(buffer), `the buffer "${buffer}" of a tile`);
+  }
+
+  /** The first row in the tile of what a buffer holds when a stage reads it, or of what the stage writes there. */
+  #rowOf(buffer: string, writes: boolean): number | undefined {
+    const now = must(this.now, "the stage whose text is being written");
+    return this.#heldIn(buffer).findLast(({ from, to }) => (writes ? from <= now : from < now) && now <= to)?.start;
+  }
+
+  override spans(values: readonly Value[]): Span[] {
+    return values.flatMap((value): Span[] => {
+      const place = this.#made.places.get(value);
+      if (!place) return [];
+      const { width } = this.#made.program.at(value);
+      const { now } = this;
+      return this.#heldIn(place.buffer).flatMap(({ from, to, start }): Span[] => {
+        const isThere = now === undefined || (from <= now && now <= to);
+        return start === undefined || !isThere ? [] : [[start + place.row, start + place.row + width]];
+      });
+    });
+  }
+
+  protected override cell(base: number, row: Row): string {
+    return `pf_tile${rowIndices(base, row, this.#unroll)}[q / 4u][q % 4u]`;
+  }
+
+  /** The columns of a row of the tile, in fours. */
+  quads(base: number, row: Row): string {
+    return `pf_tile${rowIndices(base, row, this.#unroll)}`;
+  }
+
+  /** The same of row `start` + `of`, by sums of which compilers make offsets where rows that lie together begin with one of four. */
+  spread(start: number, of: string): string {
+    const unroll = this.#unroll;
+    if (start % unroll > 0) return this.quads(start, moving(of));
+    return `pf_tile[${of} / ${unroll}u + ${start / unroll}u][${of} % ${unroll}u]`;
+  }
+
+  #keptCell({ buffer, row: first }: Place, row: Row): string {
+    const { start } = must(this.#kept.get(buffer), `the rows of "${buffer}"`);
+    return `pf_kept[pf_segment][${rowText({ ...row, plus: row.plus + start + first })}][q]`;
+  }
+
+  override read(place: Place, row: Row, _s: number): string {
+    const start = this.#rowOf(place.buffer, false);
+    return start === undefined ? this.#keptCell(place, row) : this.cell(start + place.row, row);
+  }
+
+  override write(place: Place, row: Row, _s: number, value: string): string {
+    const start = this.#rowOf(place.buffer, true);
+    const kept = this.#kept.get(place.buffer);
+    const isKept = kept !== undefined && must(this.now, "the stage whose text is being written") >= kept.from;
+    return [
+      ...(start === undefined ? [] : [`${this.cell(start + place.row, row)} = ${value};`]),
+      ...(isKept ? [`${this.#keptCell(place, row)} = ${value};`] : []),
+    ].join("\n");
+  }
+
+  /** Where a gradient finds rows of the tile with the inputs of its product: which are fetched back there, or were there already. */
+  inputsOf(stage: Stage, place: Place): { readonly start: number; readonly isFetched: boolean } {
+    const fetched = this.#fetched.get(stage);
+    return { start: fetched ?? this.rowIn(place), isFetched: fetched !== undefined };
+  }
+
+  /** The first row of a place in the tile. */
+  rowIn(place: Place): number {
+    return must(this.#rowOf(place.buffer, false), `rows of the tile for "${place.buffer}"`) + place.row;
+  }
+}
+
+/** What each of the schedule's own buffers holds in the forward part, and in the reverse: one value after the other. */
+function usesOf(made: Schedule): Record<"early" | "late", Use[]> {
+  const { program, stages, places, late, slots } = made;
+  const rowsOf = new Map(slots.map(({ name, rows }) => [name, rows]));
+  const uses: Record<"early" | "late", Use[]> = { early: [], late: [] };
+  for (const [now, stage] of stages.entries()) {
+    const own = uses[now < late ? "early" : "late"];
+    const begun = (name: string, from: number): Use => {
+      const use = {
+        name,
+        rows: must(rowsOf.get(name), `the rows of "${name}"`),
+        from,
+        to: from,
+        byRow: new Set<number>(),
+      };
+      own.push(use);
+      return use;
+    };
+    const last = (name: string) => own.findLast((use) => use.name === name);
+    const isCluster = "cluster" in stage;
+    const makes = new Set<Value>([
+      ...(isCluster ? stage.cluster.members : []),
+      ...(stage.kind === "linear" || stage.kind === "project" ? [stage.value] : []),
+      ...(stage.kind === "sums" ? [...stage.sums, ...stage.inner] : []),
+    ]);
+    const byRow = isCluster ? stage.cluster.members.flatMap((member) => argumentsOf(program.at(member))) : [];
+    for (const value of readsOf(program, stage)) {
+      const place = makes.has(value) ? undefined : places.get(value);
+      if (!place || !rowsOf.has(place.buffer)) continue;
+      const use = last(place.buffer) ?? begun(place.buffer, -1);
+      use.to = now;
+      if (byRow.includes(value)) use.byRow.add(now);
+    }
+    const writes = [
+      ...(isCluster
+        ? stage.cluster.stores.map((value) => ({ ...placeOf(made, value), width: program.width(value) }))
+        : []),
+      ...(stage.kind === "copy" ? [{ ...stage.to, width: stage.width }] : []),
+    ];
+    for (const { buffer, width } of writes) {
+      if (!rowsOf.has(buffer)) continue;
+      // parts of a concatenation come one by one
+      const use = width === rowsOf.get(buffer) ? undefined : last(buffer);
+      if (use) use.to = Math.max(use.to, now);
+      else begun(buffer, now);
+    }
+  }
+  return uses;
+}
+
+/** The first rows that nobody else has while a buffer is in use. A product may be written where the last one's inputs were. */
+function freeStart({ stages }: Schedule, own: Use, taken: readonly Taken[], end: number): number {
+  const meets = ({ from, to, byRow }: Use) => {
+    if (to < own.from || from > own.to) return false;
+    return !(to === own.from && from < to && stages[to]?.kind === "linear" && !byRow.has(to));
+  };
+  let start = end;
+  for (const other of taken.filter(meets).sort((a, b) => a.start - b.start))
+    if (other.start < start + own.rows) start = Math.max(start, other.start + other.rows);
+  return start;
+}

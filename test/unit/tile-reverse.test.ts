@@ -1,0 +1,67 @@
+import { expect, test } from "vitest";
+import { reverseKernel } from "../../shaders/tile-reverse.ts";
+import { planReverse, reverseSegments, type TileReverse, tileReverse } from "../../src/kernels/tile-reverse.ts";
+import { item } from "../../src/must.ts";
+import { mlp } from "../../src/network/mlp.ts";
+import { networkOf } from "../../src/network/of.ts";
+
+const limits = (bytes: number, invocations: number) => ({
+  maxComputeWorkgroupStorageSize: bytes,
+  maxComputeInvocationsPerWorkgroup: invocations,
+});
+const made = (hidden: number[], device = limits(32_768, 256)): TileReverse => {
+  const found = tileReverse(networkOf(mlp({ dim: 2, hidden })), undefined, device);
+  if (!found) throw new Error(`no tile for ${hidden}`);
+  return found;
+};
+const textOf = ({ network, tiling }: TileReverse) =>
+  reverseKernel({ network, tiling, weighted: false, trains: true }).code;
+
+for (const [where, device, hidden] of [
+  ["of 16 KiB", limits(16_384, 256), [40, 40]],
+  ["of 32 KiB", limits(32_768, 256), [64, 64, 64]],
+  ["of 64 KiB and many invocations", limits(65_536, 1024), [128, 128, 128, 128]],
+] satisfies [string, ReturnType<typeof limits>, number[]][])
+  test(`the tile of a gradient fits workgroups ${where}, in whole rows of 32 invocations`, () => {
+    const found = made(hidden, device);
+    const { workgroupSize } = found.tiling;
+    const [, quads, unroll, turns] =
+      /pf_tile: array<array<array<array<f32, 4>, (\d+)>, (\d+)>, (\d+)>/.exec(textOf(found)) ?? [];
+    expect(16 * Number(quads) * Number(unroll) * Number(turns)).toBeLessThanOrEqual(
+      device.maxComputeWorkgroupStorageSize,
+    );
+    expect(workgroupSize).toBeLessThanOrEqual(device.maxComputeInvocationsPerWorkgroup);
+    expect(workgroupSize % 32).toBe(0);
+  });
+
+test("the text of a gradient on a tile, and its memory, do not grow with the width or the number of the layers", () => {
+  const [narrow, wide] = [textOf(made([40, 40])), textOf(made([64, 64]))];
+  expect(wide.length).toBeLessThan(1.1 * narrow.length);
+  const turns = (text: string) => Number(/pf_tile: .*, (\d+)>;/.exec(text)?.[1]);
+  expect(turns(textOf(made([64, 64, 64, 64, 64])))).toBe(turns(wide));
+});
+
+test("a gradient on tiles is summed in the same segments, whatever a device can do at a time", () => {
+  const found = made([64, 64]);
+  for (const capacity of [64, 640, 4096, 131_072]) {
+    const { tiles, each, segments } = reverseSegments(found, capacity);
+    expect(segments * each).toBeGreaterThanOrEqual(tiles);
+    expect((segments - 1) * each).toBeLessThan(tiles);
+    const batch = { capacity, count: capacity, weighted: false };
+    const whole = planReverse(found, "weights", { ...batch, maxFlops: 1e15 }, true);
+    const parts = planReverse(found, "weights", { ...batch, maxFlops: (3 * item(whole, 0).flops) / segments }, true);
+    expect(whole.length).toBe(1);
+    expect(parts.map(({ params }) => params.segment)).toEqual(
+      Array.from({ length: Math.ceil(segments / 3) }, (_, i) => 3 * i),
+    );
+    expect(parts.reduce((sum, { workgroups }) => sum + workgroups[0], 0)).toBe(segments);
+  }
+});
+
+test("gradients of what does not fit a tile go layer by layer", () => {
+  const none = (options: Parameters<typeof mlp>[0], device = limits(32_768, 256)) =>
+    expect(tileReverse(networkOf(mlp(options)), undefined, device)).toBeUndefined();
+  none({ dim: 17, hidden: [16] });
+  none({ dim: 2, hidden: [129] });
+  none({ dim: 2, hidden: [64] }, limits(2048, 256));
+});
