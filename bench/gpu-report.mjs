@@ -68,9 +68,16 @@ function environment(family, stats, listings) {
   };
 }
 
-const multiplyAdd = /\bv_(dual_)?(pk_)?(fma|fmac|mad|mac)/g;
+/** Not v_fma_mix, by which sums in f16 go into those in f32. */
+const multiplyAdd = /\bv_(dual_)?(fma|fmac|mad|mac)(?!_mix)/g;
+const packed = /\bv_pk_(fma|mul)_f16/g;
+const matrix = /\bv_wmma_f32_16x16x16_f16/g;
+const count = (text, pattern) => text.match(pattern)?.length ?? 0;
 
-/** Multiply-adds among 100 vector instructions in the block of a listing that has most of them; two that are issued as a pair count twice. */
+/**
+ * Multiply-adds of an invocation among 100 vector instructions in the block of a listing that has most of them. Two that are issued as a
+ * pair count twice, as do those of f16 in one register; a product of matrices is 16³ for 32 invocations.
+ */
 function hottest(listing) {
   let best = { multiplyAdds: 0, vector: 0 };
   let block = { multiplyAdds: 0, vector: 0 };
@@ -79,7 +86,7 @@ function hottest(listing) {
     const text = line.trim();
     if (!text.startsWith("v_")) continue;
     block.vector++;
-    block.multiplyAdds += text.match(multiplyAdd)?.length ?? 0;
+    block.multiplyAdds += count(text, multiplyAdd) + 2 * count(text, packed) + (16 ** 3 / 32) * count(text, matrix);
     const isBetter = block.multiplyAdds / block.vector > best.multiplyAdds / Math.max(1, best.vector);
     if (block.multiplyAdds >= 16 && (best.multiplyAdds === 0 || isBetter)) best = { ...block };
   }
@@ -142,6 +149,8 @@ function mesaVersion() {
 
 /** The kernels of one kind of work as one line: the worst of them, and the share of multiply-adds in what does most. */
 function row(kernels) {
+  // a family without matrices has no such work
+  if (kernels.length === 0) return undefined;
   const worst = (key) => Math.max(...kernels.map((kernel) => kernel[key]));
   const main = kernels.reduce((most, kernel) => (kernel.share > most.share ? kernel : most));
   return {
@@ -196,10 +205,10 @@ async function main() {
       row(kernels.filter(({ network, work }) => `${network}|${work}` === name)),
     ),
   }));
-  const bad = found.filter(({ rows }) => rows.some(({ spills, scratch }) => spills + scratch > 0));
+  const bad = found.filter(({ rows }) => rows.some((row) => row && row.spills + row.scratch > 0));
   for (const { name, rows } of bad)
     console.log(
-      `spills: ${name.filter(Boolean).join(", ")}: ${rows.map((r) => `${r.spills} registers, ${r.scratch} B`).join("; ")}`,
+      `spills: ${name.filter(Boolean).join(", ")}: ${rows.map((r) => (r ? `${r.spills} registers, ${r.scratch} B` : "–")).join("; ")}`,
     );
   console.log(`${found.length - bad.length} of ${found.length} kinds of work without a spill`);
   if (values.check) {
@@ -211,7 +220,7 @@ async function main() {
   const lines = [
     "# What a GPU's compiler makes of our kernels",
     "",
-    `\`npm run gpu-report\`, ${new Date().toISOString().slice(0, 10)}, Mesa ${mesa}: the compiler of AMD's GPUs (ACO, in RADV) on a machine without one. Registers, spills, occupancy and machine code are real; nothing was run. Each cell: vector registers of the kernel that does most · waves of a SIMD that fit · workgroup memory · multiply-adds among 100 vector instructions of its densest block (on RDNA 3 two may be issued as one, so at most 200) · seconds to compile the slowest kernel on two shared cores. Spills and scratch memory would stand in bold.`,
+    `\`npm run gpu-report\`, ${new Date().toISOString().slice(0, 10)}, Mesa ${mesa}: the compiler of AMD's GPUs (ACO, in RADV) on a machine without one. Registers, spills, occupancy and machine code are real; nothing was run. Each cell: vector registers of the kernel that does most · waves of a SIMD that fit · workgroup memory · multiply-adds among 100 vector instructions of its densest block (on RDNA 3 two may be issued as one, so at most 200; in f16 two are one instruction everywhere) · seconds to compile the slowest kernel on two shared cores. Spills and scratch memory would stand in bold.`,
     "",
     `| network | work | ${Object.entries(families)
       .map(([family, name]) => `${family} (${name})`)
@@ -219,7 +228,9 @@ async function main() {
     `| --- | --- | ${Object.keys(families)
       .map(() => "---")
       .join(" | ")} |`,
-    ...found.map(({ name, rows }) => `| ${name[0]} | ${name[1]} | ${rows.map(cell).join(" | ")} |`),
+    ...found.map(
+      ({ name, rows }) => `| ${name[0]} | ${name[1]} | ${rows.map((row) => (row ? cell(row) : "–")).join(" | ")} |`,
+    ),
     "",
     bad.length === 0
       ? "No kernel of these spills a register or has scratch memory."

@@ -24,6 +24,7 @@ import { judgeKernel } from "./judge.ts";
 import type { Kernel } from "./kernel.ts";
 import { combineKernel, drawRowsKernel, sourceScoreKernel } from "./likelihood-training.ts";
 import { muonMomentumKernel, muonNormKernel, muonProductKernel, muonStepKernel } from "./muon.ts";
+import { halfRun } from "./narrow-mlp.ts";
 import { adamKernel, reduceGradientKernel, sumKernel } from "./optimizer.ts";
 import { packKernel } from "./pack.ts";
 import { drawSourceKernel, finishLogProbKernel, sourceDensityKernel } from "./particles.ts";
@@ -230,11 +231,24 @@ const tiled: Record<string, { tiling: Tiling; velocity: MlpVelocity | NetworkVel
     velocity: residualMlp({ dim: 2, width: 16, blocks: 1, classes: 2 }),
   },
 };
+/** The same tile in f16, with the particles that a kernel with tangents has. */
+function halfTileOf(tiling: Tiling, isPlain: boolean): Tiling {
+  const lanes = isPlain ? ({} as const) : ({ lanes: 1, tile: 16 } as const);
+  return { ...tiling, ...lanes, unroll: halfRun, half: true };
+}
 function tileOf(lanes: 1 | 2, outputs: 4 | 8, more: Pick<Tiling, "wave">): Tiling {
   const columns = more.wave ? 32 : 16;
   const sizes = { tile: lanes * columns, workgroupSize: columns * 8, unroll: 2 } as const;
   return { lanes, groups: 1, outputs, gather: 0, space: "storage", keep: "array", ...sizes, ...more };
 }
+for (const [how, divergence] of Object.entries(divergences))
+  add(`midpoint step in f16 of an mlp on a tile by matrices, divergence ${how}`, () => {
+    const network = new FusedNetwork(networkOf(mlp({ dim: 2, hidden: [16, 16] })));
+    const field = { kind: "network", dim: 2, network, atOneTime: true, labels: false } as const;
+    const sizes = { lanes: 1, outputs: 16, tile: 32, workgroupSize: 32, unroll: halfRun } as const;
+    const tiling = { ...tileOf(1, 8, { wave: 32 }), ...sizes, half: true, matrices: true } as const;
+    return integrateTileKernel({ field, tiling, stages: 2, freeStages: true, divergence });
+  });
 for (const [name, { tiling, velocity }] of Object.entries(tiled)) {
   const made = new FusedNetwork(networkOf(velocity));
   const { dim, classes } = made;
@@ -246,6 +260,15 @@ for (const [name, { tiling, velocity }] of Object.entries(tiled)) {
       integrateTileKernel({
         field: { ...field, atOneTime: true },
         tiling: how === "none" ? tiling : { ...tiling, lanes: 1, tile: 16 },
+        stages: 2,
+        freeStages: true,
+        divergence,
+      }),
+    );
+    add(`midpoint step in f16 of ${name} on a tile, divergence ${how}`, () =>
+      integrateTileKernel({
+        field: { ...field, atOneTime: true },
+        tiling: halfTileOf(tiling, how === "none"),
         stages: 2,
         freeStages: true,
         divergence,

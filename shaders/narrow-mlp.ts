@@ -65,7 +65,7 @@ export interface EvaluationText {
 }
 
 /** Inputs whose products are summed in f16 before the sum goes into an f32: more are faster and rounder. */
-const halfRun = 16;
+export const halfRun = 16;
 
 const noTangents: Tangents = { count: 0, kind: "given" };
 

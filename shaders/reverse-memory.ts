@@ -23,8 +23,8 @@ interface Taken extends Use {
 /**
  * Where the values of a network's forward and reverse lie. What the reverse reads of the forward part is kept in storage, a scratch of
  * each workgroup's own, `pf_kept` [workgroup][row][column], so that the memory of the tile holds no more than a layer or two, however
- * many there are; the inputs of a product are fetched back for the gradient of its weights. Columns lie in fours: these gradients, which
- * sum over the columns, take four of them at a time.
+ * many there are; the inputs of a product are fetched back for the gradient of its weights. All are f32. Columns lie in fours: these
+ * gradients, which sum over the columns, take four of them at a time.
  */
 export class ReverseMemory extends TileMemory {
   readonly #made: Schedule;
@@ -48,7 +48,7 @@ export class ReverseMemory extends TileMemory {
   constructor(made: Schedule, tiling: Tiling, fixed: Readonly<Record<string, number>>) {
     const { unroll } = tileSizes(tiling);
     const end = Object.values(fixed).reduce((sum, rows) => sum + up(rows, unroll), 0);
-    super({ ...made, slots: [] }, tiling, undefined, { x: 0, u: 0, jv: 0, dx: 0, end });
+    super({ ...made, slots: [] }, tiling, undefined, { x: 0, u: 0, jv: 0, dx: 0, end, half: 0 });
     this.#made = made;
     this.#unroll = unroll;
     let at = 0;
@@ -114,7 +114,7 @@ export class ReverseMemory extends TileMemory {
       const { now } = this;
       return this.#heldIn(place.buffer).flatMap(({ from, to, start }): Span[] => {
         const isThere = now === undefined || (from <= now && now <= to);
-        return start === undefined || !isThere ? [] : [[start + place.row, start + place.row + width]];
+        return start === undefined || !isThere ? [] : [[start + place.row, start + place.row + width, false]];
       });
     });
   }

@@ -2,7 +2,8 @@ import { must } from "../src/must.ts";
 import { tangentOfX } from "../src/network/derivatives.ts";
 import { argumentsOf, type Program, type Value } from "../src/network/program.ts";
 import { grouped, type Place, type Schedule, type Stage } from "../src/network/stages.ts";
-import { type Tiling, tileSizes } from "./tiling.ts";
+import { matrixSize, particleStride } from "./tile-matrices.ts";
+import { activationType, type Tiling, tileSizes, vectorType } from "./tiling.ts";
 
 /** Which tangents go through the network beside the value: the unit vectors, or what lies in the tile's rows for them. */
 export interface TileTangents {
@@ -37,19 +38,27 @@ export interface Regions {
   readonly jv: number;
   readonly dx: number;
   readonly end: number;
+  /** Rows in f16 of a particle, in all evaluations of a kernel. */
+  readonly half: number;
 }
 
-/** The indices of a row of the tile. */
-export function rowIndices(base: number, { of, by, plus }: Row, unroll: number): string {
+/** Row `base + row` as a number of turns and what is left of it. */
+function split(base: number, { of, by, plus }: Row, unroll: number): [turn: string, rest: string] {
   const start = base + plus;
-  if (of === undefined) return `[${Math.floor(start / unroll)}u][${start % unroll}u]`;
+  if (of === undefined) return [`${Math.floor(start / unroll)}u`, `${start % unroll}u`];
   if (by % unroll === 0) {
     const turns = by === unroll ? of : `${of} * ${by / unroll}u`;
     const first = Math.floor(start / unroll);
-    return `[${turns}${first === 0 ? "" : ` + ${first}u`}][${start % unroll}u]`;
+    return [`${turns}${first === 0 ? "" : ` + ${first}u`}`, `${start % unroll}u`];
   }
   const row = rowText({ of, by, plus: start });
-  return unroll === 1 ? `[${row}][0u]` : `[(${row}) / ${unroll}u][(${row}) % ${unroll}u]`;
+  return unroll === 1 ? [row, "0u"] : [`(${row}) / ${unroll}u`, `(${row}) % ${unroll}u`];
+}
+
+/** The indices of a row of the tile. */
+export function rowIndices(base: number, row: Row, unroll: number): string {
+  const [turn, rest] = split(base, row, unroll);
+  return `[${turn}][${rest}]`;
 }
 
 /** A number of the tile. */
@@ -57,11 +66,14 @@ export function cellText(base: number, row: Row, unroll: number): string {
   return `pf_tile${rowIndices(base, row, unroll)}[q]`;
 }
 
-/** Rows of the tile that a stage reads from other invocations, or writes. */
-export type Span = readonly [from: number, to: number];
+/** Rows in f16 of a column that lie together, so that an invocation loads them at once. */
+export const halfRowsTogether = 4;
+
+/** Rows of the tile that a stage reads from other invocations, or writes, of those in f32 or in f16. */
+export type Span = readonly [from: number, to: number, half: boolean];
 
 export const overlap = (some: readonly Span[], others: readonly Span[]) =>
-  some.some(([from, to]) => others.some(([start, end]) => from < end && start < to));
+  some.some(([from, to, half]) => others.some(([start, end, is]) => is === half && from < end && start < to));
 
 /** The values that a stage reads. */
 export function readsOf(p: Program, stage: Stage): Value[] {
@@ -92,37 +104,80 @@ export class TileMemory {
   readonly #regions: Regions;
   readonly #blocks: number;
   readonly #unroll: number;
+  readonly #tiling: Tiling;
   /** First row of each buffer's set 0, rows of a set. */
   readonly #places = new Map<string, { at: number; stride: number }>();
   /** Where the blocks' parts of a stage's sums lie. */
   readonly #parts = new Map<Stage, number>();
   #rows: number;
+  readonly #halfRows: number;
 
   constructor(made: Schedule, tiling: Tiling, tangents: TileTangents | undefined, regions: Regions) {
     this.#made = made;
     this.#p = made.program;
     this.#tangents = tangents;
     this.#regions = regions;
-    const { blocks, unroll } = tileSizes(tiling);
+    const { blocks, rowUnroll } = tileSizes(tiling);
     this.#blocks = blocks;
-    this.#unroll = unroll;
+    this.#unroll = rowUnroll;
+    this.#tiling = tiling;
     const dim = regions.u - regions.x;
     this.#places.set("x", { at: regions.x, stride: 0 });
     this.#places.set("u", { at: regions.u, stride: 0 });
     // sets of tangents count from 1
     this.#places.set("jv", { at: regions.jv - dim, stride: dim });
     this.#places.set("dx", { at: regions.dx - dim, stride: dim });
-    let at = regions.end;
+    // activations in f16 have rows of their own
+    let at = tiling.half ? 0 : regions.end;
     for (const { name, rows, batched } of made.slots) {
-      const stride = up(rows, unroll);
+      const stride = up(rows, tiling.matrices ? matrixSize : tiling.half ? halfRowsTogether : rowUnroll);
       this.#places.set(name, { at: batched ? at - stride : at, stride: batched ? stride : 0 });
       at += stride * (batched ? (tangents?.count ?? 0) : 1);
     }
-    this.#rows = at;
+    this.#rows = tiling.half ? regions.end : at;
+    this.#halfRows = tiling.half ? at : 0;
   }
 
+  /** Rows in f32. */
   get rows(): number {
     return this.#rows;
+  }
+
+  /** Rows in f16. */
+  get halfRows(): number {
+    return this.#halfRows;
+  }
+
+  /** Numbers in f16 from one particle to the next, where the subgroups' matrices read them. */
+  get particleStride(): number {
+    return particleStride(this.#regions.half);
+  }
+
+  /** Whether a buffer of the schedule is in f16: what comes in and goes out is not. */
+  isHalf(buffer: string): boolean {
+    return this.#tiling.half === true && this.#made.slots.some(({ name }) => name === buffer);
+  }
+
+  /** Row `row` of set s of a place, as it lies there. */
+  placed(place: Place, row: Row, s: number): string {
+    const at = this.place(place, s);
+    if (!this.isHalf(place.buffer)) return this.cell(at, row);
+    if (this.#tiling.matrices)
+      return `pf_half[q * ${this.particleStride}u + ${rowText({ ...row, plus: at + row.plus })}]`;
+    const [turn, rest] = split(at, row, halfRowsTogether);
+    return `pf_half[${turn}][q][${rest}]`;
+  }
+
+  /** The same in f32. */
+  read(place: Place, row: Row, s: number): string {
+    const cell = this.placed(place, row, s);
+    return this.isHalf(place.buffer) ? `${vectorType(this.#tiling)}(${cell})` : cell;
+  }
+
+  /** A statement that keeps a number in f32 there. */
+  write(place: Place, row: Row, s: number, value: string): string {
+    const kept = this.isHalf(place.buffer) ? `${activationType(this.#tiling)}(${value})` : value;
+    return `${this.placed(place, row, s)} = ${kept};`;
   }
 
   /** Finds rows for the blocks' parts of the sums of stages; `partialSums`: how many a stage has. */
@@ -145,9 +200,9 @@ export class TileMemory {
       ...group.flatMap((stage) => ("cluster" in stage ? stage.cluster.stores : [])),
       ...later.flat().flatMap((stage) => readsOf(this.#p, stage)),
     ];
-    const inUse = this.spans(values);
+    const inUse = this.spans(values).filter(([, , half]) => !half);
     const starts = [this.#regions.end, ...inUse.map(([, to]) => up(to, this.#unroll))].sort((a, b) => a - b);
-    const free = starts.find((start) => start >= this.#regions.end && !overlap([[start, start + count]], inUse));
+    const free = starts.find((start) => start >= this.#regions.end && !overlap([[start, start + count, false]], inUse));
     return must(free, "rows behind all others");
   }
 
@@ -169,7 +224,7 @@ export class TileMemory {
     const place = this.#made.places.get(value);
     if (!place || !this.#places.has(place.buffer) || this.isUnit(value)) return [];
     const from = this.place(place, step.batched ? s : 0);
-    return [[from, from + step.width]];
+    return [[from, from + step.width, this.isHalf(place.buffer)]];
   }
 
   spans(values: readonly Value[]): Span[] {
@@ -189,15 +244,5 @@ export class TileMemory {
   /** A number of the tile's rows from `base` on. */
   protected cell(base: number, row: Row): string {
     return cellText(base, row, this.#unroll);
-  }
-
-  /** Row `row` of set s of a place. */
-  read(place: Place, row: Row, s: number): string {
-    return this.cell(this.place(place, s), row);
-  }
-
-  /** A statement that keeps a number there. */
-  write(place: Place, row: Row, s: number, value: string): string {
-    return `${this.cell(this.place(place, s), row)} = ${value};`;
   }
 }

@@ -1,14 +1,16 @@
 import { item, must } from "../src/must.ts";
 import { argumentsOf, type Program, type Value } from "../src/network/program.ts";
-import { type Cluster, grouped, placeOf, type Schedule, type Stage } from "../src/network/stages.ts";
+import { type Cluster, grouped, type Place, placeOf, type Schedule, type Stage } from "../src/network/stages.ts";
 import { givenContext } from "./classes.ts";
 import { clusterStatements, type Naming } from "./cluster.ts";
 import type { FusedNetwork } from "./fused-network.ts";
 import { packedFor } from "./packing.ts";
 import { type ProjectedName, projectedInput, projectedRow } from "./row-functions.ts";
+import { isByMatrices, matricesBytes, matricesText, matrixProduct, matrixSize, sumText } from "./tile-matrices.ts";
 import {
   cellText,
   fixed,
+  halfRowsTogether,
   moving,
   overlap,
   type Regions,
@@ -19,7 +21,7 @@ import {
   up,
 } from "./tile-memory.ts";
 import { type TileMatrix, type TilePacking, tilePacking } from "./tile-packing.ts";
-import { components, splat, type Tiling, tileSizes, vectorType } from "./tiling.ts";
+import { activationType, components, splat, type Tiling, tileSizes, vectorType } from "./tiling.ts";
 import { lines } from "./wgsl.ts";
 
 const range = (count: number) => Array.from({ length: count }, (_, i) => i);
@@ -37,8 +39,12 @@ export class TileNetwork {
   readonly #tangents: TileTangents | undefined;
   readonly #regions: Regions;
   readonly packing: TilePacking;
-  /** Rows of the tile's memory. */
+  /** Rows of the tile's memory in f32, and of activations in f16. */
   readonly rows: number;
+  readonly halfRows: number;
+  /** Whether the subgroups' matrices are of use, and the rows of their sums. */
+  readonly suitsMatrices: boolean;
+  readonly #sumRows: number;
 
   /** `tangents` are those of the kernel's widest evaluation. */
   constructor(network: FusedNetwork, tiling: Tiling, atOneTime: boolean, tangents: TileTangents | undefined) {
@@ -47,13 +53,17 @@ export class TileNetwork {
     this.#atOneTime = atOneTime;
     this.#tangents = tangents;
     this.packing = tilePacking(network, tiling, atOneTime);
-    const { unroll } = tileSizes(tiling);
-    const dim = up(network.dim, unroll);
+    const dim = up(network.dim, tileSizes(tiling).rowUnroll);
     const count = tangents?.count ?? 0;
     const jv = 2 * dim;
     const dx = jv + count * dim;
-    this.#regions = { x: 0, u: dim, jv, dx, end: dx + (tangents?.kind === "given" ? count * dim : 0) };
-    this.rows = Math.max(...[undefined, tangents].map((own) => this.#emitter(own).rows));
+    this.#regions = { x: 0, u: dim, jv, dx, end: dx + (tangents?.kind === "given" ? count * dim : 0), half: 0 };
+    const emitters = [undefined, tangents].map((own) => this.#emitter(own));
+    this.rows = Math.max(...emitters.map(({ rows }) => rows));
+    this.halfRows = Math.max(...emitters.map(({ halfRows }) => halfRows));
+    this.suitsMatrices = tiling.matrices === true && emitters.every(({ suitsMatrices }) => suitsMatrices);
+    this.#sumRows = Math.max(...emitters.map(({ sumRows }) => sumRows));
+    this.#regions = { ...this.#regions, half: this.halfRows };
   }
 
   #emitter(tangents: TileTangents | undefined): Emitter {
@@ -62,18 +72,35 @@ export class TileNetwork {
     return new Emitter(this.#network, schedule, this.#tiling, tangents, this.packing, memory);
   }
 
+  /** Bytes of the tile's memory for each particle. */
+  get bytes(): number {
+    if (this.#tiling.matrices) return 4 * this.rows + matricesBytes(this.#tiling, this.halfRows, this.#sumRows);
+    const half = this.#tiling.half ? 2 * halfRowsTogether * this.#halfTurns : 0;
+    return 4 * up(this.rows, tileSizes(this.#tiling).rowUnroll) + half;
+  }
+
+  get #halfTurns(): number {
+    return Math.max(1, Math.ceil(this.halfRows / halfRowsTogether));
+  }
+
   /** Module-scope text but for the bindings. */
   get declarations(): string {
-    const { columns, unroll } = tileSizes(this.#tiling);
+    const { columns, rowUnroll } = tileSizes(this.#tiling);
     const v = vectorType(this.#tiling);
+    const type = `array<array<array<${activationType(this.#tiling)}, ${halfRowsTogether}>, ${columns}>, ${this.#halfTurns}>`;
+    const half = this.#tiling.matrices
+      ? matricesText(this.#tiling, this.halfRows, this.#sumRows)
+      : this.#tiling.half
+        ? `var<workgroup> pf_half: ${type};\n`
+        : "";
     return `${this.packing.text}
 // values [row][column]
-var<workgroup> pf_tile: array<array<array<${v}, ${columns}>, ${unroll}>, ${Math.ceil(this.rows / unroll)}>;
-${this.#network.declarations(this.#tiling)}`;
+var<workgroup> pf_tile: array<array<array<${v}, ${columns}>, ${rowUnroll}>, ${Math.ceil(this.rows / rowUnroll)}>;
+${half}${this.#network.declarations(this.#tiling)}`;
   }
 
   #cell(base: number, row: Row): string {
-    return cellText(base, row, tileSizes(this.#tiling).unroll);
+    return cellText(base, row, tileSizes(this.#tiling).rowUnroll);
   }
 
   /** Component `row` of the state that the network is evaluated at. */
@@ -87,11 +114,11 @@ ${this.#network.declarations(this.#tiling)}`;
 
   /** Component `row` of tangent s, from 1. */
   dx(s: number, row: Row): string {
-    return this.#cell(this.#regions.dx + (s - 1) * up(this.#network.dim, tileSizes(this.#tiling).unroll), row);
+    return this.#cell(this.#regions.dx + (s - 1) * up(this.#network.dim, tileSizes(this.#tiling).rowUnroll), row);
   }
 
   jv(s: number, row: Row): string {
-    return this.#cell(this.#regions.jv + (s - 1) * up(this.#network.dim, tileSizes(this.#tiling).unroll), row);
+    return this.#cell(this.#regions.jv + (s - 1) * up(this.#network.dim, tileSizes(this.#tiling).rowUnroll), row);
   }
 
   /**
@@ -139,9 +166,46 @@ export class Emitter {
     this.#memory.placeParts((group) => this.#partialSums(group));
   }
 
-  /** Rows of the tile's memory. */
+  /** Rows of the tile's memory in f32, and of activations in f16. */
   get rows(): number {
     return this.#memory.rows;
+  }
+
+  get halfRows(): number {
+    return this.#memory.halfRows;
+  }
+
+  /** The most sums that a stage has of the subgroups' matrices. */
+  get sumRows(): number {
+    const groups = grouped(this.#made).filter(([stage]) => stage?.kind === "linear");
+    return Math.max(
+      0,
+      ...groups.map((group) => this.#matrixSums(group as Linear[]).length * this.#blocks * matrixSize),
+    );
+  }
+
+  /** Whether some products go by the subgroups' matrices, and none of the others is packed for them. */
+  get suitsMatrices(): boolean {
+    const groups = grouped(this.#made).filter(([stage]) => stage?.kind === "linear") as Linear[][];
+    const others = groups.filter((own) => this.#matrixSums(own).length === 0);
+    const isPacked = ({ inputs, width }: TileMatrix) => isByMatrices(this.#tiling, inputs, width);
+    return others.length < groups.length && !others.some(([stage]) => isPacked(this.#matrix(stage as Linear)));
+  }
+
+  /** The products of a stage, set by set, where the subgroups' matrices make them. */
+  #matrixSums(stages: readonly Linear[]): { value: Value; s: number; place: Place }[] {
+    const found = stages.flatMap(({ value }) => {
+      const step = this.#p.stepOf(value, "linear");
+      const place = this.#halfPlace(step.of);
+      if (!place || !isByMatrices(this.#tiling, step.to - step.from, step.width)) return [];
+      return this.#memory.sets(step.batched).map((s) => ({ value, s, place }));
+    });
+    return stages.every(({ value }) => found.some((sum) => sum.value === value)) ? found : [];
+  }
+
+  /** A number of the weights in f32. */
+  #weight(text: string): string {
+    return this.#tiling.half ? `f32(${text})` : text;
   }
 
   /** Sums that the blocks of a stage each have a part of. */
@@ -158,7 +222,7 @@ export class Emitter {
     const splatted = (text: string) => splat(this.#tiling, text);
     if (step.kind === "parameter") {
       const vector = this.#packing.vectors.get(step.tensor);
-      return splatted(`pf_weights.${vector?.member}[${rowText(row)}]`);
+      return splatted(this.#weight(`pf_weights.${vector?.member}[${rowText(row)}]`));
     }
     if (this.#memory.isUnit(value)) {
       if (row.of === undefined) return `${this.#v}(${row.plus === s - 1 ? "1.0" : "0.0"})`;
@@ -243,31 +307,65 @@ export class Emitter {
     return matrix.rows === 0 ? this.#narrow(stages, matrix) : this.#wide(stages, matrix);
   }
 
-  /** Products of some inputs, by name of their weights; k is the row. */
+  /** Where a value in f16 lies, whose products are summed in f16; undefined for others. */
+  #halfPlace(value: Value): Place | undefined {
+    const place = this.#made.places.get(value);
+    return place && this.#memory.isHalf(place.buffer) ? place : undefined;
+  }
+
+  /**
+   * Products of input `u` of a turn, by name of their weights; k is the row. Those of inputs in f16 are summed in f16 over a turn
+   * (p, which the first one of a turn begins), all others in f32.
+   */
   #products(
     stages: readonly Linear[],
     k: Row,
-    tag: string,
+    u: number,
     weights: (r: number) => string,
     outputs: readonly number[],
   ): string {
     const text: string[] = [];
+    const kept = activationType(this.#tiling);
     for (const { value } of stages) {
       const step = this.#p.stepOf(value, "linear");
+      const half = this.#halfPlace(step.of);
       for (const s of this.#memory.sets(step.batched)) {
+        const full = (r: number) => splat(this.#tiling, this.#weight(weights(r)));
         if (this.#memory.isUnit(step.of)) {
           // W·e: a column
           if (k.of === undefined && k.plus === s - 1)
-            text.push(lines(outputs.length, (r) => `a${value}_${s}_${r} = ${splat(this.#tiling, weights(r))};`));
+            text.push(lines(outputs.length, (r) => `a${value}_${s}_${r} = ${full(r)};`));
           continue;
         }
-        const h = `h${value}_${s}${tag}`;
+        const h = `h${value}_${s}_${u}`;
+        if (half) {
+          const row = { ...k, plus: k.plus + half.row };
+          text.push(
+            `let ${h} = ${this.#memory.placed({ ...half, row: 0 }, row, this.#p.at(step.of).batched ? s : 0)};`,
+          );
+          for (const r of outputs) {
+            const [p, w] = [`p${value}_${s}_${r}`, `${kept}(${weights(r)})`];
+            text.push(u === 0 ? `var ${p} = ${h} * ${w};` : `${p} = fma(${h}, ${w}, ${p});`);
+          }
+          continue;
+        }
         text.push(`let ${h} = ${this.#read(step.of, k, s)};`);
-        for (const r of outputs)
-          text.push(`a${value}_${s}_${r} = fma(${h}, ${splat(this.#tiling, weights(r))}, a${value}_${s}_${r});`);
+        for (const r of outputs) text.push(`a${value}_${s}_${r} = fma(${h}, ${full(r)}, a${value}_${s}_${r});`);
       }
     }
     return text.join("\n");
+  }
+
+  /** The sums in f16 of a turn go into those in f32. */
+  #turnSums(stages: readonly Linear[], outputs: readonly number[]): string {
+    return stages
+      .filter(({ value }) => this.#halfPlace(this.#p.stepOf(value, "linear").of))
+      .flatMap(({ value }) =>
+        this.#memory
+          .sets(this.#p.at(value).batched)
+          .flatMap((s) => outputs.map((r) => `a${value}_${s}_${r} += ${this.#v}(p${value}_${s}_${r});`)),
+      )
+      .join("\n");
   }
 
   /** Every invocation has some rows of the product. */
@@ -277,13 +375,20 @@ export class Emitter {
     const blocks = Math.ceil(width / rows);
     const outputs = range(rows);
     const vectors = Math.ceil(rows / 4);
+    const byMatrices = this.#matrixSums(stages);
     const scalar = (name: string) => (r: number) =>
       rows === 1 ? `${name}_0` : `${name}_${Math.floor(r / 4)}.${components[r % 4]}`;
-    const turn = (turns: string, count: number, of: (u: number) => Row) =>
-      lines(count, (u) => {
-        const loads = lines(vectors, (c) => `let w${u}_${c} = pf_weights.${member}[${turns}][${u}][jz][${c}];`);
-        return `${loads}\n${this.#products(stages, of(u), `_${u}`, scalar(`w${u}`), outputs)}`;
+    const sumsOfTurn = this.#turnSums(stages, outputs);
+    const turn = (turns: string, count: number, of: (u: number) => Row) => {
+      const products = lines(count, (u) => {
+        if (isByMatrices(this.#tiling, inputs, width))
+          throw new Error(`"${matrix.tensor}" is packed for subgroups' matrices`);
+        const inTurn = this.#tiling.half ? `[jz][${u}]` : `[${u}][jz]`;
+        const loads = lines(vectors, (c) => `let w${u}_${c} = pf_weights.${member}[${turns}]${inTurn}[${c}];`);
+        return `${loads}\n${this.#products(stages, of(u), u, scalar(`w${u}`), outputs)}`;
       });
+      return sumsOfTurn === "" ? products : `${products}\n${sumsOfTurn}`;
+    };
     const start: string[] = [];
     for (const { value } of stages) {
       const step = this.#p.stepOf(value, "linear");
@@ -292,7 +397,8 @@ export class Emitter {
     }
     // a product with unit vectors is a column: it is written out
     const isShort =
-      inputs <= 2 * unroll || stages.some(({ value }) => this.#memory.isUnit(this.#p.stepOf(value, "linear").of));
+      inputs <= (this.#tiling.half ? 1 : 2) * unroll ||
+      stages.some(({ value }) => this.#memory.isUnit(this.#p.stepOf(value, "linear").of));
     const whole = isShort ? 0 : Math.floor(inputs / unroll);
     const body: string[] = [];
     for (const { value } of stages) {
@@ -300,15 +406,25 @@ export class Emitter {
       if (bias === undefined) continue;
       body.push(
         lines(vectors, (c) => `let bias${value}_${c} = pf_weights.${member}b[jz][${c}];`),
-        lines(rows, (r) => `a${value}_0_${r} = ${splat(this.#tiling, scalar(`bias${value}`)(r))};`),
+        lines(rows, (r) => `a${value}_0_${r} = ${splat(this.#tiling, this.#weight(scalar(`bias${value}`)(r)))};`),
       );
     }
+    const ofMatrices = byMatrices.map(({ value, s, place }, i) => {
+      const from = this.#memory.place(place, this.#p.at(this.#p.stepOf(value, "linear").of).batched ? s : 0);
+      return matrixProduct(this.#tiling, matrix, this.#memory.particleStride, from, i * width);
+    });
+    if (byMatrices.length > 0) {
+      body.unshift(...ofMatrices, "workgroupBarrier();");
+      for (const [i, { value, s }] of byMatrices.entries())
+        for (const r of outputs)
+          body.push(`a${value}_${s}_${r} += ${sumText(this.#tiling, rowText(moving("jb", rows, r + i * width)))};`);
+    }
     // the bound is a number that no compiler knows, so that none unrolls the loop
-    if (whole > 0)
+    else if (whole > 0)
       body.push(`for (var k = 0u; k < ${whole}u + pf_params.zero; k++) {
 ${turn("k", unroll, (u) => moving("k", unroll, u))}
 }`);
-    for (let k = whole * unroll; k < inputs; k += unroll)
+    for (let k = whole * unroll; byMatrices.length === 0 && k < inputs; k += unroll)
       body.push(`{\n${turn(`${k / unroll}u`, Math.min(unroll, inputs - k), (u) => fixed(k + u))}\n}`);
     const some = blocks < this.#blocks;
     const guarded = (text: string) => (some ? `if (jb < ${blocks}u) {\n${text}\n}` : text);
@@ -351,7 +467,7 @@ ${guarded(finish.join("\n"))}`;
           own.push(`let ${h} = ${this.#read(step.of, row, s)};`);
           for (const i of wanted)
             own.push(
-              `a${value}_${s}_${i} = fma(${h}, ${splat(this.#tiling, `pf_weights.${member}[${rowText({ ...row, of: "jz" })}][${i}]`)}, a${value}_${s}_${i});`,
+              `a${value}_${s}_${i} = fma(${h}, ${splat(this.#tiling, this.#weight(`pf_weights.${member}[${rowText({ ...row, of: "jz" })}][${i}]`))}, a${value}_${s}_${i});`,
             );
         }
       }
@@ -381,7 +497,7 @@ ${guarded(finish.join("\n"))}`;
       for (const [n, sum] of sums.entries()) {
         if (sum.i !== i) continue;
         const isBiased = bias !== undefined && sum.s === 0 && this.#p.stepOf(sum.value, "linear").bias !== undefined;
-        const start = isBiased ? `${splat(this.#tiling, `pf_weights.${member}b[${i}]`)} + ` : "";
+        const start = isBiased ? `${splat(this.#tiling, this.#weight(`pf_weights.${member}b[${i}]`))} + ` : "";
         own.push(`let z${sum.value}_${sum.s} = ${start}${total(n)};`);
       }
       const clusters = stages.map(({ cluster }) => cluster);

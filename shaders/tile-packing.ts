@@ -1,9 +1,13 @@
 import type { Program } from "../src/network/program.ts";
 import type { FusedNetwork } from "./fused-network.ts";
 import { type PackedMatrix, type Packing, packedFor } from "./packing.ts";
+import { isByMatrices } from "./tile-matrices.ts";
 import { type Tiling, tileSizes } from "./tiling.ts";
 
-/** A matrix (or some of its columns) as the tile reads it: `[k / unroll][k % unroll][block][rows]`, or `[k][width]` where it is split. */
+/**
+ * A matrix (or some of its columns) as the tile reads it: `[k / unroll][k % unroll][block][rows]`, in f16 `[k / unroll][block][k % unroll][rows]`
+ * (what an invocation takes in a turn lies together), `[output][input]` where subgroups multiply matrices, or `[k][width]` where it is split.
+ */
 export interface TileMatrix extends PackedMatrix {
   readonly member: string;
   /** Outputs of an invocation; 0: the inputs are split among the blocks, each of which has a part of every sum. */
@@ -25,7 +29,10 @@ function rowsOf(width: number, { blocks, outputs }: { blocks: number; outputs: n
   return [1, 2, 4, 8, 16].find((rows) => rows >= least) ?? outputs;
 }
 
-const vectorOf = (rows: number) => (rows === 1 ? "f32" : `vec${Math.min(rows, 4)}f`);
+function vectorOf(rows: number, half: boolean): string {
+  if (rows === 1) return half ? "f16" : "f32";
+  return `vec${Math.min(rows, 4)}${half ? "h" : "f"}`;
+}
 
 /** Input after input, `stride` numbers each, and the biases. */
 const placesIn = (start: number, stride: number, biases: number) => ({
@@ -39,10 +46,12 @@ export function tilePacking(network: FusedNetwork, tiling: Tiling, atOneTime: bo
   return tilePackingOf([network.program(atOneTime), network.scheduled(atOneTime, true).program], tiling);
 }
 
-/** Where the parameters of some programs stand for a tile, and the struct that names them. */
+/** Where the parameters of some programs stand for a tile, and the struct that names them; with `half` they are f16. */
 export function tilePackingOf(programs: readonly Program[], tiling: Tiling): TilePacking {
   const sizes = tileSizes(tiling);
   const { unroll } = sizes;
+  const isHalf = tiling.half === true;
+  const scalar = isHalf ? "f16" : "f32";
   const matrices: TileMatrix[] = [];
   const vectors = new Map<string, { member: string; at: number }>();
   const members: string[] = [];
@@ -50,13 +59,13 @@ export function tilePackingOf(programs: readonly Program[], tiling: Tiling): Til
   const member = (name: string, type: string, floats: number) => {
     members.push(`  @align(16) ${name}: ${type},`);
     const start = at;
-    at += up(floats, 4);
+    at += up(floats, isHalf ? 8 : 4);
     return start;
   };
   for (const { program, step } of programs.flatMap((program) => program.steps.map((step) => ({ program, step })))) {
     if (step.kind === "parameter" && !vectors.has(step.tensor)) {
       const name = `v${vectors.size}`;
-      vectors.set(step.tensor, { member: name, at: member(name, `array<f32, ${step.width}>`, step.width) });
+      vectors.set(step.tensor, { member: name, at: member(name, `array<${scalar}, ${step.width}>`, step.width) });
     }
     if (step.kind !== "linear" || packedFor(matrices, step)) continue;
     const { tensor, from, to, width, bias, transposed } = step;
@@ -66,18 +75,38 @@ export function tilePackingOf(programs: readonly Program[], tiling: Tiling): Til
     const rows = rowsOf(width, sizes);
     const own = { member: name, tensor, from, inputs, width, bias, rows, ...(transposed && { transposed }) };
     if (rows === 0) {
-      const start = member(name, `array<array<f32, ${width}>, ${inputs}>`, width * inputs);
-      const biases = bias === undefined ? 0 : member(`${name}b`, `array<f32, ${width}>`, width);
+      const start = member(name, `array<array<${scalar}, ${width}>, ${inputs}>`, width * inputs);
+      const biases = bias === undefined ? 0 : member(`${name}b`, `array<${scalar}, ${width}>`, width);
       matrices.push({ ...own, ...placesIn(start, width, biases) });
       continue;
     }
     const blocks = Math.ceil(width / rows);
-    const row = `array<array<${vectorOf(rows)}, ${Math.ceil(rows / 4)}>, ${blocks}>`;
+    if (isByMatrices(tiling, inputs, width)) {
+      const start = member(name, `array<f16, ${width * inputs}>`, width * inputs);
+      const biases =
+        bias === undefined ? 0 : member(`${name}b`, `array<array<vec4h, ${rows / 4}>, ${width / rows}>`, width);
+      const weightAt = (output: number, input: number) => start + output * inputs + input;
+      matrices.push({ ...own, weightAt, biasAt: (output) => biases + output });
+      continue;
+    }
+    const block = `array<${vectorOf(rows, isHalf)}, ${Math.ceil(rows / 4)}>`;
+    const row = `array<${block}, ${blocks}>`;
+    const turn = isHalf ? `array<array<${block}, ${unroll}>, ${blocks}>` : `array<${row}, ${unroll}>`;
     const turns = Math.ceil(inputs / unroll);
-    const start = member(name, `array<array<${row}, ${unroll}>, ${turns}>`, turns * unroll * blocks * rows);
+    const start = member(name, `array<${turn}, ${turns}>`, turns * unroll * blocks * rows);
     const biases = bias === undefined ? 0 : member(`${name}b`, row, blocks * rows);
-    matrices.push({ ...own, ...placesIn(start, rows * blocks, biases) });
+    const places = placesIn(start, rows * blocks, biases);
+    matrices.push({
+      ...own,
+      ...places,
+      ...(isHalf && {
+        weightAt: (output: number, input: number) => {
+          const before = Math.floor(input / unroll) * blocks + Math.floor(output / rows);
+          return start + (before * unroll + (input % unroll)) * rows + (output % rows);
+        },
+      }),
+    });
   }
-  if (members.length === 0) member("none", "f32", 1);
+  if (members.length === 0) member("none", scalar, 1);
   return { matrices, vectors, floats: at, text: `struct PfWeights {\n${members.join("\n")}\n}` };
 }

@@ -27,16 +27,24 @@ function isTiled(field: FusedField, tiling: Tiling): field is NetworkField {
   return field.kind === "network" && tiling.tile !== undefined;
 }
 
-/** Rows of workgroup memory that a network's kernel takes with such a divergence, whatever the columns of the tiling. */
-export function tileRows(
+/** Bytes of workgroup memory that a network's kernel takes for a particle with such a divergence. */
+export function tileBytes(
   network: FusedNetwork,
   tiling: Tiling,
   atOneTime: boolean,
   divergence: DivergenceText,
 ): number {
-  const { unroll } = tileSizes(tiling);
-  const { rows } = new TileNetwork(network, tiling, atOneTime, tangentsOf(network.dim, divergence));
-  return unroll * Math.ceil(rows / unroll);
+  return new TileNetwork(network, tiling, atOneTime, tangentsOf(network.dim, divergence)).bytes;
+}
+
+/** Whether the subgroups' matrices, of which such a tiling is, have products of a network. */
+export function suitsMatrices(
+  network: FusedNetwork,
+  tiling: Tiling,
+  atOneTime: boolean,
+  divergence: DivergenceText,
+): boolean {
+  return new TileNetwork(network, tiling, atOneTime, tangentsOf(network.dim, divergence)).suitsMatrices;
 }
 
 function tangentsOf(dim: number, divergence: DivergenceText): TileTangents | undefined {

@@ -22,14 +22,16 @@ export interface Tiling {
    */
   readonly tile?: number;
   /** Inputs of a product that one turn of a tile's loop takes. */
-  readonly unroll?: 1 | 2 | 4;
+  readonly unroll?: 1 | 2 | 4 | 8 | 16;
   /**
    * A tile's columns are whole subgroups, whose invocations then read the same weights: of any size that the device has, or of this one,
    * which the kernel asks for where sizes may vary.
    */
   readonly wave?: "any" | number;
-  /** Weights and activations in f16 (shader-f16): see {@link narrowMlpText}. Weights then live in storage. */
+  /** Weights and activations in f16 (shader-f16): see {@link narrowMlpText}, and tile-network.ts for tiles. Weights then live in storage. */
   readonly half?: true;
+  /** Products of a tile in f16 by the subgroup's matrices (chromium-experimental-subgroup-matrix): see tile-matrices.ts. */
+  readonly matrices?: true;
 }
 
 /** Slots (the particles that share one index, `lanes × groups` or a tile's `lanes`) that a workgroup takes. */
@@ -42,10 +44,10 @@ export function particlesPerSlot({ tile, lanes, groups }: Tiling): number {
   return tile === undefined ? lanes * groups : lanes;
 }
 
-/** How a tile is laid out: vectors of particles, invocations for each of them, and inputs a turn. */
-export function tileSizes({ tile = 0, lanes, workgroupSize, unroll = 4, outputs }: Tiling) {
+/** How a tile is laid out: vectors of particles, invocations for each of them, inputs a turn, and rows in f32 that lie together. */
+export function tileSizes({ tile = 0, lanes, workgroupSize, unroll = 4, outputs, half }: Tiling) {
   const columns = tile / lanes;
-  return { columns, blocks: workgroupSize / columns, unroll, outputs };
+  return { columns, blocks: workgroupSize / columns, unroll, outputs, rowUnroll: half ? 1 : unroll };
 }
 
 /** The particle vector type. */

@@ -2,8 +2,10 @@
 import { catalog } from "../../shaders/catalog.ts";
 import type { Kernel } from "../../shaders/kernel.ts";
 import { jacobianTexts } from "../../shaders/step-jacobian.ts";
-import { openGpu } from "../../src/gpu/gpu.ts";
+import { type Gpu, openGpu } from "../../src/gpu/gpu.ts";
 import type { Dispatch } from "../../src/gpu/kernel.ts";
+import { hasMatrices } from "../../src/kernels/matrices.ts";
+import { must } from "../../src/must.ts";
 import { mlp } from "../../src/network/mlp.ts";
 import { networkOf } from "../../src/network/of.ts";
 import { residualMlp } from "../../src/network/residual-mlp.ts";
@@ -43,8 +45,28 @@ const modes: Record<string, DivergenceMode> = {
   "log p of the steps": { mode: "discrete" },
 };
 
+/** An adapter with what browsers have behind a flag: the matrices of a subgroup. */
+async function adapterWithExperiments(): Promise<GPUAdapter> {
+  const { create, globals } = await import("webgpu");
+  Object.assign(globalThis, globals);
+  dawn = create(["enable-dawn-features=allow_unsafe_apis"]);
+  return must((await dawn.requestAdapter()) ?? undefined, "an adapter");
+}
+
+/** Dawn's instance must outlive its devices. */
+let dawn: GPU | undefined;
+
+async function withoutMatrices<T>(gpu: Gpu, make: () => Promise<T>): Promise<T> {
+  const { features } = gpu.info;
+  const others = features.filter((feature) => feature !== "chromium-experimental-subgroup-matrix");
+  Object.assign(gpu.info, { features: others });
+  const made = await make();
+  Object.assign(gpu.info, { features });
+  return made;
+}
+
 export async function main(what: "defaults" | "catalogue", tell: (compiled: Compiled) => void): Promise<void> {
-  const gpu = await openGpu({ tune: false });
+  const gpu = await openGpu({ tune: false, adapter: await adapterWithExperiments() });
   const { pipelines } = gpu.current;
   let created = 0;
   const create = gpu.device.createComputePipelineAsync.bind(gpu.device);
@@ -72,13 +94,25 @@ export async function main(what: "defaults" | "catalogue", tell: (compiled: Comp
   const grid = timeGrid("a solve", { method: "midpoint", steps: 2 }, 0, 1);
   for (const [name, velocity] of Object.entries(networks)) {
     const network = networkOf(velocity);
-    const engine = await networkEngines(gpu, velocity, { count: network.parameterCount } as Parameters).forward("f32");
+    const engines = networkEngines(gpu, velocity, { count: network.parameterCount } as Parameters);
+    const engine = await engines.forward("f32");
+    const byMatrices = hasMatrices(gpu) ? await engines.forward("f16") : undefined;
+    const half = await withoutMatrices(gpu, () =>
+      networkEngines(gpu, velocity, { count: network.parameterCount } as Parameters).forward("f16"),
+    );
     const conditions = { guidance: 2, ...(network.classes > 0 && { labels: new Uint32Array(64) }) };
     const backward = likelihoodBackward({ gpu }, velocity);
     const matching = (await matchingChoice({ gpu }))(velocity);
     const works: Record<string, Dispatch[]> = {};
     for (const [work, divergence] of Object.entries(modes))
       works[work] = engine.integrate(chunk, conditions, integrationOf(grid, divergence, jacobianTexts), 0, 2);
+    for (const [work, divergence] of Object.entries(modes))
+      for (const [how, made] of [
+        ["f16", half],
+        ["f16 by matrices", byMatrices],
+      ] as const)
+        if (made && divergence.mode !== "discrete")
+          works[`${work}, ${how}`] = made.integrate(chunk, conditions, integrationOf(grid, divergence), 0, 2);
     works["velocity at times of their own"] = engine.evaluate(chunk, conditions, "velocity", { mode: "none" });
     works["flow matching gradient"] = matching.residual(chunk);
     works["likelihood gradient"] = backward.pass(chunk, {

@@ -55,7 +55,13 @@ const wantedLimits = [
   "maxComputeWorkgroupSizeX",
 ] as const;
 
-const wantedFeatures = ["subgroups", "subgroup-size-control", "shader-f16", "timestamp-query"] as const;
+const wantedFeatures = [
+  "subgroups",
+  "subgroup-size-control",
+  "shader-f16",
+  "chromium-experimental-subgroup-matrix",
+  "timestamp-query",
+] as const;
 
 function describe(info: GPUAdapterInfo | undefined, features: ReadonlySet<string>): GpuInfo {
   const text = `${info?.vendor ?? ""} ${info?.architecture ?? ""} ${info?.device ?? ""} ${info?.description ?? ""}`;

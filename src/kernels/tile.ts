@@ -1,6 +1,8 @@
 import type { DivergenceText } from "../../shaders/field.ts";
 import type { FusedNetwork } from "../../shaders/fused-network.ts";
-import { tileRows } from "../../shaders/tile.ts";
+import { halfRun } from "../../shaders/narrow-mlp.ts";
+import { suitsMatrices, tileBytes } from "../../shaders/tile.ts";
+import { matrixSize } from "../../shaders/tile-matrices.ts";
 import type { Tiling } from "../../shaders/tiling.ts";
 import type { Wave } from "./waves.ts";
 
@@ -25,25 +27,27 @@ export function tileTilings(
   network: FusedNetwork,
   atOneTime: boolean,
   divergence: DivergenceText,
+  { half = false, matrices = false }: { readonly half?: boolean; readonly matrices?: boolean } = {},
 ): Tiling[] {
   const tangents = "perPass" in divergence ? divergence.perPass : 0;
-  const products = network.program(atOneTime).steps.filter(({ kind }) => kind === "linear");
+  const products = network.program(atOneTime).steps.filter((step) => step.kind === "linear");
   const widest = Math.max(1, ...products.map(({ width }) => width));
-  const outputs = widest <= 32 ? 4 : widest <= 64 ? 8 : 16;
+  const outputs = matrices ? matrixSize : widest <= 32 ? 4 : widest <= 64 ? 8 : 16;
   const blocks = Math.ceil(widest / outputs);
-  const unroll = outputs * (1 + tangents) > 16 ? 2 : 4;
+  const unroll = half ? halfRun : outputs * (1 + tangents) > 16 ? 2 : 4;
   const found: Tiling[] = [];
-  let rows: number | undefined;
+  let bytes: number | undefined;
+  // a subgroup has sixteen outputs of all particles
+  if (matrices && shared?.columns !== 32) return [];
   const columnsOf: { columns: number; wave?: Wave["wave"] }[] = [
     ...(shared ? [shared] : []),
-    { columns: 16 },
-    { columns: 8 },
+    ...(matrices ? [] : [{ columns: 16 }, { columns: 8 }]),
   ];
   for (const { columns, wave } of columnsOf)
     for (const lanes of [4, 2, 1] as const) {
       // vectors of four are for tiles that read weights by the invocation
       if (lanes === 4 && wave !== undefined) continue;
-      if (lanes > 1 && lanes * outputs * (1 + tangents) > mostSums) continue;
+      if (lanes > 1 && (matrices || lanes * outputs * (1 + tangents) > mostSums)) continue;
       const tiling: Tiling = {
         lanes,
         groups: 1,
@@ -55,10 +59,13 @@ export function tileTilings(
         tile: columns * lanes,
         unroll,
         ...(wave !== undefined && { wave }),
+        ...(half && { half }),
+        ...(matrices && { matrices }),
       };
       if (tiling.workgroupSize > limits.maxComputeInvocationsPerWorkgroup) continue;
-      rows ??= tileRows(network, tiling, atOneTime, divergence);
-      if (4 * lanes * columns * rows <= limits.maxComputeWorkgroupStorageSize) found.push(tiling);
+      if (matrices && !suitsMatrices(network, tiling, atOneTime, divergence)) continue;
+      bytes ??= tileBytes(network, tiling, atOneTime, divergence);
+      if (lanes * columns * bytes <= limits.maxComputeWorkgroupStorageSize) found.push(tiling);
     }
   return found;
 }

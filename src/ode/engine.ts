@@ -11,8 +11,8 @@ export type DivergenceMode =
   | { readonly mode: "probes"; readonly kind: "rademacher" | "gaussian" | "given"; readonly count: number };
 
 /**
- * What a network's weights and activations are held in: f32 (default), or f16 on devices with the feature `shader-f16`, for
- * networks up to width 128 and dim 16. Half precision rounds each activation to 11 bits, so a velocity is good to about 1 % of
+ * What a network's weights and activations are held in: f32 (default), or f16 on devices with the feature `shader-f16`: on GPUs
+ * for any network up to width 256 and dim 16, on adapters in software for an mlp up to width 128. Half precision rounds each activation to 11 bits, so a velocity is good to about 1 % of
  * its largest component (the state, the time and log p stay f32), and activations beyond 65504 overflow.
  */
 export type Precision = "f32" | "f16";

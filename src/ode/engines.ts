@@ -1,9 +1,8 @@
-import { PushforwardError } from "../errors.ts";
 import type { Gpu } from "../gpu/gpu.ts";
 import type { MlpVelocity } from "../network/mlp.ts";
 import type { NetworkVelocity } from "../network/network.ts";
 import { networkOf } from "../network/of.ts";
-import { narrowLimits, narrowMlp } from "../velocity/narrow-layout.ts";
+import { narrowMlp } from "../velocity/narrow-layout.ts";
 import type { Parameters } from "../velocity/parameters.ts";
 import { plainMlp } from "../velocity/plain-mlp.ts";
 import type { WgslVelocity } from "../velocity/wgsl.ts";
@@ -40,15 +39,13 @@ export function wgslEngines(velocity: WgslVelocity): Engines {
   };
   return {
     forward: async (precision) => {
-      if (precision === "f16") throw unsupportedHalf("a wgslVelocity is computed as its code says");
+      if (precision === "f16")
+        throw (await import("./on-demand.ts")).unsupportedHalf("a wgslVelocity is computed as its code says");
       return get();
     },
     reverse: get,
   };
 }
-
-const unsupportedHalf = (why: string) =>
-  new PushforwardError("unsupported", `precision is "f16", but ${why}: leave precision out, or pass "f32"`);
 
 /** A promise that is made when it is first asked for, and anew after a failure. */
 function once<T>(make: () => Promise<T>): () => Promise<T> {
@@ -79,16 +76,6 @@ export function networkEngines(gpu: Gpu, velocity: MlpVelocity | NetworkVelocity
       : tileNetwork(gpu, network, await waveOf(gpu));
     return made ? fusedNetworkEngine(gpu, network, made, parameters) : layered();
   });
-  const half = once(async () => {
-    if (!plain || !narrow) {
-      const { width, dim } = narrowLimits;
-      throw unsupportedHalf(`only an mlp of hidden layers up to ${width} wide and dim up to ${dim} has it`);
-    }
-    if (!gpu.info.features.includes("shader-f16")) {
-      const { description, architecture, vendor } = gpu.info;
-      throw unsupportedHalf(`this device (${description || architecture || vendor}) has no shader-f16`);
-    }
-    return fusedMlpEngine(gpu, plain, narrow, parameters, "f16");
-  });
+  const half = once(async () => (await import("./on-demand.ts")).halfEngine(gpu, velocity, parameters));
   return { forward: (precision) => (precision === "f32" ? forward() : half()), reverse: layered };
 }

@@ -28,7 +28,7 @@ import { slice } from "./slice.ts";
 /** The largest networks whose particles stay in one invocation: their rows in registers, and multiply-adds as text. */
 const invocationLimits = { width: 128, dim: 16, context: 16, classes: 64, rows: 4096, inputs: 2048, waves: 16 };
 /** The largest networks for a tile of particles, as far as its memory does not decide. */
-const tileLimits = { ...invocationLimits, width: 256, rows: 65_536, inputs: 65_536, waves: 64 };
+export const tileLimits = { ...invocationLimits, width: 256, rows: 65_536, inputs: 65_536, waves: 64 };
 
 interface Fused {
   readonly network: FusedNetwork;
@@ -37,34 +37,46 @@ interface Fused {
 }
 
 /** The modes in which a network is evaluated, by the tangents beside its value. */
-const modesOf = (dim: number): DivergenceText[] => [
+const modesOf = (dim: number, isHalf: boolean): DivergenceText[] => [
   { mode: "none" },
   divergenceText(dim, { mode: "exact" }),
   { mode: "probes", perPass: 1 },
   { mode: "probes", perPass: 2 },
-  ...(dim <= largestMatrix ? [divergenceText(dim, { mode: "discrete" }, jacobianTexts)] : []),
+  ...(dim <= largestMatrix && !isHalf ? [divergenceText(dim, { mode: "discrete" }, jacobianTexts)] : []),
 ];
 
 /** A network in fused kernels. */
 export interface FusedNetworkPlan {
   readonly fused: Fused;
+  /** Whether its weights and activations are f16. */
+  readonly isHalf: boolean;
   /** How its kernels may map particles and outputs to invocations, the first choice first. */
   tilingsOf(atOneTime: boolean, divergence: DivergenceText): readonly Tiling[];
 }
 
-/** A network on the tiles of a GPU, or undefined where these have no room for it. */
-export function tileNetwork(gpu: Gpu, network: Network, shared: Wave | undefined): FusedNetworkPlan | undefined {
+/** A network on the tiles of a GPU, in f16 with `half` (by the subgroups' matrices with these), or undefined where these have no room for it. */
+export function tileNetwork(
+  gpu: Gpu,
+  network: Network,
+  shared: Wave | undefined,
+  how: { readonly half?: boolean; readonly matrices?: boolean } = {},
+): FusedNetworkPlan | undefined {
+  const isHalf = how.half === true;
   const fused = fuse(network, tileLimits);
   if (!fused) return undefined;
   const tilings = new Map<string, Tiling[]>();
   const keyOf = (atOneTime: boolean, divergence: DivergenceText) => `${atOneTime} ${JSON.stringify(divergence)}`;
   for (const atOneTime of [true, false])
-    for (const divergence of modesOf(network.dim)) {
-      const found = tileTilings(shared, gpu.device.limits, fused.network, atOneTime, divergence);
+    for (const divergence of modesOf(network.dim, isHalf)) {
+      const found = tileTilings(shared, gpu.device.limits, fused.network, atOneTime, divergence, how);
       if (found.length === 0) return undefined;
       tilings.set(keyOf(atOneTime, divergence), found);
     }
-  return { fused, tilingsOf: (atOneTime, divergence) => must(tilings.get(keyOf(atOneTime, divergence)), "a tile") };
+  return {
+    fused,
+    isHalf,
+    tilingsOf: (atOneTime, divergence) => must(tilings.get(keyOf(atOneTime, divergence)), "a tile"),
+  };
 }
 
 /** A network in invocations of its own, or undefined when it must go layer by layer. */
@@ -74,7 +86,7 @@ export function fusedNetwork(gpu: Gpu, network: Network): FusedNetworkPlan | und
   const { maxUniformBufferBindingSize: limit } = gpu.device.limits;
   const tilingOf = (tangents: number) => networkTiling(gpu.info, limit, fused.network, tangents);
   if (!suitsFused(gpu.info, fused.network, tilingOf(0))) return undefined;
-  return { fused, tilingsOf: (_, mode) => [tilingOf("perPass" in mode ? mode.perPass : 0)] };
+  return { fused, isHalf: false, tilingsOf: (_, mode) => [tilingOf("perPass" in mode ? mode.perPass : 0)] };
 }
 
 function fuse(network: Network, limits: typeof invocationLimits): Fused | undefined {
@@ -100,7 +112,7 @@ function fuse(network: Network, limits: typeof invocationLimits): Fused | undefi
 export function fusedNetworkEngine(
   gpu: Gpu,
   network: Network,
-  { fused, tilingsOf }: FusedNetworkPlan,
+  { fused, isHalf, tilingsOf }: FusedNetworkPlan,
   parameters: Parameters,
 ): Engine {
   const { dim, classes, context } = network;
@@ -141,7 +153,7 @@ export function fusedNetworkEngine(
     }),
   };
   for (const atOneTime of [true, false])
-    for (const mode of modesOf(dim)) {
+    for (const mode of modesOf(dim, isHalf)) {
       const tiling = tilingOf(atOneTime, mode);
       // other tilings of a mode have the same packing
       layouts[weightsName(tiling, atOneTime)] ??= layoutOf(tiling, atOneTime);
@@ -162,7 +174,7 @@ export function fusedNetworkEngine(
     const integrator = item(candidates, 0).tile === undefined ? integrateKernel : integrateTileKernel;
     const field = fieldOf(conditions, true);
     const tiling =
-      candidates.length > 1 && kept === undefined && !jacobian
+      candidates.length > 1 && kept === undefined && !jacobian && !isHalf
         ? tuning.choose({
             key: fused.network.key,
             network,
@@ -209,12 +221,12 @@ export function fusedNetworkEngine(
   return {
     dim,
     contextWidth: context,
-    family: `fused ${fused.network.toJSON()}`,
+    family: `fused ${fused.network.toJSON()}${isHalf ? " f16" : ""}`,
     flops,
     divergenceFlops: (mode) => tangentFlops(dim, flops, mode),
     scratchFloats: () => (classes > 0 ? 1 : 0) + 2 * context,
     async shared(session) {
-      await tuning.ready(fused.network.key);
+      if (!isHalf) await tuning.ready(fused.network.key);
       return parameters.lease(session, layouts);
     },
     buffers({ start, count, capacity }, conditions, _mode, stages = 0): PlannedBuffer[] {

@@ -38,7 +38,8 @@ export function fusedNetworkLayout(network: Network, fused: FusedNetwork, output
 /** What tells the packings of a network for tiles. */
 export function tileWeightsName(tiling: Tiling, atOneTime: boolean): string {
   const { blocks, unroll, outputs } = tileSizes(tiling);
-  return `tile weights ${outputs} ${blocks} ${unroll} ${atOneTime ? "at one time" : "at any time"}`;
+  const half = tiling.matrices ? " matrices" : tiling.half ? " f16" : "";
+  return `tile weights ${outputs} ${blocks} ${unroll} ${atOneTime ? "at one time" : "at any time"}${half}`;
 }
 
 /** What the forward and reverse of a network on a tile read. */
@@ -47,5 +48,6 @@ export const reverseLayout = (network: Network, packing: Packing<PackedMatrix>):
 
 /** What a tile reads; see {@link tilePacking}. */
 export function tileLayout(network: Network, fused: FusedNetwork, tiling: Tiling, atOneTime: boolean): Layout {
-  return layoutOf(tileWeightsName(tiling, atOneTime), network, tilePacking(fused, tiling, atOneTime));
+  const layout = layoutOf(tileWeightsName(tiling, atOneTime), network, tilePacking(fused, tiling, atOneTime));
+  return tiling.half ? { ...layout, half: true } : layout;
 }

@@ -1,14 +1,17 @@
 import * as pf from "pushforward";
 import { network } from "../oracle/mlp.ts";
+import { type NetworkSpec, networkDerivatives } from "../oracle/network.ts";
 import { guided, networkField } from "../oracle/network-field.ts";
-import { logLikelihoodRows, pushRows, timesOf } from "../oracle/ode.ts";
+import { type Field, logLikelihoodRows, pushRows, timesOf } from "../oracle/ode.ts";
 import { expect, test } from "../suite.ts";
-import { conditionsFor, forRows, rowOf, uniformArray } from "./inputs.ts";
+import { asGpu, conditionsFor, forRows, rowOf, strengthen, uniformArray } from "./inputs.ts";
+import { withMatrices } from "./matrices.ts";
 
 /** Half the unit in the last place of f16 at 1. */
 const rounding = 2 ** -11;
 
-const hasHalf = (gpu: pf.Gpu) => gpu.info.features.includes("shader-f16");
+const half = "shader-f16";
+const hasHalf = (gpu: pf.Gpu) => gpu.info.features.includes(half);
 
 /** Fails unless a call says that there is no f16 here, and what to do. */
 async function expectUnsupported(call: Promise<unknown>, why: RegExp): Promise<void> {
@@ -114,9 +117,69 @@ test("f16: classes, context, guidance and probes go through it too, and chunks d
   }
 });
 
+/** Networks, and whether log p is computed, too: adapters in software compile a GPU's kernels for a while. */
+const tiled: Record<string, { velocity: pf.MlpVelocity | pf.NetworkVelocity; logs?: "exact" | "probed" }> = {
+  "two layers of 20": { velocity: pf.mlp({ dim: 2, hidden: [20, 20] }), logs: "exact" },
+  "two layers of 20, probed": { velocity: pf.mlp({ dim: 2, hidden: [20, 20] }), logs: "probed" },
+  "three layers of 64": { velocity: pf.mlp({ dim: 2, hidden: [64, 64, 64] }) },
+  "layers of 64, without subgroups": { velocity: pf.mlp({ dim: 2, hidden: [64, 64] }) },
+  "layers of 128 and 100": { velocity: pf.mlp({ dim: 3, hidden: [128, 100], activation: "tanh" }) },
+  "one layer, Fourier time": { velocity: pf.mlp({ dim: 5, hidden: [13], time: { fourier: 2 } }) },
+  "a residual network": { velocity: pf.residualMlp({ dim: 2, width: 24, blocks: 1 }) },
+  "two layers of 32, by matrices": { velocity: pf.mlp({ dim: 2, hidden: [32, 32] }), logs: "exact" },
+};
+/** Any network in f64, as a field of one particle. */
+function fieldOf(velocity: pf.MlpVelocity | pf.NetworkVelocity, weights: Record<string, Float32Array>): Field {
+  if (velocity.kind === "mlp") return networkField(network(velocity, weights));
+  const spec = velocity as unknown as NetworkSpec;
+  const at = (t: number, x: ArrayLike<number>) => networkDerivatives(spec, weights, t, x, x);
+  return { dim: velocity.dim, velocity: (t, x) => at(t, x).velocity, divergence: (t, x) => at(t, x).divergence };
+}
+for (const [name, { velocity, logs }] of Object.entries(tiled))
+  test(`f16 on a GPU's tiles, ${name}: trajectories${logs ? " and log p" : ""} stay near f64, or the device is said to lack it`, async () => {
+    using gpu = await asGpu();
+    if (name.includes("without subgroups")) Object.assign(gpu.info, { features: hasHalf(gpu) ? [half] : [] });
+    const matrices = name.includes("by matrices") ? withMatrices(gpu) : undefined;
+    const { dim } = velocity;
+    const flow = pf.Flow.create(gpu, { velocity, seed: 4 });
+    const weights = await strengthen(flow);
+    const x = uniformArray(n * dim, -2, 2, 1);
+    const steps = (steps: number) => ({ solver: { method: "midpoint", steps }, precision: "f16" }) as const;
+    if (!hasHalf(gpu)) {
+      await expectUnsupported(flow.push(x, steps(1)), /shader-f16.*pass "f32"/);
+      return;
+    }
+    const field = fieldOf(velocity, weights);
+    const moved = (end: ArrayLike<number>) => x.map((value, i) => (end[i] ?? Number.NaN) - value);
+    const one = await flow.push(x, steps(1));
+    const error = worst(moved(one.x), moved(pushRows(field, x, "midpoint", timesOf(0, 1, 1)).x));
+    // f16's own rounding must be visible: f32 would be a thousand times nearer
+    expect(error).toBeGreaterThan(rounding / 100);
+    expect(error).toBeLessThan(0.005);
+    const { x: end } = await flow.push(x, steps(10));
+    expect(worst(end, pushRows(field, x, "midpoint", timesOf(0, 1, 10)).x)).toBeLessThan(0.002);
+    let logError = 0;
+    if (logs === "exact") {
+      const { logProb } = await flow.logProb(x, steps(10));
+      logError = worst(logProb, logLikelihoodRows(field, x, "midpoint", timesOf(1, 0, 10)).logProb);
+    } else if (logs === "probed") {
+      const probes = { divergence: { probe: "rademacher", probes: 2 }, seed: 9 } as const;
+      const full = await flow.logProb(x, { ...steps(10), ...probes, precision: "f32" });
+      logError = worst((await flow.logProb(x, { ...steps(10), ...probes })).logProb, full.logProb);
+    }
+    expect(logError).toBeLessThan(0.002);
+    if (matrices) expect(matrices.kernels()).toBe(2);
+    // the bits are those of each particle, whatever its neighbours
+    const cut = await flow.push(x, { ...steps(10), chunkSize: 17 });
+    expect(cut.x.every((value, i) => value === end[i])).toBe(true);
+    flow.dispose();
+  });
+
 test("f16 is refused where there is no such kernel: wide networks, WGSL fields, unknown words", async ({ gpu }) => {
-  const wide = pf.Flow.create(gpu, { velocity: pf.mlp({ dim: 2, hidden: [256] }) });
-  await expectUnsupported(wide.sample(10, { precision: "f16" }), /up to 128 wide/);
+  const width = gpu.info.software ? 256 : 512;
+  const wide = pf.Flow.create(gpu, { velocity: pf.mlp({ dim: 2, hidden: [width] }) });
+  if (gpu.info.software || hasHalf(gpu))
+    await expectUnsupported(wide.sample(10, { precision: "f16" }), new RegExp(`up to ${width / 2} wide`));
   wide.dispose();
   const code = "fn velocity(t: f32, x: array<f32, DIM>) -> array<f32, DIM> { return x; }";
   const field = pf.Flow.create(gpu, { velocity: pf.wgslVelocity({ dim: 2, code }) });

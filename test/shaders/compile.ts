@@ -24,6 +24,10 @@ const extensions: readonly { readonly enable: RegExp; readonly feature: GPUFeatu
   { enable: /^\s*enable\b[^;]*\bsubgroups\b/m, feature: "subgroups" },
   { enable: /^\s*enable\b[^;]*\bsubgroup_size_control\b/m, feature: "subgroup-size-control" as GPUFeatureName },
   { enable: /^\s*enable\b[^;]*\bf16\b/m, feature: "shader-f16" },
+  {
+    enable: /^\s*enable\b[^;]*\bchromium_experimental_subgroup_matrix\b/m,
+    feature: "chromium-experimental-subgroup-matrix" as GPUFeatureName,
+  },
 ];
 
 interface CompileTest {
@@ -122,6 +126,7 @@ let dawn: GPU | undefined;
 async function dawnWithoutAdapter(): Promise<GPU> {
   const { create, globals } = await import("webgpu");
   Object.assign(globalThis, globals);
-  dawn = create(["backend=null"]);
+  // what is still an experiment there, such as matrices of a subgroup, is compiled, too
+  dawn = create(["backend=null", "enable-dawn-features=allow_unsafe_apis"]);
   return dawn;
 }

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import type { DivergenceText } from "../../shaders/field.ts";
-import { integrateTileKernel, tileRows } from "../../shaders/tile.ts";
+import { integrateTileKernel, tileBytes } from "../../shaders/tile.ts";
 import type { Tiling } from "../../shaders/tiling.ts";
 import type { GpuInfo } from "../../src/gpu/adapter.ts";
 import type { Gpu } from "../../src/gpu/gpu.ts";
@@ -34,38 +34,50 @@ const divergences: DivergenceText[] = [
   { mode: "probes", perPass: 2 },
 ];
 
+/** Bytes of the arrays in workgroup memory that a kernel declares. */
+function declaredBytes(code: string): number {
+  const sizes: Record<string, number> = { f32: 4, vec2f: 8, vec4f: 16, f16: 2, vec2h: 4, vec4h: 8 };
+  const arrays = code.matchAll(/var<workgroup> \w+: array<array<array<(\w+), (\d+)>, (\d+)>, (\d+)>/g);
+  return [...arrays].reduce(
+    (sum, [, type = "", a, b, c]) => sum + (sizes[type] ?? Number.NaN) * Number(a) * Number(b) * Number(c),
+    0,
+  );
+}
+
 for (const [where, device] of Object.entries(devices))
-  test(`a GPU's tiles fit its workgroups and are whole subgroups where these share weights: ${where}`, () => {
-    const { limits } = device.device;
-    for (const [what, velocity] of Object.entries(velocities)) {
-      const network = networkOf(velocity);
-      const made = tileNetwork(device, network, waveBy(device.info));
-      if (!made) throw new Error(`${what} has no tile`);
-      for (const divergence of divergences) {
-        if (divergence.mode === "exact" && network.dim === 3) continue;
-        const tiling = made.tilingsOf(true, divergence)[0] as Tiling;
-        const field = {
-          kind: "network",
-          dim: network.dim,
-          network: made.fused.network,
-          atOneTime: true,
-          labels: network.classes > 0,
-        } as const;
-        const { code } = integrateTileKernel({ field, tiling, stages: 2, freeStages: true, divergence });
-        const [, type = "", columns, unroll, turns] =
-          /pf_tile: array<array<array<(\w+), (\d+)>, (\d+)>, (\d+)>/.exec(code) ?? [];
-        const lanes = { f32: 1, vec2f: 2, vec4f: 4 }[type] ?? Number.NaN;
-        const bytes = 4 * lanes * Number(columns) * Number(unroll) * Number(turns);
-        expect(bytes).toBe(4 * lanes * Number(columns) * tileRows(made.fused.network, tiling, true, divergence));
-        expect(bytes).toBeLessThanOrEqual(limits.maxComputeWorkgroupStorageSize);
-        expect(tiling.workgroupSize).toBeLessThanOrEqual(limits.maxComputeInvocationsPerWorkgroup);
-        if (tiling.wave === undefined) continue;
-        const size = tiling.wave === "any" ? device.info.subgroupMaxSize : tiling.wave;
-        expect(Number(columns) % size).toBe(0);
-        expect(code.includes("@subgroup_size(32)")).toBe(tiling.wave === 32);
+  test.each([false, true])(
+    `a GPU's tiles fit its workgroups and are whole subgroups where these share weights: ${where}, f16 %s`,
+    (isHalf) => {
+      const { limits } = device.device;
+      for (const [what, velocity] of Object.entries(velocities)) {
+        const network = networkOf(velocity);
+        const made = tileNetwork(device, network, waveBy(device.info), { half: isHalf });
+        if (!made) throw new Error(`${what} has no tile`);
+        for (const divergence of divergences) {
+          if (divergence.mode === "exact" && network.dim === 3) continue;
+          const tiling = made.tilingsOf(true, divergence)[0] as Tiling;
+          const field = {
+            kind: "network",
+            dim: network.dim,
+            network: made.fused.network,
+            atOneTime: true,
+            labels: network.classes > 0,
+          } as const;
+          const { code } = integrateTileKernel({ field, tiling, stages: 2, freeStages: true, divergence });
+          const bytes = declaredBytes(code);
+          const { tile = Number.NaN, lanes } = tiling;
+          expect(bytes).toBe(tile * tileBytes(made.fused.network, tiling, true, divergence));
+          expect(code.includes("var<workgroup> pf_half")).toBe(isHalf);
+          expect(bytes).toBeLessThanOrEqual(limits.maxComputeWorkgroupStorageSize);
+          expect(tiling.workgroupSize).toBeLessThanOrEqual(limits.maxComputeInvocationsPerWorkgroup);
+          if (tiling.wave === undefined) continue;
+          const size = tiling.wave === "any" ? device.info.subgroupMaxSize : tiling.wave;
+          expect((tile / lanes) % size).toBe(0);
+          expect(code.includes("@subgroup_size(32)")).toBe(tiling.wave === 32);
+        }
       }
-    }
-  });
+    },
+  );
 
 test("the text of a tile's kernel does not grow with the width of a network", () => {
   const lengthOf = (width: number) => {
