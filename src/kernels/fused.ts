@@ -43,13 +43,17 @@ function fusedNumbers({ capacity, tiling, probes, branches, table }: Slice) {
   };
 }
 
+/** How many of all go at once, at most `most`: about the same each time, so that no dispatch is a small rest. */
+const evenly = (all: number, most: number) => Math.max(1, Math.ceil(all / Math.ceil(all / most)));
+
 /** Ranges of slots (groups of particles that share an index), each within `maxFlops` where `flops` is the work of one slot. */
 function* slotRanges({ capacity, maxFlops, tiling }: Slice, flops: number): Generator<[first: number, slots: number]> {
   const slots = capacity / particlesPerSlot(tiling);
   const whole = slotsPerWorkgroup(tiling);
   // never so few that a device would idle
   const most = Math.max(4 * tiling.workgroupSize, Math.floor(maxFlops / flops / whole) * whole);
-  for (let first = 0; first < slots; first += most) yield [first, Math.min(most, slots - first)];
+  const each = evenly(slots / whole, most / whole) * whole;
+  for (let first = 0; first < slots; first += each) yield [first, Math.min(each, slots - first)];
 }
 
 /** Dispatches that take steps `firstStep` … `lastStep` − 1 for all particles of a chunk. */
@@ -86,7 +90,8 @@ export function planIntegrate(
   const slotFlops = o.flopsPerStep * particlesPerSlot(tiling);
   const dispatches: Dispatch[] = [];
   for (const [first, slots] of slotRanges(o, slotFlops)) {
-    const stepsAtOnce = Math.max(1, Math.floor(o.maxFlops / (slots * slotFlops)));
+    const most = Math.max(1, Math.floor(o.maxFlops / (slots * slotFlops)));
+    const stepsAtOnce = evenly(o.lastStep - o.firstStep, most);
     for (let step = o.firstStep; step < o.lastStep; step += stepsAtOnce) {
       const end = Math.min(o.lastStep, step + stepsAtOnce);
       dispatches.push(

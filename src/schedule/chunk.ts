@@ -9,6 +9,7 @@ import type { ChunkPlan, ChunkResult, Job } from "./job.ts";
 import { budgetOf } from "./memory.ts";
 import { dispatchesPerSubmit, flopsPerDispatch, type Pacer } from "./pacer.ts";
 import type { Work } from "./queue.ts";
+import { sharesCores } from "./queue-of.ts";
 
 /** Copies the chunk's part of the caller's own buffers, on a submit of its own before the chunk's work. */
 async function lendCopies(
@@ -58,7 +59,7 @@ export class RunningChunk {
     });
     this.launched.catch(() => undefined);
     // Where waiting is free the result is asked for at once, so that it is there when the consumer is.
-    if (!waitingSpins) this.recall();
+    if (!(waitingSpins && sharesCores(session))) this.recall();
   }
 
   /** Uploads the chunk and submits all of its work. */

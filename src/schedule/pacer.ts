@@ -4,7 +4,7 @@ import type { Dispatch, Kernel } from "../gpu/kernel.ts";
 import type { Compilation } from "../gpu/pipelines.ts";
 import type { Session } from "../gpu/session.ts";
 import { type DeviceQueue, type Lane, secondsPerSubmit, type Work } from "./queue.ts";
-import { queueOf } from "./queue-of.ts";
+import { queueOf, sharesCores } from "./queue-of.ts";
 import type { SignOfLife } from "./sign-of-life.ts";
 import { sleepUntil } from "./sleeping-queue.ts";
 import type { Speed } from "./speed.ts";
@@ -187,7 +187,7 @@ export class Pacer {
 
   /** Sleeps until what was submitted should be nearly done, where asking the device costs a core. */
   async rest(work: Work | undefined): Promise<void> {
-    if (waitingSpins && work) await this.race(sleepUntil(work.expectedDone, 0.85));
+    if (waitingSpins && sharesCores(this.session) && work) await this.race(sleepUntil(work.expectedDone, 0.85));
   }
 
   /** A promise of the device, or the abort or loss that comes before it. */

@@ -185,19 +185,25 @@ export class DeviceQueue {
   #measure(works: readonly Work[]): void {
     const seconds = (performance.now() - this.#busySince) / 1000;
     const flops = works.reduce((sum, work) => sum + work.flops, 0);
-    // The first run of a kernel may hold its compilation, and very short work measures the round trip.
-    if (works.some(({ fresh }) => fresh.length > 0) || flops < 1e6 || seconds < 0.002) return;
+    // the first run of a kernel may hold its compilation
+    if (works.some(({ fresh }) => fresh.length > 0) || flops < 1e6) return;
     const expected = works.reduce((sum, work) => sum + work.flops / work.speed.flops, 0);
-    const change = expected / seconds;
+    // very short work measures the round trip: the device is that fast at least
+    const isBound = seconds < shortest;
+    const change = expected / Math.max(shortest, seconds);
+    if (isBound && change <= 1) return;
     for (const speed of speedsOf(works)) {
       // a guess may be a hundredth of what a fast card does; what was measured changes little by little
       speed.flops *= speed.isMeasured
         ? Math.min(4, Math.max(0.5, change)) ** 0.5
         : Math.min(128, Math.max(0.1, change));
-      speed.isMeasured = true;
+      speed.isMeasured ||= !isBound;
       this.#session.profile.speed = speed.flops;
     }
   }
 }
+
+/** Seconds of work that tell a speed. */
+const shortest = 0.002;
 
 export const speedsOf = (works: readonly Work[]) => new Set(works.map(({ speed }) => speed));

@@ -13,6 +13,9 @@ const chunksInFlight = 2;
 /** A chunk should take about this long: long against a read-back, short against a user's patience. */
 const secondsPerChunk = 0.5;
 
+/** Particles of a chunk on a device however fast: of a small network they keep a card of 100 TFLOP/s at work for 14 ms. */
+const mostParticles = 1 << 22;
+
 /** Where a job stands, for the device that goes on with it. */
 export interface Standing {
   /** The first particle that was not given to the consumer yet. */
@@ -101,7 +104,7 @@ function chunkSize(session: Session, job: Job, speed: Speed, asked: number | und
   if (asked !== undefined) return wholeBlocks(Math.min(asked, largest), job);
   const bySpeed = (speed.flops * secondsPerChunk) / job.flopsPerParticle;
   // a power of two: as the speed wavers, chunks of few sizes find their buffers in the pool
-  const wanted = 2 ** Math.floor(Math.log2(Math.max(1024, Math.min(1 << 20, bySpeed))));
+  const wanted = 2 ** Math.floor(Math.log2(Math.max(1024, Math.min(mostParticles, bySpeed))));
   return wholeBlocks(Math.min(largest, wanted), job);
 }
 

@@ -126,7 +126,7 @@ const tiled: Record<string, { velocity: pf.MlpVelocity | pf.NetworkVelocity; log
   "layers of 128 and 100": { velocity: pf.mlp({ dim: 3, hidden: [128, 100], activation: "tanh" }) },
   "one layer, Fourier time": { velocity: pf.mlp({ dim: 5, hidden: [13], time: { fourier: 2 } }) },
   "a residual network": { velocity: pf.residualMlp({ dim: 2, width: 24, blocks: 1 }) },
-  "two layers of 32, by matrices": { velocity: pf.mlp({ dim: 2, hidden: [32, 32] }), logs: "exact" },
+  "two layers of 32, by matrices": { velocity: pf.mlp({ dim: 2, hidden: [32, 32] }) },
 };
 /** Any network in f64, as a field of one particle. */
 function fieldOf(velocity: pf.MlpVelocity | pf.NetworkVelocity, weights: Record<string, Float32Array>): Field {
@@ -168,7 +168,7 @@ for (const [name, { velocity, logs }] of Object.entries(tiled))
       logError = worst((await flow.logProb(x, { ...steps(10), ...probes })).logProb, full.logProb);
     }
     expect(logError).toBeLessThan(0.002);
-    if (matrices) expect(matrices.kernels()).toBe(2);
+    if (matrices) expect(matrices.kernels()).toBe(1);
     // the bits are those of each particle, whatever its neighbours
     const cut = await flow.push(x, { ...steps(10), chunkSize: 17 });
     expect(cut.x.every((value, i) => value === end[i])).toBe(true);
