@@ -80,15 +80,12 @@ const count = (text, pattern) => text.match(pattern)?.length ?? 0;
  */
 function hottest(listing) {
   let best = { multiplyAdds: 0, vector: 0 };
-  let block = { multiplyAdds: 0, vector: 0 };
-  for (const line of readFileSync(listing, "utf8").split("\n")) {
-    if (/^BB\d+:/.test(line)) block = { multiplyAdds: 0, vector: 0 };
-    const text = line.trim();
-    if (!text.startsWith("v_")) continue;
-    block.vector++;
-    block.multiplyAdds += count(text, multiplyAdd) + 2 * count(text, packed) + (16 ** 3 / 32) * count(text, matrix);
-    const isBetter = block.multiplyAdds / block.vector > best.multiplyAdds / Math.max(1, best.vector);
-    if (block.multiplyAdds >= 16 && (best.multiplyAdds === 0 || isBetter)) best = { ...block };
+  for (const block of readFileSync(listing, "utf8").split(/^BB\d+:/m)) {
+    const vector = block.split("\n").filter((line) => line.trim().startsWith("v_"));
+    const text = vector.join("\n");
+    const multiplyAdds = count(text, multiplyAdd) + 2 * count(text, packed) + (16 ** 3 / 32) * count(text, matrix);
+    const isBetter = multiplyAdds / vector.length > best.multiplyAdds / Math.max(1, best.vector);
+    if (multiplyAdds >= 16 && (best.multiplyAdds === 0 || isBetter)) best = { multiplyAdds, vector: vector.length };
   }
   return best.multiplyAdds === 0 ? undefined : Math.round((100 * best.multiplyAdds) / best.vector);
 }
