@@ -6,7 +6,7 @@ import { gradientError } from "../oracle/differences.ts";
 import { flowMatching } from "../oracle/losses.ts";
 import { evaluate, type Network, network } from "../oracle/mlp.ts";
 import { expect, expectClose, test } from "../suite.ts";
-import { uniformArray } from "./inputs.ts";
+import { asGpu, uniformArray } from "./inputs.ts";
 import { lose, ownGpu, withFlow } from "./losing.ts";
 
 const rows = 67;
@@ -98,6 +98,21 @@ test("the loss of validation data is flow matching's at length 0", async ({ gpu 
   const validation = { data, source, labels, context };
   for await (const { validationLoss } of pf.trainFlowMatching(flow, data, { ...whole, learningRate: 0, validation }))
     expectClose([validationLoss ?? 0], [wanted.loss], { relative: 1e-5 });
+  flow.dispose();
+});
+
+test("on a GPU, whose tiles tell no velocity, the losses of a training with shortcuts and of its validation agree with the f64 oracle", async () => {
+  using gpu = await asGpu();
+  const flow = pf.Flow.create(gpu, { velocity, seed: 3 });
+  const net = network({ dim, ...options }, await flow.weights());
+  const conditionOf = (i: number) => ({ label: labels[i] ?? 0, context: [context[i] ?? 0, 0] });
+  const ofBatch = flowMatching(net, batchOf(net), () => [0, 1, 1, -1]);
+  const held = flowMatching(net, { x0: source, x1: data, t: new Float64Array(rows).fill(time), conditionOf });
+  const validation = { data, source, labels, context };
+  const told: number[] = [];
+  for await (const step of pf.trainFlowMatching(flow, data, { ...whole, learningRate: 0, validation }))
+    told.push(step.loss, step.validationLoss ?? Number.NaN);
+  expectClose(told, [ofBatch.loss, held.loss], { relative: 1e-5 });
   flow.dispose();
 });
 
