@@ -30,8 +30,11 @@ const folder = await mkdtemp(join(tmpdir(), "pushforward-site-"));
 const stray = [];
 
 /** The number that an element says. */
-const figure = (tab, id) =>
-  tab.$eval(`#${id}`, (element) => Number(element.textContent.replaceAll(",", "").replace("−", "-")));
+/** The number that the page shows; while it is found anew, there is none. */
+const figure = async (tab, id) => {
+  await until(tab, `a figure for ${id}`, (own) => /\d/.test(document.getElementById(own).textContent), id);
+  return tab.$eval(`#${id}`, (element) => Number(element.textContent.replaceAll(",", "").replace("−", "-")));
+};
 
 const until = (tab, what, condition, ...args) =>
   tab.waitForFunction(condition, { timeout: 1000 * seconds, polling: 50 }, ...args).catch(async () => {
