@@ -166,7 +166,12 @@ let p = number * ${columns}u + q;
 // surplus columns repeat the last particle and count nothing
 let at0 = min(p, pf_params.stride - 1u);
 let jz = jb + number * pf_params.zero;
-${trains ? "// what was kept of the tile before has been read\nstorageBarrier();" : ""}
+${
+  trains
+    ? `// what was kept of the tile before has been read
+storageBarrier();`
+    : ""
+}
 for (var row = jb; row < ${network.inputs}u; row += ${blocks}u) {
 ${memory.write(wholeBuffer("inputs", network.inputs), moving("row"), 0, "pf_inputs[row * pf_params.stride + at0]")}
 }
