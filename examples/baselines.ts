@@ -1,3 +1,4 @@
+import type { Mixture } from "pushforward";
 import { seededUniform } from "../cli/split.ts";
 
 /** log p of each row of `x`, row-major [n, dim], in nats and in the units of x. */
@@ -91,6 +92,29 @@ function cholesky(matrix: Float64Array, dim: number): Float64Array {
     }
   }
   return lower;
+}
+
+/** The density of a flow's source, a mixture of Gaussians along the axes in the flow's own space, in the units of the data. */
+export function mixtureDensity(
+  { means, scales, weights }: Mixture,
+  { mean, scale }: { mean: number[]; scale: number[] },
+): LogDensity {
+  const dim = mean.length;
+  const shares = weights ?? means.map(() => 1);
+  const total = shares.reduce((sum, share) => sum + share, 0);
+  const components = means.map((own, c) => {
+    const covariance = new Float64Array(dim * dim);
+    const deviations = scales[c];
+    const centre = Float64Array.from(own, (value, j) => (mean[j] ?? 0) + (scale[j] ?? 1) * value);
+    for (let j = 0; j < dim; j++) {
+      const deviation = typeof deviations === "number" ? deviations : deviations?.[j];
+      covariance[j * dim + j] = ((deviation ?? Number.NaN) * (scale[j] ?? 1)) ** 2;
+    }
+    return gaussianComponent(centre, covariance, Math.log((shares[c] ?? 0) / total));
+  });
+  const scratch = new Float64Array(components.length);
+  return (x) =>
+    Float64Array.from({ length: x.length / dim }, (_, i) => mixtureLogDensity(components, x, i * dim, scratch));
 }
 
 export interface MixtureOptions {

@@ -15,11 +15,19 @@ import { Flow, fitNormalization, openGpu } from "pushforward";
 import { writeWhole } from "../cli/files.ts";
 import { countPoints, type Grid, toDensity } from "../cli/plot/grid.ts";
 import { count, duration } from "../cli/report.ts";
-import { chooseByValidation, fitGaussian, fitMixture, kernelDensity, type Score, scoreOf } from "./baselines.ts";
+import {
+  chooseByValidation,
+  fitGaussian,
+  fitMixture,
+  kernelDensity,
+  mixtureDensity,
+  type Score,
+  scoreOf,
+} from "./baselines.ts";
 import { loadPlaces, type Places } from "./places-data.ts";
 import { drawPlaces, mapGrid } from "./places-figures.ts";
 import { densityMap, drawSamples, evaluate } from "./places-flow.ts";
-import { measureTraining, placesFlow, secondsOfRecipe, trainPlaces } from "./places-recipe.ts";
+import { measureTraining, numbersOf, placesFlow, placesSource, secondsOfRecipe, trainPlaces } from "./places-recipe.ts";
 import { readSettings } from "./places-settings.ts";
 import { strayShare } from "./stray.ts";
 import { loadBoundary, loadOutline, pointsOutside } from "./us-outline.ts";
@@ -47,7 +55,8 @@ say(
   `adapter: ${info.description || info.architecture || info.vendor}${info.software ? " (software: runs on the CPU)" : ""}`,
 );
 const baselines = fitBaselines(places);
-const flow = placesFlow(gpu, train, settings.seed);
+const from = await fitSource();
+const flow = placesFlow(gpu, from, settings.seed);
 const share = await shareToTrain();
 const stages = await trainPlaces(flow, train, share, settings.seed);
 for (const { name, steps, seconds, loss, flops } of stages)
@@ -76,7 +85,7 @@ say(
 
 const likelihood = await evaluate(flow, test, settings.solverSteps);
 const model = await densityMap(flow, settings);
-const parameters = flow.parameterCount;
+const numbers = numbersOf(flow, from.source.means.length);
 const shipped = share < 1 ? await evaluateShipped() : undefined;
 flow.dispose();
 gpu.dispose();
@@ -90,14 +99,23 @@ const pictures = await drawPlaces(settings.out, {
   outline: await loadOutline(),
   places: counts.distinct,
   particles: settings.samples,
-  parameters,
+  parameters: numbers,
 });
 await report();
+
+async function fitSource() {
+  const start = performance.now();
+  const fitted = await placesSource(train, settings.seed);
+  say(
+    `fitted the flow's source, a mixture of ${fitted.source.means.length} Gaussians, in ${duration(secondsSince(start))}`,
+  );
+  return fitted;
+}
 
 /** How much of the recipe is trained: all of it, unless this adapter is too slow for that. */
 async function shareToTrain(): Promise<number> {
   if (settings.share !== "what fits") return settings.share;
-  const rates = await measureTraining(gpu, train);
+  const rates = await measureTraining(gpu, train, from);
   const whole = secondsOfRecipe(flow, train.length / 2, rates);
   const operations = 2 * flow.parameterCount;
   const work =
@@ -122,7 +140,7 @@ async function evaluateShipped() {
   const result = {
     ...(await evaluate(whole, test, settings.solverSteps)),
     density: await densityMap(whole, settings),
-    numbers: whole.parameterCount,
+    numbers: numbersOf(whole),
   };
   whole.dispose();
   return result;
@@ -162,7 +180,13 @@ async function report(): Promise<void> {
     say(`  ${name.padEnd(40)} ${value.padEnd(18)} ${numbers.padStart(12)}`);
   say("", "held-out log-likelihood in nats per place (density per square degree)");
   line("", "", "numbers kept");
-  const own = [{ name: "flow", mean, standardError, numbers: parameters }];
+  const { source } = from;
+  const gaussians = source.means.length;
+  const begin = scoreOf(mixtureDensity(source, from.normalization)(test));
+  const own = [
+    { name: "flow", mean, standardError, numbers },
+    { name: `its source, ${gaussians} Gaussians`, ...begin, numbers: 5 * gaussians - 1 },
+  ];
   const whole = shipped && { name: "flow of `npm start -- --full` (shipped)", ...shipped };
   for (const score of [...own, ...(whole ? [whole] : []), ...baselines.scores]) {
     line(score.name, `${score.mean.toFixed(4)} ± ${score.standardError.toFixed(4)}`, count(score.numbers));
@@ -178,11 +202,12 @@ async function report(): Promise<void> {
     adapter: info,
     settings: { ...settings, share },
     data: { ...counts, train: train.length / 2, validation: validation.length / 2, test: test.length / 2 },
-    training: { parameters, stages },
+    training: { parameters: numbers, stages },
     sampling: { samples: settings.samples, ...sampling, strays },
     heldOutLogLikelihood: {
       unit: "nats per place, density per square degree",
       flow: { mean, standardError, steps: solverSteps, changeWithTwiceTheSteps: change },
+      source: begin,
       shipped: shipped && { mean: shipped.mean, standardError: shipped.standardError },
       baselines: baselines.scores,
       flowMinusKernelDensity: differences(likelihood.logProb),
