@@ -81,7 +81,7 @@ export const selections: Readonly<Record<Home, Selection>> = {
       { suite: "recovery-training", only: /twice: flow matching$/ },
       { suite: "tile-reverse", only: /oracle: classes and context$/ },
       { suite: "circles", only: /log p of angles|within a turn/ },
-      { suite: "shared-texts", only: /: activated$|no such/ },
+      { suite: "shared-texts", only: /: two products/ },
       { suite: "few-steps", only: /closed form|lie in the space/ },
       { suite: "given-pairs", only: /goes with the row/ },
       { suite: "shortcut", only: /agree with the f64 oracle/ },
