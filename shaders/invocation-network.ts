@@ -10,9 +10,7 @@ import type { Tangents } from "./narrow-mlp.ts";
 import type { Packing } from "./packing.ts";
 import { type ProjectedName, projectedInput, projectedRow } from "./row-functions.ts";
 import { components, splat, type Tiling } from "./tiling.ts";
-import { lines } from "./wgsl.ts";
-
-const range = (count: number) => Array.from({ length: count }, (_, i) => i);
+import { lines, range } from "./wgsl.ts";
 
 /**
  * Writes the stages of a schedule as statements on private arrays: what FusedNetwork.text (fused-network.ts) gives. Compilers take as long

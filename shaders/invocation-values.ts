@@ -8,8 +8,7 @@ import { clusterStatements, type Naming } from "./cluster.ts";
 import type { Tangents } from "./narrow-mlp.ts";
 import { type Packing, packedFor } from "./packing.ts";
 import { components, splat, type Tiling, vectorType } from "./tiling.ts";
-
-const range = (count: number) => Array.from({ length: count }, (_, i) => i);
+import { range } from "./wgsl.ts";
 
 /** What goes into a network beside the time. */
 export interface NetworkSizes {

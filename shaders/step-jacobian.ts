@@ -7,7 +7,7 @@ import { kernel, oncePerShape } from "./kernel.ts";
 import { index, particle, perParticle, signature } from "./particles.ts";
 import { groupsOf, mostBuffers } from "./stages.ts";
 import { splat, type Tiling, vectorType } from "./tiling.ts";
-import { f32, horner, lines, wgsl } from "./wgsl.ts";
+import { f32, horner, lines, range, wgsl } from "./wgsl.ts";
 
 /*
  * The Jacobian A = I + D of a Runge–Kutta step and log|det A| (docs/mathematics.md, The likelihood of the steps themselves): tangents
@@ -49,8 +49,6 @@ export function logSizeText(v: string): string {
   return select(select(value, least, bits < ${u}(0x00800000u)), size, bits >= ${u}(0x7f800000u));
 }`;
 }
-
-const range = (count: number) => Array.from({ length: count }, (_, i) => i);
 
 /** The texts for the integrator of integrate.ts: matrices are pf_D{s}_{g}_{i} and pf_K{stage}_{s}_{g}_{i}. */
 export const jacobianTexts: JacobianTexts = (field: FusedField, tiling: Tiling, stages: number) => {

@@ -4,6 +4,7 @@ import { argumentsOf, type Program, type Value } from "../src/network/program.ts
 import { grouped, type Place, type Schedule, type Stage } from "../src/network/stages.ts";
 import { matrixSize, particleStride } from "./tile-matrices.ts";
 import { activationType, type Tiling, tileSizes, vectorType } from "./tiling.ts";
+import { range } from "./wgsl.ts";
 
 /** Which tangents go through the network beside the value: the unit vectors, or what lies in the tile's rows for them. */
 export interface TileTangents {
@@ -11,7 +12,6 @@ export interface TileTangents {
   readonly kind: "basis" | "given";
 }
 
-const range = (count: number) => Array.from({ length: count }, (_, i) => i);
 /** The next multiple. */
 export const up = (value: number, multiple: number) => multiple * Math.ceil(value / multiple);
 

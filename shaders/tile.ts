@@ -27,25 +27,14 @@ function isTiled(field: FusedField, tiling: Tiling): field is NetworkField {
   return field.kind === "network" && tiling.tile !== undefined;
 }
 
-/** Bytes of workgroup memory that a network's kernel takes for a particle with such a divergence. */
-export function tileBytes(
+/** A network's kernel with such a divergence: the bytes of workgroup memory that it takes for a particle, and what it suits. */
+export const tileOf = (
   network: FusedNetwork,
   tiling: Tiling,
   atOneTime: boolean,
   divergence: DivergenceText,
-): number {
-  return new TileNetwork(network, tiling, atOneTime, tangentsOf(network.dim, divergence)).bytes;
-}
-
-/** Whether the subgroups' matrices, of which such a tiling is, have products of a network. */
-export function suitsMatrices(
-  network: FusedNetwork,
-  tiling: Tiling,
-  atOneTime: boolean,
-  divergence: DivergenceText,
-): boolean {
-  return new TileNetwork(network, tiling, atOneTime, tangentsOf(network.dim, divergence)).suitsMatrices;
-}
+): Pick<TileNetwork, "bytes" | "suitsMatrices"> =>
+  new TileNetwork(network, tiling, atOneTime, tangentsOf(network.dim, divergence));
 
 function tangentsOf(dim: number, divergence: DivergenceText): TileTangents | undefined {
   if (!("perPass" in divergence)) return undefined;

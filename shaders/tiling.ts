@@ -28,7 +28,7 @@ export interface Tiling {
    * which the kernel asks for where sizes may vary.
    */
   readonly wave?: "any" | number;
-  /** Weights and activations in f16 (shader-f16): see {@link narrowMlpText}, and tile-network.ts for tiles. Weights then live in storage. */
+  /** Weights and activations in f16 (shader-f16): see {@link narrowMlpText}, and tile-emitter.ts for tiles. Weights then live in storage. */
   readonly half?: true;
   /** Products of a tile in f16 by the subgroup's matrices (chromium-experimental-subgroup-matrix): see tile-matrices.ts. */
   readonly matrices?: true;

@@ -46,6 +46,9 @@ export function f32(value: number): string {
   return /[.e]/.test(text) ? `${text}f` : `${text}.0f`;
 }
 
+/** 0 … count − 1. */
+export const range = (count: number): number[] => Array.from({ length: count }, (_, i) => i);
+
 /** `lines(3, (i) => …)`: the given text for i = 0 … count − 1, one per line. */
 export function lines(count: number, line: (i: number) => string): string {
   return Array.from({ length: count }, (_, i) => line(i)).join("\n");

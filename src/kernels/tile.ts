@@ -1,7 +1,7 @@
 import type { DivergenceText } from "../../shaders/field.ts";
 import type { FusedNetwork } from "../../shaders/fused-network.ts";
 import { halfRun } from "../../shaders/narrow-mlp.ts";
-import { suitsMatrices, tileBytes } from "../../shaders/tile.ts";
+import { tileOf } from "../../shaders/tile.ts";
 import { matrixSize } from "../../shaders/tile-matrices.ts";
 import type { Tiling } from "../../shaders/tiling.ts";
 import type { Wave } from "./waves.ts";
@@ -36,7 +36,8 @@ export function tileTilings(
   const blocks = Math.ceil(widest / outputs);
   const unroll = half ? halfRun : outputs * (1 + tangents) > 16 ? 2 : 4;
   const found: Tiling[] = [];
-  let bytes: number | undefined;
+  // of the first candidate: the others take as much, and of matrices there is one
+  let tile: ReturnType<typeof tileOf> | undefined;
   // a subgroup has sixteen outputs of all particles
   if (matrices && shared?.columns !== 32) return [];
   const columnsOf: { columns: number; wave?: Wave["wave"] }[] = [
@@ -63,9 +64,9 @@ export function tileTilings(
         ...(matrices && { matrices }),
       };
       if (tiling.workgroupSize > limits.maxComputeInvocationsPerWorkgroup) continue;
-      if (matrices && !suitsMatrices(network, tiling, atOneTime, divergence)) continue;
-      bytes ??= tileBytes(network, tiling, atOneTime, divergence);
-      if (lanes * columns * bytes <= limits.maxComputeWorkgroupStorageSize) found.push(tiling);
+      tile ??= tileOf(network, tiling, atOneTime, divergence);
+      if (matrices && !tile.suitsMatrices) continue;
+      if (lanes * columns * tile.bytes <= limits.maxComputeWorkgroupStorageSize) found.push(tiling);
     }
   return found;
 }

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import type { DivergenceText } from "../../shaders/field.ts";
-import { integrateTileKernel, tileBytes } from "../../shaders/tile.ts";
+import { integrateTileKernel, tileOf } from "../../shaders/tile.ts";
 import type { Tiling } from "../../shaders/tiling.ts";
 import type { GpuInfo } from "../../src/gpu/adapter.ts";
 import type { Gpu } from "../../src/gpu/gpu.ts";
@@ -66,7 +66,7 @@ for (const [where, device] of Object.entries(devices))
           const { code } = integrateTileKernel({ field, tiling, stages: 2, freeStages: true, divergence });
           const bytes = declaredBytes(code);
           const { tile = Number.NaN, lanes } = tiling;
-          expect(bytes).toBe(tile * tileBytes(made.fused.network, tiling, true, divergence));
+          expect(bytes).toBe(tile * tileOf(made.fused.network, tiling, true, divergence).bytes);
           expect(code.includes("var<workgroup> pf_half")).toBe(isHalf);
           expect(bytes).toBeLessThanOrEqual(limits.maxComputeWorkgroupStorageSize);
           expect(tiling.workgroupSize).toBeLessThanOrEqual(limits.maxComputeInvocationsPerWorkgroup);
