@@ -1,7 +1,7 @@
 import { InvalidArgumentError, Option } from "commander";
 import type { Flow, FlowOptions, Gpu, Solver, StochasticOptions } from "pushforward";
 import { item } from "../src/must.ts";
-import { type PathName, pathNames } from "../src/path/names.ts";
+import { pathNames } from "../src/path/names.ts";
 import { type SolverOptions, solverOf } from "./arguments.ts";
 import { UsageError } from "./context.ts";
 import { shown } from "./file-errors.ts";
@@ -65,7 +65,7 @@ export interface NoiseOfCall {
 export function noiseOfCall({ diffusion }: NoiseOptions, { record }: ModelFile, score?: Flow): NoiseOfCall {
   if (diffusion === undefined) return {};
   const [from, to] = diffusion;
-  const path = pathNames.find((name) => name === record?.options["--path"]) as PathName | undefined;
+  const path = pathNames.find((name) => name === record?.options["--path"]);
   return {
     sde: { diffusion: (t: number) => from + (to - from) * t, ...(path && { path }), ...(score && { score }) },
   };

@@ -1,6 +1,7 @@
 import { invalid } from "../errors.ts";
 import { callFields, seed } from "../flow/fields.ts";
 import type { Flow } from "../flow/flow.ts";
+import { checkFlow } from "../flow/given-flow.ts";
 import type { CallOptions } from "../flow/options.ts";
 import type { Solver } from "../ode/grid.ts";
 import { checked, flag, integer, later, type Schema } from "../options/schema.ts";
@@ -71,8 +72,7 @@ export interface SolverComparison {
  */
 export async function compareSolvers(flow: Flow, options: CompareSolversOptions): Promise<SolverComparison[]> {
   const what = "compareSolvers";
-  if (typeof flow?.sample !== "function")
-    throw invalid(`${what}: the first argument is no Flow: pass what Flow.create or Flow.load gave`);
+  checkFlow(what, flow);
   const { solvers, count, seed, reference, logProb, ...call } = checked(what, fields, options);
   const solve = async (solver: Solver) => {
     const began = performance.now();

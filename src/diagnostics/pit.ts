@@ -1,6 +1,6 @@
 import { circularAxes } from "../data/transform.ts";
-import { invalid } from "../errors.ts";
 import type { Flow } from "../flow/flow.ts";
+import { noFlow } from "../flow/given-flow.ts";
 import type { LogProbOptions } from "../flow/options.ts";
 import { turn } from "../network/circle.ts";
 import { chiSquareTail, normalCdf } from "./distributions.ts";
@@ -39,7 +39,7 @@ export async function pit(
   x: SampleRows,
   options: Omit<LogProbOptions, "output" | "at"> = {},
 ): Promise<Pit> {
-  if (!flow?.source) throw invalid("pit: the first argument is no Flow: pass what Flow.create or Flow.load gave");
+  if (!flow?.source) throw noFlow("pit");
   const { x0, logProb, status } = await flow.logProb(x, options);
   const { dim, source } = flow;
   const { kind, rows } = source;

@@ -1,6 +1,6 @@
-import { invalid } from "../errors.ts";
 import { callFields, seed } from "../flow/fields.ts";
 import type { Flow } from "../flow/flow.ts";
+import { checkFlow } from "../flow/given-flow.ts";
 import type { CallOptions } from "../flow/options.ts";
 import { must } from "../must.ts";
 import { checked, integer, type Schema } from "../options/schema.ts";
@@ -51,8 +51,7 @@ export async function straightness(
   options: StraightnessOptions = {},
 ): Promise<Straightness> {
   const what = "straightness";
-  if (typeof flow?.sample !== "function")
-    throw invalid(`${what}: the first argument is no Flow: pass what Flow.create or Flow.load gave`);
+  checkFlow(what, flow);
   const { steps, seed, ...call } = checked(what, fields, options);
   const solver = { method: "midpoint", steps } as const;
   const { x0 } = await flow.sample(count, { ...call, seed, solver: { method: "euler", steps: 1 } });

@@ -1,7 +1,7 @@
 import type { Flow } from "../flow/flow.ts";
 import { must } from "../must.ts";
 import { checkInteger } from "../options.ts";
-import { type PairOptions, pairFields, samplesOf } from "./samples.ts";
+import { type PairOptions, samplesOf } from "./samples.ts";
 
 export interface DistillationOptions extends PairOptions {
   /** N: Euler steps that the student is to take in place of the teacher's solver. Default 1. */
@@ -51,7 +51,7 @@ export async function distillationPairs(
   const steps = checkInteger(`${what}: steps`, given, 1, 1024);
   const own = { solver: { method: "midpoint", steps: steps * Math.ceil(64 / steps) } as const, ...rest };
   const times = Array.from({ length: steps + 1 }, (_, k) => k / steps);
-  const samples = await samplesOf(what, flow, count, own, pairFields, times);
+  const samples = await samplesOf(what, flow, count, own, times);
   const saved = must(samples.saved, "states at the times of the steps");
   const piece = count * flow.dim;
   const at = (offset: number) =>

@@ -1,6 +1,6 @@
 import { rowsOfData } from "../data/transform-maps.ts";
 import type { Flow } from "../flow/flow.ts";
-import { type PairOptions, pairFields, samplesOf } from "./samples.ts";
+import { type PairOptions, samplesOf } from "./samples.ts";
 
 /** The coupling (Z_0, Z_1) of a flow, as `trainFlowMatching` takes it: `trainFlowMatching(student, data, { ...pairs, steps })`. */
 export interface ReflowPairs {
@@ -38,7 +38,7 @@ export interface ReflowPairs {
  * gpu.dispose();
  */
 export async function reflowPairs(flow: Flow, count: number, options: PairOptions = {}): Promise<ReflowPairs> {
-  const samples = await samplesOf("reflowPairs", flow, count, options, pairFields);
+  const samples = await samplesOf("reflowPairs", flow, count, options);
   return {
     data: samples.x,
     source: rowsOfData(samples.x0, flow),

@@ -1,6 +1,7 @@
 import { invalid } from "../errors.ts";
 import { solveFields } from "../flow/fields.ts";
 import type { Flow } from "../flow/flow.ts";
+import { checkFlow } from "../flow/given-flow.ts";
 import type { SampleOptions } from "../flow/options.ts";
 import { must } from "../must.ts";
 import { type Check, checked, type Schema } from "../options/schema.ts";
@@ -39,9 +40,15 @@ const array =
 
 const { solver, seed, guidance, guidanceInterval, precision, chunkSize, signal, onProgress } = solveFields;
 
-export const pairFields = {
+const pairFields = {
   solver: { check: solver.check },
-  ...{ seed, guidance, guidanceInterval, precision, chunkSize, signal, onProgress },
+  seed,
+  guidance,
+  guidanceInterval,
+  precision,
+  chunkSize,
+  signal,
+  onProgress,
   labels: { check: array(Uint32Array) },
   context: { check: array(Float32Array) },
 } satisfies Schema<PairOptions>;
@@ -52,12 +59,10 @@ export async function samplesOf(
   flow: Flow,
   count: number,
   given: PairOptions,
-  fields: typeof pairFields,
   saveAt?: number[],
 ): Promise<FlowSamples> {
-  if (typeof flow?.sample !== "function")
-    throw invalid(`${what}: the first argument is no Flow: pass what Flow.create or Flow.load gave`);
-  const options: Omit<SampleOptions, "output"> = checked(what, fields, given);
+  checkFlow(what, flow);
+  const options: Omit<SampleOptions, "output"> = checked(what, pairFields, given);
   const {
     x,
     x0,

@@ -1,4 +1,5 @@
 import { invalid } from "../errors.ts";
+import { withLastColumn } from "../flow/last-column.ts";
 import { checkInteger, show } from "../options.ts";
 
 /** Options of a call that takes shortcuts. */
@@ -31,8 +32,5 @@ export function shortcutSteps(count: number, steps: number, context?: Float32Arr
   if (context !== undefined && (!(context instanceof Float32Array) || (count > 0 && context.length % count !== 0)))
     throw invalid(`${what}: context is ${show(context)}, but it is a Float32Array [${count}, context]`);
   const width = 1 + (context && count > 0 ? context.length / count : 0);
-  const all = new Float32Array(count * width).fill(1 / steps);
-  if (context)
-    for (let i = 0; i < count; i++) all.set(context.subarray(i * (width - 1), (i + 1) * (width - 1)), i * width);
-  return { solver: { method: "euler", steps }, context: all };
+  return { solver: { method: "euler", steps }, context: withLastColumn(context, count, width, 1 / steps) };
 }

@@ -13,10 +13,10 @@ import { unless } from "./unless.ts";
 /** Dispatches in one submit: encoding more of them takes longer than a device needs to run dry. */
 export const dispatchesPerSubmit = 256;
 
-/** Questions that keep the thread for longer than this leave the event loop a turn. */
-const millisecondsPerTurn = 20;
+/** What keeps the thread for longer than this leaves the event loop a turn. */
+export const millisecondsPerTurn = 20;
 
-const nextTurn = () => new Promise<void>((resolve) => setTimeout(resolve));
+export const nextTurn = () => new Promise<void>((resolve) => setTimeout(resolve));
 
 /** The most work that one dispatch should hold at the speed measured so far. */
 export function flopsPerDispatch(speed: Speed): number {

@@ -7,6 +7,7 @@ import { item } from "../must.ts";
 import { checked, integer, type Schema } from "../options/schema.ts";
 import { checkInteger, show } from "../options.ts";
 import { type Key, philox, seedKey, streams, uniform01 } from "../random/philox.ts";
+import { millisecondsPerTurn, nextTurn } from "../schedule/pacer.ts";
 
 /** A mixture of Gaussians along the axes, as a flow takes it for its source. */
 export type Mixture = Extract<Source, { distribution: "mixture" }>;
@@ -36,7 +37,6 @@ const leastShare = 0.01;
 const leastGain = 1e-4;
 /** A part of e⁻³⁰ of a row changes nothing that is seen. */
 const leastPart = -30;
-const millisecondsPerTurn = 20;
 
 /** Components as the rounds have them: row-major [components, dim], and their shares. */
 interface Components {
@@ -134,7 +134,7 @@ class Turns {
   }
 
   async take(): Promise<void> {
-    await new Promise<void>((resolve) => setTimeout(resolve));
+    await nextTurn();
     this.#signal?.throwIfAborted();
     this.#since = performance.now();
   }

@@ -14,11 +14,12 @@ import type { Pairing } from "./coupled-pairs.ts";
 import { flowMatchingFields } from "./fields.ts";
 import { fingerprint } from "./fingerprint.ts";
 import { type GivenPlan, givenPlan, heldOutSource, isGiven } from "./given-pairs.ts";
+import { givenConditions, withLengths } from "./lengths.ts";
 import { trainingLoop, trainingRows } from "./loop.ts";
 import type { FlowMatchingPlan } from "./plan.ts";
 import { checkResolved } from "./resolved.ts";
 import { makeRowDraws, type RowDraws, rowDrawsBuffer, rowDrawsName } from "./row-draws.ts";
-import { givenContext, shortcutPlan, shortcutsOf, withLengths } from "./shortcut.ts";
+import { shortcutPlan, shortcutsOf } from "./shortcut.ts";
 import { constantsOf, withStarts } from "./starts.ts";
 import { planOfPart } from "./stepping.ts";
 import type { TrainingStep, TrainingTask } from "./task.ts";
@@ -39,7 +40,7 @@ export async function* runFlowMatching(
   const free = flow.transform && source ? { ...checked, source: freeSource(flow, source) } : checked;
   const plan = withLengthsOf(free);
   const shortcut = shortcutPlan(what, plan);
-  const { context } = givenContext(plan.velocity, shortcut);
+  const { context } = givenConditions(plan.velocity, shortcut);
   if (plan.options.contextDropout !== undefined && context === 0)
     throw invalid(`${what}: contextDropout was given, but this network has no context to drop: leave it out`);
   await plan.source.settled;

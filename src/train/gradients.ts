@@ -68,8 +68,12 @@ export async function givenBatchGradients(
     noise,
   });
   const names = {
-    ...{ starts: "starts", ends: "ends", times: "times" },
-    ...{ path: path && "path", weights: weights && "weights", noise: noise && "noise" },
+    starts: "starts",
+    ends: "ends",
+    times: "times",
+    path: path && "path",
+    weights: weights && "weights",
+    noise: noise && "noise",
   };
   return gradientOf(flow, what, velocity, count, onProgress, (maxFlops) => ({
     buffers: [

@@ -17,6 +17,7 @@ import {
   flowMatchingFields,
   likelihoodFields,
 } from "./fields.ts";
+import { givenConditions } from "./lengths.ts";
 import { checkDrawnProbes, likelihoodSolve, likelihoodTraining } from "./likelihood-options.ts";
 import type { FlowMatchingOptions, MaximumLikelihoodOptions } from "./options.ts";
 
@@ -67,18 +68,17 @@ function trainingPlan<O extends CheckedTraining>(
   flow: Flow,
   data: DataRows,
   o: O,
-  /** Columns of the context that are not given with the rows. */
-  own = 0,
+  /** What is given with the rows. */
+  conditions: { classes: number; context: number } = trainableVelocity(what, flow),
 ): TrainingPlan & { readonly options: O } {
   const velocity = trainableVelocity(what, flow);
   const { dim } = velocity;
-  const columns = velocity.context - own;
   checkRows(what, "data", flow, data);
   const rows = data.length / dim;
   const { labels } = o;
   const given = { ...(labels !== undefined && { labels }), ...(o.context !== undefined && { context: o.context }) };
-  const { context } = onHost(what, checkConditions(what, given, rows, { ...velocity, context: columns }));
-  if (context) checkAllFinite(what, "context", context, columns);
+  const { context } = onHost(what, checkConditions(what, given, rows, conditions));
+  if (context) checkAllFinite(what, "context", context, conditions.context);
   const { steps, batchSize, logEvery } = o;
   return {
     velocity,
@@ -105,10 +105,9 @@ function checkRows(what: string, name: string, { velocitySpec: { dim } }: Flow, 
 /** The options of flow matching, checked. */
 export function flowMatchingPlan(flow: Flow, data: DataRows, given: FlowMatchingOptions): FlowMatchingPlan {
   const what = "trainFlowMatching";
-  trainableVelocity(what, flow);
+  const field = trainableVelocity(what, flow);
   const o = checked(what, flowMatchingFields, given);
-  // that of a shortcut's length
-  const plan = trainingPlan(what, flow, data, o, o.shortcut === undefined ? 0 : 1);
+  const plan = trainingPlan(what, flow, data, o, givenConditions(field, o.shortcut));
   const { velocity } = plan;
   const { path, labelDropout = 0 } = o;
   if (o.source !== undefined) checkRows(what, "source", flow, o.source);

@@ -4,7 +4,6 @@ import type { Dispatch, PlannedBuffer } from "../gpu/kernel.ts";
 import { networkOf } from "../network/of.ts";
 import { padded } from "../ode/engine.ts";
 import { checked, integer, type Schema } from "../options/schema.ts";
-import type { TrainableVelocity } from "../velocity/field.ts";
 import { inputRows } from "../velocity/run.ts";
 import type { Backward } from "./backward.ts";
 import type { Shortcut } from "./options.ts";
@@ -24,20 +23,6 @@ export function shortcutPlan(what: string, { velocity, options }: FlowMatchingPl
   if (predict === "score")
     throw invalid(`${what}: shortcut was given, but a score has no steps: leave it out, or predict the velocity`);
   return plan;
-}
-
-/** What of a network's context is given with the rows: all but the length of a step. */
-export function givenContext<F extends Pick<TrainableVelocity, "context">>(velocity: F, shortcut: unknown): F {
-  return shortcut === undefined ? velocity : { ...velocity, context: Math.max(0, velocity.context - 1) };
-}
-
-/** Context of rows with a last column of zeros, for the lengths. */
-export function withLengths(context: Float32Array | undefined, rows: number, width: number): Float32Array {
-  const all = new Float32Array(rows * width);
-  if (!context) return all;
-  for (let row = 0; row < rows; row++)
-    all.set(context.subarray(row * (width - 1), (row + 1) * (width - 1)), row * width);
-  return all;
 }
 
 /** Shortcuts among the samples of batches of one size. */

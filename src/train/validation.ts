@@ -18,9 +18,9 @@ import { allocateAll, gradientBuffers, planPackings } from "./buffers.ts";
 import type { CheckedLikelihood } from "./fields.ts";
 import { isGiven } from "./given-pairs.ts";
 import { validationFields } from "./later-fields.ts";
+import { givenConditions, withLengths } from "./lengths.ts";
 import type { ValidationOptions } from "./options.ts";
 import type { FlowMatchingPlan, TrainingPlan } from "./plan.ts";
-import { givenContext, withLengths } from "./shortcut.ts";
 import type { TrainingTask, Validator } from "./task.ts";
 import { weightingOf } from "./times.ts";
 
@@ -41,7 +41,7 @@ export function checkValidation(
 ): Judging {
   const { validation, labels } = options;
   const { coupling, shortcut } = options as Partial<FlowMatchingPlan["options"]>;
-  const given = givenContext(velocity, shortcut);
+  const given = givenConditions(velocity, shortcut);
   if (validation === undefined) return { every: 0, patience: Infinity, keepBest: false };
   const name = `${what}: validation`;
   const o = checked(name, validationFields, validation, `${name}.`);
@@ -82,7 +82,8 @@ export function flowMatchingValidator(
   const own: FlowMatchingPlan = {
     ...plan,
     options: {
-      ...{ ...rest, ...conditionsOf(o) },
+      ...rest,
+      ...conditionsOf(o),
       ...(rest.shortcut && { context: withLengths(o.context, rows, velocity.context) }),
     },
     rows,
