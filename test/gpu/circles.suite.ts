@@ -1,12 +1,12 @@
 import * as pf from "pushforward";
 import { pit, uniformity } from "pushforward/diagnostics";
 import { constrain, unconstrain } from "pushforward/transforms";
-import { openWorkers } from "pushforward/workers";
 import { type Field, logLikelihoodRows, pushRows, timesOf } from "../oracle/ode.ts";
 import { toData } from "../oracle/transforms.ts";
 import { at, type Vector } from "../oracle/vectors.ts";
 import { expect, expectClose, test } from "../suite.ts";
 import { forRows, strengthen, uniformArray } from "./inputs.ts";
+import { savedAndSpread } from "./saved-and-spread.ts";
 
 /*
  * Angles: a field with the period of a turn carries densities of the circle, so nothing here is said by sums over windings; the flow's own
@@ -223,13 +223,7 @@ test("maximum likelihood, files, threads, moments, the flux and noise by neighbo
   using flow = pf.Flow.create(gpu, { velocity, seed: 3, transform: spaces });
   await strengthen(flow);
   const options = { solver, seed: 7, logProb: true };
-  const { x, logProb } = await flow.sample(300, options);
-  using again = pf.Flow.load(gpu, await flow.save());
-  expect((await again.sample(300, options)).x).toEqual(x);
-  const workers = await openWorkers({ workers: [gpu] });
-  const spread = await workers.sample(flow, 300, options);
-  expect([spread.x, spread.logProb]).toEqual([x, logProb]);
-  await workers.close();
+  const { x } = await savedAndSpread(gpu, flow, 300, options);
   const { loss } = await pf.likelihoodGradients(flow, x, { solver, divergence: "exact" });
   const { mean } = await flow.meanLogProb(x, { solver });
   expectClose([loss], [-mean], { relative: 1e-5 });

@@ -2,8 +2,9 @@ import * as pf from "pushforward";
 import { flowMatching } from "../oracle/losses.ts";
 import { network } from "../oracle/mlp.ts";
 import { expect, expectClose, test } from "../suite.ts";
+import { expectGoesOn } from "./goes-on.ts";
 import { uniformArray } from "./inputs.ts";
-import { lose, ownGpu, withFlow } from "./losing.ts";
+import { withFlow } from "./losing.ts";
 
 const rows = 67;
 const dim = 3;
@@ -77,33 +78,26 @@ test("pairs of f64 in a transform's space keep the digits that f32 has not", asy
 
 for (const [name, coupled] of Object.entries({ "given pairs": pairs, "given steps": steps })) {
   const options = {
-    ...{ steps: 9, batchSize: 32, logEvery: 3, ema: 0.9, noise: 0.1, accumulate: 2, rowOrder: "shuffled" as const },
+    steps: 9,
+    batchSize: 32,
+    logEvery: 3,
+    ema: 0.9,
+    noise: 0.1,
+    accumulate: 2,
+    rowOrder: "shuffled" as const,
     ...coupled,
   };
 
   test(`${name} are resumed to the same bits and go on after the loss of a device, and another pair is told`, async ({
     gpu,
   }) => {
-    const run = (on: pf.Gpu, more: Partial<pf.FlowMatchingOptions> = {}, disturb: (step: number) => void = () => {}) =>
-      withFlow(on, velocity, async (flow) => {
-        const saved: Uint8Array[] = [];
-        const checkpoint = { every: 4, save: (bytes: Uint8Array) => void saved.push(bytes) };
-        for await (const { step } of pf.trainFlowMatching(flow, data, { ...options, checkpoint, ...more }))
-          disturb(step);
-        return { saved, weights: await flow.weights() };
-      });
-    const wanted = await run(gpu);
-    const [resume = new Uint8Array()] = wanted.saved;
-    expect((await run(gpu, { resume })).weights).toEqual(wanted.weights);
-    const { gpu: other } = await ownGpu();
-    expect(await run(other, {}, (step) => void (step === 6 && lose(other)))).toEqual(wanted);
-    other.dispose();
+    const resumed = await expectGoesOn(gpu, { velocity, data, options, every: 4, lostAt: 6 });
     const changed = source.with(4, 1.5);
-    await expect(run(gpu, { resume, source: changed })).rejects.toThrow(/source of the training/);
+    await expect(resumed({ source: changed })).rejects.toThrow(/source of the training/);
     if (name === "given steps") {
       const later = { ...steps.coupling, from: from.map((t) => t + 0.01) };
-      await expect(run(gpu, { resume, coupling: later })).rejects.toThrow(/coupling\.from is 67 values/);
-    } else await expect(run(gpu, { resume, coupling: "independent" })).rejects.toThrow(/coupling is paired there/);
+      await expect(resumed({ coupling: later })).rejects.toThrow(/coupling\.from is 67 values/);
+    } else await expect(resumed({ coupling: "independent" })).rejects.toThrow(/coupling is paired there/);
   });
 }
 

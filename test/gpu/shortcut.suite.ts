@@ -6,8 +6,9 @@ import { gradientError } from "../oracle/differences.ts";
 import { flowMatching } from "../oracle/losses.ts";
 import { evaluate, type Network, network } from "../oracle/mlp.ts";
 import { expect, expectClose, test } from "../suite.ts";
+import { expectGoesOn } from "./goes-on.ts";
 import { asGpu, uniformArray } from "./inputs.ts";
-import { lose, ownGpu, withFlow } from "./losing.ts";
+import { withFlow } from "./losing.ts";
 
 const rows = 67;
 const dim = 2;
@@ -124,21 +125,9 @@ for (const [name, more] of Object.entries<Partial<pf.FlowMatchingOptions>>({
   test(`a training with shortcuts is resumed to the same bits and goes on after the loss of its device: ${name}`, async ({
     gpu,
   }) => {
-    const run = (on: pf.Gpu, own: Partial<pf.FlowMatchingOptions> = {}, disturb: (step: number) => void = () => {}) =>
-      withFlow(on, velocity, async (flow) => {
-        const saved: Uint8Array[] = [];
-        const checkpoint = { every: 3, save: (bytes: Uint8Array) => void saved.push(bytes) };
-        const all = { ...given, steps: 6, batchSize: 66, accumulate: 2, logEvery: 2, ema: 0.9, checkpoint, ...more };
-        for await (const { step } of pf.trainFlowMatching(flow, data, { ...all, ...own })) disturb(step);
-        return { saved, weights: await flow.weights() };
-      });
-    const wanted = await run(gpu);
-    const [resume = new Uint8Array()] = wanted.saved;
-    expect((await run(gpu, { resume })).weights).toEqual(wanted.weights);
-    const { gpu: other } = await ownGpu();
-    expect(await run(other, {}, (step) => void (step === 4 && lose(other)))).toEqual(wanted);
-    other.dispose();
-    await expect(run(gpu, { resume, shortcut: { every: 4 } })).rejects.toThrow(/shortcut\.every is 3 there and 4 here/);
+    const options = { ...given, steps: 6, batchSize: 66, accumulate: 2, logEvery: 2, ema: 0.9, ...more };
+    const resumed = await expectGoesOn(gpu, { velocity, data, options, every: 3, lostAt: 4 });
+    await expect(resumed({ shortcut: { every: 4 } })).rejects.toThrow(/shortcut\.every is 3 there and 4 here/);
   });
 
 test("pairs by optimal transport need no weight of a context that is the length alone", async ({ gpu }) => {

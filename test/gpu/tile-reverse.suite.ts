@@ -6,11 +6,9 @@ import { networkOf } from "../../src/network/of.ts";
 import type { MatchingBackward } from "../../src/train/backward.ts";
 import { matchingChoice, residualBackward } from "../../src/train/backward-of.ts";
 import { allocateAll, gradientBuffers, planPackings, residualBuffers } from "../../src/train/buffers.ts";
-import { gradientError } from "../oracle/differences.ts";
-import { flowMatching } from "../oracle/losses.ts";
-import { network } from "../oracle/mlp.ts";
 import { expect, expectClose, test } from "../suite.ts";
-import { asGpu, conditionsFor, uniformArray } from "./inputs.ts";
+import { asGpu, uniformArray } from "./inputs.ts";
+import { expectMatchingGradients } from "./matching-gradients.ts";
 
 const shapes: [string, pf.MlpOptions, number][] = [
   ["one sample, no hidden layer", { dim: 2, hidden: [] }, 1],
@@ -23,16 +21,7 @@ const shapes: [string, pf.MlpOptions, number][] = [
 for (const [name, options, n] of shapes)
   test(`on a GPU's tiles flow-matching loss and gradients agree with the f64 oracle: ${name}`, async () => {
     using gpu = await asGpu();
-    const velocity = pf.mlp(options);
-    const flow = pf.Flow.create(gpu, { velocity, seed: 3 });
-    const { dim } = options;
-    const [x0, x1, t] = [uniformArray(n * dim, -2, 2, 1), uniformArray(n * dim, -2, 2, 2), uniformArray(n, 0, 1, 3)];
-    const { options: given, conditionOf } = conditionsFor(velocity, n, 4);
-    const got = await pf.flowMatchingGradients(flow, { x0, x1, t, ...given });
-    const wanted = flowMatching(network(velocity, await flow.weights()), { x0, x1, t, conditionOf });
-    expectClose([got.loss], [wanted.loss], { relative: 1e-5 });
-    expect(gradientError(got.gradients, wanted.gradients)).toBeLessThan(1e-4);
-    flow.dispose();
+    await expectMatchingGradients(gpu, options, n);
   });
 
 /** Squares and gradient's copies, from the same rows and weights. */

@@ -5,6 +5,7 @@ import { network } from "../oracle/mlp.ts";
 import { adamState, adamStep } from "../oracle/optimisers.ts";
 import { expect, expectClose, test } from "../suite.ts";
 import { conditionsFor, uniformArray } from "./inputs.ts";
+import { expectMatchingGradients } from "./matching-gradients.ts";
 
 const shapes: [string, pf.MlpOptions, number][] = [
   ...(["silu", "tanh", "softplus", "gelu", "elu", "relu", "sin"] as const).map(
@@ -20,17 +21,7 @@ const shapes: [string, pf.MlpOptions, number][] = [
 
 for (const [name, options, n] of shapes) {
   test(`flow-matching loss and gradients agree with the f64 oracle: ${name}`, async ({ gpu }) => {
-    const velocity = pf.mlp(options);
-    const flow = pf.Flow.create(gpu, { velocity, seed: 3 });
-    const { dim } = options;
-    const [x0, x1, t] = [uniformArray(n * dim, -2, 2, 1), uniformArray(n * dim, -2, 2, 2), uniformArray(n, 0, 1, 3)];
-    const { options: given, conditionOf } = conditionsFor(velocity, n, 4);
-    const got = await pf.flowMatchingGradients(flow, { x0, x1, t, ...given });
-    const wanted = flowMatching(network(velocity, await flow.weights()), { x0, x1, t, conditionOf });
-    expectClose([got.loss], [wanted.loss], { relative: 1e-5 });
-    // gradients: 1e-4 relative to the whole gradient
-    expect(gradientError(got.gradients, wanted.gradients)).toBeLessThan(1e-4);
-    flow.dispose();
+    await expectMatchingGradients(gpu, options, n);
   });
 }
 

@@ -1,11 +1,11 @@
 import * as pf from "pushforward";
 import { constrain, unconstrain } from "pushforward/transforms";
-import { openWorkers } from "pushforward/workers";
 import { linear } from "../oracle/fields.ts";
 import { logLikelihoodRows, push, standardLogDensity, timesOf } from "../oracle/ode.ts";
 import { toData, toFree } from "../oracle/transforms.ts";
 import { expect, expectClose, test } from "../suite.ts";
 import { forRows, rowOf, uniformArray } from "./inputs.ts";
+import { savedAndSpread } from "./saved-and-spread.ts";
 
 const dim = 6;
 const n = 67;
@@ -118,13 +118,7 @@ test("files, threads, moments, streams, densities and the flux know the space", 
   const affine = { mean: [0.1, -0.3], scale: [0.9, 0.5] };
   using flow = pf.Flow.create(gpu, { velocity: net, seed: 4, transform: spaces, normalization: affine });
   const options = { solver, seed: 7, logProb: true };
-  const { x, logProb } = await flow.sample(300, options);
-  using again = pf.Flow.load(gpu, await flow.save());
-  expect((await again.sample(300, options)).x).toEqual(x);
-  const workers = await openWorkers({ workers: [gpu] });
-  const spread = await workers.sample(flow, 300, options);
-  expect([spread.x, spread.logProb]).toEqual([x, logProb]);
-  await workers.close();
+  const { x, logProb } = await savedAndSpread(gpu, flow, 300, options);
   const { mean, logProb: entropy } = await flow.moments(300, options);
   expectClose(
     mean,

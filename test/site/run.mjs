@@ -42,6 +42,15 @@ const until = (tab, what, condition, ...args) =>
     throw new Error(`${what}: not within ${seconds} s (the page says "${notice}")`);
   });
 
+/** Draws on the plane with the mouse, between places in parts of its width. */
+async function drawLine(tab, [x0, y0], [x1, y1]) {
+  const { x, y, width } = await (await tab.$("#plane")).boundingBox();
+  await tab.mouse.move(x + x0 * width, y + y0 * width);
+  await tab.mouse.down();
+  await tab.mouse.move(x + x1 * width, y + y1 * width, { steps: 10 });
+  await tab.mouse.up();
+}
+
 const stepsAtLeast = (tab, steps) =>
   until(
     tab,
@@ -224,11 +233,7 @@ const checks = [
     "what is drawn with the mouse is learned, and the address keeps it",
     async (tab) => {
       await tab.click('#targets [value="drawing"]');
-      const { x, y, width } = await (await tab.$("#plane")).boundingBox();
-      await tab.mouse.move(x + 0.3 * width, y + 0.3 * width);
-      await tab.mouse.down();
-      await tab.mouse.move(x + 0.7 * width, y + 0.6 * width, { steps: 10 });
-      await tab.mouse.up();
+      await drawLine(tab, [0.3, 0.3], [0.7, 0.6]);
       await stepsAtLeast(tab, 10);
       await until(tab, "the address", () => /drawing=[\w-]{10}/.test(location.hash));
       await tab.click("#play");
@@ -254,11 +259,7 @@ const checks = [
       await tab.click('#targets [value="moons"]');
       await tab.select("#source", "samples");
       await tab.click('#targets [value="drawing"]');
-      const { x, y, width } = await (await tab.$("#plane")).boundingBox();
-      await tab.mouse.move(x + 0.2 * width, y + 0.2 * width);
-      await tab.mouse.down();
-      await tab.mouse.move(x + 0.8 * width, y + 0.2 * width, { steps: 10 });
-      await tab.mouse.up();
+      await drawLine(tab, [0.2, 0.2], [0.8, 0.2]);
       await until(
         tab,
         "the address",
