@@ -168,7 +168,8 @@ for (const [name, { velocity, logs }] of Object.entries(tiled))
       logError = worst((await flow.logProb(x, { ...steps(10), ...probes })).logProb, full.logProb);
     }
     expect(logError).toBeLessThan(0.002);
-    if (matrices) expect(matrices.kernels()).toBe(1);
+    // the products of a subgroup: a device without subgroups has none
+    if (matrices) expect(matrices.kernels()).toBe(gpu.info.features.includes("subgroups") ? 1 : 0);
     // the bits are those of each particle, whatever its neighbours
     const cut = await flow.push(x, { ...steps(10), chunkSize: 17 });
     expect(cut.x.every((value, i) => value === end[i])).toBe(true);

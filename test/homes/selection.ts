@@ -126,7 +126,7 @@ export const selections: Readonly<Record<Home, Selection>> = {
         not: /oracle: ((tanh|softplus|elu|relu|sin|gelu|selu|mish)|(silu|softplus|gelu|cos|leaky_relu|sigmoid), wider.*)$|eight dimensions|five dimensions|reaches the entropy|three probes$|penalties, tanh$/,
       },
       // each is compiled for half a minute, where there is f16 at all
-      { suite: "precision", not: /^f16, (tanh|softplus|gelu|elu|relu|sin|width 128):/ },
+      { suite: "precision", only: /layers of 64|two layers of 20, probed|refused/ },
       { suite: "network", not: /oracle: (softplus|gelu)$|micro-network|width 128/ },
       {
         suite: "recovery",
