@@ -125,8 +125,11 @@ export const selections: Readonly<Record<Home, Selection>> = {
         suite: "likelihood-training",
         not: /oracle: ((tanh|softplus|elu|relu|sin|gelu|selu|mish)|(silu|softplus|gelu|cos|leaky_relu|sigmoid), wider.*)$|eight dimensions|five dimensions|reaches the entropy|three probes$|penalties, tanh$/,
       },
-      // each is compiled for half a minute, where there is f16 at all
-      { suite: "precision", only: /layers of 64|two layers of 20, probed|refused/ },
+      // each is compiled for half a minute, where there is f16 at all; tiles of Deno are without subgroups, whatever the test
+      {
+        suite: "precision",
+        only: /^f16, silu:|^f16: classes|without subgroups|two layers of 20, probed|residual network|refused/,
+      },
       { suite: "network", not: /oracle: (softplus|gelu)$|micro-network|width 128/ },
       {
         suite: "recovery",
