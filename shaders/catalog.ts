@@ -621,6 +621,10 @@ for (const labels of [false, true]) {
     batchKernel({ ...given, ofSteps: true, shuffled: labels, draws: labels }),
   );
 }
+for (const pairs of [false, true])
+  add(`flow-matching batch of samples that were brought${pairs ? ", in pairs" : ""}`, () =>
+    batchKernel({ source: "samples", labels: pairs, context: pairs, ...plain, pairs, placed: true }),
+  );
 add("shortcut, first half", () => shortcutStartKernel({}));
 add("shortcut, second half", () => shortcutMiddleKernel({}));
 add("shortcut, target", () => shortcutTargetKernel({}));
@@ -637,6 +641,9 @@ for (const source of ["gaussian", "uniform", "mixture", "samples"] as const) {
     groupPointsKernel({ source, labels: has, context: has, draws: has, shuffled: !has }),
   );
 }
+add("points of a group, of samples that were brought", () =>
+  groupPointsKernel({ source: "samples", labels: false, context: false, draws: false, shuffled: false, placed: true }),
+);
 for (const width of [2, 5, 20]) {
   add(`half a step of Sinkhorn's algorithm, width ${width}`, () => sinkhornKernel({ width }));
   add(`pairs from a plan, width ${width}`, () => drawPairsKernel({ width, dim: Math.min(width, 4) }));

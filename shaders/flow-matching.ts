@@ -70,6 +70,8 @@ export interface BatchShape extends RowChoice {
   readonly pairs: boolean;
   /** Whether each row has the sample of its own number. */
   readonly rowByRow?: boolean;
+  /** Whether the samples of the source lie in the order of the batch; of pairs, in that of the pairs' places. */
+  readonly placed?: boolean;
   /** Whether such a pair is a step, from a time of its own: x_t is its start, the target its mean velocity. */
   readonly ofSteps?: boolean;
 }
@@ -81,9 +83,11 @@ export interface BatchShape extends RowChoice {
  */
 export const batchKernel = oncePerShape(
   ({ source, labels, context, table, weighted, bridge, stratified, draws, shuffled, pairs, ...own }: BatchShape) => {
-    const { circular, rowByRow = false, ofSteps = false } = own;
+    const { circular, rowByRow = false, ofSteps = false, placed = false } = own;
     // pairs have their rows already
     const choice = { draws: draws && !pairs, shuffled: shuffled && !pairs };
+    const place = pairs ? "(params.pair_at + pair) % params.room" : "min(p, params.parts - 1u)";
+    const part = rowByRow ? "data_row" : placed ? place : undefined;
     return kernel({
       label: "flow-matching batch",
       entryPoint: "draw_batch",
@@ -179,7 +183,7 @@ fn draw_batch${signature} {
 #else
   let time = level;
 #endif
-  ${rowByRow ? "let part = data_row;" : startPart(source, ...sourceNumbers(source))}
+  ${part ? `let part = ${part};` : startPart(source, ...sourceNumbers(source))}
   for (var first = 0u; first < params.dim; first += 4u) {
     ${startDraws(source)}
 #if ${draws && pairs}
@@ -267,6 +271,8 @@ export function planBatch(o: {
   pairs?: { rows: string; first: number; at: number; room: number; drawn: number } | undefined;
   /** Pairs that are given: each row has the sample of its number, and with `ofSteps` a step's times, which lie behind the samples. */
   given?: { readonly ofSteps: boolean } | undefined;
+  /** Samples of the source that were brought for this batch, or for these pairs, in their order. */
+  placed?: boolean;
 }): Dispatch {
   const { capacity, rows, shuffled = false, labelDropout, pairs } = o;
   const { kind: source, parts } = o.source;
@@ -275,7 +281,7 @@ export function planBatch(o: {
   const has = { labels: names.labels !== undefined, context: names.context !== undefined };
   const draws = names.draws !== undefined;
   const stratified = o.strata !== undefined;
-  const { bridge = false, turns } = o;
+  const { bridge = false, turns, placed = false } = o;
   const shape = {
     source,
     ...has,
@@ -287,7 +293,7 @@ export function planBatch(o: {
   };
   const choice = { draws, shuffled: shuffled && pairs === undefined };
   const given = o.given && { rowByRow: true, ofSteps: o.given.ofSteps };
-  return dispatchOf(batchKernel({ ...shape, ...choice, pairs: pairs !== undefined, ...given }), {
+  return dispatchOf(batchKernel({ ...shape, ...choice, pairs: pairs !== undefined, placed, ...given }), {
     params: {
       capacity,
       dim,

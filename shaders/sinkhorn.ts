@@ -44,38 +44,42 @@ export interface GroupShape extends RowChoice {
   readonly source: SourceKind;
   readonly labels: boolean;
   readonly context: boolean;
+  /** Whether the samples of the source lie in the order of the pairs, from `starts_at` on. */
+  readonly placed?: boolean;
 }
 
 /** The points of a group: source samples by their numbers, and the rows that these numbers draw. */
-export const groupPointsKernel = oncePerShape(({ source, labels, context, draws, shuffled }: GroupShape) =>
-  kernel({
-    label: "points of a group",
-    entryPoint: "group_points",
-    params: {
-      count: "u32",
-      dim: "u32",
-      rows: "u32",
-      ...drawParams,
-      ...choiceParams({ draws, shuffled }),
-      stream_index: "u32",
-      stream_source: "u32",
-      parts: hasParts(source) && "u32",
-      context: "u32",
-      factors: context && "u32",
-      class_scale: "f32",
-    },
-    buffers: {
-      data: read("array<f32>"),
-      // as of a batch, and from `factors` on a factor for each column of the context
-      constants: read("array<f32>"),
-      starts: write("array<f32>"),
-      ends: write("array<f32>"),
-      drawn: write("array<u32>"),
-      labels: labels && read("array<u32>"),
-      context_rows: context && read("array<f32>"),
-      row_draws: draws && read("array<RowDraw>"),
-    },
-    code: wgsl`
+export const groupPointsKernel = oncePerShape(
+  ({ source, labels, context, draws, shuffled, placed = false }: GroupShape) =>
+    kernel({
+      label: "points of a group",
+      entryPoint: "group_points",
+      params: {
+        count: "u32",
+        dim: "u32",
+        rows: "u32",
+        ...drawParams,
+        ...choiceParams({ draws, shuffled }),
+        stream_index: "u32",
+        stream_source: "u32",
+        parts: hasParts(source) && "u32",
+        starts_at: placed && "u32",
+        context: "u32",
+        factors: context && "u32",
+        class_scale: "f32",
+      },
+      buffers: {
+        data: read("array<f32>"),
+        // as of a batch, and from `factors` on a factor for each column of the context
+        constants: read("array<f32>"),
+        starts: write("array<f32>"),
+        ends: write("array<f32>"),
+        drawn: write("array<u32>"),
+        labels: labels && read("array<u32>"),
+        context_rows: context && read("array<f32>"),
+        row_draws: draws && read("array<RowDraw>"),
+      },
+      code: wgsl`
 ${random}
 ${choiceText({ draws, shuffled })}
 
@@ -88,7 +92,7 @@ fn group_points(@builtin(global_invocation_id) id: vec3u) {
   let row_words = philox(vec4u(start_low, start_high, 0u, params.stream_index), key);
   let data_row = ${chosenRow({ draws, shuffled }, "row_words")};
   drawn[p] = data_row;
-  ${startPart(source, ...sourceNumbers(source))}
+  ${placed ? "let part = params.starts_at + p;" : startPart(source, ...sourceNumbers(source))}
   for (var first = 0u; first < params.dim; first += 4u) {
     ${startDraws(source)}
     for (var j = 0u; j < 4u && first + j < params.dim; j++) {
@@ -117,7 +121,7 @@ fn group_points(@builtin(global_invocation_id) id: vec3u) {
 #endif
 }
 `,
-  }),
+    }),
 );
 
 /** Text that begins an invocation of a lane: its point `i`, vectors of four points `quarters`. */

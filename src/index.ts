@@ -91,6 +91,7 @@ export type {
   Optimizer,
   Shortcut,
   SinkhornTransport,
+  SourceBatches,
   TimeDistribution,
   TrainingOptions,
   ValidationOptions,

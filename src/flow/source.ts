@@ -223,6 +223,10 @@ const samplesFields = (dim: number) =>
   ({
     samples: {
       check(name, value) {
+        if (typeof value === "function")
+          throw invalid(
+            `${name} is a function, but a flow's samples are rows, which go with it into files and to workers: leave source out, pass the function to trainFlowMatching as source, and push its rows`,
+          );
         const rows = readable(name, value) as Rows;
         if (rowCount("source", "samples", rows, dim) === 0)
           throw invalid(`${name} is empty, but particles start from at least one row`);

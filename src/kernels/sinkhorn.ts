@@ -37,6 +37,8 @@ export interface GroupPlan {
   /** Place of the group's first pair in "pairs", and of its figures in "figures". */
   readonly pairsAt: number;
   readonly figuresAt: number;
+  /** Whether the samples of the source lie in the order of the pairs, behind the rows of the data. */
+  readonly placed?: boolean;
   /** Place of the factors of the context in "constants". */
   readonly factorsAt: number;
   readonly names: {
@@ -70,7 +72,7 @@ export function groupBuffers(width: number, count: number): { name: string; byte
 
 /** The pairs of a group by entropic optimal transport. */
 export function planGroup(o: GroupPlan): Dispatch[] {
-  const { velocity, count, rows, shuffled = false, key, names } = o;
+  const { velocity, count, rows, shuffled = false, placed = false, key, names } = o;
   const { dim } = velocity;
   const { kind: source, parts } = o.source;
   const has = {
@@ -99,7 +101,7 @@ export function planGroup(o: GroupPlan): Dispatch[] {
   const last = o.meanCost * o.regularization;
   const scale = Math.LOG2E / last;
   return [
-    dispatchOf(groupPointsKernel({ source, ...has }), {
+    dispatchOf(groupPointsKernel({ source, ...has, placed }), {
       params: {
         count,
         dim,
@@ -109,6 +111,7 @@ export function planGroup(o: GroupPlan): Dispatch[] {
         stream_index: streams.batchIndex,
         stream_source: streams.batchSource,
         parts: hasParts(source) ? parts : undefined,
+        starts_at: placed ? o.pairsAt : undefined,
         context: velocity.context,
         factors: has.context ? o.factorsAt : undefined,
         class_scale: Math.sqrt(classDistance * o.meanCost),

@@ -3,7 +3,7 @@ import { rowsInFlow } from "../data/transform-maps.ts";
 import type { DataRows } from "../data/units.ts";
 import { invalid } from "../errors.ts";
 import type { Flow } from "../flow/flow.ts";
-import type { SourceSpec } from "../flow/source.ts";
+import { type SourceSpec, samplesSpec } from "../flow/source.ts";
 import type { Arena } from "../gpu/arena.ts";
 import type { Dispatch, PlannedBuffer } from "../gpu/kernel.ts";
 import { groupBuffers, planGroup, pointWidth } from "../kernels/sinkhorn.ts";
@@ -19,6 +19,7 @@ import { PairSchedule } from "./pair-schedule.ts";
 import type { FlowMatchingPlan } from "./plan.ts";
 import { readTogether } from "./resuming.ts";
 import { type RowDraws, rowDrawsBuffer, rowDrawsName } from "./row-draws.ts";
+import { type BroughtSource, placeStarts } from "./source-batches.ts";
 import { constantsOf, momentsOf, sourceMoments } from "./starts.ts";
 import type { TrainingStep } from "./task.ts";
 
@@ -43,13 +44,15 @@ export function openPairing(
   coupling: "optimal-transport" | OptimalTransport,
   velocity: TrainableVelocity,
   bridge?: number,
+  /** Where x_0 is made as it is needed. */
+  brought?: BroughtSource,
 ): Pairing {
   const coupled = couplingPlan(what, coupling, velocity, bridge);
   const matching = new Matching(coupled.method === "exact" ? (coupled.threads ?? defaultThreads()) : 0);
   return {
     coupled,
     pairs(...of) {
-      const origin = originOf(what, coupled, ...of);
+      const origin = originOf(what, coupled, brought, ...of);
       return coupled.method === "exact" ? exactPairs(origin, coupled, matching) : sinkhornPairs(origin, coupled);
     },
     close: () => matching.close(),
@@ -76,11 +79,16 @@ interface Origin {
   readonly schedule: PairSchedule;
   /** Groups of the whole training. */
   readonly total: number;
+  /** x_0 by the numbers of the samples, in place of draws. */
+  readonly starts: ((first: number, count: number) => Promise<Float32Array>) | undefined;
+  /** Some rows that it gives. */
+  readonly begin: Float32Array | undefined;
 }
 
 function originOf(
   what: string,
   coupled: CouplingPlan,
+  brought: BroughtSource | undefined,
   flow: Flow,
   data: DataRows,
   plan: FlowMatchingPlan,
@@ -98,6 +106,8 @@ function originOf(
       context && contextWeight !== undefined ? contextFactors(context, plan.velocity.context, contextWeight) : [],
     schedule,
     total: schedule.groups((repeated ?? plan.steps) - 1).end,
+    starts: brought && ((first, count) => brought.rows(first, count, repeated !== undefined)),
+    begin: brought?.begin,
   };
 }
 
@@ -125,13 +135,17 @@ function ring(schedule: PairSchedule): (step: number) => number[] {
 }
 
 /** Pairs that the host makes. */
-function exactPairs({ plan, rows, draws, factors, schedule, total }: Origin, { group }: ExactPlan, matching: Matching) {
+function exactPairs(
+  { plan, rows, draws, factors, schedule, total, starts }: Origin,
+  { group }: ExactPlan,
+  matching: Matching,
+) {
   const { key, velocity, options } = plan;
   const { labels, context, rowOrder, signal } = options;
   const from = {
     dim: velocity.dim,
     key,
-    source: plan.source,
+    starts: starts ?? plan.source,
     data: rows,
     draws,
     shuffled: rowOrder === "shuffled",
@@ -153,6 +167,7 @@ function exactPairs({ plan, rows, draws, factors, schedule, total }: Origin, { g
         const at = number % schedule.slots;
         const { queue } = arena.session.device;
         queue.writeBuffer(arena.buffer("pairs"), at * group * 4, made.rows as Uint32Array<ArrayBuffer>);
+        if (starts) placeStarts(arena, plan.rows, velocity.dim, at * group, made.starts);
         costs.set(at, made);
       }
       return [];
@@ -170,7 +185,10 @@ function exactPairs({ plan, rows, draws, factors, schedule, total }: Origin, { g
 }
 
 /** Pairs that the device makes. */
-function sinkhornPairs({ plan, rows, draws, factors, schedule }: Origin, coupled: SinkhornPlan): CoupledPairs {
+function sinkhornPairs(
+  { plan, rows, draws, factors, schedule, starts, begin }: Origin,
+  coupled: SinkhornPlan,
+): CoupledPairs {
   const { velocity, key, options } = plan;
   const { group, iterations, contextWeight } = coupled;
   const { slots } = schedule;
@@ -181,7 +199,8 @@ function sinkhornPairs({ plan, rows, draws, factors, schedule }: Origin, coupled
   };
   const missing = ring(schedule);
   const weighed = contextWeight === undefined ? 0 : 2 * contextWeight * factors.filter((factor) => factor > 0).length;
-  const meanCost = meanSquare(rows, plan.source, velocity.dim) + weighed;
+  const known = begin ? samplesSpec(begin, velocity.dim) : plan.source;
+  const meanCost = meanSquare(rows, known, velocity.dim) + weighed;
   const regularization = coupled.regularization ?? ofBridge(must(options.bridge, "bridge"), meanCost);
   return {
     schedule,
@@ -192,11 +211,18 @@ function sinkhornPairs({ plan, rows, draws, factors, schedule }: Origin, coupled
       { name: "figures", bytes: slots * figuresPerGroup * 4 },
       ...groupBuffers(pointWidth({ velocity, names }), group),
     ],
-    async bring(step, _, maxFlops) {
-      return missing(step).flatMap((number) =>
+    async bring(step, arena, maxFlops) {
+      const groups = missing(step);
+      if (starts)
+        for (const number of groups) {
+          const made = await starts(number * group, group);
+          placeStarts(arena, plan.rows, velocity.dim, (number % slots) * group, made);
+        }
+      return groups.flatMap((number) =>
         planGroup({
           ...{ velocity, key, names, meanCost, regularization, iterations, maxFlops },
-          source: plan.source,
+          source: known,
+          placed: starts !== undefined,
           count: group,
           rows: plan.rows,
           shuffled: options.rowOrder === "shuffled",

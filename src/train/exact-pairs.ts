@@ -11,7 +11,8 @@ import { drawStarts } from "./starts.ts";
 export interface PairSource {
   readonly dim: number;
   readonly key: Key;
-  readonly source: SourceSpec;
+  /** What x_0 is drawn from, or x_0 by the numbers of the samples, [count, dim] in the flow's own space. */
+  readonly starts: SourceSpec | ((first: number, count: number) => Promise<Float32Array>);
   /** Data in the flow's own space, [rows, dim]. */
   readonly data: Float32Array;
   /** Class of each row. */
@@ -28,6 +29,8 @@ export interface PairSource {
 export interface PairGroup {
   /** The row of the data that each sample of the group is paired with. */
   readonly rows: Uint32Array;
+  /** The samples, [size, dim]. */
+  readonly starts: Float32Array;
   /** Means of |x_1 − x_0|²: over these pairs, and over the independent ones that they were made from. */
   readonly coupled: number;
   readonly independent: number;
@@ -59,7 +62,13 @@ export class ExactPairs {
 
   group(number: number): Promise<PairGroup> {
     const last = Math.min(this.#total - 1, number + this.#matching.ahead);
-    for (let next = number; next <= last; next++) if (!this.#groups.has(next)) this.#groups.set(next, this.#make(next));
+    for (let next = number; next <= last; next++) {
+      if (this.#groups.has(next)) continue;
+      const made = this.#make(next);
+      // whoever needs it hears of it
+      made.catch(() => undefined);
+      this.#groups.set(next, made);
+    }
     return this.#groups.get(number) ?? this.#make(number);
   }
 
@@ -69,21 +78,27 @@ export class ExactPairs {
   }
 
   async #make(number: number): Promise<PairGroup> {
-    const { job, members, rows } = drawGroup(this.#from, number, this.#size);
+    const { starts: source, dim, key } = this.#from;
+    const first = number * this.#size;
+    const starts =
+      typeof source === "function"
+        ? await source(first, this.#size)
+        : drawStarts(source, dim, key, streams.batchSource, first, this.#size);
+    const { job, members, rows } = drawGroup(this.#from, starts, first, this.#size);
     const { order, coupled, independent } = await this.#matching.solve(job);
     const paired = new Uint32Array(this.#size);
     for (const [k, j] of order.entries()) paired[item(members, k)] = item(rows, item(members, j));
-    return { rows: paired, coupled: coupled / this.#size, independent: independent / this.#size };
+    return { rows: paired, starts, coupled: coupled / this.#size, independent: independent / this.#size };
   }
 }
 
 /** A group's points, its members class by class, and the row that each sample has drawn. */
 function drawGroup(
-  { dim, key, source, data, labels, draws, shuffled, context }: PairSource,
-  number: number,
+  { dim, key, data, labels, draws, shuffled, context }: PairSource,
+  states: Float32Array,
+  first: number,
   size: number,
 ): { job: MatchJob; members: Uint32Array; rows: Uint32Array } {
-  const first = number * size;
   const count = data.length / dim;
   const words = new Uint32Array(4);
   const rows = Uint32Array.from({ length: size }, (_, i) => {
@@ -93,7 +108,6 @@ function drawGroup(
     return drawnRow(draws, words, count);
   });
   const { members, runs } = byClass(labels?.length ? rows.map((row) => item(labels, row)) : new Uint32Array(size));
-  const states = drawStarts(source, dim, key, streams.batchSource, first, size);
   const contexts = context ? context.length / count : 0;
   const width = dim + contexts;
   const starts = new Float32Array(size * width);

@@ -1,5 +1,4 @@
 import { readable } from "../arrays.ts";
-import type { DataRows } from "../data/units.ts";
 import { objective, runFields, seed } from "../flow/fields.ts";
 import type { Divergence } from "../flow/options.ts";
 import type { Solver } from "../ode/grid.ts";
@@ -114,7 +113,7 @@ export const flowMatchingFields = {
     decides: true,
   },
   // beside the source of the flow
-  source: { check: array<DataRows>(), decides: "source of the training" },
+  source: { check: array<NonNullable<FlowMatchingOptions["source"]>>(), decides: "source of the training" },
   // a number of f32 with some room, since its square divides and multiplies
   bridge: { check: single(1e-6, 1e6, "pass a number from 1e-6 to 1e6"), decides: true },
   predict: { check: word("velocity", "score"), decides: true },

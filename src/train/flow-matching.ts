@@ -1,11 +1,10 @@
 import { planBatch } from "../../shaders/flow-matching.ts";
 import { planSum } from "../../shaders/optimizer.ts";
 import { circularAxes } from "../data/transform.ts";
-import { rowsInFlow } from "../data/transform-maps.ts";
 import type { DataRows } from "../data/units.ts";
 import { invalid } from "../errors.ts";
 import type { Flow } from "../flow/flow.ts";
-import { type SourceSpec, samplesSpec } from "../flow/source.ts";
+import { samplesSpec } from "../flow/source.ts";
 import { turn } from "../network/circle.ts";
 import { padded } from "../ode/engine.ts";
 import { type MatchingChoice, matchingChoice, residualBackward } from "./backward-of.ts";
@@ -20,6 +19,7 @@ import type { FlowMatchingPlan } from "./plan.ts";
 import { checkResolved } from "./resolved.ts";
 import { makeRowDraws, type RowDraws, rowDrawsBuffer, rowDrawsName } from "./row-draws.ts";
 import { shortcutPlan, shortcutsOf } from "./shortcut.ts";
+import { type BroughtSource, placeStarts, withSource } from "./source-batches.ts";
 import { constantsOf, withStarts } from "./starts.ts";
 import { planOfPart } from "./stepping.ts";
 import type { TrainingStep, TrainingTask } from "./task.ts";
@@ -35,15 +35,12 @@ export async function* runFlowMatching(
   checked: FlowMatchingPlan,
 ): AsyncGenerator<TrainingStep, undefined> {
   checkResolved(what, "data", flow, data);
-  if (checked.options.source) checkResolved(what, "source", flow, checked.options.source);
-  const { source } = checked.options;
-  const free = flow.transform && source ? { ...checked, source: freeSource(flow, source) } : checked;
-  const plan = withLengthsOf(free);
+  const { brought, ...sourced } = await withSource(what, flow, checked);
+  const plan = withLengthsOf(sourced);
   const shortcut = shortcutPlan(what, plan);
   const { context } = givenConditions(plan.velocity, shortcut);
   if (plan.options.contextDropout !== undefined && context === 0)
     throw invalid(`${what}: contextDropout was given, but this network has no context to drop: leave it out`);
-  await plan.source.settled;
   const draws = makeRowDraws(what, flow, data, plan);
   const choice = await matchingChoice(flow);
   const times = trainingTimes(what, plan);
@@ -58,19 +55,17 @@ export async function* runFlowMatching(
           coupling,
           { ...plan.velocity, context },
           plan.options.bridge,
+          brought,
         );
   try {
     return yield* trainingLoop(flow, plan, (parts) =>
-      flowMatchingTask(flow, data, planOfPart(what, plan, parts), choice, { times, draws, pairing, given, shortcut }),
+      flowMatchingTask(flow, data, planOfPart(what, plan, parts), choice, {
+        ...{ times, draws, pairing, given, shortcut, brought },
+      }),
     );
   } finally {
     pairing?.close();
   }
-}
-
-/** Rows of a source, which are in the space of the data, in the flow's own. */
-function freeSource(flow: Flow, source: DataRows): SourceSpec {
-  return samplesSpec(rowsInFlow(what, "source", source, flow), flow.dim);
 }
 
 /** The plan with a column of context for the lengths of shortcuts. */
@@ -88,6 +83,7 @@ interface Drawing {
   readonly given: GivenPlan | undefined;
   /** Not of validation data. */
   readonly shortcut?: { readonly every: number } | undefined;
+  readonly brought: BroughtSource | undefined;
 }
 
 function flowMatchingTask(
@@ -95,7 +91,7 @@ function flowMatchingTask(
   data: DataRows,
   plan: FlowMatchingPlan,
   choice: MatchingChoice,
-  { times, draws, pairing, given, shortcut }: Drawing,
+  { times, draws, pairing, given, shortcut, brought }: Drawing,
   /** Steps that are taken again and again, from the same draws. */
   repeated?: number,
 ): TrainingTask {
@@ -112,8 +108,10 @@ function flowMatchingTask(
   const { rows, affine } = trainingRows(what, "data", flow, data);
   const pairs = pairing?.pairs(flow, data, plan, draws, repeated);
   const shortcuts = layers && shortcutsOf(shortcut, plan, layers);
-  const all = withStarts(rows, plan.source, given?.steps);
-  const numbers = [...affine, ...constantsOf(plan.source)];
+  const places = pairs ? pairs.schedule.slots * pairs.schedule.group : batchSize;
+  const source = brought ? samplesSpec(new Float32Array(places * flow.dim), flow.dim) : plan.source;
+  const all = withStarts(rows, source, given?.steps);
+  const numbers = [...affine, ...constantsOf(source)];
   const circular = circularAxes(flow.transform);
   const turns =
     circular.length > 0 ? Array.from({ length: flow.dim }, (_, k) => (circular.includes(k) ? turn : 0)) : [];
@@ -122,9 +120,10 @@ function flowMatchingTask(
     what,
     data,
     ...(pairs && { figures: pairs.figures }),
-    fingerprint: () =>
+    fingerprint: async () =>
       fingerprint(flow, data, plan, flowMatchingFields, what, {
         ...made,
+        ...(brought && { source: await brought.made() }),
         // whoever makes the pairs, they are the same
         coupling: given ? given.made : pairing && { ...pairing.coupled, threads: undefined },
         labelDropout: plan.labelDropout,
@@ -135,7 +134,8 @@ function flowMatchingTask(
       flowMatchingValidator(
         validation,
         given ? { ...plan, source: heldOutSource(what, flow, validation, given) } : plan,
-        (heldOut, own, batches) => flowMatchingTask(flow, heldOut, own, choice, { times, pairing, given }, batches),
+        (heldOut, own, batches) =>
+          flowMatchingTask(flow, heldOut, own, choice, { times, pairing, given, brought }, batches),
       ),
     backward,
     capacity,
@@ -154,11 +154,16 @@ function flowMatchingTask(
     ],
     async batch(step, arena, maxFlops) {
       const made = pairs ? await pairs.bring(step, arena, maxFlops) : [];
+      if (brought && !pairs) {
+        const starts = await brought.rows(step * batchSize, batchSize, repeated !== undefined);
+        placeStarts(arena, plan.rows, flow.dim, 0, starts);
+      }
       return [
         ...made,
         planBatch({
           velocity,
-          source: plan.source,
+          source,
+          placed: brought !== undefined,
           capacity,
           rows: plan.rows,
           shuffled: plan.options.rowOrder === "shuffled",

@@ -364,6 +364,17 @@ export interface Shortcut {
   every?: number;
 }
 
+/**
+ * Rows of a source that are made as they are needed: `count` rows [count, dim] in data units, of the samples with the numbers `first`,
+ * `first + 1`, … since the training began. Where a row is made of its number and the `seed` of the training alone, the training has the
+ * same bits however it is cut: in parts of a batch, by a lost device, by a checkpoint, which compares the first rows. Groups of pairs are asked for several at once, in no fixed order, and once more by a training that is resumed. `validation` says
+ * that they are for validation data, whose samples have numbers of their own from 0 on, the same ones each time.
+ */
+export type SourceBatches = (
+  count: number,
+  at: { readonly first: number; readonly seed: number; readonly validation: boolean },
+) => Float32Array | Float64Array | Promise<Float32Array | Float64Array>;
+
 export interface FlowMatchingOptions extends TrainingOptions {
   /**
    * Default `"conditional-optimal-transport"`: x_t = t x_1 + (1 − t) x_0. Others by name, `polynomialPath` of "pushforward/paths", or
@@ -377,7 +388,8 @@ export interface FlowMatchingOptions extends TrainingOptions {
   coupling?: "independent" | "optimal-transport" | OptimalTransport | "paired" | GivenPairs;
   /**
    * Rows [m, dim] in data units that x_0 is drawn from, with replacement unless they are paired, in place of the flow's source: a flow from these data to those
-   * that are trained on. They are brought into the flow's own space as the data are, and paired with them by `coupling`. `push` carries
+   * that are trained on. A GPUBuffer of this device is read when the first step is asked for. A function makes the rows of each batch anew,
+   * {@link SourceBatches}: what it throws ends the training. They are brought into the flow's own space as the data are, and paired with them by `coupling`. `push` carries
    * such a row from 0 to 1 ({@link normalize} before it where the flow has a normalization); `sample` draws from the flow's source, so give
    * the flow the same rows, `source: { samples }`, where that is wanted: a training without this option takes those.
    *
@@ -390,8 +402,17 @@ export interface FlowMatchingOptions extends TrainingOptions {
    * for await (const { loss } of trainFlowMatching(flow, data, options)) console.log(loss);
    * const { x } = await flow.push(toyData("8gaussians", 100, 1)); // where these go among the moons
    * gpu.dispose();
+   *
+   * @example
+   * // Each batch starts from rows of its own.
+   * import { Flow, mlp, openGpu, toyData, trainFlowMatching } from "pushforward";
+   * const gpu = await openGpu();
+   * const flow = Flow.create(gpu, { velocity: mlp({ dim: 2, hidden: [32, 32] }) });
+   * const source = (count: number, { first, seed }: { first: number; seed: number }) => toyData("8gaussians", count, seed + first);
+   * for await (const { loss } of trainFlowMatching(flow, toyData("moons", 1000), { steps: 20, source })) console.log(loss);
+   * gpu.dispose();
    */
-  source?: Float32Array | Float64Array;
+  source?: Float32Array | Float64Array | GPUBuffer | SourceBatches;
   /**
    * σ of Brownian bridges between the ends of each pair: x_t has noise of deviation σ√(t(1 − t)) beside the path, in the flow's own space.
    * With pairs of entropic transport, `coupling: { method: "sinkhorn" }`, whose regularization is then that of σ unless another is given,

@@ -1,10 +1,10 @@
 import { circularAxes } from "../data/transform.ts";
-import { type DataRows, ownRows } from "../data/units.ts";
+import type { DataRows } from "../data/units.ts";
 import { invalid, PushforwardError } from "../errors.ts";
 import { checkConditions, checkLabelled, onHost } from "../flow/conditions.ts";
 import type { Flow } from "../flow/flow.ts";
-import { checkAllFinite } from "../flow/rows.ts";
-import { checkDensity, type SourceSpec, samplesSpec } from "../flow/source.ts";
+import { checkAllFinite, isBuffer, rowCount } from "../flow/rows.ts";
+import { checkDensity, type SourceSpec } from "../flow/source.ts";
 import { checked } from "../options/schema.ts";
 import { checkWord, show } from "../options.ts";
 import { type Path, type PathName, pathNames } from "../path/names.ts";
@@ -92,7 +92,7 @@ function trainingPlan<O extends CheckedTraining>(
 }
 
 /** Throws for what is no rows in data units. */
-function checkRows(what: string, name: string, { velocitySpec: { dim } }: Flow, data: DataRows): void {
+export function checkRows(what: string, name: string, { velocitySpec: { dim } }: Flow, data: DataRows): void {
   const isArray = data instanceof Float32Array || data instanceof Float64Array;
   if (!isArray || data.length === 0 || data.length % dim !== 0) {
     throw invalid(
@@ -110,7 +110,9 @@ export function flowMatchingPlan(flow: Flow, data: DataRows, given: FlowMatching
   const plan = trainingPlan(what, flow, data, o, givenConditions(field, o.shortcut));
   const { velocity } = plan;
   const { path, labelDropout = 0 } = o;
-  if (o.source !== undefined) checkRows(what, "source", flow, o.source);
+  const { source } = o;
+  if (isBuffer(source)) rowCount(what, "source", source, velocity.dim);
+  else if (source !== undefined && typeof source !== "function") checkRows(what, "source", flow, source);
   if (typeof path !== "object" || path === null) checkWord(`${what}: path`, path, pathNames);
   // all labels dropped is the null class alone, for which none are needed
   if (labelDropout !== 1 || velocity.classes === 0) {
@@ -128,15 +130,10 @@ export function flowMatchingPlan(flow: Flow, data: DataRows, given: FlowMatching
         `${what}: coupling is ${show(o.coupling)}, but transform has circular axes, on which distances are not those that pairs are made by: leave it out`,
       );
   }
-  // rows of a transform's space leave it when the training begins
-  const source =
-    o.source === undefined
-      ? flow.source
-      : samplesSpec(ownRows(o.source, flow.transform ? undefined : flow.normalization), velocity.dim);
   return {
     ...plan,
-    source,
-    ...(source.kind === "samples" && { starts: source.parts }),
+    // what stands for it in the options is read when the training begins
+    source: flow.source,
     path: path === pathNames[0] ? undefined : path,
     labelDropout,
   };

@@ -1,6 +1,6 @@
 import * as pf from "pushforward";
 import { openWorkers } from "pushforward/workers";
-import { sourceSpec } from "../../src/flow/source.ts";
+import { samplesSpec, sourceSpec } from "../../src/flow/source.ts";
 import { seedKey, streams } from "../../src/random/philox.ts";
 import { drawStarts } from "../../src/train/starts.ts";
 import { gaussianMixture } from "../oracle/densities.ts";
@@ -9,6 +9,7 @@ import { likelihood } from "../oracle/losses.ts";
 import { network } from "../oracle/mlp.ts";
 import { timesOf } from "../oracle/ode.ts";
 import { expect, expectClose, test } from "../suite.ts";
+import { expectGoesOn } from "./goes-on.ts";
 import { forRows, rowOf, strengthen, uniformArray } from "./inputs.ts";
 
 /** Three components in `dim` dimensions. */
@@ -147,10 +148,12 @@ async function trained(gpu: pf.Gpu, o: Partial<pf.FlowMatchingOptions>, source?:
   const normalization = { mean: [10, 9], scale: [3, 2] };
   const flow = pf.Flow.create(gpu, { velocity, seed: 1, normalization, ...(source && { source }) });
   const told: object[] = [];
-  for await (const { samplesPerSecond, ...step } of pf.trainFlowMatching(flow, data, noise(o))) told.push(step);
-  const weights = await flow.weights();
-  flow.dispose();
-  return { weights, told };
+  try {
+    for await (const { samplesPerSecond, ...step } of pf.trainFlowMatching(flow, data, noise(o))) told.push(step);
+    return { weights: await flow.weights(), told };
+  } finally {
+    flow.dispose();
+  }
 }
 
 for (const [name, coupling] of [
@@ -175,6 +178,110 @@ for (const [name, coupling] of [
     const other = { ...options, source: rows.map((value) => value + 1), resume: state };
     await expect(trained(gpu, other)).rejects.toThrow(/source of the training is 400 values/);
   });
+
+/** Rows of the source as a training draws them from an array, by the numbers of the samples. */
+const drawnFrom =
+  (rows: Float32Array): pf.SourceBatches =>
+  async (count, { first, seed, validation }) => {
+    const [low = 0, high = 0] = seedKey(seed);
+    // as validation data have it
+    const key = [low, validation ? (high ^ 0x80000000) >>> 0 : high] as const;
+    return drawStarts(samplesSpec(rows, 2), 2, key, streams.batchSource, first, count);
+  };
+
+for (const [name, coupling] of [
+  ["independent pairs", "independent"],
+  ["exact pairs from a pool", { method: "exact", group: 64, threads: 0, reuse: 2, pool: 128 }],
+  ["exact pairs in order", { method: "exact", group: 64, threads: 1, reuse: 1 }],
+  ["pairs by Sinkhorn's algorithm", { method: "sinkhorn", group: 64, iterations: 10 }],
+] as const)
+  test(`a source that is made batch by batch trains to the bits of its rows, in parts and from a checkpoint, too: ${name}`, async ({
+    gpu,
+  }) => {
+    const rows = pf.toyData("8gaussians", 200, 1);
+    const source = drawnFrom(rows);
+    const validation = { data: pf.toyData("moons", 70, 1).map((value) => 10 + 3 * value), every: 3 };
+    const saved: Uint8Array[] = [];
+    const checkpoint = { every: 3, save: (bytes: Uint8Array) => void saved.push(bytes) };
+    const options = { coupling, validation, seed: 2 ** 33 + 5, batchSize: 70 };
+    const wanted = await trained(gpu, { ...options, source: rows });
+    const whole = await trained(gpu, { ...options, source, checkpoint });
+    const costs = ({ told }: Awaited<ReturnType<typeof trained>>) =>
+      told.map((step) => (step as pf.TrainingStep).transportCost?.independent);
+    expect(costs(whole)).toEqual(costs(wanted));
+    // the unit of that algorithm's regularization is the cost of all rows, or of the first ones
+    if (name !== "pairs by Sinkhorn's algorithm") expect(whole).toEqual(wanted);
+    const [resume = new Uint8Array()] = saved;
+    expect((await trained(gpu, { ...options, source, resume })).weights).toEqual(whole.weights);
+    const parts = await trained(gpu, { ...options, source, accumulate: 2 });
+    expect(parts).toEqual(
+      await trained(gpu, { ...options, source: coupling === "independent" ? rows : source, accumulate: 2 }),
+    );
+    const other = drawnFrom(rows.map((value) => value + 1));
+    await expect(trained(gpu, { ...options, source: other, resume })).rejects.toThrow(
+      /source of the training.first is 140 values/,
+    );
+  });
+
+test("a source that is made batch by batch goes on after a lost device, and ends with what it throws", async ({
+  gpu,
+}) => {
+  const source = drawnFrom(pf.toyData("8gaussians", 200, 1));
+  const coupling = { method: "exact", group: 64, threads: 0 } as const;
+  const velocity = pf.mlp({ dim: 2, hidden: [8] });
+  const options = { steps: 6, batchSize: 65, logEvery: 1, coupling, source };
+  await expectGoesOn(gpu, { velocity, data: pf.toyData("moons", 100), options, every: 2, lostAt: 3 });
+  const fails: pf.SourceBatches = (count, at) => {
+    if (at.first > 0) throw new Error("the file has ended");
+    return source(count, at);
+  };
+  for (const own of ["independent", coupling] as const)
+    await expect(trained(gpu, { coupling: own, source: fails })).rejects.toThrow("the file has ended");
+});
+
+test("rows of the source of a training may be in a buffer of the device", async ({ gpu }) => {
+  const rows = pf.toyData("8gaussians", 200, 1);
+  const buffer = gpu.device.createBuffer({ size: rows.byteLength, usage: 0x04 | 0x08 });
+  gpu.device.queue.writeBuffer(buffer, 0, rows as Float32Array<ArrayBuffer>);
+  expect(await trained(gpu, { source: buffer })).toEqual(await trained(gpu, { source: rows }));
+  gpu.device.queue.writeBuffer(buffer, 4, Float32Array.of(Number.NaN));
+  await expect(trained(gpu, { source: buffer })).rejects.toThrow(/source holds NaN at row 0, column 1/);
+  buffer.destroy();
+  await expect(trained(gpu, { source: buffer })).rejects.toThrow(/was destroyed/);
+});
+
+const ones = (count: number) => new Float32Array(2 * count).fill(1);
+for (const [name, given, message] of [
+  ["too few rows", (count: number) => ones(count - 1), /source gave a Float32Array.* for 65 samples.*\[65, 2\]/],
+  ["another type", (count: number) => Array.from(ones(count)), /source gave .* for 65 samples/],
+  ["nothing", () => undefined, /source gave undefined for 65 samples/],
+  ["NaN", (count: number) => ones(count).fill(Number.NaN, 7), /source holds NaN at row 3, column 1/],
+  [
+    "NaN later",
+    (count: number, { first }: { first: number }) => (first > 0 ? ones(count).fill(Number.NaN) : ones(count)),
+    /holds NaN/,
+  ],
+] as const)
+  test(`a source of batches that gives ${name} is refused in words`, async ({ gpu }) => {
+    await expect(trained(gpu, { source: given as unknown as pf.SourceBatches })).rejects.toThrow(message);
+  });
+
+test("a source of batches is refused where rows are needed, and where a checkpoint could not be gone on with", async ({
+  gpu,
+}) => {
+  await expect(trained(gpu, { source: ones, coupling: "paired" })).rejects.toThrow(
+    /source is a function, but.*"paired"/,
+  );
+  let calls = 0;
+  const source = (count: number) => ones(count).fill(calls++);
+  await trained(gpu, { source });
+  const checkpoint = { every: 3, save: () => {} };
+  await expect(trained(gpu, { source, checkpoint })).rejects.toThrow(/source gave other rows for the same samples/);
+  const velocity = pf.mlp({ dim: 2, hidden: [4] });
+  expect(() => pf.Flow.create(gpu, { velocity, source: { samples: ones as never } })).toThrow(
+    /source.samples is a function, but a flow's samples are rows/,
+  );
+});
 
 test("pairs between two sample sets, and between a mixture and data, are shorter than independent ones", async ({
   gpu,

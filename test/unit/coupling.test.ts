@@ -88,7 +88,7 @@ const weighedContext = (context: Float32Array, width: number, weight: number) =>
   return context.map((value, i) => value * (factors[i % width] ?? 0));
 };
 const pairsOf = (own: Partial<PairSource> = {}, size = 64, total = 9) =>
-  new ExactPairs({ dim, key, source, data, ...own }, size, new Matching(0), total);
+  new ExactPairs({ dim, key, starts: source, data, ...own }, size, new Matching(0), total);
 
 /** Source samples of a group, from their formula. */
 function startsOf(group: number, size: number): number[][] {
@@ -141,7 +141,7 @@ test("a group depends on its number alone, not on those that were made before", 
 test("where no thread can be started, pairs are made on this one, to the same bits", async () => {
   // the script of the threads is in the built package only
   const matching = new Matching(2);
-  const threaded = new ExactPairs({ dim, key, source, data }, 64, matching, 5);
+  const threaded = new ExactPairs({ dim, key, starts: source, data }, 64, matching, 5);
   const groups = await Promise.all([0, 1, 2].map((number) => threaded.group(number)));
   expect(groups).toEqual(await Promise.all([0, 1, 2].map((number) => pairsOf().group(number))));
   matching.close();
@@ -149,7 +149,7 @@ test("where no thread can be started, pairs are made on this one, to the same bi
 
 test("a uniform source couples too", async () => {
   const box = sourceSpec({ distribution: "uniform", low: [0, 0, 0], high: [1, 2, 3] }, dim);
-  const { coupled, independent } = await pairsOf({ source: box }).group(0);
+  const { coupled, independent } = await pairsOf({ starts: box }).group(0);
   expect(coupled).toBeLessThan(independent);
 });
 
