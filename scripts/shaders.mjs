@@ -12,17 +12,21 @@ const { outputFiles } = await build({
   write: false,
   logLevel: "error",
 });
-const { catalog } = await import(
+const { catalog, drawings } = await import(
   `data:text/javascript;base64,${Buffer.from(outputFiles[0].contents).toString("base64")}`
 );
+const all = [
+  ...catalog.map(({ name, kernel }) => ({ name, text: kernel })),
+  ...drawings.map(({ name, drawing }) => ({ name, text: drawing })),
+];
 const wanted = process.argv.slice(2).join(" ");
 if (wanted === "") {
-  for (const { name } of catalog) console.log(name);
+  for (const { name } of all) console.log(name);
 } else {
-  const entry = catalog.find(({ name }) => name === wanted);
-  if (entry) console.log(entry.kernel().code);
+  const entry = all.find(({ name }) => name === wanted);
+  if (entry) console.log(entry.text().code);
   else {
-    const near = catalog.filter(({ name }) => wanted.split(/\s+/).every((word) => name.includes(word)));
+    const near = all.filter(({ name }) => wanted.split(/\s+/).every((word) => name.includes(word)));
     console.error(
       `there is no shader "${wanted}"${near.length > 0 ? `: did you mean\n  ${near.map(({ name }) => name).join("\n  ")}` : ": npm run shaders lists them"}`,
     );

@@ -52,6 +52,7 @@ import { evaluateTileKernel, integrateTileKernel } from "./tile.ts";
 import { ReverseNetwork, reverseKernel } from "./tile-reverse.ts";
 import type { Tiling } from "./tiling.ts";
 import { addLogDeterminantKernel, exportBoundKernel, importBoundKernel, logDeterminantKernel } from "./transform.ts";
+import { type Drawing, particleDrawing, reliefDrawing } from "./view.ts";
 import { weightGradientKernel } from "./weight-gradient.ts";
 
 /** One shader that the library can generate, under the name that `npm run shaders -- <name>` prints it by. */
@@ -672,3 +673,10 @@ for (const product of ["gram", "polynomial", "apply"] as const)
 
 /** Every family and variant of shader that the library generates, at small sizes. Tests compile all of them with Tint and Naga. */
 export const catalog: readonly CatalogEntry[] = entries;
+
+/** Those that draw, of `pushforward/view`, under the names that `npm run shaders -- <name>` prints them by. */
+export const drawings: readonly { readonly name: string; readonly drawing: () => Drawing }[] = [
+  { name: "particles of a plane, drawn", drawing: () => particleDrawing({ dim: 2, axes: [0, 1] }) },
+  { name: "two of five axes of particles, drawn", drawing: () => particleDrawing({ dim: 5, axes: [4, 1] }) },
+  { name: "density, drawn", drawing: reliefDrawing },
+];

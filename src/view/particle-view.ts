@@ -1,3 +1,11 @@
+import {
+  type Drawing,
+  drawFloats,
+  drawingPipeline,
+  particleDrawing,
+  reliefDrawing,
+  reliefFloats,
+} from "../../shaders/view.ts";
 import { invalid, PushforwardError } from "../errors.ts";
 import type { Gpu } from "../gpu/gpu.ts";
 import { show } from "../options.ts";
@@ -9,7 +17,6 @@ import {
   isColour,
   type ParticlePicture,
 } from "./picture.ts";
-import { drawFloats, particleShader, reliefFloats, reliefShader } from "./shaders.ts";
 
 /** A `<canvas>` of a page or an OffscreenCanvas. */
 export interface ViewCanvas {
@@ -83,45 +90,19 @@ const lost = () =>
 
 type Pipelines = Awaited<ReturnType<typeof pipelinesOf>>;
 
+/** A drawing's pipeline, and how what it reads is bound. */
+interface Drawn {
+  readonly layout: GPUBindGroupLayout;
+  readonly pipeline: GPURenderPipeline;
+}
+
 async function pipelinesOf(device: GPUDevice, format: GPUTextureFormat) {
-  const layout = device.createBindGroupLayout({
-    label: "view: draw",
-    entries: [
-      {
-        binding: 0,
-        visibility: 3,
-        buffer: { type: "uniform", hasDynamicOffset: true, minBindingSize: 4 * drawFloats },
-      },
-    ],
-  });
-  const module = device.createShaderModule({ label: "view: particles", code: particleShader });
-  const over: GPUBlendComponent = { srcFactor: "one", dstFactor: "one-minus-src-alpha", operation: "add" };
-  /** The pipeline for particles of one dim, of which two axes are drawn. */
-  const particles = ({ dim, axes }: Pick<CheckedParticles, "dim" | "axes">): GPURenderPipelineDescriptor => ({
-    label: `view: axes ${axes} of ${dim}`,
-    layout: device.createPipelineLayout({ bindGroupLayouts: [layout] }),
-    vertex: {
-      module,
-      buffers: Array.from({ length: 5 }, (_, k) => ({
-        arrayStride: 4 * dim,
-        stepMode: "instance",
-        attributes: axes.map((axis, i) => ({ shaderLocation: 2 * k + i, offset: 4 * axis, format: "float32" })),
-      })),
-    },
-    fragment: { module, targets: [{ format, blend: { color: over, alpha: over } }] },
-    primitive: { topology: "triangle-strip" },
-  });
-  const reliefModule = device.createShaderModule({ label: "view: density", code: reliefShader });
-  const [planar, relief] = await Promise.all([
-    device.createRenderPipelineAsync(particles({ dim: 2, axes: [0, 1] })),
-    device.createRenderPipelineAsync({
-      label: "view: density",
-      layout: "auto",
-      vertex: { module: reliefModule },
-      fragment: { module: reliefModule, targets: [{ format }] },
-    }),
-  ]);
-  return { layout, particles, planar, relief };
+  const made = async (drawing: Drawing): Promise<Drawn> => {
+    const { layout, descriptor } = drawingPipeline(device, drawing, format);
+    return { layout, pipeline: await device.createRenderPipelineAsync(descriptor) };
+  };
+  const [planar, relief] = await Promise.all([made(particleDrawing({ dim: 2, axes: [0, 1] })), made(reliefDrawing())]);
+  return { format, planar, relief };
 }
 
 /** Offsets of bindings are multiples of this on every device. */
@@ -143,7 +124,7 @@ class CanvasView implements ParticleView {
     this.#gpu = gpu;
     this.#context = context;
     this.#pipelines = pipelines;
-    this.#byAxes = new Map([["2 0,1", pipelines.planar]]);
+    this.#byAxes = new Map([["2 0,1", pipelines.planar.pipeline]]);
     this.#relief = device.createBuffer({
       label: "view: density",
       size: 4 * reliefFloats,
@@ -175,7 +156,7 @@ class CanvasView implements ParticleView {
     });
     if (own.density) {
       device.queue.writeBuffer(this.#relief, 0, Float32Array.from(reliefNumbers(own, own.density, size)));
-      pass.setPipeline(this.#pipelines.relief);
+      pass.setPipeline(this.#pipelines.relief.pipeline);
       pass.setBindGroup(0, this.#reliefGroup(own.density));
       pass.draw(3);
     }
@@ -200,7 +181,7 @@ class CanvasView implements ParticleView {
       const usage = GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST;
       const buffer = this.device.createBuffer({ label: "view: draws", size: bytes, usage });
       const group = this.device.createBindGroup({
-        layout: this.#pipelines.layout,
+        layout: this.#pipelines.planar.layout,
         entries: [{ binding: 0, resource: { buffer, size: 4 * drawFloats } }],
       });
       this.#slots = { buffer, group, numbers: new Float32Array(bytes / 4) };
@@ -213,7 +194,7 @@ class CanvasView implements ParticleView {
 
   #reliefGroup({ logProb }: CheckedRelief): GPUBindGroup {
     return this.device.createBindGroup({
-      layout: this.#pipelines.relief.getBindGroupLayout(0),
+      layout: this.#pipelines.relief.layout,
       entries: [
         { binding: 0, resource: { buffer: this.#relief } },
         { binding: 1, resource: { buffer: logProb } },
@@ -225,7 +206,8 @@ class CanvasView implements ParticleView {
     const key = `${particles.dim} ${particles.axes}`;
     let pipeline = this.#byAxes.get(key);
     if (!pipeline) {
-      pipeline = this.device.createRenderPipeline(this.#pipelines.particles(particles));
+      const { descriptor } = drawingPipeline(this.device, particleDrawing(particles), this.#pipelines.format);
+      pipeline = this.device.createRenderPipeline(descriptor);
       this.#byAxes.set(key, pipeline);
     }
     return pipeline;

@@ -1,6 +1,7 @@
-import { catalog } from "../../shaders/catalog.ts";
+import { catalog, drawings } from "../../shaders/catalog.ts";
 import { declared } from "../../shaders/interface.ts";
 import type { Kernel } from "../../shaders/kernel.ts";
+import { type Drawing, drawingPipeline } from "../../shaders/view.ts";
 import { PipelineCache } from "../../src/gpu/pipelines.ts";
 import type { Failure, SuiteEvent } from "../homes/events.ts";
 import { networkKernels } from "./networks.ts";
@@ -30,6 +31,8 @@ const extensions: readonly { readonly enable: RegExp; readonly feature: GPUFeatu
   },
 ];
 
+type Shader = Pick<Kernel, "label" | "code">;
+
 interface CompileTest {
   readonly name: string;
   readonly run: () => Promise<void>;
@@ -49,10 +52,16 @@ export async function main(args: CompileArguments, emit: (event: SuiteEvent) => 
     const family = familyOf(kernel);
     shortest.set(family, Math.min(kernel.code.length, shortest.get(family) ?? Number.POSITIVE_INFINITY));
   }
-  const all = kernels.map(({ name, kernel }) => {
-    const isWhole = args.compiler === "tint" || args.isFull || kernel.code.length === shortest.get(familyOf(kernel));
-    return compileTest(args.compiler, device, name, kernel, isWhole);
-  });
+  const all = [
+    ...kernels.map(({ name, kernel }) => {
+      const isWhole = args.compiler === "tint" || args.isFull || kernel.code.length === shortest.get(familyOf(kernel));
+      return compileTest(args.compiler, device, name, kernel, isWhole);
+    }),
+    ...drawings.map(({ name, drawing }) => ({
+      name: `${name} compiles`,
+      run: () => compileDrawing(device, drawing()),
+    })),
+  ];
   const names = new Set(all.map(({ name }) => name));
   if (names.size !== all.length) throw new Error("two entries of the catalogue have the same name");
   const tests = all.filter(({ name }) => name.toLowerCase().includes(args.filter.toLowerCase()));
@@ -91,19 +100,36 @@ function compileTest(
 
 /** Reads and validates the shader; `isWhole`: the adapter's pipeline as well. */
 async function compile(device: GPUDevice, kernel: Kernel, isWhole: boolean): Promise<void> {
+  await read(device, kernel);
+  if (isWhole) await new PipelineCache(device).get(kernel);
+}
+
+/** Reads and validates a shader that draws, and makes its pipeline: few are cheap everywhere. */
+async function compileDrawing(device: GPUDevice, drawing: Drawing): Promise<void> {
+  await read(device, drawing);
   device.pushErrorScope("validation");
-  const module = device.createShaderModule({ code: kernel.code, label: kernel.label });
+  const { descriptor } = drawingPipeline(device, drawing, "bgra8unorm");
+  const pipeline = device.createRenderPipelineAsync(descriptor);
+  const scope = device.popErrorScope();
+  await pipeline;
+  const error = await scope;
+  if (error) throw new Error(error.message);
+}
+
+/** A test fails on what the compiler says, be it a warning. */
+async function read(device: GPUDevice, shader: Shader): Promise<void> {
+  device.pushErrorScope("validation");
+  const module = device.createShaderModule({ code: shader.code, label: shader.label });
   const scope = device.popErrorScope();
   const { messages } = await module.getCompilationInfo();
   const complaints = messages.filter(({ type }) => type !== "info");
   const error = await scope;
-  if (complaints.length > 0) throw new Error(complaints.map((message) => quote(kernel, message)).join("\n"));
+  if (complaints.length > 0) throw new Error(complaints.map((message) => quote(shader, message)).join("\n"));
   if (error) throw new Error(error.message);
-  if (isWhole) await new PipelineCache(device).get(kernel);
 }
 
 /** The message with the line it is about: generated code has no file to look it up in. */
-function quote({ label, code }: Kernel, { type, lineNum, linePos, message }: GPUCompilationMessage): string {
+function quote({ label, code }: Shader, { type, lineNum, linePos, message }: GPUCompilationMessage): string {
   return `${type} in "${label}" at ${lineNum}:${linePos}: ${message}\n  ${(code.split("\n")[lineNum - 1] ?? "").trim()}`;
 }
 

@@ -2,9 +2,10 @@ import { build } from "esbuild";
 import { expect, test } from "vitest";
 // @ts-expect-error: the build scripts are JavaScript without declarations
 import { smallShaders } from "../../scripts/browser-bundle.mjs";
-import type { CatalogEntry } from "../../shaders/catalog.ts";
+import type { CatalogEntry, drawings } from "../../shaders/catalog.ts";
 
-async function catalog(plugins: { name: string }[]): Promise<readonly CatalogEntry[]> {
+/** Name and text of every shader. */
+async function catalog(plugins: { name: string }[]): Promise<(readonly [name: string, code: string])[]> {
   const { outputFiles } = await build({
     entryPoints: ["shaders/catalog.ts"],
     bundle: true,
@@ -13,7 +14,13 @@ async function catalog(plugins: { name: string }[]): Promise<readonly CatalogEnt
     plugins: plugins as never,
   });
   const text = outputFiles[0]?.text ?? "";
-  return (await import(`data:text/javascript;base64,${Buffer.from(text).toString("base64")}`)).catalog;
+  const all: { catalog: readonly CatalogEntry[]; drawings: typeof drawings } = await import(
+    `data:text/javascript;base64,${Buffer.from(text).toString("base64")}`
+  );
+  return [
+    ...all.catalog.map(({ name, kernel }) => [name, kernel().code] as const),
+    ...all.drawings.map(({ name, drawing }) => [name, drawing().code] as const),
+  ];
 }
 
 /** WGSL without comments and without the spaces that separate nothing. */
@@ -26,10 +33,9 @@ const essence = (code: string) =>
 
 test("the shaders of the browser bundle are those of the library but for comments and spaces", async () => {
   const [whole, small] = await Promise.all([catalog([]), catalog([smallShaders])]);
-  const codes = (entries: readonly CatalogEntry[]) => entries.map(({ name, kernel }) => [name, kernel().code] as const);
-  const wanted = new Map(codes(whole));
+  const wanted = new Map(whole);
   expect(wanted.size).toBeGreaterThan(50);
-  for (const [name, code] of codes(small)) {
+  for (const [name, code] of small) {
     expect(code, name).not.toMatch(/\/\/|#/);
     expect(essence(code), name).toBe(essence(wanted.get(name) ?? ""));
   }

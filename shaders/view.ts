@@ -1,13 +1,23 @@
-// What is drawn, in WGSL. Places are counted in pixels from the middle of the canvas, y up.
+// What `pushforward/view` draws, in WGSL, and the pipelines that draw it. Places are counted in pixels from the middle of the canvas, y up.
 
-/** Numbers of the struct Draw, as `drawNumbers` of draws.ts lays them out. */
+/** A shader that draws, and what its pipeline takes. */
+export interface Drawing {
+  readonly label: string;
+  readonly code: string;
+  readonly bindings: readonly GPUBindGroupLayoutEntry[];
+  readonly vertexBuffers: readonly GPUVertexBufferLayout[];
+  readonly topology: GPUPrimitiveTopology;
+  readonly blend?: GPUBlendState;
+}
+
+/** Numbers of the struct Draw, as `particleDraws` of src/view/draws.ts lays them out. */
 export const drawFloats = 20;
 
 /**
  * Each particle is a streak from where it was to where it is, with round ends; where both are one place, a disc. Four corners each; the
  * states are vertex buffers. The conversion from OKLCH to sRGB is Ottosson's (2020).
  */
-export const particleShader = `
+const particleCode = `
 struct Draw {
   centre: vec2f,     // of the canvas, in data units
   clip: vec2f,       // a pixel, in clip space
@@ -84,10 +94,11 @@ fn oklch(lightness: f32, chroma: f32, hue: f32) -> vec3f {
 }
 `;
 
+/** Numbers of the struct Relief, as `reliefNumbers` of src/view/draws.ts lays them out. */
 export const reliefFloats = 24;
 
 /** log p is read as the library wrote it, and interpolated between the corners of its grid. */
-export const reliefShader = `
+const reliefCode = `
 struct Relief {
   background: vec4f,
   shade: vec4f,
@@ -135,3 +146,60 @@ fn at(column: i32, row: i32) -> f32 {
   return vec4f(select(colour, relief.background.rgb, isOutside), 1.0);
 }
 `;
+
+const over: GPUBlendComponent = { srcFactor: "one", dstFactor: "one-minus-src-alpha", operation: "add" };
+
+/** Of vertex and fragment. */
+const visibility = 3;
+
+/** Particles of one dim, of which two axes are drawn. The struct Draw is at an offset that changes with every draw. */
+export const particleDrawing = ({
+  dim,
+  axes,
+}: {
+  readonly dim: number;
+  readonly axes: readonly [number, number];
+}): Drawing => ({
+  label: `view: axes ${axes} of ${dim}`,
+  code: particleCode,
+  bindings: [
+    { binding: 0, visibility, buffer: { type: "uniform", hasDynamicOffset: true, minBindingSize: 4 * drawFloats } },
+  ],
+  vertexBuffers: Array.from({ length: 5 }, (_, k) => ({
+    arrayStride: 4 * dim,
+    stepMode: "instance",
+    attributes: axes.map((axis, i) => ({ shaderLocation: 2 * k + i, offset: 4 * axis, format: "float32" })),
+  })),
+  topology: "triangle-strip",
+  blend: { color: over, alpha: over },
+});
+
+/** A density as a shade, and its lines. */
+export const reliefDrawing = (): Drawing => ({
+  label: "view: density",
+  code: reliefCode,
+  bindings: [
+    { binding: 0, visibility, buffer: { type: "uniform" } },
+    { binding: 1, visibility, buffer: { type: "read-only-storage" } },
+  ],
+  vertexBuffers: [],
+  topology: "triangle-list",
+});
+
+/** What makes the pipeline of a drawing, and the layout of its bindings. */
+export function drawingPipeline(
+  device: GPUDevice,
+  { label, bindings, code, vertexBuffers, topology, blend }: Drawing,
+  format: GPUTextureFormat,
+): { readonly layout: GPUBindGroupLayout; readonly descriptor: GPURenderPipelineDescriptor } {
+  const layout = device.createBindGroupLayout({ label, entries: bindings });
+  const module = device.createShaderModule({ label, code });
+  const descriptor: GPURenderPipelineDescriptor = {
+    label,
+    layout: device.createPipelineLayout({ label, bindGroupLayouts: [layout] }),
+    vertex: { module, buffers: vertexBuffers },
+    fragment: { module, targets: [{ format, ...(blend && { blend }) }] },
+    primitive: { topology },
+  };
+  return { layout, descriptor };
+}
