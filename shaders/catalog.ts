@@ -657,13 +657,19 @@ for (const flag of [false, true]) {
   );
   for (const ema of [false, true]) {
     add(`adam${flag ? " with clipping" : ""}${ema ? " and moving average" : ""}`, () =>
-      adamKernel({ clip: flag, ema, passes: false }),
+      adamKernel({ clip: flag, ema, passes: false, sums: false, packs: 0 }),
     );
   }
   add(`muon momentum${flag ? " with clipping" : ""}`, () => muonMomentumKernel({ clip: flag }));
   add(`muon step${flag ? " with a moving average" : ""}`, () => muonStepKernel({ ema: flag }));
 }
-add("adam of some parameters", () => adamKernel({ clip: false, ema: false, passes: true }));
+add("adam of some parameters", () => adamKernel({ clip: false, ema: true, passes: true, sums: false, packs: 0 }));
+add("adam of a gradient in parts, with two packings", () =>
+  adamKernel({ clip: false, ema: true, passes: false, sums: true, packs: 2 }),
+);
+add("adam of some parameters and a gradient in parts, with two packings", () =>
+  adamKernel({ clip: false, ema: false, passes: true, sums: true, packs: 2 }),
+);
 add("reduce gradient of a part of a batch, some of it frozen, with its norm", () =>
   reduceGradientKernel({ norm: true, adds: true, freezes: true }),
 );

@@ -34,7 +34,8 @@ export interface HeldShape {
  * One layer for all particles like denseKernel (dense.ts), for adapters in software and few inputs: an invocation holds all inputs of
  * its particles in registers and goes through the outputs, so that a particle's row is read once and each sum is made at one go.
  * Weights are packed [output][inputs padded to 4], which is the packing of the other direction: a fetch of the subgroup's brings
- * four weights a lane. Every sum begins with the bias and adds the inputs in their order, as in denseKernel.
+ * four weights a lane. Every sum begins with the bias and adds the inputs in their order, as in denseKernel. A dispatch is of whole
+ * workgroups: a condition around what is made of a sum would cost lavapipe a third of the time.
  */
 export const heldDenseKernel = oncePerShape(({ bias, cluster: made, tile }: HeldShape) => {
   const isOwn = typeof made === "object" && "stores" in made;
@@ -52,7 +53,7 @@ export const heldDenseKernel = oncePerShape(({ bias, cluster: made, tile }: Held
     return wgsl`var ${name}: array<vec4f, ${size}>;
   for (var k = ${first}u; k < ${end}; k++) {
     let row = params.given + workgroup.z * params.given_rows + k / ${vectors}u;
-    ${name}[k${first > 0 ? ` - ${first}u` : ""}] = input[row * params.stride + params.first + min(tile + k % ${vectors}u, params.vectors - 1u)];
+    ${name}[k${first > 0 ? ` - ${first}u` : ""}] = input[row * params.stride + tile + k % ${vectors}u];
   }`;
   };
   const addQuad = (quad: number) =>
@@ -84,9 +85,7 @@ fn dense(
   @builtin(global_invocation_id) id: vec3u,
   @builtin(workgroup_id) workgroup: vec3u,${subgroup > 0 ? "\n  @builtin(subgroup_invocation_id) lane: u32," : ""}
 ) {
-  let tile = id.x * ${vectors}u;
-  // surplus invocations and vectors repeat the last one and store nothing, so that subgroups stay whole
-  ${lines(vectors, (v) => `let p${v} = params.first + min(tile + ${v}u, params.vectors - 1u);`)}
+  let tile = params.first + id.x * ${vectors}u;
   // In a loop of a length that no compiler knows, since adapters in software compile each load that stands here for a tenth of a
   // second. What is beyond the inputs stays zero.
   ${lines(parts, hold)}
@@ -96,7 +95,7 @@ fn dense(
     ${lines(subgroup > 0 ? Math.ceil(quads / subgroup) : 0, (c) => `let fetched${c} = weights[at + min(${c * subgroup}u + lane, params.row_vectors - 1u)];`)}
     ${lines(vectors, (v) => `var sum${v} = vec4f(${bias ? "weights[params.bias + row / 4u][row % 4u]" : "0.0"});`)}
     ${upTo(quads).map(addQuad).join("\n    ")}
-    ${lines(vectors, (v) => `if (tile + ${v}u < params.vectors) { finish(sum${v}, row, p${v}, workgroup.z); }`)}
+    ${lines(vectors, (v) => `finish(sum${v}, row, tile + ${v}u, workgroup.z);`)}
   }
 }
 `,

@@ -1,7 +1,8 @@
 import { type Dispatch, dispatchOf, gridOf } from "./dispatch.ts";
-import { read, write } from "./interface.ts";
+import { numbered, read, several, write } from "./interface.ts";
 import { kernel, oncePerShape } from "./kernel.ts";
-import { wgsl } from "./wgsl.ts";
+import { components } from "./tiling.ts";
+import { lines, wgsl } from "./wgsl.ts";
 
 /** Invocations of the single workgroup that finishes a sum; also the elements per workgroup of the first pass. */
 export const sumWorkgroup = 64;
@@ -75,7 +76,7 @@ export const reduceGradientKernel = oncePerShape(({ norm, adds, freezes }: Reduc
   kernel({
     label: "reduce gradient",
     entryPoint: "reduce_gradient",
-    params: { count: "u32", segments: "u32", scale: adds && "f32", is_first: adds && "u32" },
+    params: { count: "u32", stride: "u32", segments: "u32", scale: adds && "f32", is_first: adds && "u32" },
     buffers: {
       partials: read("array<f32>"),
       gradient: write("array<f32>"),
@@ -95,7 +96,7 @@ fn reduce_gradient(
   let i = workgroup * ${sumWorkgroup}u + local;
   var sum = 0.0;
   if (i < params.count) {
-    for (var s = 0u; s < params.segments; s++) { sum += partials[s * params.count + i]; }
+    for (var s = 0u; s < params.segments; s++) { sum += partials[s * params.stride + i]; }
 #if ${adds}
     sum = fma(params.scale, sum, select(gradient[i], 0.0, params.is_first == 1u));
 #endif
@@ -117,17 +118,20 @@ fn reduce_gradient(
 /** "partials" → "gradient", or one of `parts` of it, from 0; with `norm` also "norm.parts", one per workgroup. */
 export function planReduceGradient(o: {
   count: number;
+  /** Numbers from a segment to the next one, where there are more than `count`. */
+  stride?: number | undefined;
   segments: number;
   norm: boolean;
   part?: number;
   parts?: number;
   frozen?: string | undefined;
 }): Dispatch {
-  const { count, segments, norm, part = 0, parts = 1, frozen } = o;
+  const { count, stride = count, segments, norm, part = 0, parts = 1, frozen } = o;
   const adds = parts > 1;
   return dispatchOf(reduceGradientKernel({ norm, adds, freezes: frozen !== undefined }), {
     params: {
       count,
+      stride,
       segments,
       scale: adds ? 1 / parts : undefined,
       is_first: adds ? Number(part === 0) : undefined,
@@ -149,19 +153,24 @@ export interface AdamShape {
   readonly ema: boolean;
   /** Whether it passes over the parameters whose bits are set in `passed`. */
   readonly passes: boolean;
+  /** Whether the gradient is in parts, which are added in their order as {@link reduceGradientKernel} adds them. */
+  readonly sums: boolean;
+  /** How many packings get each parameter, too: `places` says for one after the other where it is in them. */
+  readonly packs: number;
 }
 
 /**
  * Adam with bias correction (Kingma & Ba 2015), decoupled weight decay (AdamW; Loshchilov & Hutter 2019), ε outside the root,
  * then the exponential moving average of the parameters. The host gives 1/(1 − βᵏ) from the integer step, and each
- * 1 − β (`rest`), which f32 would cancel.
+ * 1 − β (`rest`), which f32 would cancel. An invocation has four parameters; those behind the last one are nobody's.
  */
-export const adamKernel = oncePerShape(({ clip, ema, passes }: AdamShape) =>
+export const adamKernel = oncePerShape(({ clip, ema, passes, sums, packs }: AdamShape) =>
   kernel({
-    label: "adam",
+    label: `adam${sums ? " of a gradient in parts" : ""}${packs > 0 ? `, with ${packs} packings` : ""}`,
     entryPoint: "adam",
     params: {
-      count: "u32",
+      vectors: "u32",
+      segments: sums && "u32",
       learning_rate: "f32",
       beta1: "f32",
       beta2: "f32",
@@ -176,37 +185,60 @@ export const adamKernel = oncePerShape(({ clip, ema, passes }: AdamShape) =>
       clip: "f32",
     },
     buffers: {
-      gradient: read("array<f32>"),
-      parameters: write("array<f32>"),
-      first_moment: write("array<f32>"),
-      second_moment: write("array<f32>"),
+      gradient: read("array<vec4f>"),
+      parameters: write("array<vec4f>"),
+      first_moment: write("array<vec4f>"),
+      second_moment: write("array<vec4f>"),
       norm: clip && read("array<f32>"),
-      average: ema && write("array<f32>"),
+      average: ema && write("array<vec4f>"),
       passed: passes && read("array<u32>"),
+      places: packs > 0 && read("array<vec4u>"),
+      ...several("packed", packs, write("array<f32>")),
     },
     code: wgsl`
 @compute @workgroup_size(${sumWorkgroup})
 fn adam(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
   let i = id.x + id.y * groups.x * ${sumWorkgroup}u;
-  if (i >= params.count) { return; }
-#if ${passes}
-  if (((passed[i / 32u] >> (i % 32u)) & 1u) == 1u) { return; }
-#endif
+  if (i >= params.vectors) { return; }
+#if ${sums}
+  var g = vec4f(0.0);
+  for (var s = 0u; s < params.segments; s++) { g += gradient[s * params.vectors + i]; }
+#else
   var g = gradient[i];
+#endif
 #if ${clip}
   g *= min(1.0, params.clip / max(sqrt(norm[0]), 1e-30));
 #endif
-  let m = fma(params.beta1, first_moment[i], params.rest1 * g);
-  let v = fma(params.beta2, second_moment[i], params.rest2 * (g * g));
-  first_moment[i] = m;
-  second_moment[i] = v;
-  let decayed = parameters[i] * (1.0 - params.learning_rate * params.decay);
+  let before = parameters[i];
+  let m = fma(vec4f(params.beta1), first_moment[i], params.rest1 * g);
+  let v = fma(vec4f(params.beta2), second_moment[i], params.rest2 * (g * g));
+  let decayed = before * (1.0 - params.learning_rate * params.decay);
   let step = params.learning_rate * (m * params.correction1) / (sqrt(v * params.correction2) + params.epsilon);
   let next = decayed - step;
+#if ${passes}
+  let is_passed = ((vec4u(passed[i / 8u] >> (i % 8u * 4u)) >> vec4u(0u, 1u, 2u, 3u)) & vec4u(1u)) == vec4u(1u);
+  first_moment[i] = select(m, first_moment[i], is_passed);
+  second_moment[i] = select(v, second_moment[i], is_passed);
+  parameters[i] = select(next, before, is_passed);
+#else
+  first_moment[i] = m;
+  second_moment[i] = v;
   parameters[i] = next;
-#if ${ema}
-  average[i] = fma(params.ema, average[i], params.rest * next);
 #endif
+#if ${ema}
+  let mean = fma(vec4f(params.ema), average[i], params.rest * next);
+#if ${passes}
+  average[i] = select(mean, average[i], is_passed);
+#else
+  average[i] = mean;
+#endif
+#endif
+  ${lines(packs, (k) =>
+    [
+      `let at${k} = places[${k}u * params.vectors + i];`,
+      ...components.map((c) => `packed${k}[at${k}.${c}] = ${passes ? `parameters[i].${c}` : `next.${c}`};`),
+    ].join("\n  "),
+  )}
 }
 `,
   }),
@@ -226,21 +258,28 @@ export function averageDecay(ema: number, step: number): number {
   return Math.min(ema, (1 + step) / (10 + step));
 }
 
-/** One Adam step, `step` counted from 1; of all parameters but those in the bits of the buffer `passed`. */
+/**
+ * One Adam step, `step` counted from 1; of all parameters but those in the bits of the buffer `passed`. The gradient is in "gradient", or
+ * in `segments` parts in "partials", whose rows are `count` padded to vectors. With packings each parameter goes to where "places" says.
+ */
 export function planAdam(o: {
   count: number;
   step: number;
   learningRate: number;
   settings: AdamSettings;
   passed?: string | undefined;
+  segments?: number | undefined;
+  packings?: readonly string[] | undefined;
 }): Dispatch {
-  const { count, step, learningRate, passed } = o;
+  const { count, step, learningRate, passed, segments, packings = [] } = o;
   const { beta1, beta2, epsilon, weightDecay, ema, gradientClip } = o.settings;
   const has = { clip: gradientClip !== undefined, ema: ema !== undefined, passes: passed !== undefined };
   const decay = averageDecay(ema ?? 0, step);
-  return dispatchOf(adamKernel(has), {
+  const vectors = Math.ceil(count / 4);
+  return dispatchOf(adamKernel({ ...has, sums: segments !== undefined, packs: packings.length }), {
     params: {
-      count,
+      vectors,
+      segments,
       learning_rate: learningRate,
       epsilon,
       decay: weightDecay,
@@ -255,15 +294,20 @@ export function planAdam(o: {
       rest: 1 - decay,
     },
     buffers: {
-      gradient: "gradient",
+      gradient: segments === undefined ? "gradient" : "partials",
       parameters: "parameters",
       first_moment: "adam.m",
       second_moment: "adam.v",
       norm: has.clip ? "norm" : undefined,
       average: has.ema ? "average" : undefined,
       passed,
+      places: packings.length > 0 ? placesName : undefined,
+      ...numbered("packed", packings),
     },
-    workgroups: gridOf(Math.ceil(count / sumWorkgroup)),
-    flops: count * 16,
+    workgroups: gridOf(Math.ceil(vectors / sumWorkgroup)),
+    flops: count * (16 + (segments ?? 0)),
   });
 }
+
+/** The buffer that says where each parameter is in each packing. */
+export const placesName = "places";

@@ -2,6 +2,7 @@ import { dispatchOf } from "../../shaders/dispatch.ts";
 import { type HeldShape, heldDenseKernel, heldWorkgroup } from "../../shaders/held-dense.ts";
 import { numbered } from "../../shaders/interface.ts";
 import type { Dispatch } from "../gpu/kernel.ts";
+import { fault } from "../must.ts";
 import { type DenseCall, denseNumbers, type ParticleRange, planDense } from "./dense.ts";
 import { finishOf, forAnyBatch } from "./finish.ts";
 import type { LinearPlan } from "./rows.ts";
@@ -64,6 +65,7 @@ function planHeld(
   });
   const step = vectors * heldWorkgroup({ subgroup });
   const stride = capacity / 4;
+  if (stride % step !== 0) throw fault(`a batch of ${capacity} particles is not of whole workgroups of ${4 * step}`);
   const perVector = 4 * (2 * inputs + call.work) * outputs * batch;
   const most = Math.max(step, Math.floor(maxFlops / perVector / step) * step);
   const dispatches: Dispatch[] = [];
@@ -73,7 +75,7 @@ function planHeld(
       dispatchOf(kernel, {
         params: denseNumbers(call, { first, vectors: now, stride }),
         buffers: { weights: names.weights, input: names.in, ...numbered("b", names.cluster) },
-        workgroups: [Math.ceil(now / step), 1, batch],
+        workgroups: [now / step, 1, batch],
         flops: now * perVector,
       }),
     );

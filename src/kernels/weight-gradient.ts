@@ -42,7 +42,8 @@ export interface WeightGradientCall {
   /** Where the first of the weights is, and the numbers of a row of the matrix; none when only sums of cotangents are asked for. */
   readonly weights: { readonly offset: number; readonly rowLength: number } | undefined;
   readonly biasOffset: number | undefined;
-  readonly parameterCount: number;
+  /** Numbers of a copy in `partials`. */
+  readonly stride: number;
   readonly vectors: number;
   readonly values: number;
   readonly copies: number;
@@ -66,7 +67,7 @@ const layerNumbers = (o: WeightGradientCall) => ({
   weight_offset: o.weights?.offset ?? nowhere,
   row_length: o.weights?.rowLength ?? 0,
   bias_offset: o.biasOffset ?? nowhere,
-  parameters: o.parameterCount,
+  parameters: o.stride,
 });
 
 const buffersOf = ({ cotangents, activations }: WeightGradientCall) => ({

@@ -8,6 +8,9 @@ export interface Penalty {
   readonly jacobian: Numeric;
 }
 
+/** That many numbers in whole vectors of four. */
+export const paddedToVectors = (count: number): number => 4 * Math.ceil(count / 4);
+
 /** A batch of `count` particles, padded to `capacity`. */
 export interface Batch {
   readonly capacity: number;
@@ -41,12 +44,14 @@ export type PassTangents = TraceTangents | MatrixTangents;
 
 /**
  * How the gradient of flow matching's loss is found on the device.
- * Input rows are in "h0" [inputs][capacity]; gradients go to "partials" [copies][parameters], to be added in order.
+ * Input rows are in "h0" [inputs][capacity]; gradients go to "partials" [copies][stride], to be added in order.
  */
 export interface MatchingBackward {
   /** Packings of the weights that the passes read, made anew after each optimiser step. */
   readonly packings: readonly { readonly name: string; readonly layout: Layout }[];
   readonly copies: (capacity: number) => number;
+  /** Numbers from a copy to the next one, where these are the parameters {@link paddedToVectors}; else there is nothing between them. */
+  readonly stride?: number;
   /** Scratch, for passes of up to so many tangents. */
   buffers(capacity: number, tangents: MostTangents): PlannedBuffer[];
   /** Flow matching: "h0" and "target" → "squares" per sample, "partials"; with weights in a row behind the targets where it is `weighted`. */

@@ -20,10 +20,11 @@ export function gradientBuffers(
   return [
     { name: "h0", bytes: inputRows(network) * capacity * 4 },
     ...backward.buffers(capacity, tangents),
-    { name: "partials", bytes: backward.copies(capacity) * count * 4 },
+    { name: "partials", bytes: backward.copies(capacity) * (backward.stride ?? count) * 4 },
     { name: "gradient", bytes: count * 4 },
     ...backward.packings.flatMap(({ name, layout: { source } }) => [
-      { name, bytes: source.byteLength },
+      // a step writes what is no parameter behind it
+      { name, bytes: source.byteLength + 4 },
       { name: mapOf(name), bytes: source.byteLength, data: source },
     ]),
   ];

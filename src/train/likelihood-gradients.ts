@@ -66,7 +66,12 @@ export async function givenLikelihoodGradients(
         ...probes.dispatches,
         ...planLikelihoodGradient(work, chunk),
         ...planPenaltySum(work, chunk),
-        planReduceGradient({ count: networkOf(velocity).parameterCount, segments, norm: false }),
+        planReduceGradient({
+          count: networkOf(velocity).parameterCount,
+          stride: backward.stride,
+          segments,
+          norm: false,
+        }),
       ],
     };
   };

@@ -40,14 +40,12 @@ export function stepping(
   arena: Arena,
   pacer: Pacer,
 ): Stepping {
-  const packs = planPackings(backward);
+  const packs = optimizer.packs ? [] : planPackings(backward);
   const gradient = () => task.gradient(flopsPerDispatch(pacer.speed));
   // the same in every step, planned again when the device turns out faster or slower
   let planned = gradient();
   let plannedAt = pacer.speed.flops;
-  const sums = Array.from({ length: parts }, (_, part) =>
-    optimizer.gradient(backward.copies(task.capacity), part, parts),
-  );
+  const sums = Array.from({ length: parts }, (_, part) => optimizer.gradient(part));
   const end = (step: number, learningRate: number) => [
     ...optimizer.step(step + 1, learningRate, flopsPerDispatch(pacer.speed)),
     ...packs,

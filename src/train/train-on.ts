@@ -77,6 +77,7 @@ export async function* trainOn(
     optimizerSettings(what, options),
     frozen,
     flow.gpu.info.software,
+    { segments: backward.copies(task.capacity), parts, stride: backward.stride, packings: backward.packings },
   );
   const averages = options.ema !== undefined;
   if (kept.state && kept.isBehind) parameters.setFlat(kept.state.weights);
@@ -148,8 +149,9 @@ export async function* trainOn(
     const steps = stepping(task, optimizer, parts, arena, pacer);
     validator = options.validation && task.validator(options.validation);
     const validating = validator?.dispatches?.(flopsPerDispatch(speed)) ?? [];
-    await pacer.prepare([...steps.dispatches(), ...validating].map(({ kernel }) => kernel));
-    await pacer.submit(arena, what, planPackings(backward));
+    const packings = planPackings(backward);
+    await pacer.prepare([...packings, ...steps.dispatches(), ...validating].map(({ kernel }) => kernel));
+    await pacer.submit(arena, what, packings);
 
     let { sinceLog } = start;
     let timed = 0;

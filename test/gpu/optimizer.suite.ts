@@ -1,11 +1,14 @@
 import * as pf from "pushforward";
 import { normParts, planAdam, planReduceGradient, planSum } from "../../shaders/optimizer.ts";
+import { packDispatch } from "../../shaders/pack.ts";
 import { Arena } from "../../src/gpu/arena.ts";
 import type { Dispatch } from "../../src/gpu/kernel.ts";
 import { readBack } from "../../src/gpu/read.ts";
 import { hiddenMatrices } from "../../src/network/hidden-matrices.ts";
 import { networkOf } from "../../src/network/of.ts";
+import { paddedToVectors } from "../../src/train/backward.ts";
 import { optimizerPlan } from "../../src/train/optimizer.ts";
+import { denseLayout } from "../../src/velocity/dense-layout.ts";
 import { adamState, adamStep, clipFactor, emaStep, muonStep } from "../oracle/optimisers.ts";
 import { expect, expectClose, test } from "../suite.ts";
 import { uniformArray } from "./inputs.ts";
@@ -111,7 +114,11 @@ test("Muon steps the hidden matrices, wide and tall, and AdamW the rest but what
   const frozen = tensors.filter(({ name }) => name === "net.0.weight" || name === "net.4.bias");
   const adam = { beta1: 0.9, beta2: 0.99, epsilon: 0.05, weightDecay: 0.1 };
   const muon = { momentum: 0.9, matrixRate: 5 };
-  const plan = await optimizerPlan("test", network, { ...adam, muon, ema, gradientClip }, frozen, gpu.info.software);
+  const plan = await optimizerPlan("test", network, { ...adam, muon, ema, gradientClip }, frozen, gpu.info.software, {
+    segments,
+    parts: 1,
+    packings: [],
+  });
   const weights = uniformArray(count, -1, 1, 1);
   const isFrozen = (i: number) => frozen.some(({ offset, size }) => i >= offset && i < offset + size);
   const zeros = new Float32Array(count);
@@ -137,7 +144,7 @@ test("Muon steps the hidden matrices, wide and tall, and AdamW the rest but what
     for (const [k, size] of [1, 10, 1e-9].entries()) {
       const partials = uniformArray(segments * count, -size, size, 2 + k);
       gpu.device.queue.writeBuffer(arena.buffer("partials"), 0, partials as Float32Array<ArrayBuffer>);
-      await submit(gpu, arena, [...plan.gradient(segments, 0, 1), ...plan.step(k + 1, learningRate, 1e5)]);
+      await submit(gpu, arena, [...plan.gradient(0), ...plan.step(k + 1, learningRate, 1e5)]);
       const sum = Float64Array.from({ length: count }, (_, i) =>
         isFrozen(i) ? 0 : (partials[i] ?? 0) + (partials[count + i] ?? 0),
       );
@@ -160,5 +167,77 @@ test("Muon steps the hidden matrices, wide and tall, and AdamW the rest but what
     expectClose(await floats(gpu, arena, "average", count), average, { absolute: 5e-6 });
   } finally {
     arena.release();
+  }
+});
+
+test("a step that adds the parts of a gradient and fills packings has the bits of one kernel after the other", async ({
+  gpu,
+}) => {
+  const network = networkOf(pf.mlp({ dim: 2, hidden: [17, 9] }));
+  const { parameterCount: count, tensors } = network;
+  expect(count % 4).not.toBe(0);
+  const stride = paddedToVectors(count);
+  const [segments, learningRate] = [3, 1e-2];
+  const packings = (["forward", "backward"] as const).map((direction) => {
+    const layout = denseLayout(network, direction);
+    return { name: layout.name, layout };
+  });
+  const weights = uniformArray(count, -1, 1, 1);
+  const zeros = new Float32Array(count);
+  const start = { step: 0, sinceLog: 0, loss: 0, weights, first: zeros, second: zeros, best: undefined };
+  for (const freezes of [false, true]) {
+    const frozen = freezes ? tensors.filter(({ name }) => name === "net.2.weight") : [];
+    for (const ema of [undefined, 0.99]) {
+      const bits: Uint32Array[] = [];
+      for (const isOne of [true, false]) {
+        const given = { segments, parts: 1, packings: isOne ? packings : [], stride: isOne ? stride : undefined };
+        const settings = { ...defaults, weightDecay: 0.1, ema };
+        const plan = await optimizerPlan("test", network, settings, frozen, gpu.info.software, given);
+        // ema and what is frozen leave no binding for packings
+        expect(plan.packs).toBe(isOne ? !(freezes && ema !== undefined) : true);
+        expect(plan.gradient(0).length).toBe(isOne ? 0 : 1);
+        const packs = packings.map(({ name, layout }) =>
+          packDispatch(layout.source.length, { from: "parameters", map: `${name} map`, to: name }),
+        );
+        const arena = new Arena(gpu.current);
+        try {
+          await arena.allocate("parameters", count * 4, weights);
+          const buffers = plan.buffers({ ...start, average: ema === undefined ? undefined : weights });
+          for (const { name, bytes, data } of buffers) await arena.allocate(name, bytes, data);
+          for (const { name, layout } of packings) {
+            await arena.allocate(`${name} map`, layout.source.byteLength, layout.source);
+            await arena.allocate(name, layout.source.byteLength + 4);
+          }
+          await arena.allocate("gradient", count * 4);
+          await arena.allocate("partials", segments * stride * 4);
+          await submit(gpu, arena, packs);
+          for (let k = 0; k < 3; k++) {
+            for (let s = 0; s < segments; s++)
+              gpu.device.queue.writeBuffer(
+                arena.buffer("partials"),
+                4 * s * (isOne ? stride : count),
+                uniformArray(count, -1, 1, 10 * k + s + 2) as Float32Array<ArrayBuffer>,
+              );
+            const step = [...plan.gradient(0), ...plan.step(k + 1, learningRate, 1e5)];
+            await submit(gpu, arena, isOne && plan.packs ? step : [...step, ...packs]);
+          }
+          const names = ["parameters", "adam.m", "adam.v", ...(ema === undefined ? [] : ["average"])];
+          const own = await Promise.all(names.map((name) => floats(gpu, arena, name, count)));
+          const packed = await Promise.all(
+            packings.map(({ name, layout }) => floats(gpu, arena, name, layout.source.length)),
+          );
+          bits.push(Uint32Array.from([...own, ...packed].flatMap((all) => [...new Uint32Array(all.buffer)])));
+        } finally {
+          arena.release();
+        }
+      }
+      expect(bits[0]).toEqual(bits[1]);
+      const moved = [...(bits[0] ?? [])].slice(0, count);
+      const before = new Uint32Array(weights.buffer);
+      for (const { name, offset, size } of tensors)
+        expect(moved.slice(offset, offset + size).every((word, i) => word === before[offset + i])).toBe(
+          freezes && name === "net.2.weight",
+        );
+    }
   }
 });

@@ -34,7 +34,7 @@ for (const { inputs, outputs } of sizes)
             // a matrix with one column more than are written
             weights: { offset: 1, rowLength: inputs + 1 },
             biasOffset: 1 + outputs * (inputs + 1),
-            parameterCount,
+            stride: parameterCount,
             vectors,
             values,
             copies,

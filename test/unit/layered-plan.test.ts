@@ -147,7 +147,7 @@ for (const subgroup of [0, 4, 8]) {
           outputs: 33,
           weights: { offset: 0, rowLength: 65 },
           biasOffset: 65 * 33,
-          parameterCount,
+          stride: parameterCount,
           vectors: capacity / 4,
           values: capacity / 4,
           copies,
