@@ -7,6 +7,7 @@ import { parseArgs } from "node:util";
 import { Flow, mlp, openGpu, trainFlowMatching } from "pushforward";
 import { wasserstein2 } from "pushforward/diagnostics";
 import { writeWhole } from "../cli/files.ts";
+import { placeFor } from "./outputs.ts";
 import { eightGaussians, normalizedPathEnergy, standardNormals, twoMoons } from "./transport-tasks.ts";
 
 const { values } = parseArgs({
@@ -17,6 +18,7 @@ const { values } = parseArgs({
     report: { type: "string" },
   },
 });
+placeFor(values.report);
 const [steps, points, seed] = [values.steps, values.points, values.seed].map(Number) as [number, number, number];
 
 const tasks = [

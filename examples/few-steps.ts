@@ -7,6 +7,7 @@ import { parseArgs } from "node:util";
 import { openGpu, type ToyName } from "pushforward";
 import { writeWhole } from "../cli/files.ts";
 import { type Budget, evaluations, few, floorOf, type Row } from "./few-steps-flows.ts";
+import { placeFor } from "./outputs.ts";
 
 const { values } = parseArgs({
   options: {
@@ -17,6 +18,7 @@ const { values } = parseArgs({
     report: { type: "string" },
   },
 });
+placeFor(values.report);
 const [steps, points, seed] = [values.steps, values.points, values.seed].map(Number) as [number, number, number];
 const budget: Budget = { steps, points, seed, batchSize: 512, pairs: 20_000 };
 

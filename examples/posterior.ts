@@ -4,12 +4,13 @@
  * TARP, expected coverage and a classifier against the known posterior. Prints a table, writes it with `--report <file.md>`, and draws
  * posteriors and calibration into a folder.
  */
-import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { openGpu } from "pushforward";
 import { writeWhole } from "../cli/files.ts";
 import { type Panel, renderFigure } from "../cli/plot/figure.ts";
+import { calibrationPanel } from "./calibration-curves.ts";
+import { placeFor } from "./outputs.ts";
 import { type Budget, judgePosterior, learnPosterior, type Verdict } from "./posterior-flow.ts";
 import { gaussianLinear, type Task, twoMoons } from "./posterior-tasks.ts";
 
@@ -35,6 +36,10 @@ const budget: Budget = {
   compared: 1000,
 };
 
+const picture = (name: string) => placeFor(join(values.output, name));
+const [samplesFile, calibrationFile] = [picture("posterior.png"), picture("posterior-calibration.png")];
+placeFor(values.report);
+
 const head = [
   "task",
   "train s",
@@ -59,29 +64,13 @@ function line(task: Task, verdict: Verdict, seconds: readonly number[]): string[
   ];
 }
 
-/** The distribution function of numbers in (0, 1), as dots that lie close enough for a line. */
-function curve(values: Float64Array): Float32Array {
-  const sorted = values.slice().sort();
-  const dots: number[] = [];
-  let below = 0;
-  for (let u = 0; u <= 1; u += 1 / 400) {
-    while (below < sorted.length && (sorted[below] as number) <= u) below++;
-    dots.push(u, below / sorted.length);
-  }
-  return Float32Array.from(dots);
-}
-
-/** The diagonal, and the band that Kolmogorov's distance leaves in 95 of 100 cases. */
-function diagonal(tests: number): Float32Array[] {
-  const band = 1.36 / Math.sqrt(tests);
-  return [0, -band, band].map((by) => Float32Array.of(0, by, 1, 1 + by));
-}
-
 function calibrationPanels(task: Task, { ranks, tarp, coverage }: Verdict): Panel[] {
-  const panel = (title: string, all: readonly { values: Float64Array }[]): Panel => {
-    const data = Float32Array.from(all.flatMap(({ values: own }) => [...curve(own)]));
-    return { title: `${task.name}: ${title}`, points: { data, dim: 2 }, lines: diagonal(budget.tests) };
-  };
+  const panel = (title: string, all: readonly { values: Float64Array }[]): Panel =>
+    calibrationPanel(
+      `${task.name}: ${title}`,
+      budget.tests,
+      all.map(({ values: own }) => own),
+    );
   return [panel("SBC", ranks), panel("TARP", [tarp]), panel("coverage", [coverage])];
 }
 
@@ -109,10 +98,9 @@ for (const task of [twoMoons, gaussianLinear(10)]) {
 }
 gpu.dispose();
 
-mkdirSync(values.output, { recursive: true });
 const square = [-1.02, 1.02] as const;
 await writeWhole(
-  join(values.output, "posterior.png"),
+  samplesFile,
   await renderFigure({
     title: "Posteriors of one observation, first two parameters",
     panels: samples,
@@ -123,7 +111,7 @@ await writeWhole(
   }),
 );
 await writeWhole(
-  join(values.output, "posterior-calibration.png"),
+  calibrationFile,
   await renderFigure({
     title: "Calibration over the prior: on the diagonal where posteriors are right",
     panels: calibration,

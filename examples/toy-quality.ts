@@ -4,7 +4,6 @@
  * from scratch. Prints one table, writes it with `--report <file.md>`, and draws what each flow has learned into a folder.
  * Ends with status 1 when a set misses its pass line.
  */
-import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import {
@@ -23,6 +22,7 @@ import { type Panel, renderFigure } from "../cli/plot/figure.ts";
 import { countPoints, emptyGrid, type Grid, positiveQuantile, toDensity } from "../cli/plot/grid.ts";
 import { toyDensities } from "../test/oracle/densities.ts";
 import { fitGaussian, scoreOf } from "./baselines.ts";
+import { placeFor } from "./outputs.ts";
 import { matchingOptions, sineFlow, waveFlow } from "./sine-flow.ts";
 import { targets } from "./toy-sets.ts";
 
@@ -38,6 +38,8 @@ const { values } = parseArgs({
     report: { type: "string" },
   },
 });
+placeFor(join(values.output, "all.png"));
+placeFor(values.report);
 const seed = Number(values.seed);
 const count = Number(values.points);
 const steps = {
@@ -184,7 +186,6 @@ async function draw(name: ToyName, densities: ReadonlyMap<Loss, Grid>): Promise<
     panelWidth: 240,
     pixelRatio: 1.2,
   });
-  mkdirSync(values.output, { recursive: true });
   const path = join(values.output, `${name}.png`);
   await writeWhole(path, bytes);
   return path;

@@ -16,13 +16,22 @@ import {
 } from "pushforward";
 import { coverage, pit, uniformity } from "pushforward/diagnostics";
 import { writeWhole } from "../cli/files.ts";
-import { renderFigure } from "../cli/plot/figure.ts";
+import { colourScale } from "../cli/plot/colour-scale.ts";
+import { type Panel, renderFigure } from "../cli/plot/figure.ts";
+import { countPoints, emptyGrid, positiveQuantile, toDensity } from "../cli/plot/grid.ts";
+import { chiSquareTail } from "../src/diagnostics/distributions.ts";
+import { must } from "../src/must.ts";
 import { chooseByValidation, fitGaussian, fitMixture, type LogDensity, scoreOf } from "./baselines.ts";
+import { calibrationPanel } from "./calibration-curves.ts";
+import { placeFor } from "./outputs.ts";
 import { dim, loadWeather, ofCity, variables, type Weather } from "./weather-data.ts";
 
 const { values } = parseArgs({
-  options: { seed: { type: "string", default: "1" }, output: { type: "string", default: "out/weather.png" } },
+  options: { seed: { type: "string", default: "1" }, output: { type: "string", default: "out/weather" } },
 });
+const [densityFile, calibrationFile] = ["weather.png", "weather-calibration.png"].map((name) =>
+  placeFor(join(values.output, name)),
+) as [string, string];
 const seed = Number(values.seed);
 const data = await loadWeather(seed);
 const { train, validation, test, cities } = data;
@@ -133,28 +142,76 @@ const bins = new Array<number>(10).fill(0);
 for (const u of radius) bins[Math.min(9, Math.floor(10 * u))] = (bins[Math.min(9, Math.floor(10 * u))] ?? 0) + 1;
 console.log(`  ${bins.map((hits) => (hits / n).toFixed(3)).join(" ")}`);
 const distance = (values: Float64Array) => uniformity(values).ks.statistic.toFixed(3);
-const distances = Array.from({ length: dim }, (_, k) => distance(coordinates.filter((_, at) => at % dim === k)));
+const axis = (k: number) => coordinates.filter((_, at) => at % dim === k);
+const distances = variables.map((_, k) => distance(axis(k)));
 console.log(
   `distance to uniform (Kolmogorov–Smirnov; below ${(1.36 / Math.sqrt(n)).toFixed(3)} in 95 of 100 right models): radius ${distance(radius)}, source coordinates ${distances.join(", ")}`,
 );
 
-const samples = await flow.sample(test.labels.length, { labels: test.labels, solver, seed: seed + 1 });
-const range = (axis: number) => {
-  const all = Array.from(train.labels, (_, i) => train.x[i * dim + axis] ?? 0);
-  return [Math.min(...all) - 2, Math.max(...all) + 2] as const;
-};
-const panel = (title: string, x: Float32Array) => ({ title, points: { data: x, dim, axes: [0, 3] as const } });
+// pictures: temperatures of two pairs of variables, of which all are in °C; and calibration beside that of the Gaussians
+const celsius = [-20, 44] as const;
+const drawn = 200_000;
+const side = 108;
+const pairs = [
+  { of: "next day's highest", axes: [0, 3] },
+  { of: "lowest", axes: [0, 1] },
+] as const;
+const panels: Panel[] = [];
+for (const [city, name] of cities.entries()) {
+  const { x } = await flow.sample(drawn, { labels: new Uint32Array(drawn).fill(city), solver, seed: seed + 1 });
+  const days = ofCity(test, city);
+  for (const { of, axes } of pairs) {
+    const grid = emptyGrid(side, side, celsius, celsius);
+    countPoints(grid, { data: x, dim, axes });
+    const points = { data: days, dim, axes };
+    panels.push({ title: `${name}: ${of}`, grid: toDensity(grid, drawn), smooth: true, points });
+  }
+}
+// half of the scale, so that dots are seen on the darkest cells, too
+const top = 2 * Math.max(...panels.map(({ grid }) => positiveQuantile(grid?.values ?? new Float64Array(0), 0.995)));
 await writeWhole(
-  values.output,
+  densityFile,
   await renderFigure({
-    title: "Highest temperature of one day and of the next",
-    panels: [panel(`test days (${n})`, test.x), panel("as many samples of the flow", samples.x)],
-    x: { label: variables[0], range: range(0) },
-    y: { label: variables[3], range: range(3) },
-    panelWidth: 320,
+    title: `What the flow expects, and the ${n} days that it was never shown`,
+    panels,
+    x: { label: "highest temperature, °C", range: celsius },
+    y: { label: "°C", range: celsius },
+    colour: { scale: colourScale("sqrt", 0, top), label: "density" },
+    panelWidth: 230,
     pixelRatio: 1.5,
   }),
 );
-console.log(`\npicture: ${join(values.output)}`);
+
+/** log p of each city's Gaussian at its mean. */
+const peaks = gaussians.map((density, city) => {
+  const own = ofCity(train, city);
+  const mean = variables.map((_, k) => scoreOf(own.filter((_, at) => at % dim === k)).mean);
+  return must(density(Float32Array.from(mean))[0], "log p");
+});
+/** P(χ²_dim < d²) of the Mahalanobis distance d of each day to the Gaussian of its city: log p = log p(mean) − ½ d². */
+const ofGaussians = perCity(gaussians, test).map((logDensity, i) => {
+  const peak = must(peaks[must(test.labels[i], "a label")], "the Gaussian of a city");
+  return 1 - chiSquareTail(2 * (peak - logDensity), dim);
+});
+await writeWhole(
+  calibrationFile,
+  await renderFigure({
+    title: "On the diagonal where a model is right: the days that it was never shown",
+    panels: [
+      calibrationPanel("Gaussians: radius", n, [ofGaussians]),
+      calibrationPanel("the flow: radius", n, [radius]),
+      calibrationPanel(
+        "the flow: each coordinate",
+        n,
+        variables.map((_, k) => axis(k)),
+      ),
+    ],
+    x: { label: "probability", range: [0, 1] },
+    y: { label: "share of the days", range: [0, 1] },
+    panelWidth: 230,
+    pixelRatio: 1.5,
+  }),
+);
+console.log(`\npictures: ${densityFile}, ${calibrationFile}`);
 flow.dispose();
 gpu.dispose();
