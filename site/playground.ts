@@ -44,7 +44,12 @@ export class Playground {
     this.gpu = gpu;
     this.settings = settings;
     this.clock = new Clock(() => this.#timeChanged());
-    this.screen = new Screen(gpu, this.clock, () => settings.particles);
+    this.screen = new Screen(
+      gpu,
+      this.clock,
+      () => settings.particles,
+      () => this.#learner?.isPlaying === true,
+    );
     this.stage = new Stage({ drew: (strokes) => this.drew(strokes), asked: (point) => void this.ask(point) });
     this.#watch();
   }

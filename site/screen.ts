@@ -4,6 +4,7 @@ import { createParticleView, type ParticleView } from "pushforward/view";
 import type { Clock } from "./clock.ts";
 import { breath, byId, fitToPixels, input } from "./dom.ts";
 import { type Origin, originOf } from "./origin.ts";
+import { Pace } from "./pace.ts";
 import { pictureOf } from "./picture.ts";
 import { Densities, destroySwarm, type Swarm, swarmOf } from "./swarm.ts";
 import type { Data } from "./targets.ts";
@@ -24,6 +25,8 @@ export class Screen {
   #gpu: Gpu;
   #clock: Clock;
   #particles: () => number;
+  readonly #isShared: () => boolean;
+  readonly #pace = new Pace();
   #theme = currentTheme();
   #view: ParticleView | undefined;
   #making: Promise<void> | undefined;
@@ -38,10 +41,12 @@ export class Screen {
   #refreshedAt = 0;
   #refreshing = 0;
 
-  constructor(gpu: Gpu, clock: Clock, particles: () => number) {
+  /** `isShared`: whether a training waits for the device, too. */
+  constructor(gpu: Gpu, clock: Clock, particles: () => number, isShared: () => boolean) {
     this.#gpu = gpu;
     this.#clock = clock;
     this.#particles = particles;
+    this.#isShared = isShared;
     this.#sizes.observe(this.canvas);
   }
 
@@ -88,8 +93,9 @@ export class Screen {
     this.#densities?.outdate();
     await this.#bring(subject);
     this.#refreshedAt = performance.now();
+    const took = this.#refreshedAt - begun;
     // the first one waited for kernels
-    this.#refreshing = Math.min(1000, this.#refreshedAt - begun);
+    this.#refreshing = this.#refreshing === 0 ? Math.min(1000, took) : took;
   }
 
   /** When nothing is trained: all that is out of date, one thing after the other, what is looked at first. */
@@ -146,10 +152,20 @@ export class Screen {
   paint(): void {
     if (this.#isDue) return;
     this.#isDue = true;
+    this.#atNextFrame();
+  }
+
+  #atNextFrame(): void {
     requestAnimationFrame((now) => {
+      const { device, info } = this.#gpu;
+      if (info.software && this.#pace.isClosed(device, now)) {
+        this.#atNextFrame();
+        return;
+      }
       this.#isDue = false;
       this.#clock.tick(now);
       this.drawNow();
+      if (info.software) this.#pace.drawn(device, this.#isShared);
       if (this.#clock.isRunning) this.paint();
     });
   }
@@ -183,6 +199,7 @@ export class Screen {
       points: data && (input("show-points").checked || !this.#swarm) ? this.#dataPoints(device, data) : undefined,
     };
     this.#view.draw(pictureOf(scene, this.canvas.width));
+    this.canvas.dataset.particles = String(scene.swarm?.count ?? 0);
   }
 
   /** A canvas that belonged to a device that was lost may not show what another one draws. */
