@@ -20,10 +20,16 @@ export interface FileSpec {
   version: 1;
   /** The sizes and the operations of the network; what `mlp` was given stands beside them. */
   velocity: Partial<Omit<MlpVelocity, "kind">> & { dim: number; operations?: readonly Operation[] };
-  /** Samples are the tensor that they name. */
-  source: Exclude<Source, { samples: unknown }> | { samples: string };
+  /** Samples, and the numbers of a mixture, are the tensors that they name; older files have a mixture's as lists. */
+  source: Exclude<Source, { samples: unknown }> | { samples: string } | MixtureTensors;
   normalization?: Normalization;
   transform?: Transform;
+}
+
+/** The tensors of a mixture of K Gaussians: means and scales [K, dim], weights [K]. */
+interface MixtureTensors {
+  distribution: "mixture";
+  tensors: Record<"means" | "scales" | "weights", string>;
 }
 
 /** How a file is read whose tensors have names of their own. */
@@ -83,9 +89,22 @@ function velocityOf({ velocity: { operations, ...options } }: FileSpec): Trainab
   return Object.freeze({ kind: "network", ...checkSizes("network", options), operations: frozenCopy(operations) });
 }
 
-function sourceOf({ source }: FileSpec, tensors: Readonly<Record<string, Tensor>>): Source {
-  if (!("samples" in source)) return source;
-  return { samples: must(tensors[source.samples], `the tensor "${source.samples}"`).data };
+function sourceOf({ source, velocity: { dim } }: FileSpec, tensors: Readonly<Record<string, Tensor>>): Source {
+  const dataOf = (name: string) => must(tensors[name], `the tensor "${name}"`).data;
+  if ("samples" in source) return { samples: dataOf(source.samples) };
+  if (!("tensors" in source)) return source;
+  const { means, scales, weights } = source.tensors;
+  return {
+    distribution: "mixture",
+    means: rowsOf(dataOf(means)),
+    scales: rowsOf(dataOf(scales)),
+    weights: [...dataOf(weights)],
+  };
+
+  // a last row that is short is refused with all other sources
+  function rowsOf(data: Float32Array): number[][] {
+    return Array.from({ length: Math.ceil(data.length / dim) }, (_, k) => [...data.subarray(k * dim, (k + 1) * dim)]);
+  }
 }
 
 function parseSpec(text: string): FileSpec {

@@ -131,7 +131,7 @@ const peak = (std: readonly number[]) => -std.reduce((sum, s) => sum + Math.log(
 
 function mixtureSpec(given: Of<"mixture">, dim: number): SourceSpec {
   const own = checked("source", mixtureFields(dim), given, "source.");
-  const { means, scales, weights = means.map(() => 1) } = own;
+  const { means, scales, weights = own.means.map(() => 1) } = own;
   const parts = means.length;
   for (const [name, list] of Object.entries({ scales, weights }))
     if (list.length !== parts)
@@ -206,16 +206,21 @@ const listOf =
     throw invalid(`${name} is ${show(values)}, but it is a list with an entry for each component`);
   };
 
+/** Its numbers are those of f32, as in files, so that a flow that is loaded has the same bits. */
 const mixtureFields = (dim: number) => {
+  const mean = row(dim);
   const scale = positiveRow(dim, "a standard deviation");
+  const share = single(1e-30, Math.fround(1e30), "pass a positive share");
   return {
     distribution: { check: word("mixture"), required: true },
-    means: { check: listOf(row(dim)), required: true },
+    means: { check: listOf((name, value) => mean(name, value).map(Math.fround)), required: true },
     scales: {
-      check: listOf((name, value) => scale(name, typeof value === "number" ? new Array(dim).fill(value) : value)),
+      check: listOf((name, value) =>
+        scale(name, typeof value === "number" ? new Array(dim).fill(value) : value).map(Math.fround),
+      ),
       required: true,
     },
-    weights: { check: listOf(single(1e-30, 1e30, "pass a positive share")) },
+    weights: { check: listOf((name, value) => Math.fround(share(name, value))) },
   } satisfies Schema<Of<"mixture">>;
 };
 

@@ -112,6 +112,24 @@ test("a source of samples goes with the flow: into files, to workers, and from a
   buffer.destroy();
 });
 
+test("a mixture with many parts goes with the flow into a file, where its numbers are f32, and has the same bits after", async ({
+  gpu,
+}) => {
+  const parts = 300;
+  const of = (seed: number, low: number, high: number) =>
+    Array.from({ length: parts }, (_, k) => [...uniformArray(2, low, high, seed + k)].map((value) => value / 3));
+  const source = { distribution: "mixture" as const, means: of(1, -6, 6), scales: of(400, 0.1, 1) };
+  const flow = pf.Flow.create(gpu, { velocity: pf.mlp({ dim: 2, hidden: [6] }), seed: 1, source });
+  const bytes = await flow.save();
+  const loaded = pf.Flow.load(gpu, bytes);
+  const wanted = await flow.sample(70, { solver, logProb: true });
+  expect(await loaded.sample(70, { solver, logProb: true })).toEqual(wanted);
+  expect(await loaded.logProb(wanted.x)).toEqual(await flow.logProb(wanted.x));
+  expect(bytes.length).toBeLessThan(4 * (flow.parameterCount + 5 * parts) + 2000);
+  flow.dispose();
+  loaded.dispose();
+});
+
 test("what needs log p of samples says that they have none, and what does not, does its work", async ({ gpu }) => {
   const samples = uniformArray(2 * 9, -2, 2, 3);
   const flow = pf.Flow.create(gpu, { velocity: pf.mlp({ dim: 2, hidden: [4] }), source: { samples } });
