@@ -1,5 +1,6 @@
 import type { Normalization } from "pushforward";
 import { PushforwardError } from "../src/errors.ts";
+import { withLastColumn } from "../src/flow/last-column.ts";
 import { item } from "../src/must.ts";
 import { UsageError } from "./context.ts";
 import { shown } from "./csv-text.ts";
@@ -9,6 +10,8 @@ export interface Conditions {
   readonly labels?: string;
   /** Contexts are (c − mean) / scale before they go into the network. */
   readonly context?: { readonly names: readonly string[]; readonly normalization: Normalization };
+  /** Whether the network has the length of a step behind its context, as a training with --shortcut makes it. */
+  readonly shortcut?: true;
 }
 
 /** Metadata of a flow's file that holds {@link Conditions} as JSON. */
@@ -24,11 +27,13 @@ export interface Given {
 export function parseConditions(text: string | undefined): Conditions | undefined {
   try {
     const value = JSON.parse(text ?? "") as Conditions;
-    const { labels, context } = value;
+    const { labels, context, shortcut } = value;
     const isList = (list: unknown, kind: string) => Array.isArray(list) && list.every((part) => typeof part === kind);
     const isContext = ({ names, normalization: { mean, scale } }: NonNullable<Conditions["context"]>) =>
       isList(names, "string") && isList(mean, "number") && isList(scale, "number") && mean.length === names.length;
-    return (labels === undefined || typeof labels === "string") && (context === undefined || isContext(context))
+    return (labels === undefined || typeof labels === "string") &&
+      (context === undefined || isContext(context)) &&
+      (shortcut === undefined || shortcut === true)
       ? value
       : undefined;
   } catch {
@@ -62,6 +67,18 @@ export function givenOf(conditions: Conditions, data: Float64Array, all: readonl
   };
 }
 
+/** Numbers of the context that rows have: all but the length of a step. */
+export const contextWidth = (conditions: Conditions, velocity: { readonly context: number }): number =>
+  velocity.context - (conditions.shortcut ? 1 : 0);
+
+/** The conditions of `rows` rows as a solve takes them: with the length of its steps, 0 for those of a solver, where the flow has one. */
+export function givenForSolve<G extends Given>(given: G, { shortcut }: Conditions, rows: number, length = 0): G {
+  if (!shortcut) return given;
+  const { context } = given;
+  const width = 1 + (context && rows > 0 ? context.length / rows : 0);
+  return { ...given, context: withLastColumn(context, rows, width, length) };
+}
+
 /** Contexts as the network gets them. */
 function contextOf({ names, normalization }: NonNullable<Conditions["context"]>, rows: Float64Array): Float32Array {
   const { mean, scale } = normalization;
@@ -85,19 +102,22 @@ export interface ChosenConditions {
   label?: number;
   context?: number[];
   guidance?: number;
+  /** Steps, each in one go. */
+  shortcuts?: number;
 }
 
 /**
  * The conditions of `count` rows that all have those of the command line. Throws where the flow needs others.
  *
- * @param sizes of the flow
+ * @param given by the flow
  */
 export function chosenConditions(
-  { label, context, guidance }: ChosenConditions,
+  { label, context, guidance, shortcuts }: ChosenConditions,
   conditions: Conditions,
-  sizes: { readonly classes: number; readonly context: number },
+  given: { readonly classes: number; readonly context: number },
   count: number,
 ): Given & { guidance?: number } {
+  const sizes = { classes: given.classes, context: contextWidth(conditions, given) };
   if (label !== undefined && sizes.classes === 0)
     throw new UsageError("--label chooses a class, but this flow was trained without --labels: leave it out");
   if (label !== undefined && label >= sizes.classes)
@@ -113,9 +133,10 @@ export function chosenConditions(
   const row = context && (conditions.context ? contextOf(conditions.context, Float64Array.from(context)) : context);
   const repeated = row && new Float32Array(count * row.length);
   for (let i = 0; repeated && row && i < count; i++) repeated.set(row, i * row.length);
-  return {
+  const chosen = {
     ...(label !== undefined && { labels: new Uint32Array(count).fill(label) }),
     ...(repeated && { context: repeated }),
     ...(guidance !== undefined && { guidance }),
   };
+  return givenForSolve(chosen, conditions, count, shortcuts && 1 / shortcuts);
 }

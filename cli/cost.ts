@@ -16,7 +16,8 @@ export function flopsPerEvaluation(velocity: TrainableVelocity): number {
 export function flopsOfTraining(velocity: TrainableVelocity, o: TrainOptions): number {
   const samples = o.steps * o.batchSize;
   const once = 3 * flopsPerEvaluation(velocity) * samples;
-  if (o.objective === "flow-matching") return once;
+  // a shortcut's target is what the network gives in two steps
+  if (o.objective === "flow-matching") return once * (1 + (o.shortcut ? 2 / 3 / o.shortcut : 0));
   const { solverMethod = "midpoint", solverSteps = 10, probes } = o;
   const tangents = probes ?? (velocity.dim <= 16 ? velocity.dim : 1);
   return once * solverSteps * fixedSolvers[solverMethod].b.length * (1 + tangents);

@@ -1,7 +1,7 @@
 import { networkOf } from "../src/network/of.ts";
 import type { TrainableVelocity } from "../src/velocity/field.ts";
 import { defaultSteps } from "./arguments.ts";
-import { conditionColumns } from "./conditions.ts";
+import { conditionColumns, contextWidth } from "./conditions.ts";
 import { flopsPerEvaluation, flopsText } from "./cost.ts";
 import { columnWord } from "./csv-shape.ts";
 import { shellWord } from "./csv-text.ts";
@@ -22,8 +22,13 @@ export async function flowInfo(path: string): Promise<{ result: Record<string, u
   // midpoint has two stages
   const perSample = 2 * defaultSteps * flops;
   const { conditions, record } = model;
+  const given = contextWidth(conditions, velocity);
   const hasDensity = !(source && "samples" in source);
-  const commands = commandsFor(path, { dim, classes, context, hasDensity }, conditionColumns(conditions).length > 0);
+  const commands = commandsFor(
+    path,
+    { dim, classes, context: given, hasDensity, isShortcut: conditions.shortcut === true },
+    conditionColumns(conditions).length > 0,
+  );
   const text =
     velocity.kind === "mlp"
       ? `mlp, hidden layers ${typed(velocity.hidden)}, ${velocity.activation}, time ${typed(velocity.time)}`
@@ -41,9 +46,10 @@ export async function flowInfo(path: string): Promise<{ result: Record<string, u
           ] as const,
         ]
       : []),
-    ...(context > 0
-      ? [["context", conditions.context?.names.map(columnWord).join(", ") ?? `${context} numbers`] as const]
+    ...(given > 0
+      ? [["context", conditions.context?.names.map(columnWord).join(", ") ?? `${given} numbers`] as const]
       : []),
+    ...(conditions.shortcut ? [["steps", "any number, by --shortcuts, or those of a solver"] as const] : []),
     ["source", sourceText(source)],
     ...(transform ? ([["space", typed(transform)]] as const) : []),
     ...columns.map((name, i) => {
@@ -88,7 +94,7 @@ export async function flowInfo(path: string): Promise<{ result: Record<string, u
 /** Command lines that fit the flow, as a shell takes them. */
 function commandsFor(
   file: string,
-  has: { dim: number; classes: number; context: number; hasDensity: boolean },
+  has: { dim: number; classes: number; context: number; hasDensity: boolean; isShortcut: boolean },
   isNamed: boolean,
 ): string[] {
   const flow = shellWord(file);
@@ -100,6 +106,7 @@ function commandsFor(
   const data = isNamed ? "data.csv" : "rows.csv";
   return [
     `pushforward sample ${flow} --count 1000${needs} -o samples.csv`,
+    ...(has.isShortcut ? [`pushforward sample ${flow} --count 1000 --shortcuts 2${needs} -o quick.csv`] : []),
     ...(has.hasDensity
       ? [`pushforward log-prob ${flow} ${data}`]
       : [`pushforward push ${flow} before.csv -o after.csv`]),

@@ -1,5 +1,6 @@
 import type { Flow, Solver } from "pushforward";
 import { solverOf } from "./arguments.ts";
+import { type Conditions, givenForSolve } from "./conditions.ts";
 import type { Context } from "./context.ts";
 import type { Rows } from "./objective.ts";
 import { count } from "./report.ts";
@@ -11,10 +12,12 @@ export async function scoreHeldOut(
   { signal }: Context,
   flow: Flow,
   columns: readonly string[],
-  { data: held, given }: Rows,
+  conditions: Conditions,
+  { data: held, given: own }: Rows,
   { evaluationSteps }: TrainOptions,
 ): Promise<Scores> {
   const scores = new Scores(columns);
+  const given = givenForSolve(own, conditions, held.length / flow.dim);
   const [single, double] = [1, 2].map((factor) => solverOf({ method: "midpoint", steps: evaluationSteps }, factor));
   const scored = await flow.logProb(held, { ...given, solver: single as Solver, signal });
   scores.add(held, scored, await flow.logProb(held, { ...given, solver: double as Solver, signal }));

@@ -36,7 +36,9 @@ export async function saveModel(
 
 /** The field of a file's metadata that holds the conditions; none where there are none. */
 export function conditionsMetadata(conditions: Conditions): Record<string, string> {
-  return (conditions.labels ?? conditions.context) ? { [conditionsKey]: JSON.stringify(conditions) } : {};
+  return (conditions.labels ?? conditions.context ?? conditions.shortcut)
+    ? { [conditionsKey]: JSON.stringify(conditions) }
+    : {};
 }
 
 /** The bytes of a flow's file with the names of its columns, and more. */

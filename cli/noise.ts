@@ -56,13 +56,12 @@ export function solverWithNoise(o: SolverOptions & NoiseOptions, isMethodGiven: 
 export const noiseInputs = ({ score }: NoiseOptions) =>
   score === undefined ? [] : [{ name: "the score", path: score }];
 
-/** What a call takes of the options. */
-export interface NoiseOfCall {
-  readonly sde?: StochasticOptions;
-}
-
-/** The noise of a call by the flow of a file; `score` is the flow of --score. */
-export function noiseOfCall({ diffusion }: NoiseOptions, { record }: ModelFile, score?: Flow): NoiseOfCall {
+/** The noise of a call by the flow of a file; `score` is the flow of --score, or for a cluster the bytes of its file. */
+export function noiseOfCall<Score extends Flow | Uint8Array = Flow>(
+  { diffusion }: NoiseOptions,
+  { record }: ModelFile,
+  score?: Score,
+): { readonly sde?: Omit<StochasticOptions, "score"> & { score?: Score } } {
   if (diffusion === undefined) return {};
   const [from, to] = diffusion;
   const path = pathNames.find((name) => name === record?.options["--path"]);
@@ -71,15 +70,22 @@ export function noiseOfCall({ diffusion }: NoiseOptions, { record }: ModelFile, 
   };
 }
 
-/** The flow of --score on a device. */
-export async function scoreOn(gpu: Gpu, { score }: NoiseOptions, { options }: ModelFile): Promise<Flow | undefined> {
+/** The file of --score, whose flow has the units of the other one. */
+export async function scoreFile({ score }: NoiseOptions, { options }: ModelFile): Promise<ModelFile | undefined> {
   if (score === undefined) return undefined;
-  const { Flow } = await import("pushforward");
-  const own = (await readModel(score)).options;
+  const own = await readModel(score);
   const units = ({ normalization, transform }: FlowOptions) => JSON.stringify([normalization, transform]);
-  if (units(own) !== units(options))
+  if (units(own.options) !== units(options))
     throw new UsageError(
       `--score ${shown(score)} has other units than the flow, so it was trained on other rows: train both on one table, with the same --columns, --seed and --holdout`,
     );
-  return Flow.create(gpu, own);
+  return own;
+}
+
+/** The flow of --score on a device. */
+export async function scoreOn(gpu: Gpu, o: NoiseOptions, model: ModelFile): Promise<Flow | undefined> {
+  const file = await scoreFile(o, model);
+  if (!file) return undefined;
+  const { Flow } = await import("pushforward");
+  return Flow.create(gpu, file.options);
 }

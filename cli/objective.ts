@@ -7,6 +7,8 @@ export interface Rows {
   readonly data: Float64Array;
   readonly given: Given;
   readonly rowWeights?: Float32Array;
+  /** Where each row starts, with --coupling paired. */
+  readonly source?: Float64Array;
 }
 
 /** The steps of the training that the options of `train` say. */
@@ -19,7 +21,7 @@ export async function trainingOf(
 ) {
   const { trainFlowMatching, trainMaximumLikelihood } = await import("pushforward");
   const common = { ...trainingOptions(flow, rows, held, o, more), ...more };
-  if (o.objective === "flow-matching") return trainFlowMatching(flow, rows.data, { ...common, ...matching(o) });
+  if (o.objective === "flow-matching") return trainFlowMatching(flow, rows.data, { ...common, ...matching(o, rows) });
   return trainMaximumLikelihood(flow, rows.data, { ...common, ...likelihood(o) });
 }
 
@@ -41,6 +43,7 @@ function trainingOptions(
     data: held.data,
     every: o.validateEvery ?? 10 * logEvery,
     samples: Math.min(4096, held.data.length / flow.dim),
+    ...(held.source && { source: held.source }),
     ...held.given,
   };
   const optimizer = { name, ...set({ betas, epsilon, weightDecay, momentum, matrixRate }) };
@@ -69,15 +72,16 @@ function trainingOptions(
   };
 }
 
-function matching(o: TrainOptions): Omit<FlowMatchingOptions, keyof TrainingOptions> {
+function matching(o: TrainOptions, { source }: Rows): Omit<FlowMatchingOptions, keyof TrainingOptions> {
   const { group, reuse, pool, contextWeight } = o;
   const details = set({ group, reuse, pool, contextWeight });
   const coupling =
-    o.coupling === "independent"
+    o.coupling === "independent" || o.coupling === "paired"
       ? o.coupling
       : { method: o.coupling === "sinkhorn" ? ("sinkhorn" as const) : ("exact" as const), ...details };
   const { path, timeDistribution: time, bridge, predict, labelDropout, contextDropout } = o;
-  return { coupling, ...set({ path, time, bridge, predict, labelDropout, contextDropout }) };
+  const shortcut = o.shortcut === undefined ? undefined : { every: o.shortcut };
+  return { coupling, ...set({ source, path, time, bridge, predict, shortcut, labelDropout, contextDropout }) };
 }
 
 function likelihood(o: TrainOptions): Omit<MaximumLikelihoodOptions, keyof TrainingOptions> {

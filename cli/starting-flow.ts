@@ -1,6 +1,7 @@
 import type { Command } from "commander";
 import { PushforwardError } from "../src/errors.ts";
 import type { TrainableVelocity } from "../src/velocity/field.ts";
+import { contextWidth } from "./conditions.ts";
 import { isPushforwardError, UsageError } from "./context.ts";
 import { columnWord } from "./csv-shape.ts";
 import { shown } from "./file-errors.ts";
@@ -23,7 +24,8 @@ export async function readStartingFlow(path: string, command: Command): Promise<
     ["context", "context", "context"],
   ] as const) {
     const isNamed = model.conditions[name] !== undefined || command.getOptionValue(name) !== undefined;
-    if (velocity[kind] > 0 !== isNamed)
+    const width = kind === "context" ? contextWidth(model.conditions, velocity) : velocity[kind];
+    if (width > 0 !== isNamed)
       throw new PushforwardError(
         "invalid-argument",
         isNamed
@@ -43,7 +45,16 @@ export async function readStartingFlow(path: string, command: Command): Promise<
         `--${name} is ${here}, but the flow of --from, ${shown(path)}, has ${there}, and its weights fit no other: leave --${name} out`,
       );
   }
-  for (const name of ["field", "width", "blocks", "features", "initial", "classes", "source"])
+  const isShortcut = command.getOptionValue("shortcut") !== undefined;
+  if (isShortcut !== (model.conditions.shortcut === true))
+    throw new UsageError(
+      isShortcut
+        ? `--shortcut is for a flow that is told the length of a step, but that of --from, ${shown(path)}, was trained without: leave it out, or train a new flow`
+        : `the flow of --from, ${shown(path)}, was trained with --shortcut, which goes on as it began: give it`,
+    );
+  // pairs are of this training, whatever the flow starts from
+  const isPaired = command.getOptionValue("coupling") === "paired";
+  for (const name of ["field", "width", "blocks", "features", "initial", "classes", ...(isPaired ? [] : ["source"])])
     if (isGiven(name))
       throw new UsageError(
         `--${name} is for a new flow, but that of --from, ${shown(path)}, has a network and a source of its own: leave --${name} out`,

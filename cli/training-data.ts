@@ -3,6 +3,7 @@ import type { Normalization } from "../src/data/normalization.ts";
 import { checkTransform, type Transform } from "../src/data/transform.ts";
 import { freeRows } from "../src/data/transform-maps.ts";
 import { PushforwardError } from "../src/errors.ts";
+import { must } from "../src/must.ts";
 import { fitColumns } from "./column-fit.ts";
 import { type Conditions, givenOf, takeColumns } from "./conditions.ts";
 import { type Context, UsageError } from "./context.ts";
@@ -28,7 +29,7 @@ export interface TrainingData {
   readonly normalization: Normalization | undefined;
   readonly transform: Transform | undefined;
   readonly classes: number;
-  /** Rows of --source [m, dim]. */
+  /** Rows of --source [m, dim] that the flow starts from. */
   readonly source: Float64Array | undefined;
   readonly table: Table;
 }
@@ -36,7 +37,7 @@ export interface TrainingData {
 /** Reads the rows, takes them apart into what is learned and what it depends on, and into training and held-out rows. */
 export async function readTrainingData(
   context: Context,
-  source: string,
+  path: string,
   o: TrainOptions,
   start: StartingFlow | undefined,
 ): Promise<TrainingData> {
@@ -52,10 +53,10 @@ export async function readTrainingData(
   ];
   checkApart(o, others);
   const wanted = o.columns ?? start?.columns;
-  const table = await readTable(context, source, o, wanted && [...wanted, ...others]).catch((error) => {
+  const table = await readTable(context, path, o, wanted && [...wanted, ...others]).catch((error) => {
     throw start && o.columns === undefined ? withStart(error, start) : error;
   });
-  const name = source === "-" ? "the CSV" : source;
+  const name = path === "-" ? "the CSV" : path;
   const columns = wanted ?? table.columns.filter((column) => !others.includes(column));
   for (const other of others)
     if (!table.columns.includes(other))
@@ -66,6 +67,8 @@ export async function readTrainingData(
   if (columns.length === 0)
     throw new UsageError("all columns are labels, context or weights, so there is none to learn: give others too");
   if (start) checkWidth(name, columns, start);
+  const source = o.source === undefined ? undefined : await readSource(context, o, columns);
+  if (source && o.coupling === "paired") checkPaired(name, table, source);
   const parts = splitRows(table.data, table.columns.length, o.holdout, o.seed);
   const rows = parts.kept.length / table.columns.length;
   if (rows < 2) throw tooFewRows(name, table, rows);
@@ -88,11 +91,16 @@ export async function readTrainingData(
   const conditions: Conditions = {
     ...(named.labels !== undefined && { labels: named.labels }),
     ...(contextNames && { context: { names: contextNames, normalization: own ?? unitsOf(contextNames) } }),
+    ...(o.shortcut !== undefined && { shortcut: true }),
   };
   const classes = start ? start.velocity.classes || undefined : o.classes;
   // of all rows, so that no class is missing because it was held out
   const { labels } = givenOf(conditions, table.data, table.columns, classes);
-  const rowsOf = (data: Float64Array): Rows => ({
+  // by the same seed into the same parts, row by row
+  const starts =
+    source && o.coupling === "paired" ? splitRows(source.data, columns.length, o.holdout, o.seed) : undefined;
+  const rowsOf = (data: Float64Array, own: Float64Array | undefined): Rows => ({
+    ...(own && { source: own }),
     data: take(data, columns),
     given: givenOf(conditions, data, table.columns, classes),
     ...(o.rowWeights !== undefined && { rowWeights: Float32Array.from(take(data, [o.rowWeights])) }),
@@ -100,12 +108,12 @@ export async function readTrainingData(
   const data = {
     columns,
     conditions,
-    kept: rowsOf(parts.kept),
-    held: parts.held.length > 0 ? rowsOf(parts.held) : undefined,
+    kept: rowsOf(parts.kept, starts?.kept),
+    held: parts.held.length > 0 ? rowsOf(parts.held, starts?.held) : undefined,
     normalization,
     transform,
     classes: labels ? (classes ?? Math.max(...new Set(labels)) + 1) : 0,
-    source: o.source === undefined ? undefined : (await readTable(context, o.source, o, columns)).data,
+    source: starts?.kept ?? source?.data,
     table,
   };
   tell(context, data, wanted === undefined);
@@ -122,6 +130,28 @@ function readTable(context: Context, path: string, o: TrainOptions, columns: rea
     skipInvalid: o.skipInvalid,
     signal: context.signal,
   });
+}
+
+/** The rows of --source, by the columns that they become. */
+async function readSource(context: Context, o: TrainOptions, columns: readonly string[]): Promise<Table> {
+  const names = o.sourceColumns ?? columns;
+  if (names.length !== columns.length)
+    throw new UsageError(
+      `--source-columns names ${names.map(shown).join(", ")}, but ${count(columns.length)} columns are learned, ${columns.map(shown).join(", ")}: name as many, in this order`,
+    );
+  return readTable(context, must(o.source, "--source"), o, names);
+}
+
+/** Row by row is what the files say, so neither may have lost one. */
+function checkPaired(name: string, table: Table, source: Table): void {
+  if (table.skipped + source.skipped > 0)
+    throw new UsageError(
+      `--skip-invalid has left out ${count(table.skipped)} of ${shown(name)} and ${count(source.skipped)} of --source, but with --coupling paired each row of the one belongs to that of the other: remove these rows from both, or use another --coupling`,
+    );
+  if (table.rows !== source.rows)
+    throw new UsageError(
+      `${shown(name)} has ${rowsText(table.rows)} and --source ${rowsText(source.rows)}, but with --coupling paired each row of the one belongs to that of the other: give as many`,
+    );
 }
 
 /** A column is for one thing. */

@@ -4,7 +4,7 @@ import { integer } from "../src/options/schema.ts";
 import { pathNames } from "../src/path/names.ts";
 import { flowMatchingFields, leastDeterminant, likelihoodFields, regularizationFields } from "../src/train/fields.ts";
 import { largestBatch } from "../src/train/largest-batch.ts";
-import { optimizerFields, validationFields } from "../src/train/later-fields.ts";
+import { optimizerFields, shortcutFields, validationFields } from "../src/train/later-fields.ts";
 import { decimalWithin, nameList, timeEncoding, transformList, wholeNumber, widthList } from "./arguments.ts";
 import { UsageError } from "./context.ts";
 import { judged, numberList } from "./judged.ts";
@@ -16,7 +16,7 @@ import { fourierFeatures, initialWeights, noiseLevel, timeDistribution } from ".
  */
 export const fields = ["mlp", "residual", "concat-squash"] as const;
 export const objectives = ["flow-matching", "likelihood", "discrete-likelihood"] as const;
-export const couplings = ["independent", "optimal-transport", "sinkhorn"] as const;
+export const couplings = ["independent", "optimal-transport", "sinkhorn", "paired"] as const;
 export const rowOrders = ["independent", "shuffled"] as const;
 export const optimizers = ["adam", "adamw", "muon"] as const;
 export const schedules = ["constant", "linear", "cosine", "one-cycle"] as const;
@@ -64,6 +64,12 @@ export const trainingFlags: Readonly<Record<string, readonly Flag[]>> = {
       "--source <data.csv>",
       "rows that the flow starts from, with the same columns: from data to data",
       undefined,
+      matching,
+    ),
+    flag(
+      "--source-columns <names>",
+      "columns of --source, in the order of the columns that they become; default: the same names",
+      nameList,
       matching,
     ),
     flag(
@@ -120,7 +126,15 @@ export const trainingFlags: Readonly<Record<string, readonly Flag[]>> = {
       ),
       "flow-matching",
     ),
-    first(choice("--coupling <kind>", "how noise and rows are paired", couplings, matching), "independent"),
+    first(
+      choice(
+        "--coupling <kind>",
+        "how noise and rows are paired; paired: row by row, each row of --source with that of the data",
+        couplings,
+        matching,
+      ),
+      "independent",
+    ),
     flag(
       "--group <samples>",
       "samples that are paired with each other: up to 1024 for optimal-transport, multiples of 32 for sinkhorn",
@@ -157,6 +171,12 @@ export const trainingFlags: Readonly<Record<string, readonly Flag[]>> = {
       "--predict <kind>",
       'what is learned of --bridge: its velocity, or its score, for --score of sample and push (default: "velocity")',
       ["velocity", "score"],
+      matching,
+    ),
+    flag(
+      "--shortcut <every>",
+      "few steps, for --shortcuts of sample and push: one of so many samples, as in 2, learns to go in one step as far as in two of half of it",
+      judged(shortcutFields.every.check),
       matching,
     ),
     flag(

@@ -26,6 +26,7 @@ export interface TrainOptions extends GpuChoice, CheckpointChoice {
   context?: string[];
   rowWeights?: string;
   source?: string;
+  sourceColumns?: string[];
   transform?: Transform;
   noise?: number | NeighbourNoise;
   field: (typeof fields)[number];
@@ -46,6 +47,7 @@ export interface TrainOptions extends GpuChoice, CheckpointChoice {
   path?: PathName;
   bridge?: number;
   predict?: "velocity" | "score";
+  shortcut?: number;
   timeDistribution?: Exclude<TimeDistribution, (u: number) => number>;
   labelDropout?: number;
   contextDropout?: number;

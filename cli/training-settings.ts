@@ -20,6 +20,7 @@ const shape = [
   "--time",
   "--labels",
   "--context",
+  "--shortcut",
 ];
 
 /** Names of settings whose values are digests, which say nothing to a reader. */

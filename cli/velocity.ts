@@ -30,7 +30,7 @@ export async function velocityOf(
   if (field === "mlp") return mlp({ ...given, ...conditions, hidden, ...(initial && { initial }) });
   if (classes + context > 0)
     throw new UsageError(
-      "--field concat-squash has no inputs for --labels and --context: choose --field mlp or --field residual",
+      "--field concat-squash has no inputs for --labels, --context and --shortcut: choose --field mlp or --field residual",
     );
   return concatSquash({ ...given, hidden });
 }

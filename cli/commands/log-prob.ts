@@ -5,7 +5,7 @@ import { PushforwardError } from "../../src/errors.ts";
 import type { TrainableVelocity } from "../../src/velocity/field.ts";
 import { type SolverOptions, solverOf } from "../arguments.ts";
 import { checkSingles } from "../column-fit.ts";
-import { type Conditions, conditionColumns, type Given, givenOf, takeColumns } from "../conditions.ts";
+import { type Conditions, conditionColumns, type Given, givenForSolve, givenOf, takeColumns } from "../conditions.ts";
 import { besideOutput, type Context, type GpuChoice, PartialResult, printResult, withGpu } from "../context.ts";
 import { type CsvChunk, readCsvChunks } from "../csv.ts";
 import { Survey } from "../csv-survey.ts";
@@ -162,7 +162,7 @@ function withConditions(chunk: CsvChunk, conditions: Conditions, classes: number
     ...chunk,
     columns,
     data: takeColumns(chunk.data, chunk.columns, columns),
-    given: givenOf(conditions, chunk.data, chunk.columns, classes),
+    given: givenForSolve(givenOf(conditions, chunk.data, chunk.columns, classes), conditions, chunk.rows),
   };
 }
 

@@ -5,7 +5,14 @@ import { type DataUnits, rowsInFlow, rowsOfData } from "../../src/data/transform
 import { PushforwardError } from "../../src/errors.ts";
 import type { TrainableVelocity } from "../../src/velocity/field.ts";
 import { decimalWithin, type SolverOptions } from "../arguments.ts";
-import { type ChosenConditions, chosenConditions, conditionColumns, givenOf, takeColumns } from "../conditions.ts";
+import {
+  type ChosenConditions,
+  chosenConditions,
+  conditionColumns,
+  givenForSolve,
+  givenOf,
+  takeColumns,
+} from "../conditions.ts";
 import {
   besideOutput,
   type Context,
@@ -18,11 +25,12 @@ import {
 import { readCsvChunks } from "../csv.ts";
 import { type RowFormat, rowFormatOf } from "../endings.ts";
 import { columnNames, type ModelFile, readModel } from "../model.ts";
-import { type NoiseOptions, noiseInputs, noiseOfCall, noiseOptions, scoreOn, solverWithNoise } from "../noise.ts";
+import { type NoiseOptions, noiseInputs, noiseOfCall, noiseOptions, scoreOn } from "../noise.ts";
 import { claimOutputs } from "../outputs.ts";
 import { count, duration, rowsText, startCounter } from "../report.ts";
 import { openRows } from "../row-output.ts";
 import { digitsOf } from "../rows.ts";
+import { checkShortcuts, solverOfCall } from "../shortcuts.ts";
 import type { Target } from "../targets.ts";
 import { addOptions, groups, options } from "./shared-options.ts";
 
@@ -72,6 +80,7 @@ export function pushCommand(context: Context): Command {
     options.modelColumns(),
     ...groups.conditions(),
     ...groups.solver(),
+    options.shortcuts(),
     ...noiseOptions(),
     options.seed("of the noise"),
     ...groups.table(),
@@ -80,7 +89,7 @@ export function pushCommand(context: Context): Command {
   )
     .addHelpText("after", examples)
     .action((model: string, data: string, o: PushOptions, command: Command) =>
-      push(context, model, data, o, solverWithNoise(o, command.getOptionValueSource("method") === "cli")),
+      push(context, model, data, o, solverOfCall(o, command)),
     );
 }
 
@@ -91,6 +100,9 @@ async function push(context: Context, path: string, source: string, o: PushOptio
   const [target] = (await claimOutputs(context, outputs, inputs)) as [Target]; // One for the one.
   const format = rowFormatOf(target, o.format);
   const model = await readModel(path);
+  checkShortcuts(o, model);
+  if (o.shortcuts !== undefined && (o.from !== 0 || o.to !== 1))
+    throw new UsageError("--shortcuts are steps from t = 0 to 1: leave --from and --to out");
   const started = performance.now();
   const result = await withGpu(o, (gpu) => carry(context, gpu, { model, source, solver, target, format }, o));
   const seconds = (performance.now() - started) / 1000;
@@ -151,7 +163,12 @@ async function carry(
       if (chunk.rows === 0) continue;
       const { labels, context: inputs } = isChosen
         ? chosenConditions(o, model.conditions, velocity, chunk.rows)
-        : givenOf(model.conditions, chunk.data, chunk.columns, velocity.classes);
+        : givenForSolve(
+            givenOf(model.conditions, chunk.data, chunk.columns, velocity.classes),
+            model.conditions,
+            chunk.rows,
+            o.shortcuts && 1 / o.shortcuts,
+          );
       const x = rowsInFlow("push", "the table", takeColumns(chunk.data, chunk.columns, columns), before);
       yield { x, ...(labels && { labels }), ...(inputs && { context: inputs }) };
     }

@@ -16,11 +16,12 @@ import {
 } from "../context.ts";
 import { type RowFormat, rowFormatOf } from "../endings.ts";
 import { columnNames, readModel } from "../model.ts";
-import { type NoiseOptions, noiseInputs, noiseOfCall, noiseOptions, scoreOn, solverWithNoise } from "../noise.ts";
+import { type NoiseOptions, noiseInputs, noiseOfCall, noiseOptions, scoreFile, scoreOn } from "../noise.ts";
 import { checkRoom, claimOutputs } from "../outputs.ts";
 import { count, duration, rowsText, startProgress } from "../report.ts";
 import { openRows } from "../row-output.ts";
 import { digitsOf } from "../rows.ts";
+import { checkShortcuts, solverOfCall } from "../shortcuts.ts";
 import type { Target } from "../targets.ts";
 import { addOptions, groups, options } from "./shared-options.ts";
 
@@ -62,6 +63,7 @@ export function sampleCommand(context: Context): Command {
       .option("--log-prob", "also write each row's log-probability as the last column log_prob", false),
     ...groups.conditions(),
     ...groups.solver(),
+    options.shortcuts(),
     ...noiseOptions(),
     options.seed("of the draws"),
     new Option(
@@ -74,9 +76,7 @@ export function sampleCommand(context: Context): Command {
     options.json(),
   )
     .addHelpText("after", examples)
-    .action((model: string, o: SampleOptions, command: Command) =>
-      sample(context, model, o, solverWithNoise(o, command.getOptionValueSource("method") === "cli")),
-    );
+    .action((model: string, o: SampleOptions, command: Command) => sample(context, model, o, solverOfCall(o, command)));
 }
 
 /** Rows as they come, from this machine or from others. */
@@ -94,12 +94,15 @@ async function sample(context: Context, path: string, o: SampleOptions, solver: 
     throw new UsageError(
       "--log-prob tells densities along paths without noise, but --diffusion was given: leave one out; `pushforward log-prob` scores what was sampled",
     );
-  if (o.score !== undefined && o.cluster !== undefined)
-    throw new UsageError("--score is for samples of this machine: leave --cluster out");
   const outputs = [{ name: "--output", path: o.output, binary: o.format === "bin" }];
   const [target] = (await claimOutputs(context, outputs, [{ name: "the flow", path }, ...noiseInputs(o)])) as [Target]; // One for the one.
   const format = rowFormatOf(target, o.format);
   const model = await readModel(path);
+  checkShortcuts(o, model);
+  if (o.shortcuts !== undefined && o.logProb)
+    throw new UsageError(
+      "--log-prob is of the flow, but --shortcuts go by mean velocities, which have no density of their own: leave one out; `pushforward log-prob` scores what was sampled",
+    );
   const flowOptions = model.options;
   const velocity = flowOptions.velocity as TrainableVelocity; // A file holds no other kind.
   const columns = columnNames(model, velocity.dim);
@@ -111,11 +114,12 @@ async function sample(context: Context, path: string, o: SampleOptions, solver: 
   const double = format === "csv" ? { ...call, output: "float64" as const } : undefined;
   const run = (chunks: Chunks) => write(context, o, target, { columns, units, format }, chunks);
   if (o.cluster !== undefined) {
+    const score = (await scoreFile(o, model))?.bytes;
     const { openCluster } = await import("pushforward/cluster");
     const onNotice = (text: string) => context.stderr.write(`${text}\n`);
     const cluster = await openCluster({ url: o.cluster, queue: o.queue, onNotice });
     try {
-      const spread = { ...noiseOfCall(o, model), ...(o.rangeSize !== undefined && { rangeSize: o.rangeSize }) };
+      const spread = { ...noiseOfCall(o, model, score), ...(o.rangeSize !== undefined && { rangeSize: o.rangeSize }) };
       await run(
         double
           ? cluster.sampleStream(model.bytes, o.count, { ...double, ...spread })

@@ -34,6 +34,11 @@ export const options = {
       "--max-steps <count>",
       `of ${adaptiveNames}: steps after which a row is given up (default: 1000)`,
     ).argParser(wholeNumber(1, 1_000_000)),
+  shortcuts: () =>
+    new Option(
+      "--shortcuts <steps>",
+      "of a flow that was trained with --shortcut: so many steps from t = 0 to 1, each in one go, in place of a solver",
+    ).argParser(wholeNumber(1, 1_000_000)),
   seed: (what: string) => new Option("--seed <integer>", what).argParser(wholeNumber(0)).default(0),
   label: () =>
     new Option("--label <class>", "of a flow that was trained with --labels: the class of all rows").argParser(

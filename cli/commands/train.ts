@@ -46,6 +46,10 @@ Examples:
   pushforward train iris.csv -o iris.safetensors --labels species --columns length,width --label-dropout 0.1
   pushforward train sky.csv -o sky.safetensors --columns flux,size --context redshift --keep-best --patience 10
   pushforward train after.csv -o moved.safetensors --source before.csv --coupling optimal-transport
+  pushforward train after.csv -o moved.safetensors --source before.csv --coupling paired     the same rows, before and after
+  pushforward train patients.csv -o moved.safetensors --columns weight,pulse --source patients.csv \\
+      --source-columns weight_before,pulse_before --coupling paired
+  pushforward train places.csv -o quick.safetensors --shortcut 2     for sample --shortcuts 1, or 2, or 4
   pushforward train survey.csv -o flow.safetensors --transform interval:0:100,positive,none
   pushforward train places.csv -o flow.safetensors --config training.json     --print-config writes such a file
   cat table.csv | pushforward train - -o flow.safetensors --json`;
@@ -72,6 +76,7 @@ async function train(context: Context, source: string, o: TrainOptions, command:
   }
   checkHeldOut(o);
   checkPredict(o);
+  checkSource(o);
   const targets = await claimTraining(context, source, o);
   const start = o.from === undefined ? undefined : await readStartingFlow(o.from, command);
   const data = await readTrainingData(context, source, o, start);
@@ -101,7 +106,7 @@ async function train(context: Context, source: string, o: TrainOptions, command:
       }
       // where the source has no density, there is none at the end either, and a score is no flow's velocity
       const hasDensity = !(made.source && "samples" in made.source) && o.predict !== "score";
-      const scores = held && hasDensity ? await scoreHeldOut(context, flow, columns, held, o) : undefined;
+      const scores = held && hasDensity ? await scoreHeldOut(context, flow, columns, conditions, held, o) : undefined;
       const result = {
         output: o.output,
         rows: { training: rows, heldOut: (held?.data.length ?? 0) / flow.dim, skipped: table.skipped },
@@ -127,6 +132,13 @@ function checkPredict({ predict, bridge }: TrainOptions): void {
     throw new UsageError("--predict score is learned of bridges, but there is no --bridge: say its deviation");
 }
 
+function checkSource({ coupling, source, sourceColumns }: TrainOptions): void {
+  if (source !== undefined) return;
+  const asked =
+    coupling === "paired" ? "--coupling paired pairs" : sourceColumns && "--source-columns names columns of";
+  if (asked) throw new UsageError(`${asked} the rows of --source, but there is none: say the file`);
+}
+
 function checkHeldOut({ holdout, patience, keepBest }: TrainOptions): void {
   if (holdout === 0 && (patience !== undefined || keepBest))
     throw new UsageError(
@@ -140,7 +152,7 @@ async function newFlow(
   { columns, conditions, normalization, transform, classes, source }: TrainingData,
 ): Promise<FlowOptions> {
   const { normalize } = await import("pushforward");
-  const context = conditions.context?.names.length ?? 0;
+  const context = (conditions.context?.names.length ?? 0) + (conditions.shortcut ? 1 : 0);
   const free = (rows: Float64Array) => freeRows("--source", "the table", rows, transform);
   const velocity = await velocityOf(o, { dim: columns.length, classes, context }, transform);
   return {

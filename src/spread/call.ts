@@ -4,7 +4,15 @@ import { invalid } from "../errors.ts";
 import { histogramFields, meanLogProbFields, momentFields } from "../flow/analysis-fields.ts";
 import { type HostConditions, onHost } from "../flow/conditions.ts";
 import { logProbFields, sampleFields } from "../flow/fields.ts";
-import type { HistogramOptions, LogProbOptions, MomentOptions, SampleOptions } from "../flow/options.ts";
+import { loadFlow } from "../flow/file.ts";
+import type {
+  HistogramOptions,
+  LogProbOptions,
+  MomentOptions,
+  SampleOptions,
+  ScoreField,
+  StochasticOptions,
+} from "../flow/options.ts";
 import {
   type Histogram,
   histogramSummary,
@@ -34,10 +42,16 @@ export interface SpreadOptions {
   ahead?: number;
 }
 
-export type SpreadSampleOptions = Omit<SampleOptions, "output" | "chunkSize"> & SpreadOptions & { output?: "float64" };
+/** Noise of a call that workers share: the score is a flow of its own, or the bytes of its file. */
+export type SpreadNoise = Omit<StochasticOptions, "score"> & { score?: ScoreField | Uint8Array };
+type Noisy = { sde?: SpreadNoise };
+
+export type SpreadSampleOptions = Omit<SampleOptions, "output" | "chunkSize" | "sde"> &
+  Noisy &
+  SpreadOptions & { output?: "float64" };
 export type SpreadLogProbOptions = Omit<LogProbOptions, "output" | "chunkSize" | "count"> & SpreadOptions;
-export type SpreadMomentOptions = Omit<MomentOptions, "chunkSize"> & SpreadOptions;
-export type SpreadHistogramOptions = Omit<HistogramOptions, "chunkSize"> & SpreadOptions;
+export type SpreadMomentOptions = Omit<MomentOptions, "chunkSize" | "sde"> & Noisy & SpreadOptions;
+export type SpreadHistogramOptions = Omit<HistogramOptions, "chunkSize" | "sde"> & Noisy & SpreadOptions;
 
 /** A checked call: what every range needs, and what each one needs of its own. */
 export interface SpreadCall {
@@ -77,15 +91,31 @@ const chosenByWorkers = new Set(
 );
 
 /** Parts the options of a call from how it is spread. */
-function split<O extends SpreadOptions & Pick<SampleOptions, "signal" | "onProgress">>(what: string, options: O) {
+function split<O extends SpreadOptions & Noisy & Pick<SampleOptions, "signal" | "onProgress">>(
+  what: string,
+  options: O,
+) {
   for (const name of chosenByWorkers) {
     // in which units samples come is no matter of where
     if (name in options && !(what.startsWith("sample") && options[name as keyof O] === "float64"))
       throw invalid(`${what}: ${name} is ${show(options[name as keyof O])}, but the workers choose it: leave it out`);
   }
-  const { rangeSize, ahead, ...own } = options;
+  const { rangeSize, ahead, sde, ...rest } = options;
+  const own = { ...rest, ...(sde !== undefined && { sde: noiseWithScore(sde) }) };
   const given = { ...(rangeSize !== undefined && { rangeSize }), ...(ahead !== undefined && { ahead }) };
   return { own, spread: checked(what, spreadFields, given) };
+}
+
+/** The noise with a stand-in for a score that is a file, which is a flow on the workers alone. */
+function noiseWithScore(sde: SpreadNoise): StochasticOptions {
+  // what is no record is told with the other options
+  const score = sde?.score;
+  if (!(score instanceof Uint8Array)) return sde as StochasticOptions;
+  const onWorkers = () => {
+    throw new Error("this score is on the workers");
+  };
+  const standIn = { dim: loadFlow(score).velocity.dim, velocity: onWorkers, forwardEngine: onWorkers };
+  return { ...sde, score: standIn };
 }
 
 /** The rows of a range out of arrays [n, width] and [probes, n, dim]. */

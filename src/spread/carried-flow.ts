@@ -36,7 +36,7 @@ type FlowHead =
 export async function carry(what: string, given: Flow | Uint8Array, score?: unknown): Promise<CarriedFlow> {
   const carried = await carryOne(what, given);
   // what is no flow is told with the other options
-  if (!(score instanceof Flow)) return carried;
+  if (!(score instanceof Flow || score instanceof Uint8Array)) return carried;
   const parcels = { flow: carried.parcel, score: (await carryOne(what, score)).parcel };
   const parcel = pack({ kind: "with score" } satisfies FlowHead, parcels);
   return { ...carried, hash: await sha256(parcel), parcel };

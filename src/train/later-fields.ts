@@ -12,6 +12,7 @@ import type {
   LikelihoodGradientOptions,
   NeighbourNoise,
   Regularization,
+  Shortcut,
   ValidationOptions,
 } from "./options.ts";
 
@@ -44,6 +45,8 @@ export const checkpointFields = {
   every: { check: integer(1), required: true },
   save: { check: functionThat<CheckpointOptions["save"]>("of (bytes, step)"), required: true },
 } satisfies Schema<CheckpointOptions>;
+
+export const shortcutFields = { every: { check: integer(2), fallback: 2 } } satisfies Schema<Shortcut>;
 
 export const neighbourNoiseFields = {
   neighbour: { check: integer(1, 1024), fallback: 8 },

@@ -3,19 +3,17 @@ import { invalid } from "../errors.ts";
 import type { Dispatch, PlannedBuffer } from "../gpu/kernel.ts";
 import { networkOf } from "../network/of.ts";
 import { padded } from "../ode/engine.ts";
-import { checked, integer, type Schema } from "../options/schema.ts";
+import { checked } from "../options/schema.ts";
 import { inputRows } from "../velocity/run.ts";
 import type { Backward } from "./backward.ts";
-import type { Shortcut } from "./options.ts";
+import { shortcutFields } from "./later-fields.ts";
 import type { FlowMatchingPlan } from "./plan.ts";
-
-const fields = { every: { check: integer(2), fallback: 2 } } satisfies Schema<Shortcut>;
 
 /** Checks the option `shortcut`. */
 export function shortcutPlan(what: string, { velocity, options }: FlowMatchingPlan): { every: number } | undefined {
   const { shortcut, predict } = options;
   if (shortcut === undefined) return undefined;
-  const plan = checked(`${what}: shortcut`, fields, shortcut, `${what}: shortcut.`);
+  const plan = checked(`${what}: shortcut`, shortcutFields, shortcut, `${what}: shortcut.`);
   if (velocity.context === 0)
     throw invalid(
       `${what}: shortcut was given, but this network has no context, whose last column is the length of a step: make it with context: 1, or one more than there is`,

@@ -1,7 +1,10 @@
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { Flow, openGpu } from "pushforward";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { readModel } from "../../cli/model.ts";
+import { shortcutSteps } from "../../src/few-steps/shortcut.ts";
 import { run } from "../unit/command-line.ts";
 
 let folder = "";
@@ -86,6 +89,119 @@ test("from data to data: samples start from the rows of --source, and there is n
   expect((await run(["log-prob", file("moved.flow"), file("table.csv")])).code).toBe(1);
 });
 
+test("rows are paired row by row: a quarter turn is learned, which no other coupling could find", async () => {
+  const starts = Array.from({ length: 144 }, (_, i) => [(i % 12) - 5.5, Math.floor(i / 12) - 5.5] as const);
+  const turned = starts.map(([a = 0, b = 0]) => [-b, a, a, b].join());
+  await writeFile(file("pairs.csv"), ["x,y,a,b", ...turned].join("\n"));
+  const pairs = (output: string, ...more: string[]) =>
+    run(["train", file("pairs.csv"), "-o", file(output), "--columns", "x,y", "--json", ...more]);
+  const paired = ["--source", file("pairs.csv"), "--source-columns", "a,b", "--coupling", "paired"];
+  const steps = ["--steps", "400", "--batch-size", "128", "--hidden", "32,32", "--learning-rate", "1e-2"];
+  const { code, err, out } = await pairs("turned.flow", ...paired, ...steps, "--validate-every", "100", "--keep-best");
+  expect({ code, err }).toMatchObject({ code: 0 });
+  expect(JSON.parse(out).validationLoss).toBeLessThan(0.05);
+  await writeFile(file("before.csv"), ["x,y", ...starts.map((row) => row.join())].join("\n"));
+  const moved = await run(["push", file("turned.flow"), file("before.csv"), "-o", "-"]);
+  const after = moved.out.trim().split("\n").slice(1);
+  expect(after).toHaveLength(starts.length);
+  const errors = after.map((line, i) => {
+    const [x = Number.NaN, y = Number.NaN] = line.split(",").map(Number);
+    const [a, b] = starts[i] ?? [Number.NaN, Number.NaN];
+    return Math.hypot(x + b, y - a);
+  });
+  // rows are 1 apart, and up to 7.8 from the middle
+  expect(errors.reduce((sum, error) => sum + error, 0) / errors.length).toBeLessThan(0.5);
+  await writeFile(file("fewer.csv"), ["x,y", ...starts.slice(1).map((row) => row.join())].join("\n"));
+  await writeFile(file("broken.csv"), ["x,y", ",1", ...starts.slice(1).map((row) => row.join())].join("\n"));
+  for (const [more, message] of [
+    [["--source", file("fewer.csv"), "--coupling", "paired"], /has 144 rows and --source 143 rows/],
+    [["--source", file("broken.csv"), "--coupling", "paired", "--skip-invalid"], /left out 0 of .* and 1 of --source/],
+    [["--coupling", "paired"], /--coupling paired pairs the rows of --source, but there is none/],
+    [["--source-columns", "a,b"], /--source-columns names columns of the rows of --source, but there is none/],
+    [[...paired, "--source-columns", "a"], /--source-columns names "?a"?, but 2 columns are learned/],
+  ] as const) {
+    const refused = await pairs("refused.flow", ...more);
+    expect(refused.code).toBe(2);
+    expect(refused.err).toMatch(message);
+  }
+});
+
+test("a flow is trained for few steps: by shortcuts, and by reflow with the pairs that it makes itself", async () => {
+  const given = ["--columns", "x,y", "--context", "shift", ...small, "--evaluation-steps", "2"];
+  const quick = await train("quick.flow", ...given, "--shortcut", "2");
+  expect({ code: quick.code, err: quick.err }).toMatchObject({ code: 0 });
+  expect(quick.result).toMatchObject({ heldOut: { logLikelihood: expect.any(Number) } });
+  const draw = (...more: string[]) =>
+    run(["sample", file("quick.flow"), "-n", "5", "--context", "1", "-o", "-", ...more]);
+  const [one, two, solved] = await Promise.all([
+    draw("--shortcuts", "1"),
+    draw("--shortcuts", "2"),
+    draw("--steps", "2"),
+  ]);
+  expect(one.code + two.code + solved.code).toBe(0);
+  expect(new Set([one, two, solved].map(({ out }) => out)).size).toBe(3);
+  // as the library has it
+  const model = await readModel(file("quick.flow"));
+  const gpu = await openGpu();
+  const flow = Flow.create(gpu, model.options);
+  const {
+    normalization: {
+      mean: [mean = 0],
+      scale: [scale = 1],
+    } = { mean: [], scale: [] },
+  } = model.conditions.context ?? {};
+  const context = new Float32Array(5).fill((1 - mean) / scale);
+  const { x } = await flow.sample(5, { ...shortcutSteps(5, 2, context), output: "float64" });
+  flow.dispose();
+  gpu.dispose();
+  const values = two.out
+    .trim()
+    .split("\n")
+    .slice(1)
+    .flatMap((line) => line.split(",").map(Number));
+  for (const [i, value] of values.entries()) expect(value).toBeCloseTo(x[i] ?? Number.NaN, 4);
+  expect((await run(["log-prob", file("quick.flow"), file("table.csv"), "--steps", "2"])).code).toBe(0);
+  const info = await run(["info", file("quick.flow")]);
+  expect(info.out).toMatch(/context +shift\n.*--shortcuts/s);
+  const again = await train("longer.flow", "--from", file("quick.flow"), "--shortcut", "2", ...small.slice(2));
+  expect({ code: again.code, err: again.err }).toMatchObject({ code: 0 });
+
+  expect(await train("teacher.flow", "--columns", "x,y", ...small)).toMatchObject({ code: 0 });
+  await run(["sample", file("teacher.flow"), "-n", "40", "-o", file("ends.csv"), "--steps", "8"]);
+  const back = ["--from", "1", "--to", "0", "--units", "data", "--steps", "8"];
+  expect(await run(["push", file("teacher.flow"), file("ends.csv"), ...back, "-o", file("starts.csv")])).toMatchObject({
+    code: 0,
+  });
+  const reflow = ["--from", file("teacher.flow"), "--source", file("starts.csv"), "--coupling", "paired"];
+  const words = ["train", file("ends.csv"), "-o", file("straight.flow"), ...reflow, ...small.slice(2)];
+  const { code, err } = await run(words);
+  expect({ code, err }).toMatchObject({ code: 0 });
+  // it starts from the Gaussian of its teacher, so it has a density
+  expect((await run(["log-prob", file("straight.flow"), file("ends.csv"), "--steps", "2"])).code).toBe(0);
+  for (const [command, message] of [
+    [["sample", file("teacher.flow"), "-n", "3", "--shortcuts", "2"], /--shortcuts is for a flow that .*--shortcut 2/],
+    [
+      ["sample", file("quick.flow"), "-n", "3", "--context", "1", "--shortcuts", "2", "--steps", "4"],
+      /and so does --steps/,
+    ],
+    [
+      ["sample", file("quick.flow"), "-n", "3", "--context", "1", "--shortcuts", "2", "--log-prob"],
+      /no density of their own/,
+    ],
+    [["push", file("quick.flow"), file("table.csv"), "--shortcuts", "2", "--from", "0.5"], /from t = 0 to 1/],
+    [["train", file("table.csv"), "--from", file("quick.flow")], /was trained with --shortcut.*give it/],
+    [
+      ["train", file("table.csv"), "--from", file("teacher.flow"), "--shortcut", "2"],
+      /was trained without: leave it out/,
+    ],
+    [["train", file("table.csv"), "--shortcut", "1"], /at least 2/],
+  ] as const) {
+    const failed = await run([...command, "-o", file(command[0] === "train" ? "refused.flow" : "refused.csv")]);
+    expect(failed.code).toBe(2);
+    expect(failed.err).toMatch(message);
+  }
+});
+
 test("rows are sampled and carried with noise: as much as is asked, by a score that was trained on the same bridges", async () => {
   const given = ["--columns", "x,y", ...small, "--holdout", "0"];
   expect(await train("plain.flow", ...given)).toMatchObject({ code: 0 });
@@ -105,6 +221,8 @@ test("rows are sampled and carried with noise: as much as is asked, by a score t
   const bridge = [...given, "--source", file("table.csv"), "--bridge", "0.5"];
   expect(await train("bridge.flow", ...bridge)).toMatchObject({ code: 0 });
   expect(await train("score.flow", ...bridge, "--predict", "score")).toMatchObject({ code: 0 });
+  const half = [...bridge, "--holdout", "0.5"];
+  expect(await train("other.flow", ...half, "--predict", "score")).toMatchObject({ code: 0 });
   const scored = ["--diffusion", "0.5", "--score", file("score.flow"), "--steps", "5"];
   const sampled = await run(["sample", file("bridge.flow"), "-n", "7", "-o", "-", ...scored]);
   expect(sampled.out.trim().split("\n")).toHaveLength(8);
@@ -122,7 +240,10 @@ test("rows are sampled and carried with noise: as much as is asked, by a score t
     ],
     [["sample", file("plain.flow"), "--diffusion", "-1"], /expected a number of at least 0 as in 0\.5, or two/],
     [["sample", file("plain.flow"), "--score", file("score.flow")], /--score is for paths with noise/],
-    [["sample", file("plain.flow"), ...scored, "--cluster", "redis://localhost:1"], /leave --cluster out/],
+    [
+      ["sample", file("plain.flow"), ...scored.slice(0, 3), file("other.flow"), "--cluster", "redis://localhost:1"],
+      /has other units than the flow/,
+    ],
     [["sample", file("bridge.flow"), "--diffusion", "1"], /this flow's is samples/],
   ] as const) {
     const { code, err } = await run([...words, ...(words[0] === "sample" ? ["-n", "3", "-o", "-"] : [])]);

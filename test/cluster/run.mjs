@@ -308,13 +308,20 @@ try {
   });
 
   await check("the command line writes the same file with --cluster as without", async () => {
-    const words = ["sample", file, "--count", "5003", "--steps", "7", "--log-prob", "--seed", "9"];
-    const far = await runCli([...words, "-o", join(folder, "far.csv"), "--cluster", redis.url, "--range-size", "1024"]);
-    assert.equal(far.code, 0, far.error);
-    const near = await runCli([...words, "-o", join(folder, "near.csv")]);
-    assert.equal(near.code, 0, near.error);
-    const [one, other] = await Promise.all(["far.csv", "near.csv"].map((name) => readFile(join(folder, name))));
-    assert.ok(one.equals(other), "the files differ");
+    const score = join(folder, "score.safetensors");
+    const scoring = Flow.create(gpu, { velocity: mlp({ dim: 2, hidden: [6] }), seed: 2 });
+    await writeFile(score, await scoring.save());
+    scoring.dispose();
+    for (const more of [["--log-prob"], ["--diffusion", "0.7", "--score", score]]) {
+      const words = ["sample", file, "--count", "5003", "--steps", "7", "--seed", "9", ...more];
+      const spread = ["--cluster", redis.url, "--range-size", "1024"];
+      const far = await runCli([...words, "-o", join(folder, "far.csv"), ...spread]);
+      assert.equal(far.code, 0, far.error);
+      const near = await runCli([...words, "-o", join(folder, "near.csv")]);
+      assert.equal(near.code, 0, near.error);
+      const [one, other] = await Promise.all(["far.csv", "near.csv"].map((name) => readFile(join(folder, name))));
+      assert.ok(one.equals(other), `the files differ, ${more.join(" ")}`);
+    }
   });
 
   const last = workers.events.findLast(({ phase }) => phase === "done").worker;

@@ -129,12 +129,16 @@ test("paths with noise have the bits of one device: any g(t), a path of one's ow
   expect(exact(await workers.moments(flow, 2100, { ...noisy, rangeSize }))).toEqual(
     exact(await flow.moments(2100, noisy)),
   );
+  // files stand for both flows where the caller has no device
+  const files = { ...noisy, sde: { diffusion, score: await score.save() }, rangeSize };
+  expect(exact(await workers.sample(await flow.save(), 2100, files))).toEqual(exact(whole));
   // told before anything is sent, as the flow tells it
   const { sde } = noisy;
   for (const [options, text] of [
     [{ sde: { diffusion: -1 } }, /^sample: sde.diffusion is -1/],
     [{ sde: { ...sde, noise: 3 } }, /^sample: sde has no option "noise"/],
     [{ sde: { diffusion: 1, score: 3 } }, /^sample: sde.score is 3/],
+    [{ sde: { diffusion: 1, score: new Uint8Array(7) } }, /7 bytes|header|safetensors/],
     [{ sde, logProb: true }, /^sample: log p along a path with noise/],
     [{ sde, solver: { method: "rk4", steps: 3 } }, /^sample: sde is solved by Euler/],
   ] as const)
