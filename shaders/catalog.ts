@@ -306,21 +306,26 @@ for (const [name, { tiling, velocity }] of Object.entries(tiled)) {
       reverseKernel({ network: both, tiling: reverse, weighted: tiling.wave === undefined, trains }),
     );
 }
-for (const [how, divergence] of Object.entries(divergences))
-  add(`midpoint step of a residual network in an invocation, divergence ${how}`, () => {
-    const made = new FusedNetwork(networkOf(residualMlp({ dim: 2, width: 18, blocks: 3 })));
-    const field = { kind: "network", dim: 2, network: made, labels: false, atOneTime: true } as const;
-    const tiling = {
-      lanes: 2,
-      groups: 1,
-      outputs: 4,
-      gather: 0,
-      space: "storage",
-      keep: "array",
-      workgroupSize: 32,
-    } as const;
-    return integrateKernel({ field, tiling, stages: 2, freeStages: true, divergence });
-  });
+for (const shared of [false, true])
+  for (const [how, divergence] of Object.entries(divergences))
+    add(
+      `midpoint step of a residual network in an invocation${shared ? ", products shared" : ""}, divergence ${how}`,
+      () => {
+        const made = new FusedNetwork(networkOf(residualMlp({ dim: 2, width: 18, blocks: 3 })));
+        const field = { kind: "network", dim: 2, network: made, labels: false, atOneTime: true } as const;
+        const tiling = {
+          lanes: 2,
+          groups: 1,
+          outputs: 4,
+          gather: 0,
+          space: "storage",
+          keep: "array",
+          workgroupSize: 32,
+          ...(shared && { sharesProducts: true as const }),
+        } as const;
+        return integrateKernel({ field, tiling, stages: 2, freeStages: true, divergence });
+      },
+    );
 add("midpoint step of a network that its context guides, on a tile", () => {
   const made = new FusedNetwork(networkOf(mlp({ dim: 2, hidden: [16], context: 2 })));
   const field = { kind: "network", dim: 2, network: made, labels: false, guided: true, atOneTime: true } as const;

@@ -15,7 +15,7 @@ import { lines, range } from "./wgsl.ts";
 /**
  * Writes the stages of a schedule as statements on private arrays: what FusedNetwork.text (fused-network.ts) gives. Compilers take as long
  * as a text is, so what a network does again with other weights, such as its blocks, is a loop, and within it the multiply-adds of
- * products of one shape stand once.
+ * products of one shape stand once where the tiling shares them.
  */
 export class InvocationNetwork {
   readonly #values: InvocationValues;
@@ -68,8 +68,10 @@ export class InvocationNetwork {
     return `{\n${parts.join("\n")}\n}`;
   }
 
-  /** Units in their order; the text of products of one shape stands once. */
+  /** Units in their order; where products are shared, the text of those of one shape stands once. */
   #units(units: readonly Unit[]): string {
+    const each = () => units.map((unit) => this.#unit(unit)).join("\n");
+    if (!this.#tiling.sharesProducts) return each();
     const shapes = units.map((unit) => this.#shape(unit));
     const [common] = shapes
       .filter((shape) => shape !== undefined)
@@ -80,7 +82,7 @@ export class InvocationNetwork {
       }))
       .filter(({ times }) => times > 1)
       .sort((a, b) => b.inputs * (b.times - 1) - a.inputs * (a.times - 1));
-    if (!common) return units.map((unit) => this.#unit(unit)).join("\n");
+    if (!common) return each();
     const at = shapes.flatMap((shape, i) => (shape?.text === common.shape.text ? [i] : []));
     const variants = at.map((i, k) => ({
       before: k === 0 ? [] : units.slice(item(at, k - 1) + 1, i),

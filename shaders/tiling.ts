@@ -17,6 +17,11 @@ export interface Tiling {
   readonly keep: "array" | "rotate";
   readonly workgroupSize: number;
   /**
+   * Products of one shape that follow each other are turns of one loop: a text of half the length, with a branch in each of its rows. For
+   * compilers that take as long as a text is; where both sides of a branch are computed, it costs more than it saves.
+   */
+  readonly sharesProducts?: true;
+  /**
    * Particles per workgroup when their values live in workgroup memory and the workgroup shares the outputs among its invocations
    * (shaders/tile.ts): `lanes` particles are a column, and the invocations of a column its blocks. `groups` is 1.
    */

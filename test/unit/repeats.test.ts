@@ -61,13 +61,19 @@ const fused = (blocks: number) => new FusedNetwork(networkOf(residualMlp({ dim: 
 test.each([
   ["the value", undefined],
   ["tangents", exact],
-])("the blocks of a residual network are one loop, with one text for their products (%s)", (_, tangents) => {
-  const [two, nine] = [fused(2).text(tiling, tangents, true), fused(9).text(tiling, tangents, true)];
-  expect(nine).toContain("turn < 9u");
-  expect(nine.split("\n").length).toBe(two.split("\n").length);
-  // in, the blocks' two, out
-  expect(nine.match(/let w0 = /g)).toHaveLength(3);
-});
+])(
+  "the blocks of a residual network are one loop, which has a text for each of its products or shares it (%s)",
+  (_, tangents) => {
+    const [two, nine] = [fused(2).text(tiling, tangents, true), fused(9).text(tiling, tangents, true)];
+    expect(nine).toContain("turn < 9u");
+    expect(nine.split("\n").length).toBe(two.split("\n").length);
+    // in, the blocks' two, out
+    expect(nine.match(/let w0 = /g)).toHaveLength(4);
+    const shared = [2, 9].map((blocks) => fused(blocks).text({ ...tiling, sharesProducts: true }, tangents, true));
+    expect(shared[1]?.match(/let w0 = /g)).toHaveLength(3);
+    expect(shared[1]?.split("\n").length).toBe(shared[0]?.split("\n").length);
+  },
+);
 
 test("blocks of other widths are written out", () => {
   const field = network({ dim: 2 }, ({ x }) => {
@@ -75,7 +81,7 @@ test("blocks of other widths are written out", () => {
     for (const width of [8, 12, 16]) h = activate(linear(h, width, `w${width}`), "silu");
     return linear(h, 2, "out");
   });
-  const text = new FusedNetwork(networkOf(field)).text(tiling, undefined, true);
+  const text = new FusedNetwork(networkOf(field)).text({ ...tiling, sharesProducts: true }, undefined, true);
   expect(text).not.toContain("turn");
   expect(text).not.toContain("part");
 });
