@@ -1,3 +1,4 @@
+import { mergeScales } from "./affine.ts";
 import { copyStep } from "./derivatives.ts";
 import { type Part, Program, type Result, reached, type Value } from "./program.ts";
 import type { Place } from "./stages.ts";
@@ -22,12 +23,18 @@ export function tablePlaces({ entries, rows }: SplitNetwork["table"], buffer: st
   return new Map(entries.map(({ name, row }) => [name, { buffer, row, rows }]));
 }
 
+/** Whether each value is another one for each particle. */
+const ofParticles = (program: Program): boolean[] =>
+  reached(program, (step) => step.kind === "input" && (step.name === "x" || step.name === "context"));
+
 /**
  * Splits a program: steps behind x or the context stay, and read those that are not as inputs. A product with inputs of both kinds is
- * split by its columns.
+ * split by its columns; several scales and shifts by what is read become one of each.
  */
-export function splitNetwork(from: Program, output: Value): SplitNetwork {
-  const depends = reached(from, (step) => step.kind === "input" && (step.name === "x" || step.name === "context"));
+export function splitNetwork(given: Program, result: Value): SplitNetwork {
+  const isFixed = ofParticles(given).map((own) => !own);
+  const { program: from, output } = mergeScales(given, result, isFixed) ?? { program: given, output: result };
+  const depends = ofParticles(from);
   const rest = new Program();
   const table = new Program();
   const inRest = new Map<Value, Value>();
@@ -80,9 +87,9 @@ export function splitNetwork(from: Program, output: Value): SplitNetwork {
       inTable.set(i, copyStep(table, step, tableOf));
       continue;
     }
-    const given = step.kind === "linear" ? from.at(step.of) : undefined;
-    const isMixed = given?.kind === "concat" && given.parts.some((part) => typeof part === "number" && !depends[part]);
-    inRest.set(i, step.kind === "linear" && isMixed ? splitLinear(step, given.parts) : copyStep(rest, step, restOf));
+    const read = step.kind === "linear" ? from.at(step.of) : undefined;
+    const isMixed = read?.kind === "concat" && read.parts.some((part) => typeof part === "number" && !depends[part]);
+    inRest.set(i, step.kind === "linear" && isMixed ? splitLinear(step, read.parts) : copyStep(rest, step, restOf));
   }
   return { program: rest, output: restOf(output), table: { program: table, entries, rows } };
 }
