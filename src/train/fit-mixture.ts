@@ -4,7 +4,7 @@ import { runFields } from "../flow/fields.ts";
 import { checkAllFinite } from "../flow/rows.ts";
 import type { Source } from "../flow/source.ts";
 import { item } from "../must.ts";
-import { checked, integer, type Schema } from "../options/schema.ts";
+import { checked, flag, integer, type Schema } from "../options/schema.ts";
 import { checkInteger, show } from "../options.ts";
 import { type Key, philox, seedKey, streams, uniform01 } from "../random/philox.ts";
 import { millisecondsPerTurn, nextTurn } from "../schedule/pacer.ts";
@@ -19,6 +19,11 @@ export interface MixtureFitOptions {
   seed?: number;
   /** Rounds of expectation and maximisation at most; it ends before when a round gains less than 1e-4 nats a row. Default 50. */
   rounds?: number;
+  /**
+   * Divides sums of squares by a Gaussian's rows less one (Bessel's correction), not by its rows: Gaussians of few rows are then not
+   * narrower than what these were drawn from, and held-out rows likelier. Default false: the greatest likelihood of the rows themselves.
+   */
+  unbiased?: boolean;
   /** Ends the fit with the signal's reason. */
   signal?: AbortSignal;
 }
@@ -27,6 +32,7 @@ const fields = {
   components: { check: integer(1, 4096), fallback: 64 },
   seed: { check: integer(0), fallback: 0 },
   rounds: { check: integer(1), fallback: 50 },
+  unbiased: { check: flag(), fallback: false },
   signal: { check: runFields.signal.check },
 } satisfies Schema<MixtureFitOptions>;
 
@@ -52,7 +58,7 @@ export async function mixtureOfRows(
   options: MixtureFitOptions,
 ): Promise<Mixture> {
   const what = "fitMixture";
-  const { components, seed, rounds, signal } = checked(what, fields, options);
+  const { components, seed, rounds, unbiased, signal } = checked(what, fields, options);
   const rows = chosenRows(what, readable(`${what}: rows`, given), dim);
   const count = rows.length / dim;
   if (count < 2 * components)
@@ -70,7 +76,7 @@ export async function mixtureOfRows(
   };
   let last = Number.NEGATIVE_INFINITY;
   for (let round = 0; round < rounds; round++) {
-    const next = await improved(rows, dim, state, spread, turns);
+    const next = await improved(rows, dim, state, spread, unbiased, turns);
     state = next.state;
     if (next.mean - last < leastGain) break;
     last = next.mean;
@@ -174,6 +180,7 @@ async function improved(
   dim: number,
   { means, scales, shares }: Components,
   spread: Float64Array,
+  unbiased: boolean,
   turns: Turns,
 ): Promise<{ state: Components; mean: number }> {
   const n = rows.length / dim;
@@ -220,7 +227,8 @@ async function improved(
     }
   }
   // A component of hardly a row has no deviation to speak of.
-  const kept = [...weights.keys()].filter((c) => item(weights, c) > 1);
+  const fewest = unbiased ? 1.5 : 1;
+  const kept = [...weights.keys()].filter((c) => item(weights, c) > fewest);
   const total = kept.reduce((sum, c) => sum + item(weights, c), 0);
   const each = (value: (at: number, weight: number, axis: number) => number) =>
     Float64Array.from({ length: kept.length * dim }, (_, k) => {
@@ -230,7 +238,8 @@ async function improved(
   const state = {
     means: each((at, weight) => item(means, at) + item(first, at) / weight),
     scales: each((at, weight, axis) => {
-      const variance = item(second, at) / weight - (item(first, at) / weight) ** 2;
+      const correction = unbiased ? weight / (weight - 1) : 1;
+      const variance = (item(second, at) / weight - (item(first, at) / weight) ** 2) * correction;
       return Math.sqrt(Math.max(variance, (leastShare * item(spread, axis)) ** 2));
     }),
     shares: Float64Array.from(kept, (c) => item(weights, c) / total),

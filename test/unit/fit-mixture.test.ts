@@ -68,6 +68,28 @@ test("no round of a fit lowers the likelihood, and more components raise it", as
   expect(meanLogDensity(await fitMixture(rows, 2, { components: 64 }), rows, 2)).toBeGreaterThan(last + 0.1);
 });
 
+test("unbiased variances are those of samples: one Gaussian has the data's over n − 1, many keep more of held-out rows", async () => {
+  const rows = toyData("moons", 41);
+  const one = await fitMixture(rows, 2, { components: 1, unbiased: true });
+  for (const axis of [0, 1]) {
+    const column = Array.from({ length: 41 }, (_, i) => rows[2 * i + axis] as number);
+    const mean = column.reduce((sum, value) => sum + value, 0) / 41;
+    const squares = column.reduce((sum, value) => sum + (value - mean) ** 2, 0);
+    expect(((one.scales[0] as number[])[axis] as number) ** 2).toBeCloseTo(squares / 40, 10);
+  }
+  const [seen, heldOut] = [toyData("moons", 800, 1), toyData("moons", 4000, 2)];
+  const [most, unbiased] = await Promise.all(
+    [false, true].map((own) => fitMixture(seen, 2, { components: 80, unbiased: own })),
+  );
+  expect(meanLogDensity(unbiased as Mixture, heldOut, 2)).toBeGreaterThan(
+    meanLogDensity(most as Mixture, heldOut, 2) + 0.02,
+  );
+  // as few rows as there may be leave some Gaussians
+  expect((await fitMixture(seen.subarray(0, 16), 2, { components: 4, unbiased: true })).means.length).toBeGreaterThan(
+    0,
+  );
+});
+
 test("the same seed gives the same mixture, another seed another one", async () => {
   const rows = toyData("moons", 500);
   const [a, b, c] = await Promise.all([3, 3, 4].map((seed) => fitMixture(rows, 2, { components: 8, seed })));
@@ -91,6 +113,7 @@ test("a fit says what it cannot take, and ends with the signal's reason", async 
   await refused(fitMixture(rows, 3), /rows is a Float32Array of 200, but it is a row-major \[n, 3\]/);
   await refused(fitMixture(Float32Array.of(1, Number.NaN), 1), /rows holds NaN at row 1, column 0/);
   await refused(fitMixture(Float32Array.of(1, 2, 1, 3), 2, { components: 1 }), /column 0 .* is 1 in all 2 rows/);
+  await refused(fitMixture(rows, 2, { components: 3, unbiased: 1 } as object), /unbiased is 1/);
   await refused(fitMixture(rows, 2, { component: 3 } as object), /component.*components/);
   const controller = new AbortController();
   controller.abort(new Error("enough"));
