@@ -49,7 +49,7 @@ import { classColumnsKernel, tableInputsKernel } from "./table-inputs.ts";
 import { penaliseKernel, tangentEndsKernel } from "./tangent-ends.ts";
 import { tangentDotKernel, tangentInputKernel } from "./tangents.ts";
 import { evaluateTileKernel, integrateTileKernel } from "./tile.ts";
-import { ReverseNetwork, reverseKernel } from "./tile-reverse.ts";
+import { productKernel, ReverseNetwork, reverseKernel } from "./tile-reverse.ts";
 import type { Tiling } from "./tiling.ts";
 import { addLogDeterminantKernel, exportBoundKernel, importBoundKernel, logDeterminantKernel } from "./transform.ts";
 import { type Drawing, particleDrawing, reliefDrawing } from "./view.ts";
@@ -305,6 +305,7 @@ for (const [name, { tiling, velocity }] of Object.entries(tiled)) {
     add(`flow matching${trains ? " and its gradient" : ""} of ${name} on a tile`, () =>
       reverseKernel({ network: both, tiling: reverse, weighted: tiling.wave === undefined, trains }),
     );
+  add(`velocity and Jᵀ·w of ${name} on a tile`, () => productKernel({ network: both, tiling: reverse }));
 }
 for (const shared of [false, true])
   for (const [how, divergence] of Object.entries(divergences))

@@ -96,6 +96,7 @@ export async function main(what: "defaults" | "catalogue", tell: (compiled: Comp
     const network = networkOf(velocity);
     const engines = networkEngines(gpu, velocity, { count: network.parameterCount } as Parameters);
     const engine = await engines.forward("f32");
+    const reverse = await engines.reverse();
     const byMatrices = hasMatrices(gpu) ? await engines.forward("f16") : undefined;
     const half = await withoutMatrices(gpu, () =>
       networkEngines(gpu, velocity, { count: network.parameterCount } as Parameters).forward("f16"),
@@ -114,6 +115,7 @@ export async function main(what: "defaults" | "catalogue", tell: (compiled: Comp
         if (made && divergence.mode !== "discrete")
           works[`${work}, ${how}`] = made.integrate(chunk, conditions, integrationOf(grid, divergence), 0, 2);
     works["velocity at times of their own"] = engine.evaluate(chunk, conditions, "velocity", { mode: "none" });
+    works["velocity and Jᵀ·w"] = reverse.evaluate(chunk, conditions, "vjp", { mode: "none" });
     works["flow matching gradient"] = matching.residual(chunk);
     works["likelihood gradient"] = backward.pass(chunk, {
       cotangent: "kappa",

@@ -1,5 +1,11 @@
 import { dispatchOf, gridOf } from "../../shaders/dispatch.ts";
-import { ReverseNetwork, reverseKernel, reverseSizes } from "../../shaders/tile-reverse.ts";
+import {
+  productKernel,
+  ReverseNetwork,
+  type ReverseWork,
+  reverseKernel,
+  reverseSizes,
+} from "../../shaders/tile-reverse.ts";
 import { type Tiling, tileSizes } from "../../shaders/tiling.ts";
 import type { Dispatch } from "../gpu/kernel.ts";
 import type { Network } from "../network/network.ts";
@@ -9,8 +15,10 @@ import type { Wave } from "./waves.ts";
 /** The largest networks whose gradient is found on a tile; wider layers go through kernels of their own. */
 const limits = { width: 128, dim: 16, context: 16, classes: 64, waves: 64 };
 
-/** Copies of the gradient at most: few enough to add, many enough to fill a device; and their bytes, and those of the scratch. */
+/** Copies of the gradient at most: few enough to add, many enough to fill a device; where there is none to add, workgroups at most. */
 const mostCopies = 256;
+const mostWorkgroups = 1024;
+/** Bytes of the copies, and of the scratch. */
 const mostBytes = 64 << 20;
 
 /** Bytes of workgroup memory for each invocation: with more of them too few waves share a processor to hide what each waits for. */
@@ -18,6 +26,7 @@ const mostBytesEach = 192;
 
 /** A network's forward and reverse on tiles of particles. */
 export interface TileReverse {
+  readonly work: ReverseWork;
   readonly network: ReverseNetwork;
   readonly tiling: Tiling;
   /** Numbers that a workgroup keeps in storage. */
@@ -27,14 +36,19 @@ export interface TileReverse {
   readonly multiplyAdds: number;
 }
 
-/** How a GPU finds a network's gradient on tiles, or undefined where these have no room for it. */
-export function tileReverse(network: Network, shared: Wave | undefined, device: TileLimits): TileReverse | undefined {
+/** How a GPU finds such a gradient of a network on tiles, or undefined where these have no room for it. */
+export function tileReverse(
+  network: Network,
+  work: ReverseWork,
+  shared: Wave | undefined,
+  device: TileLimits,
+): TileReverse | undefined {
   const { dim, context, classes, parameterCount, multiplyAdds } = network;
   if (dim > limits.dim || context > limits.context || classes > limits.classes) return undefined;
   const waves = network.program.steps.reduce((sum, step) => sum + (step.kind === "project" ? step.width : 0), 0);
   if (waves > limits.waves) return undefined;
   const made = new ReverseNetwork(network);
-  const { widest } = made;
+  const widest = made.widest(work);
   if (widest > limits.width) return undefined;
   // wide layers have twice the invocations, where there may be so many, rather than twice the sums
   const many = device.maxComputeInvocationsPerWorkgroup >= 512;
@@ -55,63 +69,88 @@ export function tileReverse(network: Network, shared: Wave | undefined, device: 
       ...(wave !== undefined && { wave }),
     };
     if (workgroupSize > device.maxComputeInvocationsPerWorkgroup) continue;
-    const { bytes, kept } = reverseSizes(made, tiling);
+    const { bytes, kept } = reverseSizes(made, tiling, work);
     if (bytes > Math.min(device.maxComputeWorkgroupStorageSize, mostBytesEach * workgroupSize)) continue;
-    return { network: made, tiling, keptFloats: kept * columns, parameterCount, multiplyAdds };
+    return { work, network: made, tiling, keptFloats: kept * columns, parameterCount, multiplyAdds };
   }
   return undefined;
 }
 
 /** Tiles of a batch padded to `capacity`, those that one workgroup goes through, and the workgroups: the same whatever a device can do at a time. */
-export function reverseSegments({ tiling, keptFloats, parameterCount }: TileReverse, capacity: number) {
+export function reverseSegments({ work, tiling, keptFloats, parameterCount }: TileReverse, capacity: number) {
   const tiles = Math.ceil(capacity / tileSizes(tiling).columns);
-  const fitting = Math.max(1, Math.floor(mostBytes / 4 / Math.max(parameterCount, keptFloats)));
-  const each = Math.ceil(tiles / Math.min(mostCopies, fitting));
+  const trains = work !== "product";
+  const fitting = Math.max(1, Math.floor(mostBytes / 4 / Math.max(trains ? parameterCount : 1, keptFloats)));
+  const each = Math.ceil(tiles / Math.min(trains ? mostCopies : mostWorkgroups, fitting));
   return { tiles, each, segments: Math.ceil(tiles / each) };
 }
 
-/**
- * "h0" and "target" → "squares", and with `trains` the gradients of the segments in "partials". In as many dispatches as `maxFlops`
- * asks for; the bits are the same.
- */
+/** A batch padded to `capacity`, and the most that a dispatch does of it. */
+interface Range {
+  readonly capacity: number;
+  readonly maxFlops: number;
+}
+
+/** The segments of a batch in as many dispatches as `maxFlops` asks for, the bits being the same; `passes` are multiply-adds for each of the network's. */
+function perSegments(
+  reverse: TileReverse,
+  { capacity, maxFlops }: Range,
+  passes: number,
+  plan: (
+    params: Record<"stride" | "zero" | "tiles" | "segment_tiles" | "segment", number>,
+    size: Pick<Dispatch, "workgroups" | "flops">,
+  ) => Dispatch,
+): Dispatch[] {
+  const { tiles, each, segments } = reverseSegments(reverse, capacity);
+  const flops = 2 * passes * reverse.multiplyAdds * each * tileSizes(reverse.tiling).columns;
+  const most = Math.max(1, Math.floor(maxFlops / flops));
+  return Array.from({ length: Math.ceil(segments / most) }, (_, i) => {
+    const now = Math.min(most, segments - i * most);
+    const params = { stride: capacity, zero: 0, tiles, segment_tiles: each, segment: i * most };
+    return plan(params, { workgroups: gridOf(now), flops: now * flops });
+  });
+}
+
+/** "h0" and "target" → "squares", and with `trains` the gradients of the segments in "partials". */
 export function planReverse(
   reverse: TileReverse,
   weights: string,
-  batch: { readonly capacity: number; readonly count: number; readonly maxFlops: number; readonly weighted: boolean },
+  batch: Range & { readonly count: number; readonly weighted: boolean },
   trains: boolean,
 ): Dispatch[] {
-  const { network, tiling, parameterCount, multiplyAdds } = reverse;
-  const { capacity, count, maxFlops, weighted } = batch;
-  const { tiles, each, segments } = reverseSegments(reverse, capacity);
-  const perSegment = (trains ? 6 : 2) * multiplyAdds * each * tileSizes(tiling).columns;
-  const most = Math.max(1, Math.floor(maxFlops / perSegment));
-  const dispatches: Dispatch[] = [];
-  for (let segment = 0; segment < segments; segment += most) {
-    const now = Math.min(most, segments - segment);
-    dispatches.push(
-      dispatchOf(reverseKernel({ network, tiling, weighted, trains }), {
-        params: {
-          stride: capacity,
-          count,
-          zero: 0,
-          tiles,
-          segment_tiles: each,
-          segment,
-          parameters: trains ? parameterCount : undefined,
-          scale: trains ? 2 / (count * network.dim) : undefined,
-        },
-        buffers: {
-          weights,
-          inputs: "h0",
-          targets: "target",
-          squares: "squares",
-          partials: trains ? "partials" : undefined,
-          kept: trains ? "kept" : undefined,
-        },
-        workgroups: gridOf(now),
-        flops: now * perSegment,
-      }),
-    );
-  }
-  return dispatches;
+  const { network, tiling, parameterCount } = reverse;
+  const { count, weighted } = batch;
+  const kernel = reverseKernel({ network, tiling, weighted, trains });
+  return perSegments(reverse, batch, trains ? 3 : 1, (params, size) =>
+    dispatchOf(kernel, {
+      params: {
+        ...params,
+        count,
+        parameters: trains ? parameterCount : undefined,
+        scale: trains ? 2 / (count * network.dim) : undefined,
+      },
+      buffers: {
+        weights,
+        inputs: "h0",
+        targets: "target",
+        squares: "squares",
+        partials: trains ? "partials" : undefined,
+        kept: trains ? "kept" : undefined,
+      },
+      ...size,
+    }),
+  );
+}
+
+/** Input rows and cotangents w [dim] → velocities and Jᵀ·w, [dim] each. */
+export function planProduct(
+  reverse: TileReverse,
+  range: Range,
+  names: Record<"weights" | "inputs" | "cotangent" | "velocity" | "product", string>,
+): Dispatch[] {
+  const { network, tiling, keptFloats } = reverse;
+  const kernel = productKernel({ network, tiling });
+  return perSegments(reverse, range, 2, (params, size) =>
+    dispatchOf(kernel, { params, buffers: { ...names, kept: keptFloats > 0 ? "kept" : undefined }, ...size }),
+  );
 }

@@ -60,7 +60,7 @@ function once<T>(make: () => Promise<T>): () => Promise<T> {
 }
 
 /**
- * Fused kernels for what is small enough, layer by layer else and for Jᵀ·w. GPUs have a tile of particles to a workgroup; adapters in
+ * Fused kernels for what is small enough, layer by layer else and, on adapters in software, for Jᵀ·w. GPUs have a tile of particles to a workgroup; adapters in
  * software a few to an invocation, with texts of their own for a narrow mlp. All but the latter are loaded when they are needed.
  */
 export function networkEngines(gpu: Gpu, velocity: MlpVelocity | NetworkVelocity, parameters: Parameters): Engines {
@@ -76,6 +76,11 @@ export function networkEngines(gpu: Gpu, velocity: MlpVelocity | NetworkVelocity
       : tileNetwork(gpu, network, await waveOf(gpu));
     return made ? fusedNetworkEngine(gpu, network, made, parameters) : layered();
   });
+  const reverse = once(async () => {
+    if (gpu.info.software) return layered();
+    const { tileProductEngine } = await import("./on-demand.ts");
+    return (await tileProductEngine(gpu, network, await layered(), parameters)) ?? layered();
+  });
   const half = once(async () => (await import("./on-demand.ts")).halfEngine(gpu, velocity, parameters));
-  return { forward: (precision) => (precision === "f32" ? forward() : half()), reverse: layered };
+  return { forward: (precision) => (precision === "f32" ? forward() : half()), reverse };
 }

@@ -171,7 +171,7 @@ export function fusedMlpEngine(
       });
     },
     evaluate(chunk, conditions, output, divergence) {
-      if (output === "vjp") throw new Error("vjp goes through the layered engine");
+      if (output === "vjp") throw new Error("vjp goes through the reverse engine");
       const mode = output === "divergence" || output === "both" ? divergence : ({ mode: "none" } as const);
       const tangents = output === "jvp" ? 1 : atATime(mode);
       const o = slice(chunk, conditions, fixedTiling(tangents), divergence);

@@ -33,6 +33,9 @@ const tangentsPerPass = 4;
 
 const isEvaluation = (mode: DivergenceMode | Evaluation): mode is Evaluation => typeof mode === "string";
 
+/** The input rows of a branch of the guided mix. */
+export const inputOf = (branch: number) => (branch === 0 ? "h0" : "h0.label");
+
 /** What a call needs of the network: its values, tangents (and how many at a time), or the reverse. */
 function demand(dim: number, mode: DivergenceMode | Evaluation): { run: RunKind; tangents: number } {
   if (mode === "jvp") return { run: "tangents", tangents: 1 };
@@ -58,7 +61,6 @@ export function layeredEngine(gpu: Gpu, network: Network, parameters: Parameters
   const flops = 2 * network.multiplyAdds;
   const conditioned = classes + context > 0;
   const tiling = { subgroup: subgroupForWeights(gpu.info), staged: !gpu.info.software, linear };
-  const inputOf = (branch: number) => (branch === 0 ? "h0" : "h0.label");
   const classesOf = (branch: number) => (branch === 0 ? classesName : `${classesName}.label`);
   const namesOf = (branch: number): Renamed => ({ h0: inputOf(branch), [classesName]: classesOf(branch) });
   const { program, output } = network;

@@ -262,7 +262,7 @@ export function fusedNetworkEngine(
     },
     integrate,
     evaluate(chunk, conditions, output, divergence) {
-      if (output === "vjp") throw new Error("vjp goes through the layered engine");
+      if (output === "vjp") throw new Error("vjp goes through the reverse engine");
       const mode = output === "divergence" || output === "both" ? divergence : ({ mode: "none" } as const);
       const work = output === "jvp" ? 2 * flops : tangentFlops(dim, flops, mode);
       const text = output === "jvp" ? ({ mode: "probes", perPass: 1 } as const) : divergenceText(dim, mode);

@@ -8,3 +8,4 @@ export { halfEngine, unsupportedHalf } from "./half-engine.ts";
 export { layeredEngine } from "./layered-engine.ts";
 export { fusedNetwork, fusedNetworkEngine, tileNetwork } from "./network-engine.ts";
 export { planProbes } from "./probes.ts";
+export { tileProductEngine } from "./tile-product.ts";

@@ -11,9 +11,9 @@ export function tileBackward(
   network: Network,
   shared: Wave | undefined,
 ): MatchingBackward | undefined {
-  const reverse = tileReverse(network, shared, device.limits);
+  const reverse = tileReverse(network, "matching", shared, device.limits);
   if (!reverse) return undefined;
-  const layout = reverseLayout(network, reverse.network.packing(reverse.tiling));
+  const layout = reverseLayout(network, reverse.network.packing(reverse.tiling, reverse.work));
   const plan =
     (trains: boolean): MatchingBackward["residual"] =>
     (batch) =>
@@ -22,7 +22,7 @@ export function tileBackward(
     packings: [{ name: layout.name, layout }],
     copies: (capacity) => reverseSegments(reverse, capacity).segments,
     buffers: (capacity) => [
-      { name: "kept", bytes: 4 * reverseSegments(reverse, capacity).segments * reverse.keptFloats },
+      { name: "kept", bytes: 4 * reverseSegments(reverse, capacity).segments * Math.max(1, reverse.keptFloats) },
     ],
     residual: plan(true),
     squares: plan(false),

@@ -147,10 +147,15 @@ const onTiles: Record<string, pf.NetworkVelocity | pf.MlpVelocity> = {
   }),
 };
 for (const [name, velocity] of Object.entries(onTiles))
-  test(`on a GPU's tiles derivatives agree with the f64 oracle, too: ${name}`, async () => {
-    using gpu = await asGpu();
-    await expectDerivatives(gpu, velocity);
-  });
+  test(
+    `on a GPU's tiles derivatives agree with the f64 oracle, too: ${name}`,
+    async () => {
+      using gpu = await asGpu();
+      await expectDerivatives(gpu, velocity);
+    },
+    // lavapipe takes a minute to compile Jᵀ·w of two residual blocks
+    { timeoutSeconds: 600 },
+  );
 test("on a GPU's tiles derivatives agree with the f64 oracle, too: without subgroups", async () => {
   using gpu = await asGpu([]);
   await expectDerivatives(gpu, gated(7));

@@ -104,3 +104,22 @@ for (const [name, velocity] of Object.entries(velocities))
     },
     { timeoutSeconds: 600 },
   );
+
+test("on a GPU's tiles Jᵀ·w is that of layer after layer, with guidance, several tiles after each other, and whatever the chunks", async ({
+  gpu,
+}) => {
+  using tiles = await asGpu();
+  const velocity = pf.mlp({ dim: 3, hidden: [20, 9], classes: 4 });
+  const n = 33_001;
+  const x = uniformArray(3 * n, -2, 2, 1);
+  const w = uniformArray(3 * n, -1, 1, 2);
+  const t = uniformArray(n, 0, 1, 3);
+  const options = { labels: Uint32Array.from({ length: n }, (_, i) => i % 4), guidance: 2.5 };
+  using layers = pf.Flow.create(gpu, { velocity, seed: 3 });
+  const wanted = await layers.vjp(x, t, w, options);
+  using flow = pf.Flow.create(tiles, { velocity, seed: 3 });
+  const got = await flow.vjp(x, t, w, options);
+  expectClose(got.velocity, wanted.velocity, { relative: 1e-5, absolute: 1e-6 });
+  expectClose(got.vjp, wanted.vjp, { relative: 1e-5, absolute: 1e-6 });
+  expect(await flow.vjp(x, t, w, { ...options, chunkSize: 1501 })).toEqual(got);
+});

@@ -10,7 +10,7 @@ const limits = (bytes: number, invocations: number) => ({
   maxComputeInvocationsPerWorkgroup: invocations,
 });
 const made = (hidden: number[], device = limits(32_768, 256)): TileReverse => {
-  const found = tileReverse(networkOf(mlp({ dim: 2, hidden })), undefined, device);
+  const found = tileReverse(networkOf(mlp({ dim: 2, hidden })), "matching", undefined, device);
   if (!found) throw new Error(`no tile for ${hidden}`);
   return found;
 };
@@ -59,8 +59,10 @@ test("a gradient on tiles is summed in the same segments, whatever a device can 
 });
 
 test("gradients of what does not fit a tile go layer by layer", () => {
-  const none = (options: Parameters<typeof mlp>[0], device = limits(32_768, 256)) =>
-    expect(tileReverse(networkOf(mlp(options)), undefined, device)).toBeUndefined();
+  const none = (options: Parameters<typeof mlp>[0], device = limits(32_768, 256)) => {
+    for (const work of ["matching", "product"] as const)
+      expect(tileReverse(networkOf(mlp(options)), work, undefined, device)).toBeUndefined();
+  };
   none({ dim: 17, hidden: [16] });
   none({ dim: 2, hidden: [129] });
   none({ dim: 2, hidden: [64] }, limits(2048, 256));
