@@ -90,7 +90,7 @@ export function transformList(text: string): Transform {
   return text.split(",").map((part) => {
     const word = part.trim();
     if (word === "none") return null;
-    if (word === "positive") return { kind: "positive" };
+    if (word === "positive" || word === "latitude") return { kind: word };
     const [, low, high] = /^interval:([^:]+):([^:]+)$/.exec(word) ?? [];
     if (Number(low) < Number(high)) return { kind: "interval", low: Number(low), high: Number(high) };
     const [, period, from] = /^circular:([^:]+)(?::([^:]+))?$/.exec(word) ?? [];
@@ -100,7 +100,7 @@ export function transformList(text: string): Transform {
     const [, size] = /^simplex:([1-9]\d*)$/.exec(word) ?? [];
     if (size !== undefined) return { kind: "simplex", size: Number(size) };
     throw new InvalidArgumentError(
-      `${word === "" ? "a part is empty" : `there is no ${word}`}: expected none, positive, interval:LOW:HIGH, circular:PERIOD (or circular:PERIOD:LOW) or simplex:COLUMNS for each column, as in interval:0:100,positive.`,
+      `${word === "" ? "a part is empty" : `there is no ${word}`}: expected none, positive, interval:LOW:HIGH, circular:PERIOD (or circular:PERIOD:LOW), latitude or simplex:COLUMNS for each column, as in interval:0:100,positive.`,
     );
   });
 }

@@ -74,7 +74,7 @@ export const trainingFlags: Readonly<Record<string, readonly Flag[]>> = {
     ),
     flag(
       "--transform <list>",
-      "where the columns lie, in their order: none, positive, interval:LOW:HIGH, circular:PERIOD or circular:PERIOD:LOW, or simplex:COLUMNS for several (default: none)",
+      "where the columns lie, in their order: none, positive, interval:LOW:HIGH, circular:PERIOD or circular:PERIOD:LOW, latitude (degrees), or simplex:COLUMNS for several (default: none)",
       transformList,
     ),
     flag(

@@ -1,13 +1,14 @@
 import { turn } from "../src/network/circle.ts";
+import { arctangent, cosineQuarter, halfPi, sineQuarter } from "../src/random/polynomials.ts";
 import { type Dispatch, dispatchOf } from "./dispatch.ts";
 import { read, write } from "./interface.ts";
 import { kernel, oncePerShape } from "./kernel.ts";
 import { index, particle, perParticle, signature } from "./particles.ts";
-import { wgsl } from "./wgsl.ts";
+import { f32, horner, wgsl } from "./wgsl.ts";
 
 /*
  * Rows in a space of its own: an interval, the positive numbers, a simplex (src/data/transform.ts has the same in f64). Buffer `space`
- * has five rows of [dim]: the kind (0 as it is, 1 an interval, 2 positive, 3 the first axis of a simplex, 4 a circle), low or the size of the simplex,
+ * has five rows of [dim]: the kind (0 as it is, 1 an interval, 2 positive, 3 the first axis of a simplex, 4 a circle, 5 a latitude), low or the size of the simplex,
  * high or the period of the circle, and the least and the greatest f32 of the space. `affine` is as in import-export.ts, between y and the flow's own space.
  */
 
@@ -25,6 +26,26 @@ const simplex = wgsl`fn simplex(first: u32, size: u32, p: u32) -> vec2f {
   var sum = exp(-most);
   for (var j = 0u; j < size; j++) { sum += exp(free(first + j, p) - most); }
   return vec2f(most, sum);
+}`;
+
+/** The latitude in degrees of y: from the pole or from the equator, which is nearer. */
+const latitude = wgsl`fn latitude(y: f32) -> f32 {
+  let q = exp(-0.5 * abs(y));
+  // of both tan(θ/2), θ from the pole or the equator, the smaller one is below √2 − 1
+  let t = (1.0 - q) / (1.0 + q);
+  let near = min(q, t);
+  let z = near * near;
+  let degrees = ${f32(360 / Math.PI)} * (near + near * z * ${horner(arctangent, "z")});
+  return sign(y) * select(degrees, 90.0 - degrees, q < t);
+}`;
+
+/** y of a latitude in degrees, by sine and cosine of half the angle from the nearer pole; NaN from a pole on. */
+const ordinate = wgsl`fn ordinate(x: f32) -> f32 {
+  let from_pole = (90.0 - abs(x)) / 180.0;
+  let z = from_pole * from_pole;
+  let s = from_pole * ${f32(halfPi.high)} + from_pole * (${f32(halfPi.low)} + z * ${horner(sineQuarter, "z")});
+  let c = 1.0 + z * ${horner(cosineQuarter, "z")};
+  return select(-2.0, 2.0, x > 0.0) * log_ratio(c, s);
 }`;
 
 /** log |det ∂y/∂x| of the states, as a function of y, into `log_det` [capacity]. */
@@ -64,6 +85,10 @@ fn log_determinant${signature} {
       for (var j = 0u; j < size; j++) { sum -= free(i + j, p); }
     } else if (kind == 4u) {
       sum += log(${turn}.0 / space[2u * params.dim + i]);
+    } else if (kind == 5u) {
+      // log 2 cosh(y/2), per degree
+      let y = free(i, p);
+      sum += softplus(y) - 0.5 * y + ${f32(Math.log(Math.PI / 180))};
     }
     i += size;
   }
@@ -133,6 +158,7 @@ export const exportBoundKernel = oncePerShape(() =>
     code: wgsl`
 ${free}
 ${simplex}
+${latitude}
 // into the space, where rounding has led to its edge; NaN stays NaN, which compares with nothing
 fn within(x: f32, i: u32) -> f32 {
   let least = space[3u * params.dim + i];
@@ -162,6 +188,8 @@ fn export_bound${signature} {
     } else if (kind == 4u) {
       let turns = y / ${turn}.0 + 0.5;
       rows[row + i] = within(fma(high, turns - floor(turns), low), i);
+    } else if (kind == 5u) {
+      rows[row + i] = within(latitude(y), i);
     } else {
       size = u32(low);
       let parts = simplex(i, size, p);
@@ -213,6 +241,7 @@ fn put(i: u32, p: u32, y: f32) {
 fn log_ratio(a: f32, b: f32) -> f32 {
   return select(bitcast<f32>(0x7fc00000u | (params.dim & 0u)), log(a) - log(b), a > 0.0 && b > 0.0);
 }
+${ordinate}
 ${particle}
 fn import_bound${signature} {
   ${index}
@@ -236,6 +265,8 @@ fn import_bound${signature} {
     } else if (kind == 4u) {
       let turns = (x - space[params.dim + i]) / space[2u * params.dim + i];
       put(i, p, ${turn}.0 * (turns - floor(turns) - 0.5));
+    } else if (kind == 5u) {
+      put(i, p, ordinate(x));
     } else {
       size = u32(space[params.dim + i]);
       var rest = 1.0;

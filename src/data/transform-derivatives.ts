@@ -4,6 +4,9 @@ import { blocks, type Transform } from "./transform.ts";
 import type { DataUnits } from "./transform-maps.ts";
 import type { DataRows } from "./units.ts";
 
+/** Of a latitude in degrees, with all digits next to the poles. */
+const cosine = (latitude: number) => Math.sin(((90 - Math.abs(latitude)) * Math.PI) / 180);
+
 /** log |det ∂y/∂x| of each row of data [n, dim], where y are the rows that {@link freeRows} makes of them: what log p_y gains to be log p_x. */
 export function logDeterminants(rows: DataRows, transform: Transform, dim: number): Float64Array {
   const result = new Float64Array(rows.length / dim);
@@ -13,6 +16,7 @@ export function logDeterminants(rows: DataRows, transform: Transform, dim: numbe
       let value = 0;
       if (one.kind === "interval") value = Math.log((one.high - one.low) / (x - one.low) / (one.high - x));
       else if (one.kind === "positive") value = -Math.log(x);
+      else if (one.kind === "latitude") value = Math.log(Math.PI / 90 / cosine(x));
       else if (one.kind === "circular") value = Math.log(turn / one.period);
       else {
         const parts = rows.subarray(row * dim + axis, row * dim + axis + one.size);
@@ -48,6 +52,7 @@ function boundVelocities(rows: DataRows, velocities: Float32Array, transform: Tr
       const v = item(velocities, k);
       if (one.kind === "interval") velocities[k] = v * (((x - one.low) * (one.high - x)) / (one.high - one.low));
       else if (one.kind === "positive") velocities[k] = v * x;
+      else if (one.kind === "latitude") velocities[k] = v * cosine(x) * (90 / Math.PI);
       else if (one.kind === "circular") velocities[k] = (v * one.period) / turn;
       else {
         const own = velocities.subarray(k, k + one.size);

@@ -32,7 +32,9 @@ const range = (one: NonNullable<AxisTransform>) =>
       ? `between ${one.low} and ${one.high}, without these`
       : one.kind === "positive"
         ? "above 0"
-        : "as parts above 0 whose sum is below 1";
+        : one.kind === "latitude"
+          ? "between -90 and 90 degrees, without the poles"
+          : "as parts above 0 whose sum is below 1";
 
 /** Checks what is given to a function that takes no flow. */
 function checkRows(what: string, given: DataRows, transform: Transform): DataRows {
@@ -97,9 +99,13 @@ function distances(parts: Float64Array, one: NonNullable<AxisTransform>): [from:
   const x = parts[0] as number;
   if (one.kind === "interval") return [x - one.low, one.high - x];
   if (one.kind === "positive") return [x, 1];
+  if (one.kind === "latitude") return [partOfSphere(90 + x), partOfSphere(90 - x)];
   if (one.kind === "circular") return [1, Number.isFinite(x) ? 1 : Number.NaN];
   return [x, parts.reduce((left, part) => (part > 0 ? left - part : Number.NaN), 1)];
 }
+
+/** Degrees from a pole → the part of the sphere that is nearer to it, sin²(θ/2). */
+const partOfSphere = (degrees: number) => Math.sign(degrees) * Math.sin((degrees * Math.PI) / 360) ** 2;
 
 /** Which rows of data [n, dim] are in the space, and they alone. */
 export function rowsInside(all: Float64Array, transform: Transform): { inside: number[]; rows: Float64Array } {
@@ -133,6 +139,7 @@ export function boundRows(rows: Float64Array, transform: Transform): Float64Arra
       const y = rows[k] as number;
       if (one.kind === "positive") rows[k] = Math.exp(y);
       else if (one.kind === "circular") rows[k] = angleOf(y, one);
+      else if (one.kind === "latitude") rows[k] = (180 / Math.PI) * Math.atan(Math.sinh(y / 2));
       else if (one.kind === "interval") {
         // from the end that is nearer, whose digits count
         const part = (one.high - one.low) / (1 + Math.exp(Math.abs(y)));

@@ -5,7 +5,8 @@ import { checkInteger, checkKeys, checkSingle, checkWord, show } from "../option
 /**
  * How an axis of the data, or several, lie in all of R: `interval`, between `low` and `high` without the ends, by the logit;
  * `positive` by the logarithm; `simplex`, `size` axes of parts above 0 whose sum is below 1, the rest to 1 being one more part, by
- * additive log-ratios, log(x_i/rest) (Aitchison 1986, §6.2); `circular`, angles and other numbers of which x and x + `period` are the
+ * additive log-ratios, log(x_i/rest) (Aitchison 1986, §6.2); `latitude`, degrees between the poles, by the logit of the part of the sphere
+ * that is south of it, which is twice Mercator's ordinate: with a circular axis for the longitude the two are a sphere; `circular`, angles and other numbers of which x and x + `period` are the
  * same, in the flow's own space in quarter turns: samples are in [`low`, `low` + `period`), data may be any finite numbers. null: as it is.
  *
  * On a circular axis the field has the period of a turn, for which networks take {@link circle}, as the option `circular` of {@link mlp} and
@@ -15,6 +16,7 @@ export type AxisTransform =
   | { readonly kind: "interval"; readonly low: number; readonly high: number }
   | { readonly kind: "positive" }
   | { readonly kind: "simplex"; readonly size: number }
+  | { readonly kind: "latitude" }
   | { readonly kind: "circular"; readonly period: number /** Default 0. */; readonly low?: number }
   | null;
 
@@ -26,6 +28,7 @@ const kinds = {
   interval: ["kind", "low", "high"],
   positive: ["kind"],
   simplex: ["kind", "size"],
+  latitude: ["kind"],
   circular: ["kind", "period", "low"],
 };
 

@@ -35,7 +35,8 @@ function spaceBuffers(transform: Transform, dim: number, { capacity }: Chunk): P
     else if (one.kind === "circular") {
       const { period, low = 0 } = one;
       put(axis, [4, low, period, low, nextSingle(low + period, -1)]);
-    } else if (one.kind === "positive") put(axis, [2, 0, 0, leastNormal, Number.POSITIVE_INFINITY]);
+    } else if (one.kind === "latitude") put(axis, [5, -90, 90, nextSingle(-90, 1), nextSingle(90, -1)]);
+    else if (one.kind === "positive") put(axis, [2, 0, 0, leastNormal, Number.POSITIVE_INFINITY]);
     else for (let i = 0; i < one.size; i++) put(axis + i, [3, one.size, 0, leastNormal, 1 - 2 ** -24]);
   }
   return [

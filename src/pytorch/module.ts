@@ -114,6 +114,8 @@ function units(
     const [x, y] = [of("x"), of("y")];
     if (one === null) return [y, x];
     if (one.kind === "positive") return [`torch.exp(${y})`, `torch.log(${x})`];
+    if (one.kind === "latitude")
+      return [`torch.rad2deg(torch.atan(torch.sinh(${y} / 2)))`, `2 * torch.asinh(torch.tan(torch.deg2rad(${x})))`];
     if (one.kind === "simplex")
       return [`torch.softmax(F.pad(${y}, (0, 1)), 1)[:, :-1]`, `torch.log(${x} / (1 - ${x}.sum(1, keepdim=True)))`];
     if (one.kind === "circular") {

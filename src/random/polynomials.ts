@@ -17,6 +17,11 @@ export const cosineQuarter = [
   -1.2337005138397217, 0.25366854667663574, -0.020855596289038658, 0.0008944863802753389,
 ] as const;
 
+/** arctan(x) = x + x·z·A(z), z = x², |x| ≤ √2 − 1; relative error 7e-10. Constant term first. */
+export const arctangent = [
+  -0.33333316445350647, 0.1999853253364563, -0.14244511723518372, 0.10600188374519348, -0.06092793866991997,
+] as const;
+
 /** ln(1 + f) = f − f²/2 + f³·L(f), √½ ≤ 1 + f ≤ √2; relative error 6e-9. Constant term first. */
 export const logarithm = [
   0.3333333134651184, -0.2500081956386566, 0.2000124156475067, -0.166234090924263, 0.14201579988002777,

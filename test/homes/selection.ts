@@ -74,6 +74,7 @@ export const selections: Readonly<Record<Home, Selection>> = {
       { suite: "discrete", only: /f64: two dimensions, midpoint$/ },
       { suite: "networks", only: /saved and loaded/ },
       { suite: "not-finite", only: /counted: relu|did not end|by row and column/ },
+      { suite: "sphere", only: /up to the poles/ },
       {
         suite: "recovery",
         only: /log p at saved times|WGSL|histogram|goes on after every loss|stay on the device|another kind|abort/,

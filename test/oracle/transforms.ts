@@ -5,6 +5,7 @@
 export type Space =
   | { kind: "interval"; low: number; high: number }
   | { kind: "positive" }
+  | { kind: "latitude" }
   | { kind: "simplex"; size: number }
   | { kind: "circular"; period: number; low?: number }
   | null;
@@ -43,6 +44,12 @@ export function toFree(x: ArrayLike<number>, spaces: readonly Space[]): { y: num
       const angle = (2 * Math.PI * (a - (space.low ?? 0))) / space.period + Math.PI;
       y.push(Math.atan2(Math.sin(angle), Math.cos(angle)) / (Math.PI / 2));
       logDet += Math.log(4 / space.period);
+    } else if (space.kind === "latitude") {
+      // the logit of the area to the south, (1 + sin φ)/2
+      const radians = (a * Math.PI) / 180;
+      y.push(2 * Math.asinh(Math.tan(radians)));
+      logDet += Math.log(Math.cos(radians) / ((1 + Math.sin(radians)) / 2) / (1 - Math.sin(radians)));
+      logDet += Math.log(Math.PI / 180);
     } else if (space.kind === "positive") {
       y.push(Math.log(a));
       logDet += Math.log(1 / a);
@@ -71,6 +78,7 @@ export function toData(y: ArrayLike<number>, spaces: readonly Space[]): number[]
       const angle = Math.atan2(-Math.sin((a * Math.PI) / 2), -Math.cos((a * Math.PI) / 2));
       x.push((space.low ?? 0) + (space.period * (angle < 0 ? angle + 2 * Math.PI : angle)) / (2 * Math.PI));
     } else if (space.kind === "positive") x.push(Math.exp(a));
+    else if (space.kind === "latitude") x.push((180 / Math.PI) * Math.asin(Math.tanh(a / 2)));
     else if (space.kind === "interval") x.push(space.low + (space.high - space.low) / (1 + Math.exp(-a)));
     else {
       const powers = parts.map(Math.exp);

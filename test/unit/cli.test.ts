@@ -284,13 +284,14 @@ test("times are written as people say them", () => {
 });
 
 test("a transform is read column by column", () => {
-  expect(transformList("interval:-1:2.5, positive,none,simplex:3,circular:24,circular:360:-180")).toEqual([
+  expect(transformList("interval:-1:2.5, positive,none,simplex:3,circular:24,circular:360:-180,latitude")).toEqual([
     { kind: "interval", low: -1, high: 2.5 },
     { kind: "positive" },
     null,
     { kind: "simplex", size: 3 },
     { kind: "circular", period: 24 },
     { kind: "circular", period: 360, low: -180 },
+    { kind: "latitude" },
   ]);
   for (const wrong of [
     "",
@@ -305,6 +306,6 @@ test("a transform is read column by column", () => {
     "circle",
   ])
     expect(() => transformList(wrong)).toThrow(
-      /expected none, positive, interval:LOW:HIGH, circular:PERIOD .* or simplex:COLUMNS/,
+      /expected none, positive, interval:LOW:HIGH, circular:PERIOD .*latitude or simplex:COLUMNS/,
     );
 });

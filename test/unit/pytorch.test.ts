@@ -80,7 +80,7 @@ test.skipIf(python === undefined)(
       { kind: "interval", low: -1, high: 3 },
       { kind: "simplex", size: 2 },
     ] as const;
-    const circles = [{ kind: "circular", period: 360, low: -90 }, null] as const;
+    const circles = [{ kind: "circular", period: 360, low: -90 }, { kind: "latitude" }] as const;
     const normalization = { mean: [1, -2], scale: [0.5, 3] };
     for (const [k, { velocity, weights }] of cases.entries()) {
       const own = k === 0 ? normalization : undefined;
