@@ -17,6 +17,9 @@ import { addOptions, groups, options } from "./shared-options.ts";
 const measures = ["w2", "sliced-w2", "energy", "mmd", "c2st"] as const;
 type Measure = (typeof measures)[number];
 
+/** Rows that c2st takes of each: two folds of two. */
+const leastClassified = 4;
+
 interface EvaluateOptions {
   columns?: string[];
   measures: Measure[];
@@ -98,11 +101,16 @@ async function evaluate(context: Context, data: string, samples: string, o: Eval
   const second = await read(samples, columns);
   const dim = columns.length;
   const size = Math.min(o.rows, Math.floor(first.rows / 2), second.rows);
-  if (size < 2)
+  const least = o.measures.includes("c2st") ? leastClassified : 2;
+  if (size < least) {
+    const without = least > 2 ? ", or leave c2st out (see --measures)" : "";
+    if (o.rows < least)
+      throw new UsageError(`--rows is ${o.rows}, but c2st takes at least ${least}: give more${without}`);
     throw new PushforwardError(
       "invalid-argument",
-      `${rowsText(first.rows)} of ${shown(data)} and ${rowsText(second.rows)} of ${shown(samples)} are too few to compare: at least 4 and 2 are needed`,
+      `${rowsText(first.rows)} of ${shown(data)} and ${rowsText(second.rows)} of ${shown(samples)} are too few to compare: at least ${2 * least} and ${least} are needed: give more rows${without}`,
     );
+  }
   const moments = [first, second].map(({ data: rows }) => columnMoments(rows, dim)) as [Moments, Moments];
   const [reference, fresh, compared] = parts(first.data, second.data, dim, size, o, moments[0]);
   const progress = startProgress(context, "measuring", 2 * o.measures.length);

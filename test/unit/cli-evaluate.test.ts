@@ -45,3 +45,24 @@ test.each([
   const { code, err } = await run(["evaluate", ...words], "a,b\n1,2\n");
   expect({ code, err }).toEqual({ code: status, err: expect.stringContaining(message) });
 });
+
+test("evaluate says how many rows its measures take before any is measured, and compares what suffices", () =>
+  inFolder(async (folder) => {
+    const at = join(folder, "few.csv");
+    await writeFile(at, table("moons", 0, 7, 0));
+    expect(await run(["evaluate", at, at])).toMatchObject({
+      code: 1,
+      err: expect.stringContaining("at least 8 and 4 are needed: give more rows, or leave c2st out (see --measures)"),
+    });
+    expect(await run(["evaluate", at, at, "--rows", "3"])).toMatchObject({
+      code: 2,
+      err: expect.stringContaining("--rows is 3, but c2st takes at least 4"),
+    });
+    const others = await run(["evaluate", at, at, "--measures", "w2,energy"]);
+    expect(others).toMatchObject({ code: 0, out: expect.stringContaining("(3 rows each)") });
+    await writeFile(at, table("moons", 0, 8, 0));
+    expect(await run(["evaluate", at, at])).toMatchObject({
+      code: 0,
+      out: expect.stringMatching(/c2st .*4 rows each/),
+    });
+  }));
