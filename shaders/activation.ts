@@ -156,6 +156,14 @@ fn upper_tail(z: ${v}, gaussian: ${v}) -> ${v} {
     value: () => "c * w",
     slope: () => "w + c * rise",
   },
+  softsign: {
+    helpers: () => "",
+    // divided, not times the inverse, which is 0 in f32 where |z| is next to the largest number
+    shared: () => `let size = 1.0 + abs(z);
+  let s = 1.0 / size;`,
+    value: () => "z / size",
+    slope: () => "s * s",
+  },
   sin: {
     helpers: sineCosine,
     shared: () => "let y = sine_cosine(z);",

@@ -14,6 +14,7 @@ const curvatures: Record<string, (v: string) => string> = {
   selu: (v) => `select(${f32(seluScale * seluAlpha)} * e, ${v}(0.0), z > ${v}(0.0))`,
   mish: (v) =>
     `2.0 * rise + c * bend / d * select(2.0 + q * (2.0 - q * (3.0 + 2.0 * q)), q * (q * (2.0 + 2.0 * q) - 3.0) * q - 2.0 * q, z > ${v}(0.0))`,
+  softsign: () => "-2.0 * sign(z) * (s * s * s)",
   sin: () => "-y.sine",
   cos: () => "-y.cosine",
 };

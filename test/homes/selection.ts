@@ -35,7 +35,7 @@ export const selections: Readonly<Record<Home, Selection>> = {
       { suite: "network", not: /oracle: (tanh|elu|relu|sin|dim 3, time first)$|digits: (silu|softplus|gelu)$/ },
       {
         suite: "likelihood-training",
-        not: /oracle: ((tanh|elu|relu|sin|selu|mish), wider.*|one probe|another source|penalties, (relu|probes, layer by layer|no hidden layer))$/,
+        not: /oracle: ((tanh|elu|relu|sin|selu|mish|softsign), wider.*|one probe|another source|penalties, (relu|probes, layer by layer|no hidden layer))$/,
       },
       {
         suite: "networks",
@@ -124,7 +124,7 @@ export const selections: Readonly<Record<Home, Selection>> = {
       { suite: "not-finite", only: /counted: relu|did not end|−∞/ },
       {
         suite: "likelihood-training",
-        not: /oracle: ((tanh|softplus|elu|relu|sin|gelu|selu|mish)|(silu|softplus|gelu|cos|leaky_relu|sigmoid), wider.*)$|eight dimensions|five dimensions|reaches the entropy|three probes$|penalties, tanh$/,
+        not: /oracle: ((tanh|softplus|elu|relu|sin|gelu|selu|mish|softsign)|(silu|softplus|gelu|cos|leaky_relu|sigmoid), wider.*)$|eight dimensions|five dimensions|reaches the entropy|three probes$|penalties, tanh$/,
       },
       // each is compiled for half a minute, where there is f16 at all; tiles of Deno are without subgroups, whatever the test
       {

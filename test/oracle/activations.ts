@@ -78,6 +78,11 @@ export const activationFunctions = {
       return 2 * h * s + a * (h * s * sigmoid(-a) - 2 * t * h * s * s);
     },
   },
+  softsign: {
+    value: (a) => a / (1 + Math.abs(a)),
+    first: (a) => 1 / (1 + Math.abs(a)) ** 2,
+    second: (a) => (-2 * Math.sign(a)) / (1 + Math.abs(a)) ** 3,
+  },
   leaky_relu: {
     value: (a) => (a > 0 ? a : 0.01 * a),
     first: (a) => (a > 0 ? 1 : 0.01),

@@ -17,6 +17,7 @@ const gains = {
   leaky_relu: 2,
   cos: 1,
   mish: 2,
+  softsign: 1,
 } as const;
 
 export type Activation = keyof typeof gains;
