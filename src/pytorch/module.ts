@@ -57,8 +57,7 @@ export function toPyTorch(flow: Exported, options: PyTorchOptions = {}): string 
   checkVelocity(what, velocity);
   if (velocity.kind === "wgsl")
     throw new PushforwardError("unsupported", `${what}: a wgslVelocity has no PyTorch module: it is code of your own`);
-  const { lines, layers, last } = body(velocity);
-  const uses = (text: string) => [...layers, ...lines].some((line) => line.includes(text));
+  const { lines, layers, definitions, last } = body(velocity);
   const { classes, context } = velocity;
   return `${[
     `"""A velocity field u_t(x) of ${velocity.dim} dimensions, exported by pushforward.`,
@@ -73,14 +72,13 @@ export function toPyTorch(flow: Exported, options: PyTorchOptions = {}): string 
     ...(context > 0 ? [`context is [n, ${context}].`] : []),
     '"""',
     "import json",
-    ...(uses("waves(") ? ["import math"] : []),
+    ...(definitions.some((text) => text.includes("math.")) ? ["import math"] : []),
     "",
     "import torch",
     "from torch import nn",
     "from torch.nn import functional as F",
     ...(normalization || transform ? units(velocity.dim, normalization, transform) : []),
-    ...(uses("waves(") ? waves : []),
-    ...(uses("RMSNorm(") ? rmsNorm : []),
+    ...definitions.flatMap((text) => ["", "", ...text.split("\n")]),
     moduleText.trimEnd(),
     ...layers.map((line) => `        ${line}`),
     "",
@@ -150,24 +148,6 @@ function units(
   ];
 }
 
-const waves = `
-
-def waves(v, frequencies):
-    turns = v @ v.new_tensor(frequencies).T
-    turns = 2 * math.pi * (turns - turns.round())
-    return torch.cat((turns.sin(), turns.cos()), 1)`.split("\n");
-
-const rmsNorm = `
-
-class RMSNorm(nn.Module):
-    def __init__(self, width, eps):
-        super().__init__()
-        self.weight = nn.Parameter(torch.ones(width))
-        self.eps = eps
-
-    def forward(self, v):
-        return v * torch.rsqrt(v.square().mean(-1, keepdim=True) + self.eps) * self.weight`.split("\n");
-
 /** Layers lie under their names: "blocks.0.fc1" is module "fc1" of module "0" of module "blocks", as in the weights' file. */
 const moduleText = `
 
@@ -226,22 +206,29 @@ def load(path=${pythonString(file)}):
     return velocity.eval()
 `;
 
-/** The lines that make the layers, those of `forward`, and the name of its result. */
-function body(velocity: TrainableVelocity): { lines: string[]; layers: string[]; last: string } {
+/** The lines that make the layers, those of `forward`, what these call, and the name of the result. */
+function body(velocity: TrainableVelocity): {
+  lines: string[];
+  layers: string[];
+  definitions: string[];
+  last: string;
+} {
   const operations = velocity.kind === "mlp" ? mlpOperations(velocity) : velocity.operations;
   const shapes = new Map(networkOf(velocity).tensors.map(({ name, shape }) => [name, shape]));
   const [lines, layers, names]: [string[], string[], string[]] = [[], [], []];
+  const definitions = new Set<string>();
   for (const [i, operation] of operations.entries()) {
     const write = must(pytorchTexts[operation.op], `how PyTorch writes ${operation.op}`);
     const shape = "name" in operation && shapes.get(`${operation.name}.weight`);
     const of = ofEach(operation.of, (k) => item(names, k));
-    const { value, layer } = write(operation, of, shape ? item(shape, shape.length - 1) : 0);
+    const { value, layer, definition } = write(operation, of, shape ? item(shape, shape.length - 1) : 0);
     if (layer !== undefined) layers.push(layer);
+    if (definition !== undefined) definitions.add(definition);
     if (operation.op === "input") names.push(value);
     else {
       names.push(`h${i}`);
       lines.push(`h${i} = ${value}`);
     }
   }
-  return { lines, layers, last: item(names, names.length - 1) };
+  return { lines, layers, definitions: [...definitions], last: item(names, names.length - 1) };
 }

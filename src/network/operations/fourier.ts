@@ -40,7 +40,13 @@ export const fourierRule = rule<FourierOperation>({
   },
 });
 
-/** `waves` is in the module that toPyTorch writes: it takes whole turns away before sine and cosine see them. */
+/** Takes whole turns away before sine and cosine see them. */
+const waves = `def waves(v, frequencies):
+    turns = v @ v.new_tensor(frequencies).T
+    turns = 2 * math.pi * (turns - turns.round())
+    return torch.cat((turns.sin(), turns.cos()), 1)`;
+
 export function fourierInPyTorch({ frequencies }: FourierOperation, [v]: OfEach<string>): PyTorchLine {
-  return { value: `waves(${v}, ${pythonTuple(frequencies.map((row) => pythonList(row.map(Math.fround))))})` };
+  const rows = pythonTuple(frequencies.map((row) => pythonList(row.map(Math.fround))));
+  return { value: `waves(${v}, ${rows})`, definition: waves };
 }

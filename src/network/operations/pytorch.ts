@@ -7,6 +7,8 @@ export interface PyTorchLine {
   readonly value: string;
   /** What makes the layer that it needs. */
   readonly layer?: string;
+  /** The function or class of Python that it calls, where PyTorch has none. */
+  readonly definition?: string;
 }
 
 /**

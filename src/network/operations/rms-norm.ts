@@ -26,7 +26,16 @@ export const rmsNormRule = rule<RmsNormOperation>({
   },
 });
 
-/** `RMSNorm` is in the module that toPyTorch writes, since PyTorch 1 has none. */
+/** PyTorch 1 has none. */
+const definition = `class RMSNorm(nn.Module):
+    def __init__(self, width, eps):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(width))
+        self.eps = eps
+
+    def forward(self, v):
+        return v * torch.rsqrt(v.square().mean(-1, keepdim=True) + self.eps) * self.weight`;
+
 export function rmsNormInPyTorch({ name, eps }: RmsNormOperation, [v]: OfEach<string>, columns: number): PyTorchLine {
-  return pythonLayer(name, `RMSNorm(${columns}, ${pythonNumber(eps)})`, v);
+  return { ...pythonLayer(name, `RMSNorm(${columns}, ${pythonNumber(eps)})`, v), definition };
 }
