@@ -373,14 +373,18 @@ for (const [subgroup, vectors] of [
 ] as const)
   for (const inputs of [4, 32])
     add(`dense layer of ${inputs} held inputs, subgroups of ${subgroup}`, () =>
-      heldDenseKernel({ bias: true, cluster: activated(true), tile: { inputs, vectors, subgroup, parts: 1 } }),
+      heldDenseKernel({
+        bias: true,
+        cluster: activated(true),
+        tile: { inputs, vectors, subgroup, parts: 1, window: subgroup > 0 },
+      }),
     );
 for (const [name, cluster] of Object.entries({
   "an activation": { activation: "silu" },
   products: "products",
 } as const))
   add(`dense layer of 96 held inputs in two parts, subgroups of 8, optional stores of ${name}`, () =>
-    heldDenseKernel({ bias: true, cluster, tile: { inputs: 96, vectors: 1, subgroup: 8, parts: 2 } }),
+    heldDenseKernel({ bias: true, cluster, tile: { inputs: 96, vectors: 1, subgroup: 8, parts: 2, window: true } }),
   );
 for (const activation of activations)
   add(`dense layer with slope and curvature, ${activation}`, () =>

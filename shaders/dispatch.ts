@@ -10,6 +10,8 @@ export interface Dispatch {
   readonly entries?: Readonly<Record<string, Entry>>;
   /** Names of buffers, which are resolved by the arena that runs the plan. */
   readonly buffers: Readonly<Record<string, string>>;
+  /** Where in its buffer a binding begins, in bytes, by the kernel's names; where nothing is said, at its beginning. */
+  readonly offsets?: Readonly<Record<string, number>>;
   readonly workgroups: readonly [x: number, y?: number, z?: number];
   /** Estimated floating-point operations, for sizing submits. */
   readonly flops: number;
@@ -18,7 +20,7 @@ export interface Dispatch {
 /** A dispatch of a kernel, which is given what it declares: no less, no more. */
 export function dispatchOf<P extends Params, B extends Buffers>(
   kernel: Kernel<P, B>,
-  given: Pick<Dispatch, "workgroups" | "flops"> & {
+  given: Pick<Dispatch, "workgroups" | "flops" | "offsets"> & {
     readonly params: Given<NoInfer<P>, Numeric>;
     readonly buffers: Given<NoInfer<B>, string>;
   },

@@ -1,9 +1,9 @@
 import { denseParams } from "./dense.ts";
-import { read } from "./interface.ts";
+import { read, uniform } from "./interface.ts";
 import { kernel, oncePerShape } from "./kernel.ts";
 import { type Finish, finishShape, finishText } from "./optional-stores.ts";
 import { type ClusterShape, clusterBuffers, clusterFunctions, clusterParams, clusterText } from "./rows.ts";
-import { components } from "./tiling.ts";
+import { components, weightWindow } from "./tiling.ts";
 import { lines, wgsl } from "./wgsl.ts";
 
 /** Tile of {@link heldDenseKernel}. */
@@ -19,6 +19,8 @@ export interface HeldTile {
    * its uses.
    */
   readonly parts: 1 | 2;
+  /** Whether the weights are a {@link weightWindow}, of which a lane loads without a loop over all lanes, which is what lavapipe makes of storage. */
+  readonly window: boolean;
 }
 
 export const heldWorkgroup = ({ subgroup }: Pick<HeldTile, "subgroup">) => subgroup || 8;
@@ -40,7 +42,7 @@ export interface HeldShape {
 export const heldDenseKernel = oncePerShape(({ bias, cluster: made, tile }: HeldShape) => {
   const isOwn = typeof made === "object" && "stores" in made;
   const cluster = isOwn ? made : finishShape(made);
-  const { inputs, vectors, subgroup, parts } = tile;
+  const { inputs, vectors, subgroup, parts, window } = tile;
   const upTo = (count: number) => Array.from({ length: count }, (_, i) => i);
   const quads = inputs / 4;
   const size = (inputs * vectors) / parts;
@@ -56,6 +58,8 @@ export const heldDenseKernel = oncePerShape(({ bias, cluster: made, tile }: Held
     ${name}[k${first > 0 ? ` - ${first}u` : ""}] = input[row * params.stride + tile + k % ${vectors}u];
   }`;
   };
+  const ofWindow = window ? "biases[4u * params.bias + row]" : "weights[params.bias + row / 4u][row % 4u]";
+  const first = bias ? ofWindow : "0.0";
   const addQuad = (quad: number) =>
     [
       subgroup > 0
@@ -73,7 +77,12 @@ export const heldDenseKernel = oncePerShape(({ bias, cluster: made, tile }: Held
       ...denseParams,
       ...clusterParams(cluster),
     },
-    buffers: { weights: read("array<vec4f>"), input: read("array<vec4f>"), ...clusterBuffers(cluster) },
+    buffers: {
+      weights: window ? uniform(`array<vec4f, ${weightWindow.vectors}>`) : read("array<vec4f>"),
+      input: read("array<vec4f>"),
+      biases: window && bias && read("array<f32>"),
+      ...clusterBuffers(cluster),
+    },
     code: wgsl`
 ${clusterFunctions([cluster])}
 fn finish(z: vec4f, row: u32, p: u32, s: u32) {
@@ -93,7 +102,7 @@ fn dense(
   for (var row = 0u; row < params.outputs; row++) {
     let at = params.weights + row * params.row_vectors;
     ${lines(subgroup > 0 ? Math.ceil(quads / subgroup) : 0, (c) => `let fetched${c} = weights[at + min(${c * subgroup}u + lane, params.row_vectors - 1u)];`)}
-    ${lines(vectors, (v) => `var sum${v} = vec4f(${bias ? "weights[params.bias + row / 4u][row % 4u]" : "0.0"});`)}
+    ${lines(vectors, (v) => `var sum${v} = vec4f(${first});`)}
     ${upTo(quads).map(addQuad).join("\n    ")}
     ${lines(vectors, (v) => `finish(sum${v}, row, tile + ${v}u, workgroup.z);`)}
   }

@@ -72,3 +72,6 @@ export const components = ["x", "y", "z", "w"] as const;
 export function splat(tiling: Tiling, scalar: string): string {
   return tiling.lanes === 1 ? scalar : `${vectorType(tiling)}(${scalar})`;
 }
+
+/** Vectors of weights that a kernel sees at a time in a uniform buffer, whose size every device allows, and those between places for it. */
+export const weightWindow = { vectors: 4096, step: 16 } as const;

@@ -115,7 +115,8 @@ export class Arena {
   }
 
   #bindGroup(dispatch: Dispatch, pipeline: Pipeline, params: GPUBuffer): GPUBindGroup {
-    const key = `${pipeline.id}|${Object.values(dispatch.buffers).join("|")}`;
+    const { buffers, offsets } = dispatch;
+    const key = [pipeline.id, ...Object.values(buffers), ...(offsets ? Object.values(offsets) : [])].join("|");
     let group = this.#bindGroups.get(key);
     if (!group) {
       const { device } = this.session;

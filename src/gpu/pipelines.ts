@@ -31,14 +31,15 @@ const bufferTypes: Record<Access, GPUBufferBindingLayout> = {
 export function bindGroupOf(
   device: GPUDevice,
   layout: GPUBindGroupLayout,
-  { kernel, buffers }: Dispatch,
+  { kernel, buffers, offsets }: Dispatch,
   params: GPUBuffer,
   bufferOf: (name: string) => GPUBuffer,
 ): GPUBindGroup {
   const entries = declared(kernel.buffers).map(([name, { access }], i): GPUBindGroupEntry => {
     const buffer = bufferOf(must(buffers[name], `the buffer ${name} of a dispatch`));
     const limit = access === "uniform" ? device.limits.maxUniformBufferBindingSize : buffer.size;
-    return { binding: i + 1, resource: { buffer, size: Math.min(buffer.size, limit) } };
+    const offset = offsets?.[name] ?? 0;
+    return { binding: i + 1, resource: { buffer, offset, size: Math.min(buffer.size - offset, limit) } };
   });
   const first = { binding: 0, resource: { buffer: params, size: paramsBytes } };
   return device.createBindGroup({ label: kernel.label, layout, entries: [first, ...entries] });

@@ -1,6 +1,7 @@
 import { dispatchOf } from "../../shaders/dispatch.ts";
 import { type HeldShape, heldDenseKernel, heldWorkgroup } from "../../shaders/held-dense.ts";
 import { numbered } from "../../shaders/interface.ts";
+import { weightWindow } from "../../shaders/tiling.ts";
 import type { Dispatch } from "../gpu/kernel.ts";
 import { fault } from "../must.ts";
 import { type DenseCall, denseNumbers, type ParticleRange, planDense } from "./dense.ts";
@@ -58,10 +59,13 @@ function planHeld(
   const { inputs, outputs, batch, names } = call;
   // lavapipe compiles two vectors of a hundred inputs four times as long as one
   const vectors = subgroup === 4 ? 2 : 1;
+  const { step: aligned } = weightWindow;
+  const begin = aligned * Math.floor(call.weights / aligned);
+  const window = call.weights - begin + outputs * call.rowVectors <= weightWindow.vectors;
   const kernel = heldDenseKernel({
     bias: call.bias !== undefined,
     cluster,
-    tile: { inputs: heldInputs(inputs), vectors, subgroup, parts: inputs > 64 && subgroup !== 4 ? 2 : 1 },
+    tile: { inputs: heldInputs(inputs), vectors, subgroup, parts: inputs > 64 && subgroup !== 4 ? 2 : 1, window },
   });
   const step = vectors * heldWorkgroup({ subgroup });
   const stride = capacity / 4;
@@ -73,8 +77,17 @@ function planHeld(
     const now = Math.min(most, stride - first);
     dispatches.push(
       dispatchOf(kernel, {
-        params: denseNumbers(call, { first, vectors: now, stride }),
-        buffers: { weights: names.weights, input: names.in, ...numbered("b", names.cluster) },
+        params: {
+          ...denseNumbers(call, { first, vectors: now, stride }),
+          weights: window ? call.weights - begin : call.weights,
+        },
+        buffers: {
+          weights: names.weights,
+          input: names.in,
+          biases: window && call.bias !== undefined ? names.weights : undefined,
+          ...numbered("b", names.cluster),
+        },
+        ...(window && { offsets: { weights: 16 * begin } }),
         workgroups: [now / step, 1, batch],
         flops: now * perVector,
       }),

@@ -1,4 +1,5 @@
 import { packDispatch } from "../../shaders/pack.ts";
+import { weightWindow } from "../../shaders/tiling.ts";
 import type { Arena } from "../gpu/arena.ts";
 import type { Dispatch, PlannedBuffer } from "../gpu/kernel.ts";
 import { networkOf } from "../network/of.ts";
@@ -23,8 +24,8 @@ export function gradientBuffers(
     { name: "partials", bytes: backward.copies(capacity) * (backward.stride ?? count) * 4 },
     { name: "gradient", bytes: count * 4 },
     ...backward.packings.flatMap(({ name, layout: { source } }) => [
-      // a step writes what is no parameter behind it
-      { name, bytes: source.byteLength + 4 },
+      // a step writes what is no parameter behind it, and a window may begin at the last matrix
+      { name, bytes: source.byteLength + 16 * weightWindow.vectors },
       { name: mapOf(name), bytes: source.byteLength, data: source },
     ]),
   ];

@@ -160,6 +160,6 @@ export async function fitMixture(
   dim: number,
   options: MixtureFitOptions = {},
 ): Promise<Mixture> {
-  const { mixtureOfRows } = await training();
+  const { mixtureOfRows } = await import("./seldom.ts");
   return mixtureOfRows(rows, dim, options);
 }

@@ -41,7 +41,7 @@ async function* stepsOf(
   const width = Math.max(velocity.dim, velocity.context, options.noise || options.rowWeights ? 3 : 0);
   const room = largestBinding(flow.gpu.device.limits);
   const all = rows + starts;
-  if (all * width * 4 > room) throw (await import("./failures.ts")).noRoomForRows(what, all, width, room);
+  if (all * width * 4 > room) throw (await import("./seldom.ts")).noRoomForRows(what, all, width, room);
   const judging = checkValidation(what, flow, plan);
   const rate = rateOfStep(what, plan);
   const frozen = frozenTensors(what, flow.parameters.tensors, plan);

@@ -1,5 +1,4 @@
 // What a browser loads at the first training: see entry.ts.
-export { mixtureOfRows } from "./fit-mixture.ts";
 export { runFlowMatching } from "./flow-matching.ts";
 export { givenBatchGradients } from "./gradients.ts";
 export { runMaximumLikelihood } from "./likelihood.ts";

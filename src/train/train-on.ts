@@ -97,7 +97,7 @@ export async function* trainOn(
   const lost = async (loss: number, steps: number, done: number) => {
     const { step, weights, average } = kept.state ?? start;
     lastGood = (averages && average) || weights;
-    const { lostLoss } = await import("./failures.ts");
+    const { lostLoss } = await import("./seldom.ts");
     return lostLoss({
       what,
       loss,
@@ -139,7 +139,7 @@ export async function* trainOn(
     const own = [...optimizer.buffers(start), { name: "loss", bytes: 4, data: Float32Array.of(start.loss) }];
     await allocateAll(arena, [...task.buffers, ...own]).catch(async (error: unknown) => {
       if (!(error instanceof PushforwardError) || error.code !== "out-of-memory") throw error;
-      const { noRoomForBatch } = await import("./failures.ts");
+      const { noRoomForBatch } = await import("./seldom.ts");
       const buffers = (count: number) => [...makeTask(count).buffers, ...own];
       const limit = largestBinding(session.device.limits);
       throw noRoomForBatch({ what, batchSize, parts, limit, held: arena.bytes, buffers });

@@ -1,4 +1,5 @@
 import { accessNumbers, type ClusterShape } from "../../shaders/rows.ts";
+import { weightWindow } from "../../shaders/tiling.ts";
 import { Arena } from "../../src/gpu/arena.ts";
 import { readBack } from "../../src/gpu/read.ts";
 import { type DenseCall, planDense } from "../../src/kernels/dense.ts";
@@ -82,10 +83,11 @@ const clusters: Record<string, { shape: ClusterShape; read: number; batch: numbe
   },
 };
 
-/** Layers whose inputs are held, all or a few of them, and one with too few outputs for that. */
+/** Layers whose inputs are held, all or a few of them, one whose weights no window holds, and one with too few outputs for that. */
 const sizes = [
   { inputs: 91, outputs: 33, of: /./ },
   { inputs: 3, outputs: 21, of: /two products/ },
+  { inputs: 128, outputs: 130, of: /^the sum and/ },
   { inputs: 70, outputs: 2, of: /^the (value|sum$)/ },
 ];
 
@@ -95,7 +97,9 @@ for (const { inputs, outputs, of } of sizes)
       gpu,
     }) => {
       const rowVectors = { own: Math.ceil(outputs / 4), other: Math.ceil(inputs / 4) };
-      const bias = Math.max(inputs * rowVectors.own, outputs * rowVectors.other);
+      // within a window, not where one begins
+      const first = 16 + 5;
+      const bias = first + Math.max(inputs * rowVectors.own, outputs * rowVectors.other);
       const names = shape.bindings.map((_, i) => `rows ${i}`);
       const hasBias = shape.results[0]?.function.name === "activate";
       const arena = new Arena(gpu.current);
@@ -103,7 +107,7 @@ for (const { inputs, outputs, of } of sizes)
       const at = [0, outputs] as const;
       const plan = (share: boolean) => {
         const call: DenseCall = {
-          weights: 0,
+          weights: first,
           rowVectors: rowVectors.own,
           bias: hasBias ? bias : undefined,
           inputs,
@@ -122,7 +126,7 @@ for (const { inputs, outputs, of } of sizes)
           work: 1,
         };
         const places = {
-          matrix: () => ({ weights: 0, rowVectors: rowVectors.other }),
+          matrix: () => ({ weights: first, rowVectors: rowVectors.other }),
           bias: () => bias,
           offset: () => 0,
         };
@@ -133,7 +137,7 @@ for (const { inputs, outputs, of } of sizes)
       try {
         const weights = uniformArray(4 * (bias + rowVectors.own), -1, 1, 1);
         for (const name of [weightNames.forward, weightNames.backward])
-          await arena.allocate(name, weights.byteLength, weights);
+          await arena.allocate(name, weights.byteLength + 16 * weightWindow.vectors, weights);
         const input = uniformArray(batch * inputs * capacity, -1, 1, 2);
         await arena.allocate("in", input.byteLength, input);
         for (const { name, bytes } of unusedBuffers) await arena.allocate(name, bytes);
