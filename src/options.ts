@@ -4,7 +4,8 @@ import { item } from "./must.ts";
 /** The known word nearest to what was typed, by edit distance; undefined when nothing is near. */
 export function nearest(got: string, known: readonly string[]): string | undefined {
   let best: string | undefined;
-  let bestDistance = Math.max(2, Math.floor(got.length / 2)) + 1;
+  // of a word of three letters another one with two of them wrong is not near
+  let bestDistance = Math.max(1, Math.floor(got.length / 2)) + 1;
   for (const word of known) {
     const distance = editDistance(got.toLowerCase(), word.toLowerCase());
     if (distance < bestDistance) [best, bestDistance] = [word, distance];
@@ -34,7 +35,7 @@ export function checkKeys(what: string, options: object, known: readonly string[
     if (known.includes(key)) continue;
     const near = nearest(key, known);
     throw invalid(
-      `${what} has no option "${key}"${near ? `: did you mean "${near}"?` : ""} Known: ${known.join(", ")}.`,
+      `${what} has no option "${key}"${near ? `: did you mean "${near}"?` : "."} Known: ${known.join(", ")}.`,
     );
   }
 }
@@ -101,8 +102,10 @@ export function show(value: unknown): string {
     return value.length > 8 || value.some(Array.isArray)
       ? `an array of ${value.length}`
       : `[${Array.from(value, show).join(", ")}]`;
+  if (value instanceof ArrayBuffer) return "an ArrayBuffer";
+  if (value instanceof Promise) return "a Promise";
   if (typeof value === "object" && value !== null) return "an object";
-  return String(value);
+  return typeof value === "bigint" ? `${value}n` : String(value);
 }
 
 /** "128 MiB": bytes as people read them. */

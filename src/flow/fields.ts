@@ -42,8 +42,8 @@ const abortSignal: Check<AbortSignal> = (name, value) => {
   throw invalid(`${name} is ${show(value)}, but it is an AbortSignal: pass new AbortController().signal`);
 };
 
-export const seed: Check<number> = (_, value) => {
-  seedKey(value as number);
+export const seed: Check<number> = (name, value) => {
+  seedKey(value as number, name);
   return value as number;
 };
 

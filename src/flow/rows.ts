@@ -35,9 +35,10 @@ export function particleCount(
 ): number {
   if (!(x instanceof Float32Array || (units === "data" && x instanceof Float64Array))) {
     // rounding rows in data units would take the digits that f64 is for
-    const way = x instanceof Float64Array ? "pass (x − mean)/scale of the flow's normalization, and" : "";
+    const way = x instanceof Float64Array ? "pass (x − mean)/scale of the flow's normalization, and " : "";
+    const isList = Array.isArray(x) || ArrayBuffer.isView(x);
     throw invalid(
-      `${what}: ${name} is ${show(x)}, but it is a row-major [n, ${dim}] Float32Array${way && " in the flow's own space"}: ${way} wrap it with Float32Array.from(…)`,
+      `${what}: ${name} is ${show(x)}, but it is a row-major [n, ${dim}] Float32Array${way && " in the flow's own space"}${isList ? `: ${way}wrap it with Float32Array.from(…)` : ""}`,
     );
   }
   if (x.length % dim !== 0) {

@@ -67,9 +67,9 @@ export type Key = readonly [low: number, high: number];
  *
  * @throws PushforwardError `invalid-argument` unless the seed is an integer from 0 to 2⁵³ − 1.
  */
-export function seedKey(seed: number): Key {
+export function seedKey(seed: number, name = "seed"): Key {
   if (typeof seed !== "number" || !Number.isSafeInteger(seed) || seed < 0) {
-    throw invalid(`seed is ${show(seed)}, but it is an integer from 0 to 2^53 - 1: pass for example seed: 7`);
+    throw invalid(`${name} is ${show(seed)}, but it is an integer from 0 to 2^53 - 1: pass for example seed: 7`);
   }
   return [seed >>> 0, Math.floor(seed / 2 ** 32)];
 }

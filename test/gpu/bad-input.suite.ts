@@ -97,7 +97,17 @@ const cases: [string, (flow: pf.Flow, gpu: pf.Gpu) => unknown, RegExp][] = [
     /need 8/,
   ],
   ["a negative count", (flow) => flow.sample(-1), /count is -1/],
-  ["a fractional seed", (flow) => flow.sample(1, { seed: 0.5 }), /seed is 0.5/],
+  ["a fractional seed", (flow) => flow.sample(1, { seed: 0.5 }), /^sample: seed is 0.5/],
+  [
+    "a list of numbers",
+    (flow) => flow.push(loose([1, 2])),
+    /^push: x is \[1, 2\], but it is a row-major \[n, \d\] Float32Array: wrap it with Float32Array\.from\(…\)$/,
+  ],
+  [
+    "no particles at all",
+    (flow) => flow.logProb(loose(undefined)),
+    /x is undefined, but it is a row-major \[n, \d\] Float32Array$/,
+  ],
   ["a chunk of nothing", (flow) => flow.sample(1, { chunkSize: 0 }), /chunkSize is 0/],
   [
     "labels without classes",

@@ -77,6 +77,12 @@ test("what is wrong is told in words: no options, unknown ones, values that do n
   expect(told({ cups: 1, sugr: 2 })).toBe(
     'tea has no option "sugr": did you mean "sugar"? Known: cups, sort, sugar, stir.',
   );
+  // a short word is not taken for another one
+  expect(told({ cups: 1, oil: 2 })).toBe('tea has no option "oil". Known: cups, sort, sugar, stir.');
+  expect(told({ cups: 1, box: 2 })).toBe('tea has no option "box". Known: cups, sort, sugar, stir.');
+  expect(told({ cups: 3n })).toBe("tea: cups is 3n, but it is an integer from 1 to 8");
+  expect(told({ cups: new ArrayBuffer(8) })).toBe("tea: cups is an ArrayBuffer, but it is an integer from 1 to 8");
+  expect(told({ cups: Promise.resolve(3) })).toBe("tea: cups is a Promise, but it is an integer from 1 to 8");
   expect(told({})).toBe("tea: cups is undefined, but it is an integer from 1 to 8");
   expect(told({ cups: 1, sort: "gren" })).toMatch(/^tea: sort is "gren", but .*: did you mean "green"\?$/);
   expect(told({ cups: 1, sugar: null })).toBe("tea: sugar is null, but it is a finite number of at least 0");
