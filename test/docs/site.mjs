@@ -4,6 +4,7 @@ import { createRequire } from "node:module";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { buildDocs } from "../../scripts/docs.mjs";
+import { serve } from "../homes/file-server.mjs";
 import { root } from "../homes/locations.mjs";
 
 /** Not dist/site, which the tests of the playground make anew. */
@@ -62,6 +63,25 @@ export async function visitSite(browser, check) {
         [],
       );
       assert.ok((await tab.evaluate(() => document.documentElement.scrollWidth)) <= 390, `${path} is too wide`);
+    }
+  });
+  await check("every picture of the gallery is shown, as npm run site serves it", async () => {
+    const server = await serve({ docs: folder }, {});
+    try {
+      await tab.goto(`${server.origin}/docs/gallery.html`);
+      const empty = await tab.$$eval("main img", async (pictures) => {
+        const shown = (picture) =>
+          picture.decode().then(
+            () => picture.naturalWidth > 0,
+            () => false,
+          );
+        for (const picture of pictures) picture.loading = "eager";
+        const all = await Promise.all(pictures.map(shown));
+        return pictures.length < 8 ? "too few pictures" : pictures.filter((_, i) => !all[i]).map(({ src }) => src);
+      });
+      assert.deepEqual(empty, []);
+    } finally {
+      await server.close();
     }
   });
   assert.deepEqual(errors, []);

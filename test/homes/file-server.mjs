@@ -8,6 +8,7 @@ const types = {
   ".mjs": "text/javascript; charset=utf-8",
   ".css": "text/css; charset=utf-8",
   ".png": "image/png",
+  ".svg": "image/svg+xml",
   ".webp": "image/webp",
   ".json": "application/json",
   ".map": "application/json",
