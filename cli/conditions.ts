@@ -127,7 +127,7 @@ export function chosenConditions(
     throw new UsageError(
       sizes.context === 0
         ? "--context gives numbers that a flow depends on, but this one was trained without --context: leave it out"
-        : `the flow depends on ${sizes.context === 1 ? "a number" : `${sizes.context} numbers`}${names ? ` (${names})` : ""}: give ${sizes.context === 1 ? "it" : "them"} with --context${context ? `, which has ${context.length}` : ""}`,
+        : `${context ? `--context has ${context.length === 1 ? "one number" : `${context.length} numbers`}, but ` : ""}the flow depends on ${sizes.context === 1 ? "a number" : `${sizes.context} numbers`}${names ? ` (${names})` : ""}: give ${sizes.context === 1 ? "it" : "them"} with --context`,
     );
   }
   const row = context && (conditions.context ? contextOf(conditions.context, Float64Array.from(context)) : context);

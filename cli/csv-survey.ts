@@ -115,7 +115,11 @@ export class Survey {
           tally.firstMissing ??= { cell: cell ?? "", line };
         } else {
           tally.others++;
-          tally.example ??= { cell: cell ?? "", line, fault: faultIn(cell) };
+          // one text among what looks like truth values or dates makes the column text: it is told by that cell
+          if (tally.example?.fault.kind !== "text") {
+            const fault = faultIn(cell);
+            if (tally.example === undefined || fault.kind === "text") tally.example = { cell: cell ?? "", line, fault };
+          }
         }
         continue;
       }

@@ -1,6 +1,7 @@
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, test } from "vitest";
+import { chosenConditions } from "../../cli/conditions.ts";
 import { unknownInWords } from "../../cli/unknown-errors.ts";
 import { inWords, withColumnNames } from "../../cli/wording.ts";
 import { invalid } from "../../src/errors.ts";
@@ -120,4 +121,18 @@ test.each([
   expect(told).toEqual({ code, message: expect.stringMatching(words) });
   expect(told.message).not.toMatch(/\w+Error\b|\bundefined\b|[jt]s:\d|\n/);
   if (!("path" in Object(error))) expect(told.message).toContain("PUSHFORWARD_DEBUG=1");
+});
+
+test("numbers of --context that are too many or too few are counted", () => {
+  const given = (context?: number[]) => () =>
+    chosenConditions(
+      { ...(context && { context }) },
+      { context: { names: ["kind"], normalization: { mean: [0], scale: [1] } } },
+      { classes: 0, context: 1 },
+      3,
+    );
+  expect(given([1, 2])).toThrow(
+    '--context has 2 numbers, but the flow depends on a number ("kind"): give it with --context',
+  );
+  expect(given()).toThrow(/^the flow depends on a number \("kind"\): give it with --context$/);
 });

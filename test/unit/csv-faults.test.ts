@@ -220,6 +220,15 @@ test("a table from life is refused with all columns that stand in the way, and t
   expect(message.match(/--skip-invalid/g)).toHaveLength(1);
 });
 
+test("a column is text where one of its cells is, whatever the first ones look like", async () => {
+  const kinds = ["y", "n", "2024-01-10", "t", "x", "z"];
+  const rows = Array.from({ length: 12 }, (_, i) => `${i / 7},${kinds[i % 6]},${i % 2 ? "yes" : "no"}`);
+  const message = await messageOf(read(`a,kind,paid\n${rows.join("\n")}\n`, forTraining));
+  expect(message).toContain('"kind": "x" in line 6 is text (such in all 12 rows)');
+  expect(message).toContain('"paid": "no" in line 2 is a truth value (such in all 12 rows)');
+  expect(message).toContain('To use "paid", write 1 and 0');
+});
+
 test("leaving out rows does not hide that a column leaves none", async () => {
   const message = await messageOf(read(orders, { ...forTraining, skipInvalid: true }));
   expect(message).toContain("--skip-invalid leaves 0 of 20 rows of the CSV");
