@@ -49,7 +49,7 @@ import { classColumnsKernel, tableInputsKernel } from "./table-inputs.ts";
 import { penaliseKernel, tangentEndsKernel } from "./tangent-ends.ts";
 import { tangentDotKernel, tangentInputKernel } from "./tangents.ts";
 import { evaluateTileKernel, integrateTileKernel } from "./tile.ts";
-import { productKernel, ReverseNetwork, reverseKernel } from "./tile-reverse.ts";
+import { passKernel, productKernel, ReverseNetwork, reverseKernel } from "./tile-reverse.ts";
 import type { Tiling } from "./tiling.ts";
 import { addLogDeterminantKernel, exportBoundKernel, importBoundKernel, logDeterminantKernel } from "./transform.ts";
 import { type Drawing, particleDrawing, reliefDrawing } from "./view.ts";
@@ -304,6 +304,21 @@ for (const [name, { tiling, velocity }] of Object.entries(tiled)) {
   for (const trains of [true, false])
     add(`flow matching${trains ? " and its gradient" : ""} of ${name} on a tile`, () =>
       reverseKernel({ network: both, tiling: reverse, weighted: tiling.wave === undefined, trains }),
+    );
+  // passes that the smallest devices have room for
+  const few = new ReverseNetwork(
+    networkOf(
+      velocity.kind === "mlp" ? mlp({ dim: 2, hidden: [16, 16] }) : residualMlp({ dim: 2, width: 8, blocks: 1 }),
+    ),
+  );
+  for (const work of [
+    { tangents: 0, kind: "basis" },
+    { tangents: 2, kind: "basis" },
+    { tangents: 1, kind: "probes" },
+    { tangents: 2, kind: "matrix" },
+  ] as const)
+    add(`likelihood pass, ${work.tangents} tangents (${work.kind}), of ${name} on a tile`, () =>
+      passKernel({ network: few, tiling: { ...reverse, outputs: 4, workgroupSize: 4 * columns }, work }),
     );
   add(`velocity and Jᵀ·w of ${name} on a tile`, () => productKernel({ network: both, tiling: reverse }));
 }

@@ -51,10 +51,24 @@ export function clusterStatements<Row>(
     kept.add(name);
     return name;
   };
-  const steps = clusters.flatMap(({ members }) => members.map((member) => p.stepOf(member, "map")));
+  const steps = clusters.flatMap(({ members }) =>
+    members.flatMap((member) => {
+      const step = p.at(member);
+      return step.kind === "map" ? [step] : [];
+    }),
+  );
   for (const [i, { members, stores }] of clusters.entries()) {
     for (const member of members) {
       if (made.has(member)) continue;
+      const given = p.at(member);
+      if (given.kind === "total") {
+        for (const g of naming.groups) {
+          const terms = naming.sets(true).map((s) => nameOf(given.of, s, g));
+          text.push(`let m${member}_0_${g}${o.tag} = ${terms.join(" + ")};`);
+        }
+        made.add(member);
+        continue;
+      }
       const step = p.stepOf(member, "map");
       const [argument] = step.of;
       const highest = (activation: string) =>

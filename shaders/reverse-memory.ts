@@ -1,8 +1,36 @@
 import { must } from "../src/must.ts";
 import { argumentsOf, type Value } from "../src/network/program.ts";
-import { type Place, placeOf, type Schedule, type Stage } from "../src/network/stages.ts";
+import { grouped, type Place, placeOf, type Schedule, type Stage } from "../src/network/stages.ts";
 import { moving, type Row, readsOf, rowIndices, rowText, type Span, TileMemory, up } from "./tile-memory.ts";
 import { type Tiling, tileSizes } from "./tiling.ts";
+
+type GradientStage = Extract<Stage, { kind: "gradient" }>;
+
+/** Rows that are there all the time, and whether these are for each tangent. */
+export interface FixedRows {
+  readonly rows: number;
+  readonly batched?: boolean;
+}
+
+/** Whether two gradients are one sum, over values and tangents. */
+function sumsTogether(stage: Stage, next: Stage | undefined): next is GradientStage {
+  if (stage.kind !== "gradient" || next?.kind !== "gradient") return false;
+  const [a, b] = [stage.gradient, next.gradient];
+  if (a.batched || !b.batched || a.tensor !== b.tensor || !a.matrix || !b.matrix) return false;
+  return a.matrix.from === b.matrix.from && a.matrix.inputs === b.matrix.inputs;
+}
+
+/** Stages in their order, those together that are one text. */
+export function reverseGroups(made: Schedule): Stage[][] {
+  const groups: Stage[][] = [];
+  for (const group of grouped(made)) {
+    const [stage] = group as [Stage];
+    const last = groups.at(-1);
+    if (last?.length === 1 && sumsTogether(last[0] as Stage, stage)) last.push(stage);
+    else groups.push([...group]);
+  }
+  return groups;
+}
 
 /** When a buffer of the schedule holds a value, by the numbers of stages. */
 interface Use {
@@ -29,6 +57,11 @@ interface Taken extends Use {
 export class ReverseMemory extends TileMemory {
   readonly #made: Schedule;
   readonly #unroll: number;
+  readonly #tangents: number;
+  /** The number of the first stage of each stage's group. */
+  readonly #times: ReadonlyMap<Stage, number>;
+  /** Rows of a set, of the buffers that are for each tangent. */
+  readonly #batched = new Map<string, number>();
   /** What buffers hold one after the other, and its first rows in the tile, where it has some. */
   readonly #held = new Map<
     string,
@@ -44,20 +77,35 @@ export class ReverseMemory extends TileMemory {
   /** The stage whose text is being written; undefined before there is any, when all that ever is there is taken for it. */
   now: number | undefined;
 
-  /** `fixed`: rows of the buffers that are there all the time, inputs and what comes out. */
-  constructor(made: Schedule, tiling: Tiling, fixed: Readonly<Record<string, number>>) {
+  /** `fixed`: the buffers that are there all the time, inputs and what comes out. */
+  constructor(made: Schedule, tiling: Tiling, tangents: number, fixed: Readonly<Record<string, FixedRows>>) {
     const { unroll } = tileSizes(tiling);
-    const end = Object.values(fixed).reduce((sum, rows) => sum + up(rows, unroll), 0);
-    super({ ...made, slots: [] }, tiling, undefined, { x: 0, u: 0, jv: 0, dx: 0, end, half: 0 });
+    const setsOf = (batched = false) => (batched ? tangents : 1);
+    const all = Object.values(fixed);
+    const end = all.reduce((sum, { rows, batched }) => sum + setsOf(batched) * up(rows, unroll), 0);
+    const given = tangents > 0 ? ({ count: tangents, kind: "given" } as const) : undefined;
+    super({ ...made, slots: [] }, tiling, given, { x: 0, u: 0, jv: 0, dx: 0, end, half: 0 });
     this.#made = made;
     this.#unroll = unroll;
+    this.#tangents = tangents;
     let at = 0;
-    for (const [name, rows] of Object.entries(fixed)) {
+    for (const [name, { rows, batched }] of Object.entries(fixed)) {
       this.#held.set(name, [{ from: -1, to: made.stages.length, start: at }]);
-      at += up(rows, unroll);
+      if (batched) this.#batched.set(name, up(rows, unroll));
+      at += setsOf(batched) * up(rows, unroll);
     }
-    for (const { name } of made.slots) this.#held.set(name, []);
-    const { early, late } = usesOf(made);
+    for (const { name, rows, batched } of made.slots) {
+      this.#held.set(name, []);
+      if (batched) this.#batched.set(name, up(rows, unroll));
+    }
+    let number = 0;
+    const times = new Map<Stage, number>();
+    for (const group of reverseGroups(made)) {
+      for (const stage of group) times.set(stage, number);
+      number += group.length;
+    }
+    this.#times = times;
+    const { early, late } = usesOf(made, times);
     let kept = 0;
     for (const { name, rows, from } of late) {
       if (from >= 0) continue;
@@ -66,20 +114,22 @@ export class ReverseMemory extends TileMemory {
         `what the forward part leaves in "${name}"`,
       );
       this.#kept.set(name, { start: kept, from: last.from });
-      kept += rows;
+      kept += this.#setsOf(name) * (this.#batched.get(name) ?? rows);
     }
     const fetched = new Map<Use, Stage>();
-    for (const [now, stage] of made.stages.entries()) {
+    for (const group of reverseGroups(made)) {
+      const [stage] = group as [Stage];
       if (stage.kind !== "gradient" || !stage.gradient.matrix) continue;
       const { of, inputs } = stage.gradient.matrix;
       if (!this.#kept.has(placeOf(made, of).buffer)) continue;
+      const now = must(times.get(stage), "the time of a stage");
       fetched.set({ name: "", rows: inputs, from: now, to: now, byRow: new Set() }, stage);
     }
     const taken: Taken[] = [];
-    const all = [...early, ...late.filter(({ from }) => from >= 0), ...fetched.keys()];
-    for (const use of all.sort((a, b) => a.from - b.from)) {
+    const uses = [...early, ...late.filter(({ from }) => from >= 0), ...fetched.keys()];
+    for (const use of uses.sort((a, b) => a.from - b.from)) {
       const { name, from, to } = use;
-      const rows = up(use.rows, unroll);
+      const rows = this.#setsOf(name) * up(use.rows, unroll);
       // what is kept, and not read before the reverse, needs no place in the tile
       const start =
         from === to && this.#kept.get(name)?.from === from ? undefined : freeStart(made, { ...use, rows }, taken, end);
@@ -90,6 +140,20 @@ export class ReverseMemory extends TileMemory {
     }
     this.#top = Math.max(end, ...taken.map(({ start, rows }) => start + rows));
     this.keptRows = kept;
+  }
+
+  #setsOf(buffer: string): number {
+    return this.#batched.has(buffer) ? this.#tangents : 1;
+  }
+
+  /** Rows before those of set s of a buffer, in the tile and in the scratch alike. */
+  #before(buffer: string, s: number): number {
+    const rows = this.#batched.get(buffer);
+    return rows === undefined ? 0 : (s - 1) * rows;
+  }
+
+  protected override enter([stage]: readonly Stage[]): void {
+    this.now = this.#times.get(stage as Stage);
   }
 
   override get rows(): number {
@@ -112,9 +176,12 @@ export class ReverseMemory extends TileMemory {
       if (!place) return [];
       const { width } = this.#made.program.at(value);
       const { now } = this;
-      return this.#heldIn(place.buffer).flatMap(({ from, to, start }): Span[] => {
+      const { buffer } = place;
+      const sets = Array.from({ length: this.#setsOf(buffer) }, (_, i) => this.#before(buffer, i + 1) + place.row);
+      return this.#heldIn(buffer).flatMap(({ from, to, start }): Span[] => {
         const isThere = now === undefined || (from <= now && now <= to);
-        return start === undefined || !isThere ? [] : [[start + place.row, start + place.row + width, false]];
+        if (start === undefined || !isThere) return [];
+        return sets.map((row) => [start + row, start + row + width, false]);
       });
     });
   }
@@ -135,44 +202,47 @@ export class ReverseMemory extends TileMemory {
     return `pf_tile[${of} / ${unroll}u + ${start / unroll}u][${of} % ${unroll}u]`;
   }
 
-  #keptCell({ buffer, row: first }: Place, row: Row): string {
+  #keptCell({ buffer, row: first }: Place, row: Row, s: number): string {
     const { start } = must(this.#kept.get(buffer), `the rows of "${buffer}"`);
-    return `pf_kept[pf_segment][${rowText({ ...row, plus: row.plus + start + first })}][q]`;
+    return `pf_kept[pf_segment][${rowText({ ...row, plus: row.plus + start + this.#before(buffer, s) + first })}][q]`;
   }
 
-  override read(place: Place, row: Row, _s: number): string {
+  override read(place: Place, row: Row, s: number): string {
     const start = this.#rowOf(place.buffer, false);
-    return start === undefined ? this.#keptCell(place, row) : this.cell(start + place.row, row);
+    if (start === undefined) return this.#keptCell(place, row, s);
+    return this.cell(start + this.#before(place.buffer, s) + place.row, row);
   }
 
-  override write(place: Place, row: Row, _s: number, value: string): string {
+  override write(place: Place, row: Row, s: number, value: string): string {
     const start = this.#rowOf(place.buffer, true);
+    const before = this.#before(place.buffer, s);
     const kept = this.#kept.get(place.buffer);
     const isKept = kept !== undefined && must(this.now, "the stage whose text is being written") >= kept.from;
     return [
-      ...(start === undefined ? [] : [`${this.cell(start + place.row, row)} = ${value};`]),
-      ...(isKept ? [`${this.#keptCell(place, row)} = ${value};`] : []),
+      ...(start === undefined ? [] : [`${this.cell(start + before + place.row, row)} = ${value};`]),
+      ...(isKept ? [`${this.#keptCell(place, row, s)} = ${value};`] : []),
     ].join("\n");
   }
 
   /** Where a gradient finds rows of the tile with the inputs of its product: which are fetched back there, or were there already. */
-  inputsOf(stage: Stage, place: Place): { readonly start: number; readonly isFetched: boolean } {
+  inputsOf(stage: Stage, place: Place, s: number): { readonly start: number; readonly isFetched: boolean } {
     const fetched = this.#fetched.get(stage);
-    return { start: fetched ?? this.rowIn(place), isFetched: fetched !== undefined };
+    return { start: fetched ?? this.rowIn(place, s), isFetched: fetched !== undefined };
   }
 
-  /** The first row of a place in the tile. */
-  rowIn(place: Place): number {
-    return must(this.#rowOf(place.buffer, false), `rows of the tile for "${place.buffer}"`) + place.row;
+  /** The first row of set s of a place in the tile. */
+  rowIn({ buffer, row }: Place, s: number): number {
+    return must(this.#rowOf(buffer, false), `rows of the tile for "${buffer}"`) + this.#before(buffer, s) + row;
   }
 }
 
 /** What each of the schedule's own buffers holds in the forward part, and in the reverse: one value after the other. */
-function usesOf(made: Schedule): Record<"early" | "late", Use[]> {
+function usesOf(made: Schedule, times: ReadonlyMap<Stage, number>): Record<"early" | "late", Use[]> {
   const { program, stages, places, late, slots } = made;
   const rowsOf = new Map(slots.map(({ name, rows }) => [name, rows]));
   const uses: Record<"early" | "late", Use[]> = { early: [], late: [] };
-  for (const [now, stage] of stages.entries()) {
+  for (const stage of stages) {
+    const now = must(times.get(stage), "the time of a stage");
     const own = uses[now < late ? "early" : "late"];
     const begun = (name: string, from: number): Use => {
       const use = {

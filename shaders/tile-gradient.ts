@@ -1,3 +1,4 @@
+import { item, must } from "../src/must.ts";
 import { type Place, placeOf, type Schedule, type Stage } from "../src/network/stages.ts";
 import type { ReverseMemory } from "./reverse-memory.ts";
 import { moving } from "./tile-memory.ts";
@@ -20,35 +21,55 @@ export const putText = `fn pf_put(place: u32, value: f32, adds: bool) {
 if (adds) { pf_partials[place] += value; } else { pf_partials[place] = value; }
 }`;
 
+type GradientStage = Extract<Stage, { kind: "gradient" }>;
+
 /**
  * Statements that sum the gradient of a matrix over the columns of a tile, ∂W[o][i] = Σ_q c[o][q] h[i][q], and of a bias or another
- * vector, Σ_q c[o][q], and put them into the segment's partial sums. An invocation has a few rows of either side in registers; those
- * of the shorter side are the same for 32 invocations, so that each reads another row of the longer one only.
- * In scope: pf_local, pf_segment, jb, q, base, adds.
+ * vector, Σ_q c[o][q], and put them into the segment's partial sums. Of tangents there is a sum for each, and with those of the values
+ * they are one. An invocation has a few rows of either side in registers; those of the shorter side are the same for 32 invocations,
+ * so that each reads another row of the longer one only. `adds`: a condition, whether there are partial sums already.
+ * In scope: pf_local, pf_segment, jb, q, base.
  */
 export function gradientText(
   made: Schedule,
   memory: ReverseMemory,
   tiling: Tiling,
   tensorAt: (tensor: string) => TensorPlace,
-  stage: Extract<Stage, { kind: "gradient" }>,
+  stages: readonly GradientStage[],
+  adds: string,
 ): string {
-  const { tensor, outputs, cotangent, matrix } = stage.gradient;
-  const cotangents = { start: memory.rowIn(placeOf(made, cotangent)), rows: outputs };
+  const [stage] = stages as [GradientStage];
+  const { tensor, outputs, matrix } = stage.gradient;
+  const each = stages.flatMap(({ gradient }) => memory.sets(gradient.batched).map((s) => ({ gradient, s })));
+  const cotangents = each.map(({ gradient, s }) => ({
+    start: memory.rowIn(placeOf(made, gradient.cotangent), s),
+    rows: outputs,
+  }));
   const vector = matrix ? matrix.bias : tensor;
-  const sums = vector === undefined ? "" : vectorText(memory, tiling, tensorAt(vector), cotangents);
+  // a bias has no tangents
+  const ofVector = matrix ? cotangents.slice(0, 1) : cotangents;
+  const sums = vector === undefined ? "" : vectorText(memory, tiling, tensorAt(vector), ofVector, adds);
   if (!matrix) return sums;
   const { offset, rowLength } = tensorAt(tensor);
-  const from = placeOf(made, matrix.of);
-  const { start, isFetched } = memory.inputsOf(stage, from);
-  const inputs = { start, rows: matrix.inputs };
+  const terms = each.map(({ gradient, s }, i): Term => {
+    const from = placeOf(made, must(gradient.matrix, "what a product takes").of);
+    const { start, isFetched } = memory.inputsOf(stage, from, s);
+    const inputs = { start, rows: matrix.inputs };
+    return {
+      inputs,
+      cotangents: item(cotangents, i),
+      fetch: isFetched ? fetchText(memory, tiling, from, inputs, s) : "",
+    };
+  });
   const place = (output: string, input: string) => `${offset + matrix.from}u + ${output} * ${rowLength}u + ${input}`;
-  // neighbours write neighbours where inputs are the longer side
-  const product =
-    outputs > matrix.inputs
-      ? productText(memory, tiling, cotangents, inputs, (long, short) => place(long, short))
-      : productText(memory, tiling, inputs, cotangents, (long, short) => place(short, long));
-  return `${isFetched ? fetchText(memory, tiling, from, inputs) : ""}\n${product}\n${sums}`;
+  return `${productText(memory, tiling, terms, place, adds)}\n${sums}`;
+}
+
+/** The two sides of a product of the sum, and what brings its inputs back to the tile. */
+interface Term {
+  readonly inputs: Side;
+  readonly cotangents: Side;
+  readonly fetch: string;
 }
 
 /** Rows of the tile. */
@@ -58,10 +79,10 @@ interface Side {
 }
 
 /** Statements that bring rows back to the tile. */
-function fetchText(memory: ReverseMemory, tiling: Tiling, from: Place, { start, rows }: Side): string {
+function fetchText(memory: ReverseMemory, tiling: Tiling, from: Place, { start, rows }: Side, s: number): string {
   const { blocks } = tileSizes(tiling);
   return `for (var row = jb; row < ${rows}u; row += ${blocks}u) {
-${memory.quads(start, moving("row"))}[q / 4u][q % 4u] = ${memory.read(from, moving("row"), 0)};
+${memory.quads(start, moving("row"))}[q / 4u][q % 4u] = ${memory.read(from, moving("row"), s)};
 }
 workgroupBarrier();`;
 }
@@ -80,58 +101,94 @@ const fewest = (rows: number, most: number) => [1, 2, 4, 8].find((size) => size 
 function productText(
   memory: ReverseMemory,
   tiling: Tiling,
-  long: Side,
-  short: Side,
-  place: (long: string, short: string) => string,
+  terms: readonly Term[],
+  place: (output: string, input: string) => string,
+  adds: string,
 ): string {
   const { columns } = tileSizes(tiling);
   const groups = tiling.workgroupSize / lanes;
+  // neighbours write neighbours where inputs are the longer side
+  const [first] = terms as [Term];
+  const isAlongOutputs = first.cotangents.rows > first.inputs.rows;
+  const sidesOf = ({ inputs, cotangents }: Term) =>
+    isAlongOutputs ? { long: cotangents, short: inputs } : { long: inputs, short: cotangents };
+  const { long, short } = sidesOf(first);
   const longRows = fewest(Math.ceil(long.rows / lanes), mostLong);
   const shortRows = fewest(Math.ceil(short.rows / groups), mostShort);
-  const ofLong = Array.from({ length: longRows }, (_, j) =>
-    quads(memory.spread(long.start + lanes * j, "along"), `long${j}`),
-  );
-  const ofShort = Array.from({ length: shortRows }, (_, r) =>
-    quads(memory.quads(short.start, moving("across", shortRows, r)), `short${r}`),
-  );
   const sum = (r: number, j: number) =>
     ["x", "y", "z", "w"].reduce((sum, c) => `fma(c${r}.${c}, h${j}.${c}, ${sum})`, `s${r}_${j}`);
-  const stores = lines(longRows, (j) => {
-    const row = `along + ${lanes * j}u`;
-    const own = lines(shortRows, (r) => {
-      const other = `across * ${shortRows}u + ${r}u`;
-      const put = `pf_put(base + ${place(`(${row})`, `(${other})`)}, s${r}_${j}, adds);`;
-      return short.rows % shortRows === 0 ? put : `if (${other} < ${short.rows}u) { ${put} }`;
-    });
-    return long.rows % (lanes * longRows) === 0 ? own : `if (${row} < ${long.rows}u) {\n${own}\n}`;
-  });
-  const body = `${[...ofLong, ...ofShort].map(({ declaration }) => declaration).join("\n")}
-${lines(shortRows, (r) => lines(longRows, (j) => `var s${r}_${j} = 0.0;`))}
+  const summed = (term: Term) => {
+    const { long, short } = sidesOf(term);
+    const ofLong = Array.from({ length: longRows }, (_, j) =>
+      quads(memory.spread(long.start + lanes * j, "along"), `long${j}`),
+    );
+    const ofShort = Array.from({ length: shortRows }, (_, r) =>
+      quads(memory.quads(short.start, moving("across", shortRows, r)), `short${r}`),
+    );
+    return `${[...ofLong, ...ofShort].map(({ declaration }) => declaration).join("\n")}
 for (var k = 0u; k < ${columns / 4}u + pf_params.zero; k++) {
 ${ofLong.map(({ read }, j) => `let h${j} = ${read("k")};`).join("\n")}
 ${ofShort.map(({ read }, r) => `let c${r} = ${read("k")};`).join("\n")}
 ${lines(shortRows, (r) => lines(longRows, (j) => `s${r}_${j} = ${sum(r, j)};`))}
-}
-${stores}`;
+}`;
+  };
+  const stores = lines(longRows, (j) => {
+    const row = `along + ${lanes * j}u`;
+    const own = lines(shortRows, (r) => {
+      const other = `across * ${shortRows}u + ${r}u`;
+      const at = isAlongOutputs ? place(`(${row})`, `(${other})`) : place(`(${other})`, `(${row})`);
+      const put = `pf_put(base + ${at}, s${r}_${j}, ${adds});`;
+      return short.rows % shortRows === 0 ? put : `if (${other} < ${short.rows}u) { ${put} }`;
+    });
+    return long.rows % (lanes * longRows) === 0 ? own : `if (${row} < ${long.rows}u) {\n${own}\n}`;
+  });
+  const begin = lines(shortRows, (r) => lines(longRows, (j) => `var s${r}_${j} = 0.0;`));
   const blocks = Math.ceil(short.rows / shortRows);
+  const turn = lanes * longRows;
+  const end = turn * Math.ceil(long.rows / turn);
+  if (terms.some(({ fetch }) => fetch !== "") && terms.length > 1) {
+    // one is fetched after the other, to the same rows: all invocations go through the same turns
+    const parts = terms.map((term) => `${term.fetch}\nif (works) {\n${summed(term)}\n}\nworkgroupBarrier();`);
+    return `for (var first = 0u; first < ${end}u; first += ${turn}u) {
+for (var block = 0u; block < ${groups * Math.ceil(blocks / groups)}u; block += ${groups}u) {
+let along = first + pf_local % ${lanes}u;
+let across = block + pf_local / ${lanes}u;
+let works = across < ${blocks}u;
+${begin}
+${parts.join("\n")}
+if (works) {
+${stores}
+}
+}
+}`;
+  }
+  const body = `${begin}\n${terms.map((term) => `{\n${summed(term)}\n}`).join("\n")}\n${stores}`;
   const across =
     blocks > groups
       ? `for (var across = pf_local / ${lanes}u; across < ${blocks}u; across += ${groups}u) {\n${body}\n}`
       : `let across = pf_local / ${lanes}u;\nif (across < ${blocks}u) {\n${body}\n}`;
-  const turn = lanes * longRows;
-  if (long.rows <= turn) return `{\nlet along = pf_local % ${lanes}u;\n${across}\n}`;
-  const end = turn * Math.ceil(long.rows / turn);
-  return `for (var along = pf_local % ${lanes}u; along < ${end}u; along += ${turn}u) {\n${across}\n}`;
+  const all =
+    long.rows <= turn
+      ? `{\nlet along = pf_local % ${lanes}u;\n${across}\n}`
+      : `for (var along = pf_local % ${lanes}u; along < ${end}u; along += ${turn}u) {\n${across}\n}`;
+  return `${first.fetch}\n${all}`;
 }
 
-/** Sums of the rows of the cotangent: an invocation has one of them. */
-function vectorText(memory: ReverseMemory, tiling: Tiling, { offset }: TensorPlace, { start, rows }: Side): string {
+/** Sums of the rows of the cotangents: an invocation has one of them. */
+function vectorText(
+  memory: ReverseMemory,
+  tiling: Tiling,
+  { offset }: TensorPlace,
+  cotangents: readonly Side[],
+  adds: string,
+): string {
   const { columns } = tileSizes(tiling);
-  const { declaration, read } = quads(memory.quads(start, moving("own")), "cotangents");
+  const { rows } = item(cotangents, 0);
+  const all = cotangents.map(({ start }, i) => quads(memory.quads(start, moving("own")), `cotangents${i}`));
   return `for (var own = pf_local; own < ${rows}u; own += ${tiling.workgroupSize}u) {
-${declaration}
+${all.map(({ declaration }) => declaration).join("\n")}
 var sum = vec4f(0.0);
-for (var k = 0u; k < ${columns / 4}u + pf_params.zero; k++) { sum += ${read("k")}; }
-pf_put(base + ${offset}u + own, (sum.x + sum.y) + (sum.z + sum.w), adds);
+for (var k = 0u; k < ${columns / 4}u + pf_params.zero; k++) { ${all.map(({ read }) => `sum += ${read("k")};`).join(" ")} }
+pf_put(base + ${offset}u + own, (sum.x + sum.y) + (sum.z + sum.w), ${adds});
 }`;
 }

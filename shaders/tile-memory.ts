@@ -186,11 +186,15 @@ export class TileMemory {
     for (const [i, group] of groups.entries()) {
       const sums = partialSums(group);
       if (sums === 0) continue;
+      this.enter(group);
       const start = this.#freeRows(sums * this.#blocks, group, groups.slice(i + 1));
       this.#parts.set(group[0] as Stage, start);
       this.#rows = Math.max(this.#rows, start + sums * this.#blocks);
     }
   }
+
+  /** Said before rows are sought for some stages, of memory where values come and go. */
+  protected enter(_group: readonly Stage[]): void {}
 
   /** The first of so many rows behind the state that are in nobody's use once a stage has read what it sums. */
   #freeRows(count: number, group: readonly Stage[], later: readonly (readonly Stage[])[]): number {

@@ -1,12 +1,12 @@
 import { item, must } from "../src/must.ts";
-import { reverse } from "../src/network/derivatives.ts";
+import { reverse, tangentOfX, withTangents } from "../src/network/derivatives.ts";
 import type { Network } from "../src/network/network.ts";
 import type { RowFunction } from "../src/network/program.ts";
 import { schedule } from "../src/network/schedule.ts";
-import { grouped, type Place, type Schedule, wholeBuffer } from "../src/network/stages.ts";
+import { type Place, type Schedule, type Stage, wholeBuffer } from "../src/network/stages.ts";
 import { read, write } from "./interface.ts";
 import { kernel, oncePerShape } from "./kernel.ts";
-import { ReverseMemory } from "./reverse-memory.ts";
+import { ReverseMemory, reverseGroups } from "./reverse-memory.ts";
 import { fractionText, inverseRoot, rowFunctions } from "./row-functions.ts";
 import { Emitter } from "./tile-emitter.ts";
 import { tileEntry, tileExtensions } from "./tile-entry.ts";
@@ -14,10 +14,24 @@ import { gradientText, putText } from "./tile-gradient.ts";
 import { moving, up } from "./tile-memory.ts";
 import { type TilePacking, tilePackingOf } from "./tile-packing.ts";
 import { type Tiling, tileSizes } from "./tiling.ts";
-import { wgsl } from "./wgsl.ts";
+import { lines, wgsl } from "./wgsl.ts";
 
-/** What a kernel finds of a network: flow matching's loss alone, or with its gradient; or its velocity and Jᵀ·w, the gradient of w·u by x. */
-export type ReverseWork = "squares" | "matching" | "product";
+/**
+ * A pass of a likelihood's gradient: of κ·u + Σ_s w_s·(∂u/∂x v_s) by x and the weights, and by v_s where each particle has a matrix of
+ * tangents of its own; those of a trace are unit vectors or probes v_s, and w_s = δ v_s.
+ */
+export interface PassWork {
+  readonly tangents: number;
+  readonly kind: "basis" | "probes" | "matrix";
+}
+
+/** What a kernel finds of a network: flow matching's loss alone, or with its gradient; its velocity and Jᵀ·w, the gradient of w·u by x; or a pass. */
+export type ReverseWork = "squares" | "matching" | "product" | PassWork;
+
+/** The reverse that a pass has, with any number of tangents. */
+type PassKind = "without tangents" | "trace" | "matrix";
+const passKind = ({ tangents, kind }: PassWork): PassKind =>
+  tangents === 0 ? "without tangents" : kind === "matrix" ? "matrix" : "trace";
 
 /** A network and, behind it, the gradient of what is made of its velocity. */
 export class ReverseNetwork {
@@ -25,7 +39,7 @@ export class ReverseNetwork {
   readonly inputs: number;
   readonly #network: Network;
   readonly #key: string;
-  readonly #schedules = new Map<ReverseWork, Schedule>();
+  readonly #schedules = new Map<string, Schedule>();
 
   constructor(network: Network) {
     const { dim, classes, context } = network;
@@ -38,33 +52,44 @@ export class ReverseNetwork {
 
   /** The steps in the order of a kernel: forward, and the reverse behind it where there is one. */
   scheduled(work: ReverseWork): Schedule {
-    const known = this.#schedules.get(work);
+    const pass = typeof work === "string" ? undefined : passKind(work);
+    const key = pass ?? (work as string);
+    const known = this.#schedules.get(key);
     if (known) return known;
-    const { dim, classes, program: forward, output } = this.#network;
+    const { dim, classes, program: forward, output: velocity } = this.#network;
     const at = { x: 0, t: dim, label: dim + 1, context: dim + 1 + classes };
     const inputs = new Map<string, Place>(
       Object.entries(at).map(([name, row]) => [name, { buffer: "inputs", row, rows: this.inputs }]),
     );
-    const program = forward.copy();
-    const isProduct = work === "product";
+    for (const name of ["ubar", "dtop", tangentOfX]) inputs.set(name, wholeBuffer(name, dim));
+    const made = pass === "trace" || pass === "matrix" ? withTangents(forward, velocity) : undefined;
+    const { program, output } = made ?? { program: forward.copy(), output: velocity };
     const cotangents = work === "squares" ? [] : [{ of: output, cotangent: program.input("ubar", dim) }];
-    const back = reverse(program, cotangents, isProduct ? ["x"] : [], !isProduct);
-    const outputs = [{ value: output, place: wholeBuffer("u", dim) }];
-    if (isProduct) {
-      const value = must(back.inputs.get("x"), "the gradient by x of a velocity, which depends on x");
-      outputs.push({ value, place: wholeBuffer("xbar", dim) });
+    if (made) cotangents.push({ of: made.tangent, cotangent: program.input("dtop", dim, true) });
+    const isProduct = work === "product";
+    const wanted = isProduct || pass ? ["x", ...(pass === "matrix" ? [tangentOfX] : [])] : [];
+    const back = reverse(program, cotangents, wanted, !isProduct);
+    const outputs = pass ? [] : [{ value: output, place: wholeBuffer("u", dim) }];
+    for (const [input, buffer] of [
+      ["x", "xbar"],
+      [tangentOfX, "dxbar"],
+    ] as const) {
+      if (!wanted.includes(input)) continue;
+      const value = must(back.inputs.get(input), `the gradient of a velocity by ${input}`);
+      outputs.push({ value, place: wholeBuffer(buffer, dim) });
     }
-    const made = schedule(program, {
-      inputs: inputs.set("ubar", wholeBuffer("ubar", dim)),
+    const scheduled = schedule(program, {
+      inputs,
       outputs,
       gradients: back.gradients,
-      lateInputs: ["ubar"],
+      lateInputs: ["ubar", "dtop"],
       bindings: Number.POSITIVE_INFINITY,
       prefix: "r",
       inPlace: true,
+      ...(made && { joins: true }),
     });
-    this.#schedules.set(work, made);
-    return made;
+    this.#schedules.set(key, scheduled);
+    return scheduled;
   }
 
   /** What kernels are cached by. */
@@ -87,17 +112,36 @@ export class ReverseNetwork {
     return Math.max(1, ...steps.map((step) => (step.kind === "linear" ? step.width : 1)));
   }
 
-  /** Where the weights are: flow matching's, which are the same without the gradient, or those of a product. */
+  /** Where the weights are: flow matching's, which are the same without the gradient, or those of a product, or of passes with tangents and without. */
   packing(tiling: Tiling, work: ReverseWork): TilePacking {
-    return tilePackingOf([this.scheduled(work === "squares" ? "matching" : work).program], tiling);
+    const works: ReverseWork[] =
+      typeof work === "string"
+        ? [work === "squares" ? "matching" : work]
+        : [
+            { ...work, tangents: 0 },
+            { ...work, tangents: 1 },
+          ];
+    return tilePackingOf(
+      works.map((work) => this.scheduled(work).program),
+      tiling,
+    );
   }
 
   /** Where the values lie, and who writes the stages of the schedule. */
   texts(tiling: Tiling, work: ReverseWork): { readonly memory: ReverseMemory; readonly emitter: Emitter } {
     const made = this.scheduled(work);
-    const { dim, inputs } = this;
-    const fixed = { inputs, u: dim, ubar: dim, ...(work === "product" && { xbar: dim }) };
-    const memory = new ReverseMemory(made, tiling, fixed);
+    const rows = this.dim;
+    const tangents = typeof work === "string" ? 0 : work.tangents;
+    const each = { rows, batched: true };
+    const fixed = {
+      inputs: { rows: this.inputs },
+      ...(typeof work === "string" && { u: { rows } }),
+      ubar: { rows },
+      ...(work === "product" || typeof work !== "string" ? { xbar: { rows } } : {}),
+      ...(tangents > 0 && { [tangentOfX]: each, dtop: each }),
+      ...(typeof work !== "string" && passKind(work) === "matrix" && { dxbar: each }),
+    };
+    const memory = new ReverseMemory(made, tiling, tangents, fixed);
     return {
       memory,
       emitter: new Emitter({ classes: 0 }, made, tiling, undefined, this.packing(tiling, work), memory),
@@ -154,6 +198,8 @@ function segmentsText(
   { memory, emitter }: { readonly memory: ReverseMemory; readonly emitter: Emitter },
   own: {
     readonly before: string;
+    /** Beside the inputs. */
+    readonly first?: (memory: ReverseMemory) => string;
     readonly between: (memory: ReverseMemory) => string;
     readonly behind: (memory: ReverseMemory) => string;
   },
@@ -164,16 +210,24 @@ function segmentsText(
   const early: string[] = [];
   const late: string[] = [];
   let number = 0;
-  for (const group of grouped(made)) {
+  const begun = new Set<string>();
+  for (const group of reverseGroups(made)) {
     const stage = item(group, 0);
     memory.now = number;
-    const text =
-      stage.kind === "gradient"
-        ? `{\n${gradientText(made, memory, tiling, (name) => network.tensor(name), stage)}\n}\nworkgroupBarrier();`
-        : emitter.group(group);
+    let text: string;
+    if (stage.kind === "gradient") {
+      // values come first, and begin the sums of all that their tangents add to
+      const { tensor, matrix } = stage.gradient;
+      const key = stage.gradient.batched || begun.has(`${tensor} ${matrix?.from}`) ? "true" : "adds";
+      begun.add(`${tensor} ${matrix?.from}`);
+      const stages = group as Extract<Stage, { kind: "gradient" }>[];
+      text = `{\n${gradientText(made, memory, tiling, (name) => network.tensor(name), stages, key)}\n}\nworkgroupBarrier();`;
+    } else text = emitter.group(group);
     (number < made.late ? early : late).push(text);
     number += group.length;
   }
+  memory.now = 0;
+  const first = own.first?.(memory) ?? "";
   memory.now = made.late;
   const between = own.between(memory);
   memory.now = made.stages.length;
@@ -192,7 +246,7 @@ ${tileEntry(
 ${own.before}
 let last = min(pf_params.tiles, (pf_segment + 1u) * pf_params.segment_tiles);
 for (var number = pf_segment * pf_params.segment_tiles; number < last; number++) {
-let adds = number > pf_segment * pf_params.segment_tiles;
+let adds = ${typeof work === "string" ? "" : "pf_params.adds != 0u || "}number > pf_segment * pf_params.segment_tiles;
 let p = number * ${columns}u + q;
 // surplus columns repeat the last particle and count nothing
 let at0 = min(p, pf_params.stride - 1u);
@@ -206,6 +260,7 @@ storageBarrier();`
 for (var row = jb; row < ${network.inputs}u; row += ${blocks}u) {
 ${memory.write(wholeBuffer("inputs", network.inputs), moving("row"), 0, "pf_inputs[row * pf_params.stride + at0]")}
 }
+${first}
 workgroupBarrier();
 ${early.join("\n")}
 ${between}
@@ -302,3 +357,69 @@ ${rows(memory.write(place("ubar"), moving("i"), 0, at("cotangent")))}`,
     code: wgsl`${code}`,
   });
 });
+
+/**
+ * A pass of a likelihood's gradient on tiles of particles (see {@link PassWork}): the network with its tangents forward, and all of it in
+ * reverse. Cotangents: κ, and behind it those of a matrix, [tangents][dim]; the gradients by x and by the matrix go to the same places.
+ */
+export const passKernel = oncePerShape(
+  ({ network, tiling, work }: { network: ReverseNetwork; tiling: Tiling; work: PassWork }) => {
+    const { dim } = network;
+    const { tangents, kind } = work;
+    const { columns, blocks } = tileSizes(tiling);
+    const texts = network.texts(tiling, work);
+    const at = (name: string, set: string) => `pf_${name}[(${set} * ${dim}u + i) * pf_params.stride + at0]`;
+    const rows = (text: string) => `for (var i = jb; i < ${dim}u; i += ${blocks}u) {\n${text}\n}`;
+    const sets = (text: (s: number) => string) => lines(tangents, (s) => text(s + 1));
+    const isMatrix = kind === "matrix" && tangents > 0;
+    const isProbes = kind === "probes" && tangents > 0;
+    const isTrace = !isMatrix && tangents > 0;
+    const tangent = (s: number) => {
+      if (isMatrix) return at("matrix", `${s - 1}u`);
+      const number = `(pf_params.first + ${s - 1}u)`;
+      return isProbes ? at("probes", number) : `select(0.0, 1.0, i == ${number})`;
+    };
+    const place = (name: string) => wholeBuffer(name, dim);
+    const code = segmentsText({ network, tiling }, work, texts, {
+      before: "let base = pf_segment * pf_params.parameters;",
+      first: (memory) =>
+        tangents === 0 ? "" : rows(sets((s) => memory.write(place(tangentOfX), moving("i"), s, tangent(s)))),
+      between: (memory) => {
+        const top = (s: number) => (isMatrix ? at("cotangent", `${s}u`) : `weight * ${tangent(s)}`);
+        return `${isTrace ? "let weight = select(0.0, pf_params.weight, p < pf_params.count);" : ""}
+${rows(`${memory.write(place("ubar"), moving("i"), 0, at("cotangent", "0u"))}
+${sets((s) => memory.write(place("dtop"), moving("i"), s, top(s)))}`)}`;
+      },
+      behind: (memory) =>
+        rows(`if (p < pf_params.stride) {
+${at("xbar", "0u")} = ${memory.read(place("xbar"), moving("i"), 0)};
+${isMatrix ? sets((s) => `${at("xbar", `${s}u`)} = ${memory.read(place("dxbar"), moving("i"), s)};`) : ""}
+}`),
+    });
+    return kernel({
+      label: `pass of a likelihood's gradient, ${tangents} tangents${tangents > 0 ? ` (${kind})` : ""}, tile of ${columns}`,
+      entryPoint: "reverse",
+      enable: tileExtensions(tiling),
+      prefix: "pf_",
+      params: {
+        ...params,
+        parameters: "u32",
+        adds: "u32",
+        count: isTrace && "u32",
+        first: isTrace && "u32",
+        weight: isTrace && "f32",
+      },
+      buffers: {
+        weights: read("PfWeights"),
+        inputs: read("array<f32>"),
+        cotangent: read("array<f32>"),
+        matrix: isMatrix && read("array<f32>"),
+        probes: isProbes && read("array<f32>"),
+        xbar: write("array<f32>"),
+        partials: write("array<f32>"),
+        kept: texts.memory.keptRows > 0 && keptBuffer(columns, texts.memory),
+      },
+      code: wgsl`${code}`,
+    });
+  },
+);

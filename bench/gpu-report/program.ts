@@ -102,7 +102,10 @@ export async function main(what: "defaults" | "catalogue", tell: (compiled: Comp
       networkEngines(gpu, velocity, { count: network.parameterCount } as Parameters).forward("f16"),
     );
     const conditions = { guidance: 2, ...(network.classes > 0 && { labels: new Uint32Array(64) }) };
-    const backward = likelihoodBackward({ gpu }, velocity);
+    const { dim } = network;
+    const passes = (kind: "basis" | "matrix", count: number) =>
+      likelihoodBackward({ gpu }, velocity, { tangents: { count, kind }, stages: 2, penalised: false });
+    const [trace, matrix] = [await passes("basis", dim), await passes("matrix", dim)];
     const matching = (await matchingChoice({ gpu }))(velocity);
     const works: Record<string, Dispatch[]> = {};
     for (const [work, divergence] of Object.entries(modes))
@@ -117,14 +120,14 @@ export async function main(what: "defaults" | "catalogue", tell: (compiled: Comp
     works["velocity at times of their own"] = engine.evaluate(chunk, conditions, "velocity", { mode: "none" });
     works["velocity and Jᵀ·w"] = reverse.evaluate(chunk, conditions, "vjp", { mode: "none" });
     works["flow matching gradient"] = matching.residual(chunk);
-    works["likelihood gradient"] = backward.pass(chunk, {
+    works["likelihood gradient"] = trace.pass(chunk, {
       cotangent: "kappa",
       xbar: "eta",
       begin: true,
-      tangents: { count: 2, first: 0, weight: 1 },
+      tangents: { count: Math.min(dim, trace.mostTangents), first: 0, weight: 1 },
       penalty: undefined,
     });
-    works["likelihood gradient of the steps"] = backward.pass(chunk, {
+    works["likelihood gradient of the steps"] = matrix.pass(chunk, {
       cotangent: "kappa",
       xbar: "eta",
       begin: true,

@@ -1,5 +1,8 @@
 import { dispatchOf, gridOf } from "../../shaders/dispatch.ts";
+import type { Numeric } from "../../shaders/interface.ts";
 import {
+  type PassWork,
+  passKernel,
   productKernel,
   ReverseNetwork,
   type ReverseWork,
@@ -14,6 +17,11 @@ import type { Wave } from "./waves.ts";
 
 /** The largest networks whose gradient is found on a tile; wider layers go through kernels of their own. */
 const limits = { width: 128, dim: 16, context: 16, classes: 64, waves: 64 };
+
+/** The widest layer of a pass with tangents: twice as wide ones spill on GCN, and have 6 waves on RDNA 2. */
+const mostWithTangents = 64;
+/** Stages of such a pass at most: the texts of more take seconds to compile. */
+const mostStages = 40;
 
 /** Copies of the gradient at most: few enough to add, many enough to fill a device; where there is none to add, workgroups at most. */
 const mostCopies = 256;
@@ -49,10 +57,13 @@ export function tileReverse(
   if (waves > limits.waves) return undefined;
   const made = new ReverseNetwork(network);
   const widest = made.widest(work);
-  if (widest > limits.width) return undefined;
+  const tangents = typeof work === "string" ? 0 : work.tangents;
+  if (widest > (tangents > 0 ? mostWithTangents : limits.width)) return undefined;
+  if (typeof work !== "string" && made.scheduled(work).stages.length > mostStages) return undefined;
   // wide layers have twice the invocations, where there may be so many, rather than twice the sums
   const many = device.maxComputeInvocationsPerWorkgroup >= 512;
-  const outputs = widest <= 32 ? 4 : widest <= 64 || many ? 8 : 16;
+  // with tangents an invocation has as many sums of each
+  const outputs = widest <= 32 || (tangents > 0 && many) ? 4 : widest <= 64 || many ? 8 : 16;
   for (const { columns, wave } of [...(shared ? [shared] : []), { columns: 32 }, { columns: 16 }] as Partial<Wave>[]) {
     if (columns === undefined) continue;
     const workgroupSize = 32 * Math.ceil((columns * Math.ceil(widest / outputs)) / 32);
@@ -152,5 +163,47 @@ export function planProduct(
   const kernel = productKernel({ network, tiling });
   return perSegments(reverse, range, 2, (params, size) =>
     dispatchOf(kernel, { params, buffers: { ...names, kept: keptFloats > 0 ? "kept" : undefined }, ...size }),
+  );
+}
+
+/**
+ * Input rows and cotangents → gradients by x, and those of the segments by the weights, which are begun or added to: a pass of any number
+ * of the tangents that the tile is made for, or without. See {@link PassWork}.
+ */
+export function planPass(
+  reverse: TileReverse,
+  batch: Range & { readonly count: number },
+  work: PassWork,
+  o: {
+    readonly first: number;
+    readonly weight: Numeric;
+    readonly begin: boolean;
+    readonly names: Record<"weights" | "inputs" | "cotangent" | "xbar", string> & {
+      readonly matrix: string | undefined;
+      readonly probes: string | undefined;
+    };
+  },
+): Dispatch[] {
+  const { network, tiling, parameterCount } = reverse;
+  const { tangents, kind } = work;
+  const kernel = passKernel({ network, tiling, work });
+  const isTrace = tangents > 0 && kind !== "matrix";
+  return perSegments(reverse, batch, 3 * (1 + tangents), (params, size) =>
+    dispatchOf(kernel, {
+      params: {
+        ...params,
+        parameters: parameterCount,
+        adds: o.begin ? 0 : 1,
+        count: isTrace ? batch.count : undefined,
+        first: isTrace ? o.first : undefined,
+        weight: isTrace ? o.weight : undefined,
+      },
+      buffers: {
+        ...o.names,
+        partials: "partials",
+        kept: network.texts(tiling, work).memory.keptRows > 0 ? "kept" : undefined,
+      },
+      ...size,
+    }),
   );
 }

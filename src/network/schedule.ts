@@ -135,11 +135,16 @@ class Scheduler {
       case "linear":
       case "project": {
         if (this.#made.has(value)) return;
+        const first = this.#firstTwin(value);
+        if (first !== undefined) {
+          this.#visit(first);
+          if (this.#made.has(value)) return;
+        }
         this.#demand(step.of);
         const twin = this.#twin(value);
         if (twin !== undefined) this.#demand(this.#p.stepOf(twin, "linear").of);
         this.#product(step.kind, value);
-        if (twin !== undefined) this.#visit(twin);
+        if (twin !== undefined && !this.#made.has(twin)) this.#product("linear", twin, true);
         return;
       }
       case "sum":
@@ -165,25 +170,43 @@ class Scheduler {
     return behind[this.#p.stepOf(twin, "linear").of] ? undefined : twin;
   }
 
-  #product(kind: "linear" | "project", value: Value): void {
+  /** The product of the value with the same weights as that of tangents, which in a reverse is written behind it. */
+  #firstTwin(tangents: Value): Value | undefined {
+    if (!this.#o.joins || !this.#p.at(tangents).batched) return undefined;
+    const first = [...this.#needed].find((other) => areTwins(this.#p, other, tangents));
+    if (first === undefined || this.#made.has(first) || this.#isLate[first] !== this.#isLate[tangents])
+      return undefined;
+    const behind = reached(this.#p, (step) => step === this.#p.at(tangents));
+    return behind[this.#p.stepOf(first, "linear").of] ? undefined : first;
+  }
+
+  /** With `joins` it is the second of two: what is made of sums over its tangents and of the first one's rows goes along. */
+  #product(kind: "linear" | "project", value: Value, joins = false): void {
+    // gradients come before the next product, so that nothing is held for them longer than it must be
+    const isThere = (of: Value | undefined) => of === undefined || this.#isThere(of);
+    if (this.#o.joins && !joins && this.#isLate[value])
+      this.#sumGradients(({ cotangent, matrix }) => isThere(cotangent) && isThere(matrix?.of));
     const fits = (members: readonly Value[]) => this.#buffers(members, value) + 2 <= this.#o.bindings;
-    const members = this.#following([value], fits);
+    const members = this.#following([value], fits, joins);
     this.#stage({ kind, value, cluster: this.#cluster(members, value) }, [value, ...members]);
   }
 
   /** Functions of rows that the kernel which makes some values can make behind them, as many as fit. */
-  #following(made: readonly Value[], fits: (members: readonly Value[]) => boolean): Value[] {
+  #following(made: readonly Value[], fits: (members: readonly Value[]) => boolean, totals = false): Value[] {
     const first = made[0] as Value;
     const { width, batched } = this.#p.at(first);
     const members: Value[] = [];
     const inside = new Set(made);
     for (let next = first + 1; next < this.#p.steps.length; next++) {
       const step = this.#p.at(next);
-      if (!this.#needed.has(next) || step.kind !== "map" || this.#made.has(next)) continue;
-      if (step.width !== width || step.batched !== batched || this.#isLate[next] !== this.#isLate[first]) continue;
-      if (!step.of.some((argument) => inside.has(argument))) continue;
-      if (!step.of.every((argument) => inside.has(argument) || this.#isThere(argument))) continue;
-      if (isCheap(step.function) && this.#onlySummed(next)) continue;
+      if (!this.#needed.has(next) || this.#made.has(next)) continue;
+      if (step.kind !== "map" && !(totals && step.kind === "total")) continue;
+      if (step.width !== width || this.#isLate[next] !== this.#isLate[first]) continue;
+      if (step.batched !== batched && !totals) continue;
+      const given = argumentsOf(step);
+      if (!given.some((argument) => inside.has(argument))) continue;
+      if (!given.every((argument) => inside.has(argument) || this.#isThere(argument))) continue;
+      if (step.kind === "map" && isCheap(step.function) && this.#onlySummed(next)) continue;
       if (!fits([...members, next])) continue;
       members.push(next);
       inside.add(next);

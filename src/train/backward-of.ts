@@ -10,9 +10,9 @@ import { networkOf } from "../network/of.ts";
 import type { Engine } from "../ode/engine.ts";
 import { weightPlaces } from "../velocity/dense-layout.ts";
 import type { TrainableVelocity } from "../velocity/field.ts";
-import type { Backward, MatchingBackward } from "./backward.ts";
+import type { Backward, LikelihoodBackward, MatchingBackward } from "./backward.ts";
 import { layeredBackward } from "./layered-backward.ts";
-import { tileBackward } from "./tile-backward.ts";
+import { tileBackward, tilePasses } from "./tile-backward.ts";
 
 /** How trainings plan products, which have both packings of the weights at hand; `share` says whether layers share texts. */
 const productsOf = ({ info }: Gpu, network: Network, share: boolean): LinearPlan | undefined =>
@@ -39,11 +39,34 @@ export function residualBackward({ gpu }: Pick<Flow, "gpu">, velocity: Trainable
   return layeredBackward(gpu, network, productsOf(gpu, network, false));
 }
 
+/** What of a likelihood's solve decides how its gradient is found. */
+export interface LikelihoodShape {
+  readonly tangents: { readonly count: number; readonly kind: "basis" | "probes" | "matrix" };
+  readonly stages: number;
+  readonly penalised: boolean;
+}
+
 /**
- * How that of a likelihood is. It goes forward and back through the network with and without tangents: on lavapipe, which takes half
+ * How that of a likelihood is: on a GPU a pass is one kernel, on tiles of particles, where network and tangents fit, for solvers of one or
+ * two stages without penalties; else layer by layer.
+ */
+export async function likelihoodBackward(
+  { gpu }: Pick<Flow, "gpu">,
+  velocity: TrainableVelocity,
+  { tangents, stages, penalised }: LikelihoodShape,
+): Promise<LikelihoodBackward> {
+  if (!gpu.info.software && stages <= 2 && !penalised) {
+    const tiles = tilePasses(gpu, networkOf(velocity), await waveOf(gpu), tangents);
+    if (tiles) return { ...tiles, buffers: (...of) => [...tiles.buffers(...of), ...unusedBuffers] };
+  }
+  return passesByLayer({ gpu }, velocity);
+}
+
+/**
+ * The same layer by layer. It goes forward and back through the network with and without tangents: on lavapipe, which takes half
  * a second to compile a layer, all of these ways share their kernels. SwiftShader is quick to compile, and slow where nothing is stored.
  */
-export function likelihoodBackward({ gpu }: Pick<Flow, "gpu">, velocity: TrainableVelocity): Backward {
+export function passesByLayer({ gpu }: Pick<Flow, "gpu">, velocity: TrainableVelocity): Backward {
   const network = networkOf(velocity);
   const backward = layeredBackward(gpu, network, productsOf(gpu, network, isLavapipe(gpu.info)));
   return {

@@ -42,11 +42,8 @@ export interface MostTangents {
 /** Tangents v_s that go with a pass, of which each has a cotangent w_s. */
 export type PassTangents = TraceTangents | MatrixTangents;
 
-/**
- * How the gradient of flow matching's loss is found on the device.
- * Input rows are in "h0" [inputs][capacity]; gradients go to "partials" [copies][stride], to be added in order.
- */
-export interface MatchingBackward {
+/** How a gradient is found on the device. It goes to "partials" [copies][stride], to be added in order. */
+export interface GradientBackward {
   /** Packings of the weights that the passes read, made anew after each optimiser step. */
   readonly packings: readonly { readonly name: string; readonly layout: Layout }[];
   readonly copies: (capacity: number) => number;
@@ -54,14 +51,18 @@ export interface MatchingBackward {
   readonly stride?: number;
   /** Scratch, for passes of up to so many tangents. */
   buffers(capacity: number, tangents: MostTangents): PlannedBuffer[];
+}
+
+/** How the gradient of flow matching's loss is found. Input rows are in "h0" [inputs][capacity]. */
+export interface MatchingBackward extends GradientBackward {
   /** Flow matching: "h0" and "target" → "squares" per sample, "partials"; with weights in a row behind the targets where it is `weighted`. */
   residual(batch: Batch & { readonly weighted?: boolean }): Dispatch[];
   /** The same without the gradient: "squares" alone. */
   squares(batch: Batch & { readonly weighted?: boolean }): Dispatch[];
 }
 
-/** How the gradient of whatever is made of a network's velocity and its tangents is found on the device. */
-export interface Backward extends MatchingBackward {
+/** How the gradient of whatever is made of a network's velocity and its tangents is found, for likelihoods. */
+export interface LikelihoodBackward extends GradientBackward {
   /** Most tangents of a trace in one pass; a matrix goes as a whole. */
   readonly mostTangents: number;
   /** "h0" → the velocity, in rows of the buffer `output`, and ∂u/∂x v_s behind it, [count][dim]. */
@@ -77,3 +78,6 @@ export interface Backward extends MatchingBackward {
     o: { cotangent: string; xbar: string; tangents: PassTangents; begin: boolean; penalty?: Penalty | undefined },
   ): Dispatch[];
 }
+
+/** Both. */
+export interface Backward extends MatchingBackward, LikelihoodBackward {}

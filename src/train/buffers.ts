@@ -5,13 +5,13 @@ import type { Dispatch, PlannedBuffer } from "../gpu/kernel.ts";
 import { networkOf } from "../network/of.ts";
 import type { TrainableVelocity } from "../velocity/field.ts";
 import { inputRows } from "../velocity/run.ts";
-import type { MatchingBackward, MostTangents } from "./backward.ts";
+import type { GradientBackward, MostTangents } from "./backward.ts";
 
 const noTangents: MostTangents = { count: 0, kind: "trace" };
 
 /** Buffers of passes with up to so many tangents over a batch padded to `capacity`: input rows, scratch, gradient, packed weights. */
 export function gradientBuffers(
-  backward: MatchingBackward,
+  backward: GradientBackward,
   velocity: TrainableVelocity,
   capacity: number,
   tangents = noTangents,
@@ -34,7 +34,7 @@ export function gradientBuffers(
 const mapOf = (name: string) => `${name} map`;
 
 /** Fills the packed weights from "parameters". */
-export function planPackings(backward: MatchingBackward): Dispatch[] {
+export function planPackings(backward: GradientBackward): Dispatch[] {
   return backward.packings.map(({ name, layout }) =>
     packDispatch(layout.source.length, { from: "parameters", map: mapOf(name), to: name }),
   );

@@ -7,6 +7,7 @@ import type { Flow } from "../flow/flow.ts";
 import { samplesSpec } from "../flow/source.ts";
 import { turn } from "../network/circle.ts";
 import { padded } from "../ode/engine.ts";
+import type { MatchingBackward } from "./backward.ts";
 import { type MatchingChoice, matchingChoice, residualBackward } from "./backward-of.ts";
 import { gradientBuffers, residualBuffers } from "./buffers.ts";
 import type { Pairing } from "./coupled-pairs.ts";
@@ -94,7 +95,7 @@ function flowMatchingTask(
   { times, draws, pairing, given, shortcut, brought }: Drawing,
   /** Steps that are taken again and again, from the same draws. */
   repeated?: number,
-): TrainingTask {
+): TrainingTask<MatchingBackward> {
   const { velocity, batchSize } = plan;
   const { table, made } = times;
   const weighted = weightingOf(plan.options) !== undefined;

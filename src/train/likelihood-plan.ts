@@ -24,7 +24,7 @@ import type { TimeGrid } from "../ode/grid.ts";
 import { integrationBuffers, stateRows } from "../ode/integration.ts";
 import { stageRow } from "../solvers/stage-row.ts";
 import type { TrainableVelocity } from "../velocity/field.ts";
-import type { Backward, Batch, MostTangents, Penalty } from "./backward.ts";
+import type { Batch, LikelihoodBackward, MostTangents, Penalty } from "./backward.ts";
 import { planConditions } from "./conditions.ts";
 import type { Regularization } from "./options.ts";
 
@@ -32,7 +32,7 @@ import type { Regularization } from "./options.ts";
 export interface LikelihoodWork {
   readonly velocity: TrainableVelocity;
   readonly engine: Engine;
-  readonly backward: Backward;
+  readonly backward: LikelihoodBackward;
   readonly source: SourceSpec;
   /** From 1 to 0. */
   readonly grid: TimeGrid;

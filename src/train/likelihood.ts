@@ -9,7 +9,7 @@ import type { Arena } from "../gpu/arena.ts";
 import { mergeBuffers } from "../gpu/kernel.ts";
 import { item } from "../must.ts";
 import { networkOf } from "../network/of.ts";
-import { type Conditions, chunkOf, names } from "../ode/engine.ts";
+import { type Conditions, chunkOf, names, tangentsOf } from "../ode/engine.ts";
 import { integrationOf } from "../ode/integration.ts";
 import { planProbes } from "../ode/probes.ts";
 import { streams } from "../random/philox.ts";
@@ -52,13 +52,18 @@ export async function workOf(
   data: DataRows,
   rowWeights?: Float32Array,
 ): Promise<LikelihoodWork> {
+  const integration = integrationOf(solve.grid, solve.divergence.mode, jacobianTexts);
+  const { divergence, stages } = integration;
+  const kind = divergence.mode === "discrete" ? "matrix" : divergence.mode === "probes" ? "probes" : "basis";
+  const count = divergence.mode === "discrete" ? velocity.dim : tangentsOf(velocity.dim, divergence);
+  const shape = { tangents: { count, kind }, stages, penalised: solve.regularization !== undefined } as const;
   return {
     velocity,
     engine: await trainingEngine(flow, velocity),
-    backward: likelihoodBackward(flow, velocity),
+    backward: await likelihoodBackward(flow, velocity, shape),
     source: flow.source,
     grid: solve.grid,
-    integration: integrationOf(solve.grid, solve.divergence.mode, jacobianTexts),
+    integration,
     conditions,
     constant: logScale(flow.normalization) + meanGain(flow, data, rowWeights),
     leastDeterminant: solve.leastDeterminant,

@@ -3,7 +3,7 @@ import type { Arena } from "../gpu/arena.ts";
 import type { Dispatch, PlannedBuffer } from "../gpu/kernel.ts";
 import type { Pacer } from "../schedule/pacer.ts";
 import type { SignOfLife } from "../schedule/sign-of-life.ts";
-import type { MatchingBackward } from "./backward.ts";
+import type { GradientBackward } from "./backward.ts";
 import type { Fingerprint } from "./fingerprint.ts";
 import type { ValidationOptions } from "./options.ts";
 
@@ -41,11 +41,11 @@ export interface Validator {
 }
 
 /** The part of a training that is its own: how a step's loss and gradient are found. */
-export interface TrainingTask {
+export interface TrainingTask<B extends GradientBackward = GradientBackward> {
   readonly what: string;
   /** What is trained on, in data units. */
   readonly data: DataRows;
-  readonly backward: MatchingBackward;
+  readonly backward: B;
   readonly capacity: number;
   /** Buffers of the whole run, {@link gradientBuffers} included. */
   readonly buffers: readonly PlannedBuffer[];

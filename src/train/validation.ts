@@ -14,6 +14,7 @@ import { checked } from "../options/schema.ts";
 import type { Progress } from "../schedule/job.ts";
 import { budgetOf } from "../schedule/memory.ts";
 import { flopsPerDispatch } from "../schedule/pacer.ts";
+import type { MatchingBackward } from "./backward.ts";
 import { allocateAll, gradientBuffers, planPackings } from "./buffers.ts";
 import type { CheckedLikelihood } from "./fields.ts";
 import { isGiven } from "./given-pairs.ts";
@@ -71,7 +72,7 @@ const conditionsOf = ({ labels, context }: ValidationOptions) => ({
 export function flowMatchingValidator(
   o: ValidationOptions,
   plan: FlowMatchingPlan,
-  taskOf: (data: DataRows, plan: FlowMatchingPlan, batches: number) => TrainingTask,
+  taskOf: (data: DataRows, plan: FlowMatchingPlan, batches: number) => TrainingTask<MatchingBackward>,
 ): Validator {
   const { velocity, batchSize } = plan;
   const { dim } = velocity;

@@ -5,7 +5,7 @@ import { likelihood } from "../oracle/losses.ts";
 import { network } from "../oracle/mlp.ts";
 import { timesOf } from "../oracle/ode.ts";
 import { expect, expectClose, test } from "../suite.ts";
-import { conditionsFor, rowOf, strengthen, uniformArray } from "./inputs.ts";
+import { asGpu, conditionsFor, rowOf, strengthen, uniformArray } from "./inputs.ts";
 
 interface Case {
   velocity: pf.MlpOptions;
@@ -65,54 +65,78 @@ const cases: Record<string, Case> = {
   "penalties, no hidden layer": { velocity: { dim: 2, hidden: [] }, n: 9, regularization },
 };
 
-for (const [name, { velocity: options, n, method = "midpoint", steps = 2, probes, source, ...more }] of Object.entries(
-  cases,
-)) {
-  test(`likelihood loss and gradients agree with the f64 oracle: ${name}`, async ({ gpu }) => {
-    const velocity = pf.mlp(options);
-    const { dim } = options;
-    const flow = pf.Flow.create(gpu, {
-      velocity,
-      seed: 3,
-      ...(source && { source: { distribution: "gaussian", ...source } }),
-    });
-    const weights = await strengthen(flow);
-    const x = uniformArray(n * dim, -1.5, 1.5, 1);
-    const vectors = probes === undefined ? undefined : uniformArray(probes * n * dim, -1.2, 1.2, 7);
-    const conditions = conditionsFor(velocity, n, 4);
-    const got = await pf.likelihoodGradients(flow, x, {
-      solver: { method, steps },
-      ...(vectors && { divergence: { probe: "gaussian", probes: probes ?? 1, vectors } }),
-      ...conditions.options,
-      ...more,
-    });
-    const wanted = likelihood(network(velocity, weights), x, {
-      ...more,
-      method,
-      times: timesOf(1, 0, steps),
-      conditionOf: conditions.conditionOf,
-      ...(vectors && {
-        divergenceOf: (i: number) =>
-          Array.from({ length: probes ?? 1 }, (_, k) => rowOf(vectors.subarray(k * n * dim), dim, i)),
-      }),
-      ...(source && {
-        source: {
-          logDensity: (y: ArrayLike<number>) =>
-            Array.from(y).reduce((sum, value, i) => {
-              const std = source.std[i] ?? 1;
-              return sum - ((value - (source.mean[i] ?? 0)) / std) ** 2 / 2 - Math.log(std * Math.sqrt(2 * Math.PI));
-            }, 0),
-          score: (y: ArrayLike<number>) =>
-            Float64Array.from(y, (value, i) => -(value - (source.mean[i] ?? 0)) / (source.std[i] ?? 1) ** 2),
-        },
-      }),
-    });
-    expectClose([got.loss], [wanted.loss], { relative: 1e-5 });
-    // gradients: 1e-4 relative to the whole gradient
-    expect(gradientError(got.gradients, wanted.gradients)).toBeLessThan(1e-4);
-    flow.dispose();
+/** Loss and gradient of a likelihood, beside those in f64. */
+async function expectLikelihood(
+  gpu: pf.Gpu,
+  { velocity: options, n, method = "midpoint", steps = 2, probes, source, ...more }: Case,
+): Promise<void> {
+  const velocity = pf.mlp(options);
+  const { dim } = options;
+  const flow = pf.Flow.create(gpu, {
+    velocity,
+    seed: 3,
+    ...(source && { source: { distribution: "gaussian", ...source } }),
   });
+  const weights = await strengthen(flow);
+  const x = uniformArray(n * dim, -1.5, 1.5, 1);
+  const vectors = probes === undefined ? undefined : uniformArray(probes * n * dim, -1.2, 1.2, 7);
+  const conditions = conditionsFor(velocity, n, 4);
+  const got = await pf.likelihoodGradients(flow, x, {
+    solver: { method, steps },
+    ...(vectors && { divergence: { probe: "gaussian", probes: probes ?? 1, vectors } }),
+    ...conditions.options,
+    ...more,
+  });
+  const wanted = likelihood(network(velocity, weights), x, {
+    ...more,
+    method,
+    times: timesOf(1, 0, steps),
+    conditionOf: conditions.conditionOf,
+    ...(vectors && {
+      divergenceOf: (i: number) =>
+        Array.from({ length: probes ?? 1 }, (_, k) => rowOf(vectors.subarray(k * n * dim), dim, i)),
+    }),
+    ...(source && {
+      source: {
+        logDensity: (y: ArrayLike<number>) =>
+          Array.from(y).reduce((sum, value, i) => {
+            const std = source.std[i] ?? 1;
+            return sum - ((value - (source.mean[i] ?? 0)) / std) ** 2 / 2 - Math.log(std * Math.sqrt(2 * Math.PI));
+          }, 0),
+        score: (y: ArrayLike<number>) =>
+          Float64Array.from(y, (value, i) => -(value - (source.mean[i] ?? 0)) / (source.std[i] ?? 1) ** 2),
+      },
+    }),
+  });
+  expectClose([got.loss], [wanted.loss], { relative: 1e-5 });
+  // gradients: 1e-4 relative to the whole gradient
+  expect(gradientError(got.gradients, wanted.gradients)).toBeLessThan(1e-4);
+  flow.dispose();
 }
+
+for (const [name, given] of Object.entries(cases))
+  test(`likelihood loss and gradients agree with the f64 oracle: ${name}`, ({ gpu }) => expectLikelihood(gpu, given));
+
+const onTiles: Record<string, Case> = {
+  "three dimensions, heun2, time first, several tiles": {
+    velocity: { dim: 3, hidden: [8, 35], inputOrder: "t,x" },
+    n: 97,
+    method: "heun2",
+  },
+  "five dimensions in passes of four": { velocity: { dim: 5, hidden: [9] }, n: 33, steps: 1 },
+  "three probes": { velocity: { dim: 2, hidden: [9, 7], activation: "tanh" }, n: 33, probes: 3 },
+  "classes and context": { velocity: { dim: 2, hidden: [9], classes: 3, context: 2 }, n: 33, steps: 1 },
+  "no hidden layer, euler": { velocity: { dim: 2, hidden: [] }, n: 9, method: "euler" },
+};
+for (const [name, given] of Object.entries(onTiles))
+  test(
+    `on a GPU's tiles likelihood loss and gradients agree with the f64 oracle: ${name}`,
+    async () => {
+      using gpu = await asGpu();
+      await expectLikelihood(gpu, given);
+    },
+    { timeoutSeconds: 600 },
+  );
 
 test("the likelihood gradient's loss is that of logProb, normalization included", async ({ gpu }) => {
   const flow = pf.Flow.create(gpu, {

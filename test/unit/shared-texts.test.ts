@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import type { Gpu } from "../../src/gpu/gpu.ts";
 import { mlp } from "../../src/network/mlp.ts";
-import { likelihoodBackward } from "../../src/train/backward-of.ts";
+import { passesByLayer } from "../../src/train/backward-of.ts";
 
 const batch = { capacity: 256, count: 256, maxFlops: 1e12 };
 
@@ -9,7 +9,7 @@ const batch = { capacity: 256, count: 256, maxFlops: 1e12 };
 function kernelsOn(description: string, subgroupSize: number): string[] {
   const info = { software: true, subgroupSize, vendor: "", architecture: "", description };
   const velocity = mlp({ dim: 2, hidden: [96, 96, 96], activation: "sin" });
-  const backward = likelihoodBackward({ gpu: { info } as Gpu }, velocity);
+  const backward = passesByLayer({ gpu: { info } as Gpu }, velocity);
   const dispatches = [0, 2].flatMap((count) =>
     backward.pass(batch, {
       cotangent: "kappa",

@@ -1,9 +1,11 @@
 import { expect, test } from "vitest";
 import { reverseKernel } from "../../shaders/tile-reverse.ts";
+import type { Gpu } from "../../src/gpu/gpu.ts";
 import { planReverse, reverseSegments, type TileReverse, tileReverse } from "../../src/kernels/tile-reverse.ts";
-import { item } from "../../src/must.ts";
+import { item, must } from "../../src/must.ts";
 import { mlp } from "../../src/network/mlp.ts";
 import { networkOf } from "../../src/network/of.ts";
+import { tilePasses } from "../../src/train/tile-backward.ts";
 
 const limits = (bytes: number, invocations: number) => ({
   maxComputeWorkgroupStorageSize: bytes,
@@ -56,6 +58,25 @@ test("a gradient on tiles is summed in the same segments, whatever a device can 
     );
     expect(parts.reduce((sum, { workgroups }) => sum + workgroups[0], 0)).toBe(segments);
   }
+});
+
+test("a likelihood's pass is one dispatch on a tile, of as many tangents as a GPU has memory for", () => {
+  const gpu = (bytes: number) => ({ device: { limits: limits(bytes, 1024) } }) as unknown as Gpu;
+  const passes = (hidden: number[], count: number, kind: "basis" | "matrix", bytes = 65_536) =>
+    tilePasses(gpu(bytes), networkOf(mlp({ dim: 2, hidden })), { columns: 32, wave: 32 }, { count, kind });
+  const batch = { capacity: 640, count: 611, maxFlops: 1e15 };
+  const names = { cotangent: "kappa", xbar: "eta", begin: true, penalty: undefined };
+  const found = must(passes([64, 64, 64], 3, "basis"), "passes");
+  expect(found.mostTangents).toBe(3);
+  expect(found.pass(batch, { ...names, tangents: { count: 3, first: 0, weight: 1 } }).length).toBe(1);
+  expect(found.pass(batch, { ...names, tangents: { count: 0, first: 0, weight: 0 } }).length).toBe(1);
+  const few = must(passes([64, 64, 64], 3, "basis", 24_576), "passes");
+  expect(few.mostTangents).toBe(2);
+  expect(passes([64, 64, 64], 2, "matrix")?.mostTangents).toBe(2);
+  expect(passes([65], 1, "basis")).toBeUndefined();
+  expect(passes([64, 64, 64], 2, "matrix", 8192)).toBeUndefined();
+  // the text of so many layers takes seconds to compile
+  expect(passes([16, 16, 16, 16, 16, 16, 16, 16], 1, "basis")).toBeUndefined();
 });
 
 test("gradients of what does not fit a tile go layer by layer", () => {
