@@ -97,7 +97,7 @@ export function clusterText(
         `b${leaf.binding}[(params.l${i}${leaf.single ? "" : " + row"}) * params.columns + params.column + b${shape.classes}[p].${c}]`;
       return `let leaf${i} = vec4f(${components.map(lane).join(", ")});`;
     }
-    if (leaf.parameter) return `let leaf${i} = vec4f(b${leaf.binding}[params.l${i} + row]);`;
+    if (leaf.parameter) return `let leaf${i} = vec4f(b${leaf.binding}[params.l${i}${leaf.single ? "" : " + row"}]);`;
     return `let leaf${i} = b${leaf.binding}[${place(`l${i}`, leaf)}];`;
   };
   const made = new Set<string>();

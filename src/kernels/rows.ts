@@ -146,7 +146,7 @@ export class StagePlanner {
     if (step.kind === "parameter") {
       const binding = binder.at(weightNames.flat, false, true);
       const at = [this.#weights.offset(step.tensor), 0] as const;
-      return { binding, batched: false, single: false, parameter: true, at };
+      return { binding, batched: false, single: step.width === 1, parameter: true, at };
     }
     const place = placeOf(this.#schedule, value);
     const { batched, width } = step;

@@ -68,6 +68,19 @@ for (const [name, velocity] of Object.entries(networks))
     }
   });
 
+test("a parameter of one number goes to all rows of what it multiplies", () => {
+  const made = networkOf(network({ dim: 3 }, ({ x }) => concat(layerNorm(slice(x, 0, 1), "n"), slice(x, 1, 3))));
+  const program = made.program.copy();
+  const output = program.multiply(program.input("x", 3), program.parameter("n.weight", 1));
+  const run = new Run(made, program, {
+    inputs: new Map([["x", wholeBuffer("h0", 3)]]),
+    outputs: [{ value: output, place: wholeBuffer("u", 3) }],
+    prefix: "n",
+  });
+  const [{ kernel } = { kernel: { code: "" } }] = run.early({ capacity: 64, maxFlops: 1e9, tangents: 0 });
+  expect(kernel.code).toMatch(/= vec4f\(b\d\[params\.l\d\]\);/);
+});
+
 test("an input or a layer of which slices leave nothing is refused in words", () => {
   const refused = (build: () => unknown, words: RegExp) => expect(build).toThrow(words);
   refused(
