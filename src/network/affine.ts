@@ -38,8 +38,10 @@ export function mergeScales(
     const [fixed] = step.of.filter((value) => isFixed[value]).map(there);
     const times = (factor: Value | undefined) =>
       factor === undefined ? fixed : program.multiply(factor, fixed as Value);
-    const sum = (one: Value | undefined, other: Value | undefined) =>
-      one === undefined || other === undefined ? (one ?? other) : program.add(one, other);
+    const sum = (one: Value | undefined, other: Value | undefined) => {
+      if (one === undefined) return other;
+      return other === undefined ? one : program.add(one, other);
+    };
     if (fixed !== undefined) {
       if (name === "add") return { ...a, plus: sum(a.plus, fixed), steps: a.steps + 1 };
       return {
