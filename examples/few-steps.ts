@@ -1,5 +1,5 @@
 /**
- * What flows are worth in few steps: `npm run few-steps`. On toy sets, a flow by independent pairs and one by optimal-transport pairs, reflow
+ * What flows are worth in few steps: `npm run few-steps`. The flow of places that ships with the library; and on toy sets, a flow by independent pairs and one by optimal-transport pairs, reflow
  * once and twice, students of one, two and four Euler steps, and a flow with shortcuts, each sampled by 1 to 50 Euler steps. Prints W₂ and
  * C2ST against fresh points, and writes the tables with `--report <file.md>`.
  */
@@ -7,11 +7,12 @@ import { parseArgs } from "node:util";
 import { openGpu, type ToyName } from "pushforward";
 import { writeWhole } from "../cli/files.ts";
 import { type Budget, evaluations, few, floorOf, type Row } from "./few-steps-flows.ts";
+import { fewPlaces } from "./few-steps-places.ts";
 import { placeFor } from "./outputs.ts";
 
 const { values } = parseArgs({
   options: {
-    sets: { type: "string", default: "8gaussians,checkerboard" },
+    sets: { type: "string", default: "us-places,8gaussians,checkerboard" },
     steps: { type: "string", default: "2000" },
     points: { type: "string", default: "1000" },
     seed: { type: "string", default: "1" },
@@ -28,15 +29,23 @@ const cell = (score: Row["scores"][number]) =>
 const gpu = await openGpu();
 const began = performance.now();
 const tables: string[] = [];
-for (const name of values.sets.split(",") as ToyName[]) {
-  const head = [name, "S/D", ...evaluations.map((nfe) => `NFE ${nfe}`), "train s"];
+for (const name of values.sets.split(",") as (ToyName | "us-places")[]) {
+  const columns = evaluations.map((nfe) => `NFE ${nfe}`);
+  const head = name === "us-places" ? [name, ...columns] : [name, "S/D", ...columns, "train s"];
   const rows = [head, head.map(() => "---")];
-  for await (const { method, bends, scores, seconds } of few(gpu, name, budget)) {
-    rows.push([method, bends?.toFixed(3) ?? "", ...scores.map(cell), seconds.toFixed(0)]);
-    console.error(rows.at(-1)?.join(" | "));
+  const add = (row: string[]) => {
+    rows.push(row);
+    console.error(row.join(" | "));
+  };
+  if (name === "us-places")
+    for await (const { method, scores } of fewPlaces(gpu))
+      add([method, ...scores.map((mean) => mean?.toFixed(3) ?? "")]);
+  else {
+    for await (const { method, bends, scores, seconds } of few(gpu, name, budget))
+      add([method, bends?.toFixed(3) ?? "", ...scores.map(cell), seconds.toFixed(0)]);
+    const floor = await floorOf(name, budget);
+    rows.push(["fresh points", "", ...evaluations.map(() => cell(floor)), ""]);
   }
-  const floor = await floorOf(name, budget);
-  rows.push(["fresh points", "", ...evaluations.map(() => cell(floor)), ""]);
   tables.push(rows.map((texts) => `| ${texts.join(" | ")} |`).join("\n"));
 }
 const { description, architecture } = gpu.info;
