@@ -6,6 +6,8 @@ export interface Task {
   /** Of the parameters, and of an observation. */
   readonly dim: number;
   readonly context: number;
+  /** Whether posteriors of up to three parameters are much narrower than the prior: see learnPosterior. */
+  readonly isNarrow?: true;
   /** Draws from the prior, [count, dim]. */
   prior(count: number, seed: number): Float32Array;
   /** An observation for each row of parameters, [n, context]. */
@@ -52,6 +54,7 @@ export const twoMoons: Task = {
   name: "two moons",
   dim: 2,
   context: 2,
+  isNarrow: true,
   prior: (count, seed) => uniforms(seedKey(seed), priorStream, 0, count, 2).map((u) => 2 * u - 1),
   simulate(parameters, seed) {
     return crescentPoints(parameters.length / 2, noiseStream, seed).map((p, k) => {

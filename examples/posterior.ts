@@ -21,6 +21,7 @@ const { values } = parseArgs({
     tests: { type: "string", default: "200" },
     observations: { type: "string", default: "3" },
     seed: { type: "string", default: "1" },
+    tasks: { type: "string", default: "two moons,gaussian linear" },
     output: { type: "string", default: "out/posterior" },
     report: { type: "string" },
   },
@@ -85,7 +86,9 @@ const began = performance.now();
 console.log(`${adapter}: ${budget.simulations} simulations, ${budget.steps} steps of 1024, seed ${budget.seed}`);
 const rows: string[][] = [];
 const [samples, calibration]: [Panel[], Panel[]] = [[], []];
-for (const task of [twoMoons, gaussianLinear(10)]) {
+const chosen = [twoMoons, gaussianLinear(10)].filter(({ name }) => values.tasks.split(",").includes(name));
+if (chosen.length === 0) throw new Error(`--tasks is "${values.tasks}", but there are two moons and gaussian linear`);
+for (const task of chosen) {
   const start = performance.now();
   const posterior = await learnPosterior(gpu, task, budget);
   const trained = performance.now();
