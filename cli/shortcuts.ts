@@ -1,5 +1,6 @@
 import type { Command } from "commander";
 import type { Solver } from "pushforward";
+import { must } from "../src/must.ts";
 import type { SolverOptions } from "./arguments.ts";
 import { UsageError } from "./context.ts";
 import type { ModelFile } from "./model.ts";
@@ -16,7 +17,7 @@ export function solverOfCall(o: SolverOptions & NoiseOptions & ShortcutOptions, 
   if (o.shortcuts === undefined) return solverWithNoise(o, isGiven("method"));
   const other = ["method", "steps", "tolerance", "maxSteps", "diffusion", "score"].find(isGiven);
   if (other !== undefined) {
-    const { long } = command.options.find((option) => option.attributeName() === other) ?? {};
+    const { long } = must(command.options.find((option) => option.attributeName() === other), other);
     throw new UsageError(`--shortcuts says how the flow is solved, and so does ${long}: leave one of them out`);
   }
   return { method: "euler", steps: o.shortcuts };

@@ -13,6 +13,7 @@ const later = {
   "src/flow/bound-states.ts": "pushforward-spaces.min.js",
   "src/flow/on-demand.ts": "pushforward-analysis.min.js",
   "src/flow/stochastic.ts": "pushforward-stochastic.min.js",
+  "src/ode/narrow-engine.ts": "pushforward-narrow.min.js",
   "src/ode/on-demand.ts": "pushforward-layered.min.js",
   "src/train/muon.ts": "pushforward-muon.min.js",
   "src/train/coupled-pairs.ts": "pushforward-coupling.min.js",

@@ -2,12 +2,11 @@ import type { Gpu } from "../gpu/gpu.ts";
 import type { MlpVelocity } from "../network/mlp.ts";
 import type { NetworkVelocity } from "../network/network.ts";
 import { networkOf } from "../network/of.ts";
-import { narrowMlp } from "../velocity/narrow-layout.ts";
 import type { Parameters } from "../velocity/parameters.ts";
 import { plainMlp } from "../velocity/plain-mlp.ts";
 import type { WgslVelocity } from "../velocity/wgsl.ts";
 import type { Engine } from "./engine.ts";
-import { fusedMlpEngine, wgslEngine } from "./fused-engine.ts";
+import { wgslEngine } from "./wgsl-engine.ts";
 
 /** The engines of one field: `forward` for solves and all evaluations but Jᵀ·w, `reverse` for that one. */
 export interface Engines {
@@ -61,15 +60,17 @@ function once<T>(make: () => Promise<T>): () => Promise<T> {
 
 /**
  * Fused kernels for what is small enough, layer by layer else and, on adapters in software, for Jᵀ·w. GPUs have a tile of particles to a workgroup; adapters in
- * software a few to an invocation, with texts of their own for a narrow mlp. All but the latter are loaded when they are needed.
+ * software a few to an invocation, with texts of their own for a narrow mlp. What plans them is loaded when it is needed.
  */
 export function networkEngines(gpu: Gpu, velocity: MlpVelocity | NetworkVelocity, parameters: Parameters): Engines {
   const network = networkOf(velocity);
   const layered = once(async () => (await import("./on-demand.ts")).layeredEngine(gpu, network, parameters));
   const plain = plainMlp(velocity);
-  const narrow = plain && narrowMlp(plain);
   const forward = once(async () => {
-    if (narrow && gpu.info.software) return fusedMlpEngine(gpu, plain, narrow, parameters);
+    if (plain && gpu.info.software) {
+      const narrow = (await import("./narrow-engine.ts")).narrowEngine(gpu, plain, parameters);
+      if (narrow) return narrow;
+    }
     const { fusedNetwork, fusedNetworkEngine, tileNetwork, waveOf } = await import("./on-demand.ts");
     const made = gpu.info.software
       ? !plain && fusedNetwork(gpu, network)

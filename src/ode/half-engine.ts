@@ -9,7 +9,7 @@ import { narrowLimits, narrowMlp } from "../velocity/narrow-layout.ts";
 import type { Parameters } from "../velocity/parameters.ts";
 import { plainMlp } from "../velocity/plain-mlp.ts";
 import type { Engine } from "./engine.ts";
-import { fusedMlpEngine } from "./fused-engine.ts";
+import { fusedMlpEngine } from "./narrow-engine.ts";
 import { fusedNetworkEngine, tileLimits, tileNetwork } from "./network-engine.ts";
 
 /** What a call is told that asks for f16 where there is none. */

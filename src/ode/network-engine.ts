@@ -21,9 +21,9 @@ import { fusedNetworkLayout, tileLayout, tileWeightsName } from "../velocity/net
 import { type Layout, type Parameters, plainLayout } from "../velocity/parameters.ts";
 import { branchesOf } from "./branches.ts";
 import { type Chunk, type Conditions, type DivergenceMode, type Engine, type Integration, names } from "./engine.ts";
-import { divergenceText, tangentFlops } from "./fused-engine.ts";
 import { NetworkTable } from "./network-table.ts";
 import { slice } from "./slice.ts";
+import { divergenceText, tangentFlops } from "./tangents.ts";
 
 /** The largest networks whose particles stay in one invocation: their rows in registers, and multiply-adds as text. */
 const invocationLimits = { width: 128, dim: 16, context: 16, classes: 64, rows: 4096, inputs: 2048, waves: 16 };

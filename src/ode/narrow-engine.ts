@@ -1,42 +1,21 @@
 import { planCondition } from "../../shaders/condition.ts";
-import type { DivergenceText, FusedField, JacobianTexts } from "../../shaders/field.ts";
+import type { JacobianTexts } from "../../shaders/field.ts";
 import { evaluateKernel, integrateKernel } from "../../shaders/integrate.ts";
 import type { NarrowMlp } from "../../shaders/narrow-mlp.ts";
 import type { Tiling } from "../../shaders/tiling.ts";
 import type { Gpu } from "../gpu/gpu.ts";
-import { oneBranch, planEvaluate, planIntegrate } from "../kernels/fused.ts";
-import { chooseTiling, halfTiling, scalarTiling } from "../kernels/tiling.ts";
-import { item, must } from "../must.ts";
+import { planEvaluate, planIntegrate } from "../kernels/fused.ts";
+import { chooseTiling, halfTiling } from "../kernels/tiling.ts";
+import { item } from "../must.ts";
 import type { MlpVelocity } from "../network/mlp.ts";
 import { networkOf } from "../network/of.ts";
 import { tilingsOf } from "../tune/tilings.ts";
-import { narrowLayout } from "../velocity/narrow-layout.ts";
+import { narrowLayout, narrowMlp } from "../velocity/narrow-layout.ts";
 import { type Layout, type Parameters, plainLayout } from "../velocity/parameters.ts";
 import { layerSizes, timeInputs } from "../velocity/plain-mlp.ts";
-import type { WgslVelocity } from "../velocity/wgsl.ts";
 import { branchesOf, conditionBuffers } from "./branches.ts";
-import { type Chunk, type Conditions, type DivergenceMode, type Engine, names, tangentsOf } from "./engine.ts";
-
-/** Tangents that go through the network together with one value. */
-export function tangentsPerPass(dim: number, mode: DivergenceMode): number {
-  if (mode.mode === "exact" || mode.mode === "discrete") return dim <= 3 ? dim : 2;
-  return mode.mode === "probes" && mode.count % 2 === 0 ? 2 : 1;
-}
-
-export function divergenceText(dim: number, mode: DivergenceMode, jacobian?: JacobianTexts): DivergenceText {
-  const { mode: how } = mode;
-  if (how === "none") return { mode: how };
-  const perPass = tangentsPerPass(dim, mode);
-  if (how === "discrete") return { mode: how, perPass, texts: must(jacobian, "the texts of a step's Jacobian") };
-  return { mode: how, perPass };
-}
-
-/** Work of value and tangents: each tangent costs a forward pass, and the value is computed anew in every pass. */
-export function tangentFlops(dim: number, flops: number, mode: DivergenceMode): number {
-  if (mode.mode === "none") return flops;
-  const perPass = tangentsPerPass(dim, mode);
-  return Math.ceil(tangentsOf(dim, mode) / perPass) * (1 + perPass) * flops;
-}
+import { type Chunk, type Conditions, type DivergenceMode, type Engine, names } from "./engine.ts";
+import { divergenceText, tangentFlops, tangentsPerPass } from "./tangents.ts";
 
 /** A narrow MLP in fused kernels: the activations of a particle never leave its invocation. */
 export function fusedMlpEngine(
@@ -194,83 +173,8 @@ export function fusedMlpEngine(
   };
 }
 
-/**
- * The user's WGSL in the same fused kernels. Its divergence is its own function; without one, and for J·v and Jᵀ·v, it is what
- * `derivatives` gives: WGSL to go behind the code (src/dual/derivatives.ts), or an error that tells why there is none.
- */
-export function wgslEngine(velocity: WgslVelocity, derivatives: () => string): Engine {
-  const { dim } = velocity;
-  const flops = velocity.flops;
-  type Field = Extract<FusedField, { kind: "wgsl" }>;
-  const plain: Field = { kind: "wgsl", dim, code: velocity.code };
-  const differentiated = (more: Pick<Field, "trace" | "product">): Field => ({
-    ...plain,
-    ...more,
-    code: `${velocity.code}\n${derivatives()}`,
-  });
-  const withDivergence = (
-    mode: DivergenceMode,
-    jacobian?: JacobianTexts,
-  ): { field: Field; divergence: DivergenceText } => {
-    if (mode.mode === "none") return { field: plain, divergence: mode };
-    if (mode.mode === "discrete")
-      return { field: differentiated({ product: "pf_forward" }), divergence: divergenceText(dim, mode, jacobian) };
-    if (velocity.hasDivergence) return { field: plain, divergence: { mode: "own" } };
-    if (mode.mode === "exact") return { field: differentiated({ trace: "pf_trace" }), divergence: { mode: "own" } };
-    return { field: differentiated({ product: "pf_forward" }), divergence: { mode: "probes", perPass: 1 } };
-  };
-  const slice = (chunk: Chunk, mode: DivergenceMode, jacobian?: JacobianTexts) => ({
-    tiling: scalarTiling,
-    capacity: chunk.capacity,
-    maxFlops: chunk.maxFlops,
-    probes: mode.mode === "probes" ? mode.count : 1,
-    branches: oneBranch,
-    ...withDivergence(mode, jacobian),
-  });
-  const passFlops = (mode: DivergenceMode): number => {
-    if (mode.mode === "none") return flops;
-    if (velocity.hasDivergence && mode.mode !== "discrete") return 2 * flops;
-    return flops * (1 + 3 * tangentsOf(dim, mode));
-  };
-  return {
-    dim,
-    contextWidth: 0,
-    family: `wgsl ${velocity.code}`,
-    flops,
-    divergenceFlops: passFlops,
-    scratchFloats: () => 0,
-    shared: async () => ({ buffers: new Map(), version: 0, release: () => undefined }),
-    buffers: () => [],
-    begin: () => [],
-    integrate: (chunk, _conditions, integration, firstStep, lastStep) =>
-      planIntegrate({
-        ...slice(chunk, integration.divergence, integration.jacobian),
-        integrator: integrateKernel,
-        stages: integration.stages,
-        freeStages: integration.freeStages,
-        firstStep,
-        lastStep,
-        flopsPerStep: integration.stages * passFlops(integration.divergence),
-        names,
-      }),
-    evaluate(chunk, _conditions, output, divergence) {
-      const isProduct = output === "jvp" || output === "vjp";
-      const mode = output === "divergence" || output === "both" ? divergence : ({ mode: "none" } as const);
-      return planEvaluate({
-        ...slice(chunk, mode),
-        ...(isProduct && { field: differentiated({ product: output === "jvp" ? "pf_forward" : "pf_reverse" }) }),
-        evaluator: evaluateKernel,
-        output: isProduct ? "jvp" : output,
-        flops: output === "jvp" ? 3 * flops : output === "vjp" ? 3 * dim * flops : passFlops(mode),
-        names: {
-          state: names.state,
-          times: names.times,
-          velocity: names.velocity,
-          divergence: names.divergence,
-          probes: names.probes,
-          ...(isProduct && { tangent: names.tangent, product: names.product }),
-        },
-      });
-    },
-  };
+/** The same, or undefined for an MLP that is too wide for it. */
+export function narrowEngine(gpu: Gpu, velocity: MlpVelocity, parameters: Parameters): Engine | undefined {
+  const mlp = narrowMlp(velocity);
+  return mlp && fusedMlpEngine(gpu, velocity, mlp, parameters);
 }
