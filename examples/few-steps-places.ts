@@ -8,7 +8,7 @@ import { placesSolver } from "./places-recipe.ts";
 const shippedFile = fileURLToPath(new URL("../../examples/us-places.safetensors", import.meta.url));
 
 /**
- * The flow of places that ships with the library, which was trained by the likelihood of two midpoint steps from a mixture of 640 Gaussians.
+ * The flow of places that ships with the library, which was trained by the likelihood of two midpoint steps from a mixture of 1,300 Gaussians.
  * That source is so near that 1,000 samples of it cannot be told from places by W₂ or a classifier, so what is told is the log-likelihood, in
  * nats, of places that it has not seen, under the very map that the steps compute: samples by these steps have that density.
  */

@@ -53,7 +53,7 @@ export async function drawPlaces(folder: string, pictures: Pictures): Promise<st
       "places.png",
       figure([data, samples, model, ...whole], scale, {
         title: "Where the postal codes of the contiguous United States are",
-        subtitle: `A flow of ${count(pictures.parameters)} parameters, trained by flow matching and maximum likelihood on WebGPU`,
+        subtitle: `A flow of ${count(pictures.parameters)} numbers, trained by maximum likelihood on WebGPU`,
         panelWidth: 430,
       }),
     ],

@@ -1,7 +1,7 @@
 /**
  * The main job: learn where the postal codes of the contiguous United States are, from the places themselves.
- * Trains a flow by flow matching and then by maximum likelihood, draws particles through it, and compares its held-out
- * log-likelihood with three baselines.
+ * Trains a flow by the likelihood of its steps, from a mixture of Gaussians, draws particles through it, and compares its held-out
+ * log-likelihood with that mixture's and with three baselines.
  *
  *   npm start                                 what can be trained in three minutes, less on a GPU
  *   npm start -- --full                       the whole recipe, however long it takes
@@ -11,7 +11,7 @@
 import { mkdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { Flow, fitNormalization, openGpu } from "pushforward";
+import { decodeSafetensors, Flow, fitNormalization, openGpu } from "pushforward";
 import { writeWhole } from "../cli/files.ts";
 import { countPoints, type Grid, toDensity } from "../cli/plot/grid.ts";
 import { count, duration } from "../cli/report.ts";
@@ -58,11 +58,11 @@ const baselines = fitBaselines(places);
 const from = await fitSource();
 const flow = placesFlow(gpu, from, settings.seed);
 const share = await shareToTrain();
-const stages = await trainPlaces(flow, train, share, settings.seed);
-for (const { name, steps, seconds, loss, flops } of stages)
-  say(
-    `trained ${count(flow.parameterCount)} parameters for ${count(steps)} steps by ${name} in ${duration(seconds)} (${gigaflops(flops / seconds)}): loss ${loss.toFixed(4)}`,
-  );
+const training = await trainPlaces(flow, train, share, settings.seed);
+const { steps: trainingSteps, seconds: trainingSeconds, loss, flops } = training;
+say(
+  `trained ${count(flow.parameterCount)} parameters for ${count(trainingSteps)} steps by likelihood in ${duration(trainingSeconds)} (${gigaflops(flops / trainingSeconds)}): loss ${loss.toFixed(4)}`,
+);
 await mkdir(settings.out, { recursive: true });
 const modelFile = join(settings.out, "flow.safetensors");
 await writeWhole(modelFile, await flow.save());
@@ -116,18 +116,18 @@ async function fitSource() {
 /** How much of the recipe is trained: all of it, unless this adapter is too slow for that. */
 async function shareToTrain(): Promise<number> {
   if (settings.share !== "what fits") return settings.share;
-  const rates = await measureTraining(gpu, train, from);
-  const whole = secondsOfRecipe(flow, train.length / 2, rates);
+  const rate = await measureTraining(gpu, train, from);
+  const whole = secondsOfRecipe(flow, train.length / 2, rate);
   const operations = 2 * flow.parameterCount;
   const work =
     operations *
     (2 * settings.samples * settings.sampleSteps +
       3 * 2 * settings.solverSteps * (mapGrid(settings.columns).values.length + (3 * test.length) / 2));
-  // what comes after it runs twice as fast as flow matching, about
-  const left = settings.seconds - secondsSince(begun) - work / (2 * rates.matching) - 10;
+  // what comes after it runs twice as fast, about
+  const left = settings.seconds - secondsSince(begun) - work / (2 * rate) - 10;
   const fits = Math.min(1, Math.max(0.02, left / whole));
   say(
-    `it trains at ${gigaflops(rates.matching)} by flow matching and ${gigaflops(rates.likelihood)} by likelihood` +
+    `it trains at ${gigaflops(rate)}` +
       (fits < 1
         ? `: ${percent(fits)} of the recipe fit into ${duration(settings.seconds)}. All of it takes about ${duration(whole)}: npm start -- --full`
         : ""),
@@ -137,11 +137,13 @@ async function shareToTrain(): Promise<number> {
 
 /** The flow of the whole recipe, which comes with the sources: its likelihood and its density, computed here. */
 async function evaluateShipped() {
-  const whole = Flow.load(gpu, await readFile(shippedFile));
+  const bytes = await readFile(shippedFile);
+  const whole = Flow.load(gpu, bytes);
+  const gaussians = decodeSafetensors(bytes).tensors["source.weights"]?.data.length ?? Number.NaN;
   const result = {
     ...(await evaluate(whole, test, settings.solverSteps)),
     density: await densityMap(whole, settings),
-    numbers: numbersOf(whole),
+    numbers: numbersOf(whole, gaussians),
   };
   whole.dispose();
   return result;
@@ -203,7 +205,7 @@ async function report(): Promise<void> {
     adapter: info,
     settings: { ...settings, share },
     data: { ...counts, train: train.length / 2, validation: validation.length / 2, test: test.length / 2 },
-    training: { parameters: numbers, stages },
+    training: { parameters: numbers, ...training },
     sampling: { samples: settings.samples, ...sampling, strays },
     heldOutLogLikelihood: {
       unit: "nats per place, density per square degree",

@@ -1,6 +1,11 @@
+import { readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
 import { expect, test } from "vitest";
 import { strayShare } from "../../examples/stray.ts";
 import { boundaryOf, outlineOf, pointsOutside } from "../../examples/us-outline.ts";
+import { loadFlow } from "../../src/flow/file.ts";
+import { sourceSpec } from "../../src/flow/source.ts";
+import { decodeSafetensors } from "../../src/io/safetensors.ts";
 
 test("points farther than the distance from every row are strays, across cell borders and below zero", () => {
   const data = Float32Array.of(-0.1, -0.1, 10, 10);
@@ -75,4 +80,16 @@ test("the boundary is the arcs of one state alone, and points are outside it by 
   const points = Float32Array.of(0.5, 0.5, 1.5, 0.25, 1, 0.5, 2.5, 0.5, 0.5, -0.25, -7, 0.5);
   expect([...pointsOutside(points, boundary)]).toEqual([2.5, 0.5, 0.5, -0.25, -7, 0.5]);
   expect(pointsOutside(new Float32Array(0), boundary).length).toBe(0);
+});
+
+test("the flow that is shipped is of the recipe, in a file of 80 kB at most", () => {
+  const bytes = readFileSync(fileURLToPath(new URL("../../examples/us-places.safetensors", import.meta.url)));
+  expect(bytes.length).toBeLessThanOrEqual(80_000);
+  const { velocity, source, normalization } = loadFlow(bytes);
+  expect(velocity).toMatchObject({ dim: 2, hidden: [64, 64, 64], activation: "sin" });
+  expect(sourceSpec(source, 2)).toMatchObject({
+    kind: "mixture",
+    parts: decodeSafetensors(bytes).tensors["source.weights"]?.shape[0],
+  });
+  expect(normalization?.mean[0]).toBeCloseTo(-91, -1);
 });
