@@ -17,7 +17,10 @@ export function solverOfCall(o: SolverOptions & NoiseOptions & ShortcutOptions, 
   if (o.shortcuts === undefined) return solverWithNoise(o, isGiven("method"));
   const other = ["method", "steps", "tolerance", "maxSteps", "diffusion", "score"].find(isGiven);
   if (other !== undefined) {
-    const { long } = must(command.options.find((option) => option.attributeName() === other), other);
+    const { long } = must(
+      command.options.find((option) => option.attributeName() === other),
+      other,
+    );
     throw new UsageError(`--shortcuts says how the flow is solved, and so does ${long}: leave one of them out`);
   }
   return { method: "euler", steps: o.shortcuts };

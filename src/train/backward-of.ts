@@ -10,7 +10,7 @@ import { networkOf } from "../network/of.ts";
 import type { Engine } from "../ode/engine.ts";
 import { weightPlaces } from "../velocity/dense-layout.ts";
 import type { TrainableVelocity } from "../velocity/field.ts";
-import type { Backward, LikelihoodBackward, MatchingBackward } from "./backward.ts";
+import { type Backward, keepsFirstStage, type LikelihoodBackward, type MatchingBackward } from "./backward.ts";
 import { layeredBackward } from "./layered-backward.ts";
 import { tileBackward, tilePasses } from "./tile-backward.ts";
 
@@ -47,15 +47,16 @@ export interface LikelihoodShape {
 }
 
 /**
- * How that of a likelihood is: on a GPU a pass is one kernel, on tiles of particles, where network and tangents fit, for solvers of one or
- * two stages without penalties; else layer by layer.
+ * How that of a likelihood is: on a GPU a pass is one kernel, on tiles of particles, where network and tangents fit, without penalties,
+ * where the velocities of all stages are kept ({@link keepsFirstStage}); else layer by layer.
  */
 export async function likelihoodBackward(
   { gpu }: Pick<Flow, "gpu">,
   velocity: TrainableVelocity,
   { tangents, stages, penalised }: LikelihoodShape,
 ): Promise<LikelihoodBackward> {
-  if (!gpu.info.software && stages <= 2 && !penalised) {
+  const hasAllStages = stages === 1 || keepsFirstStage(stages, tangents.kind === "probes", velocity);
+  if (!gpu.info.software && hasAllStages && !penalised) {
     const tiles = tilePasses(gpu, networkOf(velocity), await waveOf(gpu), tangents);
     if (tiles) return { ...tiles, buffers: (...of) => [...tiles.buffers(...of), ...unusedBuffers] };
   }

@@ -1,5 +1,6 @@
 import type { Numeric } from "../../shaders/interface.ts";
 import type { Dispatch, PlannedBuffer } from "../gpu/kernel.ts";
+import type { TrainableVelocity } from "../velocity/field.ts";
 import type { Layout } from "../velocity/parameters.ts";
 
 /** What |u|² and each |∂u/∂x v_s|² of a pass are worth, beside what it is the gradient of; the mean over the batch is taken. */
@@ -41,6 +42,14 @@ export interface MostTangents {
 
 /** Tangents v_s that go with a pass, of which each has a cotangent w_s. */
 export type PassTangents = TraceTangents | MatrixTangents;
+
+/**
+ * Whether the forward solve keeps the velocity of the first of two stages of every step, as it does the state. Where there are more, as many
+ * kept velocities would outweigh the states: they are found again. So they are where probes, classes and context take all storage buffers
+ * that a kernel has everywhere.
+ */
+export const keepsFirstStage = (stages: number, hasProbes: boolean, { classes, context }: TrainableVelocity): boolean =>
+  stages === 2 && !(hasProbes && classes > 0 && context > 0);
 
 /** How a gradient is found on the device. It goes to "partials" [copies][stride], to be added in order. */
 export interface GradientBackward {

@@ -24,7 +24,7 @@ import type { TimeGrid } from "../ode/grid.ts";
 import { integrationBuffers, stateRows } from "../ode/integration.ts";
 import { stageRow } from "../solvers/stage-row.ts";
 import type { TrainableVelocity } from "../velocity/field.ts";
-import type { Batch, LikelihoodBackward, MostTangents, Penalty } from "./backward.ts";
+import { type Batch, keepsFirstStage, type LikelihoodBackward, type MostTangents, type Penalty } from "./backward.ts";
 import { planConditions } from "./conditions.ts";
 import type { Regularization } from "./options.ts";
 
@@ -75,11 +75,8 @@ export function likelihoodTangents(work: LikelihoodWork): MostTangents {
   return { count: Math.min(work.backward.mostTangents, tangentTotal(work)), kind: "trace" };
 }
 
-/**
- * The first of two stages is kept of every step, as the state is. Where there are more, as many kept velocities would outweigh the
- * states: they are recomputed.
- */
-const keepsStages = ({ integration }: LikelihoodWork) => integration.stages === 2;
+const keepsStages = ({ integration: { stages, divergence }, velocity }: LikelihoodWork) =>
+  keepsFirstStage(stages, divergence.mode === "probes", velocity);
 
 /** The buffer with the velocity of stage `i` of a step. */
 const stageName = (work: LikelihoodWork, step: number, i: number) =>

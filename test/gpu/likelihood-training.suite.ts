@@ -126,6 +126,12 @@ const onTiles: Record<string, Case> = {
   "five dimensions in passes of four": { velocity: { dim: 5, hidden: [9] }, n: 33, steps: 1 },
   "three probes": { velocity: { dim: 2, hidden: [9, 7], activation: "tanh" }, n: 33, probes: 3 },
   "classes and context": { velocity: { dim: 2, hidden: [9], classes: 3, context: 2 }, n: 33, steps: 1 },
+  "probes, classes and context": {
+    velocity: { dim: 2, hidden: [9], classes: 3, context: 2 },
+    n: 33,
+    steps: 1,
+    probes: 1,
+  },
   "no hidden layer, euler": { velocity: { dim: 2, hidden: [] }, n: 9, method: "euler" },
 };
 for (const [name, given] of Object.entries(onTiles))
