@@ -34,7 +34,9 @@ export class Arena {
   async allocate(name: string, bytes: number, data?: Float32Array | Uint32Array): Promise<GPUBuffer> {
     const buffer = await this.#acquire(Math.max(bytes, 16), name);
     this.lend(name, buffer);
-    if (data) this.session.device.queue.writeBuffer(buffer, 0, readable(name, data) as GPUAllowSharedBufferSource);
+    // Deno panics at a write of nothing
+    if (data?.length)
+      this.session.device.queue.writeBuffer(buffer, 0, readable(name, data) as GPUAllowSharedBufferSource);
     return buffer;
   }
 
