@@ -15,6 +15,7 @@ import { decodeSafetensors, Flow, fitNormalization, openGpu } from "pushforward"
 import { writeWhole } from "../cli/files.ts";
 import { countPoints, type Grid, toDensity } from "../cli/plot/grid.ts";
 import { count, duration } from "../cli/report.ts";
+import { must } from "../src/must.ts";
 import {
   chooseByValidation,
   fitGaussian,
@@ -139,7 +140,7 @@ async function shareToTrain(): Promise<number> {
 async function evaluateShipped() {
   const bytes = await readFile(shippedFile);
   const whole = Flow.load(gpu, bytes);
-  const gaussians = decodeSafetensors(bytes).tensors["source.weights"]?.data.length ?? Number.NaN;
+  const gaussians = must(decodeSafetensors(bytes).tensors["source.weights"], "the shares of the source").data.length;
   const result = {
     ...(await evaluate(whole, test, settings.solverSteps)),
     density: await densityMap(whole, settings),

@@ -115,23 +115,24 @@ fn reduce_gradient(
   }),
 );
 
+/** Numbers from a segment of "partials" to the next one: those of its parameters, in whole vectors of four. */
+export const partialStride = (count: number): number => 4 * Math.ceil(count / 4);
+
 /** "partials" → "gradient", or one of `parts` of it, from 0; with `norm` also "norm.parts", one per workgroup. */
 export function planReduceGradient(o: {
   count: number;
-  /** Numbers from a segment to the next one, where there are more than `count`. */
-  stride?: number | undefined;
   segments: number;
   norm: boolean;
   part?: number;
   parts?: number;
   frozen?: string | undefined;
 }): Dispatch {
-  const { count, stride = count, segments, norm, part = 0, parts = 1, frozen } = o;
+  const { count, segments, norm, part = 0, parts = 1, frozen } = o;
   const adds = parts > 1;
   return dispatchOf(reduceGradientKernel({ norm, adds, freezes: frozen !== undefined }), {
     params: {
       count,
-      stride,
+      stride: partialStride(count),
       segments,
       scale: adds ? 1 / parts : undefined,
       is_first: adds ? Number(part === 0) : undefined,
@@ -260,7 +261,7 @@ export function averageDecay(ema: number, step: number): number {
 
 /**
  * One Adam step, `step` counted from 1; of all parameters but those in the bits of the buffer `passed`. The gradient is in "gradient", or
- * in `segments` parts in "partials", whose rows are `count` padded to vectors. With packings each parameter goes to where "places" says.
+ * in `segments` parts in "partials", {@link partialStride} from each other. With packings each parameter goes to where "places" says.
  */
 export function planAdam(o: {
   count: number;

@@ -1,10 +1,8 @@
 import { must } from "../src/must.ts";
 import { argumentsOf, type Value } from "../src/network/program.ts";
-import { grouped, type Place, placeOf, type Schedule, type Stage } from "../src/network/stages.ts";
+import { type GradientStage, grouped, type Place, placeOf, type Schedule, type Stage } from "../src/network/stages.ts";
 import { moving, type Row, readsOf, rowIndices, rowText, type Span, TileMemory, up } from "./tile-memory.ts";
 import { type Tiling, tileSizes } from "./tiling.ts";
-
-type GradientStage = Extract<Stage, { kind: "gradient" }>;
 
 /** Rows that are there all the time, and whether these are for each tangent. */
 export interface FixedRows {

@@ -1,5 +1,5 @@
 import { item, must } from "../src/must.ts";
-import { type Place, placeOf, type Schedule, type Stage } from "../src/network/stages.ts";
+import { type GradientStage, type Place, placeOf, type Schedule } from "../src/network/stages.ts";
 import type { ReverseMemory } from "./reverse-memory.ts";
 import { moving } from "./tile-memory.ts";
 import { type Tiling, tileSizes } from "./tiling.ts";
@@ -20,8 +20,6 @@ export interface TensorPlace {
 export const putText = `fn pf_put(place: u32, value: f32, adds: bool) {
 if (adds) { pf_partials[place] += value; } else { pf_partials[place] = value; }
 }`;
-
-type GradientStage = Extract<Stage, { kind: "gradient" }>;
 
 /**
  * Statements that sum the gradient of a matrix over the columns of a tile, ∂W[o][i] = Σ_q c[o][q] h[i][q], and of a bias or another

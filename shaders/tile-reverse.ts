@@ -3,7 +3,7 @@ import { reverse, tangentOfX, withTangents } from "../src/network/derivatives.ts
 import type { Network } from "../src/network/network.ts";
 import type { RowFunction } from "../src/network/program.ts";
 import { schedule } from "../src/network/schedule.ts";
-import { type Place, type Schedule, type Stage, wholeBuffer } from "../src/network/stages.ts";
+import { type GradientStage, type Place, type Schedule, wholeBuffer } from "../src/network/stages.ts";
 import { read, write } from "./interface.ts";
 import { kernel, oncePerShape } from "./kernel.ts";
 import { ReverseMemory, reverseGroups } from "./reverse-memory.ts";
@@ -183,9 +183,9 @@ const params = {
   segment: "u32",
 } as const;
 
-/** The scratch that a workgroup keeps for itself. */
-const keptBuffer = (columns: number, memory: ReverseMemory) =>
-  write(`array<array<array<f32, ${columns}>, ${Math.max(1, memory.keptRows)}>>`);
+/** The scratch that a workgroup keeps for itself, where it keeps something. */
+const keptBuffer = (columns: number, { keptRows }: ReverseMemory) =>
+  keptRows > 0 && write(`array<array<array<f32, ${columns}>, ${keptRows}>>`);
 
 /**
  * A kernel that takes the tiles of a segment one after the other: the inputs, the network forward, what is between, the network in reverse,
@@ -220,7 +220,7 @@ function segmentsText(
       const { tensor, matrix } = stage.gradient;
       const key = stage.gradient.batched || begun.has(`${tensor} ${matrix?.from}`) ? "true" : "adds";
       begun.add(`${tensor} ${matrix?.from}`);
-      const stages = group as Extract<Stage, { kind: "gradient" }>[];
+      const stages = group as GradientStage[];
       text = `{\n${gradientText(made, memory, tiling, (name) => network.tensor(name), stages, key)}\n}\nworkgroupBarrier();`;
     } else text = emitter.group(group);
     (number < made.late ? early : late).push(text);
@@ -317,19 +317,23 @@ if (p < pf_params.stride) { pf_squares[p] = weight * sum; }
       targets: read("array<f32>"),
       squares: write("array<f32>"),
       partials: trains && write("array<f32>"),
-      kept: trains && keptBuffer(columns, texts.memory),
+      kept: keptBuffer(columns, texts.memory),
     },
     code: wgsl`${code}`,
   });
 });
 
+/** Statements for each of some rows i, which the invocations of a column share. */
+const perRow = (rows: number, tiling: Tiling, text: string) =>
+  `for (var i = jb; i < ${rows}u; i += ${tileSizes(tiling).blocks}u) {\n${text}\n}`;
+
 /** The velocity and Jᵀ·w on tiles of particles: the network forward, and back through its layers with the cotangent w. */
 export const productKernel = oncePerShape((shape: Pick<ReverseShape, "network" | "tiling">) => {
   const { network, tiling } = shape;
   const { dim } = network;
-  const { columns, blocks } = tileSizes(tiling);
+  const { columns } = tileSizes(tiling);
   const texts = network.texts(tiling, "product");
-  const rows = (text: string) => `for (var i = jb; i < ${dim}u; i += ${blocks}u) {\n${text}\n}`;
+  const rows = (text: string) => perRow(dim, tiling, text);
   const at = (name: string) => `pf_${name}[i * pf_params.stride + at0]`;
   const place = (name: string) => wholeBuffer(name, dim);
   const stored = (memory: ReverseMemory, name: string, from: string) =>
@@ -352,7 +356,7 @@ ${rows(memory.write(place("ubar"), moving("i"), 0, at("cotangent")))}`,
       cotangent: read("array<f32>"),
       velocity: write("array<f32>"),
       product: write("array<f32>"),
-      kept: texts.memory.keptRows > 0 && keptBuffer(columns, texts.memory),
+      kept: keptBuffer(columns, texts.memory),
     },
     code: wgsl`${code}`,
   });
@@ -366,10 +370,10 @@ export const passKernel = oncePerShape(
   ({ network, tiling, work }: { network: ReverseNetwork; tiling: Tiling; work: PassWork }) => {
     const { dim } = network;
     const { tangents, kind } = work;
-    const { columns, blocks } = tileSizes(tiling);
+    const { columns } = tileSizes(tiling);
     const texts = network.texts(tiling, work);
     const at = (name: string, set: string) => `pf_${name}[(${set} * ${dim}u + i) * pf_params.stride + at0]`;
-    const rows = (text: string) => `for (var i = jb; i < ${dim}u; i += ${blocks}u) {\n${text}\n}`;
+    const rows = (text: string) => perRow(dim, tiling, text);
     const sets = (text: (s: number) => string) => lines(tangents, (s) => text(s + 1));
     const isMatrix = kind === "matrix" && tangents > 0;
     const isProbes = kind === "probes" && tangents > 0;
@@ -417,7 +421,7 @@ ${isMatrix ? sets((s) => `${at("xbar", `${s}u`)} = ${memory.read(place("dxbar"),
         probes: isProbes && read("array<f32>"),
         xbar: write("array<f32>"),
         partials: write("array<f32>"),
-        kept: texts.memory.keptRows > 0 && keptBuffer(columns, texts.memory),
+        kept: keptBuffer(columns, texts.memory),
       },
       code: wgsl`${code}`,
     });

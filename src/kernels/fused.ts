@@ -107,7 +107,7 @@ export function planIntegrate(
   return dispatches;
 }
 
-/** Dispatches that evaluate velocity, divergence or J·v at given states and times. */
+/** Dispatches that evaluate velocity, divergence or J·v at given states and times; of the names those are taken that the output asks for. */
 export function planEvaluate(
   o: Slice & {
     field: FusedField;

@@ -1,5 +1,6 @@
 import { dispatchOf, gridOf } from "../../shaders/dispatch.ts";
 import type { Numeric } from "../../shaders/interface.ts";
+import { partialStride } from "../../shaders/optimizer.ts";
 import {
   type PassWork,
   passKernel,
@@ -137,7 +138,7 @@ export function planReverse(
       params: {
         ...params,
         count,
-        parameters: trains ? parameterCount : undefined,
+        parameters: trains ? partialStride(parameterCount) : undefined,
         scale: trains ? 2 / (count * network.dim) : undefined,
       },
       buffers: {
@@ -146,7 +147,7 @@ export function planReverse(
         targets: "target",
         squares: "squares",
         partials: trains ? "partials" : undefined,
-        kept: trains ? "kept" : undefined,
+        kept: kernel.buffers.kept ? "kept" : undefined,
       },
       ...size,
     }),
@@ -159,10 +160,10 @@ export function planProduct(
   range: Range,
   names: Record<"weights" | "inputs" | "cotangent" | "velocity" | "product", string>,
 ): Dispatch[] {
-  const { network, tiling, keptFloats } = reverse;
+  const { network, tiling } = reverse;
   const kernel = productKernel({ network, tiling });
   return perSegments(reverse, range, 2, (params, size) =>
-    dispatchOf(kernel, { params, buffers: { ...names, kept: keptFloats > 0 ? "kept" : undefined }, ...size }),
+    dispatchOf(kernel, { params, buffers: { ...names, kept: kernel.buffers.kept ? "kept" : undefined }, ...size }),
   );
 }
 
@@ -192,7 +193,7 @@ export function planPass(
     dispatchOf(kernel, {
       params: {
         ...params,
-        parameters: parameterCount,
+        parameters: partialStride(parameterCount),
         adds: o.begin ? 0 : 1,
         count: isTrace ? batch.count : undefined,
         first: isTrace ? o.first : undefined,
@@ -201,7 +202,7 @@ export function planPass(
       buffers: {
         ...o.names,
         partials: "partials",
-        kept: network.texts(tiling, work).memory.keptRows > 0 ? "kept" : undefined,
+        kept: kernel.buffers.kept ? "kept" : undefined,
       },
       ...size,
     }),

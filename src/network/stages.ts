@@ -18,6 +18,8 @@ export interface Cluster {
   readonly stores: readonly Value[];
 }
 
+export type GradientStage = Extract<Stage, { kind: "gradient" }>;
+
 /** What one kernel does. */
 export type Stage =
   /** A product with a weight matrix, or with one of the network's data, and what is made of each of its rows. */

@@ -161,12 +161,7 @@ export function fusedMlpEngine(
         flops: branchesOf(velocity, conditions).count * (output === "jvp" ? 2 * flops : tangentFlops(dim, flops, mode)),
         names: {
           ...fieldNames(o.tiling),
-          state: names.state,
-          times: names.times,
-          velocity: names.velocity,
-          divergence: names.divergence,
-          probes: names.probes,
-          ...(output === "jvp" ? { tangent: names.tangent, product: names.product } : {}),
+          ...names,
         },
       });
     },

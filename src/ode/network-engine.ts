@@ -276,12 +276,7 @@ export function fusedNetworkEngine(
         flops: branchesOf(network, conditions).count * work,
         names: {
           ...fieldNames(conditions, tiling, false),
-          state: names.state,
-          times: names.times,
-          velocity: names.velocity,
-          divergence: names.divergence,
-          probes: names.probes,
-          ...(output === "jvp" ? { tangent: names.tangent, product: names.product } : {}),
+          ...names,
         },
       });
     },

@@ -33,7 +33,7 @@ export async function tileProductEngine(
       return [
         ...Array.from({ length: count }, (_, branch) => rows(inputOf(branch), inputRows(network), capacity)),
         ...(count > 1 ? ["u", "xbar"].map((name) => rows(name, dim, capacity)) : []),
-        { name: "kept", bytes: 4 * reverseSegments(reverse, capacity).segments * Math.max(1, reverse.keptFloats) },
+        { name: "kept", bytes: 4 * reverseSegments(reverse, capacity).segments * reverse.keptFloats },
         ...conditionBuffers(chunk, conditions, context),
       ];
     },

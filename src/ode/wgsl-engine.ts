@@ -74,14 +74,7 @@ export function wgslEngine(velocity: WgslVelocity, derivatives: () => string): E
         evaluator: evaluateKernel,
         output: isProduct ? "jvp" : output,
         flops: output === "jvp" ? 3 * flops : output === "vjp" ? 3 * dim * flops : passFlops(mode),
-        names: {
-          state: names.state,
-          times: names.times,
-          velocity: names.velocity,
-          divergence: names.divergence,
-          probes: names.probes,
-          ...(isProduct && { tangent: names.tangent, product: names.product }),
-        },
+        names,
       });
     },
   };

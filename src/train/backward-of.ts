@@ -58,7 +58,7 @@ export async function likelihoodBackward(
   const hasAllStages = stages === 1 || keepsFirstStage(stages, tangents.kind === "probes", velocity);
   if (!gpu.info.software && hasAllStages && !penalised) {
     const tiles = tilePasses(gpu, networkOf(velocity), await waveOf(gpu), tangents);
-    if (tiles) return { ...tiles, buffers: (...of) => [...tiles.buffers(...of), ...unusedBuffers] };
+    if (tiles) return tiles;
   }
   return passesByLayer({ gpu }, velocity);
 }

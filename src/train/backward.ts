@@ -9,9 +9,6 @@ export interface Penalty {
   readonly jacobian: Numeric;
 }
 
-/** That many numbers in whole vectors of four. */
-export const paddedToVectors = (count: number): number => 4 * Math.ceil(count / 4);
-
 /** A batch of `count` particles, padded to `capacity`. */
 export interface Batch {
   readonly capacity: number;
@@ -51,13 +48,11 @@ export type PassTangents = TraceTangents | MatrixTangents;
 export const keepsFirstStage = (stages: number, hasProbes: boolean, { classes, context }: TrainableVelocity): boolean =>
   stages === 2 && !(hasProbes && classes > 0 && context > 0);
 
-/** How a gradient is found on the device. It goes to "partials" [copies][stride], to be added in order. */
+/** How a gradient is found on the device. It goes to "partials", whose copies (`partialStride` of shaders/optimizer.ts) are to be added in order. */
 export interface GradientBackward {
   /** Packings of the weights that the passes read, made anew after each optimiser step. */
   readonly packings: readonly { readonly name: string; readonly layout: Layout }[];
   readonly copies: (capacity: number) => number;
-  /** Numbers from a copy to the next one, where these are the parameters {@link paddedToVectors}; else there is nothing between them. */
-  readonly stride?: number;
   /** Scratch, for passes of up to so many tangents. */
   buffers(capacity: number, tangents: MostTangents): PlannedBuffer[];
 }

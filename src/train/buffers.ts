@@ -1,3 +1,4 @@
+import { partialStride } from "../../shaders/optimizer.ts";
 import { packDispatch } from "../../shaders/pack.ts";
 import { weightWindow } from "../../shaders/tiling.ts";
 import type { Arena } from "../gpu/arena.ts";
@@ -21,7 +22,7 @@ export function gradientBuffers(
   return [
     { name: "h0", bytes: inputRows(network) * capacity * 4 },
     ...backward.buffers(capacity, tangents),
-    { name: "partials", bytes: backward.copies(capacity) * (backward.stride ?? count) * 4 },
+    { name: "partials", bytes: backward.copies(capacity) * partialStride(count) * 4 },
     { name: "gradient", bytes: count * 4 },
     ...backward.packings.flatMap(({ name, layout: { source } }) => [
       // a step writes what is no parameter behind it, and a window may begin at the last matrix

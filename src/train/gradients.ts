@@ -87,12 +87,7 @@ export async function givenBatchGradients(
       planGivenBatch({ velocity, capacity, count, names }),
       ...planConditions(velocity, { capacity, count }, conditions),
       ...backward.residual({ capacity, count, maxFlops, weighted: weights !== undefined }),
-      planReduceGradient({
-        count: networkOf(velocity).parameterCount,
-        stride: backward.stride,
-        segments,
-        norm: false,
-      }),
+      planReduceGradient({ count: networkOf(velocity).parameterCount, segments, norm: false }),
       planSum({ count: capacity, scale: 1 / (count * dim), add: false, from: "squares", to: "loss" }),
     ],
   }));

@@ -1,9 +1,10 @@
+import { partialStride } from "../../shaders/optimizer.ts";
 import type { GpuInfo } from "../gpu/adapter.ts";
 import type { Dispatch } from "../gpu/kernel.ts";
 import { gradientCopies, planWeightGradient, type WeightGradientCall } from "../kernels/weight-gradient.ts";
 import { item } from "../must.ts";
 import type { Network } from "../network/network.ts";
-import { type Batch, paddedToVectors } from "./backward.ts";
+import type { Batch } from "./backward.ts";
 
 /** Rows of a buffer, of which each has `vectors` of four particles; the first `values` of these are no tangents. */
 export interface Rows {
@@ -48,7 +49,7 @@ export function planLayerGradient(
       widest: Math.max(...network.tensors.map(({ shape: [, inputs = 1] }) => inputs)),
       weights: weights && matrix && { offset: weights.offset + matrix.from, rowLength: item(weights.shape, 1) },
       biasOffset: vector === undefined ? undefined : tensorOf(vector).offset,
-      stride: paddedToVectors(network.parameterCount),
+      stride: partialStride(network.parameterCount),
       vectors: o.vectors,
       values: o.values,
       copies: gradientCopies(info, o.batch.capacity, network.parameterCount),

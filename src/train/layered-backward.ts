@@ -13,7 +13,7 @@ import type { Value } from "../network/program.ts";
 import { type Place, wholeBuffer } from "../network/stages.ts";
 import { denseLayout } from "../velocity/dense-layout.ts";
 import { type GradientPlan, inputPlaces, Run } from "../velocity/run.ts";
-import { type Backward, type Batch, type MatrixTangents, paddedToVectors, type TraceTangents } from "./backward.ts";
+import type { Backward, Batch, MatrixTangents, TraceTangents } from "./backward.ts";
 import { planLayerGradient } from "./layer-gradients.ts";
 
 /** Tangents that share the recomputed values of a pass. */
@@ -194,7 +194,6 @@ export function layeredBackward(gpu: Gpu, network: Network, linear?: LinearPlan)
       { name: weightNames.backward, layout: denseLayout(network, "backward") },
     ],
     copies: (capacity) => gradientCopies(gpu.info, capacity, parameterCount),
-    stride: paddedToVectors(parameterCount),
     mostTangents: tangentsPerPass,
     buffers(capacity, { count: tangents, kind }): PlannedBuffer[] {
       const rows = (name: string, features: number) => ({ name, bytes: features * capacity * 4 });

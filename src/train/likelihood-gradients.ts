@@ -66,12 +66,7 @@ export async function givenLikelihoodGradients(
         ...probes.dispatches,
         ...planLikelihoodGradient(work, chunk),
         ...planPenaltySum(work, chunk),
-        planReduceGradient({
-          count: networkOf(velocity).parameterCount,
-          stride: backward.stride,
-          segments,
-          norm: false,
-        }),
+        planReduceGradient({ count: networkOf(velocity).parameterCount, segments, norm: false }),
       ],
     };
   };

@@ -55,8 +55,8 @@ export async function workOf(
   const integration = integrationOf(solve.grid, solve.divergence.mode, jacobianTexts);
   const { divergence, stages } = integration;
   const kind = divergence.mode === "discrete" ? "matrix" : divergence.mode === "probes" ? "probes" : "basis";
-  const count = divergence.mode === "discrete" ? velocity.dim : tangentsOf(velocity.dim, divergence);
-  const shape = { tangents: { count, kind }, stages, penalised: solve.regularization !== undefined } as const;
+  const tangents = { count: tangentsOf(velocity.dim, divergence), kind } as const;
+  const shape = { tangents, stages, penalised: solve.regularization !== undefined } as const;
   return {
     velocity,
     engine: await trainingEngine(flow, velocity),

@@ -1,9 +1,17 @@
-import { averageDecay, normParts, placesName, planAdam, planReduceGradient, planSum } from "../../shaders/optimizer.ts";
+import {
+  averageDecay,
+  normParts,
+  partialStride,
+  placesName,
+  planAdam,
+  planReduceGradient,
+  planSum,
+} from "../../shaders/optimizer.ts";
 import { mostBuffers } from "../../shaders/stages.ts";
 import type { Dispatch, PlannedBuffer } from "../gpu/kernel.ts";
 import type { Network, ParameterTensor } from "../network/network.ts";
 import { zero } from "../velocity/parameters.ts";
-import { type MatchingBackward, paddedToVectors } from "./backward.ts";
+import type { MatchingBackward } from "./backward.ts";
 import type { TrainingState } from "./checkpoint.ts";
 import type { OptimizerSettings } from "./optimizer-settings.ts";
 
@@ -22,8 +30,6 @@ export interface OptimizerPlan {
 export interface GivenGradient {
   readonly segments: number;
   readonly parts: number;
-  /** Numbers from a segment to the next one, where these are the parameters padded to vectors. */
-  readonly stride?: number | undefined;
   /** What the next gradient reads. */
   readonly packings: MatchingBackward["packings"];
 }
@@ -35,7 +41,7 @@ export async function optimizerPlan(
   settings: OptimizerSettings,
   frozen: readonly ParameterTensor[],
   isSoftware: boolean,
-  { segments, parts, stride, packings }: GivenGradient,
+  { segments, parts, packings }: GivenGradient,
 ): Promise<OptimizerPlan> {
   const { parameterCount: count } = network;
   const { muon, ema, gradientClip } = settings;
@@ -46,7 +52,7 @@ export async function optimizerPlan(
   const passed = others.length > 0 ? bits(count, others) : undefined;
   const still = clips && frozen.length > 0 ? bits(count, frozen) : undefined;
   // a gradient that nobody else reads is added up by the step itself
-  const sums = stride !== undefined && parts === 1 && !clips && !matrices;
+  const sums = parts === 1 && !clips && !matrices;
   const bound = [clips, ema !== undefined, passed !== undefined].filter(Boolean).length;
   // gradient, parameters, two moments and the places
   const places = matrices || 5 + bound + packings.length > mostBuffers ? undefined : placesIn(packings, count);
@@ -72,7 +78,7 @@ export async function optimizerPlan(
       const norm = clips && part === parts - 1;
       const frozen = norm && still ? "frozen" : undefined;
       return [
-        planReduceGradient({ count, stride, segments, norm, part, parts, frozen }),
+        planReduceGradient({ count, segments, norm, part, parts, frozen }),
         ...(norm ? [planSum({ count: normParts(count), scale: 1, add: false, from: "norm.parts", to: "norm" })] : []),
       ];
     },
@@ -101,7 +107,7 @@ function bits(count: number, tensors: readonly ParameterTensor[]): Uint32Array {
 
 /** Where each parameter is in each packing, padded to vectors; undefined where it is in one more than once. The place behind a packing is nobody's. */
 function placesIn(packings: GivenGradient["packings"], count: number): Uint32Array | undefined {
-  const stride = paddedToVectors(count);
+  const stride = partialStride(count);
   const places = new Uint32Array(packings.length * stride);
   for (const [k, { layout }] of packings.entries()) {
     const { source, half } = layout;

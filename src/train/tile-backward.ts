@@ -33,7 +33,7 @@ function common(network: Network, reverse: TileReverse): GradientBackward {
     packings: [{ name: weights, layout }],
     copies: (capacity) => reverseSegments(reverse, capacity).segments,
     buffers: (capacity) => [
-      { name: "kept", bytes: 4 * reverseSegments(reverse, capacity).segments * Math.max(1, reverse.keptFloats) },
+      { name: "kept", bytes: 4 * reverseSegments(reverse, capacity).segments * reverse.keptFloats },
     ],
   };
 }

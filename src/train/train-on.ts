@@ -77,7 +77,7 @@ export async function* trainOn(
     optimizerSettings(what, options),
     frozen,
     flow.gpu.info.software,
-    { segments: backward.copies(task.capacity), parts, stride: backward.stride, packings: backward.packings },
+    { segments: backward.copies(task.capacity), parts, packings: backward.packings },
   );
   const averages = options.ema !== undefined;
   if (kept.state && kept.isBehind) parameters.setFlat(kept.state.weights);

@@ -2,6 +2,7 @@ import * as pf from "pushforward";
 import { timeGrid } from "../../src/ode/grid.ts";
 import { seedKey } from "../../src/random/philox.ts";
 import { jittered } from "../../src/train/jitter.ts";
+import { gaussianMixture } from "../oracle/densities.ts";
 import { centralDifferences, gradientError, weightDifferences } from "../oracle/differences.ts";
 import {
   type Differentiable,
@@ -48,14 +49,6 @@ const cases: Record<string, Case> = {
   "kinetic energy, heun2": { velocity: { dim: 2, hidden: [7] }, n: 19, method: "heun2", kineticEnergy: 0.8 },
 };
 
-const gaussian =
-  ({ mean, std }: { mean: number[]; std: number[] }) =>
-  (y: ArrayLike<number>) =>
-    Array.from(y).reduce((sum, value, i) => {
-      const s = std[i] ?? 1;
-      return sum - ((value - (mean[i] ?? 0)) / s) ** 2 / 2 - Math.log(s * Math.sqrt(2 * Math.PI));
-    }, 0);
-
 for (const [name, { velocity: options, n, method = "midpoint", steps = 2, source, kineticEnergy }] of Object.entries(
   cases,
 )) {
@@ -74,7 +67,7 @@ for (const [name, { velocity: options, n, method = "midpoint", steps = 2, source
     const common = { solver, objective: "discrete", ...conditions.options } as const;
     const times = timesOf(1, 0, steps);
     const net = network(velocity, weights);
-    const density = source && gaussian(source);
+    const density = source && gaussianMixture([source.mean], [source.std], [1]).logDensity;
     const wanted = Array.from({ length: n }, (_, i) =>
       discreteLogLikelihood(
         differentiableNetwork(net, conditions.conditionOf(i)),

@@ -1,5 +1,6 @@
 import * as pf from "pushforward";
 import { activationNames } from "../oracle/activations.ts";
+import { gaussianMixture } from "../oracle/densities.ts";
 import { gradientError } from "../oracle/differences.ts";
 import { likelihood } from "../oracle/losses.ts";
 import { network } from "../oracle/mlp.ts";
@@ -96,17 +97,7 @@ async function expectLikelihood(
       divergenceOf: (i: number) =>
         Array.from({ length: probes ?? 1 }, (_, k) => rowOf(vectors.subarray(k * n * dim), dim, i)),
     }),
-    ...(source && {
-      source: {
-        logDensity: (y: ArrayLike<number>) =>
-          Array.from(y).reduce((sum, value, i) => {
-            const std = source.std[i] ?? 1;
-            return sum - ((value - (source.mean[i] ?? 0)) / std) ** 2 / 2 - Math.log(std * Math.sqrt(2 * Math.PI));
-          }, 0),
-        score: (y: ArrayLike<number>) =>
-          Float64Array.from(y, (value, i) => -(value - (source.mean[i] ?? 0)) / (source.std[i] ?? 1) ** 2),
-      },
-    }),
+    ...(source && { source: gaussianMixture([source.mean], [source.std], [1]) }),
   });
   expectClose([got.loss], [wanted.loss], { relative: 1e-5 });
   // gradients: 1e-4 relative to the whole gradient

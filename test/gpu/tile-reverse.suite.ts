@@ -1,7 +1,7 @@
 import * as pf from "pushforward";
+import { partialStride } from "../../shaders/optimizer.ts";
 import { Arena } from "../../src/gpu/arena.ts";
 import { readBack } from "../../src/gpu/read.ts";
-import { item } from "../../src/must.ts";
 import { initialParameters } from "../../src/network/initialisation.ts";
 import { networkOf } from "../../src/network/of.ts";
 import type { MatchingBackward } from "../../src/train/backward.ts";
@@ -64,11 +64,13 @@ async function gradientBy(
     };
     const forward = await run([...planPackings(how), ...how.squares(batch)]);
     const squares = await run(how.residual(batch));
-    const stride = how.stride ?? parameterCount;
-    const partials = new Float32Array(await readBack(gpu.current, arena.buffer("partials"), 4 * copies * stride));
+    const stride = partialStride(parameterCount);
+    const padded = new Float32Array(await readBack(gpu.current, arena.buffer("partials"), 4 * copies * stride));
+    // what is behind the parameters of a copy is nobody's
+    const partials = padded.filter((_, i) => i % stride < parameterCount);
     const gradient = new Float64Array(parameterCount);
-    for (let copy = 0; copy < copies; copy++)
-      for (let i = 0; i < parameterCount; i++) gradient[i] = item(gradient, i) + item(partials, copy * stride + i);
+    for (const [i, value] of partials.entries())
+      gradient[i % parameterCount] = (gradient[i % parameterCount] ?? 0) + value;
     return { forward, squares, partials, gradient, copies, dispatches: how.residual(batch).length };
   } finally {
     arena.release();
