@@ -1,9 +1,9 @@
 import { readable } from "../arrays.ts";
 import { invalid } from "../errors.ts";
-import { turn } from "../network/circle.ts";
 import { show } from "../options.ts";
 import type { Normalization } from "./normalization.ts";
-import { type AxisTransform, axesOf, blocks, checkTransform, sizeOf, type Transform } from "./transform.ts";
+import { spaceOf } from "./spaces.ts";
+import { axesOf, blocks, checkTransform, sizeOf, type Transform } from "./transform.ts";
 import { type DataRows, dataRows, ownRows } from "./units.ts";
 
 /** The units of a flow's data; a flow has these. */
@@ -22,19 +22,6 @@ export function rowsOfData(own: Float32Array, { normalization, transform }: Data
   const free = dataRows(own, normalization);
   return transform ? boundRows(free, transform) : free;
 }
-
-type Circle = Extract<AxisTransform, { kind: "circular" }>;
-
-const range = (one: NonNullable<AxisTransform>) =>
-  one.kind === "circular"
-    ? "as a finite angle"
-    : one.kind === "interval"
-      ? `between ${one.low} and ${one.high}, without these`
-      : one.kind === "positive"
-        ? "above 0"
-        : one.kind === "latitude"
-          ? "between -90 and 90 degrees, without the poles"
-          : "as parts above 0 whose sum is below 1";
 
 /** Checks what is given to a function that takes no flow. */
 function checkRows(what: string, given: DataRows, transform: Transform): DataRows {
@@ -66,46 +53,20 @@ export function freeRows(what: string, name: string, rows: DataRows, transform: 
   const dim = axesOf(transform);
   const free = Float64Array.from(rows);
   for (const [axis, one] of blocks(transform)) {
+    const space = spaceOf(one);
     for (let k = axis; k < free.length; k += dim) {
       const parts = free.subarray(k, k + sizeOf(one));
-      const [from, to] = distances(parts, one);
+      const ends = space.ends(parts, one);
       // NaN stays NaN, which results count
-      if (!(from > 0 && to > 0) && !parts.some(Number.isNaN))
+      if (!ends.every((distance) => distance > 0) && !parts.some(Number.isNaN))
         throw invalid(
-          `${what}: ${name} holds ${parts.join(", ")} at row ${Math.floor(k / dim)}, column ${axis}, but transform has it ${range(one)}: remove or repair that row, or change the transform`,
+          `${what}: ${name} holds ${parts.join(", ")} at row ${Math.floor(k / dim)}, column ${axis}, but transform has it ${space.range(one)}: remove or repair that row, or change the transform`,
         );
-      if (one.kind === "circular") parts[0] = quarterTurns(parts[0] as number, one);
-      else if (one.kind === "simplex") parts.set(parts.map((part) => Math.log(part / to)));
-      else parts[0] = Math.log(from / to);
+      space.free(parts, ends, one);
     }
   }
   return free;
 }
-
-/** An angle in the flow's own space: from −2 to 2, where `low` and `low` + `period` are. */
-function quarterTurns(x: number, { period, low = 0 }: Circle): number {
-  const turns = (x - low) / period;
-  return turn * (turns - Math.floor(turns) - 0.5);
-}
-
-/** The inverse of {@link quarterTurns}, within [low, low + period). */
-function angleOf(y: number, { period, low = 0 }: Circle): number {
-  const turns = y / turn + 0.5;
-  return low + period * (turns - Math.floor(turns));
-}
-
-/** What lies between a point and the ends of its space, both above 0 inside: of a simplex its first part and what is left of 1. */
-function distances(parts: Float64Array, one: NonNullable<AxisTransform>): [from: number, to: number] {
-  const x = parts[0] as number;
-  if (one.kind === "interval") return [x - one.low, one.high - x];
-  if (one.kind === "positive") return [x, 1];
-  if (one.kind === "latitude") return [partOfSphere(90 + x), partOfSphere(90 - x)];
-  if (one.kind === "circular") return [1, Number.isFinite(x) ? 1 : Number.NaN];
-  return [x, parts.reduce((left, part) => (part > 0 ? left - part : Number.NaN), 1)];
-}
-
-/** Degrees from a pole → the part of the sphere that is nearer to it, sin²(θ/2). */
-const partOfSphere = (degrees: number) => Math.sign(degrees) * Math.sin((degrees * Math.PI) / 360) ** 2;
 
 /** Which rows of data [n, dim] are in the space, and they alone. */
 export function rowsInside(all: Float64Array, transform: Transform): { inside: number[]; rows: Float64Array } {
@@ -114,7 +75,9 @@ export function rowsInside(all: Float64Array, transform: Transform): { inside: n
   const isInside = (row: number) =>
     pieces.every(([axis, one]) => {
       const from = row * dim + axis;
-      return distances(all.subarray(from, from + sizeOf(one)), one).every((d) => d > 0);
+      return spaceOf(one)
+        .ends(all.subarray(from, from + sizeOf(one)), one)
+        .every((distance) => distance > 0);
     });
   const inside = Array.from({ length: all.length / dim }, (_, row) => row).filter(isInside);
   const rows = new Float64Array(inside.length * dim);
@@ -135,22 +98,8 @@ export function constrain(rows: DataRows, transform: Transform): Float64Array {
 export function boundRows(rows: Float64Array, transform: Transform): Float64Array {
   const dim = axesOf(transform);
   for (const [axis, one] of blocks(transform)) {
-    for (let k = axis; k < rows.length; k += dim) {
-      const y = rows[k] as number;
-      if (one.kind === "positive") rows[k] = Math.exp(y);
-      else if (one.kind === "circular") rows[k] = angleOf(y, one);
-      else if (one.kind === "latitude") rows[k] = (180 / Math.PI) * Math.atan(Math.sinh(y / 2));
-      else if (one.kind === "interval") {
-        // from the end that is nearer, whose digits count
-        const part = (one.high - one.low) / (1 + Math.exp(Math.abs(y)));
-        rows[k] = y < 0 ? one.low + part : one.high - part;
-      } else {
-        const parts = rows.subarray(k, k + one.size);
-        const most = Math.max(0, ...parts);
-        const sum = parts.reduce((all, value) => all + Math.exp(value - most), Math.exp(-most));
-        parts.set(parts.map((value) => Math.exp(value - most) / sum));
-      }
-    }
+    const space = spaceOf(one);
+    for (let k = axis; k < rows.length; k += dim) space.bound(rows.subarray(k, k + sizeOf(one)), one);
   }
   return rows;
 }

@@ -1,12 +1,12 @@
 // What a browser loads for flows with a transform: how rows of data come into a chunk and leave it, and what log p gains.
 import { addLogDeterminant, exportBound, importBound, logDeterminant } from "../../shaders/transform.ts";
-import { blocks, type Transform } from "../data/transform.ts";
+import { spaceOf } from "../data/spaces.ts";
+import { blocks, sizeOf, type Transform } from "../data/transform.ts";
 import { rowsInFlow } from "../data/transform-maps.ts";
 import type { Dispatch, PlannedBuffer } from "../gpu/kernel.ts";
 import { must } from "../must.ts";
 import { type Chunk, names } from "../ode/engine.ts";
 import { slice } from "../ode/slice.ts";
-import { leastNormal } from "../options.ts";
 import type { Part } from "./part.ts";
 import { isBuffer, type Rows } from "./rows.ts";
 import { affineName } from "./states.ts";
@@ -16,29 +16,12 @@ export { rowsOfData } from "../data/transform-maps.ts";
 
 const [space, logDet] = ["space", "log det"];
 
-/** The f32 next to one, above it (1) or below it (−1). */
-function nextSingle(value: number, way: 1 | -1): number {
-  const bits = new Int32Array(Float32Array.of(value).buffer);
-  if (Math.fround(value) === 0) return way * leastNormal;
-  bits[0] = (bits[0] as number) + (value > 0 ? way : -way);
-  return new Float32Array(bits.buffer)[0] as number;
-}
-
 /** The numbers of a transform as kernels read them: see shaders/transform.ts. */
 function spaceBuffers(transform: Transform, dim: number, { capacity }: Chunk): PlannedBuffer[] {
   const data = new Float32Array(5 * dim);
-  const put = (axis: number, values: readonly number[]) => {
-    for (const [row, value] of values.entries()) data[row * dim + axis] = value;
-  };
-  for (const [axis, one] of blocks(transform)) {
-    if (one.kind === "interval") put(axis, [1, one.low, one.high, nextSingle(one.low, 1), nextSingle(one.high, -1)]);
-    else if (one.kind === "circular") {
-      const { period, low = 0 } = one;
-      put(axis, [4, low, period, low, nextSingle(low + period, -1)]);
-    } else if (one.kind === "latitude") put(axis, [5, -90, 90, nextSingle(-90, 1), nextSingle(90, -1)]);
-    else if (one.kind === "positive") put(axis, [2, 0, 0, leastNormal, Number.POSITIVE_INFINITY]);
-    else for (let i = 0; i < one.size; i++) put(axis + i, [3, one.size, 0, leastNormal, 1 - 2 ** -24]);
-  }
+  for (const [first, one] of blocks(transform))
+    for (let axis = first; axis < first + sizeOf(one); axis++)
+      for (const [row, value] of spaceOf(one).numbers(one).entries()) data[row * dim + axis] = value;
   return [
     { name: space, bytes: data.byteLength, data },
     { name: logDet, bytes: capacity * 4 },

@@ -1,17 +1,17 @@
 import type { Normalization } from "../data/normalization.ts";
-import { sizeOf, type Transform } from "../data/transform.ts";
+import type { Transform } from "../data/transform.ts";
 import { invalid, PushforwardError } from "../errors.ts";
 import type { Flow } from "../flow/flow.ts";
 import { item, must } from "../must.ts";
-import { turn } from "../network/circle.ts";
 import { mlpOperations } from "../network/mlp.ts";
 import { networkOf } from "../network/of.ts";
 import { pytorchTexts } from "../network/operations/index.ts";
-import { pythonList, pythonNumber, pythonString } from "../network/operations/pytorch.ts";
+import { pythonString } from "../network/operations/pytorch.ts";
 import { ofEach } from "../network/operations/rule.ts";
 import { checked, type Schema } from "../options/schema.ts";
 import { show } from "../options.ts";
 import { checkVelocity, type FieldVelocity, type TrainableVelocity } from "../velocity/field.ts";
+import { unitTexts } from "./units.ts";
 
 export interface PyTorchOptions {
   /** The file that the module's `load()` reads unless it is given another one: what `flow.save()` made. Default "flow.safetensors". */
@@ -77,7 +77,7 @@ export function toPyTorch(flow: Exported, options: PyTorchOptions = {}): string 
     "import torch",
     "from torch import nn",
     "from torch.nn import functional as F",
-    ...(normalization || transform ? units(velocity.dim, normalization, transform) : []),
+    ...(normalization || transform ? unitTexts(velocity.dim, normalization, transform) : []),
     ...definitions.flatMap((text) => ["", "", ...text.split("\n")]),
     moduleText.trimEnd(),
     ...layers.map((line) => `        ${line}`),
@@ -95,57 +95,6 @@ export function toPyTorch(flow: Exported, options: PyTorchOptions = {}): string 
     `        return ${last}`,
     loadText(file).trimEnd(),
   ].join("\n")}\n`;
-}
-
-/** The ways between the flow's own space and data units, of which a transform comes first behind the data. */
-function units(
-  dim: number,
-  normalization: Normalization | undefined,
-  transform: Transform = Array<null>(dim).fill(null),
-) {
-  const { mean, scale } = normalization ?? { mean: Array<number>(dim).fill(0), scale: Array<number>(dim).fill(1) };
-  let next = 0;
-  const both = transform.map((one) => {
-    const from = next;
-    next += sizeOf(one);
-    const of = (rows: string) => `${rows}[:, ${from}:${next}]`;
-    const [x, y] = [of("x"), of("y")];
-    if (one === null) return [y, x];
-    if (one.kind === "positive") return [`torch.exp(${y})`, `torch.log(${x})`];
-    if (one.kind === "latitude")
-      return [`torch.rad2deg(torch.atan(torch.sinh(${y} / 2)))`, `2 * torch.asinh(torch.tan(torch.deg2rad(${x})))`];
-    if (one.kind === "simplex")
-      return [`torch.softmax(F.pad(${y}, (0, 1)), 1)[:, :-1]`, `torch.log(${x} / (1 - ${x}.sum(1, keepdim=True)))`];
-    if (one.kind === "circular") {
-      const [low, period] = [pythonNumber(one.low ?? 0), pythonNumber(one.period)];
-      const turns = (of: string) => `torch.remainder(${of}, 1)`;
-      return [
-        `${low} + ${period} * ${turns(`${y} / ${turn} + 0.5`)}`,
-        `${turn} * (${turns(`(${x} - ${low}) / ${period}`)} - 0.5)`,
-      ];
-    }
-    const [low, high] = [pythonNumber(one.low), pythonNumber(one.high)];
-    return [`${low} + (${high} - ${low}) * torch.sigmoid(${y})`, `torch.log((${x} - ${low}) / (${high} - ${x}))`];
-  });
-  const parts = (k: 0 | 1) => both.map((pair) => `        ${item(pair, k)},`);
-  const isPlain = transform.every((one) => one === null);
-  return [
-    "",
-    `MEAN = ${pythonList(mean)}`,
-    `SCALE = ${pythonList(scale)}`,
-    "",
-    "",
-    "def to_data(x):",
-    '    """From the flow\'s own space to data units."""',
-    "    y = x.new_tensor(MEAN) + x.new_tensor(SCALE) * x",
-    ...(isPlain ? ["    return y"] : ["    return torch.cat([", ...parts(0), "    ], 1)"]),
-    "",
-    "",
-    "def from_data(x):",
-    '    """From data units to the flow\'s own space."""',
-    ...(isPlain ? ["    y = x"] : ["    y = torch.cat([", ...parts(1), "    ], 1)"]),
-    "    return (y - x.new_tensor(MEAN)) / x.new_tensor(SCALE)",
-  ];
 }
 
 /** Layers lie under their names: "blocks.0.fc1" is module "fc1" of module "0" of module "blocks", as in the weights' file. */
