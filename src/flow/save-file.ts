@@ -5,7 +5,7 @@ import { mlpOperations } from "../network/mlp.ts";
 import { networkOf } from "../network/of.ts";
 import type { TrainableVelocity } from "../velocity/field.ts";
 import { type FileSpec, metadataKey } from "./file.ts";
-import type { Normalization, Source } from "./source.ts";
+import type { KeptSource, Normalization } from "./source.ts";
 
 /** The tensors of what particles start from. */
 const samplesName = "source.samples";
@@ -15,7 +15,7 @@ const mixtureNames = { means: "source.means", scales: "source.scales", weights: 
 export function saveFlow(
   velocity: TrainableVelocity,
   weights: Record<string, Float32Array>,
-  source: Source,
+  source: KeptSource,
   normalization: Normalization | undefined,
   transform?: Transform | undefined,
 ): Uint8Array {
@@ -33,19 +33,17 @@ export function saveFlow(
   });
   const rows = (name: string, data: Float32Array) =>
     tensors.push([name, { shape: [data.length / velocity.dim, velocity.dim], data }]);
-  if ("samples" in source) rows(samplesName, source.samples as Float32Array);
+  if ("samples" in source) rows(samplesName, source.samples);
   else if (source.distribution === "mixture") {
-    const { means, scales, weights = means.map(() => 1) } = source;
-    const perAxis = (scale: number | readonly number[]) =>
-      typeof scale === "number" ? new Array<number>(velocity.dim).fill(scale) : scale;
-    rows(mixtureNames.means, Float32Array.from(means.flat()));
-    rows(mixtureNames.scales, Float32Array.from(scales.flatMap(perAxis)));
-    tensors.push([mixtureNames.weights, { shape: [weights.length], data: Float32Array.from(weights) }]);
+    rows(mixtureNames.means, Float32Array.from(source.means.flat()));
+    rows(mixtureNames.scales, Float32Array.from(source.scales.flat()));
+    const shares = Float32Array.from(source.weights);
+    tensors.push([mixtureNames.weights, { shape: [shares.length], data: shares }]);
   }
   return encodeSafetensors(Object.fromEntries(tensors), { [metadataKey]: JSON.stringify(spec), format: "pt" });
 }
 
-function namesOf(source: Source): FileSpec["source"] {
+function namesOf(source: KeptSource): FileSpec["source"] {
   if ("samples" in source) return { samples: samplesName };
   return source.distribution === "mixture" ? { distribution: "mixture", tensors: mixtureNames } : source;
 }

@@ -40,6 +40,13 @@ export type Source =
 type Of<Distribution> = Extract<Source, { distribution: Distribution }>;
 type Samples = Extract<Source, { samples: unknown }>;
 
+/** A source as it is kept: a mixture with all that may be left out, samples as an array. */
+export type KeptSource =
+  | Of<"gaussian">
+  | Of<"uniform">
+  | { distribution: "mixture"; means: number[][]; scales: number[][]; weights: number[] }
+  | { samples: Float32Array };
+
 /** A checked source: its numbers, and what log p_0 has beside the part that depends on x. */
 export interface SourceSpec {
   readonly kind: SourceKind;
@@ -51,8 +58,7 @@ export interface SourceSpec {
   readonly constant: number;
   /** What stands for {@link rows} in densities, where some axes are circular. */
   readonly densityRows?: Float32Array;
-  /** Samples are an array here. */
-  readonly options: Source;
+  readonly options: KeptSource;
   /** When samples that were in a buffer are here. */
   readonly settled?: Promise<void>;
 }

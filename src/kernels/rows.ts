@@ -326,10 +326,7 @@ export class StagePlanner {
 }
 
 /** Workgroups of a kernel with one invocation per four particles, as two dimensions. */
-function inRow(stride: number): [number, number] {
-  const [x, y = 1] = gridOf(Math.ceil(stride / rowsWorkgroup));
-  return [x, y];
-}
+const inRow = (stride: number) => gridOf(Math.ceil(stride / rowsWorkgroup));
 
 /** What a cluster that reads a table is told of it. */
 function tableOf(shape: ClusterShape, { table }: RunRange, prefix?: string): Record<string, number> {

@@ -51,7 +51,7 @@ test("a mixture comes back from a file with the same bits, at four bytes a numbe
 
 test("a mixture's one scale for all axes, and shares that are left out, are in the file, too", () => {
   const source = { distribution: "mixture", means: [[1, 2, 3]], scales: [0.1] } as const;
-  const bytes = saveFlow(velocity, weights, source, undefined);
+  const bytes = saved(source);
   expect(sourceSpec(loadFlow(bytes).source, 3)).toEqual(sourceSpec(source, 3));
 });
 

@@ -39,11 +39,6 @@ const meant: Readonly<Record<string, readonly [count: number, reason: string]>> 
   "cli/unknown-errors.ts": [1, "a command whose work has no name"],
 };
 
-/** Rooms that still have some without a reason: a bound that only goes down. */
-const left: Readonly<Record<string, number>> = {
-  "src/kernels/rows.ts": 1,
-};
-
 const root = fileURLToPath(new URL("../..", import.meta.url));
 const kind = ts.SyntaxKind;
 
@@ -110,22 +105,14 @@ const files = ["src", "shaders", "cli"].flatMap((top) =>
     .map((name) => posix.join(top, name.replaceAll("\\", "/"))),
 );
 const all = new Map(files.map((path) => [path, silences(path, readFileSync(join(root, path), "utf8"))] as const));
-const roomOf = (path: string) => Object.keys(left).find((room) => path === room || path.startsWith(`${room}/`));
 
 test("no default stands in for an element that must be there: use item or must, or give its reason here", () => {
   const unexpected = [...all].flatMap(([path, found]) => {
     const [count] = meant[path] ?? [0];
-    return roomOf(path) !== undefined || found.length === count ? [] : [`${count} meant`, ...found];
+    return found.length === count ? [] : [`${count} meant`, ...found];
   });
   expect(unexpected).toEqual([]);
   expect(Object.keys(meant).filter((path) => !all.has(path))).toEqual([]);
-});
-
-test("defaults without a reason only become fewer: lower the bound of a room that has fewer", () => {
-  for (const [room, most] of Object.entries(left)) {
-    const found = [...all].flatMap(([path, each]) => (roomOf(path) === room ? each : []));
-    expect(found.length, found.join("\n")).toBeLessThanOrEqual(most);
-  }
 });
 
 test.each([
