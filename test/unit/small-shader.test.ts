@@ -2,7 +2,8 @@ import { build } from "esbuild";
 import { expect, test } from "vitest";
 // @ts-expect-error: the build scripts are JavaScript without declarations
 import { smallShaders } from "../../scripts/browser-bundle.mjs";
-import type { CatalogEntry, drawings } from "../../shaders/catalog.ts";
+import type { CatalogEntry } from "../../shaders/catalog/entry.ts";
+import type { drawings } from "../../shaders/catalog.ts";
 
 /** Name and text of every shader. */
 async function catalog(plugins: { name: string }[]): Promise<(readonly [name: string, code: string])[]> {
