@@ -1,6 +1,7 @@
 import { InvalidArgumentError } from "commander";
 import { parse } from "csv-parse/sync";
 import type { Solver, Transform } from "pushforward";
+import { type AdaptiveMethod, adaptiveNames, fixedNames } from "../src/solvers/methods.ts";
 import { UsageError } from "./context.ts";
 
 /** Readers of option values; commander turns what they throw into a usage error that names the option. */
@@ -127,13 +128,10 @@ export function rangePair(text: string): { x: [number, number]; y: [number, numb
   throw new InvalidArgumentError("expected four numbers as in -125,-66,24,50: low and high of x, then of y.");
 }
 
-const fixedMethods = ["euler", "midpoint", "heun2", "heun3", "ssprk3", "rk4", "rk4-3/8", "butcher5"] as const;
-const adaptiveMethods = ["dopri5", "bosh3", "tsit5"] as const;
-export const methods = [...fixedMethods, ...adaptiveMethods] as const;
-type AdaptiveMethod = (typeof adaptiveMethods)[number];
+export const methods = [...fixedNames, ...adaptiveNames];
 /** "dopri5, bosh3 or tsit5". */
-export const adaptiveNames = `${adaptiveMethods.slice(0, -1).join(", ")} or ${adaptiveMethods.at(-1)}`;
-const isAdaptive = (method: string): method is AdaptiveMethod => adaptiveMethods.includes(method as AdaptiveMethod);
+export const adaptiveList = `${adaptiveNames.slice(0, -1).join(", ")} or ${adaptiveNames.at(-1)}`;
+const isAdaptive = (method: string): method is AdaptiveMethod => adaptiveNames.includes(method as AdaptiveMethod);
 
 export interface SolverOptions {
   method: (typeof methods)[number];
@@ -167,6 +165,6 @@ export function solverOf({ method, steps, tolerance, maxSteps }: SolverOptions, 
     ["--max-steps", maxSteps],
   ] as const)
     if (value !== undefined)
-      throw new UsageError(`${name} is for --method ${adaptiveNames}, but the method is ${method}: use --steps`);
+      throw new UsageError(`${name} is for --method ${adaptiveList}, but the method is ${method}: use --steps`);
   return { method, steps: (steps ?? defaultSteps) * factor };
 }

@@ -4,7 +4,8 @@ import { integer } from "../src/options/schema.ts";
 import { pathNames } from "../src/path/names.ts";
 import { flowMatchingFields, leastDeterminant, likelihoodFields, regularizationFields } from "../src/train/fields.ts";
 import { largestBatch } from "../src/train/largest-batch.ts";
-import { optimizerFields, shortcutFields, validationFields } from "../src/train/later-fields.ts";
+import { optimizerFields, optimizerNames, shortcutFields, validationFields } from "../src/train/later-fields.ts";
+import { scheduleNames } from "../src/train/learning-rate.ts";
 import { decimalWithin, nameList, timeEncoding, transformList, wholeNumber, widthList } from "./arguments.ts";
 import { UsageError } from "./context.ts";
 import { judged, numberList } from "./judged.ts";
@@ -18,8 +19,6 @@ export const fields = ["mlp", "residual", "concat-squash"] as const;
 export const objectives = ["flow-matching", "likelihood", "discrete-likelihood"] as const;
 export const couplings = ["independent", "optimal-transport", "sinkhorn", "paired"] as const;
 export const rowOrders = ["independent", "shuffled"] as const;
-export const optimizers = ["adam", "adamw", "muon"] as const;
-export const schedules = ["constant", "linear", "cosine", "one-cycle"] as const;
 
 /** An option that only goes with some values of another one. */
 interface Condition {
@@ -249,7 +248,11 @@ export const trainingFlags: Readonly<Record<string, readonly Flag[]>> = {
       judged(integer(1)),
     ),
     first(
-      choice("--optimizer <name>", "Muon is for the matrices between hidden layers, AdamW for the rest", optimizers),
+      choice(
+        "--optimizer <name>",
+        "Muon is for the matrices between hidden layers, AdamW for the rest",
+        optimizerNames,
+      ),
       "adam",
     ),
     flag("--betas <pair>", "of Adam (default: 0.9,0.999)", numberList("0.9,0.999", 2)),
@@ -273,7 +276,7 @@ export const trainingFlags: Readonly<Record<string, readonly Flag[]>> = {
       on("optimizer", "muon"),
     ),
     first(flag("--learning-rate <rate>", "peak of the learning rate", decimalWithin(0, 10, "(]")), 2e-3),
-    first(choice("--schedule <name>", "how the learning rate falls from its peak", schedules), "cosine"),
+    first(choice("--schedule <name>", "how the learning rate falls from its peak", scheduleNames), "cosine"),
     first(flag("--warmup <share>", "share of the steps in which the learning rate rises", decimalWithin(0, 1)), 0.02),
     flag("--final-rate <rate>", "learning rate after the last step (default: 0)", decimalWithin(0, 10)),
     first(

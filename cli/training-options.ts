@@ -1,21 +1,21 @@
 import type { Command } from "commander";
-import type { Activation, MlpInitial, NeighbourNoise, TimeDistribution, Transform } from "pushforward";
+import type {
+  Activation,
+  LearningRateSchedule,
+  MlpInitial,
+  NeighbourNoise,
+  TimeDistribution,
+  Transform,
+} from "pushforward";
 import type { PathName } from "../src/path/names.ts";
+import type { optimizerNames } from "../src/train/later-fields.ts";
 import { wholeNumber } from "./arguments.ts";
 import type { CheckpointChoice } from "./checkpoint.ts";
 import { addOptions, groups, options } from "./commands/shared-options.ts";
 import { readConfig } from "./config-file.ts";
 import type { GpuChoice } from "./context.ts";
 import type { StartingFlow } from "./starting-flow.ts";
-import {
-  type couplings,
-  type fields,
-  type objectives,
-  type optimizers,
-  type rowOrders,
-  type schedules,
-  trainingFlags,
-} from "./training-flags.ts";
+import { type couplings, type fields, type objectives, type rowOrders, trainingFlags } from "./training-flags.ts";
 import { digest, type TrainingSettings, typed } from "./training-settings.ts";
 
 /** What `train` is told by its options; see {@link trainingFlags}. */
@@ -63,14 +63,14 @@ export interface TrainOptions extends GpuChoice, CheckpointChoice {
   batchSize: number;
   rowOrder?: (typeof rowOrders)[number];
   accumulate?: number;
-  optimizer: (typeof optimizers)[number];
+  optimizer: (typeof optimizerNames)[number];
   betas?: [number, number];
   epsilon?: number;
   weightDecay?: number;
   momentum?: number;
   matrixRate?: number;
   learningRate: number;
-  schedule: (typeof schedules)[number];
+  schedule: LearningRateSchedule["schedule"];
   warmup: number;
   finalRate?: number;
   ema: number;

@@ -5,7 +5,7 @@ import { components } from "./tiling.ts";
 import { lines, wgsl } from "./wgsl.ts";
 
 /** Invocations of the single workgroup that finishes a sum; also the elements per workgroup of the first pass. */
-export const sumWorkgroup = 64;
+const sumWorkgroup = 64;
 
 /** Text that adds `mine` of all invocations of a workgroup in a fixed tree, into `tree[0]`. */
 const treeSum = wgsl`

@@ -1,7 +1,7 @@
 import { type Command, Option } from "commander";
 import { finite } from "../../src/options/schema.ts";
 import {
-  adaptiveNames,
+  adaptiveList,
   decimalWithin,
   defaultSteps,
   delimiterText,
@@ -27,12 +27,12 @@ export const options = {
   tolerance: () =>
     new Option(
       "--tolerance <error>",
-      `of ${adaptiveNames}, which choose the steps of each row: error of a step, relative and absolute (default: 1e-5)`,
+      `of ${adaptiveList}, which choose the steps of each row: error of a step, relative and absolute (default: 1e-5)`,
     ).argParser(decimalWithin(1e-6, 1)),
   maxSteps: () =>
     new Option(
       "--max-steps <count>",
-      `of ${adaptiveNames}: steps after which a row is given up (default: 1000)`,
+      `of ${adaptiveList}: steps after which a row is given up (default: 1000)`,
     ).argParser(wholeNumber(1, 1_000_000)),
   shortcuts: () =>
     new Option(

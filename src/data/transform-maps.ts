@@ -95,7 +95,7 @@ export function constrain(rows: DataRows, transform: Transform): Float64Array {
 }
 
 /** Has rows of R^dim be data, in their place. */
-export function boundRows(rows: Float64Array, transform: Transform): Float64Array {
+function boundRows(rows: Float64Array, transform: Transform): Float64Array {
   const dim = axesOf(transform);
   for (const [axis, one] of blocks(transform)) {
     const space = spaceOf(one);

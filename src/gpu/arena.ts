@@ -140,7 +140,7 @@ export class Arena {
 }
 
 /** Runs `work` inside a validation scope; the returned promise rejects with `shader` if WebGPU found fault with it. */
-export function checked(session: Session, label: string, work: () => void): Promise<void> {
+export function validated(session: Session, label: string, work: () => void): Promise<void> {
   session.device.pushErrorScope("validation");
   let scope: Promise<GPUError | null>;
   try {

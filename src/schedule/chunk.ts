@@ -1,5 +1,5 @@
 import { waitingSpins } from "#provider";
-import { Arena, bytesOfParams, checked } from "../gpu/arena.ts";
+import { Arena, bytesOfParams, validated } from "../gpu/arena.ts";
 import { sizeClass } from "../gpu/buffers.ts";
 import type { Kernel, Rounds } from "../gpu/kernel.ts";
 import { align, mapCopy } from "../gpu/read.ts";
@@ -21,7 +21,7 @@ async function lendCopies(
 ): Promise<void> {
   if (!buffers.some(({ copy }) => copy)) return;
   pacer.check();
-  await checked(session, `${job.what}: copying a GPUBuffer that was passed in`, () => {
+  await validated(session, `${job.what}: copying a GPUBuffer that was passed in`, () => {
     const encoder = session.device.createCommandEncoder({ label: job.what });
     for (const { name, copy } of buffers) {
       if (copy && copy.bytes > 0) encoder.copyBufferToBuffer(copy.from, copy.offset, arena.buffer(name), 0, copy.bytes);

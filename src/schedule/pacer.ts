@@ -1,5 +1,5 @@
 import { waitingBlocks, waitingSpins } from "#provider";
-import { type Arena, checked } from "../gpu/arena.ts";
+import { type Arena, validated } from "../gpu/arena.ts";
 import type { Dispatch, Kernel } from "../gpu/kernel.ts";
 import type { Compilation } from "../gpu/pipelines.ts";
 import type { Session } from "../gpu/session.ts";
@@ -137,7 +137,7 @@ export class Pacer {
         const { pipelines, fresh } = await this.race(arena.prepare(batch));
         this.check();
         const { device } = this.session;
-        checked(this.session, label, () => {
+        validated(this.session, label, () => {
           const encoder = device.createCommandEncoder({ label });
           arena.encode(encoder, batch, pipelines);
           if (!more) last?.(encoder);

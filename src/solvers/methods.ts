@@ -21,7 +21,7 @@ export const fixedSolvers = {
 export type FixedStepMethod = keyof typeof fixedSolvers;
 
 /** The stages of the solvers that find their steps, which are in pairs.ts. */
-export const adaptiveStages = { bosh3: 4, dopri5: 7, tsit5: 7 } as const;
+export const adaptiveStages = { dopri5: 7, bosh3: 4, tsit5: 7 } as const;
 export type AdaptiveMethod = keyof typeof adaptiveStages;
 
 export const fixedNames = Object.keys(fixedSolvers) as FixedStepMethod[];

@@ -6,6 +6,7 @@ import { Flow } from "../flow/flow.ts";
 import type { FlowShape } from "../flow/shape.ts";
 import { checkNormalization, type Normalization, type Source, sourceSpec } from "../flow/source.ts";
 import type { Gpu } from "../gpu/gpu.ts";
+import { sha256 } from "../io/sha256.ts";
 import { show } from "../options.ts";
 import { wgslVelocity } from "../velocity/wgsl.ts";
 import { type Arrays, pack, unpack } from "./parcel.ts";
@@ -103,9 +104,4 @@ function flowOf(gpu: Gpu, head: Exclude<FlowHead, { kind: "with score" }>, array
     ...(normalization && { normalization }),
     ...(transform && { transform }),
   });
-}
-
-async function sha256(bytes: Uint8Array): Promise<string> {
-  const digest = await crypto.subtle.digest("SHA-256", bytes as Uint8Array<ArrayBuffer>);
-  return Array.from(new Uint8Array(digest), (byte) => byte.toString(16).padStart(2, "0")).join("");
 }

@@ -2,11 +2,12 @@ import { invalid, PushforwardError } from "../errors.ts";
 import type { Flow } from "../flow/flow.ts";
 import { saveFlow } from "../flow/save-file.ts";
 import { decodeSafetensors, encodeSafetensors, type TensorFile } from "../io/safetensors.ts";
+import { sha256 } from "../io/sha256.ts";
 import { item, must } from "../must.ts";
 import type { TrainableVelocity } from "../velocity/field.ts";
 import { unflatten } from "../velocity/parameters.ts";
 import type { Best } from "./best.ts";
-import { differences, type Fingerprint, sha256 } from "./fingerprint.ts";
+import { differences, type Fingerprint } from "./fingerprint.ts";
 
 /** All that a training needs to go on: after `step` steps, the parameters and what belongs to them, flat. */
 export interface TrainingState {

@@ -1,5 +1,6 @@
 import type { DataRows } from "../data/units.ts";
 import type { Flow } from "../flow/flow.ts";
+import { sha256 } from "../io/sha256.ts";
 import type { Decides } from "../options/schema.ts";
 import { optimizerSettings } from "./optimizer-settings.ts";
 import type { TrainingPlan } from "./plan.ts";
@@ -44,14 +45,6 @@ async function describe(all: Fingerprint, name: string, value: unknown): Promise
   else if (typeof value === "object" && value !== null) {
     for (const [key, part] of Object.entries(value)) await describe(all, `${name}.${key}`, part);
   } else if (typeof value === "string" || typeof value === "number" || typeof value === "boolean") all[name] = value;
-}
-
-/** In hexadecimal digits. */
-export async function sha256(bytes: Uint8Array): Promise<string> {
-  // memory that is shared with a worker has to be copied for this
-  const own = bytes.buffer instanceof ArrayBuffer ? (bytes as Uint8Array<ArrayBuffer>) : bytes.slice();
-  const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", own));
-  return Array.from(digest, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
 /** "batchSize is 64 there and 128 here", for everything in which the two differ. */

@@ -32,8 +32,10 @@ export const validationFields = {
   keepBest: { check: flag(), fallback: false },
 } satisfies Schema<ValidationOptions>;
 
+export const optimizerNames = ["adam", "adamw", "muon"] as const;
+
 export const optimizerFields = {
-  name: { check: word("adam", "adamw", "muon"), required: true },
+  name: { check: word(...optimizerNames), required: true },
   betas: { check: later<[number, number]>, fallback: [0.9, 0.999] },
   epsilon: { check: finite(0, 1e38), fallback: 1e-8 },
   weightDecay: { check: single(0, Infinity, singles) },

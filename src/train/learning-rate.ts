@@ -9,9 +9,11 @@ export type RateOfStep = (step: number) => number;
 
 const rate = single(0, Infinity, singles);
 
+export const scheduleNames = ["constant", "linear", "cosine", "one-cycle"] as const;
+
 const scheduleFields = {
   peak: { check: rate, required: true },
-  schedule: { check: word("constant", "linear", "cosine", "one-cycle"), required: true },
+  schedule: { check: word(...scheduleNames), required: true },
   warmup: { check: (name, value) => (Number(value) < 1 ? checkFinite(name, value, 0) : checkInteger(name, value, 1)) },
   final: { check: rate },
 } satisfies Schema<LearningRateSchedule>;
