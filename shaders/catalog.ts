@@ -19,7 +19,14 @@ function entries(): CatalogEntry[] {
 
 /** Those that draw, of `pushforward/view`, under the names that `npm run shaders -- <name>` prints them by. */
 export const drawings: readonly { readonly name: string; readonly drawing: () => Drawing }[] = [
-  { name: "particles of a plane, drawn", drawing: () => particleDrawing({ dim: 2, axes: [0, 1] }) },
-  { name: "two of five axes of particles, drawn", drawing: () => particleDrawing({ dim: 5, axes: [4, 1] }) },
+  { name: "particles of a plane, drawn", drawing: () => particleDrawing({ dim: 2, axes: [0, 1], pulled: false }) },
+  {
+    name: "two of five axes of particles, drawn",
+    drawing: () => particleDrawing({ dim: 5, axes: [4, 1], pulled: false }),
+  },
+  {
+    name: "two of five axes of particles, drawn from storage",
+    drawing: () => particleDrawing({ dim: 5, axes: [4, 1], pulled: true }),
+  },
   { name: "density, drawn", drawing: reliefDrawing },
 ];

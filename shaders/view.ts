@@ -11,13 +11,13 @@ export interface Drawing {
 }
 
 /** Numbers of the struct Draw, as `particleDraws` of src/view/draws.ts lays them out. */
-export const drawFloats = 20;
+export const drawFloats = 24;
 
 /**
- * Each particle is a streak from where it was to where it is, with round ends; where both are one place, a disc. Four corners each; the
- * states are vertex buffers. The conversion from OKLCH to sRGB is Ottosson's (2020).
+ * Each particle is a streak from where it was to where it is, with round ends; where both are one place, a disc. The conversion from
+ * OKLCH to sRGB is Ottosson's (2020).
  */
-const particleCode = `
+const drawCode = `
 struct Draw {
   centre: vec2f,     // of the canvas, in data units
   clip: vec2f,       // a pixel, in clip space
@@ -31,7 +31,9 @@ struct Draw {
   lightness: f32,
   alpha: f32,
   byOrigin: f32,     // 1: each particle has the colour of its origin
-  unused: vec2f,
+  count: f32,        // of particles, and the frames on both sides of head and tail, where no vertex buffers say it
+  unused: f32,
+  frames: vec4f,
 }
 @group(0) @binding(0) var<uniform> draw: Draw;
 
@@ -56,16 +58,7 @@ fn oklch(lightness: f32, chroma: f32, hue: f32) -> vec3f {
   return pow(clamp(linear, vec3f(0.0), vec3f(1.0)), vec3f(1.0 / 2.2));
 }
 
-@vertex fn corner(
-  @builtin(vertex_index) index: u32,
-  @location(0) headBeforeX: f32, @location(1) headBeforeY: f32,
-  @location(2) headAfterX: f32, @location(3) headAfterY: f32,
-  @location(4) tailBeforeX: f32, @location(5) tailBeforeY: f32,
-  @location(6) tailAfterX: f32, @location(7) tailAfterY: f32,
-  @location(8) originX: f32, @location(9) originY: f32,
-) -> Corner {
-  let headState = mix(vec2f(headBeforeX, headBeforeY), vec2f(headAfterX, headAfterY), draw.head);
-  let tailState = mix(vec2f(tailBeforeX, tailBeforeY), vec2f(tailAfterX, tailAfterY), draw.tail);
+fn corner(index: u32, headState: vec2f, tailState: vec2f, origin: vec2f) -> Corner {
   let head = (headState - draw.centre) * draw.perUnit;
   let tail = (tailState - draw.centre) * draw.perUnit;
   let way = head - tail;
@@ -80,7 +73,7 @@ fn oklch(lightness: f32, chroma: f32, hue: f32) -> vec3f {
   result.position = vec4f((end + radius * (sides.x * across + sides.y * along)) * draw.clip, 0.0, 1.0);
   result.stretch = 0.5 * distance;
   result.place = vec2f(sides.x * radius, sides.y * (result.stretch + radius));
-  let start = (vec2f(originX, originY) - draw.source) / draw.spread;
+  let start = (origin - draw.source) / draw.spread;
   let r = length(start);
   let own = oklch(draw.lightness, 0.16 * r / (r + 0.45), atan2(start.y, start.x));
   result.colour = select(draw.ink.rgb, own, draw.byOrigin == 1.0);
@@ -91,6 +84,47 @@ fn oklch(lightness: f32, chroma: f32, hue: f32) -> vec3f {
   let away = length(vec2f(in.place.x, max(abs(in.place.y) - in.stretch, 0.0)));
   let cover = clamp(draw.radius - away + 0.5, 0.0, 1.0) * draw.alpha;
   return vec4f(in.colour * cover, cover);
+}
+`;
+
+/** A particle is an instance of four corners; its states are vertex buffers. */
+const instancedCode = `
+@vertex fn place(
+  @builtin(vertex_index) index: u32,
+  @location(0) headBeforeX: f32, @location(1) headBeforeY: f32,
+  @location(2) headAfterX: f32, @location(3) headAfterY: f32,
+  @location(4) tailBeforeX: f32, @location(5) tailBeforeY: f32,
+  @location(6) tailAfterX: f32, @location(7) tailAfterY: f32,
+  @location(8) originX: f32, @location(9) originY: f32,
+) -> Corner {
+  let headState = mix(vec2f(headBeforeX, headBeforeY), vec2f(headAfterX, headAfterY), draw.head);
+  let tailState = mix(vec2f(tailBeforeX, tailBeforeY), vec2f(tailAfterX, tailAfterY), draw.tail);
+  return corner(index, headState, tailState, vec2f(originX, originY));
+}
+`;
+
+/**
+ * All particles are one list of triangles, six corners each, which look for their states: an adapter in software does as much for an
+ * instance as for a draw (SwiftShader takes an eighth of the time for 10⁵ particles, with the same bits; lavapipe four fifths).
+ */
+const pulledCode = (dim: number, [x, y]: readonly [number, number]) => `
+@group(0) @binding(1) var<storage, read> states: array<f32>;
+@group(0) @binding(2) var<storage, read> origins: array<f32>;
+
+fn stateAt(frame: f32, particle: u32) -> vec2f {
+  let row = (u32(frame) * u32(draw.count) + particle) * ${dim}u;
+  return vec2f(states[row + ${x}u], states[row + ${y}u]);
+}
+
+@vertex fn place(@builtin(vertex_index) vertex: u32) -> Corner {
+  let particle = vertex / 6u;
+  // 0, 1, 2 and 3, 2, 1
+  let k = vertex % 6u;
+  let index = select(k, 6u - k, k > 2u);
+  let headState = mix(stateAt(draw.frames.x, particle), stateAt(draw.frames.y, particle), draw.head);
+  let tailState = mix(stateAt(draw.frames.z, particle), stateAt(draw.frames.w, particle), draw.tail);
+  let row = particle * ${dim}u;
+  return corner(index, headState, tailState, vec2f(origins[row + ${x}u], origins[row + ${y}u]));
 }
 `;
 
@@ -151,26 +185,35 @@ const over: GPUBlendComponent = { srcFactor: "one", dstFactor: "one-minus-src-al
 
 /** Of vertex and fragment. */
 const visibility = 3;
+const vertexStage = 1;
 
-/** Particles of one dim, of which two axes are drawn. The struct Draw is at an offset that changes with every draw. */
-export const particleDrawing = ({
-  dim,
-  axes,
-}: {
+/** What makes another drawing of particles. */
+export interface ParticleShape {
   readonly dim: number;
+  /** The two that are drawn. */
   readonly axes: readonly [number, number];
-}): Drawing => ({
-  label: `view: axes ${axes} of ${dim}`,
-  code: particleCode,
+  /** Whether states are read from storage; else they are vertex buffers. */
+  readonly pulled: boolean;
+}
+
+/** The struct Draw is at an offset that changes with every draw. */
+export const particleDrawing = ({ dim, axes, pulled }: ParticleShape): Drawing => ({
+  label: `view: axes ${axes} of ${dim}${pulled ? ", from storage" : ""}`,
+  code: drawCode + (pulled ? pulledCode(dim, axes) : instancedCode),
   bindings: [
     { binding: 0, visibility, buffer: { type: "uniform", hasDynamicOffset: true, minBindingSize: 4 * drawFloats } },
+    ...(pulled ? [1, 2] : []).map((binding) => ({
+      binding,
+      visibility: vertexStage,
+      buffer: { type: "read-only-storage" } as const,
+    })),
   ],
-  vertexBuffers: Array.from({ length: 5 }, (_, k) => ({
+  vertexBuffers: Array.from({ length: pulled ? 0 : 5 }, (_, k) => ({
     arrayStride: 4 * dim,
     stepMode: "instance",
     attributes: axes.map((axis, i) => ({ shaderLocation: 2 * k + i, offset: 4 * axis, format: "float32" })),
   })),
-  topology: "triangle-strip",
+  topology: pulled ? "triangle-list" : "triangle-strip",
   blend: { color: over, alpha: over },
 });
 

@@ -39,6 +39,7 @@ export function particleDraws(picture: CheckedPicture, particles: CheckedParticl
   };
   const draw = (from: number, to: number, own: { alpha: number; radius: number }): ParticleDraw => {
     const [tail, head] = [place(from), place(to)];
+    const at = [head.before, head.after, tail.before, tail.after] as const;
     const numbers = [
       ...picture.centre,
       2 / size.width,
@@ -50,10 +51,11 @@ export function particleDraws(picture: CheckedPicture, particles: CheckedParticl
       ...look,
       own.alpha,
       isOne ? 0 : 1,
+      count,
       0,
-      0,
+      ...at,
     ];
-    return { particles, frames: [head.before, head.after, tail.before, tail.after], numbers };
+    return { particles, frames: at, numbers };
   };
   const behind = trail === 0 ? 0 : streaks;
   const span = trail / streaks;

@@ -2,6 +2,7 @@ import {
   type Drawing,
   drawFloats,
   drawingPipeline,
+  type ParticleShape,
   particleDrawing,
   reliefDrawing,
   reliefFloats,
@@ -16,6 +17,7 @@ import {
   checkedPicture,
   isColour,
   type ParticlePicture,
+  storageUsage,
 } from "./picture.ts";
 
 /** A `<canvas>` of a page or an OffscreenCanvas. */
@@ -79,7 +81,7 @@ export async function createParticleView(canvas: ViewCanvas, gpu: Gpu): Promise<
     );
   const format = navigator.gpu.getPreferredCanvasFormat();
   context.configure({ device, format, alphaMode: "opaque" });
-  return new CanvasView(gpu, device, context, await pipelinesOf(device, format));
+  return new CanvasView(gpu, device, context, await pipelinesOf(device, format, gpu.info.software));
 }
 
 const lost = () =>
@@ -96,14 +98,22 @@ interface Drawn {
   readonly pipeline: GPURenderPipeline;
 }
 
-async function pipelinesOf(device: GPUDevice, format: GPUTextureFormat) {
+const plane = { dim: 2, axes: [0, 1] } as const;
+
+async function pipelinesOf(device: GPUDevice, format: GPUTextureFormat, pulled: boolean) {
   const made = async (drawing: Drawing): Promise<Drawn> => {
     const { layout, descriptor } = drawingPipeline(device, drawing, format);
     return { layout, pipeline: await device.createRenderPipelineAsync(descriptor) };
   };
-  const [planar, relief] = await Promise.all([made(particleDrawing({ dim: 2, axes: [0, 1] })), made(reliefDrawing())]);
-  return { format, planar, relief };
+  const usual = { ...plane, pulled };
+  const [particles, relief] = await Promise.all([made(particleDrawing(usual)), made(reliefDrawing())]);
+  return { format, particles: new Map([[keyOf(usual), particles]]), relief };
 }
+
+const keyOf = ({ dim, axes, pulled }: ParticleShape) => `${dim} ${axes} ${pulled}`;
+
+/** In the struct Draw their number is an f32. */
+const mostPulled = 2 ** 24;
 
 /** Offsets of bindings are multiples of this on every device. */
 const slotBytes = 256;
@@ -113,10 +123,9 @@ class CanvasView implements ParticleView {
   readonly #gpu: Gpu;
   readonly #context: GPUCanvasContext;
   readonly #pipelines: Pipelines;
-  readonly #byAxes: Map<string, GPURenderPipeline>;
   readonly #relief: GPUBuffer;
   /** Numbers of draws, a slot each. */
-  #slots: { buffer: GPUBuffer; group: GPUBindGroup; numbers: Float32Array<ArrayBuffer> } | undefined;
+  #slots: { buffer: GPUBuffer; numbers: Float32Array<ArrayBuffer> } | undefined;
   #isDisposed = false;
 
   constructor(gpu: Gpu, device: GPUDevice, context: GPUCanvasContext, pipelines: Pipelines) {
@@ -124,7 +133,6 @@ class CanvasView implements ParticleView {
     this.#gpu = gpu;
     this.#context = context;
     this.#pipelines = pipelines;
-    this.#byAxes = new Map([["2 0,1", pipelines.planar.pipeline]]);
     this.#relief = device.createBuffer({
       label: "view: density",
       size: 4 * reliefFloats,
@@ -141,7 +149,7 @@ class CanvasView implements ParticleView {
     const draws = own.particles.flatMap((particles) =>
       particles.count === 0 ? [] : particleDraws(own, particles, size),
     );
-    const group = this.#write(draws);
+    const numbers = this.#write(draws);
     const [r, g, b] = own.background;
     const encoder = device.createCommandEncoder({ label: "view" });
     const pass = encoder.beginRenderPass({
@@ -160,13 +168,24 @@ class CanvasView implements ParticleView {
       pass.setBindGroup(0, this.#reliefGroup(own.density));
       pass.draw(3);
     }
+    let [drawn, group]: [CheckedParticles?, GPUBindGroup?] = [];
     for (const [slot, { particles, frames }] of draws.entries()) {
       const { states, count, dim, colour } = particles;
-      pass.setPipeline(this.#pipelineOf(particles));
+      const origin = isColour(colour) ? states : colour.origin;
+      const pulled = this.#isPulled(particles, origin);
+      const { pipeline, layout } = this.#pipelineOf({ ...particles, pulled });
+      // the streaks of a trail are draws of the same particles
+      if (!group || drawn !== particles) group = this.#group(layout, [numbers, ...(pulled ? [states, origin] : [])]);
+      drawn = particles;
+      pass.setPipeline(pipeline);
       pass.setBindGroup(0, group, [slot * slotBytes]);
+      if (pulled) {
+        pass.draw(6 * count);
+        continue;
+      }
       const bytes = 4 * count * dim;
       for (const [k, frame] of frames.entries()) pass.setVertexBuffer(k, states, frame * bytes, bytes);
-      pass.setVertexBuffer(4, isColour(colour) ? states : colour.origin, 0, bytes);
+      pass.setVertexBuffer(4, origin, 0, bytes);
       pass.draw(4, count);
     }
     pass.end();
@@ -174,22 +193,34 @@ class CanvasView implements ParticleView {
   }
 
   /** Has the numbers of all draws on the device. */
-  #write(draws: readonly ParticleDraw[]): GPUBindGroup {
+  #write(draws: readonly ParticleDraw[]): GPUBuffer {
     const bytes = slotBytes * Math.max(8, draws.length);
     if (!this.#slots || this.#slots.buffer.size < bytes) {
       this.#slots?.buffer.destroy();
       const usage = GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST;
       const buffer = this.device.createBuffer({ label: "view: draws", size: bytes, usage });
-      const group = this.device.createBindGroup({
-        layout: this.#pipelines.planar.layout,
-        entries: [{ binding: 0, resource: { buffer, size: 4 * drawFloats } }],
-      });
-      this.#slots = { buffer, group, numbers: new Float32Array(bytes / 4) };
+      this.#slots = { buffer, numbers: new Float32Array(bytes / 4) };
     }
-    const { buffer, group, numbers } = this.#slots;
+    const { buffer, numbers } = this.#slots;
     for (const [slot, { numbers: own }] of draws.entries()) numbers.set(own, (slot * slotBytes) / 4);
     this.device.queue.writeBuffer(buffer, 0, numbers);
-    return group;
+    return buffer;
+  }
+
+  /** Of the numbers of a draw and, where they are read from storage, states and origins. */
+  #group(layout: GPUBindGroupLayout, [numbers, ...others]: readonly [GPUBuffer, ...GPUBuffer[]]): GPUBindGroup {
+    const resources = [{ buffer: numbers, size: 4 * drawFloats }, ...others.map((buffer) => ({ buffer }))];
+    return this.device.createBindGroup({
+      layout,
+      entries: resources.map((resource, binding) => ({ binding, resource })),
+    });
+  }
+
+  /** In software, where the buffers can be read from storage as a whole. */
+  #isPulled({ states, count }: CheckedParticles, origin: GPUBuffer): boolean {
+    const most = this.device.limits.maxStorageBufferBindingSize;
+    const isReadable = ({ usage, size }: GPUBuffer) => (usage & storageUsage) !== 0 && size <= most && size % 4 === 0;
+    return this.#gpu.info.software && count <= mostPulled && isReadable(states) && isReadable(origin);
   }
 
   #reliefGroup({ logProb }: CheckedRelief): GPUBindGroup {
@@ -202,15 +233,16 @@ class CanvasView implements ParticleView {
     });
   }
 
-  #pipelineOf(particles: CheckedParticles): GPURenderPipeline {
-    const key = `${particles.dim} ${particles.axes}`;
-    let pipeline = this.#byAxes.get(key);
-    if (!pipeline) {
-      const { descriptor } = drawingPipeline(this.device, particleDrawing(particles), this.#pipelines.format);
-      pipeline = this.device.createRenderPipeline(descriptor);
-      this.#byAxes.set(key, pipeline);
+  #pipelineOf(shape: ParticleShape): Drawn {
+    const { format, particles } = this.#pipelines;
+    const key = keyOf(shape);
+    let drawn = particles.get(key);
+    if (!drawn) {
+      const { layout, descriptor } = drawingPipeline(this.device, particleDrawing(shape), format);
+      drawn = { layout, pipeline: this.device.createRenderPipeline(descriptor) };
+      particles.set(key, drawn);
     }
-    return pipeline;
+    return drawn;
   }
 
   dispose(): void {

@@ -86,7 +86,8 @@ const positive: Check<number> = (name, value) => {
   return number;
 };
 
-const [storageUsage, vertexUsage] = [0x80, 0x20];
+export const storageUsage = 0x80;
+const vertexUsage = 0x20;
 
 const bufferWith =
   (usage: number, word: string): Check<GPUBuffer> =>
