@@ -10,6 +10,9 @@ import { count } from "./report.ts";
 import type { Target } from "./targets.ts";
 import { checkSettings, parseSettings, settingsKey, type TrainingSettings } from "./training-settings.ts";
 
+/** Metadata by which a file is known to be a checkpoint. */
+const stateKey = "pushforward.training";
+
 /** What the command line says of checkpoints. */
 export interface CheckpointChoice {
   checkpoint?: string;
@@ -68,7 +71,9 @@ export async function checkpointOptions(
   if (target === undefined) return {};
   const { stderr } = context;
   const { path } = target;
-  const bytes = resume ? await readIfThere(path) : undefined;
+  const there = resume || target.kind === "file" ? await readIfThere(path) : undefined;
+  const bytes = resume ? there : undefined;
+  if (there && !resume) tellReplaced(context, path, there);
   if (resume && !bytes) stderr.write(`${path} is not there yet: starting from the first step\n`);
   if (bytes) {
     const metadata = metadataOf(bytes);
@@ -84,6 +89,19 @@ export async function checkpointOptions(
     },
     ...(bytes && { resume: bytes }),
   };
+}
+
+/** What is no checkpoint is not replaced by one: it may be a flow. What is one is replaced, which is told. */
+function tellReplaced({ stderr }: Context, path: string, bytes: Uint8Array): void {
+  if (bytes.length === 0) return;
+  const metadata = metadataOf(bytes);
+  if (metadata[stateKey] === undefined)
+    throw new UsageError(
+      `--checkpoint would replace ${shown(path)}, which is no checkpoint: give it another name, or remove that file`,
+    );
+  stderr.write(
+    `note: ${path} holds the state of a training${describe(metadata)}, which this one replaces at its first checkpoint; to go on with it, add --resume\n`,
+  );
 }
 
 /** A training is worth more than one of its checkpoints: where one cannot be written, the one before stays, and it goes on. */
@@ -110,7 +128,7 @@ async function readIfThere(path: string): Promise<Uint8Array | undefined> {
 /** How far it is; what is wrong with the file is for the training to say. */
 function describe(metadata: Record<string, string>): string {
   try {
-    const { step } = JSON.parse(metadata["pushforward.training"] ?? "{}");
+    const { step } = JSON.parse(metadata[stateKey] ?? "{}");
     return typeof step === "number" ? `, ${count(step)} steps done` : "";
   } catch {
     return "";

@@ -118,6 +118,10 @@ export function chosenConditions(
   count: number,
 ): Given & { guidance?: number } {
   const sizes = { classes: given.classes, context: contextWidth(conditions, given) };
+  if (guidance !== undefined && sizes.classes + sizes.context === 0)
+    throw new UsageError(
+      "--guidance leads towards a class or a context, but this flow was trained without --labels and --context: leave it out",
+    );
   if (label !== undefined && sizes.classes === 0)
     throw new UsageError("--label chooses a class, but this flow was trained without --labels: leave it out");
   if (label !== undefined && label >= sizes.classes)

@@ -41,6 +41,15 @@ export function rowFormatOf({ path, kind }: Pick<Target, "path" | "kind">, chose
   );
 }
 
+/** Python imports what ends in .py alone. */
+export function checkPythonEnding({ path, kind }: Pick<Target, "path" | "kind">): void {
+  const ending = endingOf(path);
+  if (kind === "file" && ending !== ".py")
+    throw new UsageError(
+      `--output is ${shown(path)}, but a module of Python is imported by a name that ends in .py: let it end so`,
+    );
+}
+
 /** Flows and checkpoints are safetensors: throws where the name of the file promises another format. */
 export function checkFlowEnding(name: string, { path, kind }: Pick<Target, "path" | "kind">): void {
   const ending = endingOf(path);

@@ -74,6 +74,11 @@ export function noiseOfCall<Score extends Flow | Uint8Array = Flow>(
 export async function scoreFile({ score }: NoiseOptions, { options }: ModelFile): Promise<ModelFile | undefined> {
   if (score === undefined) return undefined;
   const own = await readModel(score);
+  const predicted = own.record?.options["--predict"];
+  if (own.record && predicted !== "score")
+    throw new UsageError(
+      `--score ${shown(score)} is a flow, which was trained to predict velocities, not a score: train one with the options of the flow and --predict score`,
+    );
   const units = ({ normalization, transform }: FlowOptions) => JSON.stringify([normalization, transform]);
   if (units(own.options) !== units(options))
     throw new UsageError(

@@ -83,7 +83,7 @@ export class Scores {
   /** What a second solve changes, "+0.00012". */
   get changeText(): string {
     const { mean } = this.change;
-    return mean === null ? "nothing that can be told" : `${mean >= 0 ? "+" : "−"}${Math.abs(mean).toFixed(5)}`;
+    return mean === null ? "nothing that can be told" : signed(mean);
   }
 
   /**
@@ -108,4 +108,10 @@ export class Scores {
       `${lost === 1 ? "is" : "are"} not in the mean: ${told}; the first: ${this.#first}`
     );
   }
+}
+
+/** "+0.00012"; what is 0 to all digits has no sign. */
+function signed(mean: number): string {
+  const digits = Math.abs(mean).toFixed(5);
+  return Number(digits) === 0 ? digits : `${mean > 0 ? "+" : "−"}${digits}`;
 }

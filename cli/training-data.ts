@@ -1,6 +1,6 @@
 import type { Readable } from "node:stream";
 import type { Normalization } from "../src/data/normalization.ts";
-import { checkTransform, type Transform } from "../src/data/transform.ts";
+import { axesOf, checkTransform, type Transform } from "../src/data/transform.ts";
 import { freeRows } from "../src/data/transform-maps.ts";
 import { PushforwardError } from "../src/errors.ts";
 import { must } from "../src/must.ts";
@@ -15,6 +15,7 @@ import { count, rowsText } from "./report.ts";
 import { splitRows } from "./split.ts";
 import { checkWidth, type StartingFlow, withStart } from "./starting-flow.ts";
 import type { TrainOptions } from "./training-options.ts";
+import { withNames } from "./wording.ts";
 
 type Table = Awaited<ReturnType<typeof readCsv>>;
 
@@ -67,20 +68,27 @@ export async function readTrainingData(
   if (columns.length === 0)
     throw new UsageError("all columns are labels, context or weights, so there is none to learn: give others too");
   if (start) checkWidth(name, columns, start);
+  checkConditioned(o, named);
   const source = o.source === undefined ? undefined : await readSource(context, o, columns);
   if (source && o.coupling === "paired") checkPaired(name, table, source);
   const parts = splitRows(table.data, table.columns.length, o.holdout, o.seed);
   const rows = parts.kept.length / table.columns.length;
   if (rows < 2) throw tooFewRows(name, table, rows);
   const take = (data: Float64Array, names: readonly string[]) => takeColumns(data, table.columns, names);
+  if (o.rowWeights !== undefined) checkWeights(o.rowWeights, take(table.data, [o.rowWeights]));
   if (start && o.transform)
     throw new UsageError("--transform is for a new flow, but that of --from has its own: leave one of the two out");
   const transform = start ? start.options.transform : o.transform;
   if (transform) {
+    if (axesOf(transform) !== columns.length)
+      throw new UsageError(
+        `--transform is a list of ${count(axesOf(transform))}, but of columns there are ${count(columns.length)}, ${columns.map(shown).join(", ")}: say one for each, in their order, and none for those that may be any number`,
+      );
     checkTransform(transform, columns.length);
     // a row outside is told by its number in the file
-    freeRows(name, "the table", take(table.data, columns), transform);
+    withNames(columns, () => freeRows(name, "the table", take(table.data, columns), transform));
   }
+  if (source && transform) withNames(columns, () => freeRows("--source", "the table", source.data, transform));
   const unitsOf = (names: readonly string[], space?: Transform) => {
     const free = (rows: Float64Array) => freeRows(name, "the table", take(rows, names), space) as Float64Array;
     return fitColumns(name, names, free(parts.kept), free(parts.held));
@@ -139,7 +147,37 @@ async function readSource(context: Context, o: TrainOptions, columns: readonly s
     throw new UsageError(
       `--source-columns names ${names.map(shown).join(", ")}, but ${count(columns.length)} columns are learned, ${columns.map(shown).join(", ")}: name as many, in this order`,
     );
-  return readTable(context, must(o.source, "--source"), o, names);
+  const path = must(o.source, "--source");
+  const table = await readTable(context, path, o, names);
+  if (table.rows === 0)
+    throw new PushforwardError(
+      "format",
+      `--source ${shown(path)} has no rows${table.skipped > 0 ? ` besides ${count(table.skipped)} that were left out` : ""}, but the flow starts from at least one: give some`,
+    );
+  return table;
+}
+
+/** What is said of labels and contexts needs some. */
+function checkConditioned(o: TrainOptions, named: { labels?: string; context?: unknown }): void {
+  const lost =
+    named.labels === undefined && o.classes !== undefined
+      ? (["--classes", "--labels"] as const)
+      : named.labels === undefined && o.labelDropout !== undefined
+        ? (["--label-dropout", "--labels"] as const)
+        : named.context === undefined && o.contextDropout !== undefined
+          ? (["--context-dropout", "--context"] as const)
+          : undefined;
+  if (lost)
+    throw new UsageError(`${lost[0]} is about ${lost[1]}, but there is none: say which column, or leave it out`);
+}
+
+function checkWeights(name: string, weights: Float64Array): void {
+  const wrong = weights.find((weight) => !(weight >= 0));
+  if (wrong !== undefined)
+    throw new PushforwardError(
+      "invalid-argument",
+      `the column ${shown(name)} of --row-weights has ${wrong}, but rows count in proportion to numbers of at least 0: correct it, or weigh them by another column`,
+    );
 }
 
 /** Row by row is what the files say, so neither may have lost one. */

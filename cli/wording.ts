@@ -4,7 +4,7 @@ import { trainingFlags } from "./training-flags.ts";
 
 /** Functions of the library that commands call: who uses the command line need not know them. */
 const callee =
-  /^(mlp|residualMlp|concatSquash|Flow\.\w+|train(FlowMatching|MaximumLikelihood)|sample(Stream)?|logProb(Stream)?|meanLogProb|fitNormalization|wasserstein2|slicedWasserstein|energyDistance|mmd|c2st|openGpu|openCluster|runWorker)(\(\))?: /;
+  /^(mlp|residualMlp|concatSquash|Flow\.\w+|train(FlowMatching|MaximumLikelihood)|sample(Stream)?|push(Stream)?|logProb(Stream)?|meanLogProb|fitNormalization|wasserstein2|slicedWasserstein|energyDistance|mmd|c2st|openGpu|openCluster|runWorker)(\(\))?: /;
 
 /** What the library advises, and what is the same for who stands at a command line; the commands that the advice is for. */
 const advice: readonly (readonly [RegExp, string | ((command: string) => string)])[] = [
@@ -42,6 +42,18 @@ const advice: readonly (readonly [RegExp, string | ((command: string) => string)
   [
     /^resume has done (\d+) steps, but steps is (\d+): .*/,
     "the checkpoint has done $1 steps, but --steps is $2: --steps counts from the very start, so give at least $1",
+  ],
+  [
+    /(logProb|meanLogProb|densityGrid) needs log p of the source, but this flow's source is samples, which have no density: .*/,
+    "this flow starts from rows, those of --source when it was trained, which have no density, and so there is no log p of it: train a flow from noise for that, or carry rows along this one with `pushforward push`",
+  ],
+  [
+    /pass sde\.score, a flow that was trained with predict: "score"/,
+    "name one with --score, a flow that was trained with the same options and --predict score",
+  ],
+  [
+    /^guidance (is \S+), but there are no labels to guide towards: pass labels too/,
+    "--guidance $1, but there are no labels to guide towards: name a class with --label, or leave it out",
   ],
   [/pass another queue name/, "choose another --queue"],
   [/(see whether it runs, then )call again|call it again/, "$1run the same command again"],
@@ -102,8 +114,20 @@ export function inWords(message: string, command: string): string {
   return text.replace(/^--url(?= is )/, command === "worker" ? "--redis" : "--cluster");
 }
 
+/**
+ * What `make` gives; where a row of it is outside of --transform, the error has the name of its column, and the number of the row behind
+ * the `before` ones that were read already.
+ */
+export function withNames<T>(columns: readonly string[], make: () => T, before = 0): T {
+  try {
+    return make();
+  } catch (error) {
+    throw withColumnNames(error, columns, before);
+  }
+}
+
 /** An error that names columns by their numbers, with their names; rows of a training have been shuffled and have no number. */
-export function withColumnNames(error: unknown, columns: readonly string[]): unknown {
+export function withColumnNames(error: unknown, columns: readonly string[], before = 0): unknown {
   if (!(error instanceof Error) || error.name !== "PushforwardError") return error;
   const { code } = error as PushforwardError;
   const named = error.message
@@ -111,7 +135,12 @@ export function withColumnNames(error: unknown, columns: readonly string[]): unk
       /row \d+, column (\d+) \(from 0\) of data is/,
       (_, column) => `a row of which ${called(columns, column)} is`,
     )
-    .replace(/column (\d+) \(from 0\)( of data)?/g, (_, column) => `the column ${called(columns, column)}`);
+    .replace(/column (\d+) \(from 0\)( of data)?/g, (_, column) => `the column ${called(columns, column)}`)
+    .replace(
+      /(?:the table|x) holds (.*) at row (\d+), column (\d+), but transform has it (.*): remove or repair that row, or change the transform$/,
+      (_, values, row, column, range) =>
+        `row ${before + Number(row) + 1} has ${values} in ${called(columns, column)}, but --transform has it ${range}: correct it, remove that row, or choose another --transform`,
+    );
   return named === error.message ? error : new PushforwardError(code, named, { cause: error });
 }
 

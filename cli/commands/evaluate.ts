@@ -140,6 +140,7 @@ async function evaluate(context: Context, data: string, samples: string, o: Eval
     measures: Object.fromEntries(found),
   };
   const number = (value: number) => value.toPrecision(5);
+  const distanceText = (value: number) => (Math.abs(value) < 1e6 ? value.toFixed(4) : number(value));
   printResult(context, o.json, result, [
     `${rowsText(first.rows)} and ${rowsText(second.rows)}${skipped > 0 ? `, ${count(skipped)} left out` : ""}`,
     ...table.map(
@@ -148,7 +149,7 @@ async function evaluate(context: Context, data: string, samples: string, o: Eval
     ),
     ...found.map(
       ([measure, { value, floor }]) =>
-        `${measure.padEnd(10)} ${value.toFixed(4).padStart(8)}   floor ${floor.toFixed(4)} (${count(size)} rows each)`,
+        `${measure.padEnd(10)} ${distanceText(value).padStart(8)}   floor ${distanceText(floor)} (${count(size)} rows each)`,
     ),
   ]);
 }

@@ -2,6 +2,7 @@ import { basename } from "node:path";
 import { Command } from "commander";
 import { toPyTorch } from "../../src/pytorch/entry.ts";
 import { besideOutput, type Context, printResult, UsageError } from "../context.ts";
+import { checkPythonEnding } from "../endings.ts";
 import { readModel } from "../model.ts";
 import { claimOutputs, writeOutput } from "../outputs.ts";
 import { options } from "./shared-options.ts";
@@ -33,12 +34,9 @@ export function exportCommand(context: Context): Command {
 
 async function write(context: Context, path: string, o: ExportOptions): Promise<void> {
   if (!o.pytorch) throw new UsageError("export writes a module for PyTorch, and for nothing else yet: add --pytorch");
-  const [target] = await claimOutputs(
-    context,
-    [{ name: "--output", path: o.output }],
-    [{ name: "<flow.safetensors>", path }],
-  );
+  const [target] = await claimOutputs(context, [{ name: "--output", path: o.output }], [{ name: "the flow", path }]);
   if (!target) return;
+  checkPythonEnding(target);
   const { options: flow } = await readModel(path);
   const text = toPyTorch(
     { velocitySpec: flow.velocity, normalization: flow.normalization, transform: flow.transform },

@@ -18,6 +18,7 @@ import { openRows, type RowOutput } from "../row-output.ts";
 import { scoreLayout } from "../score-layout.ts";
 import { Scores } from "../scores.ts";
 import type { Target } from "../targets.ts";
+import { withColumnNames } from "../wording.ts";
 import { addOptions, groups, options } from "./shared-options.ts";
 
 interface LogProbOptions extends GpuChoice, SolverOptions {
@@ -197,7 +198,10 @@ async function score(
         for (const notice of layout.notices) context.stderr.write(`${notice}\n`);
         output = { layout, rows: await openRows(context, target, layout.names, format) };
       }
-      const scored = await flow.logProb(chunk.data, { ...chunk.given, solver, signal });
+      const before = scores.rows;
+      const scored = await flow.logProb(chunk.data, { ...chunk.given, solver, signal }).catch((error) => {
+        throw withColumnNames(error, chunk.columns, before);
+      });
       const twice = finer && (await flow.logProb(chunk.data, { ...chunk.given, solver: finer, signal }));
       const values = scores.add(chunk.data, scored, twice);
       await output?.rows.write(output.layout.blocks(chunk, values));

@@ -92,7 +92,7 @@ export function plotCommand(context: Context): Command {
     options.json(),
   )
     .addHelpText("after", examples)
-    .action((files: string[], o: PlotOptions) => plot(context, files, o));
+    .action((files: string[], o: PlotOptions, command: Command) => plot(context, files, o, command));
 }
 
 interface Table extends Omit<CsvChunk, "data"> {
@@ -101,7 +101,21 @@ interface Table extends Omit<CsvChunk, "data"> {
   dim: number;
 }
 
-async function plot(context: Context, files: readonly string[], o: PlotOptions): Promise<void> {
+/** Options that only some kinds of pictures heed. */
+const onlyOf: Readonly<Record<string, readonly PlotOptions["kind"][]>> = {
+  at: ["density", "field"],
+  paths: ["trajectories"],
+};
+
+function checkKind({ kind }: PlotOptions, command: Command): void {
+  for (const [name, needed] of Object.entries(onlyOf))
+    if (command.getOptionValueSource(name) === "cli" && !needed.includes(kind))
+      throw new UsageError(
+        `--${name} is for --kind ${needed.join(" or ")}, but --kind is ${kind}: leave it out, or choose that`,
+      );
+}
+
+async function plot(context: Context, files: readonly string[], o: PlotOptions, command: Command): Promise<void> {
   if (o.columns && o.columns.length !== 2) {
     throw new PushforwardError(
       "invalid-argument",
@@ -109,6 +123,7 @@ async function plot(context: Context, files: readonly string[], o: PlotOptions):
     );
   }
   if (o.range) checkRange(o.range);
+  checkKind(o, command);
   const inputs = files.map((file) => ({ name: isFlow(file) ? "the flow" : "the data", path: file }));
   const outputs = [{ name: "--output", path: o.output, binary: true }];
   const [target] = (await claimOutputs(context, outputs, inputs)) as [Target]; // One for the one asked for.

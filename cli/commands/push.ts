@@ -23,6 +23,7 @@ import {
   withGpu,
 } from "../context.ts";
 import { readCsvChunks } from "../csv.ts";
+import { shown } from "../csv-text.ts";
 import { type RowFormat, rowFormatOf } from "../endings.ts";
 import { columnNames, type ModelFile, readModel } from "../model.ts";
 import { type NoiseOptions, noiseInputs, noiseOfCall, noiseOptions, scoreOn } from "../noise.ts";
@@ -32,6 +33,7 @@ import { openRows } from "../row-output.ts";
 import { digitsOf } from "../rows.ts";
 import { checkShortcuts, solverOfCall } from "../shortcuts.ts";
 import type { Target } from "../targets.ts";
+import { withNames } from "../wording.ts";
 import { addOptions, groups, options } from "./shared-options.ts";
 
 interface PushOptions extends GpuChoice, SolverOptions, ChosenConditions, NoiseOptions {
@@ -148,7 +150,7 @@ async function carry(
   const flow = Flow.create(gpu, model.options);
   const counter = startCounter(context, "rows carried:");
   const rows = await openRows(context, target, columns, format);
-  let [nonFinite, unfinished, skipped] = [0, 0, 0];
+  let [nonFinite, unfinished, skipped, read] = [0, 0, 0, 0];
   const score = await scoreOn(gpu, o, model);
   async function* chunks() {
     for await (const chunk of readCsvChunks(source === "-" ? (context.stdin as Readable) : source, {
@@ -169,7 +171,9 @@ async function carry(
             chunk.rows,
             o.shortcuts && 1 / o.shortcuts,
           );
-      const x = rowsInFlow("push", "the table", takeColumns(chunk.data, chunk.columns, columns), before);
+      const named = takeColumns(chunk.data, chunk.columns, columns);
+      const x = withNames(columns, () => rowsInFlow("push", "the table", named, before), read);
+      read += chunk.rows;
       yield { x, ...(labels && { labels }), ...(inputs && { context: inputs }) };
     }
   }
@@ -191,6 +195,11 @@ async function carry(
       ]);
       counter.update(rows.count);
     }
+    if (rows.count === 0)
+      throw new PushforwardError(
+        "format",
+        `${source === "-" ? "the CSV" : shown(source)} has no rows${skipped > 0 ? ` besides ${count(skipped)} that were left out` : ""}, so there is nothing to carry: expected rows of numbers below the names`,
+      );
     await rows.finish();
   } catch (error) {
     throw await rows.abandon(error);

@@ -170,6 +170,11 @@ test("a table without rows, or whose rows are all left out, is refused before an
     expect(code).toBe(1);
     expect(err).toContain(message);
   }
+  const carried = await run(["push", file("near.flow"), "-", "-o", file("none.csv")], "east,north\n");
+  expect(carried).toMatchObject({
+    code: 1,
+    err: expect.stringContaining("the CSV has no rows, so there is nothing to"),
+  });
   expect(await readdir(folder)).not.toContain("none.csv");
   expect((await run(["train", "-", "-o", file("none.flow")], "a,b\n")).err).toContain("has no rows, but at least 2");
 });

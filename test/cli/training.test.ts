@@ -245,6 +245,7 @@ test("rows are sampled and carried with noise: as much as is asked, by a score t
       /has other units than the flow/,
     ],
     [["sample", file("bridge.flow"), "--diffusion", "1"], /this flow's is samples/],
+    [["sample", file("bridge.flow"), ...scored.slice(0, 3), file("bridge.flow")], /predict velocities, not a score/],
   ] as const) {
     const { code, err } = await run([...words, ...(words[0] === "sample" ? ["-n", "3", "-o", "-"] : [])]);
     expect(code).not.toBe(0);

@@ -1,9 +1,10 @@
-import { writeFile } from "node:fs/promises";
+import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { chosenConditions } from "../../cli/conditions.ts";
 import { unknownInWords } from "../../cli/unknown-errors.ts";
 import { inWords, withColumnNames } from "../../cli/wording.ts";
+import { freeRows } from "../../src/data/transform-maps.ts";
 import { invalid } from "../../src/errors.ts";
 import { loadFlow } from "../../src/flow/file.ts";
 import { encodeSafetensors } from "../../src/io/safetensors.ts";
@@ -135,4 +136,65 @@ test("numbers of --context that are too many or too few are counted", () => {
     '--context has 2 numbers, but the flow depends on a number ("kind"): give it with --context',
   );
   expect(given()).toThrow(/^the flow depends on a number \("kind"\): give it with --context$/);
+});
+
+test("a row outside of --transform is told by its column and its place", () => {
+  const outside = messageOf(() =>
+    freeRows("logProb", "x", Float32Array.of(0.5, 2, 1.5, 2), [{ kind: "interval", low: 0, high: 1 }, null]),
+  );
+  const error = withColumnNames(invalid(outside), ["share", "y"], 100) as Error;
+  expect(inWords(error.message, "log-prob")).toBe(
+    'row 102 has 1.5 in "share", but --transform has it between 0 and 1, without these: correct it, remove that row, or choose another --transform',
+  );
+});
+
+test("what cannot be trained is refused by the words of the command line, and nothing is replaced", async () => {
+  await inFolder(async (folder) => {
+    const file = (name: string) => join(folder, name);
+    const rows = Array.from({ length: 20 }, (_, i) => `${i % 7},${i % 3},${i % 2},${i - 5}`);
+    await writeFile(file("t.csv"), `x,y,kind,c\n${rows.join("\n")}\n`);
+    await writeFile(file("header.csv"), "x,y\n");
+    const kept = encodeSafetensors({ w: { shape: [1], data: Float32Array.of(1) } }, {});
+    await writeFile(file("kept.safetensors"), kept);
+    const refusals: [string[], RegExp][] = [
+      [["--row-weights", "c"], /the column "c" of --row-weights has -5, but rows count in proportion/],
+      [["--source", file("header.csv")], /--source ".*header\.csv" has no rows, but the flow starts from at least one/],
+      [
+        ["--transform", "circular:360"],
+        /--transform is a list of 1, but of columns there are 2, "x", "y": say one for each/,
+      ],
+      [["--transform", "interval:0:5,none"], /row 1 has 0 in "x", but --transform has it between 0 and 5/],
+      [["--classes", "3"], /--classes is about --labels, but there is none/],
+      [["--label-dropout", "0.1"], /--label-dropout is about --labels, but there is none/],
+      [["--context-dropout", "0.1"], /--context-dropout is about --context, but there is none/],
+      [
+        ["--checkpoint", file("kept.safetensors")],
+        /--checkpoint would replace .*kept\.safetensors, which is no checkpoint/,
+      ],
+    ];
+    for (const [words, message] of refusals) {
+      const { code, err } = await run(["train", file("t.csv"), "--columns", "x,y", "-o", file("new.flow"), ...words]);
+      expect(err).toMatch(message);
+      expect(code).toBeGreaterThan(0);
+    }
+    expect(new Uint8Array(await readFile(file("kept.safetensors")))).toEqual(kept);
+    await expect(readFile(file("new.flow"))).rejects.toThrow("ENOENT");
+  });
+});
+
+test.each([
+  [
+    "logProb needs log p of the source, but this flow's source is samples, which have no density: give the flow a source with one",
+    /^this flow starts from rows, those of --source .*`pushforward push`$/,
+  ],
+  [
+    'the score follows from the velocity where the source is a Gaussian, but this flow\'s is samples: pass sde.score, a flow that was trained with predict: "score"',
+    /name one with --score, a flow that was trained with the same options and --predict score$/,
+  ],
+  [
+    "pushStream: guidance is 2, but there are no labels to guide towards: pass labels too",
+    /^--guidance is 2, but there are no labels to guide towards: name a class with --label, or leave it out$/,
+  ],
+])("the library's advice is that of the command line: %s", (message, words) => {
+  expect(inWords(message, "sample")).toMatch(words);
 });
