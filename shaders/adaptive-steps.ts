@@ -3,6 +3,7 @@ import { coefficients, evaluated, floats, layout, member, solveParams, statuses 
 import { read, write } from "./interface.ts";
 import { kernel, oncePerShape } from "./kernel.ts";
 import { particle, signature } from "./particles.ts";
+import { struct } from "./struct.ts";
 import { f32, lines, wgsl } from "./wgsl.ts";
 
 /**
@@ -18,7 +19,7 @@ export interface Pair {
 
 const largest = 3e38;
 
-const goalType = "struct Goal { time: f32, saved: u32 }";
+export const goalStruct = struct("Goal", { time: "f32", saved: "u32" });
 
 /** Keeps what the field gave for a stage's state: the velocity, and minus the divergence for what is integrated with it. */
 const keepSlope = (tracks: boolean) => `fn keep_slope(s: u32, p: u32, q: u32) {
@@ -91,7 +92,7 @@ export const startKernel = oncePerShape(
         goals: !probe && read("array<Goal>"),
       },
       code: wgsl`${layout(stages)}
-${probe ? "" : goalType}
+${probe ? "" : goalStruct.text}
 ${keepSlope(tracks)}
 ${rootMean}
 // a norm beyond f32 is as good as its largest number, of which a quotient can be taken
@@ -191,7 +192,7 @@ export const controlKernel = oncePerShape((shape: { tracks: boolean; order: numb
     params: solveParams(stages),
     buffers: { ...evaluated(tracks), goals: read("array<Goal>"), saved: write(floats) },
     code: wgsl`${layout(stages)}
-${goalType}
+${goalStruct.text}
 ${keepSlope(tracks)}
 fn error_of(i: u32, q: u32) -> f32 {
   var e = 0.0;

@@ -4,9 +4,10 @@ import { type Dispatch, dispatchOf } from "./dispatch.ts";
 import { read, write } from "./interface.ts";
 import { kernel, oncePerShape } from "./kernel.ts";
 import { drawIndex, drawNumbers, drawParams, random } from "./random.ts";
-import { choiceNumbers, choiceParams, choiceText, chosenRow, type RowChoice, rowDrawWords } from "./row-draws.ts";
+import { choiceNumbers, choiceParams, choiceText, chosenRow, type RowChoice, rowDraw } from "./row-draws.ts";
 import { startDraws, startPart, startValue } from "./source-draws.ts";
 import { hasParts, type SourceKind } from "./source-kinds.ts";
+import { struct } from "./struct.ts";
 import { wgsl } from "./wgsl.ts";
 
 const signature = "(@builtin(global_invocation_id) id: vec3u)";
@@ -49,8 +50,8 @@ export const sourceNumbers = (kind: SourceKind): [numbers: string, at: string] =
 /** Text that makes `own`, dimension i of row `data_row` in the flow's own space. */
 export const rowValue = wgsl`let own = ((data[data_row * params.dim + i] - constants[i]) - constants[2u * params.dim + i]) / constants[params.dim + i];`;
 
-/** Floats of an entry of the table of times: α, σ, α̇, σ̇, t, w, and by what the noise of a bridge counts in x_t and in the target. */
-export const timeEntryFloats = 8;
+/** An entry of the table of times: α, σ, α̇, σ̇, t, w, and by what the noise of a bridge counts in x_t and in the target. */
+export const timeEntry = struct("TimeEntry", { path: "vec4f", time: "f32", weight: "f32", spread: "f32", rate: "f32" });
 
 export interface BatchShape extends RowChoice {
   readonly source: SourceKind;
@@ -138,13 +139,7 @@ export const batchKernel = oncePerShape(
 ${random}
 ${choiceText(choice)}
 #if ${table}
-struct TimeEntry {
-  path: vec4f,
-  time: f32,
-  weight: f32,
-  spread: f32,
-  rate: f32,
-}
+${timeEntry.text}
 #endif
 
 @compute @workgroup_size(${batchWorkgroup})
@@ -187,7 +182,7 @@ fn draw_batch${signature} {
   for (var first = 0u; first < params.dim; first += 4u) {
     ${startDraws(source)}
 #if ${draws && pairs}
-    let deviation = bitcast<f32>(pair_rows[params.room + ${rowDrawWords}u * data_row + 2u]);
+    let deviation = bitcast<f32>(pair_rows[params.room + ${rowDraw.words}u * data_row + ${rowDraw.at.deviation}u]);
     let noise = deviation * normal4(philox(vec4u(low, high, first / 4u, params.stream_noise), key));
 #elif ${draws}
     let noise = row_noise(data_row, vec2u(low, high), first / 4u, params.stream_noise, key);

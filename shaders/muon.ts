@@ -1,6 +1,7 @@
 import { type Dispatch, dispatchOf, gridOf } from "./dispatch.ts";
 import { read, write } from "./interface.ts";
 import { kernel, oncePerShape } from "./kernel.ts";
+import { struct } from "./struct.ts";
 import { components } from "./tiling.ts";
 import { wgsl } from "./wgsl.ts";
 
@@ -27,12 +28,17 @@ const ownSum = wgsl`
   for (var i = 0u; i < select(0u, ${muonTile ** 2}u, local == 0u); i++) { total += terms[i]; }
 `;
 
-/** Words of a matrix in the table: the fields of the struct. */
-export const matrixFields = ["parameters", "short", "long", "transposed", "values", "gram", "parts", "blocks"] as const;
-
-const matrixText = wgsl`
-struct Matrix { ${matrixFields.map((name) => `${name}: u32`).join(", ")} }
-`;
+/** A matrix in the table. */
+export const matrixStruct = struct("Matrix", {
+  parameters: "u32",
+  short: "u32",
+  long: "u32",
+  transposed: "u32",
+  values: "u32",
+  gram: "u32",
+  parts: "u32",
+  blocks: "u32",
+});
 
 /** Where number \`local\` of a block of 8 × 8 stands: in X and Xᵀ, and among the parameters where it is no padding. */
 const placeText = wgsl`
@@ -70,7 +76,7 @@ export const muonMomentumKernel = oncePerShape(({ clip }: { readonly clip: boole
       norm: clip && read("array<f32>"),
     },
     code: wgsl`
-${matrixText}
+${matrixStruct.text}
 ${placeText}
 var<workgroup> terms: array<f32, ${cells}>;
 
@@ -110,7 +116,7 @@ export const muonNormKernel = oncePerShape((_: Record<never, never>) =>
     params: { count: "u32" },
     buffers: { matrices: tables.matrices, squares: read("array<f32>"), scales: write("array<f32>") },
     code: wgsl`
-${matrixText}
+${matrixStruct.text}
 var<workgroup> terms: array<f32, ${cells}>;
 
 @compute @workgroup_size(${cells})
@@ -166,7 +172,7 @@ export const muonProductKernel = oncePerShape(({ product, workgroupSize }: MuonP
       result: write("array<f32>"),
     },
     code: wgsl`
-${matrixText}
+${matrixStruct.text}
 
 @compute @workgroup_size(${workgroupSize})
 fn muon_product(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
@@ -241,7 +247,7 @@ export const muonStepKernel = oncePerShape(({ ema }: { readonly ema: boolean }) 
       average: ema && write("array<f32>"),
     },
     code: wgsl`
-${matrixText}
+${matrixStruct.text}
 ${placeText}
 @compute @workgroup_size(${cells})
 fn muon_step(

@@ -1,9 +1,10 @@
 import { streams } from "../src/random/philox.ts";
 import { shuffleBits, shuffleRounds } from "../src/random/shuffle.ts";
+import { struct } from "./struct.ts";
 import { wgsl } from "./wgsl.ts";
 
-/** Words per row of the table `row_draws`. */
-export const rowDrawWords = 3;
+/** A row of the table `row_draws`: words below the limit are this row's, the others those of `other`. */
+export const rowDraw = struct("RowDraw", { limit: "u32", other: "u32", deviation: "f32" });
 
 /**
  * WGSL of rows that are not drawn as they are: `drawn_row`, which gives each row its share by the alias method (Walker 1977; Vose 1991),
@@ -11,12 +12,7 @@ export const rowDrawWords = 3;
  * functions of `random`; src/train/row-draws.ts makes the table and has the twin.
  */
 const rowDraws = wgsl`
-struct RowDraw {
-  // words below it are this row's, the others \`other\`'s
-  limit: u32,
-  other: u32,
-  deviation: f32,
-}
+${rowDraw.text}
 
 fn drawn_row(words: vec4u, rows: u32) -> u32 {
   let row = random_index(words.x, rows);

@@ -1,5 +1,7 @@
 // What `pushforward/view` draws, in WGSL, and the pipelines that draw it. Places are counted in pixels from the middle of the canvas, y up.
 
+import { struct } from "./struct.ts";
+
 /** A shader that draws, and what its pipeline takes. */
 export interface Drawing {
   readonly label: string;
@@ -10,31 +12,39 @@ export interface Drawing {
   readonly blend?: GPUBlendState;
 }
 
-/** Numbers of the struct Draw, as `particleDraws` of src/view/draws.ts lays them out. */
-export const drawFloats = 24;
+/** The numbers of a draw of particles. */
+export const drawStruct = struct("Draw", {
+  /** Of the canvas, in data units. */
+  centre: "vec2f",
+  /** A pixel, in clip space. */
+  clip: "vec2f",
+  /** Pixels. */
+  perUnit: "f32",
+  /** Of a particle, in pixels. */
+  radius: "f32",
+  /** Share of the way between the two states at the end of a streak, and at its beginning. */
+  head: "f32",
+  tail: "f32",
+  /** Colour of all particles. */
+  ink: "vec4f",
+  /** The place that is grey, and the distance from it. */
+  source: "vec2f",
+  spread: "f32",
+  lightness: "f32",
+  alpha: "f32",
+  /** 1: each particle has the colour of its origin. */
+  byOrigin: "f32",
+  /** Of particles, and the frames on both sides of head and tail, where no vertex buffers say it. */
+  count: "f32",
+  frames: "vec4f",
+});
 
 /**
  * Each particle is a streak from where it was to where it is, with round ends; where both are one place, a disc. The conversion from
  * OKLCH to sRGB is Ottosson's (2020).
  */
 const drawCode = `
-struct Draw {
-  centre: vec2f,     // of the canvas, in data units
-  clip: vec2f,       // a pixel, in clip space
-  perUnit: f32,      // pixels
-  radius: f32,       // of a particle, in pixels
-  head: f32,         // share of the way between the two states at the end
-  tail: f32,         // and at the beginning of a streak
-  ink: vec4f,        // colour of all particles
-  source: vec2f,     // the place that is grey, and the distance from it
-  spread: f32,
-  lightness: f32,
-  alpha: f32,
-  byOrigin: f32,     // 1: each particle has the colour of its origin
-  count: f32,        // of particles, and the frames on both sides of head and tail, where no vertex buffers say it
-  unused: f32,
-  frames: vec4f,
-}
+${drawStruct.text}
 @group(0) @binding(0) var<uniform> draw: Draw;
 
 struct Corner {
@@ -128,24 +138,29 @@ fn stateAt(frame: f32, particle: u32) -> vec2f {
 }
 `;
 
-/** Numbers of the struct Relief, as `reliefNumbers` of src/view/draws.ts lays them out. */
-export const reliefFloats = 24;
+/** The numbers of a relief. */
+export const reliefStruct = struct("Relief", {
+  background: "vec4f",
+  shade: "vec4f",
+  line: "vec4f",
+  /** Of the canvas, in data units. */
+  middle: "vec2f",
+  /** Of the canvas, in pixels. */
+  size: "vec2f",
+  /** Of the grid. */
+  centre: "vec2f",
+  half: "f32",
+  /** Pixels. */
+  perUnit: "f32",
+  /** Corners. */
+  side: "f32",
+  /** log p that has the full shade. */
+  reference: "f32",
+});
 
 /** log p is read as the library wrote it, and interpolated between the corners of its grid. */
 const reliefCode = `
-struct Relief {
-  background: vec4f,
-  shade: vec4f,
-  line: vec4f,
-  middle: vec2f,     // of the canvas, in data units
-  size: vec2f,       // of the canvas, in pixels
-  centre: vec2f,     // of the grid
-  half: f32,
-  perUnit: f32,      // pixels
-  side: f32,         // corners
-  reference: f32,    // log p that has the full shade
-  unused: vec2f,
-}
+${reliefStruct.text}
 @group(0) @binding(0) var<uniform> relief: Relief;
 @group(0) @binding(1) var<storage, read> logProb: array<f32>;
 
@@ -201,7 +216,11 @@ export const particleDrawing = ({ dim, axes, pulled }: ParticleShape): Drawing =
   label: `view: axes ${axes} of ${dim}${pulled ? ", from storage" : ""}`,
   code: drawCode + (pulled ? pulledCode(dim, axes) : instancedCode),
   bindings: [
-    { binding: 0, visibility, buffer: { type: "uniform", hasDynamicOffset: true, minBindingSize: 4 * drawFloats } },
+    {
+      binding: 0,
+      visibility,
+      buffer: { type: "uniform", hasDynamicOffset: true, minBindingSize: 4 * drawStruct.words },
+    },
     ...(pulled ? [1, 2] : []).map((binding) => ({
       binding,
       visibility: vertexStage,

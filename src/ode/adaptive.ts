@@ -1,3 +1,4 @@
+import { goalStruct } from "../../shaders/adaptive-steps.ts";
 import type { Dispatch, PlannedBuffer, Rounds } from "../gpu/kernel.ts";
 import { adaptiveKernels, adaptiveNames, type GatherShape, type Round, solveRows } from "../kernels/adaptive.ts";
 import { item, must } from "../must.ts";
@@ -74,12 +75,13 @@ export function adaptivePlan(
     return belongings;
   };
 
-  const goalWords = new Float32Array(2 * Math.max(1, goals));
+  const { words, at } = goalStruct;
+  const goalWords = new Float32Array(words * Math.max(1, goals));
   const goalBits = new Uint32Array(goalWords.buffer);
   for (let goal = 0; goal < goals; goal++) {
-    goalWords[2 * goal] = item(times, goal + 1);
+    goalWords[words * goal + at.time] = item(times, goal + 1);
     const saves = save.indexOf(goal + 1);
-    goalBits[2 * goal + 1] = saves < 0 ? noSave : saves;
+    goalBits[words * goal + at.saved] = saves < 0 ? noSave : saves;
   }
   const row = capacity * 4;
   const buffers: PlannedBuffer[] = [

@@ -1,4 +1,4 @@
-import { planGivenBatch } from "../../shaders/flow-matching.ts";
+import { planGivenBatch, timeEntry } from "../../shaders/flow-matching.ts";
 import { planReduceGradient, planSum } from "../../shaders/optimizer.ts";
 import { invalid } from "../errors.ts";
 import { checkConditions, checkLabelled, onHost } from "../flow/conditions.ts";
@@ -104,17 +104,18 @@ function noiseOf({ bridge, z, t, predict }: Checked<typeof batchFields>, path: F
   checkAllFinite(what, "z", z, dim);
   const noise = new Float32Array(count * (dim + 2));
   noise.set(z);
-  const entry = new Float32Array(8);
+  const { words, at } = timeEntry;
+  const entry = new Float32Array(words);
   for (const [k, time] of t.entries()) {
     if (!(time > 0 && time < 1))
       throw invalid(
         `${what}: t[${k}] is ${time}, but a bridge has noise between its ends alone: pass times within (0, 1)`,
       );
-    entry.set(path.subarray(4 * k, 4 * k + 4));
-    entry[4] = time;
+    entry.set(path.subarray(4 * k, 4 * k + 4), at.path);
+    entry[at.time] = time;
     addBridge(entry, bridge, predict);
-    path.set(entry.subarray(0, 4), 4 * k);
-    noise.set(entry.subarray(6), count * dim + 2 * k);
+    path.set(entry.subarray(at.path, at.path + 4), 4 * k);
+    noise.set([entry[at.spread] as number, entry[at.rate] as number], count * dim + 2 * k);
   }
   return noise;
 }

@@ -1,13 +1,14 @@
 // What a browser loads for the first training with Muon.
 import {
   type MuonProductShape,
-  matrixFields,
+  matrixStruct,
   muonTile,
   planMuonMomentum,
   planMuonNorm,
   planMuonProduct,
   planMuonStep,
 } from "../../shaders/muon.ts";
+import { numbersOf } from "../../shaders/struct.ts";
 import { PushforwardError } from "../errors.ts";
 import type { Dispatch, PlannedBuffer } from "../gpu/kernel.ts";
 import { item } from "../must.ts";
@@ -57,7 +58,7 @@ export function muonPlan(
     const [short, long] = [Math.min(rows, columns), Math.max(rows, columns)];
     const [down, along] = [Math.ceil(short / muonTile), Math.ceil(long / muonTile)];
     const parts = blocks.length / 2;
-    const own: Record<(typeof matrixFields)[number], number> = {
+    const own = numbersOf(matrixStruct, {
       parameters: offset,
       short,
       long,
@@ -66,8 +67,8 @@ export function muonPlan(
       gram,
       parts,
       blocks: down * along,
-    };
-    table.push(...matrixFields.map((name) => own[name]));
+    });
+    table.push(...own);
     for (let row = 0; row < down; row++) {
       for (let column = 0; column < along; column++) blocks.push(number, row | (column << 16));
       for (let column = row; column < down; column++) triangles.push(number, row | (column << 16));

@@ -1,4 +1,4 @@
-import { rowDrawWords } from "../../shaders/row-draws.ts";
+import { rowDraw } from "../../shaders/row-draws.ts";
 import { nearestNeighbourDistances } from "../data/neighbours.ts";
 import { circularAxes } from "../data/transform.ts";
 import { rowsInFlow } from "../data/transform-maps.ts";
@@ -42,12 +42,13 @@ export function makeRowDraws(what: string, flow: Flow, data: DataRows, plan: Tra
       `${what}: rowOrder is "${rowOrder}", where each pass has every row once, but rowWeights give rows shares of their own: leave one of them out`,
     );
   if (noise === undefined && rowWeights === undefined) return undefined;
-  const table = new Uint32Array(rows * rowDrawWords);
+  const table = new Uint32Array(rows * rowDraw.words);
   shareOut(what, table, rowWeights && checkEach(what, "rowWeights", rowWeights, rows), rows);
   if (noise === undefined) return { table, noise };
   const own = noiseOf(what, flow, data, noise, rows);
   const floats = new Float32Array(table.buffer);
-  for (let row = 0; row < rows; row++) floats[row * rowDrawWords + 2] = own.deviations[row] as number;
+  for (let row = 0; row < rows; row++)
+    floats[row * rowDraw.words + rowDraw.at.deviation] = own.deviations[row] as number;
   return { table, noise: own.noise };
 }
 
@@ -113,9 +114,10 @@ function pointsOf(what: string, flow: Flow, data: DataRows): { points: Float32Ar
  * on to another row, so that each row has its share of all places. Without weights a place is its row's alone.
  */
 function shareOut(what: string, table: Uint32Array, weights: Float32Array | undefined, rows: number): void {
+  const { words, at } = rowDraw;
   const put = (row: number, own: number, other: number) => {
-    table[row * rowDrawWords] = Math.min(2 ** 32 - 1, Math.round(own * 2 ** 32));
-    table[row * rowDrawWords + 1] = other;
+    table[row * words + at.limit] = Math.min(2 ** 32 - 1, Math.round(own * 2 ** 32));
+    table[row * words + at.other] = other;
   };
   if (!weights) {
     for (let row = 0; row < rows; row++) put(row, 1, row);
@@ -142,6 +144,7 @@ function shareOut(what: string, table: Uint32Array, weights: Float32Array | unde
 export function drawnRow(draws: RowDraws | undefined, words: Uint32Array, rows: number): number {
   const row = randomIndex(words[0] as number, rows);
   if (!draws) return row;
-  const at = row * rowDrawWords;
-  return (words[1] as number) < (draws.table[at] as number) ? row : (draws.table[at + 1] as number);
+  const own = draws.table.subarray(row * rowDraw.words);
+  const { limit, other } = rowDraw.at;
+  return (words[1] as number) < (own[limit] as number) ? row : (own[other] as number);
 }

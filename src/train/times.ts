@@ -1,4 +1,4 @@
-import { timeEntryFloats } from "../../shaders/flow-matching.ts";
+import { timeEntry } from "../../shaders/flow-matching.ts";
 import { invalid } from "../errors.ts";
 import { checkFinite, checkKeys, checkSingle, show, singles } from "../options.ts";
 import { checkPath, coefficients, paths, pathTimes } from "../path/paths.ts";
@@ -11,7 +11,7 @@ const [earliest, latest] = [2 ** -24, 1 - 2 ** -24];
 
 /** At which times a flow is trained, on which path and with which weights. */
 export interface TrainingTimes {
-  /** [pathTimes] entries of (α, σ, α̇, σ̇, t, w): quantiles of the times, each as likely; none for uniform times on the straight path. */
+  /** [pathTimes] entries, {@link timeEntry}: quantiles of the times, each as likely; none for uniform times on the straight path. */
   readonly table: Float32Array<ArrayBuffer> | undefined;
   /** For a checkpoint: what stands for the options of these names. */
   readonly made: { readonly path: unknown; readonly time: unknown; readonly weighting: unknown };
@@ -48,12 +48,14 @@ export function trainingTimes(what: string, { path, options }: FlowMatchingPlan)
   const rows = own ?? coefficients(what, paths["conditional-optimal-transport"], times);
   const weigh = weightingOf(options);
   const weights = weigh && timeWeights(what, weigh, times);
-  const table = new Float32Array(pathTimes * timeEntryFloats);
+  const { words, at } = timeEntry;
+  const table = new Float32Array(pathTimes * words);
   for (let k = 0; k < pathTimes; k++) {
-    table.set(rows.subarray(4 * k, 4 * k + 4), timeEntryFloats * k);
-    table[timeEntryFloats * k + 4] = times[k] as number;
-    table[timeEntryFloats * k + 5] = weights ? (weights[k] as number) : 1;
-    if (bridge !== undefined) addBridge(table.subarray(timeEntryFloats * k), bridge, predict);
+    const entry = table.subarray(words * k, words * (k + 1));
+    entry.set(rows.subarray(4 * k, 4 * k + 4), at.path);
+    entry[at.time] = times[k] as number;
+    entry[at.weight] = weights ? (weights[k] as number) : 1;
+    if (bridge !== undefined) addBridge(entry, bridge, predict);
   }
   // functions cannot be compared, but what they give
   return { table, made: { path: own, time: typeof time === "function" ? times : time, weighting: weights } };
@@ -64,11 +66,12 @@ export function trainingTimes(what: string, { path, options }: FlowMatchingPlan)
  * its ends is −z/γ, which counts γ² unless it is said otherwise (Tong et al. 2024b, §3; docs/mathematics.md, Bridges).
  */
 export function addBridge(entry: Float32Array, bridge: number, predict: "velocity" | "score" | undefined): void {
-  const t = entry[4] as number;
+  const { path, time, spread, rate } = timeEntry.at;
+  const t = entry[time] as number;
   const gamma = bridge * Math.sqrt(t * (1 - t));
-  entry[6] = gamma;
-  entry[7] = predict === "score" ? -1 / gamma : (bridge ** 2 * (1 - 2 * t)) / (2 * gamma);
-  if (predict === "score") entry.fill(0, 2, 4);
+  entry[spread] = gamma;
+  entry[rate] = predict === "score" ? -1 / gamma : (bridge ** 2 * (1 - 2 * t)) / (2 * gamma);
+  if (predict === "score") entry.fill(0, path + 2, path + 4);
 }
 
 const middles = () => Float64Array.from({ length: pathTimes }, (_, k) => (k + 0.5) / pathTimes);

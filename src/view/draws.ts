@@ -1,4 +1,6 @@
 // Which draws a picture takes, and their numbers; without a device.
+import { numbersOf } from "../../shaders/struct.ts";
+import { drawStruct, reliefStruct } from "../../shaders/view.ts";
 import { type CheckedParticles, type CheckedPicture, type CheckedRelief, type Colour, isColour } from "./picture.ts";
 
 export interface Size {
@@ -31,7 +33,9 @@ export function particleDraws(picture: CheckedPicture, particles: CheckedParticl
   const isOne = isColour(colour);
   const faint = Math.min(0.85, Math.max(0.12, 0.85 * (10_000 / Math.max(count, 1)) ** 0.35));
   const alpha = (isOne ? colour[3] : undefined) ?? faint;
-  const look = isOne ? [...rgba(colour), 0, 0, 1, 0] : [0, 0, 0, 0, ...colour.centre, colour.scale, colour.lightness];
+  const look = isOne
+    ? { ink: rgba(colour), source: [0, 0], spread: 1, lightness: 0, byOrigin: 0 }
+    : { ink: [], source: colour.centre, spread: colour.scale, lightness: colour.lightness, byOrigin: 1 };
   const place = (at: number) => {
     const exact = Math.max(0, Math.min(1, at)) * (frames - 1);
     const before = Math.max(0, Math.min(Math.floor(exact), frames - 2));
@@ -40,21 +44,17 @@ export function particleDraws(picture: CheckedPicture, particles: CheckedParticl
   const draw = (from: number, to: number, own: { alpha: number; radius: number }): ParticleDraw => {
     const [tail, head] = [place(from), place(to)];
     const at = [head.before, head.after, tail.before, tail.after] as const;
-    const numbers = [
-      ...picture.centre,
-      2 / size.width,
-      2 / size.height,
-      pixelsPerUnit(picture, size),
-      own.radius,
-      head.share,
-      tail.share,
+    const numbers = numbersOf(drawStruct, {
       ...look,
-      own.alpha,
-      isOne ? 0 : 1,
+      ...own,
+      centre: picture.centre,
+      clip: [2 / size.width, 2 / size.height],
+      perUnit: pixelsPerUnit(picture, size),
+      head: head.share,
+      tail: tail.share,
       count,
-      0,
-      ...at,
-    ];
+      frames: at,
+    });
     return { particles, frames: at, numbers };
   };
   const behind = trail === 0 ? 0 : streaks;
@@ -73,19 +73,16 @@ export function particleDraws(picture: CheckedPicture, particles: CheckedParticl
 /** The numbers of the struct Relief. */
 export function reliefNumbers(picture: CheckedPicture, density: CheckedRelief, size: Size): number[] {
   const { centre = picture.centre, half = picture.half, side, reference, shade, line } = density;
-  return [
-    ...rgba(picture.background),
-    ...rgba(shade),
-    ...rgba(line),
-    ...picture.centre,
-    size.width,
-    size.height,
-    ...centre,
+  return numbersOf(reliefStruct, {
+    background: rgba(picture.background),
+    shade: rgba(shade),
+    line: rgba(line),
+    middle: picture.centre,
+    size: [size.width, size.height],
+    centre,
     half,
-    pixelsPerUnit(picture, size),
+    perUnit: pixelsPerUnit(picture, size),
     side,
     reference,
-    0,
-    0,
-  ];
+  });
 }

@@ -1,11 +1,11 @@
 import {
   type Drawing,
-  drawFloats,
   drawingPipeline,
+  drawStruct,
   type ParticleShape,
   particleDrawing,
   reliefDrawing,
-  reliefFloats,
+  reliefStruct,
 } from "../../shaders/view.ts";
 import { invalid, PushforwardError } from "../errors.ts";
 import type { Gpu } from "../gpu/gpu.ts";
@@ -135,7 +135,7 @@ class CanvasView implements ParticleView {
     this.#pipelines = pipelines;
     this.#relief = device.createBuffer({
       label: "view: density",
-      size: 4 * reliefFloats,
+      size: 4 * reliefStruct.words,
       usage: GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST,
     });
   }
@@ -209,7 +209,7 @@ class CanvasView implements ParticleView {
 
   /** Of the numbers of a draw and, where they are read from storage, states and origins. */
   #group(layout: GPUBindGroupLayout, [numbers, ...others]: readonly [GPUBuffer, ...GPUBuffer[]]): GPUBindGroup {
-    const resources = [{ buffer: numbers, size: 4 * drawFloats }, ...others.map((buffer) => ({ buffer }))];
+    const resources = [{ buffer: numbers, size: 4 * drawStruct.words }, ...others.map((buffer) => ({ buffer }))];
     return this.device.createBindGroup({
       layout,
       entries: resources.map((resource, binding) => ({ binding, resource })),

@@ -1,4 +1,4 @@
-import { timeEntryFloats } from "../../shaders/flow-matching.ts";
+import { timeEntry } from "../../shaders/flow-matching.ts";
 import { pathTimes } from "../../src/path/paths.ts";
 
 /** The level of (0, 1] that a sample's uniform number stands for: in its own part of the batch where times are stratified, as on the device. */
@@ -14,10 +14,11 @@ export function entriesAt(table: Float32Array, levels: Float32Array) {
     new Float32Array(levels.length),
   ];
   for (const [i, level] of levels.entries()) {
-    const at = timeEntryFloats * (Math.ceil(level * pathTimes) - 1);
-    path.set(table.subarray(at, at + 4), 4 * i);
-    times[i] = table[at + 4] as number;
-    weights[i] = table[at + 5] as number;
+    const { words, at } = timeEntry;
+    const entry = table.subarray(words * (Math.ceil(level * pathTimes) - 1));
+    path.set(entry.subarray(at.path, at.path + 4), 4 * i);
+    times[i] = entry[at.time] as number;
+    weights[i] = entry[at.weight] as number;
   }
   return { times, path, weights };
 }

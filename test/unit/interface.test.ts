@@ -2,6 +2,7 @@ import { expect, test } from "vitest";
 import { dispatchOf } from "../../shaders/dispatch.ts";
 import { numbered, pack, paramsBytes, read, several, wordsOf, write } from "../../shaders/interface.ts";
 import { kernel } from "../../shaders/kernel.ts";
+import { numbersOf, struct } from "../../shaders/struct.ts";
 
 /** A kernel of several terms, which may be scaled. */
 const sum = ({ terms, scaled }: { terms: number; scaled: boolean }) =>
@@ -96,4 +97,13 @@ test("what only other shapes of a kernel have is refused, and what this one has 
 test("params that do not fit their block are refused", () => {
   expect(sum({ terms: paramsBytes / 4 - 1, scaled: false }).label).toBe("a sum");
   expect(() => sum({ terms: paramsBytes / 4, scaled: false })).toThrow(/internal: "a sum" has too many params/);
+});
+
+test("a struct's vectors begin at multiples of their size, as WGSL has them, and its numbers lie at their names", () => {
+  const mixed = struct("Mixed", { a: "f32", b: "vec2f", c: "f32", d: "vec4f", e: "f32" });
+  expect(mixed.text).toBe("struct Mixed { a: f32, b: vec2f, c: f32, d: vec4f, e: f32 }");
+  expect(mixed.at).toEqual({ a: 0, b: 2, c: 4, d: 8, e: 12 });
+  expect(mixed.words).toBe(16);
+  const numbers = numbersOf(mixed, { e: 6, d: [2, 3, 4, 5], a: 1, b: [7, 8], c: 9 });
+  expect(numbers).toEqual([1, 0, 7, 8, 9, 0, 0, 0, 2, 3, 4, 5, 6, 0, 0, 0]);
 });
