@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import { type Command, InvalidArgumentError, type Option } from "commander";
-import { nearest } from "../src/options.ts";
+import { hint } from "../src/options.ts";
 import { UsageError } from "./context.ts";
 import { columnWord } from "./csv-shape.ts";
 import { fileError, shown } from "./file-errors.ts";
@@ -26,9 +26,8 @@ export function readConfig(path: string, command: Command): void {
   for (const [name, value] of Object.entries(config)) {
     const option = options.find((each) => nameOf(each) === name);
     if (!option) {
-      const near = nearest(name, options.map(nameOf));
       throw new UsageError(
-        `--config ${shown(path)} has "${shown(name)}", which is no option of ${command.name()}${near ? `: did you mean "${near}"?` : `: pushforward ${command.name()} --help lists them`}`,
+        `--config ${shown(path)} has "${shown(name)}", which is no option of ${command.name()}${hint(name, options.map(nameOf), `: pushforward ${command.name()} --help lists them`)}`,
       );
     }
     const attribute = option.attributeName();

@@ -1,5 +1,5 @@
 import { invalid, PushforwardError } from "../src/errors.ts";
-import { nearest } from "../src/options.ts";
+import { hint } from "../src/options.ts";
 import { isDecimal, isMissing } from "./csv-cell.ts";
 import { type Place, shellWord, shown } from "./csv-text.ts";
 
@@ -117,14 +117,11 @@ function calledTwice(name: string, names: readonly string[], place: Place, line:
 
 function missingColumn(name: string, beginning: Beginning, names: readonly string[]): PushforwardError {
   const { place, header, first } = beginning;
-  const near = name.length > 1 ? nearest(name, names) : undefined;
   const torn = names.find((other) => other.split(",").some((part) => part.trim() === name));
-  const hint =
+  const way =
     torn !== undefined
       ? `, but "${torn}": a name with a comma goes in quotes, as in ${columnsOption([torn])}.`
-      : near === undefined
-        ? "."
-        : `: did you mean "${near}"?`;
+      : hint(name, name.length > 1 ? names : [], ".");
   const line = header ?? first ?? [];
   const bare =
     header !== undefined && line.every(isDecimal)
@@ -135,7 +132,7 @@ function missingColumn(name: string, beginning: Beginning, names: readonly strin
   const fits = names.length === 1 ? otherDelimiter(beginning) : undefined;
   const other = fits === undefined ? "" : ` ${fits}.`;
   return invalid(
-    `${place.name} has no column "${name}"${hint} It has: ${names.map(columnWord).join(", ")}.${bare}${other}`,
+    `${place.name} has no column "${name}"${way} It has: ${names.map(columnWord).join(", ")}.${bare}${other}`,
   );
 }
 

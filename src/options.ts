@@ -1,8 +1,14 @@
 import { invalid } from "./errors.ts";
 import { item } from "./must.ts";
 
-/** The known word nearest to what was typed, by edit distance; undefined when nothing is near. */
-export function nearest(got: string, known: readonly string[]): string | undefined {
+/** `: did you mean "…"?`, the known word nearest to what was typed; `otherwise` where none is near. */
+export function hint(got: unknown, known: readonly string[], otherwise = ""): string {
+  const near = typeof got === "string" ? nearest(got, known) : undefined;
+  return near === undefined ? otherwise : `: did you mean "${near}"?`;
+}
+
+/** By edit distance; undefined when nothing is near. */
+function nearest(got: string, known: readonly string[]): string | undefined {
   let best: string | undefined;
   // of a word of three or four letters another one with two of them wrong is not near
   let bestDistance = Math.max(1, Math.floor((got.length - 1) / 2)) + 1;
@@ -33,10 +39,7 @@ export function checkKeys(what: string, options: object, known: readonly string[
   }
   for (const key of Object.keys(options)) {
     if (known.includes(key)) continue;
-    const near = nearest(key, known);
-    throw invalid(
-      `${what} has no option "${key}"${near ? `: did you mean "${near}"?` : "."} Known: ${known.join(", ")}.`,
-    );
+    throw invalid(`${what} has no option "${key}"${hint(key, known, ".")} Known: ${known.join(", ")}.`);
   }
 }
 
@@ -44,9 +47,8 @@ export function checkKeys(what: string, options: object, known: readonly string[
 export function checkWord<const W extends string>(what: string, value: unknown, known: readonly W[]): W {
   const found = known.find((word) => word === value);
   if (found !== undefined) return found;
-  const near = typeof value === "string" ? nearest(value, known) : undefined;
   throw invalid(
-    `${what} is ${show(value)}, but it is one of ${known.map((w) => `"${w}"`).join(", ")}${near ? `: did you mean "${near}"?` : ""}`,
+    `${what} is ${show(value)}, but it is one of ${known.map((w) => `"${w}"`).join(", ")}${hint(value, known)}`,
   );
 }
 

@@ -1,6 +1,6 @@
 import { PushforwardError } from "../errors.ts";
 import { must } from "../must.ts";
-import { nearest, show } from "../options.ts";
+import { hint, show } from "../options.ts";
 import type { Tensor } from "./safetensors.ts";
 
 /** Ours → theirs: which tensor of a file each of a network's is. */
@@ -103,7 +103,6 @@ function missing(
   found: Readonly<Record<string, Tensor>>,
 ): PushforwardError {
   const names = Object.keys(found);
-  const near = nearest(theirs, names);
   const guess = bySize(wanted, found);
   const way = guess
     ? `if these are the same layers in the same order, pass { tensors: ${JSON.stringify(guess)} }`
@@ -112,7 +111,7 @@ function missing(
       )}) what the file calls it`;
   return new PushforwardError(
     "format",
-    `the file has no tensor "${theirs}"${near === undefined ? "" : `: did you mean "${near}"?`} It has ${
+    `the file has no tensor "${theirs}"${hint(theirs, names, ".")} It has ${
       names.length === 0 ? "none" : list(names.map((name) => `${name} [${found[name]?.shape.join(", ")}]`))
     }. To load it, ${way}`,
   );

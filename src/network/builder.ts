@@ -84,7 +84,11 @@ export function fourier(node: Node, options: FourierOptions): Node {
   const { width } = nodeOf("fourier", node);
   checkKeys("fourier", options, ["frequencies", "count", "scale", "seed"]);
   if ("frequencies" in options) {
-    checkKeys("fourier", options, ["frequencies"]);
+    const beside = Object.keys(options).find((key) => key !== "frequencies");
+    if (beside !== undefined)
+      throw invalid(
+        `fourier: ${beside} is for frequencies that are drawn, but frequencies are given: leave one of them out`,
+      );
     return apply("fourier", [node], { frequencies: options.frequencies });
   }
   const count = checkInteger("fourier: count", options.count, 1, 1 << 12);

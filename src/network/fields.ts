@@ -1,8 +1,8 @@
 import { invalid } from "../errors.ts";
-import { type Check, type Field, integer, word } from "../options/schema.ts";
+import { type Check, type Field, integer } from "../options/schema.ts";
 import { checkInteger, checkKeys, show } from "../options.ts";
 import type { FourierOptions } from "./builder.ts";
-import { type Activation, activations } from "./operations/activate.ts";
+import { type Activation, checkActivation } from "./operations/activate.ts";
 
 /** How the time goes into a network. */
 export type TimeInput = "concat" | { readonly fourier: number };
@@ -20,7 +20,7 @@ export const hidden: Check<number[]> = (name, value) => {
 };
 
 export const activation = (fallback: Activation): Field<Activation> & { readonly fallback: Activation } => ({
-  check: word(...activations),
+  check: checkActivation,
   fallback,
 });
 

@@ -2,7 +2,7 @@ import { readable } from "../arrays.ts";
 import { invalid } from "../errors.ts";
 import { item } from "../must.ts";
 import { checked, finite, integer, later, type Schema, single } from "../options/schema.ts";
-import { checkFinite, checkWord, nearest, show, singles } from "../options.ts";
+import { checkFinite, checkWord, hint, show, singles } from "../options.ts";
 import {
   type AdaptiveMethod,
   adaptiveNames,
@@ -197,12 +197,8 @@ export function saveIndices(
   if (saveAt === undefined) return undefined;
   const { times } = grid;
   if (saveAt === "steps") return Array.from(times.keys());
-  if (typeof saveAt === "string" || !(Array.isArray(saveAt) || ArrayBuffer.isView(saveAt))) {
-    const near = typeof saveAt === "string" ? nearest(saveAt, ["steps"]) : undefined;
-    throw invalid(
-      `${what}: saveAt is ${show(saveAt)}, but it is "steps" or a list of times${near ? `: did you mean "${near}"?` : ""}`,
-    );
-  }
+  if (typeof saveAt === "string" || !(Array.isArray(saveAt) || ArrayBuffer.isView(saveAt)))
+    throw invalid(`${what}: saveAt is ${show(saveAt)}, but it is "steps" or a list of times${hint(saveAt, ["steps"])}`);
   const first = item(times, 0);
   const last = item(times, times.length - 1);
   const span = Math.abs(last - first);

@@ -1,6 +1,6 @@
 import { invalid } from "../errors.ts";
 import type { ParameterTensor } from "../network/network.ts";
-import { nearest, show } from "../options.ts";
+import { hint, show } from "../options.ts";
 import type { TrainingPlan } from "./plan.ts";
 
 /**
@@ -21,9 +21,8 @@ export function frozenTensors(
     for (const part of freeze) {
       if (tensors.some(({ name }) => isOf(part, name))) continue;
       const names = tensors.map(({ name }) => name);
-      const near = typeof part === "string" ? nearest(part, names) : undefined;
       throw invalid(
-        `${what}: freeze has ${show(part)}, but the network has no tensor or layer of that name${near ? `: did you mean "${near}"?` : "."} It has ${names.join(", ")}.`,
+        `${what}: freeze has ${show(part)}, but the network has no tensor or layer of that name${hint(part, names, ".")} It has ${names.join(", ")}.`,
       );
     }
   const frozen = tensors.filter(({ name }) => {

@@ -8,7 +8,7 @@ import type { Session } from "../gpu/session.ts";
 import type { Tensor } from "../io/safetensors.ts";
 import { must } from "../must.ts";
 import type { Network, ParameterTensor } from "../network/network.ts";
-import { nearest, show } from "../options.ts";
+import { hint, show } from "../options.ts";
 
 /** Marks an element of a packed layout that holds zero instead of a parameter. */
 export const zero = 0xffffffff;
@@ -296,10 +296,7 @@ export function flatten(
   const names = tensors.map((tensor) => tensor.name);
   for (const name of Object.keys(weights)) {
     if (names.includes(name)) continue;
-    const near = nearest(name, names);
-    throw invalid(
-      `the network has no tensor "${name}"${near ? `: did you mean "${near}"?` : ""} It has ${names.join(", ")}.`,
-    );
+    throw invalid(`the network has no tensor "${name}"${hint(name, names, ".")} It has ${names.join(", ")}.`);
   }
   const flat = new Float32Array(tensors.reduce((sum, tensor) => sum + tensor.size, 0));
   for (const { name, shape, offset, size } of tensors) {

@@ -170,8 +170,23 @@ const cases: [string, (flow: pf.Flow, gpu: pf.Gpu) => unknown, RegExp][] = [
   ["mlp without dim", () => pf.mlp(loose({ hidden: [4] })), /dim is undefined, but it is an integer/],
   [
     "mlp with an unknown activation",
+    () => pf.mlp({ dim: 1, hidden: [4], activation: loose("sine") }),
+    /"sine", but it is one of "silu".*did you mean "sin"/,
+  ],
+  [
+    "mlp with an activation by another of its names",
     () => pf.mlp({ dim: 1, hidden: [4], activation: loose("swish") }),
-    /"swish", but it is one of "silu"/,
+    /activation is "swish", but that is called "silu" here/,
+  ],
+  [
+    "weights that the network does not have",
+    (flow) => flow.setWeights({ elsewhere: new Float32Array(1) }),
+    /has no tensor "elsewhere"\. It has net\.0\.weight/,
+  ],
+  [
+    "Fourier features both given and drawn",
+    () => pf.network({ dim: 1 }, ({ x }) => pf.fourier(x, loose({ frequencies: [[1]], count: 2 }))),
+    /count is for frequencies that are drawn, but frequencies are given/,
   ],
   ["mlp with a width of zero", () => pf.mlp({ dim: 1, hidden: [4, 0] }), /hidden\[1\] is 0/],
   ["mlp with an unknown time", () => pf.mlp({ dim: 1, hidden: [4], time: loose("sinus") }), /time is "sinus"/],

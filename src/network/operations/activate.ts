@@ -1,3 +1,4 @@
+import { invalid } from "../../errors.ts";
 import { must } from "../../must.ts";
 import { checkWord } from "../../options.ts";
 import type { PyTorchLine } from "./pytorch.ts";
@@ -22,6 +23,13 @@ const gains = {
 
 export type Activation = keyof typeof gains;
 export const activations = Object.keys(gains) as Activation[];
+
+/** Throws unless it is the name of an activation. */
+export function checkActivation(name: string, given: unknown): Activation {
+  if (given === "swish") throw invalid(`${name} is "swish", but that is called "silu" here`);
+  return checkWord(name, given, activations);
+}
+
 export const gainOf = (activation: string): number =>
   must(gains[activation as Activation], `the gain of ${activation}`);
 
@@ -35,7 +43,7 @@ export const activateRule = rule<ActivateOperation>({
   op: "activate",
   settings: ["activation"],
   width(what, { activation }, { widths: [width] }) {
-    checkWord(`${what}: activation`, activation, activations);
+    checkActivation(`${what}: activation`, activation);
     return width;
   },
   write: (p, { activation }, [of]) => p.activate(of, activation),
