@@ -11,7 +11,7 @@ export function hint(got: unknown, known: readonly string[], otherwise = ""): st
 function nearest(got: string, known: readonly string[]): string | undefined {
   let best: string | undefined;
   // of a word of three or four letters another one with two of them wrong is not near
-  let bestDistance = Math.max(1, Math.floor((got.length - 1) / 2)) + 1;
+  let bestDistance = (got.length < 5 ? 1 : Math.floor(got.length / 2)) + 1;
   for (const word of known) {
     const distance = editDistance(got.toLowerCase(), word.toLowerCase());
     if (distance < bestDistance) [best, bestDistance] = [word, distance];

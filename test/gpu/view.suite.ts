@@ -1,4 +1,4 @@
-import { drawFloats, drawingPipeline, particleDrawing } from "../../shaders/view.ts";
+import { drawingPipeline, drawStruct, particleDrawing } from "../../shaders/view.ts";
 import { type ParticleDraw, particleDraws } from "../../src/view/draws.ts";
 import { type CheckedParticles, checkedPicture } from "../../src/view/picture.ts";
 import { expect, test } from "../suite.ts";
@@ -74,7 +74,7 @@ test("particles are drawn alike from vertex buffers and from storage: streaks be
       colour: { origin, centre: [0, 0], scale: 1, lightness: 0.6 },
     };
     const draws = particleDraws(checkedPicture({ half: 1.2 }), own, { width: side, height: side });
-    expect(draws.length > 1 && draws.every(({ numbers }) => numbers.length === drawFloats)).toBe(true);
+    expect(draws.length > 1 && draws.every(({ numbers }) => numbers.length === drawStruct.words)).toBe(true);
     const [instanced, pulled] = [await pixels(device, draws, false), await pixels(device, draws, true)];
     const inked = instanced.filter((value) => value < 235).length;
     expect(inked > 0.2 * instanced.length).toBe(true);
