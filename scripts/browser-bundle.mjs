@@ -93,7 +93,8 @@ export async function browserBundle(out, common) {
 }
 
 /**
- * The scripts of web workers: one file each, so that whoever moves it moves it alone.
+ * The scripts of web workers: one file each, so that whoever moves it moves it alone. Their maps, which hold the whole library once
+ * more, are not in the tarball, so nothing says where they are.
  *
  * @param {string} out the folder for the files
  * @param {import("esbuild").BuildOptions} common
@@ -104,7 +105,7 @@ export async function threadBundles(out, common) {
     "pushforward-matching.min": "src/transport/thread-web.ts",
   };
   await build({ ...common, entryPoints, outdir: out, platform: "browser", alias: web, plugins: [smallShaders] });
-  for (const name of Object.keys(entryPoints)) shrinkScript(join(out, `${name}.js`));
+  for (const name of Object.keys(entryPoints)) shrinkScript(join(out, `${name}.js`), false);
 }
 
 const named = (list) => list.split(",").map((item) => item.trim().split(/\s+as\s+/));

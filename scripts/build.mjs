@@ -123,6 +123,8 @@ async function bundles(out) {
     ...tools,
     entryPoints: { cli: "cli/main.ts" },
     outdir: out,
+    // for the tests: the tarball does without it
+    sourcemap: "external",
     // Bundled CommonJS packages may ask for `require`.
     banner: {
       js: 'import { createRequire as createRequireOfModule } from "node:module"; const require = createRequireOfModule(import.meta.url);',

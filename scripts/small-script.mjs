@@ -7,8 +7,9 @@ import { minifySync } from "rolldown/utils";
  * gzip makes 3 % less of the text than of what esbuild's makes.
  *
  * @param {string} path of the script, beside which its source map lies; both are written anew
+ * @param {boolean} [namesMap] whether the script says where its map is
  */
-export function shrinkScript(path) {
+export function shrinkScript(path, namesMap = true) {
   const map = `${path}.map`;
   const small = minifySync(path, readFileSync(path, "utf8"), {
     module: true,
@@ -20,6 +21,6 @@ export function shrinkScript(path) {
     throw new Error(`${path} cannot be minified: ${small.errors.map(({ message }) => message).join("; ")}`);
   // what looks for the files of an import() expects a string in double quotes
   const code = small.code.replace(/\bimport\(`([^`$]*)`\)/g, 'import("$1")');
-  writeFileSync(path, `${code}\n//# sourceMappingURL=${basename(map)}\n`);
+  writeFileSync(path, namesMap ? `${code}\n//# sourceMappingURL=${basename(map)}\n` : `${code}\n`);
   writeFileSync(map, JSON.stringify(small.map));
 }

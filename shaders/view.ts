@@ -254,12 +254,12 @@ export function drawingPipeline(
   { label, bindings, code, vertexBuffers, topology, blend }: Drawing,
   format: GPUTextureFormat,
 ): { readonly layout: GPUBindGroupLayout; readonly descriptor: GPURenderPipelineDescriptor } {
-  const layout = device.createBindGroupLayout({ label, entries: bindings });
+  const layout = device.createBindGroupLayout({ label, entries: [...bindings] });
   const module = device.createShaderModule({ label, code });
   const descriptor: GPURenderPipelineDescriptor = {
     label,
     layout: device.createPipelineLayout({ label, bindGroupLayouts: [layout] }),
-    vertex: { module, buffers: vertexBuffers },
+    vertex: { module, buffers: [...vertexBuffers] },
     fragment: { module, targets: [{ format, ...(blend && { blend }) }] },
     primitive: { topology },
   };

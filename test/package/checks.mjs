@@ -4,7 +4,7 @@ import { once } from "node:events";
 import { watch } from "node:fs";
 import { cp, mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { createRequire } from "node:module";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { gzipSync } from "node:zlib";
 import { build, transform } from "esbuild";
@@ -138,6 +138,24 @@ export const checks = [
     },
   },
   {
+    name: "every source map that a script names is in the tarball, and no other; all of it takes less than 14 MB",
+    run: async ({ folder, files }) => {
+      const installed = join(folder, "node_modules", "pushforward");
+      let bytes = 0;
+      const named = [];
+      for (const file of files) {
+        const content = await readFile(join(installed, file));
+        bytes += content.length;
+        if (!file.endsWith(".js")) continue;
+        const [, map] = /\/\/# sourceMappingURL=(\S+)\s*$/.exec(content.toString()) ?? [];
+        if (map !== undefined) named.push(join(dirname(file), map));
+      }
+      assert.ok(named.length > 0, "no script names a map");
+      assert.deepEqual(files.filter((file) => file.endsWith(".map")).sort(), named.sort());
+      assert.ok(bytes < 14e6, `${(bytes / 1e6).toFixed(1)} MB`);
+    },
+  },
+  {
     name: "every file that package.json names is in the tarball",
     run: async ({ manifest, files }) => {
       const named = [...targets(manifest.exports), ...targets(manifest.imports), ...targets(manifest.bin)];
@@ -188,6 +206,12 @@ console.log(JSON.stringify({ isOurs: error instanceof PushforwardError, code: er
     run: async (project) => {
       const { file, flags } = denoCommand();
       assertTurned(await runMain(project, file, flags));
+    },
+  },
+  {
+    name: "JSR takes the sources: deno publish --dry-run, which checks their types and needs no network",
+    run: async () => {
+      await execFully(denoCommand().file, ["publish", "--dry-run", "--allow-dirty", "--quiet"], { cwd: root });
     },
   },
   {

@@ -1,5 +1,5 @@
 // npm run projects [-- NAME …]: the packed tarball in projects of the tools that people build with, made on the spot from the
-// registry, each run in Chrome; and what JSR says to the sources. It needs the network, so `npm test` does not run it.
+// registry, each run in Chrome. It needs the network, so `npm test` does not run it.
 import { strict as assert } from "node:assert";
 import { spawn } from "node:child_process";
 import { cp, mkdir, readFile, writeFile } from "node:fs/promises";
@@ -8,9 +8,7 @@ import process from "node:process";
 import { gzipSync } from "node:zlib";
 import { build } from "../../scripts/build.mjs";
 import { startChrome } from "../homes/browser.mjs";
-import { denoCommand } from "../homes/child-home.mjs";
 import { serve } from "../homes/file-server.mjs";
-import { root } from "../homes/locations.mjs";
 import { createProject, execFully, npm } from "./project.mjs";
 
 const index = (script) =>
@@ -208,10 +206,6 @@ export default function Page() {
     } finally {
       await server.close();
     }
-  },
-  jsr: async () => {
-    const { file } = denoCommand();
-    await execFully(file, ["publish", "--dry-run", "--allow-dirty", "--quiet"], { cwd: root });
   },
 };
 
