@@ -51,7 +51,7 @@ function placeOf(path) {
     .replace(/\.ts$/, ".ts.html");
 }
 
-const highlight = (code, language) => {
+export const highlight = (code, language) => {
   const name = languages[language] ?? language;
   return hljs.getLanguage(name) ? hljs.highlight(code, { language: name }).value : escaped(code);
 };

@@ -1,5 +1,5 @@
 // npm run site:build writes dist/site with the documentation in dist/site/docs, npm run site serves it.
-import { cpSync, mkdirSync, readdirSync, rmSync } from "node:fs";
+import { cpSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
 import { fileURLToPath, pathToFileURL } from "node:url";
@@ -42,6 +42,20 @@ export async function buildSite() {
     [join(root, "dist"), /^pushforward.*\.min\.js$/],
   ])
     for (const name of readdirSync(folder)) if (kind.test(name)) cpSync(join(folder, name), join(siteFolder, name));
+  await addProgram(join(siteFolder, "index.html"));
+}
+
+/** The page shows the program with which the README begins, which the tests of the documents run. */
+async function addProgram(path) {
+  const { highlight } = await import("./docs.mjs");
+  const [, program] = /^```ts\n(.*?)^```$/ms.exec(readFileSync(join(root, "README.md"), "utf8")) ?? [];
+  const page = readFileSync(path, "utf8");
+  const place = "<!-- the first program of README.md -->";
+  if (!program || !page.includes(place)) throw new Error("README.md has no program, or the page has no place for it");
+  writeFileSync(
+    path,
+    page.replace(place, () => highlight(program.trim(), "ts")),
+  );
 }
 
 if (process.argv[1] && import.meta.url === pathToFileURL(process.argv[1]).href) {

@@ -63,8 +63,8 @@ export class Curve {
       `<path class="axis" d="M${edge.left} ${edge.top}V${base}H${end}"/>`,
       floor === undefined ? "" : `<path class="floor" d="M${edge.left} ${y(floor).toFixed(1)}H${end}"/>`,
       marks.length > 1 ? `<polyline class="curve" points="${line}"/>` : "",
-      marks.length > 0 ? text(edge.left - 5, y(highest) + 4, "end", short(highest)) : "",
-      marks.length > 0 ? text(edge.left - 5, y(lowest) + 4, "end", short(lowest)) : "",
+      marks.length > 1 ? text(edge.left - 5, y(highest) + 4, "end", short(highest)) : "",
+      marks.length > 1 ? text(edge.left - 5, y(lowest) + 4, "end", short(lowest)) : "",
       text(edge.left, height - 4, "start", "0"),
       last ? text(end, height - 4, "end", last.step.toLocaleString("en")) : "",
     ].join("");

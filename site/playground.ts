@@ -33,6 +33,7 @@ export class Playground {
   #curvesAreDue = false;
   #hasRested = false;
   #hasStrokes = false;
+  #draws = false;
 
   /** Told when a line was drawn, or all were cleared. */
   drew: StageEvents["drew"] = () => undefined;
@@ -50,7 +51,14 @@ export class Playground {
       () => settings.particles,
       () => this.#learner?.isPlaying === true,
     );
-    this.stage = new Stage({ drew: (strokes) => this.drew(strokes), asked: (point) => void this.ask(point) });
+    this.stage = new Stage({
+      drew: (strokes) => this.drew(strokes),
+      asked: (point) => void this.ask(point),
+      turned: (draws) => {
+        this.#draws = draws;
+        this.#invite();
+      },
+    });
     this.#watch();
   }
 
@@ -251,11 +259,17 @@ export class Playground {
 
   /** The weights are others: what was asked for no longer holds. */
   #forget(): void {
-    if (this.#answer)
-      html("asked").textContent = "Click in the picture: where does a point come from, and how likely is it?";
     this.#answer = undefined;
     this.#arrows = undefined;
+    this.#invite();
     this.#overlay();
+  }
+
+  /** What to do to have a point told, where none is. */
+  #invite(): void {
+    if (this.#answer) return;
+    const way = this.#draws ? "Choose Ask in the picture, then click in it" : "Click in the picture";
+    html("asked").textContent = `${way}: where does a point come from, and how likely is it?`;
   }
 
   #timeChanged(): void {

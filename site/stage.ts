@@ -17,6 +17,8 @@ export interface StageEvents {
   /** A line was drawn, or all were cleared. */
   drew(strokes: readonly Stroke[]): void;
   asked(point: Point): void;
+  /** The pointer draws from now on, or asks. */
+  turned(draws: boolean): void;
 }
 
 /** Points of a line are at least this far apart, in halves of the view. */
@@ -47,6 +49,8 @@ export class Stage {
 
   /** Whether the target is a drawing; what was drawn before is taken up. */
   setDrawing(strokes: readonly Stroke[] | undefined): void {
+    // who turns to a drawing, or has none yet, wants to draw
+    if (strokes && (!this.#canDraw || strokes.length === 0)) this.#takePen();
     this.#canDraw = strokes !== undefined;
     if (strokes) this.#strokes = strokes.map((stroke) => [...stroke]);
     html("drawing-tools").hidden = !this.#canDraw;
@@ -55,7 +59,14 @@ export class Stage {
 
   clear(): void {
     this.#strokes = [];
+    this.#takePen();
+    this.#showTool();
     this.#events.drew([]);
+  }
+
+  #takePen(): void {
+    const pen = document.querySelector<HTMLInputElement>('[name="tool"][value="draw"]');
+    if (pen) pen.checked = true;
   }
 
   get #draws(): boolean {
@@ -64,6 +75,7 @@ export class Stage {
 
   #showTool(): void {
     this.#plane.classList.toggle("draws", this.#draws);
+    this.#events.turned(this.#draws);
   }
 
   #pointOf(event: PointerEvent): Point {

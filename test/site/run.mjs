@@ -31,7 +31,6 @@ const browser = await startChrome(drawingFlags);
 const folder = await mkdtemp(join(tmpdir(), "pushforward-site-"));
 const stray = [];
 
-/** The number that an element says. */
 /** The number that the page shows; while it is found anew, there is none. */
 const figure = async (tab, id) => {
   await until(tab, `a figure for ${id}`, (own) => /\d/.test(document.getElementById(own).textContent), id);
@@ -252,6 +251,15 @@ const checks = [
       await until(tab, "the address", () => /drawing=[\w-]{10}/.test(location.hash));
       await tab.click("#play");
       await resting(tab);
+      // a click draws until the visitor asks, and the page says so
+      const invitation = () => tab.$eval("#asked", (element) => element.textContent);
+      assert.match(await invitation(), /^Choose Ask/);
+      await tab.click('[name="tool"][value="ask"]');
+      assert.match(await invitation(), /^Click in the picture/);
+      const steps = await figure(tab, "steps");
+      await drawLine(tab, [0.5, 0.5], [0.5, 0.5]);
+      await until(tab, "an answer", () => /log p = −?\d/.test(document.getElementById("asked").textContent));
+      assert.equal(await figure(tab, "steps"), steps);
     },
   ],
   [
@@ -395,6 +403,9 @@ const checks = [
       const { data } = PNG.sync.read(Buffer.from(picture));
       const inks = data.filter((value, i) => i % 4 === 1 && value < 235).length;
       assert.ok(inks > 0.02 * (data.length / 4), `the picture is empty: ${inks} pixels are drawn on`);
+      // a browser that has lost its GPU process still goes where the visitor wants
+      await tab.goto(`${server.origin}/site/index.html#${small}`);
+      await stepsAtLeast(tab, 10);
       // what Chrome says of its lost GPU process
       stray.length = 0;
     },
