@@ -69,6 +69,7 @@ export {
   fitMixture,
   flowMatchingGradients,
   likelihoodGradients,
+  logProbGradient,
   trainFlowMatching,
   trainMaximumLikelihood,
 } from "./train/entry.ts";
@@ -84,6 +85,8 @@ export type {
   LearningRate,
   LearningRateSchedule,
   LikelihoodGradientOptions,
+  LogProbGradient,
+  LogProbGradientOptions,
   MaximumLikelihoodOptions,
   MuonOptimizer,
   NeighbourNoise,

@@ -7,6 +7,8 @@ import type {
   FlowMatchingOptions,
   GradientOptions,
   LikelihoodGradientOptions,
+  LogProbGradient,
+  LogProbGradientOptions,
   MaximumLikelihoodOptions,
 } from "./options.ts";
 import { flowMatchingPlan, likelihoodTrainingPlan } from "./plan.ts";
@@ -134,6 +136,37 @@ export async function likelihoodGradients(
 ): Promise<{ loss: number; gradients: Record<string, Float32Array> }> {
   const { givenLikelihoodGradients } = await training();
   return givenLikelihoodGradients(flow, x, options);
+}
+
+/**
+ * log p_1 of the rows of `x` [n, dim] (data units, f32 or f64) in nats and its gradient by them, the score ∇ log p: for the most likely point of a
+ * posterior, for Langevin's steps, for how far a row is from where the flow has its mass. It is the derivative of what the solver
+ * computes, by reverse accumulation through its steps (Chen et al. 2018), and equal to what finite differences give; with a
+ * `transform` or a normalization it is that of the density of the data. A row's result depends on nothing but the row, the seed and its number.
+ *
+ * @throws PushforwardError `invalid-argument` for shapes that do not match; `unsupported` for a wgslVelocity and for adaptive solvers; the
+ * signal's reason when it aborts.
+ * @example
+ * // The most likely point near a given one, by gradient ascent.
+ * import { Flow, logProbGradient, mlp, openGpu, toyData, trainFlowMatching } from "pushforward";
+ * const gpu = await openGpu();
+ * const flow = Flow.create(gpu, { velocity: mlp({ dim: 2, hidden: [32, 32] }) });
+ * for await (const { loss } of trainFlowMatching(flow, toyData("moons", 1000), { steps: 50 })) console.log(loss);
+ * let x = Float32Array.of(0.5, -0.5);
+ * for (let step = 0; step < 20; step++) {
+ *   const { logProb, gradient } = await logProbGradient(flow, x);
+ *   console.log(x, logProb[0]);
+ *   x = x.map((value, i) => value + 0.05 * (gradient[i] ?? 0));
+ * }
+ * gpu.dispose();
+ */
+export async function logProbGradient(
+  flow: Flow,
+  x: Float32Array | Float64Array,
+  options: LogProbGradientOptions = {},
+): Promise<LogProbGradient> {
+  const { givenLogProbGradient } = await training();
+  return givenLogProbGradient(flow, x, options);
 }
 
 /**

@@ -1,4 +1,4 @@
-import { objective, seed } from "../flow/fields.ts";
+import { objective, runFields, seed } from "../flow/fields.ts";
 import type { Divergence } from "../flow/options.ts";
 import { finite, flag, functionThat, integer, later, type Schema, single, word } from "../options/schema.ts";
 import { singles } from "../options.ts";
@@ -10,6 +10,7 @@ import type {
   FlowMatchingBatch,
   GradientOptions,
   LikelihoodGradientOptions,
+  LogProbGradientOptions,
   NeighbourNoise,
   Regularization,
   Shortcut,
@@ -71,6 +72,16 @@ export const likelihoodGradientFields = {
   labels: { check: later<Uint32Array> },
   context: { check: later<Float32Array> },
 } satisfies Schema<LikelihoodGradientOptions>;
+
+export const logProbGradientFields = {
+  ...runFields,
+  solver,
+  divergence: { check: later<Divergence> },
+  objective: { check: objective },
+  seed: { check: seed, fallback: 0 },
+  labels: { check: later<Uint32Array> },
+  context: { check: later<Float32Array> },
+} satisfies Schema<LogProbGradientOptions>;
 
 /** Of a batch that is given whole. */
 export const batchFields = {

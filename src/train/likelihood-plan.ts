@@ -44,7 +44,12 @@ export interface LikelihoodWork {
   readonly leastDeterminant: number;
   /** RNODE's penalties, where there are any. */
   readonly regularization: Regularization | undefined;
+  /** Whether the loss is the sum over the rows, so that nothing of a row depends on how many there are; else their mean. */
+  readonly isSum?: boolean;
 }
+
+/** What a row is worth in the loss. */
+const share = ({ isSum }: LikelihoodWork, count: number) => (isSum ? 1 : 1 / count);
 
 /** Tangents of a pass that needs the divergence: all of them, in groups. */
 function tangentTotal({ velocity, integration: { divergence } }: LikelihoodWork): number {
@@ -61,7 +66,7 @@ const penaltyRows = ["kappa", "nothing"] as const;
 export function planPenaltySum(work: LikelihoodWork, { capacity, count }: Chunk): Dispatch[] {
   if (!work.regularization) return [];
   const offset = rowsOf(work) * capacity;
-  return penaltyRows.map((from) => planSum({ count, offset, scale: 1 / count, add: true, from, to: "loss" }));
+  return penaltyRows.map((from) => planSum({ count, offset, scale: share(work, count), add: true, from, to: "loss" }));
 }
 
 /** Rows of a state, of a stage and of their adjoints: with the Jacobian of the step behind them where the steps themselves count. */
@@ -160,7 +165,7 @@ function planForward(work: LikelihoodWork, chunk: Chunk): Dispatch[] {
       : []),
     density,
     finish("logProb"),
-    planSum({ count, scale: -1 / count, add: true, from: "logProb", to: "loss" }),
+    planSum({ count, scale: -share(work, count), add: true, from: "logProb", to: "loss" }),
   ];
 }
 
@@ -178,7 +183,7 @@ function planReverseStep(work: LikelihoodWork, batch: Batch, step: number, begin
   const { stages, divergence } = integration;
   const row = (i: number) => stageRow(integration.schedule, stages, step, i, integration.isLive);
   const total = tangentTotal(work);
-  const worth = -1 / (count * integralsOf(divergence));
+  const worth = -share(work, count) / integralsOf(divergence);
   const tangents = isDiscrete(work) ? { count: dim, matrix } : undefined;
   const input = (i: number) => {
     const { time, a } = row(i);
@@ -194,7 +199,7 @@ function planReverseStep(work: LikelihoodWork, batch: Batch, step: number, begin
           capacity,
           count,
           dim,
-          scale: 1 / count,
+          scale: share(work, count),
           least: leastDeterminant,
           state: `state ${step + 1}`,
           adjoint: "adjoint",
@@ -275,7 +280,10 @@ function penaltyOf(
   };
 }
 
-/** Dispatches from "state" (data in the flow's own space) to "loss" (added) and "partials": −mean log p and its gradient. */
+/**
+ * Dispatches from "state" (data in the flow's own space) to "loss" (added) and "partials": −mean log p and its gradient by the weights. That by
+ * the data is in the first rows of "adjoint" then, and log p of each row in "logProb".
+ */
 export function planLikelihoodGradient(work: LikelihoodWork, chunk: Chunk): Dispatch[] {
   const { velocity, grid, conditions, source } = work;
   const { capacity, count } = chunk;
@@ -289,7 +297,7 @@ export function planLikelihoodGradient(work: LikelihoodWork, chunk: Chunk): Disp
       capacity,
       dim,
       count,
-      scale: 1 / count,
+      scale: share(work, count),
       names: { source: densityName(source), state: names.state, density: "base", adjoint: "adjoint" },
     }),
     ...penaltyRows.flatMap((target) => planCombine({ capacity, dim: rowsOf(work) + 1, target, terms: [] })),

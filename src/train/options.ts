@@ -1,7 +1,7 @@
 import type { Divergence, Objective, StochasticOptions } from "../flow/options.ts";
 import type { Solver } from "../ode/grid.ts";
 import type { Path, PathName } from "../path/names.ts";
-import type { Progress } from "../schedule/job.ts";
+import type { Progress, RunOptions } from "../schedule/job.ts";
 
 /** Adam (Kingma & Ba 2015), or AdamW with decoupled weight decay. */
 export interface AdamOptimizer {
@@ -525,6 +525,30 @@ export interface FlowMatchingBatch {
   z?: Float32Array;
   /** What a bridge's target is, as in training. */
   predict?: "velocity" | "score";
+}
+
+export interface LogProbGradientOptions extends RunOptions {
+  /** A fixed-step solver. Default `{ method: "midpoint", steps: 10 }`. */
+  solver?: Solver;
+  divergence?: Divergence;
+  /** Of the flow, or of the very steps that the solver takes. */
+  objective?: Objective;
+  /** Seed of the probes. Default 0. */
+  seed?: number;
+  /** Class of each row, [n]. */
+  labels?: Uint32Array;
+  /** Context of each row, [n, context]. */
+  context?: Float32Array;
+}
+
+/** log p of rows of data, and its gradient by them. */
+export interface LogProbGradient {
+  /** [n], nats. */
+  logProb: Float32Array;
+  /** ∇ log p, [n, dim], per unit of the data. */
+  gradient: Float32Array;
+  /** Rows of which a number of these is not finite. */
+  nonFinite: number;
 }
 
 export interface LikelihoodGradientOptions extends GradientOptions {

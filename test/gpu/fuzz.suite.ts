@@ -86,6 +86,13 @@ const calls: Record<string, [string, (flow: pf.Flow) => Template][]> = {
       }),
     ],
     [
+      "logProbGradient",
+      (flow) => ({
+        args: [flow, rows(), { solver: { method: "midpoint", steps: 1 }, ...conditions() }],
+        call: ([a, b, c]) => pf.logProbGradient(a as Any, b as Any, c as Any),
+      }),
+    ],
+    [
       "Flow.create",
       ({ gpu }) => ({
         args: [

@@ -42,6 +42,7 @@ export const selections: Readonly<Record<Home, Selection>> = {
         suite: "networks",
         not: /(residualMlp|concatSquash|the example|a gated network|a densely connected network|features), width 160|(a gated network|residualMlp), width 48$|steps in f64: width 136$|in f64: (the example|a densely connected network)$|(concatSquash|features)(, width 48)?$|tiles derivatives (?!.*slices)|differences in f64: on a GPU$/,
       },
+      { suite: "log-prob-gradient", not: /tiles$/ },
       { suite: "precision", not: /width 128/ },
       { suite: "stochastic", not: /^whatever the noise|eight Gaussians/ },
       { suite: "recovery", not: /guided sample|mean of log p|log p by probes$|WGSL|histogram/ },
@@ -70,6 +71,7 @@ export const selections: Readonly<Record<Home, Selection>> = {
         suite: "likelihood-training",
         only: /one dimension, euler|same bits twice|told at the call|tiles .*: (three|five|probes)/,
       },
+      { suite: "log-prob-gradient", only: /tiles$|same bits/ },
       {
         suite: "network",
         only: /oracle: silu|dim 64, layer by layer|rademacher divergence|weights go in|saved and loaded/,
@@ -135,6 +137,7 @@ export const selections: Readonly<Record<Home, Selection>> = {
         suite: "precision",
         only: /^f16, silu:|^f16: classes|without subgroups|two layers of 20, probed|residual network|refused/,
       },
+      { suite: "log-prob-gradient", not: /tiles$|five dimensions|three probes$/ },
       { suite: "network", not: /oracle: (softplus|gelu)$|micro-network|width 128/ },
       {
         suite: "recovery",

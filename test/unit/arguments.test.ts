@@ -30,6 +30,7 @@ test("trainers say what they were given in place of a flow", async () => {
     expect(await told(() => pf.trainMaximumLikelihood(loose(wrong), x, { steps: 1 }))).toContain("Flow.create");
     expect(await told(() => pf.flowMatchingGradients(loose(wrong), { x0: x, x1: x, t: x }))).toContain("Flow.create");
     expect(await told(() => pf.likelihoodGradients(loose(wrong), x))).toContain("Flow.create");
+    expect(await told(() => pf.logProbGradient(loose(wrong), x))).toContain("Flow.create");
   }
 });
 
