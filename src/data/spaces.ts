@@ -23,6 +23,8 @@ interface Space<One> {
   readonly logDeterminant: (x: DataRows, one: One) => number;
   /** v → ∂x/∂y · v, in their place. */
   readonly carry: (v: Float32Array, x: DataRows, one: One) => void;
+  /** g → (∂y/∂x)ᵀ g + ∇ log |det ∂y/∂x|, in their place: the gradient by y of log p_y → that by x of log p_x. */
+  readonly gradient: (g: Float64Array, x: DataRows, one: One) => void;
   readonly numbers: (one: One) => Numbers;
 }
 
@@ -34,6 +36,7 @@ function ofAxis<One>(axis: {
   bound: (y: number, one: One) => number;
   logSlope: (x: number, one: One) => number;
   carry: (v: number, x: number, one: One) => number;
+  gradient: (g: number, x: number, one: One) => number;
   numbers: (one: One) => Numbers;
 }): Space<One> {
   const { range, free, numbers } = axis;
@@ -45,6 +48,7 @@ function ofAxis<One>(axis: {
     bound: (y, one) => y.fill(axis.bound(only(y), one)),
     logDeterminant: (x, one) => axis.logSlope(only(x), one),
     carry: (v, x, one) => v.fill(axis.carry(only(v), only(x), one)),
+    gradient: (g, x, one) => g.fill(axis.gradient(g[0] as number, only(x), one)),
     numbers,
   };
 }
@@ -76,6 +80,12 @@ const simplex: Space<Of<"simplex">> = {
     const mean = v.reduce((sum, value, i) => sum + value * (x[i] as number), 0);
     v.set(v.map((value, i) => (x[i] as number) * (value - mean)));
   },
+  gradient(g, x) {
+    let rest = 1;
+    for (const part of x) rest -= part;
+    const common = g.reduce((sum, value) => sum + value, 1) / rest;
+    g.set(g.map((value, i) => (value - 1) / (x[i] as number) + common));
+  },
   numbers: ({ size }) => [3, size, 0, leastNormal, 1 - 2 ** -24],
 };
 
@@ -90,6 +100,7 @@ const spaces: { readonly [K in Kind]: Space<Of<K>> } = {
     },
     logSlope: (x, { low, high }) => Math.log((high - low) / (x - low) / (high - x)),
     carry: (v, x, { low, high }) => v * (((x - low) * (high - x)) / (high - low)),
+    gradient: (g, x, { low, high }) => (g * (high - low)) / (x - low) / (high - x) - 1 / (x - low) + 1 / (high - x),
     numbers: ({ low, high }) => [1, low, high, nextSingle(low, 1), nextSingle(high, -1)],
   }),
   positive: ofAxis({
@@ -98,6 +109,7 @@ const spaces: { readonly [K in Kind]: Space<Of<K>> } = {
     bound: Math.exp,
     logSlope: (x) => -Math.log(x),
     carry: (v, x) => v * x,
+    gradient: (g, x) => (g - 1) / x,
     numbers: () => [2, 0, 0, leastNormal, Number.POSITIVE_INFINITY],
   }),
   simplex,
@@ -115,6 +127,7 @@ const spaces: { readonly [K in Kind]: Space<Of<K>> } = {
     },
     logSlope: (_, { period }) => Math.log(turn / period),
     carry: (v, _, { period }) => (v * period) / turn,
+    gradient: (g, _, { period }) => (g * turn) / period,
     numbers: ({ period, low = 0 }) => [4, low, period, low, nextSingle(low + period, -1)],
   }),
   latitude: ofAxis({
@@ -123,6 +136,7 @@ const spaces: { readonly [K in Kind]: Space<Of<K>> } = {
     bound: (y) => (180 / Math.PI) * Math.atan(Math.sinh(y / 2)),
     logSlope: (x) => Math.log(Math.PI / 90 / cosine(x)),
     carry: (v, x) => v * cosine(x) * (90 / Math.PI),
+    gradient: (g, x) => ((2 * g + Math.sin((x * Math.PI) / 180)) * Math.PI) / 180 / cosine(x),
     numbers: () => [5, -90, 90, nextSingle(-90, 1), nextSingle(90, -1)],
   }),
 };

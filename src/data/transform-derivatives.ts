@@ -18,8 +18,8 @@ export function logDeterminants(rows: DataRows, transform: Transform, dim: numbe
 }
 
 /**
- * Gradients of log p by rows of a flow's own space, at rows [n, dim] of data, as those by the data: of log p_x(x) = log p_y(y(x)) + log |det ∂y/∂x|
- * that is (∂y/∂x)ᵀ g + ∇ log |det ∂y/∂x|.
+ * Gradients of log p by rows of a flow's own space, at rows [n, dim] of data, as those by the data, since
+ * log p_x(x) = log p_y(y(x)) + log |det ∂y/∂x|.
  */
 export function dataGradients(
   rows: DataRows,
@@ -31,27 +31,9 @@ export function dataGradients(
     normalization ? value / item(normalization.scale, k % dim) : value,
   );
   for (const [axis, one] of transform ? blocks(transform) : []) {
-    for (let k = axis; k < rows.length; k += dim) {
-      const x = item(rows, k);
-      const g = item(free, k);
-      if (one.kind === "interval") {
-        const [below, above] = [x - one.low, one.high - x];
-        free[k] = (g * (one.high - one.low)) / below / above - 1 / below + 1 / above;
-      } else if (one.kind === "positive") free[k] = (g - 1) / x;
-      else if (one.kind === "latitude")
-        free[k] = ((2 * g + Math.sin((x * Math.PI) / 180)) * (Math.PI / 180)) / cosine(x);
-      else if (one.kind === "circular") free[k] = (g * turn) / one.period;
-      else {
-        const parts = Float64Array.from(rows.subarray(k, k + one.size));
-        const given = free.slice(k, k + one.size);
-        const rest = parts.reduce((left, part) => left - part, 1);
-        const common = given.reduce((sum, value) => sum + value, 1) / rest;
-        free.set(
-          given.map((value, i) => (value - 1) / item(parts, i) + common),
-          k,
-        );
-      }
-    }
+    const [space, size] = [spaceOf(one), sizeOf(one)];
+    for (let k = axis; k < rows.length; k += dim)
+      space.gradient(free.subarray(k, k + size), rows.subarray(k, k + size), one);
   }
   return Float32Array.from(free);
 }

@@ -9,4 +9,4 @@ export type { CalibrationCurve, CurveOptions, RankOptions, RankStatistics } from
 export type { SampleRows } from "./rows.ts";
 export { type Straightness, type StraightnessOptions, straightness } from "./straightness.ts";
 export { type Coverage, coverage, type Uniformity, type UniformityOptions, uniformity } from "./uniformity.ts";
-export { type SlicedWassersteinOptions, slicedWasserstein, wasserstein2 } from "./wasserstein.ts";
+export { optimalPairs, type SlicedWassersteinOptions, slicedWasserstein, wasserstein2 } from "./wasserstein.ts";

@@ -23,13 +23,41 @@ const mostRows = 5000;
  * console.log(await wasserstein2(toyData("moons", 200, 1), toyData("circles", 200, 2), 2));
  */
 export async function wasserstein2(a: SampleRows, b: SampleRows, dim: number): Promise<number> {
-  const what = "wasserstein2";
+  const { starts, ends, order } = await assigned("wasserstein2", a, b, dim);
+  let sum = 0;
+  for (const [i, j] of order.entries()) sum += squaredDistance(starts, i, ends, j, dim);
+  return Math.sqrt(sum / order.length);
+}
+
+/**
+ * The row of `b` for each row of `a`, each taken once, so that the sum of squared distances is least: the pairs that {@link wasserstein2} is the
+ * distance of. With them rows of two sets, or of snapshots at several times, are put beside each other for a training with
+ * `coupling: "paired"`, whose labels and context they then have.
+ *
+ * @param a row-major [n, dim]
+ * @param b row-major [n, dim], in the same units
+ * @returns numbers of rows of `b`, [n]
+ * @throws PushforwardError `invalid-argument` for numbers that are not finite, samples of different sizes, and more than 5,000 rows.
+ * @example
+ * import { toyData } from "pushforward";
+ * import { optimalPairs } from "pushforward/diagnostics";
+ * const [before, after] = [toyData("8gaussians", 200), toyData("moons", 200)];
+ * const order = await optimalPairs(before, after, 2);
+ * const partners = Float32Array.from(before, (_, k) => after[2 * (order[k >> 1] ?? 0) + (k & 1)] ?? 0); // row i belongs to row i of before
+ * console.log(partners.length);
+ */
+export async function optimalPairs(a: SampleRows, b: SampleRows, dim: number): Promise<Uint32Array> {
+  return (await assigned("optimalPairs", a, b, dim)).order;
+}
+
+/** Copies of both samples, and for each row of the first that of the second. */
+async function assigned(what: string, a: SampleRows, b: SampleRows, dim: number) {
   const samples = checkTwoSamples(what, a, b, dim);
   checkEqualSizes(what, samples);
   const { n } = samples;
   if (n > mostRows)
     throw invalid(
-      `${what}: ${n} rows need a table of ${n}² distances, and ${mostRows} rows are the most: pass fewer, or use slicedWasserstein`,
+      `${what}: ${n} rows need a table of ${n}² distances, and ${mostRows} rows are the most: pass fewer${what === "wasserstein2" ? ", or use slicedWasserstein" : ""}`,
     );
   const [starts, ends] = [samples.a.slice(), samples.b.slice()];
   const matching = new Matching(1);
@@ -41,9 +69,7 @@ export async function wasserstein2(a: SampleRows, b: SampleRows, dim: number): P
       dim,
       runs: Uint32Array.of(n),
     });
-    let sum = 0;
-    for (let i = 0; i < n; i++) sum += squaredDistance(starts, i, ends, order[i] as number, dim);
-    return Math.sqrt(sum / n);
+    return { starts, ends, order };
   } finally {
     matching.close();
   }

@@ -1,5 +1,12 @@
 import { expect, test } from "vitest";
-import { c2st, energyDistance, mmd, slicedWasserstein, wasserstein2 } from "../../src/diagnostics/entry.ts";
+import {
+  c2st,
+  energyDistance,
+  mmd,
+  optimalPairs,
+  slicedWasserstein,
+  wasserstein2,
+} from "../../src/diagnostics/entry.ts";
 import { normals, seedKey } from "../../src/random/philox.ts";
 import { normalCdf, normalDensity } from "../oracle/special.ts";
 import * as oracle from "../oracle/transport.ts";
@@ -40,6 +47,20 @@ test("W₂ to an image under the gradient of a convex function is the length of 
   // W₂² = |c|² + tr(Σ + I − 2 Σ^½) for N(0, I) and its image, with Σ = A²
   const closed = Math.sqrt(c * c + d * d + (p - 1) ** 2 + 2 * q * q + (r - 1) ** 2);
   expect(await wasserstein2(a, b, 2)).toBeCloseTo(closed, 0);
+});
+
+test("optimal pairs are those of the oracle's assignment, and their distance is W₂", async () => {
+  const [n, dim] = [61, 3];
+  const [a, b] = [gaussian(n, 3, dim), gaussian(n, 4, dim).map((value) => 1.5 * value + 1)];
+  const order = await optimalPairs(a, b, dim);
+  const square = (i: number, j: number) =>
+    Array.from({ length: dim }, (_, k) => ((a[i * dim + k] ?? 0) - (b[j * dim + k] ?? 0)) ** 2).reduce((x, y) => x + y);
+  const cost = Float64Array.from({ length: n * n }, (_, k) => square(Math.floor(k / n), k % n));
+  expect(Array.from(order)).toEqual(Array.from(oracle.assignment(cost, n)));
+  const mean = order.reduce((sum, j, i) => sum + square(i, j) / n, 0);
+  expect(await wasserstein2(a, b, dim)).toBeCloseTo(Math.sqrt(mean), 9);
+  await expect(optimalPairs(a, b.subarray(dim), dim)).rejects.toThrow("a has 61 rows and b has 60");
+  await expect(optimalPairs(new Float32Array(5001), new Float32Array(5001), 1)).rejects.toThrow(/most: pass fewer$/);
 });
 
 test("rows of f64 keep the digits of an offset", async () => {

@@ -87,6 +87,10 @@ const templates: Record<string, Template> = {
     ],
     call: ([picture]) => checkedPicture(picture as Any),
   },
+  optimalPairs: {
+    args: [Float32Array.of(1, 2, 3, 4), Float64Array.of(0, 1, 2, 3), 2],
+    call: ([a, b, c]) => diagnostics.optimalPairs(a as Any, b as Any, c as Any),
+  },
   wasserstein2: {
     args: [Float32Array.of(1, 2, 3, 4), Float64Array.of(0, 1, 2, 3), 2],
     call: ([a, b, c]) => diagnostics.wasserstein2(a as Any, b as Any, c as Any),
