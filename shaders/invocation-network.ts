@@ -167,10 +167,12 @@ export class InvocationNetwork {
   }
 
   #rows(loop: RowLoop): string {
-    const { count } = loop;
+    const { count, rows } = loop;
     const sums = this.#sumsOf(loop).map(({ name }) => `var ${name} = ${this.#values.v}(0.0);`);
-    const body = this.#row(loop, count === 1 ? "0u" : "row", "");
-    const text = count === 1 ? `{\n${body}\n}` : `for (var row = 0u; row < ${count}u; row++) {\n${body}\n}`;
+    const isUnrolled = count === 1 || (this.#tiling.unrollsSums && rows.some(({ kind }) => kind === "sums"));
+    const text = isUnrolled
+      ? lines(count, (row) => `{\n${this.#row(loop, `${row}u`, "")}\n}`)
+      : `for (var row = 0u; row < ${count}u; row++) {\n${this.#row(loop, "row", "")}\n}`;
     return `{\n${[...sums, text].join("\n")}\n${this.#after(loop)}\n}`;
   }
 

@@ -8,7 +8,7 @@ export interface Tiling {
   /** Particle vectors per invocation. */
   readonly groups: 1 | 2;
   /** Outputs of a layer that are computed together. */
-  readonly outputs: 2 | 4 | 8 | 16;
+  readonly outputs: 1 | 2 | 4 | 8 | 16;
   /** Subgroup size when lanes of a subgroup fetch weights for each other; 0 when every invocation reads every weight. */
   readonly gather: number;
   /** Where the packed weights live. */
@@ -21,6 +21,11 @@ export interface Tiling {
    * compilers that take as long as a text is; where both sides of a branch are computed, it costs more than it saves.
    */
   readonly sharesProducts?: true;
+  /**
+   * Loops that only sum over the rows of an array have a text for each row: for adapters on which an index that a loop counts is
+   * looked up lane by lane.
+   */
+  readonly unrollsSums?: true;
   /**
    * Particles per workgroup when their values live in workgroup memory and the workgroup shares the outputs among its invocations
    * (shaders/tile.ts): `lanes` particles are a column, and the invocations of a column its blocks. `groups` is 1.

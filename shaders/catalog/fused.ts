@@ -37,6 +37,13 @@ const methods: Record<string, { stages: number; freeStages: boolean }> = {
   "six stages": { stages: 6, freeStages: true },
 };
 
+/** How the products and sums of a network that is no mlp are written in an invocation. */
+const invocations = {
+  "": { outputs: 4 },
+  ", products shared": { outputs: 4, sharesProducts: true },
+  ", sums written out": { outputs: 1, unrollsSums: true },
+} as const;
+
 /** Whole steps and evaluations in an invocation: of a narrow mlp, and of other networks. */
 export function fusedKernels(add: Add): void {
   for (const [method, shape] of Object.entries(methods)) {
@@ -124,26 +131,22 @@ export function fusedKernels(add: Add): void {
   );
   add("subgroups of rows", () => subgroupRowsKernel({ columns: 32, size: undefined }));
   add("subgroups of rows, pinned", () => subgroupRowsKernel({ columns: 32, size: 32 }));
-  for (const shared of [false, true])
+  for (const [which, more] of Object.entries(invocations))
     for (const [how, divergence] of Object.entries(divergences))
-      add(
-        `midpoint step of a residual network in an invocation${shared ? ", products shared" : ""}, divergence ${how}`,
-        () => {
-          const made = new FusedNetwork(networkOf(residualMlp({ dim: 2, width: 18, blocks: 3 })));
-          const field = { kind: "network", dim: 2, network: made, labels: false, atOneTime: true } as const;
-          const tiling = {
-            lanes: 2,
-            groups: 1,
-            outputs: 4,
-            gather: 0,
-            space: "storage",
-            keep: "array",
-            workgroupSize: 32,
-            ...(shared && { sharesProducts: true as const }),
-          } as const;
-          return integrateKernel({ field, tiling, stages: 2, freeStages: true, divergence });
-        },
-      );
+      add(`midpoint step of a residual network in an invocation${which}, divergence ${how}`, () => {
+        const made = new FusedNetwork(networkOf(residualMlp({ dim: 2, width: 18, blocks: 3 })));
+        const field = { kind: "network", dim: 2, network: made, labels: false, atOneTime: true } as const;
+        const tiling = {
+          lanes: 2,
+          groups: 1,
+          gather: 0,
+          space: "storage",
+          keep: "array",
+          workgroupSize: 32,
+          ...more,
+        } as const;
+        return integrateKernel({ field, tiling, stages: 2, freeStages: true, divergence });
+      });
   for (const activation of activations) {
     const field = { ...network, activation };
     add(`midpoint step with exact divergence, ${activation}`, () =>

@@ -7,19 +7,18 @@ import { isLavapipe, subgroupForWeights } from "./tiling.ts";
  * The tiling of fused kernels of any network on an adapter in software, with values in private arrays and weights gathered by the
  * subgroup: on SwiftShader eight particles an invocation, with many tangents or dimensions four; on lavapipe four, with tangents two,
  * which compile in 60 % of the time of four and run faster. lavapipe shares the text of products, which halves its compilation;
- * SwiftShader computes both sides of the branch between them, and runs faster without. GPUs have tiles instead (tile.ts).
+ * SwiftShader computes both sides of the branch between them, and runs faster without. It has one output at a time, for the reason that
+ * chooseTiling has, and sums rows without a loop, since it looks up an array for each lane. GPUs have tiles instead (tile.ts).
  */
 export function networkTiling(info: GpuInfo, maxUniformBytes: number, network: FusedNetwork, tangents: number): Tiling {
-  const outputs = 2;
   const shape = isLavapipe(info)
-    ? ({ lanes: tangents > 0 ? 2 : 4, groups: 1, sharesProducts: true } as const)
-    : ({ lanes: 4, groups: tangents <= 1 && network.dim <= 4 ? 2 : 1 } as const);
+    ? ({ lanes: tangents > 0 ? 2 : 4, groups: 1, outputs: 2, sharesProducts: true } as const)
+    : ({ lanes: 4, groups: tangents <= 1 && network.dim <= 4 ? 2 : 1, outputs: 1, unrollsSums: true } as const);
   return {
     ...shape,
-    outputs,
     gather: subgroupForWeights(info),
     keep: "array",
-    space: network.packing(outputs).floats * 4 <= maxUniformBytes ? "uniform" : "storage",
+    space: network.packing(shape.outputs).floats * 4 <= maxUniformBytes ? "uniform" : "storage",
     workgroupSize: 32,
   };
 }

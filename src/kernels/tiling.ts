@@ -4,9 +4,10 @@ import type { GpuInfo } from "../gpu/adapter.ts";
 
 /**
  * The tiling of the fused kernels on an adapter, from measurements where there are any (npm run bench; src/tune finds others):
- * SwiftShader wants 8 particles × 2 outputs with an indexed array, lavapipe 4 × 2 with rotated registers, both with weights
- * gathered by the subgroup; GPUs hold one particle per invocation, whose 4 × 4 independent chains hide the latency.
- * Tangents are further accumulators, so they halve the particles.
+ * SwiftShader wants 8 particles and one output with an indexed array, since it reads each input from memory anyway and has registers for
+ * so many sums only, and because the text of a block then fits into its processor's instruction cache; lavapipe 4 × 2 with rotated
+ * registers, both with weights gathered by the subgroup; GPUs hold one particle per invocation, whose 4 × 4 independent chains hide the
+ * latency. Tangents are further accumulators, so they halve the particles.
  */
 export function chooseTiling(info: GpuInfo, maxUniformBytes: number, mlp: NarrowMlp, tangents: number): Tiling {
   const shape =
@@ -45,7 +46,7 @@ function softwareShape(info: GpuInfo, mlp: NarrowMlp, tangents: number) {
   return {
     lanes: 4,
     groups: tangents > 1 || mlp.dim > 4 ? 1 : 2,
-    outputs: 2,
+    outputs: 1,
     keep: "array",
     workgroupSize: 32,
   } as const;

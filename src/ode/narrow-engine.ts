@@ -75,12 +75,10 @@ export function fusedMlpEngine(
     async shared(session) {
       if (!isHalf) await tilings.ready(key);
       // A tuned choice may come while the call runs: then the weights lie ready in every layout that it can ask for.
-      const used =
-        tilings.isActive && !isHalf
-          ? ([2, 4] as const)
-          : [fixedTiling(0), fixedTiling(1), fixedTiling(2)].map((t) => t.outputs);
+      const used = [fixedTiling(0), fixedTiling(1), fixedTiling(2)].map((t) => t.outputs);
+      if (tilings.isActive && !isHalf) used.push(2, 4);
       const layouts: Record<string, Layout> = {};
-      for (const outputs of used) layouts[`weights ${outputs}`] = narrowLayout(velocity, mlp, outputs, isHalf);
+      for (const outputs of new Set(used)) layouts[`weights ${outputs}`] = narrowLayout(velocity, mlp, outputs, isHalf);
       if (mlp.conditioned) layouts.parameters = plainLayout(parameters.count);
       return parameters.lease(session, layouts);
     },

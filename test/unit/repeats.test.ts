@@ -93,3 +93,21 @@ test("the norm of a block goes through its rows twice, with tangents or without:
     expect(loops.filter(({ products }) => products.length === 0)).toHaveLength(8);
   }
 });
+
+test.each([
+  ["the value", undefined],
+  ["tangents", exact],
+])("a loop over rows that sums is written out where the tiling says so, in the same order (%s)", (_, tangents) => {
+  const net = fused(3);
+  const [looped, written] = [{}, { unrollsSums: true } as const].map((more) =>
+    net.text({ ...tiling, ...more }, tangents, true),
+  ) as [string, string];
+  // the block's norm and the last one have two loops each, of which one sums
+  const loops = (text: string) => text.match(/for \(var row = 0u; row < 16u; row\+\+\)/g);
+  expect(loops(looped)).toHaveLength(4);
+  expect(loops(written)).toHaveLength(2);
+  const read = [...written.matchAll(/let r\d+_0_0 = n0_0_0\[(\d+)u\];/g)].map(([, row]) => Number(row));
+  const rows = Array.from({ length: 16 }, (_, row) => row);
+  expect(read).toEqual([...rows, ...rows, ...rows, ...rows].slice(0, read.length));
+  expect(read.length).toBeGreaterThanOrEqual(32);
+});
