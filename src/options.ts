@@ -7,13 +7,15 @@ export function hint(got: unknown, known: readonly string[], otherwise = ""): st
   return near === undefined ? otherwise : `: did you mean "${near}"?`;
 }
 
-/** By edit distance; undefined when nothing is near. */
+/** A word that begins so, else by edit distance; undefined when nothing is near. */
 function nearest(got: string, known: readonly string[]): string | undefined {
+  const typed = got.toLowerCase();
   let best: string | undefined;
   // of a word of three or four letters another one with two of them wrong is not near
   let bestDistance = (got.length < 5 ? 1 : Math.floor(got.length / 2)) + 1;
   for (const word of known) {
-    const distance = editDistance(got.toLowerCase(), word.toLowerCase());
+    const other = word.toLowerCase();
+    const distance = typed.length > 2 && other.startsWith(typed) ? 1 : editDistance(typed, other);
     if (distance < bestDistance) [best, bestDistance] = [word, distance];
   }
   return best;
