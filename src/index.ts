@@ -65,6 +65,7 @@ export type { Solver } from "./ode/grid.ts";
 export type { Path, PathName } from "./path/names.ts";
 export type { Progress, RunOptions } from "./schedule/job.ts";
 export type { Tableau } from "./solvers/tableau.ts";
+export type { ExactTransport, GivenPairs, OptimalTransport, SinkhornTransport } from "./train/coupling-options.ts";
 export {
   fitMixture,
   flowMatchingGradients,
@@ -75,27 +76,29 @@ export {
 } from "./train/entry.ts";
 export type { Mixture, MixtureFitOptions } from "./train/fit-mixture.ts";
 export type {
-  AdamOptimizer,
-  CheckpointOptions,
-  ExactTransport,
   FlowMatchingBatch,
   FlowMatchingOptions,
-  GivenPairs,
-  GradientOptions,
-  LearningRate,
-  LearningRateSchedule,
+  Shortcut,
+  SourceBatches,
+  TimeDistribution,
+} from "./train/flow-matching-options.ts";
+export type {
   LikelihoodGradientOptions,
   LogProbGradient,
   LogProbGradientOptions,
   MaximumLikelihoodOptions,
+} from "./train/likelihood-options.ts";
+export type {
+  AdamOptimizer,
+  LearningRate,
+  LearningRateSchedule,
   MuonOptimizer,
-  NeighbourNoise,
-  OptimalTransport,
   Optimizer,
-  Shortcut,
-  SinkhornTransport,
-  SourceBatches,
-  TimeDistribution,
+} from "./train/optimizer-options.ts";
+export type {
+  CheckpointOptions,
+  GradientOptions,
+  NeighbourNoise,
   TrainingOptions,
   ValidationOptions,
 } from "./train/options.ts";

@@ -3,7 +3,7 @@ import { invalid } from "../errors.ts";
 import { type Checked, checked, finite, integer, type Schema, single, word } from "../options/schema.ts";
 import { checkWord } from "../options.ts";
 import type { TrainableVelocity } from "../velocity/field.ts";
-import type { ExactTransport, OptimalTransport, SinkhornTransport } from "./options.ts";
+import type { ExactTransport, OptimalTransport, SinkhornTransport } from "./coupling-options.ts";
 
 const shared = {
   reuse: { check: finite(1, 1e6), fallback: 4 },

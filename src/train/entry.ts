@@ -1,16 +1,15 @@
 import { readable } from "../arrays.ts";
 import type { Flow } from "../flow/flow.ts";
 import type { Mixture, MixtureFitOptions } from "./fit-mixture.ts";
-import { likelihoodTraining } from "./likelihood-options.ts";
+import type { FlowMatchingBatch, FlowMatchingOptions } from "./flow-matching-options.ts";
 import type {
-  FlowMatchingBatch,
-  FlowMatchingOptions,
-  GradientOptions,
   LikelihoodGradientOptions,
   LogProbGradient,
   LogProbGradientOptions,
   MaximumLikelihoodOptions,
-} from "./options.ts";
+} from "./likelihood-options.ts";
+import { likelihoodTraining } from "./likelihood-solve.ts";
+import type { GradientOptions } from "./options.ts";
 import { flowMatchingPlan, likelihoodTrainingPlan } from "./plan.ts";
 import type { TrainingStep } from "./task.ts";
 

@@ -16,21 +16,12 @@ import {
 } from "../options/schema.ts";
 import { checkSingle, checkWord, singles } from "../options.ts";
 import type { Path, PathName } from "../path/names.ts";
+import type { GivenPairs, OptimalTransport } from "./coupling-options.ts";
+import type { FlowMatchingOptions, Shortcut, TimeDistribution } from "./flow-matching-options.ts";
 import { largestBatch } from "./largest-batch.ts";
-import type {
-  CheckpointOptions,
-  FlowMatchingOptions,
-  GivenPairs,
-  LearningRate,
-  MaximumLikelihoodOptions,
-  OptimalTransport,
-  Optimizer,
-  Regularization,
-  Shortcut,
-  TimeDistribution,
-  TrainingOptions,
-  ValidationOptions,
-} from "./options.ts";
+import type { MaximumLikelihoodOptions, Regularization } from "./likelihood-options.ts";
+import type { LearningRate, Optimizer } from "./optimizer-options.ts";
+import type { CheckpointOptions, TrainingOptions, ValidationOptions } from "./options.ts";
 
 /** An array as it can be read from now on, whatever the caller does with its own; what it holds is checked with the flow. */
 export const array =

@@ -7,7 +7,9 @@ import { type SourceSpec, samplesSpec } from "../flow/source.ts";
 import { item } from "../must.ts";
 import { checked, later, type Schema, word } from "../options/schema.ts";
 import { show } from "../options.ts";
-import type { FlowMatchingOptions, GivenPairs, ValidationOptions } from "./options.ts";
+import type { GivenPairs } from "./coupling-options.ts";
+import type { FlowMatchingOptions } from "./flow-matching-options.ts";
+import type { ValidationOptions } from "./options.ts";
 import type { FlowMatchingPlan } from "./plan.ts";
 
 /** Pairs that are given: row i of the source belongs to row i of the data. */

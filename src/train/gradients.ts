@@ -13,9 +13,10 @@ import { checkPath, coefficients } from "../path/paths.ts";
 import { matchingChoice } from "./backward-of.ts";
 import { gradientBuffers, planPackings, residualBuffers } from "./buffers.ts";
 import { planConditions } from "./conditions.ts";
+import type { FlowMatchingBatch } from "./flow-matching-options.ts";
 import { checkBatchSize, gradientOf } from "./gradient-result.ts";
 import { batchFields, gradientFields } from "./later-fields.ts";
-import type { FlowMatchingBatch, GradientOptions } from "./options.ts";
+import type { GradientOptions } from "./options.ts";
 import { trainableVelocity } from "./plan.ts";
 import { addBridge, checkPredict, timeWeights, weightingOf } from "./times.ts";
 

@@ -4,18 +4,10 @@ import { finite, flag, functionThat, integer, later, type Schema, single, word }
 import { singles } from "../options.ts";
 import type { Path, PathName } from "../path/names.ts";
 import { array, flowMatchingFields, leastDeterminant, solver, weighting } from "./fields.ts";
-import type {
-  AnyOptimizer,
-  CheckpointOptions,
-  FlowMatchingBatch,
-  GradientOptions,
-  LikelihoodGradientOptions,
-  LogProbGradientOptions,
-  NeighbourNoise,
-  Regularization,
-  Shortcut,
-  ValidationOptions,
-} from "./options.ts";
+import type { FlowMatchingBatch, Shortcut } from "./flow-matching-options.ts";
+import type { LikelihoodGradientOptions, LogProbGradientOptions, Regularization } from "./likelihood-options.ts";
+import type { AnyOptimizer } from "./optimizer-options.ts";
+import type { CheckpointOptions, GradientOptions, NeighbourNoise, ValidationOptions } from "./options.ts";
 
 /*
  * The schemas of what is not checked at the call itself, but by the code that is loaded for it: a page that does not train has no need

@@ -1,7 +1,7 @@
 import { invalid } from "../errors.ts";
 import { checked, type Schema, single, word } from "../options/schema.ts";
 import { checkFinite, checkInteger, show, singles } from "../options.ts";
-import type { LearningRateSchedule } from "./options.ts";
+import type { LearningRateSchedule } from "./optimizer-options.ts";
 import type { TrainingPlan } from "./plan.ts";
 
 /** Steps are counted from 0. */

@@ -17,10 +17,10 @@ import { gradientBuffers, planPackings } from "./buffers.ts";
 import { checkBatchSize, gradientOf } from "./gradient-result.ts";
 import { likelihoodGradientFields } from "./later-fields.ts";
 import { lendShared, workOf } from "./likelihood.ts";
-import { likelihoodSolve } from "./likelihood-options.ts";
+import type { LikelihoodGradientOptions } from "./likelihood-options.ts";
 import { likelihoodBuffers, likelihoodTangents, planLikelihoodGradient, planPenaltySum } from "./likelihood-plan.ts";
+import { likelihoodSolve } from "./likelihood-solve.ts";
 import { trainingRows } from "./loop.ts";
-import type { LikelihoodGradientOptions } from "./options.ts";
 import { trainableVelocity } from "./plan.ts";
 
 /** What `likelihoodGradients` does, checks of its arguments included. */

@@ -1,65 +1,78 @@
-import { invalid, PushforwardError } from "../errors.ts";
-import { type DivergencePlan, discretePlan, divergencePlan } from "../flow/divergence.ts";
-import { type TimeGrid, timeGrid } from "../ode/grid.ts";
-import { checked } from "../options/schema.ts";
-import { show } from "../options.ts";
-import { type CheckedLikelihood, regularizationFields } from "./fields.ts";
-import type { Regularization } from "./options.ts";
+import type { Divergence, Objective } from "../flow/options.ts";
+import type { Solver } from "../ode/grid.ts";
+import type { RunOptions } from "../schedule/job.ts";
+import type { GradientOptions, TrainingOptions } from "./options.ts";
 
-/** The name under which faults of the training are told. */
-export const likelihoodTraining = "trainMaximumLikelihood";
-
-/** As found on tasks of two dimensions, where steps begin to fold without it and 0.1 to 0.3 do as well as each other. */
-const defaultLeast = 0.1;
-
-/** A checked way from data at t = 1 back to the source. */
-export interface LikelihoodSolve {
-  readonly grid: TimeGrid;
-  readonly divergence: DivergencePlan;
-  readonly leastDeterminant: number;
-  readonly regularization: Regularization | undefined;
+/**
+ * Penalties that keep trajectories straight and slow (RNODE; Finlay et al. 2020): kineticEnergy·∫|u|² dt + jacobianFrobenius·∫‖∂u/∂x‖² dt
+ * along each trajectory, by the solver's own weights. With probes ‖∂u/∂x‖² is estimated by |∂u/∂x Z|².
+ */
+export interface Regularization {
+  kineticEnergy?: number;
+  jacobianFrobenius?: number;
 }
 
-export function likelihoodSolve(
-  what: string,
-  o: Pick<CheckedLikelihood, "solver" | "divergence" | "objective" | "leastDeterminant" | "regularization">,
-  dim: number,
-  count: number,
-): LikelihoodSolve {
-  const grid = timeGrid(what, o.solver, 1, 0);
-  if (grid.adaptive)
-    throw new PushforwardError(
-      "unsupported",
-      `${what}: solver is ${grid.tableau.name}, but the gradient is that of fixed steps: use "midpoint" or "rk4" with a number of steps`,
-    );
-  const regularization = checkRegularization(what, o.regularization);
-  const squares = regularization?.jacobianFrobenius ? "regularization has jacobianFrobenius" : undefined;
-  const isDiscrete = o.objective === "discrete";
-  if (!isDiscrete && o.leastDeterminant !== undefined)
-    throw invalid(
-      `${what}: leastDeterminant is ${o.leastDeterminant}, but only objective "discrete" has determinants: leave it out`,
-    );
-  const leastDeterminant = isDiscrete ? (o.leastDeterminant ?? defaultLeast) : 0;
-  const divergence = isDiscrete
-    ? discretePlan(what, o.divergence, dim, grid, squares)
-    : divergencePlan(what, o.divergence, dim, count);
-  return { grid, divergence, leastDeterminant, regularization };
+export interface MaximumLikelihoodOptions extends TrainingOptions {
+  /** Default: none. The loss that is told stays the negative log-likelihood. */
+  regularization?: Regularization;
+  /** A fixed-step solver. Default `{ method: "midpoint", steps: 10 }`. */
+  solver?: Solver;
+  /**
+   * Moves the inner times of the solver's steps anew at every optimiser step, each by up to this part of a step (0 ≤ jitter < ½; in the s of
+   * `solver.warp`), so that a training with few steps does not learn to use where they are. Default: none.
+   */
+  jitter?: number;
+  /** Default: exact for dim ≤ 16, else one Rademacher probe, drawn anew for every sample of every batch. */
+  divergence?: Divergence;
+  /**
+   * What the loss is of: the flow (default `"continuous"`), or the steps of the solver themselves, `"discrete"`: the loss is then the exact
+   * negative log-likelihood of the samples that these very steps make, however few they are. For dim ≤ 3.
+   */
+  objective?: Objective;
+  /**
+   * Of the discrete objective: below this determinant ε of a step its logarithm goes on along its tangent, log ε + det/ε − 1. A step that
+   * folds has negative determinants and is no change of variables, but by log|det| it looks like a good one, and a training finds it: this
+   * makes it dear instead. Default 0.1; 0: log|det|, as `logProb` has it. It changes nothing where no step shrinks areas to less than ε.
+   */
+  leastDeterminant?: number;
 }
 
-function checkRegularization(what: string, o: Regularization | undefined): Regularization | undefined {
-  if (o === undefined) return undefined;
-  const name = `${what}: regularization`;
-  if (typeof o !== "object" || o === null)
-    throw invalid(`${name} is ${show(o)}, but it is { kineticEnergy?, jacobianFrobenius? }`);
-  const own = checked(name, regularizationFields, o, `${name}.`);
-  return own.kineticEnergy + own.jacobianFrobenius > 0 ? own : undefined;
+export interface LogProbGradientOptions extends RunOptions {
+  /** A fixed-step solver. Default `{ method: "midpoint", steps: 10 }`. */
+  solver?: Solver;
+  divergence?: Divergence;
+  /** Of the flow, or of the very steps that the solver takes. */
+  objective?: Objective;
+  /** Seed of the probes. Default 0. */
+  seed?: number;
+  /** Class of each row, [n]. */
+  labels?: Uint32Array;
+  /** Context of each row, [n, context]. */
+  context?: Float32Array;
 }
 
-/** Every batch of a training draws its own probes. */
-export function checkDrawnProbes({ divergence }: CheckedLikelihood): void {
-  if (typeof divergence === "object" && divergence !== null && divergence.vectors !== undefined) {
-    throw invalid(
-      `${likelihoodTraining}: divergence.vectors was given, but every batch draws its own probes: leave it out`,
-    );
-  }
+/** log p of rows of data, and its gradient by them. */
+export interface LogProbGradient {
+  /** [n], nats. */
+  logProb: Float32Array;
+  /** ∇ log p, [n, dim], per unit of the data. */
+  gradient: Float32Array;
+  /** Rows of which a number of these is not finite. */
+  nonFinite: number;
+}
+
+export interface LikelihoodGradientOptions extends GradientOptions {
+  /** Penalties that are added to the loss; default: none. */
+  regularization?: Regularization;
+  /** A fixed-step solver. Default `{ method: "midpoint", steps: 10 }`. */
+  solver?: Solver;
+  divergence?: Divergence;
+  /** As in training. */
+  objective?: Objective;
+  /** As in training. */
+  leastDeterminant?: number;
+  /** Seed of the probes. Default 0. */
+  seed?: number;
+  labels?: Uint32Array;
+  context?: Float32Array;
 }

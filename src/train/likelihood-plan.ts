@@ -26,7 +26,7 @@ import { stageRow } from "../solvers/stage-row.ts";
 import type { TrainableVelocity } from "../velocity/field.ts";
 import { type Batch, keepsFirstStage, type LikelihoodBackward, type MostTangents, type Penalty } from "./backward.ts";
 import { planConditions } from "./conditions.ts";
-import type { Regularization } from "./options.ts";
+import type { Regularization } from "./likelihood-options.ts";
 
 /** What a likelihood gradient is planned for. */
 export interface LikelihoodWork {

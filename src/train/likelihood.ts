@@ -20,13 +20,13 @@ import { gradientBuffers } from "./buffers.ts";
 import { likelihoodFields } from "./fields.ts";
 import { fingerprint } from "./fingerprint.ts";
 import { jittered } from "./jitter.ts";
-import { type LikelihoodSolve, likelihoodSolve, likelihoodTraining } from "./likelihood-options.ts";
 import {
   type LikelihoodWork,
   likelihoodBuffers,
   likelihoodTangents,
   planLikelihoodGradient,
 } from "./likelihood-plan.ts";
+import { type LikelihoodSolve, likelihoodSolve, likelihoodTraining } from "./likelihood-solve.ts";
 import { trainingLoop, trainingRows } from "./loop.ts";
 import type { LikelihoodPlan } from "./plan.ts";
 import { checkResolved } from "./resolved.ts";

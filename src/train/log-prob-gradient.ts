@@ -22,15 +22,15 @@ import { ofSteadyWeights } from "./alone.ts";
 import { gradientBuffers, planPackings } from "./buffers.ts";
 import { logProbGradientFields } from "./later-fields.ts";
 import { workOf } from "./likelihood.ts";
-import { likelihoodSolve } from "./likelihood-options.ts";
+import type { LogProbGradient, LogProbGradientOptions } from "./likelihood-options.ts";
 import {
   type LikelihoodWork,
   likelihoodBuffers,
   likelihoodTangents,
   planLikelihoodGradient,
 } from "./likelihood-plan.ts";
+import { likelihoodSolve } from "./likelihood-solve.ts";
 import { trainingRows } from "./loop.ts";
-import type { LogProbGradient, LogProbGradientOptions } from "./options.ts";
 import { trainableVelocity } from "./plan.ts";
 
 const what = "logProbGradient";

@@ -2,7 +2,7 @@ import { freeRows } from "../data/transform-maps.ts";
 import { type DataRows, ownValue } from "../data/units.ts";
 import { invalid, type PushforwardError } from "../errors.ts";
 import type { Flow } from "../flow/flow.ts";
-import { likelihoodTraining } from "./likelihood-options.ts";
+import { likelihoodTraining } from "./likelihood-solve.ts";
 
 /** What is known of a training whose loss, or whose weights, are no longer finite. */
 interface LostLoss {

@@ -5,7 +5,7 @@ import { checkFinite, show } from "../options.ts";
 import type { CheckedTraining } from "./fields.ts";
 import { optimizerFields } from "./later-fields.ts";
 import type { MuonSettings } from "./muon.ts";
-import type { AnyOptimizer } from "./options.ts";
+import type { AnyOptimizer } from "./optimizer-options.ts";
 
 /** Of Adam, which Muon leaves what is no hidden matrix. */
 export interface OptimizerSettings extends AdamSettings {

@@ -17,9 +17,10 @@ import {
   flowMatchingFields,
   likelihoodFields,
 } from "./fields.ts";
+import type { FlowMatchingOptions } from "./flow-matching-options.ts";
 import { givenConditions } from "./lengths.ts";
-import { checkDrawnProbes, likelihoodSolve, likelihoodTraining } from "./likelihood-options.ts";
-import type { FlowMatchingOptions, MaximumLikelihoodOptions } from "./options.ts";
+import type { MaximumLikelihoodOptions } from "./likelihood-options.ts";
+import { checkDrawnProbes, likelihoodSolve, likelihoodTraining } from "./likelihood-solve.ts";
 
 /** Checked options of a training run. */
 export interface TrainingPlan {

@@ -9,8 +9,8 @@ import { readSamples } from "../flow/source-buffer.ts";
 import type { Arena } from "../gpu/arena.ts";
 import { show } from "../options.ts";
 import { unlessAborted } from "../schedule/unless.ts";
+import type { SourceBatches } from "./flow-matching-options.ts";
 import { isGiven } from "./given-pairs.ts";
-import type { SourceBatches } from "./options.ts";
 import { checkRows, type FlowMatchingPlan } from "./plan.ts";
 import { checkResolved } from "./resolved.ts";
 

@@ -2,7 +2,7 @@ import { timeEntry } from "../../shaders/flow-matching.ts";
 import { invalid } from "../errors.ts";
 import { checkFinite, checkKeys, checkSingle, show, singles } from "../options.ts";
 import { checkPath, coefficients, paths, pathTimes } from "../path/paths.ts";
-import type { TimeDistribution } from "./options.ts";
+import type { TimeDistribution } from "./flow-matching-options.ts";
 import type { FlowMatchingPlan } from "./plan.ts";
 import { logitQuantiles } from "./quantiles.ts";
 

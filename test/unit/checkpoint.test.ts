@@ -9,7 +9,7 @@ import { networkOf } from "../../src/network/of.ts";
 import { decodeCheckpoint, encodeCheckpoint } from "../../src/train/checkpoint.ts";
 import { flowMatchingFields } from "../../src/train/fields.ts";
 import { differences, fingerprint } from "../../src/train/fingerprint.ts";
-import type { FlowMatchingOptions } from "../../src/train/options.ts";
+import type { FlowMatchingOptions } from "../../src/train/flow-matching-options.ts";
 import { flowMatchingPlan } from "../../src/train/plan.ts";
 
 const velocity = mlp({ dim: 2, hidden: [3] });

@@ -3,7 +3,7 @@ import type { Flow } from "../../src/flow/flow.ts";
 import { sourceSpec } from "../../src/flow/source.ts";
 import { mlp } from "../../src/network/mlp.ts";
 import { rateOfStep } from "../../src/train/learning-rate.ts";
-import type { LearningRate } from "../../src/train/options.ts";
+import type { LearningRate } from "../../src/train/optimizer-options.ts";
 import { flowMatchingPlan } from "../../src/train/plan.ts";
 
 // The check reads nothing of a flow but its velocity and its source, so no device is needed.

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { paths, pathTimes } from "../../src/path/paths.ts";
-import type { FlowMatchingOptions, TimeDistribution } from "../../src/train/options.ts";
+import type { FlowMatchingOptions, TimeDistribution } from "../../src/train/flow-matching-options.ts";
 import type { FlowMatchingPlan } from "../../src/train/plan.ts";
 import { trainingTimes } from "../../src/train/times.ts";
 import { entriesAt, stratifiedLevel } from "../gpu/time-table.ts";

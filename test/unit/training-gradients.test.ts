@@ -2,8 +2,8 @@ import { expect, test } from "vitest";
 import type { Flow } from "../../src/flow/flow.ts";
 import { type MlpOptions, mlp } from "../../src/network/mlp.ts";
 import { flowMatchingGradients } from "../../src/train/entry.ts";
+import type { FlowMatchingBatch } from "../../src/train/flow-matching-options.ts";
 import { largestBatch } from "../../src/train/largest-batch.ts";
-import type { FlowMatchingBatch } from "../../src/train/options.ts";
 
 const plain: MlpOptions = { dim: 2, hidden: [8] };
 const batch: FlowMatchingBatch = { x0: new Float32Array(6), x1: new Float32Array(6), t: new Float32Array(3) };

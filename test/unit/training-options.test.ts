@@ -5,9 +5,9 @@ import { PushforwardError } from "../../src/errors.ts";
 import type { Flow } from "../../src/flow/flow.ts";
 import { sourceSpec } from "../../src/flow/source.ts";
 import { type MlpOptions, mlp } from "../../src/network/mlp.ts";
+import type { FlowMatchingOptions } from "../../src/train/flow-matching-options.ts";
 import { largestBatch } from "../../src/train/largest-batch.ts";
 import { optimizerSettings } from "../../src/train/optimizer-settings.ts";
-import type { FlowMatchingOptions } from "../../src/train/options.ts";
 import { flowMatchingPlan } from "../../src/train/plan.ts";
 import { wgslVelocity } from "../../src/velocity/wgsl.ts";
 
