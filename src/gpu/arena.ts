@@ -1,4 +1,4 @@
-import { pack, paramsBytes, wordsOf } from "../../shaders/interface.ts";
+import { pack, paramsBytes, type Words, wordsOf } from "../../shaders/interface.ts";
 import { readable } from "../arrays.ts";
 import { invalid, PushforwardError } from "../errors.ts";
 import type { Dispatch } from "./kernel.ts";
@@ -17,7 +17,11 @@ export class Arena {
   readonly #buffers = new Map<string, GPUBuffer>();
   readonly #owned = new Set<GPUBuffer>();
   readonly #bindGroups = new Map<string, GPUBindGroup>();
+  /** The same by dispatch: most of those of a training are the same in every step. */
+  #ofDispatches = new WeakMap<Dispatch, GPUBindGroup>();
   #params: GPUBuffer | undefined;
+  /** Room for as many params as fit into that buffer. */
+  #words: Words | undefined;
   #released = false;
 
   constructor(session: Session) {
@@ -27,7 +31,12 @@ export class Arena {
   /** Lends a buffer to the arena under a name. */
   lend(name: string, buffer: GPUBuffer): void {
     this.#buffers.set(name, buffer);
+    this.#forgetGroups();
+  }
+
+  #forgetGroups(): void {
     this.#bindGroups.clear();
+    this.#ofDispatches = new WeakMap();
   }
 
   /** Acquires a storage buffer under a name, optionally filled from the host. Content is undefined otherwise. */
@@ -74,15 +83,21 @@ export class Arena {
     return this.session.buffers.give(buffer);
   }
 
+  /** Whether there is room for the params of so many dispatches. */
+  hasRoom(dispatches: number): boolean {
+    return this.#params !== undefined && this.#params.size >= bytesOfParams(dispatches);
+  }
+
   /** Makes room for the params of so many dispatches. */
   async makeRoom(dispatches: number): Promise<void> {
+    if (this.hasRoom(dispatches)) return;
     const bytes = bytesOfParams(dispatches);
-    if (this.#params && this.#params.size >= bytes) return;
     if (this.#params) {
       this.session.buffers.release(this.#params);
       this.#owned.delete(this.#params);
       this.#params = undefined;
-      this.#bindGroups.clear();
+      this.#words = undefined;
+      this.#forgetGroups();
     }
     this.#params = await this.#acquire(bytes, "params");
   }
@@ -92,28 +107,45 @@ export class Arena {
    * nothing while it waits, so a call that is aborted meanwhile has nothing to give back.
    */
   async prepare(dispatches: readonly Dispatch[]): Promise<{ pipelines: Pipeline[]; fresh: Pipeline[] }> {
-    const pipelines = await Promise.all(dispatches.map(({ kernel }) => this.session.pipelines.get(kernel)));
-    const fresh = pipelines.filter((pipeline) => pipeline.fresh);
-    for (const pipeline of pipelines) pipeline.fresh = false;
-    return { pipelines, fresh };
+    const { pipelines: cache } = this.session;
+    return begun(await Promise.all(dispatches.map(({ kernel }) => cache.get(kernel))));
+  }
+
+  /** The same where all is compiled; undefined where something has to be waited for. */
+  prepared(dispatches: readonly Dispatch[]): { pipelines: Pipeline[]; fresh: Pipeline[] } | undefined {
+    const pipelines = this.session.pipelines.compiled(dispatches);
+    return pipelines && begun(pipelines);
   }
 
   /** Encodes prepared dispatches into one compute pass. The params go through the queue, so they are in place before the submit. */
   encode(encoder: GPUCommandEncoder, dispatches: readonly Dispatch[], pipelines: readonly Pipeline[]): void {
     const params = this.#params;
     if (!params) throw new Error("encode before prepare");
-    const words = wordsOf(dispatches.length);
+    this.#words ??= wordsOf(Math.floor(params.size / paramsBytes));
+    const words = this.#words;
     for (const [i, { kernel, params, entries }] of dispatches.entries()) pack(kernel.params, params, words, i, entries);
-    if (dispatches.length > 0) this.session.device.queue.writeBuffer(params, 0, words.integers);
+    if (dispatches.length > 0)
+      this.session.device.queue.writeBuffer(params, 0, words.integers, 0, (paramsBytes / 4) * dispatches.length);
     const pass = encoder.beginComputePass();
+    let current: Pipeline | undefined;
     for (const [i, dispatch] of dispatches.entries()) {
       const pipeline = pipelines[i];
       if (!pipeline) throw new Error("encode with other dispatches than were prepared");
-      pass.setPipeline(pipeline.gpu);
-      pass.setBindGroup(0, this.#bindGroup(dispatch, pipeline, params), [i * paramsBytes]);
+      if (pipeline !== current) pass.setPipeline(pipeline.gpu);
+      current = pipeline;
+      pass.setBindGroup(0, this.#groupOf(dispatch, pipeline, params), [i * paramsBytes]);
       pass.dispatchWorkgroups(...(dispatch.workgroups as [number, number?, number?]));
     }
     pass.end();
+  }
+
+  #groupOf(dispatch: Dispatch, pipeline: Pipeline, params: GPUBuffer): GPUBindGroup {
+    let group = this.#ofDispatches.get(dispatch);
+    if (!group) {
+      group = this.#bindGroup(dispatch, pipeline, params);
+      this.#ofDispatches.set(dispatch, group);
+    }
+    return group;
   }
 
   #bindGroup(dispatch: Dispatch, pipeline: Pipeline, params: GPUBuffer): GPUBindGroup {
@@ -134,9 +166,17 @@ export class Arena {
     for (const buffer of this.#owned) this.session.buffers.release(buffer);
     this.#owned.clear();
     this.#buffers.clear();
-    this.#bindGroups.clear();
+    this.#forgetGroups();
     this.#params = undefined;
+    this.#words = undefined;
   }
+}
+
+/** Pipelines whose first submit comes next, and which of them have had none before. */
+function begun(pipelines: Pipeline[]): { pipelines: Pipeline[]; fresh: Pipeline[] } {
+  const fresh = pipelines.filter((pipeline) => pipeline.fresh);
+  for (const pipeline of fresh) pipeline.fresh = false;
+  return { pipelines, fresh };
 }
 
 /** Runs `work` inside a validation scope; the returned promise rejects with `shader` if WebGPU found fault with it. */

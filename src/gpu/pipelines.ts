@@ -78,6 +78,19 @@ export class PipelineCache {
     });
   }
 
+  /** The pipelines of dispatches where none has to be waited for: what {@link get} would answer, at once. */
+  compiled(dispatches: readonly Dispatch[]): Pipeline[] | undefined {
+    if (this.gate) return undefined;
+    const pipelines: Pipeline[] = [];
+    for (const { kernel } of dispatches) {
+      const { pipeline } = this.compilation(kernel);
+      if (!pipeline) return undefined;
+      pipelines.push(pipeline);
+    }
+    this.requests += pipelines.length;
+    return pipelines;
+  }
+
   /** The pipeline of a kernel, compiled when it is first asked for. */
   compile(kernel: Kernel): Promise<Pipeline> {
     const compilation = this.compilation(kernel);

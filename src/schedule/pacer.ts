@@ -127,14 +127,14 @@ export class Pacer {
       const batch = dispatches.slice(start, end);
       more = end < dispatches.length;
       // Others may go on while a kernel of this call is compiled.
-      await this.race(Promise.all(batch.map(({ kernel }) => this.session.pipelines.compile(kernel))));
+      if (!cache.compiled(batch)) await this.race(Promise.all(batch.map(({ kernel }) => cache.compile(kernel))));
       // Not raced: an abort is told when the buffer is there, and can be given back.
-      await arena.makeRoom(batch.length);
+      if (!arena.hasRoom(batch.length)) await arena.makeRoom(batch.length);
       this.check();
       try {
         await this.race(this.#queue.turn(this.#lane));
         this.check();
-        const { pipelines, fresh } = await this.race(arena.prepare(batch));
+        const { pipelines, fresh } = arena.prepared(batch) ?? (await this.race(arena.prepare(batch)));
         this.check();
         const { device } = this.session;
         validated(this.session, label, () => {
