@@ -48,6 +48,10 @@ export function trainingTimes(what: string, { path, options }: FlowMatchingPlan)
   const rows = own ?? coefficients(what, paths["conditional-optimal-transport"], times);
   const weigh = weightingOf(options);
   const weights = weigh && timeWeights(what, weigh, times);
+  if (weights?.every((weight) => weight === 0))
+    throw invalid(
+      `${what}: weighting is 0 at all times that are drawn, so that nothing would be learned: pass a function that is above 0 somewhere`,
+    );
   const { words, at } = timeEntry;
   const table = new Float32Array(pathTimes * words);
   for (let k = 0; k < pathTimes; k++) {

@@ -135,6 +135,7 @@ for (const [name, options, message] of [
   ["a beta of nothing", { time: { beta: [0, 1] } }, /beta\[0\] is 0/],
   ["a time after the end", { time: (level: number) => 2 * level }, /time\(0\.50000\d+\) is 1\.00001/],
   ["a weight below 0", { weighting: (t: number) => t - 0.5 }, /weighting\(0\.0000\d+\) is -0\.49/],
+  ["weights that are all 0", { weighting: () => 0 }, /weighting is 0 at all times/],
   ["a weight that is no number", { weighting: () => Number.NaN }, /weighting\(.*\) is NaN/],
 ] as const)
   test(`training refuses times and weights of a wrong kind: ${name}`, () => {
