@@ -140,6 +140,7 @@ function flowMatchingTask(
       ),
     backward,
     capacity,
+    isDrawn: !pairs && !brought && !shortcuts,
     buffers: [
       ...gradientBuffers(backward, velocity, capacity),
       ...residualBuffers(velocity, capacity, weighted),

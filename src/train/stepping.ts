@@ -1,7 +1,7 @@
 import { invalid } from "../errors.ts";
 import type { Arena } from "../gpu/arena.ts";
 import type { Dispatch } from "../gpu/kernel.ts";
-import { flopsPerDispatch, type Pacer } from "../schedule/pacer.ts";
+import { dispatchesPerSubmit, flopsPerDispatch, type Pacer } from "../schedule/pacer.ts";
 import { planPackings } from "./buffers.ts";
 import type { OptimizerPlan } from "./optimizer.ts";
 import type { TrainingPlan } from "./plan.ts";
@@ -29,9 +29,14 @@ export function planOfPart<P extends TrainingPlan>(what: string, plan: P, parts 
 interface Stepping {
   /** All that a step submits beside its batch. */
   dispatches(): Dispatch[];
-  /** Takes a step, counted from 0; `last` adds copies behind it. */
+  /** Takes a step, counted from 0; `last` adds copies behind it. Short steps may wait for others, and for {@link flush}. */
   take(step: number, learningRate: number, last?: (encoder: GPUCommandEncoder) => void): Promise<void>;
+  /** Submits the steps that wait. */
+  flush(): Promise<void>;
 }
+
+/** Steps share a submit up to this share of what one may hold: making and starting one takes the time of a few dispatches. */
+const shareOfSubmit = 1 / 4;
 
 export function stepping(
   { what, backward, ...task }: TrainingTask,
@@ -50,20 +55,36 @@ export function stepping(
     ...optimizer.step(step + 1, learningRate, flopsPerDispatch(pacer.speed)),
     ...packs,
   ];
+  let waiting: Dispatch[] = [];
+  let flops = 0;
+  const submit = async (last?: (encoder: GPUCommandEncoder) => void) => {
+    const now = waiting;
+    waiting = [];
+    flops = 0;
+    await pacer.submit(arena, what, now, last);
+  };
+  const isFull = (more: number) =>
+    flops > shareOfSubmit * flopsPerDispatch(pacer.speed) || waiting.length + more > dispatchesPerSubmit;
   return {
     dispatches: () => [...planned, ...sums.flat(), ...end(0, 0)],
+    async flush() {
+      if (waiting.length > 0) await submit();
+    },
     async take(step, learningRate, last) {
-      const { flops } = pacer.speed;
-      if (flops > 2 * plannedAt || flops < plannedAt / 2) {
+      const { speed } = pacer;
+      if (speed.flops > 2 * plannedAt || speed.flops < plannedAt / 2) {
         planned = gradient();
-        plannedAt = flops;
+        plannedAt = speed.flops;
       }
       for (const [part, sum] of sums.entries()) {
         const isLast = part === parts - 1;
-        // a batch may be uploaded before it is submitted, so each part is submitted before the next one's is
-        const batch = await task.batch(step * parts + part, arena, flopsPerDispatch(pacer.speed));
-        const rest = isLast ? end(step, learningRate) : [];
-        await pacer.submit(arena, what, [...batch, ...planned, ...sum, ...rest], isLast ? last : undefined);
+        const batch = await task.batch(step * parts + part, arena, flopsPerDispatch(speed));
+        const own = [...batch, ...planned, ...sum, ...(isLast ? end(step, learningRate) : [])];
+        waiting.push(...own);
+        for (const dispatch of own) flops += dispatch.flops;
+        // what is uploaded for a batch is there for one submit
+        const ends = !task.isDrawn || (isLast && last !== undefined);
+        if (ends || isFull(own.length)) await submit(isLast ? last : undefined);
       }
     },
   };

@@ -49,6 +49,8 @@ export interface TrainingTask<B extends GradientBackward = GradientBackward> {
   readonly capacity: number;
   /** Buffers of the whole run, {@link gradientBuffers} included. */
   readonly buffers: readonly PlannedBuffer[];
+  /** Whether the dispatches of a batch are all that it needs: nothing is uploaded, and no table changes. */
+  readonly isDrawn?: boolean;
   /** Makes the batch of a step ready: what must be uploaded or drawn for it. */
   batch(step: number, arena: Arena, maxFlops: number): Dispatch[] | Promise<Dispatch[]>;
   /** From the batch to "partials", and the batch's loss added to "loss". The same in every step. */

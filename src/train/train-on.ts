@@ -205,6 +205,7 @@ export async function* trainOn(
       const saves = resumable.isDue(done, done === plan.steps || isOver(done)) && done > kept.saved;
       const states = performance.now() - stated > millisecondsBetweenStates;
       if (saves || states) {
+        await steps.flush();
         const state = await resumable.read(arena, pacer, { step: done, sinceLog, best: kept.best });
         const mean = await meanLoss(state.loss, sinceLog, done);
         if (!state.weights.every(Number.isFinite)) throw await lost(mean, sinceLog, done);

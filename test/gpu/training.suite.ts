@@ -6,6 +6,7 @@ import { adamState, adamStep } from "../oracle/optimisers.ts";
 import { expect, expectClose, test } from "../suite.ts";
 import { conditionsFor, uniformArray } from "./inputs.ts";
 import { expectMatchingGradients } from "./matching-gradients.ts";
+import { watchSubmissions } from "./submissions.ts";
 
 const shapes: [string, pf.MlpOptions, number][] = [
   ...(["silu", "tanh", "softplus", "gelu", "elu", "relu", "sin"] as const).map(
@@ -272,6 +273,32 @@ test("training stops when its flow is disposed, and leaves the next owner of its
   }
   expect(await next?.weights()).toEqual(await untouched.weights());
   for (const each of [next, untouched]) each?.dispose();
+});
+
+test("short steps share submits, and have the bits of steps that are submitted one by one", async ({ gpu }) => {
+  const velocity = pf.mlp({ dim: 2, hidden: [8] });
+  const data = pf.toyData("moons", 300);
+  const steps = 40;
+  for (const more of [{}, { accumulate: 2, ema: 0.9, gradientClip: 1 }]) {
+    const trained = async (logEvery: number) => {
+      const flow = pf.Flow.create(gpu, { velocity, seed: 1 });
+      let submits = 0;
+      const done = watchSubmissions(gpu, () => submits++);
+      try {
+        await train(flow, data, { steps, batchSize: 64, seed: 3, logEvery, ...more });
+      } finally {
+        done();
+      }
+      const weights = await flow.weights();
+      flow.dispose();
+      return { weights, submits };
+    };
+    const each = await trained(1);
+    const together = await trained(steps);
+    expect(together.weights).toEqual(each.weights);
+    expect(each.submits).toBeGreaterThanOrEqual(steps);
+    expect(together.submits).toBeLessThan(steps / 2);
+  }
 });
 
 test("with a moving average the flow ends with the averaged weights", async ({ gpu }) => {
