@@ -1,7 +1,8 @@
-// npm run gpu-report -- [--check] [--catalogue]: what the compiler of real GPUs makes of our kernels, on a machine without one.
+// npm run gpu-report -- [--check] [--catalogue] [--only TEXT]: what the compiler of real GPUs makes of our kernels, on a machine without one.
 // Mesa's RADV compiles for any AMD GPU that it is told to pretend (RADV_FORCE_FAMILY); a Vulkan layer (gpu-report/null-gpu-layer.c)
 // answers for what needs the hardware. Machine code, registers and spills are real; nothing is run, and results are zeros.
 // Writes docs/gpu-report.md; --check writes nothing and fails where a default kernel spills. --catalogue takes every shader there is.
+// --only prints the kernels of the kinds of work whose network and name have the text, with their listings, and writes nothing.
 import { execFileSync, spawn } from "node:child_process";
 import {
   copyFileSync,
@@ -13,7 +14,7 @@ import {
   statSync,
   writeFileSync,
 } from "node:fs";
-import { join } from "node:path";
+import { join, relative } from "node:path";
 import process from "node:process";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { parseArgs } from "node:util";
@@ -68,8 +69,8 @@ function environment(family, stats, listings) {
   };
 }
 
-/** Not v_fma_mix, by which sums in f16 go into those in f32. */
-const multiplyAdd = /\bv_(dual_)?(fma|fmac|mad|mac)(?!_mix)/g;
+/** Not v_fma_mix, by which sums in f16 go into those in f32, and no integers. */
+const multiplyAdd = /\bv_(dual_)?(fma|fmac|mad|mac)(?!_mix|_[iu])/g;
 const packed = /\bv_pk_(fma|mul)_f16/g;
 const matrix = /\bv_wmma_f32_16x16x16_f16/g;
 const count = (text, pattern) => text.match(pattern)?.length ?? 0;
@@ -91,11 +92,11 @@ function hottest(listing) {
 }
 
 /** Compiles on one family, in a process of its own. */
-async function compiledOn(bundle, family, what) {
+async function compiledOn(bundle, family, what, only) {
   const stats = join(work, `${family}.jsonl`);
   const listings = join(work, `listings-${family}`);
   const program = `const { main } = await import(${JSON.stringify(pathToFileURL(bundle).href)});
-await main(${JSON.stringify(what)}, (compiled) => console.log(JSON.stringify(compiled)));
+await main(${JSON.stringify(what)}, ${JSON.stringify(only)}, (compiled) => console.log(JSON.stringify(compiled)));
 process.exit(0);`;
   const child = spawn(process.execPath, ["--input-type=module", "-e", program], {
     cwd: root,
@@ -128,6 +129,7 @@ process.exit(0);`;
     const name = readdirSync(listings).find((file) => file.startsWith(`${number}-`) && file.endsWith("Assembly.txt"));
     return {
       ...kernel,
+      listing: name && join(listings, name),
       registers: s.VGPRs,
       spills: s["Spilled VGPRs"] + s["Spilled SGPRs"],
       scratch: s["Scratch size"],
@@ -168,7 +170,11 @@ const cell = ({ count, registers, waves, local, spills, scratch, share100, secon
 
 async function main() {
   const { values } = parseArgs({
-    options: { check: { type: "boolean", default: false }, catalogue: { type: "boolean", default: false } },
+    options: {
+      check: { type: "boolean", default: false },
+      catalogue: { type: "boolean", default: false },
+      only: { type: "string", default: "" },
+    },
   });
   const lacking = missing();
   if (lacking) {
@@ -192,8 +198,16 @@ async function main() {
   const all = {};
   // a check is for every run of the tests: one family tells
   for (const family of Object.keys(families).slice(0, values.check ? 1 : undefined)) {
-    all[family] = await compiledOn(bundle, family, what);
+    all[family] = await compiledOn(bundle, family, what, values.only);
     console.log(`${family}: ${all[family].length} kernels compiled`);
+  }
+  if (values.only !== "") {
+    for (const [family, kernels] of Object.entries(all))
+      for (const kernel of kernels)
+        console.log(
+          `${family} · ${kernel.network}, ${kernel.work} · ${kernel.label}\n    ${cell({ ...kernel, count: 1 })} · ${(100 * kernel.share).toFixed(0)} % of the work · ${relative(root, kernel.listing ?? "")}`,
+        );
+    return;
   }
   const names = [...new Set(all.navi31.map(({ network, work }) => `${network}|${work}`))];
   const found = names.map((name) => ({
@@ -217,7 +231,7 @@ async function main() {
   const lines = [
     "# What a GPU's compiler makes of our kernels",
     "",
-    `\`npm run gpu-report\`, ${new Date().toISOString().slice(0, 10)}, Mesa ${mesa}: the compiler of AMD's GPUs (ACO, in RADV) on a machine without one. Registers, spills, occupancy and machine code are real; nothing was run. Each cell: vector registers of the kernel that does most · waves of a SIMD that fit · workgroup memory · multiply-adds among 100 vector instructions of its densest block (on RDNA 3 two may be issued as one, so at most 200; in f16 two are one instruction everywhere) · seconds to compile the slowest kernel on two shared cores. Spills and scratch memory would stand in bold.`,
+    `\`npm run gpu-report\`, ${new Date().toISOString().slice(0, 10)}, Mesa ${mesa}: the compiler of AMD's GPUs (ACO, in RADV) on a machine without one. Registers, spills, occupancy and machine code are real; nothing was run. Each cell: vector registers of the kernel that does most · waves of a SIMD that fit · workgroup memory · multiply-adds among 100 vector instructions of its densest block (on RDNA 3 two may be issued as one, so at most 200; in f16 two are one instruction everywhere) · seconds of processor time to compile the slowest kernel. Spills and scratch memory would stand in bold.`,
     "",
     `| network | work | ${Object.entries(families)
       .map(([family, name]) => `${family} (${name})`)

@@ -1,8 +1,11 @@
 import { must } from "../src/must.ts";
 import { argumentsOf, type Value } from "../src/network/program.ts";
 import { type GradientStage, grouped, type Place, placeOf, type Schedule, type Stage } from "../src/network/stages.ts";
-import { moving, type Row, readsOf, rowIndices, rowText, type Span, TileMemory, up } from "./tile-memory.ts";
-import { type Tiling, tileSizes } from "./tiling.ts";
+import { type Row, readsOf, rowIndices, type Span, split, TileMemory, up } from "./tile-memory.ts";
+import type { Tiling } from "./tiling.ts";
+
+/** Columns of a tile that are counted together, those that a turn of a gradient's loop takes; and rows, which one load brings. */
+export const [columnsTogether, rowsTogether] = [4, 4];
 
 /** Rows that are there all the time, and whether these are for each tangent. */
 export interface FixedRows {
@@ -48,13 +51,13 @@ interface Taken extends Use {
 
 /**
  * Where the values of a network's forward and reverse lie. What the reverse reads of the forward part is kept in storage, a scratch of
- * each workgroup's own, `pf_kept` [workgroup][row][column], so that the memory of the tile holds no more than a layer or two, however
- * many there are; the inputs of a product are fetched back for the gradient of its weights. All are f32. Columns lie in fours: these
- * gradients, which sum over the columns, take four of them at a time.
+ * each workgroup's own, `pf_kept` [workgroup][row in fours][column][row], so that the memory of the tile holds no more than a layer or two, however
+ * many there are; the inputs of a product are fetched back for the gradient of its weights. All are f32. The rows of a column lie
+ * together, so that an invocation loads four of them at once, for products and for these gradients alike; columns are counted in
+ * fours, since compilers make offsets of what is constant.
  */
 export class ReverseMemory extends TileMemory {
   readonly #made: Schedule;
-  readonly #unroll: number;
   readonly #tangents: number;
   /** The number of the first stage of each stage's group. */
   readonly #times: ReadonlyMap<Stage, number>;
@@ -77,24 +80,22 @@ export class ReverseMemory extends TileMemory {
 
   /** `fixed`: the buffers that are there all the time, inputs and what comes out. */
   constructor(made: Schedule, tiling: Tiling, tangents: number, fixed: Readonly<Record<string, FixedRows>>) {
-    const { unroll } = tileSizes(tiling);
     const setsOf = (batched = false) => (batched ? tangents : 1);
     const all = Object.values(fixed);
-    const end = all.reduce((sum, { rows, batched }) => sum + setsOf(batched) * up(rows, unroll), 0);
+    const end = all.reduce((sum, { rows, batched }) => sum + setsOf(batched) * up(rows, rowsTogether), 0);
     const given = tangents > 0 ? ({ count: tangents, kind: "given" } as const) : undefined;
     super({ ...made, slots: [] }, tiling, given, { x: 0, u: 0, jv: 0, dx: 0, end, half: 0 });
     this.#made = made;
-    this.#unroll = unroll;
     this.#tangents = tangents;
     let at = 0;
     for (const [name, { rows, batched }] of Object.entries(fixed)) {
       this.#held.set(name, [{ from: -1, to: made.stages.length, start: at }]);
-      if (batched) this.#batched.set(name, up(rows, unroll));
-      at += setsOf(batched) * up(rows, unroll);
+      if (batched) this.#batched.set(name, up(rows, rowsTogether));
+      at += setsOf(batched) * up(rows, rowsTogether);
     }
     for (const { name, rows, batched } of made.slots) {
       this.#held.set(name, []);
-      if (batched) this.#batched.set(name, up(rows, unroll));
+      if (batched) this.#batched.set(name, up(rows, rowsTogether));
     }
     let number = 0;
     const times = new Map<Stage, number>();
@@ -112,7 +113,7 @@ export class ReverseMemory extends TileMemory {
         `what the forward part leaves in "${name}"`,
       );
       this.#kept.set(name, { start: kept, from: last.from });
-      kept += this.#setsOf(name) * (this.#batched.get(name) ?? rows);
+      kept += this.#setsOf(name) * up(rows, rowsTogether);
     }
     const fetched = new Map<Use, Stage>();
     for (const group of reverseGroups(made)) {
@@ -127,7 +128,7 @@ export class ReverseMemory extends TileMemory {
     const uses = [...early, ...late.filter(({ from }) => from >= 0), ...fetched.keys()];
     for (const use of uses.sort((a, b) => a.from - b.from)) {
       const { name, from, to } = use;
-      const rows = this.#setsOf(name) * up(use.rows, unroll);
+      const rows = this.#setsOf(name) * up(use.rows, rowsTogether);
       // what is kept, and not read before the reverse, needs no place in the tile
       const start =
         from === to && this.#kept.get(name)?.from === from ? undefined : freeStart(made, { ...use, rows }, taken, end);
@@ -185,24 +186,23 @@ export class ReverseMemory extends TileMemory {
   }
 
   protected override cell(base: number, row: Row): string {
-    return `pf_tile${rowIndices(base, row, this.#unroll)}[q / 4u][q % 4u]`;
+    return `pf_tile[q / ${columnsTogether}u][q % ${columnsTogether}u]${rowIndices(base, row, rowsTogether)}`;
   }
 
-  /** The columns of a row of the tile, in fours. */
-  quads(base: number, row: Row): string {
-    return `pf_tile${rowIndices(base, row, this.#unroll)}`;
+  /** A row of the tile, whatever lies there. */
+  tileCell(base: number, row: Row): string {
+    return this.cell(base, row);
   }
 
-  /** The same of row `start` + `of`, by sums of which compilers make offsets where rows that lie together begin with one of four. */
-  spread(start: number, of: string): string {
-    const unroll = this.#unroll;
-    if (start % unroll > 0) return this.quads(start, moving(of));
-    return `pf_tile[${of} / ${unroll}u + ${start / unroll}u][${of} % ${unroll}u]`;
+  /** Rows of the tile in column c of the k-th ones that are counted together. */
+  rowsOf(k: string, c: number, base: number, row: Row): string {
+    return `pf_tile[${k}][${c}]${rowIndices(base, row, rowsTogether)}`;
   }
 
   #keptCell({ buffer, row: first }: Place, row: Row, s: number): string {
     const { start } = must(this.#kept.get(buffer), `the rows of "${buffer}"`);
-    return `pf_kept[pf_segment][${rowText({ ...row, plus: row.plus + start + this.#before(buffer, s) + first })}][q]`;
+    const [fours, rest] = split(start + this.#before(buffer, s) + first, row, rowsTogether);
+    return `pf_kept[pf_segment][${fours}][q][${rest}]`;
   }
 
   override read(place: Place, row: Row, s: number): string {

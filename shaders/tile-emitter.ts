@@ -14,6 +14,9 @@ import { lines, range } from "./wgsl.ts";
 
 type Linear = Extract<Stage, { kind: "linear" | "project" }>;
 
+/** Sums of an invocation at most that are made in two parts: more of them wait for nothing anyway. */
+const mostApart = 16;
+
 /** Writes the stages of a schedule for a tile: of an evaluation (tile-network.ts), or forward and reverse (tile-reverse.ts). */
 export class Emitter {
   readonly #network: Pick<FusedNetwork, "classes">;
@@ -26,7 +29,12 @@ export class Emitter {
   readonly #v: string;
   readonly #blocks: number;
   readonly #unroll: number;
+  readonly #apart: boolean;
 
+  /**
+   * `apart`: sums over even inputs and odd ones are apart until a loop ends, so that more of them wait for nothing, which is what RDNA 3
+   * asks of two multiply-adds that it issues at once.
+   */
   constructor(
     network: Pick<FusedNetwork, "classes">,
     made: Schedule,
@@ -34,8 +42,10 @@ export class Emitter {
     tangents: TileTangents | undefined,
     packing: TilePacking,
     memory: TileMemory,
+    { apart = false }: { readonly apart?: boolean } = {},
   ) {
     this.#network = network;
+    this.#apart = apart;
     this.#made = made;
     this.#p = made.program;
     this.#tiling = tiling;
@@ -206,6 +216,7 @@ export class Emitter {
     u: number,
     weights: (r: number) => string,
     outputs: readonly number[],
+    isApart: boolean,
   ): string {
     const text: string[] = [];
     const kept = activationType(this.#tiling);
@@ -233,7 +244,10 @@ export class Emitter {
           continue;
         }
         text.push(`let ${h} = ${this.#read(step.of, k, s)};`);
-        for (const r of outputs) text.push(`a${value}_${s}_${r} = fma(${h}, ${full(r)}, a${value}_${s}_${r});`);
+        for (const r of outputs) {
+          const sum = `${isApart && u % 2 === 1 ? "b" : "a"}${value}_${s}_${r}`;
+          text.push(`${sum} = fma(${h}, ${full(r)}, ${sum});`);
+        }
       }
     }
     return text.join("\n");
@@ -268,21 +282,23 @@ export class Emitter {
           throw new Error(`"${matrix.tensor}" is packed for subgroups' matrices`);
         const inTurn = this.#tiling.half ? `[jz][${u}]` : `[${u}][jz]`;
         const loads = lines(vectors, (c) => `let w${u}_${c} = pf_weights.${member}[${turns}]${inTurn}[${c}];`);
-        return `${loads}\n${this.#products(stages, of(u), u, scalar(`w${u}`), outputs)}`;
+        return `${loads}\n${this.#products(stages, of(u), u, scalar(`w${u}`), outputs, isApart)}`;
       });
       return sumsOfTurn === "" ? products : `${products}\n${sumsOfTurn}`;
     };
-    const start: string[] = [];
-    for (const { value } of stages) {
-      const step = this.#p.stepOf(value, "linear");
-      for (const s of this.#memory.sets(step.batched))
-        for (const r of outputs) start.push(`var a${value}_${s}_${r} = ${this.#v}(0.0);`);
-    }
+    const sumsOfAll = stages.flatMap(({ value }) =>
+      this.#memory.sets(this.#p.at(value).batched).flatMap((s) => outputs.map((r) => `${value}_${s}_${r}`)),
+    );
     // a product with unit vectors is a column: it is written out
     const isShort =
       inputs <= (this.#tiling.half ? 1 : 2) * unroll ||
       stages.some(({ value }) => this.#memory.isUnit(this.#p.stepOf(value, "linear").of));
     const whole = isShort ? 0 : Math.floor(inputs / unroll);
+    const isApart = this.#apart && !isShort && sumsOfAll.length <= mostApart;
+    // both parts of a sum lie in neighbouring registers then
+    const start = sumsOfAll.flatMap((sum) =>
+      [`a${sum}`, ...(isApart ? [`b${sum}`] : [])].map((name) => `var ${name} = ${this.#v}(0.0);`),
+    );
     const body: string[] = [];
     for (const { value } of stages) {
       const { bias } = this.#p.stepOf(value, "linear");
@@ -309,6 +325,7 @@ ${turn("k", unroll, (u) => moving("k", unroll, u))}
 }`);
     for (let k = whole * unroll; byMatrices.length === 0 && k < inputs; k += unroll)
       body.push(`{\n${turn(`${k / unroll}u`, Math.min(unroll, inputs - k), (u) => fixed(k + u))}\n}`);
+    if (isApart) body.push(...sumsOfAll.map((sum) => `a${sum} += b${sum};`));
     const some = blocks < this.#blocks;
     const guarded = (text: string) => (some ? `if (jb < ${blocks}u) {\n${text}\n}` : text);
     const sums = (r: number) => (value: Value, s: number) =>

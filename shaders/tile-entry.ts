@@ -1,3 +1,4 @@
+import { remainder } from "./tile-memory.ts";
 import { type Tiling, tileSizes } from "./tiling.ts";
 
 /** The extensions of WGSL that a tile's kernel needs. */
@@ -23,7 +24,7 @@ fn ${entryPoint}(
   @builtin(workgroup_id) pf_group: vec3u,
   @builtin(num_workgroups) pf_groups: vec3u,${matrices ? "\n  @builtin(subgroup_id) pf_subgroup: u32," : ""}
 ) {
-${first}let q = pf_local % ${columns}u;
+${first}let q = ${remainder("pf_local", columns)};
 // where a column is whole subgroups, their invocations have one block
 let jb = ${wave === undefined || matrices ? block : `subgroupBroadcastFirst(${block})`};
 ${body}

@@ -1,12 +1,12 @@
 import { item, must } from "../src/must.ts";
 import { type GradientStage, type Place, placeOf, type Schedule } from "../src/network/stages.ts";
-import type { ReverseMemory } from "./reverse-memory.ts";
-import { moving } from "./tile-memory.ts";
+import { columnsTogether, type ReverseMemory, rowsTogether } from "./reverse-memory.ts";
+import { moving, type Row, remainder, rowText } from "./tile-memory.ts";
 import { type Tiling, tileSizes } from "./tiling.ts";
 import { lines } from "./wgsl.ts";
 
-/** Invocations that have rows of the longer side of a matrix, and the same rows of the other. */
-const lanes = 32;
+/** Invocations at most that have rows of the longer side of a matrix, and the same rows of the other. */
+const mostLanes = 32;
 /** Rows of the longer side that an invocation has at most, and of the other one. */
 const [mostLong, mostShort] = [4, 8];
 
@@ -24,8 +24,7 @@ if (adds) { pf_partials[place] += value; } else { pf_partials[place] = value; }
 /**
  * Statements that sum the gradient of a matrix over the columns of a tile, ∂W[o][i] = Σ_q c[o][q] h[i][q], and of a bias or another
  * vector, Σ_q c[o][q], and put them into the segment's partial sums. Of tangents there is a sum for each, and with those of the values
- * they are one. An invocation has a few rows of either side in registers; those of the shorter side are the same for 32 invocations,
- * so that each reads another row of the longer one only. `adds`: a condition, whether there are partial sums already.
+ * they are one. An invocation has a few rows of either side in registers, which lie together. `adds`: a condition, whether there are partial sums already.
  * In scope: pf_local, pf_segment, jb, q, base.
  */
 export function gradientText(
@@ -79,19 +78,11 @@ interface Side {
 /** Statements that bring rows back to the tile. */
 function fetchText(memory: ReverseMemory, tiling: Tiling, from: Place, { start, rows }: Side, s: number): string {
   const { blocks } = tileSizes(tiling);
-  return `for (var row = jb; row < ${rows}u; row += ${blocks}u) {
-${memory.quads(start, moving("row"))}[q / 4u][q % 4u] = ${memory.read(from, moving("row"), s)};
+  const copy = (row: Row) => `${memory.tileCell(start, row)} = ${memory.read(from, row, s)};`;
+  return `for (var row = jb; row < ${Math.ceil(rows / rowsTogether)}u; row += ${blocks}u) {
+${lines(rowsTogether, (r) => copy(moving("row", rowsTogether, r)))}
 }
 workgroupBarrier();`;
-}
-
-/** A pointer to the columns of a row, and text that reads four of them. */
-function quads(row: string, name: string) {
-  const at = (k: string, i: number) => `(*${name})[${k}][${i}]`;
-  return {
-    declaration: `let ${name} = &${row};`,
-    read: (k: string) => `vec4f(${at(k, 0)}, ${at(k, 1)}, ${at(k, 2)}, ${at(k, 3)})`,
-  };
 }
 
 const fewest = (rows: number, most: number) => [1, 2, 4, 8].find((size) => size >= rows || size === most) ?? most;
@@ -104,36 +95,33 @@ function productText(
   adds: string,
 ): string {
   const { columns } = tileSizes(tiling);
-  const groups = tiling.workgroupSize / lanes;
   // neighbours write neighbours where inputs are the longer side
   const [first] = terms as [Term];
   const isAlongOutputs = first.cotangents.rows > first.inputs.rows;
   const sidesOf = ({ inputs, cotangents }: Term) =>
     isAlongOutputs ? { long: cotangents, short: inputs } : { long: inputs, short: cotangents };
   const { long, short } = sidesOf(first);
-  const longRows = fewest(Math.ceil(long.rows / lanes), mostLong);
+  const longRows = fewest(long.rows, mostLong);
+  const lanes = Math.min(mostLanes, 2 ** Math.ceil(Math.log2(Math.ceil(long.rows / longRows))));
+  const groups = tiling.workgroupSize / lanes;
   const shortRows = fewest(Math.ceil(short.rows / groups), mostShort);
-  const sum = (r: number, j: number) =>
-    ["x", "y", "z", "w"].reduce((sum, c) => `fma(c${r}.${c}, h${j}.${c}, ${sum})`, `s${r}_${j}`);
   const summed = (term: Term) => {
     const { long, short } = sidesOf(term);
-    const ofLong = Array.from({ length: longRows }, (_, j) =>
-      quads(memory.spread(long.start + lanes * j, "along"), `long${j}`),
-    );
-    const ofShort = Array.from({ length: shortRows }, (_, r) =>
-      quads(memory.quads(short.start, moving("across", shortRows, r)), `short${r}`),
-    );
-    return `${[...ofLong, ...ofShort].map(({ declaration }) => declaration).join("\n")}
-for (var k = 0u; k < ${columns / 4}u + pf_params.zero; k++) {
-${ofLong.map(({ read }, j) => `let h${j} = ${read("k")};`).join("\n")}
-${ofShort.map(({ read }, r) => `let c${r} = ${read("k")};`).join("\n")}
-${lines(shortRows, (r) => lines(longRows, (j) => `s${r}_${j} = ${sum(r, j)};`))}
+    const own = (of: string, rows: number, { start }: Side, name: string, c: number) =>
+      lines(rows, (r) => `let ${name}${r} = ${memory.rowsOf("k", c, start, moving(of, rows, r))};`);
+    const column = (c: number) => `{
+${own("along", longRows, long, "h", c)}
+${own("across", shortRows, short, "c", c)}
+${lines(shortRows, (r) => lines(longRows, (j) => `s${r}_${j} = fma(c${r}, h${j}, s${r}_${j});`))}
+}`;
+    return `for (var k = 0u; k < ${columns / columnsTogether}u + pf_params.zero; k++) {
+${lines(columnsTogether, column)}
 }`;
   };
   const stores = lines(longRows, (j) => {
-    const row = `along + ${lanes * j}u`;
+    const row = rowText(moving("along", longRows, j));
     const own = lines(shortRows, (r) => {
-      const other = `across * ${shortRows}u + ${r}u`;
+      const other = rowText(moving("across", shortRows, r));
       const at = isAlongOutputs ? place(`(${row})`, `(${other})`) : place(`(${other})`, `(${row})`);
       const put = `pf_put(base + ${at}, s${r}_${j}, ${adds});`;
       return short.rows % shortRows === 0 ? put : `if (${other} < ${short.rows}u) { ${put} }`;
@@ -142,14 +130,13 @@ ${lines(shortRows, (r) => lines(longRows, (j) => `s${r}_${j} = ${sum(r, j)};`))}
   });
   const begin = lines(shortRows, (r) => lines(longRows, (j) => `var s${r}_${j} = 0.0;`));
   const blocks = Math.ceil(short.rows / shortRows);
-  const turn = lanes * longRows;
-  const end = turn * Math.ceil(long.rows / turn);
+  const end = lanes * Math.ceil(long.rows / (lanes * longRows));
   if (terms.some(({ fetch }) => fetch !== "") && terms.length > 1) {
     // one is fetched after the other, to the same rows: all invocations go through the same turns
     const parts = terms.map((term) => `${term.fetch}\nif (works) {\n${summed(term)}\n}\nworkgroupBarrier();`);
-    return `for (var first = 0u; first < ${end}u; first += ${turn}u) {
+    return `for (var first = 0u; first < ${end}u; first += ${lanes}u) {
 for (var block = 0u; block < ${groups * Math.ceil(blocks / groups)}u; block += ${groups}u) {
-let along = first + pf_local % ${lanes}u;
+let along = first + ${remainder("pf_local", lanes)};
 let across = block + pf_local / ${lanes}u;
 let works = across < ${blocks}u;
 ${begin}
@@ -166,9 +153,9 @@ ${stores}
       ? `for (var across = pf_local / ${lanes}u; across < ${blocks}u; across += ${groups}u) {\n${body}\n}`
       : `let across = pf_local / ${lanes}u;\nif (across < ${blocks}u) {\n${body}\n}`;
   const all =
-    long.rows <= turn
-      ? `{\nlet along = pf_local % ${lanes}u;\n${across}\n}`
-      : `for (var along = pf_local % ${lanes}u; along < ${end}u; along += ${turn}u) {\n${across}\n}`;
+    end === lanes
+      ? `{\nlet along = ${remainder("pf_local", lanes)};\n${across}\n}`
+      : `for (var along = ${remainder("pf_local", lanes)}; along < ${end}u; along += ${lanes}u) {\n${across}\n}`;
   return `${first.fetch}\n${all}`;
 }
 
@@ -182,11 +169,13 @@ function vectorText(
 ): string {
   const { columns } = tileSizes(tiling);
   const { rows } = item(cotangents, 0);
-  const all = cotangents.map(({ start }, i) => quads(memory.quads(start, moving("own")), `cotangents${i}`));
+  const sum = (c: number) =>
+    cotangents.map(({ start }) => `sum${c % 4} += ${memory.rowsOf("k", c, start, moving("own"))};`).join(" ");
   return `for (var own = pf_local; own < ${rows}u; own += ${tiling.workgroupSize}u) {
-${all.map(({ declaration }) => declaration).join("\n")}
-var sum = vec4f(0.0);
-for (var k = 0u; k < ${columns / 4}u + pf_params.zero; k++) { ${all.map(({ read }) => `sum += ${read("k")};`).join(" ")} }
-pf_put(base + ${offset}u + own, (sum.x + sum.y) + (sum.z + sum.w), ${adds});
+${lines(4, (c) => `var sum${c} = 0.0;`)}
+for (var k = 0u; k < ${columns / columnsTogether}u + pf_params.zero; k++) {
+${lines(columnsTogether, sum)}
+}
+pf_put(base + ${offset}u + own, (sum0 + sum1) + (sum2 + sum3), ${adds});
 }`;
 }

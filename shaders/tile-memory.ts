@@ -42,8 +42,12 @@ export interface Regions {
   readonly half: number;
 }
 
+/** The remainder by a number: of a power of two as bits, whose bounds compilers know. */
+export const remainder = (text: string, by: number) =>
+  Number.isInteger(Math.log2(by)) ? `(${text} & ${by - 1}u)` : `${text} % ${by}u`;
+
 /** Row `base + row` as a number of turns and what is left of it. */
-function split(base: number, { of, by, plus }: Row, unroll: number): [turn: string, rest: string] {
+export function split(base: number, { of, by, plus }: Row, unroll: number): [turn: string, rest: string] {
   const start = base + plus;
   if (of === undefined) return [`${Math.floor(start / unroll)}u`, `${start % unroll}u`];
   if (by % unroll === 0) {
@@ -52,7 +56,7 @@ function split(base: number, { of, by, plus }: Row, unroll: number): [turn: stri
     return [`${turns}${first === 0 ? "" : ` + ${first}u`}`, `${start % unroll}u`];
   }
   const row = rowText({ of, by, plus: start });
-  return unroll === 1 ? [row, "0u"] : [`(${row}) / ${unroll}u`, `(${row}) % ${unroll}u`];
+  return unroll === 1 ? [row, "0u"] : [`(${row}) / ${unroll}u`, remainder(`(${row})`, unroll)];
 }
 
 /** The indices of a row of the tile. */

@@ -6,12 +6,12 @@ import { schedule } from "../src/network/schedule.ts";
 import { type GradientStage, type Place, type Schedule, wholeBuffer } from "../src/network/stages.ts";
 import { read, write } from "./interface.ts";
 import { kernel, oncePerShape } from "./kernel.ts";
-import { ReverseMemory, reverseGroups } from "./reverse-memory.ts";
+import { columnsTogether, ReverseMemory, reverseGroups, rowsTogether } from "./reverse-memory.ts";
 import { fractionText, inverseRoot, rowFunctions } from "./row-functions.ts";
 import { Emitter } from "./tile-emitter.ts";
 import { tileEntry, tileExtensions } from "./tile-entry.ts";
 import { gradientText, putText } from "./tile-gradient.ts";
-import { moving, up } from "./tile-memory.ts";
+import { moving } from "./tile-memory.ts";
 import { type TilePacking, tilePackingOf } from "./tile-packing.ts";
 import { type Tiling, tileSizes } from "./tiling.ts";
 import { lines, wgsl } from "./wgsl.ts";
@@ -144,7 +144,9 @@ export class ReverseNetwork {
     const memory = new ReverseMemory(made, tiling, tangents, fixed);
     return {
       memory,
-      emitter: new Emitter({ classes: 0 }, made, tiling, undefined, this.packing(tiling, work), memory),
+      emitter: new Emitter({ classes: 0 }, made, tiling, undefined, this.packing(tiling, work), memory, {
+        apart: true,
+      }),
     };
   }
 
@@ -159,8 +161,8 @@ ${fractionText("f32")}`;
   }
 }
 
-/** Vectors of a row of the tile: one more than its columns fill, so that the rows which neighbours read lie in different banks. */
-const pitch = (columns: number) => columns / 4 + 1;
+/** Rows of a column, in fours: an odd number of them, so that what neighbours read lies in different banks. */
+const columnFours = (rows: number) => Math.ceil(rows / rowsTogether) | 1;
 
 /** Bytes of workgroup memory that the kernel takes, and rows of the scratch that it keeps for a workgroup. */
 export function reverseSizes(
@@ -170,8 +172,7 @@ export function reverseSizes(
 ): { readonly bytes: number; readonly kept: number } {
   const { memory, emitter } = network.texts(tiling, work);
   const { rows } = emitter;
-  const { columns, unroll } = tileSizes(tiling);
-  return { bytes: 16 * pitch(columns) * up(rows, unroll), kept: memory.keptRows };
+  return { bytes: 4 * rowsTogether * tileSizes(tiling).columns * columnFours(rows), kept: memory.keptRows };
 }
 
 /** Params of every kernel of this file. A workgroup has the tiles of its segment. */
@@ -185,7 +186,7 @@ const params = {
 
 /** The scratch that a workgroup keeps for itself, where it keeps something. */
 const keptBuffer = (columns: number, { keptRows }: ReverseMemory) =>
-  keptRows > 0 && write(`array<array<array<f32, ${columns}>, ${keptRows}>>`);
+  keptRows > 0 && write(`array<array<array<array<f32, ${rowsTogether}>, ${columns}>, ${keptRows / rowsTogether}>>`);
 
 /**
  * A kernel that takes the tiles of a segment one after the other: the inputs, the network forward, what is between, the network in reverse,
@@ -205,7 +206,7 @@ function segmentsText(
   },
 ): string {
   const made = network.scheduled(work);
-  const { columns, blocks, unroll } = tileSizes(tiling);
+  const { columns, blocks } = tileSizes(tiling);
   const keeps = memory.keptRows > 0;
   const early: string[] = [];
   const late: string[] = [];
@@ -233,8 +234,8 @@ function segmentsText(
   memory.now = made.stages.length;
   const behind = own.behind(memory);
   return `${network.packing(tiling, work).text}
-// values [row][column]
-var<workgroup> pf_tile: array<array<array<array<f32, 4>, ${pitch(columns)}>, ${unroll}>, ${Math.ceil(memory.rows / unroll)}>;
+// values [column][row], both in fours
+var<workgroup> pf_tile: array<array<array<array<f32, ${rowsTogether}>, ${columnFours(memory.rows)}>, ${columnsTogether}>, ${columns / columnsTogether}>;
 ${network.declarations(work)}
 ${made.stages.some(({ kind }) => kind === "gradient") ? putText : ""}
 

@@ -16,7 +16,7 @@ import { integrationOf } from "../../src/ode/integration.ts";
 import { likelihoodBackward, matchingChoice } from "../../src/train/backward-of.ts";
 import type { Parameters } from "../../src/velocity/parameters.ts";
 
-/** What is told of a kernel: whose it is, and how long its compilation took. */
+/** What is told of a kernel: whose it is, and the processor time that its compilation took, which other work on the machine does not change. */
 export interface Compiled {
   readonly network: string;
   readonly work: string;
@@ -65,7 +65,12 @@ async function withoutMatrices<T>(gpu: Gpu, make: () => Promise<T>): Promise<T> 
   return made;
 }
 
-export async function main(what: "defaults" | "catalogue", tell: (compiled: Compiled) => void): Promise<void> {
+/** `only`: a part of the names of networks and works; all of them where it is empty. */
+export async function main(
+  what: "defaults" | "catalogue",
+  only: string,
+  tell: (compiled: Compiled) => void,
+): Promise<void> {
   const gpu = await openGpu({ tune: false, adapter: await adapterWithExperiments() });
   const { pipelines } = gpu.current;
   let created = 0;
@@ -78,16 +83,17 @@ export async function main(what: "defaults" | "catalogue", tell: (compiled: Comp
   const compile = async (network: string, work: string, kernel: Kernel, share: number) => {
     let made = known.get(kernel.code);
     if (!made) {
-      const start = performance.now();
+      const start = process.cpuUsage();
       const index = created;
       await pipelines.get(kernel);
-      made = { seconds: (performance.now() - start) / 1000, index };
+      const { user, system } = process.cpuUsage(start);
+      made = { seconds: (user + system) / 1e6, index };
       known.set(kernel.code, made);
     }
     tell({ network, work, label: kernel.label, share, ...made });
   };
   if (what === "catalogue") {
-    for (const { name, kernel } of catalog) await compile("", name, kernel(), 1);
+    for (const { name, kernel } of catalog) if (name.includes(only)) await compile("", name, kernel(), 1);
     return;
   }
   const chunk = { start: 0, count: 64, capacity: 64, maxFlops: 1e12 };
@@ -135,6 +141,7 @@ export async function main(what: "defaults" | "catalogue", tell: (compiled: Comp
       penalty: undefined,
     });
     for (const [work, dispatches] of Object.entries(works)) {
+      if (!`${name}, ${work}`.includes(only)) continue;
       const all = dispatches.reduce((sum, { flops }) => sum + flops, 0);
       const kernels = new Map<string, { kernel: Kernel; flops: number }>();
       for (const { kernel, flops } of dispatches)
