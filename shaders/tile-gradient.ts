@@ -9,6 +9,8 @@ import { lines } from "./wgsl.ts";
 const mostLanes = 32;
 /** Rows of the longer side that an invocation has at most, and of the other one. */
 const [mostLong, mostShort] = [4, 8];
+/** Invocations that a product has at least, where it has so many of one row of the shorter side. */
+const leastInvocations = 128;
 
 /** Where the gradients of a tensor go in the flat order of the parameters, and the numbers of a row of the matrix. */
 export interface TensorPlace {
@@ -104,7 +106,9 @@ function productText(
   const longRows = fewest(long.rows, mostLong);
   const lanes = Math.min(mostLanes, 2 ** Math.ceil(Math.log2(Math.ceil(long.rows / longRows))));
   const groups = tiling.workgroupSize / lanes;
-  const shortRows = fewest(Math.ceil(short.rows / groups), mostShort);
+  let shortRows = fewest(Math.ceil(short.rows / groups), mostShort);
+  // what is read twice as often costs more than invocations without work, as long as whole subgroups have none
+  while (shortRows < 4 && lanes * Math.ceil(short.rows / (2 * shortRows)) >= leastInvocations) shortRows *= 2;
   const summed = (term: Term) => {
     const { long, short } = sidesOf(term);
     const own = (of: string, rows: number, { start }: Side, name: string, c: number) =>

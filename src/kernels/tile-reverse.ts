@@ -19,8 +19,6 @@ import type { Wave } from "./waves.ts";
 /** The largest networks whose gradient is found on a tile; wider layers go through kernels of their own. */
 const limits = { width: 128, dim: 16, context: 16, classes: 64, waves: 64 };
 
-/** The widest layer of a pass with tangents: twice as wide ones spill on GCN, and have 6 waves on RDNA 2. */
-const mostWithTangents = 64;
 /** Stages of such a pass at most: the texts of more take seconds to compile. */
 const mostStages = 40;
 
@@ -59,12 +57,12 @@ export function tileReverse(
   const made = new ReverseNetwork(network);
   const widest = made.widest(work);
   const tangents = typeof work === "string" ? 0 : work.tangents;
-  if (widest > (tangents > 0 ? mostWithTangents : limits.width)) return undefined;
+  if (widest > limits.width) return undefined;
   if (typeof work !== "string" && made.scheduled(work).stages.length > mostStages) return undefined;
   // wide layers have twice the invocations, where there may be so many, rather than twice the sums
   const many = device.maxComputeInvocationsPerWorkgroup >= 512;
-  // with tangents an invocation has as many sums of each
-  const outputs = widest <= 32 || (tangents > 0 && many) ? 4 : widest <= 64 || many ? 8 : 16;
+  // with tangents an invocation has as many sums of each: with two of them and more twice as many leave few waves
+  const outputs = widest <= 32 || (tangents > 1 && many) ? 4 : widest <= 64 || many ? 8 : 16;
   for (const { columns, wave } of [...(shared ? [shared] : []), { columns: 32 }, { columns: 16 }] as Partial<Wave>[]) {
     if (columns === undefined) continue;
     const workgroupSize = 32 * Math.ceil((columns * Math.ceil(widest / outputs)) / 32);

@@ -124,6 +124,7 @@ const onTiles: Record<string, Case> = {
     probes: 1,
   },
   "no hidden layer, euler": { velocity: { dim: 2, hidden: [] }, n: 9, method: "euler" },
+  "more than 64 wide": { velocity: { dim: 2, hidden: [67] }, n: 17, steps: 1, method: "euler" },
 };
 for (const [name, given] of Object.entries(onTiles))
   test(
