@@ -124,6 +124,8 @@ async function start(): Promise<void> {
   const settings = readAddress(location.hash, initial);
   const playground = new Playground(gpu, settings);
   connect(playground, settings, initial);
+  // an address that is typed or followed in this tab; the page's own changes of it are no such event
+  addEventListener("hashchange", () => location.reload());
   playground.attempt(() => playground.begin(!wantsStillness()));
 }
 

@@ -8,6 +8,9 @@ import { colourName } from "./theme.ts";
 export const withoutDensity =
   "There is no likelihood of a flow from a second set: of points alone nobody knows a density";
 
+const withinBox =
+  "There is no training by likelihood from a uniform source: outside of its box the density is 0, and the loss infinite";
+
 export type TargetKey = Target["kind"] | (typeof toyNames)[number] | "file";
 
 export const keyOf = (target: Target): TargetKey =>
@@ -106,8 +109,7 @@ export function connectChoices(settings: Settings, changed: (name: ChoiceName) =
 export function showChoices(settings: Settings): void {
   for (const name of Object.keys(choices) as ChoiceName[]) select(name).value = String(settings[name]);
   select("pairs").disabled = settings.loss !== "flow-matching";
-  const hasDensity = settings.source !== "samples";
   const likelihood = select("loss").querySelector<HTMLOptionElement>('[value="likelihood"]');
-  if (likelihood) likelihood.disabled = !hasDensity;
-  select("loss").title = hasDensity ? "" : withoutDensity;
+  if (likelihood) likelihood.disabled = settings.source !== "gaussian";
+  select("loss").title = { gaussian: "", uniform: withinBox, samples: withoutDensity }[settings.source];
 }

@@ -13,6 +13,8 @@ import { type Point, Stage, type StageEvents } from "./stage.ts";
 import { type Data, dataOf, dataOfBoth, type Target } from "./targets.ts";
 import { wantsStillness } from "./theme.ts";
 
+const millisecondsToRead = 10_000;
+
 export class Playground {
   readonly gpu: Gpu;
   readonly settings: Settings;
@@ -34,6 +36,7 @@ export class Playground {
   #hasRested = false;
   #hasStrokes = false;
   #draws = false;
+  #readBy = 0;
 
   /** Told when a line was drawn, or all were cleared. */
   drew: StageEvents["drew"] = () => undefined;
@@ -149,7 +152,7 @@ export class Playground {
       progress: () => {
         this.#drawCurves();
         // what was said was of something that is over
-        if (learner.isPlaying || learner.losses.length === 1) this.#say("");
+        if (learner.isPlaying || learner.losses.length === 1) this.#goOn();
       },
       refresh: async () => {
         if (learner.isPlaying) await this.screen.refresh();
@@ -203,9 +206,15 @@ export class Playground {
     html("play-word").textContent = isPlaying ? "Pause" : "Train";
   }
 
+  /** What was said is over; a fault stays as long as it takes to read it, for something else may have trained on. */
+  #goOn(): void {
+    if (performance.now() > this.#readBy) this.#say("");
+  }
+
   #say(words: string, isFault = false): void {
     const notice = html("notice");
     notice.textContent = words;
+    this.#readBy = isFault ? performance.now() + millisecondsToRead : 0;
     notice.classList.toggle("fault", isFault);
   }
 

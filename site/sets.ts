@@ -88,11 +88,18 @@ export class Sets {
   #connectFiles(): void {
     const takeColumns = () => {
       const [x, y] = ["column-x", "column-y"].map((id) => select(id).selectedIndex) as [number, number];
-      if (this.#table) this.#choose(tableTarget(this.#table, x, y));
+      if (!this.#table) return;
+      const target = tableTarget(this.#table, x, y);
+      html("units").textContent = (target.kind === "table" && target.units) || "";
+      this.#choose(target);
     };
     const take = (file: File | undefined) =>
       this.#playground.attempt(async () => {
         if (!file) return;
+        if (file.name.endsWith(".safetensors")) {
+          await this.#playground.open(file.name, new Uint8Array(await file.arrayBuffer()));
+          return;
+        }
         const found = await readFile(file);
         this.#table = "columns" in found ? found : undefined;
         html("columns").hidden = !this.#table;
@@ -109,7 +116,8 @@ export class Sets {
         }
         takeColumns();
       });
-    for (const id of ["column-x", "column-y"]) select(id).addEventListener("change", takeColumns);
+    for (const id of ["column-x", "column-y"])
+      select(id).addEventListener("change", () => this.#playground.attempt(async () => takeColumns()));
     const files = input("data-file");
     html("open-data").addEventListener("click", () => files.click());
     files.addEventListener("change", () => {

@@ -70,9 +70,9 @@ export function writeAddress(settings: Settings, fallback: Settings): string {
   return `#${words}`;
 }
 
-/** Rows without a density have no likelihood to train by. */
+/** Rows without a density have no likelihood to train by, and those that come out of a uniform source's box an infinite loss. */
 export function withoutLikelihood(settings: Settings): Settings {
-  if (settings.source === "samples") settings.loss = "flow-matching";
+  if (settings.source !== "gaussian") settings.loss = "flow-matching";
   return settings;
 }
 

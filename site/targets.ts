@@ -10,7 +10,8 @@ export type Target =
   | { kind: "drawing"; strokes: readonly Stroke[] }
   | { kind: "text"; text: string; darkness: Darkness }
   | { kind: "picture"; name: string; darkness: Darkness }
-  | { kind: "table"; name: string; points: Float32Array };
+  /** `units` says what the numbers are, where they are not those of the table. */
+  | { kind: "table"; name: string; points: Float32Array; units?: string };
 
 /** The square that is shown, in data units. */
 export interface View {

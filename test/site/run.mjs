@@ -372,8 +372,19 @@ const checks = [
       await tab.click('#targets [value="file"]');
       await (await tab.$("#data-file")).uploadFile(path);
       await until(tab, "columns", () => document.getElementById("column-y").length === 3);
+      assert.match(
+        await tab.$eval("#units", (element) => element.textContent),
+        /^In standard deviations.*row is 99.5 ±/,
+      );
       await tab.select("#column-x", "2");
       await stepsAtLeast(tab, 10);
+      // what cannot be learned is told while the training of before goes on
+      const poor = join(folder, "poor.csv");
+      await writeFile(poor, "a,name\n1,x\n2,y\n");
+      await (await tab.$("#data-file")).uploadFile(poor);
+      await until(tab, "a fault", () => /has one column/.test(document.getElementById("notice").textContent));
+      await stepsAtLeast(tab, 10 + (await figure(tab, "steps")));
+      assert.match(await tab.$eval("#notice", (element) => element.textContent), /has one column of numbers/);
       // the same table as it is, for the other set
       await tab.click('[name="role"][value="start"]');
       await tab.click('#targets [value="file"]');

@@ -90,9 +90,41 @@ describe("a table", () => {
     ]);
   });
 
+  test("has decimal commas where semicolons divide it, and marks in quotes", () => {
+    expect(parseTable("t.csv", "x;y\n1,5;-2,25\n3;4\n").columns.map(({ values }) => [...values])).toEqual([
+      [1.5, 3],
+      [-2.25, 4],
+    ]);
+    const { columns } = parseTable("t.csv", '"a, b","say ""c""",d\n"x, y",1,2\nz,3,4\n');
+    expect(columns.map(({ name, values }) => [name, ...values])).toEqual([
+      ["say c", 1, 3],
+      ["d", 2, 4],
+    ]);
+  });
+
+  test("is in standard deviations where its columns spread unequally or far from 0, and says so", () => {
+    const lines = Array.from({ length: 100 }, (_, i) => `${1.7e9 + (i % 2)},${1e-6 * (i % 4)}`);
+    const target = tableTarget(parseTable("t.csv", `time,y\n${lines.join("\n")}`), 0, 1);
+    if (target.kind !== "table") throw new Error(`the target is a ${target.kind}`);
+    expect(target.units).toBe(
+      "In standard deviations about the mean: time is 1700000000 ± 0.5, y is 0.0000015 ± 0.000001118.",
+    );
+    expect([...target.points.subarray(0, 4)].map((value) => value.toFixed(3))).toEqual([
+      "-1.000",
+      "-1.342",
+      "1.000",
+      "-0.447",
+    ]);
+  });
+
+  test("with a column that does not spread is told in words", () => {
+    const table = parseTable("t.csv", `a,b\n${"1,7\n2,7\n".repeat(30)}`);
+    expect(() => tableTarget(table, 0, 1)).toThrow("“b” is 7 in all rows, so there is nothing to learn of it");
+  });
+
   test("leaves out rows in which a chosen column is no number", () => {
-    const target = tableTarget(parseTable("t.csv", text), 0, 1);
-    expect(target.kind === "table" && [...target.points]).toEqual([1, 2, -15, 4]);
+    const target = tableTarget(parseTable("t.csv", text.replace("e1", "")), 0, 1);
+    expect(target.kind === "table" && [...target.points]).toEqual([1, 2, -1.5, 4]);
   });
 
   test("holds out every fifth row, and all of it is in view", () => {
