@@ -107,7 +107,7 @@ export interface ChosenConditions {
 }
 
 /**
- * The conditions of `count` rows that all have those of the command line. Throws where the flow needs others.
+ * The conditions of the command line, as one row that goes for all. Throws where the flow needs others.
  *
  * @param given by the flow
  */
@@ -115,7 +115,6 @@ export function chosenConditions(
   { label, context, guidance, shortcuts }: ChosenConditions,
   conditions: Conditions,
   given: { readonly classes: number; readonly context: number },
-  count: number,
 ): Given & { guidance?: number } {
   const sizes = { classes: given.classes, context: contextWidth(conditions, given) };
   if (guidance !== undefined && sizes.classes + sizes.context === 0)
@@ -135,12 +134,10 @@ export function chosenConditions(
     );
   }
   const row = context && (conditions.context ? contextOf(conditions.context, Float64Array.from(context)) : context);
-  const repeated = row && new Float32Array(count * row.length);
-  for (let i = 0; repeated && row && i < count; i++) repeated.set(row, i * row.length);
   const chosen = {
-    ...(label !== undefined && { labels: new Uint32Array(count).fill(label) }),
-    ...(repeated && { context: repeated }),
+    ...(label !== undefined && { labels: Uint32Array.of(label) }),
+    ...(row && { context: Float32Array.from(row) }),
     ...(guidance !== undefined && { guidance }),
   };
-  return givenForSolve(chosen, conditions, count, shortcuts && 1 / shortcuts);
+  return givenForSolve(chosen, conditions, 1, shortcuts && 1 / shortcuts);
 }

@@ -164,7 +164,7 @@ async function carry(
       skipped = chunk.skipped;
       if (chunk.rows === 0) continue;
       const { labels, context: inputs } = isChosen
-        ? chosenConditions(o, model.conditions, velocity, chunk.rows)
+        ? chosenConditions(o, model.conditions, velocity)
         : givenForSolve(
             givenOf(model.conditions, chunk.data, chunk.columns, velocity.classes),
             model.conditions,

@@ -108,7 +108,7 @@ async function sample(context: Context, path: string, o: SampleOptions, solver: 
   const columns = columnNames(model, velocity.dim);
   const units = digitsOf(flowOptions, columns.length);
   if (format !== "csv") checkSingles(target.path, columns, units, "write a CSV (--format csv)");
-  const given = chosenConditions(o, model.conditions, velocity, o.count);
+  const given = chosenConditions(o, model.conditions, velocity);
   const call = { ...given, solver, seed: o.seed, logProb: o.logProb, signal: context.signal };
   // Text holds the digits of f64, which a sample needs beside a large mean.
   const double = format === "csv" ? { ...call, output: "float64" as const } : undefined;

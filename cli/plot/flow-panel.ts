@@ -31,7 +31,7 @@ export async function trajectories(
   view: FlowView,
 ): Promise<{ points: Points; lines: Float32Array[]; all: Points }> {
   const { solver, count, seed, signal } = view;
-  const given = chosenConditions(view.chosen, view.conditions, sizesOf(flow), count);
+  const given = chosenConditions(view.chosen, view.conditions, sizesOf(flow));
   const { x, saved, times } = await flow.sample(count, {
     ...given,
     solver,
@@ -52,7 +52,7 @@ export async function trajectories(
 /** Samples, for axes that hold them. */
 export async function samplePoints(flow: Flow, view: FlowView, count: number): Promise<Points> {
   const { solver, seed, signal } = view;
-  const given = chosenConditions(view.chosen, view.conditions, sizesOf(flow), count);
+  const given = chosenConditions(view.chosen, view.conditions, sizesOf(flow));
   const { x } = await flow.sample(count, {
     ...given,
     solver,
@@ -72,7 +72,7 @@ export async function densityPanel(
 ): Promise<{ grid: Grid; mass: number }> {
   const columns = Math.max(1, Math.round((x[1] - x[0]) / cell[0]));
   const rows = Math.max(1, Math.round((y[1] - y[0]) / cell[1]));
-  const { labels, context, guidance } = chosenConditions(view.chosen, view.conditions, sizesOf(flow), 1);
+  const { labels, context, guidance } = chosenConditions(view.chosen, view.conditions, sizesOf(flow));
   const { solver, at, signal, onProgress } = view;
   const { density, mass } = await flow.densityGrid({
     box: [[...x], [...y]],
@@ -112,7 +112,7 @@ export async function fieldPanel(
   const centres = Float64Array.from(cellCentres(grid));
   // nothing moves outside the data's space
   const { inside, rows } = rowsInside(centres, flow.transform ?? [null, null]);
-  const given = chosenConditions(view.chosen, view.conditions, sizesOf(flow), inside.length);
+  const given = chosenConditions(view.chosen, view.conditions, sizesOf(flow));
   const own = rowsInFlow("plot", "centres", rows, flow);
   const inFlow = await flow.velocity(own, view.at, { ...given, signal: view.signal });
   const velocity = dataVelocities(rows, inFlow, 2, flow);

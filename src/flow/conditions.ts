@@ -5,13 +5,18 @@ import { show } from "../options.ts";
 import type { CallOptions } from "./options.ts";
 import { checkAllFinite, isBuffer, rowCount } from "./rows.ts";
 
-/** Checks labels, context and guidance against the field and the number of particles. */
+/**
+ * Checks labels, context and guidance against the field and the number of particles. Where they may be `shared`, an array of a single label
+ * or of a single row of context is that of all particles; it stays as short, and each chunk repeats it.
+ */
 export function checkConditions(
   what: string,
   o: CallOptions,
   n: number,
   field: { classes: number; context: number },
+  isShared = false,
 ): Conditions {
+  const fits = (length: number, width: number) => length === n * width || (isShared && length === width);
   const labels = readable(`${what}: labels`, o.labels);
   const context = readable(`${what}: context`, o.context);
   const { guidance = 1 } = o;
@@ -20,8 +25,10 @@ export function checkConditions(
       throw invalid(`${what}: labels were given, but this velocity has no classes: make it with mlp({ classes: … })`);
     const isArray = labels instanceof Uint32Array;
     if (isBuffer(labels)) rowCount(what, "labels", labels, 1, n);
-    else if (!isArray || labels.length !== n) {
-      throw invalid(`${what}: labels is ${show(labels)}, but ${n} particles need a Uint32Array of ${n}`);
+    else if (!isArray || !fits(labels.length, 1)) {
+      throw invalid(
+        `${what}: labels is ${show(labels)}, but ${n} particles need a Uint32Array of ${n}${isShared ? ", or of one label for all" : ""}`,
+      );
     }
     const bad = isArray ? labels.findIndex((label) => label >= field.classes && label !== 0xffffffff) : -1;
     if (isArray && bad >= 0)
@@ -33,9 +40,9 @@ export function checkConditions(
   }
   if (field.context > 0) {
     if (isBuffer(context)) rowCount(what, "context", context, field.context, n);
-    else if (!(context instanceof Float32Array) || context.length !== n * field.context) {
+    else if (!(context instanceof Float32Array) || !fits(context.length, field.context)) {
       throw invalid(
-        `${what}: context is ${show(context)}, but ${n} particles with ${field.context} context inputs need a Float32Array of ${n * field.context}`,
+        `${what}: context is ${show(context)}, but ${n} particles with ${field.context} context inputs need a Float32Array of ${n * field.context}${isShared ? `, or of ${field.context} for all alike` : ""}`,
       );
     } else checkAllFinite(what, "context", context, field.context);
   } else if (context !== undefined) {

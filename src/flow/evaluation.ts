@@ -133,7 +133,7 @@ export async function evaluate(
     tangent,
     divergence: divergencePlan(output, options.divergence, flow.dim, n),
     seed: options.seed ?? 0,
-    conditions: checkConditions(output, options, n, conditioning(flow)),
+    conditions: checkConditions(output, options, n, conditioning(flow), true),
   };
   const engine = await (output === "vjp" ? flow.reverseEngine() : flow.forwardEngine());
   const { labels, context } = request.conditions;

@@ -18,10 +18,10 @@ export type Objective = "continuous" | "discrete";
 
 /** Options of every call on many particles. */
 export interface CallOptions extends RunOptions {
-  /** Class of each particle, [n]; in a GPUBuffer as u32, of which one that no class has is the null class. */
+  /** Class of each particle, [n], or one for all, [1]; in a GPUBuffer as u32, of which one that no class has is the null class. */
   labels?: Uint32Array | GPUBuffer;
   /**
-   * Context of each particle, row-major [n, context]. In a GPUBuffer it is not looked at: a NaN there need not show in the results, where
+   * Context of each particle, row-major [n, context], or one row for all, [context]. In a GPUBuffer it is not looked at: a NaN there need not show in the results, where
    * a network multiplies it by zero, say.
    */
   context?: Rows;

@@ -60,7 +60,7 @@ function solveRequest(
         : divergencePlan(what, options.divergence, flow.dim, n),
     seed,
     conditions: {
-      ...checkConditions(what, options, n, conditioning(flow)),
+      ...checkConditions(what, options, n, conditioning(flow), true),
       ...(guidanceInterval && { isMixed: true, interval: guidanceInterval }),
     },
     normalization: flow.normalization,

@@ -1,7 +1,7 @@
 import type { PlannedBuffer } from "../gpu/kernel.ts";
 import { type Branches, oneBranch } from "../kernels/fused.ts";
 import type { Chunk, Conditions } from "./engine.ts";
-import { slice } from "./slice.ts";
+import { sliceOrRepeat } from "./slice.ts";
 
 /** Which branches of the guided mix are evaluated: a single one when its weight is 1. */
 export function branchesOf(
@@ -21,7 +21,7 @@ export function conditionBuffers(
   contextWidth: number,
 ): PlannedBuffer[] {
   return [
-    ...(labels ? [slice("labels", labels, start, count, 1)] : []),
-    ...(context ? [slice("context", context, start, count, contextWidth)] : []),
+    ...(labels ? [sliceOrRepeat("labels", labels, start, count, 1)] : []),
+    ...(context ? [sliceOrRepeat("context", context, start, count, contextWidth)] : []),
   ];
 }

@@ -22,7 +22,7 @@ import { type Layout, type Parameters, plainLayout } from "../velocity/parameter
 import { branchesOf } from "./branches.ts";
 import { type Chunk, type Conditions, type DivergenceMode, type Engine, type Integration, names } from "./engine.ts";
 import { NetworkTable } from "./network-table.ts";
-import { slice } from "./slice.ts";
+import { sliceOrRepeat } from "./slice.ts";
 import { divergenceText, tangentFlops } from "./tangents.ts";
 
 /** The largest networks whose particles stay in one invocation: their rows in registers, and multiply-adds as text. */
@@ -231,10 +231,10 @@ export function fusedNetworkEngine(
     },
     buffers({ start, count, capacity }, conditions, _mode, stages = 0): PlannedBuffer[] {
       return [
-        ...(conditions.labels && classes > 0 ? [slice("labels", conditions.labels, start, count, 1)] : []),
+        ...(conditions.labels && classes > 0 ? [sliceOrRepeat("labels", conditions.labels, start, count, 1)] : []),
         ...(context > 0
           ? [
-              ...(conditions.context ? [slice("context", conditions.context, start, count, context)] : []),
+              ...(conditions.context ? [sliceOrRepeat("context", conditions.context, start, count, context)] : []),
               {
                 name: "context rows",
                 bytes: 4 * context * capacity,

@@ -16,3 +16,19 @@ export function slice(
     ? { name, bytes, data: own.subarray(start * width, (start + count) * width) }
     : { name, bytes, copy: { from: own, offset: start * width * 4, bytes } };
 }
+
+/** The same of an array of the conditions, whose single row may be that of all particles. */
+export function sliceOrRepeat(
+  name: string,
+  all: Float32Array | Uint32Array | GPUBuffer,
+  start: number,
+  count: number,
+  width: number,
+): PlannedBuffer {
+  const own = readable(name, all);
+  if (!ArrayBuffer.isView(own) || own.length !== width || start + count === 1)
+    return slice(name, all, start, count, width);
+  const data = own instanceof Uint32Array ? new Uint32Array(count * width) : new Float32Array(count * width);
+  for (let i = 0; i < count; i++) data.set(own, i * width);
+  return { name, bytes: data.byteLength, data };
+}

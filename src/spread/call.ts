@@ -131,10 +131,13 @@ function rowsOf(
   const { vectors } = request.divergence;
   const part = <T extends DataRows | Uint32Array>(all: T, width: number) =>
     all.subarray(start * width, (start + count) * width) as T;
+  // a single row may be that of all particles
+  const conditions = <T extends Float32Array | Uint32Array>(all: T, width: number) =>
+    all.length === width ? all : part(all, width);
   return {
     ...(rows && { x: part(rows, dim) }),
-    ...(labels && { labels: part(labels, 1) }),
-    ...(values && { context: part(values, context) }),
+    ...(labels && { labels: conditions(labels, 1) }),
+    ...(values && { context: conditions(values, context) }),
     ...(vectors && { vectors: partOfEach(vectors, request.count, { start, count }, dim) }),
   };
 }

@@ -45,9 +45,9 @@ export interface LogProbGradientOptions extends RunOptions {
   objective?: Objective;
   /** Seed of the probes. Default 0. */
   seed?: number;
-  /** Class of each row, [n]. */
+  /** Class of each row, [n], or one for all. */
   labels?: Uint32Array;
-  /** Context of each row, [n, context]. */
+  /** Context of each row, [n, context], or one row for all. */
   context?: Float32Array;
 }
 

@@ -50,7 +50,7 @@ export async function givenLogProbGradient(
   const { rows, affine } = trainingRows(what, "x", flow, x);
   // determinants of any size count: what is asked for is log p, not a loss
   const solve = { ...likelihoodSolve(what, options, dim, count), leastDeterminant: 0 };
-  const conditions = onHost(what, checkConditions(what, options, count, velocity));
+  const conditions = onHost(what, checkConditions(what, options, count, velocity, true));
   const work: LikelihoodWork = {
     ...(await workOf(flow, velocity, solve, conditions, x)),
     constant: logScale(flow.normalization),

@@ -311,3 +311,36 @@ test("saved states are those of the oracle at the asked-for times, with their lo
   expect(got.saved?.slice(20)).toEqual(got.x);
   flow.dispose();
 });
+
+for (const [name, velocity] of Object.entries({
+  fused: pf.mlp({ dim: 2, hidden: [9], classes: 3, context: 2 }),
+  "layer by layer": pf.mlp({ dim: 2, hidden: [131], classes: 3, context: 2 }),
+  "a residual network": pf.residualMlp({ dim: 2, width: 8, blocks: 1, classes: 3, context: 2 }),
+}))
+  test(`one label and one row of context go for all particles, with the bits of as many: ${name}`, async ({ gpu }) => {
+    using flow = pf.Flow.create(gpu, { velocity, seed: 4 });
+    const n = 67;
+    const one = { labels: Uint32Array.of(2), context: Float32Array.of(0.4, -1) };
+    const each = {
+      labels: new Uint32Array(n).fill(2),
+      context: Float32Array.from({ length: 2 * n }, (_, k) => one.context[k % 2] ?? 0),
+    };
+    const solver = { method: "midpoint", steps: 2 } as const;
+    const x = uniformArray(2 * n, -1, 1, 3);
+    for (const call of [
+      (given: typeof one) => flow.sample(n, { ...given, solver, seed: 1, logProb: true, guidance: 1.5 }),
+      (given: typeof one) => flow.sample(n, { ...given, solver, seed: 1, chunkSize: 16 }),
+      (given: typeof one) => flow.push(x, { ...given, solver: { method: "dopri5", rtol: 1e-3 } }),
+      (given: typeof one) => flow.logProb(x, { ...given, solver }),
+      (given: typeof one) => flow.velocity(x, 0.3, given),
+      (given: typeof one) => flow.vjp(x, 0.3, x, given),
+      (given: typeof one) => pf.logProbGradient(flow, x, { ...given, solver, chunkSize: 40 }),
+    ] as const)
+      expect(await call(one)).toEqual(await call(each));
+    for (const wrong of [
+      { ...one, labels: Uint32Array.of(2, 1) },
+      { ...one, context: Float32Array.of(1) },
+    ])
+      await expect(flow.sample(n, { ...wrong, solver })).rejects.toThrow(/for all/);
+    await expect(pf.likelihoodGradients(flow, x, one)).rejects.toThrow(/67 particles need a Uint32Array of 67$/);
+  });

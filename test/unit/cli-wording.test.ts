@@ -130,7 +130,6 @@ test("numbers of --context that are too many or too few are counted", () => {
       { ...(context && { context }) },
       { context: { names: ["kind"], normalization: { mean: [0], scale: [1] } } },
       { classes: 0, context: 1 },
-      3,
     );
   expect(given([1, 2])).toThrow(
     '--context has 2 numbers, but the flow depends on a number ("kind"): give it with --context',

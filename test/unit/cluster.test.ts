@@ -127,6 +127,13 @@ test("each range carries its own rows, labels, context and probe vectors, and th
   });
 });
 
+test("a single label and a single row of context go with every range", async () => {
+  const { shape } = await carry("test", file());
+  const one = Float32Array.of(7, 8);
+  const call = sampleCall(shape, "sample", 10, { context: one });
+  expect(call.input({ start: 5, count: 3 })).toEqual({ context: one });
+});
+
 test("options are checked without a device, by the rules and messages of the flow's own calls", async () => {
   const { shape } = await carry("test", file());
   const context = new Float32Array(20);
