@@ -51,6 +51,7 @@ phase() {
 
 # ---- the machine ----
 {
+  echo "pushforward $(cat "$KIT/commit"), $(date -u +%Y-%m-%dT%H:%MZ), $($QUICK && echo quick || echo full)$($TINY && echo ', tiny')"
   uname -a; head -2 /etc/os-release; nproc; free -m; df -h /tmp
   nvidia-smi --query-gpu=name,driver_version,memory.total,clocks.sm,clocks.mem,clocks.max.sm,clocks.max.mem,power.limit,persistence_mode,temperature.gpu --format=csv
   nvidia-smi
@@ -102,13 +103,19 @@ adapter || HAVE=false
 $HAVE && note adapter 0 $((SECONDS - at)) 180
 if ! $HAVE; then
   note adapter 1 $((SECONDS - at)) 180
-  say "NO ADAPTER (KIT_ALLOW_SOFTWARE=1 takes one in software, too); the tries:"
   VK_LOADER_DEBUG=error,warn,driver timeout 20 "$NODE" "$K/probe.mjs" >>"$R/logs/probe.log" 2>&1
-  tail -c 3000 "$R/logs/probe.log"
+  summarise
+  cat "$R/summary.txt"
+  software=$(grep -m1 -o '"description":"[^"]*"' "$R/logs/probe.log" | cut -d'"' -f4)
+  if [ -n "$software" ]; then say "NO CARD: the one adapter is in software ($software). KIT_ALLOW_SOFTWARE=1 takes it, to try the kit."
+  else say "NO CARD: no driver of Vulkan answers."; fi
+  say "Where nvidia-smi or lspci see a card: install its Vulkan driver (NVIDIA's: libnvidia-gl of the version of the kernel's module, in containers"
+  say "NVIDIA_DRIVER_CAPABILITIES=all; AMD's and Intel's: mesa-vulkan-drivers), or name the driver's file: VK_DRIVER_FILES=/…/icd.json card-kit/run.sh."
+  say "Each try, and what the loader says of it: $R/logs/probe.log"
+  exit 1
 fi
 summarise
 
-ours() { wants "$1" && $HAVE; }
 cores=$(nproc)
 jobs=$((cores / 4)); [ $jobs -lt 1 ] && jobs=1; [ $jobs -gt 4 ] && jobs=4
 compilers=$((cores / 2)); [ $compilers -lt 1 ] && compilers=1
@@ -120,26 +127,29 @@ $QUICK && PYTORCH+=(--quick)
 $TINY && PYTORCH+=(--tiny)
 if wants torch && ! python3 -c 'import torch' 2>"$R/logs/torch.log"; then
   say "torch: left out, python3 cannot import it"
-  PHASES=$(echo "$PHASES" | sed 's/torch//')
+  PHASES=${PHASES//torch/}
+elif wants torch && [ "${KIT_ALLOW_SOFTWARE:-}" != 1 ] && ! python3 -c 'import sys, torch; sys.exit(not torch.cuda.is_available())' 2>"$R/logs/torch.log"; then
+  say "torch: left out, it sees no card (torch.cuda.is_available() is False), and a processor beside a card compares nothing"
+  PHASES=${PHASES//torch/}
 fi
 
-ours torch && phase weights 40 40 "$NODE" "$K/ours.mjs" "{$WORKS,$HOW,\"out\":\"$R/weights.json\",\"weightsOnly\":true}"
-ours info && phase info 60 30 "$NODE" "$K/info.mjs" "{$HOW,\"out\":\"$R/info.json\"}"
+wants torch && phase weights 40 40 "$NODE" "$K/ours.mjs" "{$WORKS,$HOW,\"out\":\"$R/weights.json\",\"weightsOnly\":true}"
+wants info && phase info 60 30 "$NODE" "$K/info.mjs" "{$HOW,\"out\":\"$R/info.json\"}"
 # PyTorch compiles into its cache while the suite runs
 WARM=
 if wants torch && wants suite && [ "${KIT_WARM:-1}" = 1 ]; then
   timeout -k 5 $((150 * SCALE)) "${PYTORCH[@]}" --json "$W/warm.json" --warm --budget $((145 * SCALE)) >"$R/logs/warm.log" 2>&1 &
   WARM=$!
 fi
-ours suite && phase suite 130 60 "$NODE" "$K/suite.mjs" "{$BUNDLE,$HOW,\"bundle\":\"$H/suite.mjs\",\"out\":\"$R/suite.json\",\"jobs\":$jobs,\"filter\":\"${KIT_FILTER:-}\",\"testLimit\":$((90 * SCALE))}"
+wants suite && phase suite 130 60 "$NODE" "$K/suite.mjs" "{$BUNDLE,$HOW,\"bundle\":\"$H/suite.mjs\",\"out\":\"$R/suite.json\",\"jobs\":$jobs,\"filter\":\"${KIT_FILTER:-}\",\"testLimit\":$((90 * SCALE))}"
 # the compilations in the background get no time of their own
 if [ -n "$WARM" ]; then kill -TERM $WARM 2>/dev/null; wait $WARM 2>/dev/null; fi
-ours tilings && phase tilings 100 40 "$NODE" "$K/tilings.mjs" "{$HOW,\"out\":\"$R/tilings.json\",\"compilers\":$compilers}"
-ours ours && phase ours 80 35 "$NODE" "$K/ours.mjs" "{$WORKS,$HOW,\"out\":\"$R/ours.json\"}"
+wants tilings && phase tilings 100 40 "$NODE" "$K/tilings.mjs" "{$HOW,\"out\":\"$R/tilings.json\",\"compilers\":$compilers}"
+wants ours && phase ours 80 35 "$NODE" "$K/ours.mjs" "{$WORKS,$HOW,\"out\":\"$R/ours.json\"}"
 wants torch && phase torch 115 45 "${PYTORCH[@]}" --json "$R/torch.json" --budget BUDGET
 suites='"sample","train","likelihood","stream","scale","velocity","divergence","ceiling"'
 $QUICK && suites='"ceiling","train"'
-ours bench && phase bench 85 25 "$NODE" "$K/benches.mjs" "{$BUNDLE,$HOW,\"bundle\":\"$H/bench.mjs\",\"out\":\"$R/bench.json\",\"suites\":[${KIT_SUITES:-$suites}],\"commit\":\"$(cat "$KIT/commit")\"}"
+wants bench && phase bench 85 25 "$NODE" "$K/benches.mjs" "{$BUNDLE,$HOW,\"bundle\":\"$H/bench.mjs\",\"out\":\"$R/bench.json\",\"suites\":[${KIT_SUITES:-$suites}],\"commit\":\"$(cat "$KIT/commit")\"}"
 summarise
 cat "$R/summary.txt"
-say "done: $R"
+say "done: summary.txt, summary.json, a file for each phase and logs/ are in $R"

@@ -25,7 +25,9 @@ const torch = read("torch.json");
 const bench = read("bench.json");
 const lines = [];
 const say = (text = "") => lines.push(text);
-const T = (value) => (value > 0 ? (value / 1e12).toFixed(2) : "-");
+// three digits, whatever the device
+const short = (value) => (value > 0 ? Number(value.toPrecision(3)) : "-");
+const T = (value) => short(value / 1e12);
 const p = (value) => (value > 0 ? value.toExponential(2).replace("e+", "e") : "-");
 const us = (value) => (1e6 * value).toFixed(1);
 
@@ -35,15 +37,23 @@ function table(rows) {
     say(row.map((cell, i) => (i === 0 ? String(cell).padEnd(widths[i]) : String(cell).padStart(widths[i]))).join("  "));
 }
 
-say("== phases ==");
-table(
-  phases.map(({ name, rc, seconds, limit }) => [
-    name,
-    `rc ${rc}${rc === 124 || rc === 137 ? " TIMED OUT" : ""}`,
-    `${seconds} s`,
-    `of ${limit}`,
-  ]),
-);
+/** How a phase ended, in words: exit codes are those of timeout, and 99 is run.sh's own. */
+function ending(rc) {
+  if (rc === 0) return "done";
+  if (rc === 124 || rc === 137) return "out of time: what it had by then is below";
+  return rc === 99 ? "not run: no time was left" : `ended with code ${rc}: see its part below and its log`;
+}
+
+const machinePath = join(folder, "logs", "machine.log");
+const machine = existsSync(machinePath) ? readFileSync(machinePath, "utf8") : "";
+const machineLines = machine.split("\n");
+say(machineLines[0]);
+// nvidia-smi's table of one line for each card begins with the names of its columns
+const smi = machineLines.findIndex((line) => line.startsWith("name, driver_version"));
+for (let i = smi + 1; smi >= 0 && machineLines[i]?.includes(", "); i++) say(machineLines[i]);
+
+say("\n== phases ==");
+table(phases.map(({ name, rc, seconds, limit }) => [name, ending(rc), `${seconds} s`, `of ${limit}`]));
 
 say("\n== adapter ==");
 const adapter = info?.adapter?.info;
@@ -121,11 +131,11 @@ for (const q of tilings?.questions ?? []) {
   }
   const done = q.rows.filter((row) => row.tflops > 0).sort((a, b) => b.tflops - a.tflops);
   say(
-    `${q.net} ${q.mode}: fixed [${q.fixed}] ${q.fixedTflops?.toFixed(2)}; the library chose [${q.search?.chosen ?? "-"}] in ${q.search?.seconds?.toFixed(1) ?? "-"} s; ${done.length} of ${q.rows.length} timed, ${q.differentBits} with other bits; first compilation ${q.firstCompile?.toFixed(2)} s`,
+    `${q.net} ${q.mode}: fixed [${q.fixed}] ${short(q.fixedTflops)}; the library chose [${q.search?.chosen ?? "-"}] in ${q.search?.seconds?.toFixed(1) ?? "-"} s; ${done.length} of ${q.rows.length} timed, ${q.differentBits} with other bits; first compilation ${q.firstCompile?.toFixed(2)} s`,
   );
   for (const row of done.slice(0, 4))
     say(
-      `    ${row.tflops.toFixed(2)}  ${row.tiling}${row.library ? "" : " (not a candidate)"}${row.sameBits ? "" : ` OTHER BITS (worst ${row.worst?.toExponential(1)})`}, compiled in ${row.compile?.toFixed(2)} s`,
+      `    ${short(row.tflops)}  ${row.tiling}${row.library ? "" : " (not a candidate)"}${row.sameBits ? "" : ` OTHER BITS (worst ${row.worst?.toExponential(1)})`}, compiled in ${row.compile?.toFixed(2)} s`,
     );
 }
 if (!tilings) say("NO RESULT");
@@ -133,7 +143,6 @@ if (!tilings) say("NO RESULT");
 say("\n== ours against PyTorch (particles/s or samples/s; × = ours / PyTorch) ==");
 const merged = [];
 if (ours) {
-  const modes = ["eager", "compile", "compile+graphs", "graph", "torchdiffeq"];
   const rows = [
     ["work", "ours", "TFLOP/s", "GPU busy", "untuned ms", "ms", "torch fp32", "×", "tf32", "×", "bf16", "×", "by"],
   ];
@@ -174,7 +183,7 @@ if (ours) {
     rows.push([
       own.id,
       p(own.particlesPerSecond),
-      own.tflops > 0 ? own.tflops.toFixed(2) : "-",
+      short(own.tflops),
       own.gpuBusyShare >= 0 ? `${(100 * own.gpuBusyShare).toFixed(0)}%` : "-",
       own.untuned?.seconds ? (1000 * own.untuned.seconds).toFixed(2) : "-",
       (1000 * own.seconds).toFixed(2),
@@ -193,7 +202,6 @@ if (ours) {
   say(
     "by: the fastest mode of PyTorch for each precision: e eager, c compile, cg compile+graphs, g one CUDA graph, d torchdiffeq",
   );
-  void modes;
   const failed = ours.results.filter((r) => r.failed);
   for (const r of failed) say(`${r.id} FAILED: ${r.failed.split("\n")[0].slice(0, 250)}`);
   const faults = Object.entries(ours.faults ?? {}).filter(([, fault]) => fault !== "none");
@@ -242,7 +250,6 @@ if (bench) {
 
 const text = `${lines.join("\n")}\n`;
 writeFileSync(textPath, text);
-const machine = existsSync(join(folder, "machine.txt")) ? readFileSync(join(folder, "machine.txt"), "utf8") : "";
 writeFileSync(
   jsonPath,
   JSON.stringify(

@@ -2,7 +2,7 @@
 // library's own search chooses.
 import process from "node:process";
 
-import { tileRows } from "../../shaders/tile.ts";
+import { tileOf } from "../../shaders/tile.ts";
 import { userStore } from "../../src/gpu/cache-folder.ts";
 import { Flow, mlp, openGpu, residualMlp } from "../../src/index.ts";
 import { networkOf } from "../../src/network/of.ts";
@@ -97,7 +97,7 @@ function furtherTilings({ shape: { field, divergence }, fixed }) {
             if (wave === undefined) delete tiling.wave;
             else if (columns * lanes !== fixed.tile && columns !== fixed.tile / fixed.lanes) continue;
             if (outputs / 4 > widest || workgroupSize > most || workgroupSize < 32) continue;
-            if (4 * tiling.tile * tileRows(field.network, tiling, true, divergence) <= bytes) found.push(tiling);
+            if (tiling.tile * tileOf(field.network, tiling, true, divergence).bytes <= bytes) found.push(tiling);
           }
   return found;
 }

@@ -1,3 +1,4 @@
+import { build } from "esbuild";
 import { expect, test } from "vitest";
 import { faultOf } from "../../bench/check.ts";
 import type { Figure, Report } from "../../bench/figure.ts";
@@ -128,4 +129,19 @@ test("a wrong result is found, a right one is not", () => {
     ),
   ).toContain("particle 8");
   expect(faultOf(work, new Float32Array(18).fill(Number.NaN))).toContain("f64 gives");
+});
+
+test("the programs of the card kit find what they take of the sources", async () => {
+  const programs = ["info", "tilings", "ours"].map((name) => `bench/card-kit/${name}.mjs`);
+  const { outputFiles } = await build({
+    entryPoints: programs,
+    bundle: true,
+    write: false,
+    outdir: "nowhere",
+    format: "esm",
+    platform: "node",
+    external: ["pushforward", "webgpu"],
+    logLevel: "silent",
+  });
+  expect(outputFiles).toHaveLength(programs.length);
 });
