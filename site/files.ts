@@ -10,41 +10,63 @@ export interface Table {
 
 const mostRows = 200_000;
 
-/** The cells of a line, without quotes; between them a mark divides nothing. */
+/** The cells of a line, without quotes; between them a mark divides nothing. Without a mark, blanks divide. */
 function cellsOf(line: string, mark: string | undefined): string[] {
-  if (mark === undefined) return line.trim().split(/\s+/);
   const cells = [""];
   let isQuoted = false;
-  for (const letter of line) {
+  for (const letter of mark === undefined ? line.trim().replace(/\s+/g, " ") : line) {
     if (letter === '"') isQuoted = !isQuoted;
-    else if (letter === mark && !isQuoted) cells.push("");
+    else if (letter === (mark ?? " ") && !isQuoted) cells.push("");
     else cells[cells.length - 1] += letter;
   }
   return cells.map((cell) => cell.trim());
 }
 
-/** The columns of numbers of a text with commas, semicolons or tabs; rows in which one of them is none are left out later. */
+/** What divides the cells of a line outside of quotes; undefined: blanks. */
+function markOf(line: string): string | undefined {
+  const words = line.trim().split(/\s+/);
+  // 0,5 1,5 are two numbers, not three
+  if (words.length > 1 && words.every((word) => /^[-+]?\d+(,\d+)?$/.test(word))) return undefined;
+  return ["\t", ";", ","].find((sign) => cellsOf(line, sign).length > 1);
+}
+
+const missing = /^(|na|n\/a|nan|null|none|\?|-)$/i;
+const hundreds = /^[-+]?[1-9]\d{0,2}(,\d{3})+(\.\d*)?$/;
+const manyHundreds = /,.*[,.]/;
+
+/**
+ * The columns of numbers of a text with commas, semicolons, tabs or blanks; rows in which one of them is none are left out later. A comma
+ * within a number is decimal, but where it can only stand between hundreds and thousands.
+ */
 export function parseTable(name: string, text: string): Table {
-  const lines = text.split(/\r?\n/, mostRows + 1).filter((line) => line.trim() !== "" && !line.startsWith("#"));
-  const first = lines[0] ?? "";
-  const mark = ["\t", ";", ","].find((sign) => first.includes(sign));
+  const lines = text.split(/\r\n|\r|\n/, mostRows + 1).filter((line) => line.trim() !== "" && !line.startsWith("#"));
+  const mark = markOf(lines[0] ?? "");
   const cells = lines.map((line) => cellsOf(line, mark));
-  // where commas divide nothing they may be decimal
-  const isDecimal = mark !== ",";
+  const withCommas = cells.flatMap((row) => row.filter((cell) => /^[-+]?\d[\d.]*,\d[\d.,]*$/.test(cell)));
+  // 1,234 alone may be both: what divides by commas is of a country with decimal points
+  const isGrouped =
+    withCommas.every((cell) => hundreds.test(cell)) &&
+    (mark === "," || withCommas.some((cell) => manyHundreds.test(cell)));
   const number = (cell: string | undefined) => {
     if (!cell) return Number.NaN;
-    return Number(isDecimal ? cell.replace(/^([^,.]*),([^,.]*)$/, "$1.$2") : cell);
+    if (!cell.includes(",")) return Number(cell);
+    if (isGrouped) return Number(cell.replaceAll(",", ""));
+    return Number(cell.replace(/\.(?=\d{3}[.,])/g, "").replace(/^([^,.]*),([^,.]*)$/, "$1.$2"));
   };
-  const head = cells[0] ?? [];
-  const hasNames = head.some((cell) => Number.isNaN(number(cell)));
-  const rows = hasNames ? cells.slice(1) : cells;
-  const columns = head.map((cell, k) => ({
-    name: hasNames ? cell : `column ${k + 1}`,
-    values: Float64Array.from(rows, (row) => number(row[k])),
-  }));
-  const isNumeric = ({ values }: (typeof columns)[number]) =>
+  const isNumeric = (values: Float64Array) =>
     values.filter((value) => Number.isFinite(value)).length > values.length / 2;
-  return { name, columns: columns.filter(isNumeric) };
+  const column = (rows: readonly string[][], k: number) => Float64Array.from(rows, (row) => number(row[k]));
+  const [first = [], ...others] = cells;
+  // R's write.table has no name above those of the rows
+  const isShort = others.length > 0 && others.every((row) => row.length === first.length + 1 && row.at(-1) !== "");
+  const head = isShort ? ["row", ...first] : first;
+  // names stand above numbers: a first row of data may have words in other columns, and may lack a number
+  const hasNames = head.some(
+    (cell, k) => !missing.test(cell) && Number.isNaN(number(cell)) && isNumeric(column(others, k)),
+  );
+  const rows = hasNames ? others : cells;
+  const columns = head.map((cell, k) => ({ name: hasNames ? cell : `column ${k + 1}`, values: column(rows, k) }));
+  return { name, columns: columns.filter(({ values }) => isNumeric(values)) };
 }
 
 /** One picture has room for both, if neither spreads this much more than the other. */
@@ -64,7 +86,8 @@ export function tableTarget(table: Table, x: number, y: number): Target {
     const own = rows.map((row) => values[row] as number);
     const mean = own.reduce((sum, value) => sum + value, 0) / Math.max(1, own.length);
     const deviation = Math.sqrt(own.reduce((sum, value) => sum + (value - mean) ** 2, 0) / Math.max(1, own.length));
-    if (own.length > 1 && deviation === 0)
+    // of 0.1 again and again the mean is another number
+    if (own.length > 1 && own.every((value) => value === own[0]))
       throw new Error(`“${name}” is ${own[0]} in all rows, so there is nothing to learn of it: choose another column`);
     return { name, own, mean, deviation };
   });

@@ -117,6 +117,56 @@ describe("a table", () => {
     ]);
   });
 
+  const valuesOf = (words: string) => parseTable("t.csv", words).columns.map(({ values }) => [...values]);
+
+  test("has decimal commas in quotes and between blanks, and thousands as they are written", () => {
+    expect(valuesOf('x,y\n"1,5","-2,25"\n"3,123",4\n')).toEqual([
+      [1.5, 3.123],
+      [-2.25, 4],
+    ]);
+    expect(valuesOf("0,5 1,5\n2 -3,5\n")).toEqual([
+      [0.5, 2],
+      [1.5, -3.5],
+    ]);
+    expect(valuesOf('x,y\n"1,234",1\n"12,345,678.5",2\n')[0]).toEqual([1234, 12345678.5]);
+    expect(valuesOf("x;y\n1,234.5;1\n2,345.25;2\n")[0]).toEqual([1234.5, 2345.25]);
+    expect(valuesOf("x;y\n1.234,5;1\n1.234.567,25;2\n999,5;3\n")[0]).toEqual([1234.5, 1234567.25, 999.5]);
+    expect(valuesOf("x;y\n1,234;1\n5,678;2\n")[0]).toEqual([1.234, 5.678]);
+  });
+
+  test("has names above numbers alone: a first row may have words, or lack a number", () => {
+    expect(valuesOf("5.1,3.5,Iris-setosa\n4.9,3,Iris-setosa\n4.7,3.2,Iris-setosa\n")[0]).toEqual([5.1, 4.9, 4.7]);
+    expect(valuesOf("1,,3\n2,5,6\n3,7,8\n")).toEqual([
+      [1, 2, 3],
+      [Number.NaN, 5, 7],
+      [3, 6, 8],
+    ]);
+    expect(valuesOf("NA;1\n2;5\n3;7\n").map((values) => values.length)).toEqual([3, 3]);
+    expect(parseTable("t.csv", "time,2020\n1,2\n3,4\n").columns.map(({ name }) => name)).toEqual(["time", "2020"]);
+  });
+
+  test("has its marks outside of quotes, and names of R's rows and columns", () => {
+    const named = (words: string) => parseTable("t.csv", words).columns.map(({ name, values }) => [name, ...values]);
+    expect(named('"a; in m",b\n1,2\n3,4\n')).toEqual([
+      ["a; in m", 1, 3],
+      ["b", 2, 4],
+    ]);
+    expect(named('"x" "y"\n"1" 0.5 0.25\n"2" 1.5 2\n')).toEqual([
+      ["row", 1, 2],
+      ["x", 0.5, 1.5],
+      ["y", 0.25, 2],
+    ]);
+    expect(named("x,y\r1,2\r3,4\r")).toEqual([
+      ["x", 1, 3],
+      ["y", 2, 4],
+    ]);
+  });
+
+  test("with the same fraction in all rows does not spread, whatever its mean rounds to", () => {
+    const table = parseTable("t.csv", `a,b\n${"1,0.1\n2,0.1\n".repeat(70)}`);
+    expect(() => tableTarget(table, 0, 1)).toThrow("“b” is 0.1 in all rows");
+  });
+
   test("with a column that does not spread is told in words", () => {
     const table = parseTable("t.csv", `a,b\n${"1,7\n2,7\n".repeat(30)}`);
     expect(() => tableTarget(table, 0, 1)).toThrow("“b” is 7 in all rows, so there is nothing to learn of it");
