@@ -1,7 +1,7 @@
 import { read } from "./interface.ts";
 import { kernel, oncePerShape } from "./kernel.ts";
 import { type ClusterShape, clusterBuffers, clusterFunctions, clusterParams, clusterText } from "./rows.ts";
-import { components } from "./tiling.ts";
+import { broadcastOf, components } from "./tiling.ts";
 import { nowhere } from "./weight-gradient.ts";
 import { lines, wgsl } from "./wgsl.ts";
 
@@ -184,7 +184,7 @@ function streamedSums(tile: DenseTile): string {
       ...(gather > 0
         ? [
             `let fetched${n} = weights[params.weights + (k + ${n}u) * params.row_vectors + min(quad + lane, params.row_vectors - 1u)];`,
-            ...upTo(quads).map((qi) => `let w${qi}_${n} = subgroupBroadcast(fetched${n}, ${qi}u);`),
+            ...upTo(quads).map((qi) => `let w${qi}_${n} = ${broadcastOf(gather)}(fetched${n}, ${qi}u);`),
           ]
         : upTo(quads).map(
             (qi) => `let w${qi}_${n} = weights[params.weights + (k + ${n}u) * params.row_vectors + q${qi}];`,

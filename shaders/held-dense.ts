@@ -3,7 +3,7 @@ import { read, uniform } from "./interface.ts";
 import { kernel, oncePerShape } from "./kernel.ts";
 import { type Finish, finishShape, finishText } from "./optional-stores.ts";
 import { type ClusterShape, clusterBuffers, clusterFunctions, clusterParams, clusterText } from "./rows.ts";
-import { components, weightWindow } from "./tiling.ts";
+import { broadcastOf, components, weightWindow } from "./tiling.ts";
 import { lines, wgsl } from "./wgsl.ts";
 
 /** Tile of {@link heldDenseKernel}. */
@@ -63,10 +63,11 @@ export const heldDenseKernel = oncePerShape(({ bias, cluster: made, tile }: Held
   const addQuad = (quad: number) =>
     [
       subgroup > 0
-        ? `let w${quad} = subgroupBroadcast(fetched${Math.floor(quad / subgroup)}, ${quad % subgroup}u);`
+        ? `let w${quad} = ${broadcastOf(subgroup)}(fetched${Math.floor(quad / subgroup)}, ${quad % subgroup}u);`
         : `let w${quad} = weights[at + min(${quad}u, params.row_vectors - 1u)];`,
-      ...components.flatMap((c, j) =>
-        upTo(vectors).map((v) => `sum${v} = fma(h${4 * quad + j}_${v}, vec4f(w${quad}.${c}), sum${v});`),
+      // vector by vector: SwiftShader keeps a sum in registers for these four
+      ...upTo(vectors).flatMap((v) =>
+        components.map((c, j) => `sum${v} = fma(h${4 * quad + j}_${v}, vec4f(w${quad}.${c}), sum${v});`),
       ),
     ].join("\n    ");
   return kernel({

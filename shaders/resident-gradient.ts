@@ -25,12 +25,17 @@ export const residentWorkgroup = ({ subgroup }: Pick<ResidentTile, "subgroup">) 
  */
 function transposedSums(names: readonly string[], name: string): { text: string; sum: string } {
   const text: string[] = [];
+  const isQuad = names.length === 4;
   let left = names;
   for (let step = 1; left.length > 1; step *= 2) {
     const next: string[] = [];
     for (let i = 0; i < left.length; i += 2) {
       const [even, odd, sum] = [left[i], left[i + 1], `${name}_${step}_${i}`];
-      const exchanged = `subgroupShuffleXor(select(${odd}, ${even}, lane_bit${step}), ${step}u)`;
+      const given = `select(${odd}, ${even}, lane_bit${step})`;
+      // one instruction on SwiftShader, where a shuffle is a score
+      const exchanged = isQuad
+        ? `quadSwap${step === 1 ? "X" : "Y"}(${given})`
+        : `subgroupShuffleXor(${given}, ${step}u)`;
       text.push(`let ${sum} = select(${even}, ${odd}, lane_bit${step}) + ${exchanged};`);
       next.push(sum);
     }
@@ -48,6 +53,7 @@ function transposedSums(names: readonly string[], name: string): { text: string;
 export const residentGradientKernel = oncePerShape((tile: ResidentTile) => {
   const { vectors, inputs, subgroup, adds } = tile;
   const sums = subgroup > 0;
+  const isQuad = subgroup === 4;
   const lanes = Math.max(1, subgroup);
   const upTo = (count: number) => Array.from({ length: count }, (_, i) => i);
   const chain = (i: number) =>
@@ -67,6 +73,21 @@ export const residentGradientKernel = oncePerShape((tile: ResidentTile) => {
         return `${text}\n${put(`i0 + ${q * subgroup}u + lane`, sum)}`;
       })
     : upTo(inputs).map((i) => put(`i0 + ${i}u`, `t${i}`));
+  const isFirstTile = isQuad ? "workgroup.y == 0u" : "id.y == 0u";
+  const keepsBias = `${isFirstTile} && params.bias_offset != ${nowhere}u`;
+  const bias = `let ones = ${upTo(vectors)
+    .map((v) => `select(vec4f(0.0), c${v}, value${v})`)
+    .join(" + ")};
+    let one = (ones.x + ones.y) + (ones.z + ones.w);
+    let bias = ${sums ? "subgroupAdd(one)" : "one"};`;
+  const putBias = (condition: string) =>
+    `if (segment < params.segments${sums ? " && lane == 0u" : ""}${condition}) {
+      ${store("base + params.bias_offset + o", "bias")}
+    }`;
+  // every tile of inputs finds the same bias; the first one's is kept
+  const biasText = isQuad
+    ? `if (${keepsBias}) {\n${bias}\n${putBias("")}\n}`
+    : `${bias}\n${putBias(` && ${keepsBias}`)}`;
   return kernel({
     label: `resident weight gradient, ${vectors}×${inputs}${adds ? ", added" : ""}`,
     entryPoint: "weight_gradient",
@@ -89,7 +110,7 @@ export const residentGradientKernel = oncePerShape((tile: ResidentTile) => {
     buffers: { cotangents: read("array<vec4f>"), inputs: read("array<vec4f>"), partials: write("array<f32>") },
     code: wgsl`
 @compute @workgroup_size(${residentWorkgroup(tile)})
-fn weight_gradient(@builtin(global_invocation_id) id: vec3u${sums ? ", @builtin(subgroup_invocation_id) lane: u32" : ""}) {
+fn weight_gradient(@builtin(global_invocation_id) id: vec3u${isQuad ? ", @builtin(workgroup_id) workgroup: vec3u" : ""}${sums ? ", @builtin(subgroup_invocation_id) lane: u32" : ""}) {
   let i0 = id.y * ${inputs}u;
   let segment = id.x${sums ? ` / ${subgroup}u` : ""};
   let base = segment * params.parameters;
@@ -117,15 +138,7 @@ fn weight_gradient(@builtin(global_invocation_id) id: vec3u${sums ? ", @builtin(
     ${lines(inputs, (i) => `let v${i} = ${chain(i)};\nlet t${i} = (v${i}.x + v${i}.y) + (v${i}.z + v${i}.w);`)}
     let place = base + params.weight_offset + o * params.row_length;
     ${stores.join("\n    ")}
-    let ones = ${upTo(vectors)
-      .map((v) => `select(vec4f(0.0), c${v}, value${v})`)
-      .join(" + ")};
-    let one = (ones.x + ones.y) + (ones.z + ones.w);
-    let bias = ${sums ? "subgroupAdd(one)" : "one"};
-    // every tile of inputs finds the same bias; the first one's is kept
-    if (segment < params.segments${sums ? " && lane == 0u" : ""} && id.y == 0u && params.bias_offset != ${nowhere}u) {
-      ${store("base + params.bias_offset + o", "bias")}
-    }
+    ${biasText}
   }
 }
 `,

@@ -78,5 +78,8 @@ export function splat(tiling: Tiling, scalar: string): string {
   return tiling.lanes === 1 ? scalar : `${vectorType(tiling)}(${scalar})`;
 }
 
+/** How all of a subgroup get what one of them has. SwiftShader's subgroups are quads, for which it makes half of the instructions. */
+export const broadcastOf = (subgroup: number) => (subgroup === 4 ? "quadBroadcast" : "subgroupBroadcast");
+
 /** Vectors of weights that a kernel sees at a time in a uniform buffer, whose size every device allows, and those between places for it. */
 export const weightWindow = { vectors: 4096, step: 16 } as const;
