@@ -9,7 +9,7 @@ import { InvocationValues, type NetworkSizes } from "./invocation-values.ts";
 import type { Tangents } from "./narrow-mlp.ts";
 import type { Packing } from "./packing.ts";
 import { type ProjectedName, projectedInput, projectedRow } from "./row-functions.ts";
-import { components, splat, type Tiling } from "./tiling.ts";
+import { broadcastOf, components, splat, type Tiling } from "./tiling.ts";
 import { lines, range } from "./wgsl.ts";
 
 /**
@@ -237,7 +237,7 @@ export class InvocationNetwork {
         // lanes of a subgroup fetch weights for each other; what one of them fetches beyond the block is not used
         const lane = n % gather;
         if (lane === 0) body.push(`let c${n} = ${base}${n}u + pf_lane];`);
-        body.push(`let w${n} = subgroupBroadcast(c${n - lane}, ${lane}u);`);
+        body.push(`let w${n} = ${broadcastOf(gather)}(c${n - lane}, ${lane}u);`);
       } else body.push(`let w${n} = ${base}${n}u];`);
       for (const part of range(4)) {
         const k = Math.floor((4 * n + part) / outputs);

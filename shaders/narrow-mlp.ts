@@ -1,5 +1,5 @@
 import { activationText } from "./activation.ts";
-import { activationType, components, splat, type Tiling, vectorType } from "./tiling.ts";
+import { activationType, broadcastOf, components, splat, type Tiling, vectorType } from "./tiling.ts";
 import { lines } from "./wgsl.ts";
 
 /**
@@ -141,7 +141,7 @@ export function narrowMlpText(mlp: NarrowMlp, tiling: Tiling, tangents: Tangents
         const lane = vector % tiling.gather;
         const chunk = vector - lane;
         if (lane === 0) text.push(`let c${chunk} = ${array}[${index}][${chunk}u + pf_lane];`);
-        text.push(`let w${vector} = subgroupBroadcast(c${chunk}, ${lane}u);`);
+        text.push(`let w${vector} = ${broadcastOf(tiling.gather)}(c${chunk}, ${lane}u);`);
       } else {
         text.push(`let w${vector} = ${array}[${index}][${vector}];`);
       }
