@@ -11,6 +11,7 @@ import { shown as quoted } from "../csv-text.ts";
 import { shown } from "../file-errors.ts";
 import { columnNames, readModel } from "../model.ts";
 import { claimOutputs, writeOutput } from "../outputs.ts";
+import { loadCanvas } from "../plot/canvas.ts";
 import { colourScale, type ScaleKind } from "../plot/colour-scale.ts";
 import { type Figure, type Panel, renderFigure } from "../plot/figure.ts";
 import { densityPanel, type FlowView, fieldPanel, samplePoints, trajectories } from "../plot/flow-panel.ts";
@@ -134,6 +135,8 @@ async function plot(context: Context, files: readonly string[], o: PlotOptions, 
   const [path] = flows;
   if (path === undefined && !["density", "scatter"].includes(o.kind))
     throw new UsageError(`--kind ${o.kind} is of a flow, but no file ends in .safetensors: give one`);
+  // whoever lacks it hears so before a flow is solved
+  await loadCanvas();
   const tables = await readTables(
     context,
     files.filter((file) => !isFlow(file)),

@@ -484,6 +484,17 @@ for (const { name, file } of ${JSON.stringify(names)})
     },
   },
   {
+    name: "the installed command line tells of the package that plots need before it reads or solves anything",
+    run: async (project) => {
+      const file = join(project.folder, "node_modules", "pushforward", project.manifest.bin.pushforward);
+      const words = ["plot", "not-there.safetensors", "-o", join(project.folder, "flow.png")];
+      await assert.rejects(
+        execFully(process.execPath, [file, ...words], { cwd: project.folder }),
+        /npm install @napi-rs\/canvas/,
+      );
+    },
+  },
+  {
     name: "the installed command line resumes a training that was killed, with the same bytes in the end",
     run: async (project) => {
       const file = join(project.folder, "node_modules", "pushforward", project.manifest.bin.pushforward);
