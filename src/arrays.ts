@@ -43,3 +43,10 @@ function isThere(array: InstanceType<Kind>): boolean {
     return false;
   }
 }
+
+/** The values, so many times. */
+export function repeated<A extends Uint32Array | Float32Array>(values: A, times: number): A {
+  const all = new (values.constructor as new (length: number) => A)(values.length * times);
+  for (let k = 0; k < times; k++) all.set(values, k * values.length);
+  return all;
+}

@@ -1,3 +1,4 @@
+import { repeated } from "../arrays.ts";
 import type { Flow } from "../flow/flow.ts";
 import { must } from "../must.ts";
 import { checkInteger } from "../options.ts";
@@ -64,11 +65,4 @@ export async function distillationPairs(
     ...(labels && { labels: repeated(labels, steps) }),
     ...(context && { context: repeated(context, steps) }),
   };
-}
-
-/** The values, so many times. */
-function repeated<A extends Uint32Array | Float32Array>(values: A, times: number): A {
-  const all = new (values.constructor as new (length: number) => A)(values.length * times);
-  for (let k = 0; k < times; k++) all.set(values, k * values.length);
-  return all;
 }

@@ -1,8 +1,10 @@
+import { repeated } from "../arrays.ts";
 import { invalid } from "../errors.ts";
 import { solveFields } from "../flow/fields.ts";
 import type { Flow } from "../flow/flow.ts";
 import { checkFlow } from "../flow/given-flow.ts";
 import type { SampleOptions } from "../flow/options.ts";
+import { conditioning } from "../flow/shape.ts";
 import { must } from "../must.ts";
 import { type Check, checked, type Schema } from "../options/schema.ts";
 import { show } from "../options.ts";
@@ -13,9 +15,9 @@ export interface PairOptions
     SampleOptions,
     "solver" | "seed" | "guidance" | "guidanceInterval" | "precision" | "chunkSize" | "signal" | "onProgress"
   > {
-  /** Class of each pair, [count]. */
+  /** Class of each pair, [count], or one for all. */
   labels?: Uint32Array;
-  /** Context of each pair, [count, context]. */
+  /** Context of each pair, [count, context], or one row for all. */
   context?: Float32Array;
 }
 
@@ -79,6 +81,13 @@ export async function samplesOf(
       `${what}: of ${count} samples ${nonFinite} are not finite and ${unfinished} did not end: pass a finer solver, or look at the flow`,
     );
   const { labels, context } = given;
-  const conditions = { ...(labels && { labels: labels.slice() }), ...(context && { context: context.slice() }) };
+  const widths = conditioning(flow);
+  // one label or row of context may be that of all samples; a training takes those of each pair
+  const ofEach = <A extends Uint32Array | Float32Array>(values: A, width: number): A =>
+    repeated(values, values.length === width ? count : 1);
+  const conditions = {
+    ...(labels && { labels: ofEach(labels, 1) }),
+    ...(context && { context: ofEach(context, widths.context) }),
+  };
   return { x, saved, x0: must(x0, "where samples start"), conditions };
 }

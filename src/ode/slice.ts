@@ -1,4 +1,4 @@
-import { readable } from "../arrays.ts";
+import { readable, repeated } from "../arrays.ts";
 import type { PlannedBuffer } from "../gpu/kernel.ts";
 
 /** A chunk's part of an array [n, width] of the caller, on the host or on the device. */
@@ -28,7 +28,6 @@ export function sliceOrRepeat(
   const own = readable(name, all);
   if (!ArrayBuffer.isView(own) || own.length !== width || start + count === 1)
     return slice(name, all, start, count, width);
-  const data = own instanceof Uint32Array ? new Uint32Array(count * width) : new Float32Array(count * width);
-  for (let i = 0; i < count; i++) data.set(own, i * width);
+  const data = repeated<Float32Array | Uint32Array>(own, count);
   return { name, bytes: data.byteLength, data };
 }

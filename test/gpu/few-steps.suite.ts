@@ -66,6 +66,19 @@ test("pairs of distillation are the pieces of paths, each with its times and con
   flow.dispose();
 });
 
+test("one label and one row of context go for all pairs, as for all samples", async ({ gpu }) => {
+  const flow = pf.Flow.create(gpu, { velocity: conditional, seed: 1 });
+  const one = { labels: Uint32Array.of(1), context: Float32Array.of(0.3) };
+  const all = (n: number) => ({ labels: new Uint32Array(n).fill(1), context: new Float32Array(n).fill(0.3) });
+  for (const n of [1, count]) {
+    const each = { ...all(n), seed: 4, solver };
+    expect(await reflowPairs(flow, n, { ...one, seed: 4, solver })).toEqual(await reflowPairs(flow, n, each));
+    const { labels, context } = await distillationPairs(flow, n, { ...one, steps: 2 });
+    expect({ labels, context }).toEqual(all(2 * n));
+  }
+  flow.dispose();
+});
+
 test("a student of one Euler step goes where its teacher's solver does", async ({ gpu }) => {
   // a quarter turn, whose paths are far from straight
   const code = `fn velocity(t: f32, x: array<f32, DIM>) -> array<f32, DIM> {
