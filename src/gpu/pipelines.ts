@@ -111,6 +111,13 @@ export class PipelineCache {
     return asked;
   }
 
+  /** Whether a kernel is being compiled, be it by a first run that has not ended. */
+  get isCompiling(): boolean {
+    if (this.compiling > 0) return true;
+    if (!this.compilesInFirstRun) return false;
+    return [...this.#compilations.values()].some(({ pipeline }) => pipeline && !pipeline.isReady && !pipeline.fresh);
+  }
+
   /** What is known of a kernel, which is not asked for by that. */
   compilation(kernel: Kernel): Compilation {
     const known = this.#byKernel.get(kernel);

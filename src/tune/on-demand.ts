@@ -26,6 +26,7 @@ export function makeTuner(gpu: Gpu): LoadedTuner {
     now: seconds,
     pause: (duration) => pause(1000 * duration),
     activity: () => gpu.current.pipelines.requests,
+    isCompiling: () => gpu.current.pipelines.isCompiling,
     isUsable: () => gpu.isUsable,
   });
   return {

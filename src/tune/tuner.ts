@@ -26,6 +26,8 @@ export interface TunerHost {
   pause(seconds: number): Promise<void>;
   /** A number that changes whenever somebody else submits work. */
   activity(): number;
+  /** Whether calls wait for kernels to be compiled. */
+  isCompiling(): boolean;
   isUsable(): boolean;
 }
 
@@ -33,6 +35,9 @@ export interface TunerHost {
 const compileSeconds = 3;
 /** The search begins when the first call is on its way. */
 const delaySeconds = 0.1;
+/** Kernels of calls are compiled before candidates: whether there are any is asked this often, before each candidate no longer than this. */
+const lookSeconds = 0.05;
+const patienceSeconds = 10;
 /** The search takes at most this share of the time of running calls. */
 const share = 0.1;
 /** A candidate must be this much faster to replace the fixed choice: less may be chance. */
@@ -137,6 +142,7 @@ export class Tuner {
     if (!fixed) return undefined;
     const trial = choice.trial();
     try {
+      await this.#whileCompiling();
       await trial.warm(fixed);
       let fixedSeconds = await this.#turn(() => trial.time(fixed));
       const isOff = () => fixedSeconds < leastSeconds || fixedSeconds > 4 * wantedSeconds;
@@ -148,6 +154,7 @@ export class Tuner {
       let best = fixed;
       let bestSeconds = Math.min(fixedSeconds, await this.#turn(() => trial.time(fixed)));
       for (const tiling of others) {
+        await this.#whileCompiling();
         if (!this.#host.isUsable()) return undefined;
         const outcome = await this.#measure(trial, tiling, wanted, bestSeconds);
         if (outcome === "late") break;
@@ -173,12 +180,15 @@ export class Tuner {
   /** Seconds of a candidate, infinite for one that fails or computes other bits; `"late"` for one that took too long to compile. */
   async #measure(trial: Trial, tiling: Tiling, wanted: Uint32Array, best: number): Promise<number | "late"> {
     const start = this.#host.now();
+    const before = this.#host.activity();
     const failed = Symbol();
     const warmed = trial.warm(tiling).catch(() => failed);
     const limit = this.#host.pause(compileSeconds).then(() => "late" as const);
     const outcome = await Promise.race([warmed, limit]);
     // Compilation cannot be interrupted: it ends by itself and finds the trial gone.
     if (outcome === "late" || this.#host.now() - start > compileSeconds) return "late";
+    // a compilation takes a core, which calls beside it may lack
+    if (this.#host.activity() !== before) await this.#host.pause(this.#host.now() - start);
     if (outcome === failed) return Number.POSITIVE_INFINITY;
     try {
       const seconds = await this.#turn(() => trial.time(tiling));
@@ -189,6 +199,13 @@ export class Tuner {
       if (!this.#host.isUsable()) throw error;
       return Number.POSITIVE_INFINITY;
     }
+  }
+
+  /** Lets calls have their kernels first. */
+  async #whileCompiling(): Promise<void> {
+    const { isCompiling, isUsable, now, pause } = this.#host;
+    const start = now();
+    while (isCompiling() && isUsable() && now() - start < patienceSeconds) await pause(lookSeconds);
   }
 
   /** Does one piece of work; where calls run beside it, they get most of the time. */

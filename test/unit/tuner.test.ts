@@ -27,6 +27,8 @@ interface Behaviour {
 class World {
   clock = 0;
   submits = 0;
+  /** Looks of a tuner until the kernels of calls are there. */
+  compiling = 0;
   usable = true;
   /** How often each workgroup size was timed, in order. */
   readonly timed: number[] = [];
@@ -44,8 +46,13 @@ class World {
         this.slept.push(seconds);
         // a limit on what takes no time never comes first
         if (seconds === 3) await new Promise(() => {});
+        if (this.compiling > 0) {
+          this.compiling--;
+          this.clock += seconds;
+        }
       },
       activity: () => this.submits,
+      isCompiling: () => this.compiling > 0,
       isUsable: () => this.usable,
       ...o,
     };
@@ -201,6 +208,41 @@ test("while calls run, the search takes at most a tenth of the time", async () =
   const working = world.clock;
   const [, ...rests] = world.slept.filter((seconds) => seconds !== 3);
   expect(rests.reduce((sum, seconds) => sum + seconds, 0)).toBeGreaterThanOrEqual(8.5 * (working - 0.1));
+});
+
+test("kernels of calls are compiled before the first candidate and between candidates", async () => {
+  const world = new World();
+  world.compiling = 5;
+  const compiled: number[] = [];
+  const choice = world.choice({ 64: { seconds: 0.02 }, 128: { seconds: 0.01 }, 256: { seconds: 0.015 } });
+  const trial = () => {
+    const made = choice.trial();
+    return {
+      ...made,
+      warm: (tiling: Tiling) => {
+        expect(world.compiling).toBe(0);
+        compiled.push(tiling.workgroupSize);
+        return made.warm(tiling).then(() => {
+          if (tiling.workgroupSize === 128) world.compiling = 3;
+        });
+      },
+    };
+  };
+  const tuner = new Tuner(world.host());
+  tuner.choose({ ...choice, trial });
+  await settle();
+  expect(compiled).toEqual([64, 128, 256]);
+  expect(tuner.choose(choice).workgroupSize).toBe(128);
+});
+
+test("kernels of calls that are never ready are not waited for longer than ten seconds", async () => {
+  const world = new World();
+  world.compiling = Number.POSITIVE_INFINITY;
+  const tuner = new Tuner(world.host());
+  const choice = world.choice({ 64: { seconds: 0.02 }, 128: { seconds: 0.01 } });
+  tuner.choose(choice);
+  for (let i = 0; i < 4; i++) await settle();
+  expect(tuner.choose(choice).workgroupSize).toBe(128);
 });
 
 test("a device lost in the middle of a search leaves the fixed choice, no trial and no unhandled rejection", async () => {
