@@ -117,6 +117,7 @@ process.exit(0);`;
   const told = output()
     .trim()
     .split("\n")
+    .filter((line) => line !== "")
     .map((line) => JSON.parse(line));
   const measured = readFileSync(stats, "utf8")
     .trim()
@@ -201,6 +202,13 @@ async function main() {
     all[family] = await compiledOn(bundle, family, what, values.only);
     console.log(`${family}: ${all[family].length} kernels compiled`);
   }
+  if (Object.values(all).every((kernels) => kernels.length === 0)) {
+    console.error(
+      `gpu-report: no kernel has "${values.only}" in the names of its network and work; "mlp 3 × 64, sample, f16" names some`,
+    );
+    process.exitCode = 2;
+    return;
+  }
   if (values.only !== "") {
     for (const [family, kernels] of Object.entries(all))
       for (const kernel of kernels)
@@ -216,6 +224,11 @@ async function main() {
       row(kernels.filter(({ network, work }) => `${network}|${work}` === name)),
     ),
   }));
+  // RDNA 3 has matrices: without them a part of the library would go unseen
+  if (!values.catalogue && !all.navi31.some(({ work }) => work.endsWith("by matrices"))) {
+    console.error("gpu-report: no kernel by matrices was compiled for navi31, whose subgroups have them");
+    process.exitCode = 1;
+  }
   const bad = found.filter(({ rows }) => rows.some((row) => row && row.spills + row.scratch > 0));
   for (const { name, rows } of bad)
     console.log(
@@ -223,7 +236,7 @@ async function main() {
     );
   console.log(`${found.length - bad.length} of ${found.length} kinds of work without a spill`);
   if (values.check) {
-    process.exitCode = bad.length > 0 ? 1 : 0;
+    if (bad.length > 0) process.exitCode = 1;
     return;
   }
   if (values.catalogue) return;

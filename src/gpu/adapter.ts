@@ -32,6 +32,15 @@ export interface GpuOptions {
   tune?: boolean | { store: TextStore };
 }
 
+/** A product of matrices that subgroups have: of M × K by K × N, in numbers of one type, with sums of another. No types of WebGPU have it yet. */
+export interface SubgroupMatrixConfig {
+  readonly M: number;
+  readonly N: number;
+  readonly K: number;
+  readonly componentType: string;
+  readonly resultComponentType: string;
+}
+
 /** What is known of the adapter, read once before the device is made. */
 export interface GpuInfo {
   readonly vendor: string;
@@ -44,6 +53,8 @@ export interface GpuInfo {
   /** The least and the most that it may have; 0 where the device has no subgroups. */
   readonly subgroupMinSize: number;
   readonly subgroupMaxSize: number;
+  /** Where the device has chromium-experimental-subgroup-matrix: the products of matrices that its subgroups have. */
+  readonly subgroupMatrixConfigs?: readonly SubgroupMatrixConfig[];
 }
 
 const wantedLimits = [
@@ -78,7 +89,20 @@ function describe(info: GPUAdapterInfo | undefined, features: ReadonlySet<string
     subgroupSize: subgroupMinSize === subgroupMaxSize ? subgroupMinSize : 0,
     subgroupMinSize,
     subgroupMaxSize,
+    ...(features.has("chromium-experimental-subgroup-matrix") && { subgroupMatrixConfigs: matrixConfigs(info) }),
   };
+}
+
+/** As plain data: an adapter's, since a device of Dawn in Node tells none. */
+function matrixConfigs(info: GPUAdapterInfo | undefined): SubgroupMatrixConfig[] {
+  const { subgroupMatrixConfigs = [] } = (info ?? {}) as { subgroupMatrixConfigs?: Iterable<SubgroupMatrixConfig> };
+  return Array.from(subgroupMatrixConfigs, ({ M, N, K, componentType, resultComponentType }) => ({
+    M,
+    N,
+    K,
+    componentType,
+    resultComponentType,
+  }));
 }
 
 async function findAdapter(options: GpuOptions): Promise<GPUAdapter> {
