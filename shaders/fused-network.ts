@@ -139,7 +139,7 @@ ${fractionText(v)}`;
 
   /**
    * Text that evaluates the network. In: y{g}_{i}, time{g}, v{s}_{g}_{i} (for given tangents); `pf_labels`, `pf_context`, `pf_table`
-   * and pf_column, the table's first column of this stage, where there are such. Out, declared by the caller: u{g}_{i}, jv{s}_{g}_{i}.
+   * and pf_column, where the table's first column of this stage begins, where there are such. Out, declared by the caller: u{g}_{i}, jv{s}_{g}_{i}.
    */
   text(tiling: Tiling, tangents: Tangents | undefined, atOneTime: boolean): string {
     const scheduled = this.scheduled(atOneTime, tangents !== undefined);

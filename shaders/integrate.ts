@@ -41,7 +41,6 @@ export const fusedParams = {
   weight_label: "f32",
   null_first: "u32",
   first_row: "u32",
-  columns: "u32",
   zero: "u32",
 } as const;
 
@@ -123,7 +122,7 @@ ${of("begin")}
 for (var stage = 0u; stage < ${stages}u; stage++) {
 let row = pf_schedule[step * ${stages}u + stage];
 ${lines(tiling.groups, (g) => `let time${g} = ${splat(tiling, "row.time")};`)}
-${field.kind === "network" ? `let pf_column = (step * ${stages}u + stage - pf_params.first_row) * ${field.network.classes + 1}u;` : ""}
+${field.kind === "network" ? `let pf_column = (step * ${stages}u + stage - pf_params.first_row) * ${(field.network.classes + 1) * field.network.table.rows}u;` : ""}
 ${forEach(tiling, dim, (g, i) => {
   let y = `x${g}_${i}`;
   for (let s = 0; s < stages - 1; s++) y = `fma(${splat(tiling, `row.a${s}`)}, k${s}_${g}_${i}, ${y})`;
@@ -165,6 +164,9 @@ export interface EvaluateShape {
   readonly divergence: DivergenceText;
 }
 
+/** Whether an evaluation knows the time by the first column of its table: it is the same for all particles. */
+export const isAtOneTime = (field: FusedField): boolean => field.kind === "network" && field.atOneTime;
+
 /** What an evaluation reads and writes: rows of particles. */
 export function evaluateBuffers({ field, tiling, output, divergence }: EvaluateShape) {
   const rows = `array<${vectorType(tiling)}>`;
@@ -172,7 +174,7 @@ export function evaluateBuffers({ field, tiling, output, divergence }: EvaluateS
   return {
     ...fieldBuffers(field, tiling),
     state: read(rows),
-    times: read(rows),
+    times: !isAtOneTime(field) && read(rows),
     velocity: output !== "divergence" && write(rows),
     divergence: tracks && write(rows),
     probes: tracks && divergence.mode === "probes" && read(rows),
@@ -226,7 +228,7 @@ ${forEach(tiling, dim, (g, i) => `pf_product${at(i, g)} = jv1_${g}_${i};`)}
 ${entry("evaluate", tiling)} {
 ${particlesText(tiling)}
 ${forEach(tiling, dim, (g, i) => `let y${g}_${i} = pf_state${at(i, g)};`)}
-${lines(tiling.groups, (g) => `let time${g} = pf_times[at${g}];`)}
+${isAtOneTime(field) ? "let pf_column = 0u;" : lines(tiling.groups, (g) => `let time${g} = pf_times[at${g}];`)}
 ${declare(tiling, dim, "u")}
 ${body}
 }

@@ -80,8 +80,8 @@ export class InvocationValues {
     const start = place.buffer === "table" ? this.number(numberName(value), place.row) : `${place.row}u`;
     const at = start === "0u" ? row : `${start} + ${row}`;
     if (place.buffer !== "table") return `${place.buffer}_${step.batched ? s : 0}_${g}[${at}]`;
-    const column = (class_: string) => `pf_table[(${at}) * pf_params.columns + pf_column + ${class_}]`;
-    if (this.#sizes.classes === 0) return splat(this.#tiling, column("0u"));
+    if (this.#sizes.classes === 0) return splat(this.#tiling, `pf_table[pf_column + ${at}]`);
+    const column = (class_: string) => `pf_table[pf_column + ${class_} * ${place.rows}u + ${at}]`;
     if (this.#tiling.lanes === 1) return column(`class_${g}`);
     const lanes = components.slice(0, this.#tiling.lanes);
     return `${this.v}(${lanes.map((c) => column(`class_${g}.${c}`)).join(", ")})`;

@@ -49,6 +49,39 @@ export function planTableInputs(o: {
   });
 }
 
+/**
+ * A table whose columns lie together, for kernels that read one of them: neighbouring rows of one time share a cache line, and begin where
+ * a vec4 may. Buffers: rows [rows][columns], table [columns][rows].
+ */
+export const transposeTableKernel = oncePerShape(() =>
+  kernel({
+    label: "columns of a table",
+    entryPoint: "transpose_table",
+    params: { rows: "u32", columns: "u32" },
+    buffers: { from_rows: read("array<f32>"), table: write("array<f32>") },
+    code: wgsl`
+${particle}
+fn transpose_table${signature} {
+  let i = id.x + id.y * groups.x * ${particleWorkgroup}u;
+  let column = i % params.columns;
+  let row = i / params.columns;
+  if (row >= params.rows) { return; }
+  table[column * params.rows + row] = from_rows[i];
+}
+`,
+  }),
+);
+
+/** See {@link transposeTableKernel}. */
+export function planTransposeTable(o: { rows: number; columns: number; from: string; target: string }): Dispatch {
+  const { rows, columns, from, target } = o;
+  return dispatchOf(transposeTableKernel({}), {
+    params: { rows, columns },
+    buffers: { from_rows: from, table: target },
+    ...perParticle(rows * columns, 1),
+  });
+}
+
 /** The table's column of each particle's class, the null class being the last one. Buffers: classes [capacity], [labels [count]]. */
 export const classColumnsKernel = oncePerShape(({ labels }: { labels: boolean }) =>
   kernel({

@@ -135,9 +135,8 @@ export class Emitter {
           this.#network.classes,
         );
       case "table": {
-        const column = (class_: string) =>
-          `pf_table[(${rowText(shifted)}) * pf_params.columns + pf_column + ${class_}]`;
-        if (this.#network.classes === 0) return splatted(column("0u"));
+        if (this.#network.classes === 0) return splatted(`pf_table[pf_column + ${rowText(shifted)}]`);
+        const column = (class_: string) => `pf_table[pf_column + ${class_} * ${place.rows}u + ${rowText(shifted)}]`;
         if (this.#tiling.lanes === 1) return column("class_0");
         const lanes = components.slice(0, this.#tiling.lanes);
         return `${this.#v}(${lanes.map((c) => column(`class_0.${c}`)).join(", ")})`;

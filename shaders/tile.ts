@@ -8,6 +8,7 @@ import {
   fusedParams,
   type IntegrateShape,
   integrateBuffers,
+  isAtOneTime,
   labelOf,
 } from "./integrate.ts";
 import type { Buffers } from "./interface.ts";
@@ -231,7 +232,7 @@ export const integrateTileKernel = oncePerShape((shape: IntegrateShape) => {
   const probes = divergence.mode === "probes";
   const tile = new Tile(field, tiling, tangentsOf(field.dim, divergence));
   const { network, v } = tile;
-  const { classes } = (field as NetworkField).network;
+  const { classes, table } = (field as NetworkField).network;
   const weight = tile.splat("-row.weight");
   const track =
     tracks && divergence.mode !== "discrete"
@@ -269,7 +270,7 @@ ${of("begin")}
 for (var stage = 0u; stage < ${stages}u + pf_params.zero; stage++) {
 let row = pf_schedule[step * ${stages}u + stage];
 let time0 = ${tile.splat("row.time")};
-let pf_column = (step * ${stages}u + stage - pf_params.first_row) * ${classes + 1}u;
+let pf_column = (step * ${stages}u + stage - pf_params.first_row) * ${(classes + 1) * table.rows}u;
 // another number at every stage for all that compilers know: else the weights would be held in registers for the whole solve
 let jz = jb + (step * ${stages}u + stage) * pf_params.zero;
 ${tile.owned((m) => `${network.x(tile.job(m))} = ${state(m)};`)}
@@ -331,7 +332,7 @@ export const evaluateTileKernel = oncePerShape((shape: EvaluateShape) => {
       );
   const isMean = probes && output === "divergence";
   const body = `let jz = jb;
-let time0 = pf_times[at0];
+${isAtOneTime(field) ? "let pf_column = 0u;" : "let time0 = pf_times[at0];"}
 ${isMean ? `var mean = ${v}(0.0);` : ""}
 ${tile.owned((m, i) => `${network.x(tile.job(m))} = pf_state${at(i)};${isProduct ? `\n${network.dx(1, tile.job(m))} = pf_tangent${at(i)};` : ""}`)}
 workgroupBarrier();

@@ -17,7 +17,7 @@ import { blockMeanKernel, blockProductsKernel, histogramKernel } from "../reduct
 import { drawPartsKernel, mixtureDensityKernel } from "../source-parts.ts";
 import { addStagesKernel, finishStepKernel, mixKernel, stageInputKernel } from "../stages.ts";
 import { stochasticKernel } from "../stochastic.ts";
-import { classColumnsKernel, tableInputsKernel } from "../table-inputs.ts";
+import { classColumnsKernel, tableInputsKernel, transposeTableKernel } from "../table-inputs.ts";
 import { tangentDotKernel, tangentInputKernel } from "../tangents.ts";
 import { addLogDeterminantKernel, exportBoundKernel, importBoundKernel, logDeterminantKernel } from "../transform.ts";
 import type { Add } from "./entry.ts";
@@ -67,6 +67,7 @@ export function solveKernels(add: Add): void {
   add("stage input with a time per particle", () => stageInputKernel({ previous: 0, times: true }));
   for (const classes of [0, 3])
     add(`inputs of a table, ${classes} classes`, () => tableInputsKernel({ stages: 2, classes }));
+  add("columns of a table", () => transposeTableKernel({}));
   for (const labels of [false, true])
     add(`columns of classes, ${labels ? "" : "no "}labels`, () => classColumnsKernel({ labels }));
   for (const flag of [false, true]) {

@@ -71,8 +71,9 @@ function planEvaluation(request: EvaluationRequest, chunk: Chunk): ChunkPlan {
   const { dim } = engine;
   const { start, count, capacity } = chunk;
   const mode = modeOf(request);
-  const times = new Float32Array(capacity).fill(typeof t === "number" ? t : 0);
-  if (typeof t !== "number") times.set(t.subarray(start, start + count));
+  const isAtOneTime = typeof t === "number";
+  const times = new Float32Array(capacity).fill(isAtOneTime ? t : 0);
+  if (!isAtOneTime) times.set(t.subarray(start, start + count));
   const states = (name: string) => ({ name, bytes: dim * capacity * 4 });
   const isProduct = output === "jvp" || output === "vjp";
   const rows = output === "divergence" ? [] : isProduct ? [names.velocity, names.product] : [names.velocity];
@@ -82,14 +83,19 @@ function planEvaluation(request: EvaluationRequest, chunk: Chunk): ChunkPlan {
       buffers: [
         states(names.state),
         { name: names.times, bytes: times.byteLength, data: times },
-        ...engine.buffers(chunk, conditions, output === "divergence" ? mode : output),
+        ...engine.buffers(chunk, conditions, output === "divergence" ? mode : output, 0, isAtOneTime),
       ],
     },
     planImport(x, chunk, dim),
     isProduct && { buffers: [states(names.tangent)] },
     isProduct && planImport(must(tangent, "the tangent"), chunk, dim, { rows: "tangent rows", state: names.tangent }),
     planProbes({ ...divergence, mode, total, dim, chunk, first: start, key: seedKey(request.seed) }),
-    { dispatches: [...engine.begin(chunk, conditions), ...engine.evaluate(chunk, conditions, output, mode)] },
+    {
+      dispatches: [
+        ...engine.begin(chunk, conditions),
+        ...engine.evaluate(chunk, conditions, output, mode, isAtOneTime),
+      ],
+    },
     output === "divergence" && { buffers: [{ name: names.divergence, bytes: capacity * 4 }], outputs: [result] },
     ...rows.map((state) => {
       const own = { name: `${state} rows`, bytes: count * dim * 4 };

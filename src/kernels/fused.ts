@@ -1,6 +1,11 @@
 import { dispatchOf, gridOf } from "../../shaders/dispatch.ts";
 import type { DivergenceText, FusedField } from "../../shaders/field.ts";
-import type { EvaluateOutput, evaluateKernel, integrateKernel } from "../../shaders/integrate.ts";
+import {
+  type EvaluateOutput,
+  type evaluateKernel,
+  type integrateKernel,
+  isAtOneTime,
+} from "../../shaders/integrate.ts";
 import { particlesPerSlot, slotsPerWorkgroup, type Tiling } from "../../shaders/tiling.ts";
 import type { Dispatch } from "../gpu/kernel.ts";
 
@@ -25,8 +30,8 @@ interface Slice {
   readonly tiling: Tiling;
   readonly probes: number;
   readonly branches: Branches;
-  /** What a network's table is for: the first stage of all steps, and its columns. */
-  readonly table?: { readonly firstRow: number; readonly columns: number } | undefined;
+  /** What a network's table begins with: one of the stages of all steps. */
+  readonly table?: { readonly firstRow: number } | undefined;
 }
 
 function fusedNumbers({ capacity, tiling, probes, branches, table }: Slice) {
@@ -38,7 +43,6 @@ function fusedNumbers({ capacity, tiling, probes, branches, table }: Slice) {
     weight_label: branches.weightLabel,
     null_first: branches.nullFirst ? 1 : 0,
     first_row: table?.firstRow ?? 0,
-    columns: table?.columns ?? 0,
     zero: 0,
   };
 }
@@ -142,7 +146,7 @@ export function planEvaluate(
     context,
     table,
     state,
-    times,
+    times: isAtOneTime(field) ? undefined : times,
     velocity: output === "divergence" ? undefined : o.names.velocity,
     divergence: tracks ? o.names.divergence : undefined,
     probes: tracks && divergence.mode === "probes" ? o.names.probes : undefined,

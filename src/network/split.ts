@@ -47,7 +47,8 @@ export function splitNetwork(given: Program, result: Value): SplitNetwork {
     const name = known?.name ?? `table ${entries.length}`;
     if (!known) {
       entries.push({ name, value, row: rows });
-      rows += width;
+      // the numbers of a column begin where a vec4 may
+      rows += Math.ceil(width / 4) * 4;
     }
     return rest.input(name, width);
   };

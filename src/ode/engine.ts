@@ -112,8 +112,14 @@ export interface Engine {
   scratchFloats(mode: DivergenceMode | Evaluation, stages?: number): number;
   /** Buffers that all chunks share: the packed weights of this moment, which stay as they are until they are released. */
   shared(session: Session): Promise<Shared>;
-  /** Scratch buffers of one chunk, conditions included. */
-  buffers(chunk: Chunk, conditions: Conditions, mode: DivergenceMode | Evaluation, stages?: number): PlannedBuffer[];
+  /** Scratch buffers of one chunk, conditions included; `isAtOneTime` as in {@link Engine.evaluate}. */
+  buffers(
+    chunk: Chunk,
+    conditions: Conditions,
+    mode: DivergenceMode | Evaluation,
+    stages?: number,
+    isAtOneTime?: boolean,
+  ): PlannedBuffer[];
   /** Dispatches to run once per chunk, before anything else; `solves` says that `integrate` comes. */
   begin(chunk: Chunk, conditions: Conditions, solves?: boolean): Dispatch[];
   /** Dispatches for steps firstStep … lastStep − 1. */
@@ -124,6 +130,12 @@ export interface Engine {
     firstStep: number,
     lastStep: number,
   ): Dispatch[];
-  /** Dispatches for one evaluation at `state` and `times`. */
-  evaluate(chunk: Chunk, conditions: Conditions, output: Evaluation, divergence: DivergenceMode): Dispatch[];
+  /** Dispatches for one evaluation at `state` and `times`; `isAtOneTime` says that these are one time. */
+  evaluate(
+    chunk: Chunk,
+    conditions: Conditions,
+    output: Evaluation,
+    divergence: DivergenceMode,
+    isAtOneTime?: boolean,
+  ): Dispatch[];
 }

@@ -66,7 +66,7 @@ export function layeredEngine(gpu: Gpu, network: Network, parameters: Parameters
   const { program, output } = network;
   const runs = runsOf(network, { program, output, places: new Map() });
   const split = worthSplitting(network);
-  const table = split && new NetworkTable(network, split.table);
+  const table = split && new NetworkTable(network, split.table, false);
   /** In a solve all particles have one time: what depends on it and the class alone is read from a table. */
   const solving = split ? runsOf(network, { ...split, places: tablePlaces(split.table, tableName) }) : runs;
   const layouts = {

@@ -105,7 +105,7 @@ function fuse(network: Network, limits: typeof invocationLimits): Fused | undefi
   // what the table has may be wider
   const wide = fused.program(true).steps.some((step) => step.kind === "linear" && step.width > limits.width);
   if (wide) return undefined;
-  return { network: fused, table: fused.table.rows > 0 ? new NetworkTable(network, fused.table) : undefined };
+  return { network: fused, table: fused.table.rows > 0 ? new NetworkTable(network, fused.table, true) : undefined };
 }
 
 /** A small network in fused kernels: what is made of a particle never leaves its invocation. */
@@ -210,7 +210,7 @@ export function fusedNetworkEngine(
           firstStep: first,
           lastStep: last,
           flopsPerStep: branchesOf(network, conditions).count * perStep,
-          table: made && { firstRow: first * stages, columns: made.columns },
+          table: made && { firstRow: first * stages },
           names: { ...fieldNames(conditions, tiling, true), ...names, table: made && tableName, kept },
         }),
       );
@@ -229,7 +229,7 @@ export function fusedNetworkEngine(
       if (!isHalf) await tuning.ready(fused.network.key);
       return parameters.lease(session, layouts);
     },
-    buffers({ start, count, capacity }, conditions, _mode, stages = 0): PlannedBuffer[] {
+    buffers({ start, count, capacity }, conditions, _mode, stages = 0, isAtOneTime = false): PlannedBuffer[] {
       return [
         ...(conditions.labels && classes > 0 ? [sliceOrRepeat("labels", conditions.labels, start, count, 1)] : []),
         ...(context > 0
@@ -243,6 +243,7 @@ export function fusedNetworkEngine(
             ]
           : []),
         ...(table && stages > 0 ? table.buffers(stages) : []),
+        ...(table && isAtOneTime ? table.buffersOfOneTime() : []),
       ];
     },
     begin({ count, capacity }, conditions) {
@@ -261,24 +262,27 @@ export function fusedNetworkEngine(
       ];
     },
     integrate,
-    evaluate(chunk, conditions, output, divergence) {
+    evaluate(chunk, conditions, output, divergence, isAtOneTime = false) {
       if (output === "vjp") throw new Error("vjp goes through the reverse engine");
       const mode = output === "divergence" || output === "both" ? divergence : ({ mode: "none" } as const);
       const work = output === "jvp" ? 2 * flops : tangentFlops(dim, flops, mode);
       const text = output === "jvp" ? ({ mode: "probes", perPass: 1 } as const) : divergenceText(dim, mode);
-      const tiling = tilingOf(false, text);
-      return planEvaluate({
+      const tiling = tilingOf(isAtOneTime, text);
+      const made = isAtOneTime ? table?.planOneTime(chunk.maxFlops) : undefined;
+      const dispatches = planEvaluate({
         ...common(chunk, conditions, divergence),
-        field: fieldOf(conditions, false),
+        field: fieldOf(conditions, isAtOneTime),
         tiling,
         evaluator: tiling.tile === undefined ? evaluateKernel : evaluateTileKernel,
         output,
         flops: branchesOf(network, conditions).count * work,
         names: {
-          ...fieldNames(conditions, tiling, false),
+          ...fieldNames(conditions, tiling, isAtOneTime),
           ...names,
+          table: made && tableName,
         },
       });
+      return [...(made ?? []), ...dispatches];
     },
   };
 }

@@ -16,9 +16,6 @@ export function modeOf({ shape: { divergence, stages, freeStages } }: Question):
   return `${divergence.mode}${perPass}, ${stages} stages${freeStages ? ", one free" : ""}`;
 }
 
-/** Columns of a table that a trial reads: what stands in them does not matter. */
-const tableColumns = 1024;
-
 /** The tuner of a device. */
 export function makeTuner(gpu: Gpu): LoadedTuner {
   const tuner = new Tuner({
@@ -80,7 +77,7 @@ export function choiceOf(gpu: Gpu, question: Question, key: string, mode: string
               firstStep,
               lastStep,
               flopsPerStep,
-              ...(more.table !== undefined && { table: { firstRow: 0, columns: tableColumns } }),
+              ...(more.table !== undefined && { table: { firstRow: 0 } }),
               names: { ...names, ...moreNames, weights: question.weightsName(tiling) },
             }),
         },

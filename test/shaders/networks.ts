@@ -84,6 +84,8 @@ export function networkKernels(): { readonly name: string; readonly kernel: () =
         "fused velocity": narrow.evaluate(chunk, labelled, "velocity", { mode: "none" }),
         "fused divergence": narrow.evaluate(chunk, labelled, "divergence", { mode: "exact" }),
         "fused jvp": narrow.evaluate(chunk, labelled, "jvp", { mode: "none" }),
+        "fused divergence at one time": narrow.evaluate(chunk, labelled, "divergence", { mode: "exact" }, true),
+        "fused jvp at one time": narrow.evaluate(chunk, labelled, "jvp", { mode: "none" }, true),
         velocity: engine.evaluate(chunk, given, "velocity", { mode: "none" }),
         jvp: engine.evaluate(chunk, given, "jvp", { mode: "none" }),
         vjp: engine.evaluate(chunk, given, "vjp", { mode: "none" }),

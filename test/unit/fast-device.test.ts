@@ -152,7 +152,7 @@ test.each([
           stages: 2,
           freeStages: true,
           divergence: { mode: "none" },
-          table: { firstRow: 0, columns: 2 * steps },
+          table: { firstRow: 0 },
           firstStep: 0,
           lastStep: steps,
           flopsPerStep,
