@@ -43,6 +43,23 @@ export function dispatchOf<P extends Params, B extends Buffers>(
   };
 }
 
+/** The same dispatches with a part of their own of some buffers, whose parts have so many bytes. */
+export function inPart(
+  dispatches: readonly Dispatch[],
+  part: number,
+  parts: ReadonlyMap<string, number>,
+): readonly Dispatch[] {
+  if (part === 0) return dispatches;
+  return dispatches.map((dispatch) => {
+    const offsets: Record<string, number> = { ...dispatch.offsets };
+    for (const [own, name] of Object.entries(dispatch.buffers)) {
+      const bytes = parts.get(name);
+      if (bytes !== undefined) offsets[own] = part * bytes + (offsets[own] ?? 0);
+    }
+    return { ...dispatch, offsets };
+  });
+}
+
 /** What is given for the names that are declared, in their order. */
 function exactly<T>(
   what: string,

@@ -12,7 +12,7 @@ export interface ResidentTile {
   readonly inputs: number;
   /** Size of the subgroups whose invocations add their sums, a power of two; 0 when each invocation writes its own. */
   readonly subgroup: number;
-  /** Whether sums may be added to what is in `partials`, which `params.keeps` decides. */
+  /** Whether sums may be added to what is in `partials`, which `params.keeps` decides, and may be of several sources, one after the other. */
   readonly adds: boolean;
 }
 
@@ -64,8 +64,13 @@ export const residentGradientKernel = oncePerShape((tile: ResidentTile) => {
     }`;
   const store = (at: string, sum: string) =>
     adds
-      ? `let at = ${at};\npartials[at] = ${sum} + select(0.0, partials[at], params.keeps != 0u);`
+      ? `let at = ${at};\npartials[at] = ${sum} + select(0.0, partials[at], params.keeps != 0u || source > 0u);`
       : `partials[${at}] = ${sum};`;
+  /** The first row of a source's cotangents or inputs: sources are turns, each with so many tangents. */
+  const rowOf = (name: string) =>
+    adds
+      ? `params.${name}_row + source / params.tangents * params.${name}_turn + source % params.tangents * params.${name}_rows`
+      : `params.${name}_row`;
   const stores = sums
     ? upTo(inputs / subgroup).map((q) => {
         const columns = upTo(subgroup).map((j) => `t${q * subgroup + j}`);
@@ -106,6 +111,12 @@ export const residentGradientKernel = oncePerShape((tile: ResidentTile) => {
       bias_offset: "u32",
       parameters: "u32",
       keeps: adds && "u32",
+      sources: adds && "u32",
+      tangents: adds && "u32",
+      cotangent_rows: adds && "u32",
+      cotangent_turn: adds && "u32",
+      input_rows: adds && "u32",
+      input_turn: adds && "u32",
     },
     buffers: { cotangents: read("array<vec4f>"), inputs: read("array<vec4f>"), partials: write("array<f32>") },
     code: wgsl`
@@ -127,19 +138,22 @@ fn weight_gradient(@builtin(global_invocation_id) id: vec3u${isQuad ? ", @builti
   // In a loop of a length that no compiler knows, since adapters in software compile each load that stands here for a tenth of a
   // second. What is beyond the inputs stays zero.
   var held: array<vec4f, ${vectors * inputs}>;
+  ${adds ? "for (var source = 0u; source < params.sources; source++) {\n  " : ""}let input_row = ${rowOf("input")};
+  let cotangent_row = ${rowOf("cotangent")};
   for (var k = 0u; k < min(params.inputs - i0, ${inputs}u) * ${vectors}u; k++) {
-    let row = (params.input_row + i0 + k / ${vectors}u) * params.row_vectors;
+    let row = (input_row + i0 + k / ${vectors}u) * params.row_vectors;
     held[k] = inputs[row + min(p0 + k % ${vectors}u * ${lanes}u, params.row_vectors - 1u)];
   }
   ${lines(inputs, (i) => lines(vectors, (v) => `let h${i}_${v} = held[${i * vectors + v}];`))}
   for (var o = 0u; o < params.outputs; o++) {
-    let row = (params.cotangent_row + o) * params.row_vectors;
+    let row = (cotangent_row + o) * params.row_vectors;
     ${lines(vectors, (v) => `let c${v} = select(vec4f(0.0), cotangents[row + at${v}], live${v});`)}
     ${lines(inputs, (i) => `let v${i} = ${chain(i)};\nlet t${i} = (v${i}.x + v${i}.y) + (v${i}.z + v${i}.w);`)}
     let place = base + params.weight_offset + o * params.row_length;
     ${stores.join("\n    ")}
     ${biasText}
   }
+  ${adds ? "}" : ""}
 }
 `,
   });

@@ -33,6 +33,14 @@ export function gradientCopies(device: GradientDevice, capacity: number, paramet
   return Math.min(mostCopies, fitting, Math.ceil(capacity / particles));
 }
 
+/** Where cotangents or inputs lie: from a row of a buffer, and by how many rows that of the next tangent and of the next turn is behind. */
+export interface SourceRows {
+  readonly name: string;
+  readonly row: number;
+  readonly rows?: number;
+  readonly turn?: number;
+}
+
 /** One layer's gradient, and where its cotangents and inputs lie: rows of `vectors`, of which the first `values` are no tangents. */
 export interface WeightGradientCall {
   readonly inputs: number;
@@ -49,13 +57,35 @@ export interface WeightGradientCall {
   readonly copies: number;
   /** Whether these are all sums that the copies in `partials` get, the first of them, or added to what is there. */
   readonly sum: "only" | "first" | "added";
-  readonly cotangents: { readonly name: string; readonly row: number };
-  readonly activations: { readonly name: string; readonly row: number };
+  /** What is added, one after the other: `turns` passes with so many `tangents` each; default one. */
+  readonly sources?: { readonly turns: number; readonly tangents: number };
+  readonly cotangents: SourceRows;
+  readonly activations: SourceRows;
+}
+
+const oneSource = { turns: 1, tangents: 1 };
+
+/** The sums one by one. */
+function eachSource(call: WeightGradientCall): WeightGradientCall[] {
+  const { turns, tangents } = call.sources ?? oneSource;
+  return Array.from({ length: turns * tangents }, (_, i) => {
+    const at = ({ name, row, rows = 0, turn = 0 }: SourceRows) => ({
+      name,
+      row: row + Math.floor(i / tangents) * turn + (i % tangents) * rows,
+    });
+    return {
+      ...call,
+      sources: oneSource,
+      sum: i > 0 ? "added" : call.sum,
+      cotangents: at(call.cotangents),
+      activations: at(call.activations),
+    };
+  });
 }
 
 /** Dispatches of one layer's weight and bias gradient into "partials": ∂W = Σ_p c_p h_pᵀ, ∂b = Σ_p c_p. */
 export function planWeightGradient(call: WeightGradientCall, device: GradientDevice, maxFlops: number): Dispatch[] {
-  return device.software ? resident(call, device) : tiled(call, maxFlops);
+  return device.software ? resident(call, device) : eachSource(call).flatMap((one) => tiled(one, maxFlops));
 }
 
 const layerNumbers = (o: WeightGradientCall) => ({
@@ -82,7 +112,19 @@ function resident(o: WeightGradientCall, device: GradientDevice): Dispatch[] {
   const lanes = Math.max(1, tile.subgroup);
   const perRound = o.copies * tile.vectors * lanes;
   // one kernel for the first sum and the others, unless nothing is ever added
-  const adds = o.sum !== "only" || o.vectors > perRound;
+  const { turns, tangents } = o.sources ?? oneSource;
+  const sources = turns * tangents;
+  const adds = o.sum !== "only" || o.vectors > perRound || sources > 1;
+  const { cotangents, activations } = o;
+  const added = (value: number) => (adds ? value : undefined);
+  const many = {
+    sources: added(sources),
+    tangents: added(tangents),
+    cotangent_rows: added(cotangents.rows ?? 0),
+    cotangent_turn: added(cotangents.turn ?? 0),
+    input_rows: added(activations.rows ?? 0),
+    input_turn: added(activations.turn ?? 0),
+  };
   const dispatches: Dispatch[] = [];
   for (let first = 0; first < o.vectors; first += perRound) {
     const keeps = o.sum === "added" || first > 0 ? 1 : 0;
@@ -93,11 +135,12 @@ function resident(o: WeightGradientCall, device: GradientDevice): Dispatch[] {
           row_vectors: o.vectors,
           segments: o.copies,
           ...layerNumbers(o),
-          keeps: adds ? keeps : undefined,
+          keeps: added(keeps),
+          ...many,
         },
         buffers: buffersOf(o),
         workgroups: [Math.ceil((o.copies * lanes) / residentWorkgroup(tile)), Math.ceil(o.inputs / tile.inputs)],
-        flops: 8 * o.inputs * o.outputs * Math.min(perRound, o.vectors - first),
+        flops: 8 * sources * o.inputs * o.outputs * Math.min(perRound, o.vectors - first),
       }),
     );
   }

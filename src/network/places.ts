@@ -81,7 +81,11 @@ class Placement {
       if (step.kind !== "input") continue;
       places.set(value, must(inputs.get(step.name), `the buffer of the input "${step.name}"`));
     }
-    for (const { value, place } of outputs) {
+    for (const { value, place, width = 0 } of outputs) {
+      const step = this.#p.at(value);
+      // the first rows of what a kernel makes come to lie there with the others behind them
+      if (step.kind === "slice" && step.start === 0 && this.#p.width(step.of) <= width)
+        if (this.#stored.has(step.of) && !places.has(step.of)) places.set(step.of, place);
       const others = outputs.filter((other) => other.place.buffer === place.buffer).map((other) => other.value);
       if (this.#stored.has(value) && !places.has(value) && !this.#isMadeFrom(value, others)) places.set(value, place);
     }
@@ -284,7 +288,8 @@ class Placement {
         for (const value of [...stage.sums, ...stage.inner]) reads.push(value, ...argumentsOf(this.#p.at(value)));
       if ("cluster" in stage)
         for (const value of stage.cluster.members) reads.push(value, ...argumentsOf(this.#p.at(value)));
-      for (const value of reads) use(value, now);
+      const until = stage.kind === "gradient" && this.#o.keeps ? Number.POSITIVE_INFINITY : now;
+      for (const value of reads) use(value, until);
     }
     for (const { value } of this.#o.outputs) use(value, Number.POSITIVE_INFINITY);
     return last;

@@ -65,10 +65,17 @@ export function placeOf({ places }: Schedule, value: Value): Place {
   return must(places.get(value), `the place of value ${value}`);
 }
 
+/** Where an output shall lie; the buffer may have `width` rows or more from there, of which those behind the output do not matter. */
+export interface Output {
+  readonly value: Value;
+  readonly place: Place;
+  readonly width?: number;
+}
+
 export interface ScheduleOptions {
   /** Where the inputs lie, and where the outputs shall. */
   readonly inputs: ReadonlyMap<string, Place>;
-  readonly outputs: readonly { readonly value: Value; readonly place: Place }[];
+  readonly outputs: readonly Output[];
   readonly gradients?: readonly Gradient[];
   /** Inputs that are written between the stages: those that do not need them come first, and what they made stays for all rounds. */
   readonly lateInputs?: readonly string[];
@@ -80,6 +87,8 @@ export interface ScheduleOptions {
   readonly prefix: string;
   /** Whether a product, or functions of rows, may write where they read: their kernels wait for all reads before they write. */
   readonly inPlace?: boolean;
+  /** Whether what gradients of parameters read stays to the end, for gradients of several rounds together. */
+  readonly keeps?: boolean;
   /** Whether a product and that of its tangents are one, which hands values from the first one's rows to the second one's: {@link joins}. */
   readonly joins?: boolean;
 }

@@ -90,6 +90,8 @@ export interface Integration {
   readonly jacobian?: JacobianTexts | undefined;
   /** Name of a buffer [dim][capacity] for the velocity of the first of two stages, in the last of the steps that are asked for; its Jacobian lies behind it. */
   readonly kept?: string | undefined;
+  /** Whether the steps before these were planned for the same buffers, which nothing has used in between. */
+  readonly goesOn?: boolean;
 }
 
 /** `both` is velocity and divergence, each probe's by itself: [probes or 1][capacity]. */

@@ -110,6 +110,7 @@ export function layeredEngine(gpu: Gpu, network: Network, parameters: Parameters
     sums: string,
     own: Renamed,
     at?: RunRange["table"],
+    hasBasis = false,
   ): Dispatch[] {
     const total = tangentsOf(dim, mode);
     const basis = mode.mode === "exact";
@@ -118,7 +119,7 @@ export function layeredEngine(gpu: Gpu, network: Network, parameters: Parameters
       const tangents = Math.min(tangentsPerPass, total - first);
       const common = { capacity: chunk.capacity, dim, first, tangents };
       dispatches.push(
-        planTangentInput({ ...common, probes: basis ? undefined : names.probes, input: "dh0" }),
+        ...(hasBasis ? [] : [planTangentInput({ ...common, probes: basis ? undefined : names.probes, input: "dh0" })]),
         ...(at ? solving : runs)("tangents").late({ ...chunk, ...tiling, tangents, table: at }, own),
         planTangentDot({
           ...common,
@@ -221,7 +222,7 @@ export function layeredEngine(gpu: Gpu, network: Network, parameters: Parameters
         }),
       ]).flat();
     },
-    integrate(chunk, conditions, { stages, schedule, isLive, divergence, kept }, firstStep, lastStep) {
+    integrate(chunk, conditions, { stages, schedule, isLive, divergence, kept, goesOn }, firstStep, lastStep) {
       const dispatches: Dispatch[] = [];
       const { capacity } = chunk;
       const isDiscrete = divergence.mode === "discrete";
@@ -229,6 +230,9 @@ export function layeredEngine(gpu: Gpu, network: Network, parameters: Parameters
       const tracks = divergence.mode !== "none";
       const atOnce = table?.stepsAtOnce(stages) ?? lastStep - firstStep;
       let columns = 0;
+      // unit vectors that are all of the tangents stay from stage to stage
+      const staysBasis = divergence.mode === "exact" && dim <= tangentsPerPass;
+      let hasBasis = staysBasis && goesOn === true;
       for (let step = firstStep; step < lastStep; step++) {
         const inGroup = (step - firstStep) % atOnce;
         if (table && inGroup === 0) {
@@ -251,19 +255,22 @@ export function layeredEngine(gpu: Gpu, network: Network, parameters: Parameters
               conditions,
               isDiscrete ? "products" : needsDivergence ? "tangents" : "values",
               ks[stage] as string,
-              (branchWeight, _, own) =>
-                needsDivergence
-                  ? divergencePasses(
-                      chunk,
-                      divergence,
-                      scaled(weight, -branchWeight),
-                      divergence.mode === "probes",
-                      false,
-                      names.integral,
-                      own,
-                      at,
-                    )
-                  : [],
+              (branchWeight, _, own) => {
+                if (!needsDivergence) return [];
+                const before = hasBasis;
+                hasBasis = staysBasis;
+                return divergencePasses(
+                  chunk,
+                  divergence,
+                  scaled(weight, -branchWeight),
+                  divergence.mode === "probes",
+                  false,
+                  names.integral,
+                  own,
+                  at,
+                  before,
+                );
+              },
               at,
             ),
           );

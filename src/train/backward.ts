@@ -65,6 +65,29 @@ export interface MatchingBackward extends GradientBackward {
   squares(batch: Batch & { readonly weighted?: boolean }): Dispatch[];
 }
 
+type Pass = { cotangent: string; xbar: string; tangents: PassTangents; begin: boolean; penalty?: Penalty | undefined };
+
+/** Passes of one kind whose gradients by the weights are found together: in each buffer that they share they have parts of their own. */
+export interface KeptPasses {
+  readonly cotangent: string;
+  readonly tangents: Pick<TraceTangents, "count"> | MatrixTangents;
+  readonly begin: boolean;
+  /** The number of the first one's part, and how many there are. */
+  readonly first: number;
+  readonly passes: number;
+  /** Bytes of a part of such a buffer. */
+  readonly parts: ReadonlyMap<string, number>;
+}
+
+/** How the gradients by the weights of several passes are found together, where a dispatch is dear. Penalties have no part in it. */
+export interface LaterWeights {
+  /** What a pass fills for the gradients by the weights, beside its inputs and cotangents. */
+  buffers(capacity: number, tangents: MostTangents): PlannedBuffer[];
+  /** A pass without the gradients by the weights. */
+  pass(batch: Batch, o: Omit<Pass, "begin" | "penalty">): Dispatch[];
+  weights(batch: Batch, o: KeptPasses): Dispatch[];
+}
+
 /** How the gradient of whatever is made of a network's velocity and its tangents is found, for likelihoods. */
 export interface LikelihoodBackward extends GradientBackward {
   /** Most tangents of a trace in one pass; a matrix goes as a whole. */
@@ -74,13 +97,12 @@ export interface LikelihoodBackward extends GradientBackward {
   /**
    * The gradient of κ·u + Σ_s w_s·(∂u/∂x v_s): with respect to x into `xbar`, to the weights added to "partials" or begun there.
    * A matrix of tangents has its w_s behind κ, [count][dim], and (∂u/∂x)ᵀ w_s goes behind the gradient by x.
+   * The buffer of `xbar` has as many rows as the inputs, and those behind the gradient by x are undefined.
    * With a penalty also that of its mean over the batch, which is added per sample to the last row of the cotangent's buffer, behind
    * those; for a matrix it has no part of the Jacobian.
    */
-  pass(
-    batch: Batch,
-    o: { cotangent: string; xbar: string; tangents: PassTangents; begin: boolean; penalty?: Penalty | undefined },
-  ): Dispatch[];
+  pass(batch: Batch, o: Pass): Dispatch[];
+  readonly later?: LaterWeights;
 }
 
 /** Both. */

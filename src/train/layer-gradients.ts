@@ -1,28 +1,32 @@
 import { partialStride } from "../../shaders/optimizer.ts";
 import type { GpuInfo } from "../gpu/adapter.ts";
 import type { Dispatch } from "../gpu/kernel.ts";
-import { gradientCopies, planWeightGradient, type WeightGradientCall } from "../kernels/weight-gradient.ts";
+import {
+  gradientCopies,
+  planWeightGradient,
+  type SourceRows,
+  type WeightGradientCall,
+} from "../kernels/weight-gradient.ts";
 import { item } from "../must.ts";
 import type { Network } from "../network/network.ts";
 import type { Batch } from "./backward.ts";
-
-/** Rows of a buffer, of which each has `vectors` of four particles; the first `values` of these are no tangents. */
-export interface Rows {
-  readonly name: string;
-  readonly row: number;
-}
 
 /** The gradient of a matrix (or of some of its columns) and its bias, or of a vector, from cotangents and inputs. */
 interface LayerGradient {
   readonly outputs: number;
   /** Columns `from` … `from` + `inputs` − 1 of a matrix, and what they were multiplied with. */
-  readonly matrix?: { readonly tensor: string; readonly from: number; readonly inputs: number; readonly of: Rows };
+  readonly matrix?: {
+    readonly tensor: string;
+    readonly from: number;
+    readonly inputs: number;
+    readonly of: SourceRows;
+  };
   /** A bias or another vector, whose gradient is the sum of the cotangents. */
   readonly vector?: string | undefined;
-  readonly cotangents: Rows;
+  readonly cotangents: SourceRows;
 }
 
-/** Gradients of parameters into "partials", in the flat order of the parameters. */
+/** Gradients of parameters, from rows of `vectors` of four particles, of which the first `values` are no tangents, into "partials", in the flat order of the parameters. */
 export function planLayerGradient(
   o: {
     info: GpuInfo;
@@ -30,6 +34,7 @@ export function planLayerGradient(
     batch: Batch;
     vectors: number;
     values: number;
+    sources: NonNullable<WeightGradientCall["sources"]>;
     sum: WeightGradientCall["sum"];
   },
   layer: LayerGradient,
@@ -54,6 +59,7 @@ export function planLayerGradient(
       values: o.values,
       copies: gradientCopies(info, o.batch.capacity, network.parameterCount),
       sum: o.sum,
+      sources: o.sources,
       cotangents,
       // a vector has no inputs: whatever is read here is not used
       activations: matrix?.of ?? cotangents,

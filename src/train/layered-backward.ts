@@ -10,10 +10,10 @@ import { must } from "../must.ts";
 import { reverse, tangentOfX, withTangents } from "../network/derivatives.ts";
 import type { Network } from "../network/network.ts";
 import type { Value } from "../network/program.ts";
-import { type Place, wholeBuffer } from "../network/stages.ts";
+import { type Output, type Place, wholeBuffer } from "../network/stages.ts";
 import { denseLayout } from "../velocity/dense-layout.ts";
-import { type GradientPlan, inputPlaces, Run } from "../velocity/run.ts";
-import type { Backward, Batch, MatrixTangents, TraceTangents } from "./backward.ts";
+import { type GradientPlan, inputPlaces, inputRows, type Renamed, Run } from "../velocity/run.ts";
+import type { Backward, Batch, KeptPasses, LaterWeights, MatrixTangents, TraceTangents } from "./backward.ts";
 import { planLayerGradient } from "./layer-gradients.ts";
 
 /** Tangents that share the recomputed values of a pass. */
@@ -25,8 +25,8 @@ const tangentsPerPass = 4;
  */
 type GradientShape = "residual" | { readonly tangents: "none" | "trace" | "matrix"; readonly penalised: boolean };
 
-/** A network forward, with tangents where they are asked for, and in reverse, by x too in a pass. */
-function gradientRun(network: Network, shape: GradientShape): Run {
+/** A network forward, with tangents where they are asked for, and in reverse, by x too in a pass; `keeps` all that gradients read. */
+function gradientRun(network: Network, shape: GradientShape, keeps = false): Run {
   const isPass = shape !== "residual";
   const rows = (buffer: string) => wholeBuffer(buffer, network.dim);
   const behind = (buffer: string): Place => ({ ...rows(buffer), row: network.dim });
@@ -41,20 +41,36 @@ function gradientRun(network: Network, shape: GradientShape): Run {
   }
   const wanted = isMatrix ? ["x", tangentOfX] : isPass ? ["x"] : [];
   const back = reverse(program, cotangents, wanted, true);
-  const outputs: { value: Value; place: Place }[] = [];
+  const outputs: Output[] = [];
   if (!isPass || shape.penalised) outputs.push({ value: output, place: rows("u") });
   if (isPass && shape.penalised && made && !isMatrix) outputs.push({ value: made.tangent, place: rows("jv") });
   if (isPass) {
     const value = must(back.inputs.get("x"), "the gradient by x of a velocity, which depends on x");
-    outputs.push({ value, place: rows("xbar") });
+    outputs.push({ value, place: rows("xbar"), ...(!isMatrix && { width: inputRows(network) }) });
   }
   if (isMatrix) {
     const value = must(back.inputs.get(tangentOfX), "the gradient by a tangent of x");
     outputs.push({ value, place: behind("xbar") });
   }
   const lateInputs = ["ubar", "dtop"];
-  return new Run(network, program, { inputs, outputs, gradients: back.gradients, lateInputs, prefix: "b" });
+  return new Run(network, program, {
+    inputs,
+    outputs,
+    gradients: back.gradients,
+    lateInputs,
+    keeps,
+    prefix: keeps ? "kept" : "b",
+  });
 }
+
+const kindOf = (tangents: KeptPasses["tangents"]) =>
+  "matrix" in tangents ? "matrix" : tangents.count > 0 ? "trace" : "none";
+
+/** Where what a kept pass reads lies. */
+const keptNames = ({ cotangent, tangents }: Pick<KeptPasses, "cotangent" | "tangents">): Renamed => ({
+  ubar: cotangent,
+  ...("matrix" in tangents && { drows: tangents.matrix }),
+});
 
 /** Any network: a kernel per layer and direction, activations in device memory. */
 export function layeredBackward(gpu: Gpu, network: Network, linear?: LinearPlan): Backward {
@@ -89,6 +105,8 @@ export function layeredBackward(gpu: Gpu, network: Network, linear?: LinearPlan)
     const shape = { tangents, penalised };
     return once(JSON.stringify(shape), () => gradientRun(network, shape));
   };
+  const kept = (tangents: "none" | "trace" | "matrix") =>
+    once(`kept ${tangents}`, () => gradientRun(network, { tangents, penalised: false }, true));
   const range = (batch: Batch, tangents = 0): RunRange => ({
     ...batch,
     subgroup: subgroupForWeights(gpu.info),
@@ -100,13 +118,15 @@ export function layeredBackward(gpu: Gpu, network: Network, linear?: LinearPlan)
   const planSquares = ({ capacity, count, weighted = false }: Batch & { readonly weighted?: boolean }) =>
     planResidual({ dim, capacity, count, weighted });
 
-  /** Gradients of values, which begin the sums where they are asked to, and of tangents, one after the other. */
+  /** Gradients of values, which begin the sums where they are asked to, and of tangents, one after the other; of all passes that are kept. */
   const gradientsOf =
-    (batch: Batch, sum: WeightGradientCall["sum"]): GradientPlan =>
+    (batch: Batch, sum: WeightGradientCall["sum"], all?: KeptPasses): GradientPlan =>
     ({ tensor, matrix, batched, outputs, cotangent }, place, { tangents }) => {
-      const at = (value: Value, s: number) => {
+      const at = (value: Value) => {
         const { buffer, row, rows } = place(value);
-        return { name: buffer, row: row + s * rows };
+        if (!all) return { name: buffer, row, rows };
+        const turn = must(all.parts.get(keptNames(all)[buffer] ?? buffer), `the parts of "${buffer}"`) / (4 * capacity);
+        return { name: buffer, row: row + all.first * turn, rows, turn };
       };
       const { capacity } = batch;
       const vectors = capacity / 4;
@@ -117,16 +137,26 @@ export function layeredBackward(gpu: Gpu, network: Network, linear?: LinearPlan)
         vectors,
         values: batched ? 0 : vectors,
         sum: batched ? ("added" as const) : sum,
+        sources: { turns: all?.passes ?? 1, tangents: batched ? tangents : 1 },
       };
-      return Array.from({ length: batched ? tangents : 1 }, (_, s) =>
-        planLayerGradient(common, {
-          outputs,
-          ...(matrix && { matrix: { tensor, from: matrix.from, inputs: matrix.inputs, of: at(matrix.of, s) } }),
-          vector: matrix ? matrix.bias : tensor,
-          cotangents: at(cotangent, s),
-        }),
-      ).flat();
+      return planLayerGradient(common, {
+        outputs,
+        ...(matrix && { matrix: { tensor, from: matrix.from, inputs: matrix.inputs, of: at(matrix.of) } }),
+        vector: matrix ? matrix.bias : tensor,
+        cotangents: at(cotangent),
+      });
     };
+
+  const planEnds = ({ capacity, count }: Batch, tangents: TraceTangents) =>
+    planTangentEnds({
+      capacity,
+      count,
+      dim,
+      first: tangents.first,
+      tangents: tangents.count,
+      weight: tangents.weight,
+      names: { rows: "drows", top: "dtop", probes: tangents.probes },
+    });
 
   function tracePass(
     batch: Batch,
@@ -136,15 +166,7 @@ export function layeredBackward(gpu: Gpu, network: Network, linear?: LinearPlan)
   ): Dispatch[] {
     const run = pass("trace", o.penalty !== undefined);
     return [
-      planTangentEnds({
-        capacity: batch.capacity,
-        count: batch.count,
-        dim,
-        first: tangents.first,
-        tangents: tangents.count,
-        weight: tangents.weight,
-        names: { rows: "drows", top: "dtop", probes: tangents.probes },
-      }),
+      planEnds(batch, tangents),
       ...run.early(range(batch, tangents.count), names),
       ...(o.penalty
         ? [
@@ -188,7 +210,27 @@ export function layeredBackward(gpu: Gpu, network: Network, linear?: LinearPlan)
     ];
   }
 
+  const later: LaterWeights = {
+    buffers: (capacity, { count, kind }) =>
+      mergeBuffers([
+        ...["drows", "dtop"].map((name) => ({ name, bytes: 4 * count * dim * capacity })),
+        ...[kept("none"), ...(count > 0 ? [kept(kind)] : [])].flatMap((run) => run.buffers(capacity, count)),
+      ]).filter(({ bytes }) => bytes > 0),
+    pass(batch, { cotangent, xbar, tangents }) {
+      const run = kept(kindOf(tangents));
+      const names = { ...keptNames({ cotangent, tangents }), xbar };
+      const all = range(batch, tangents.count);
+      const ends = "matrix" in tangents || tangents.count === 0 ? [] : [planEnds(batch, tangents)];
+      return [...ends, ...run.early(all, names), ...run.late(all, names)];
+    },
+    weights(batch, o) {
+      const plan = gradientsOf(batch, o.begin ? "first" : "added", o);
+      return kept(kindOf(o.tangents)).gradients(range(batch, o.tangents.count), keptNames(o), plan);
+    },
+  };
+
   return {
+    ...(gpu.info.software && { later }),
     packings: [
       { name: weightNames.forward, layout: denseLayout(network, "forward") },
       { name: weightNames.backward, layout: denseLayout(network, "backward") },

@@ -1,3 +1,4 @@
+import { inPart } from "../../shaders/dispatch.ts";
 import { currently, type Numeric, scaled } from "../../shaders/interface.ts";
 import { planCombine, planSourceScore } from "../../shaders/likelihood-training.ts";
 import { planSum } from "../../shaders/optimizer.ts";
@@ -10,7 +11,8 @@ import { planLogProb } from "../flow/log-prob.ts";
 import type { SourceSpec } from "../flow/source.ts";
 import { densityName, sourceBuffers } from "../flow/states.ts";
 import type { Dispatch, PlannedBuffer } from "../gpu/kernel.ts";
-import { item } from "../must.ts";
+import { item, must } from "../must.ts";
+import { networkOf } from "../network/of.ts";
 import {
   type Chunk,
   type Conditions,
@@ -24,7 +26,15 @@ import type { TimeGrid } from "../ode/grid.ts";
 import { integrationBuffers, stateRows } from "../ode/integration.ts";
 import { stageRow } from "../solvers/stage-row.ts";
 import type { TrainableVelocity } from "../velocity/field.ts";
-import { type Batch, keepsFirstStage, type LikelihoodBackward, type MostTangents, type Penalty } from "./backward.ts";
+import { inputRows } from "../velocity/run.ts";
+import {
+  type Batch,
+  type KeptPasses,
+  keepsFirstStage,
+  type LikelihoodBackward,
+  type MostTangents,
+  type Penalty,
+} from "./backward.ts";
 import { planConditions } from "./conditions.ts";
 import type { Regularization } from "./likelihood-options.ts";
 
@@ -83,6 +93,78 @@ export function likelihoodTangents(work: LikelihoodWork): MostTangents {
 const keepsStages = ({ integration: { stages, divergence }, velocity }: LikelihoodWork) =>
   keepsFirstStage(stages, divergence.mode === "probes", velocity);
 
+/** Bytes up to which the values of passes are kept for their gradients by the weights, which are then found together. */
+const mostKept = 32 << 20;
+
+/** Passes whose gradients by the weights are found together. */
+interface Group {
+  /** Of the parts of their buffers, those of passes with tangents come first, then those without. */
+  readonly tangents: number;
+  readonly none: number;
+  readonly begin: boolean;
+}
+
+/** How gradients by the weights are put off: the part of each pass, in their order, and the groups that end with some of them. */
+interface Later {
+  readonly parts: ReadonlyMap<string, number>;
+  readonly most: number;
+  readonly passes: readonly { readonly part: number; readonly ends: Group | undefined }[];
+}
+
+function laterOf(work: LikelihoodWork, capacity: number): Later | undefined {
+  const { velocity, backward, grid, integration, regularization, isSum } = work;
+  const { later } = backward;
+  const total = tangentTotal(work);
+  if (!later || isSum || regularization || (!isDiscrete(work) && total > backward.mostTangents)) return undefined;
+  const parts = new Map(
+    [
+      ...later.buffers(capacity, likelihoodTangents(work)),
+      { name: "h0", bytes: 4 * inputRows(networkOf(velocity)) * capacity },
+      { name: "kappa", bytes: 4 * rowsOf(work) * capacity },
+      ...(isDiscrete(work) ? [{ name: matrix, bytes: 4 * velocity.dim ** 2 * capacity }] : []),
+    ].map(({ name, bytes }) => [name, bytes]),
+  );
+  const bytes = [...parts.values()].reduce((sum, part) => sum + part, 0);
+  const { stages, schedule, isLive } = integration;
+  const steps = grid.times.length - 1;
+  const count = steps * stages;
+  const fitting = Math.min(count, Math.floor(mostKept / bytes));
+  if (fitting < 2) return undefined;
+  const most = Math.ceil(count / Math.ceil(count / fitting));
+  const hasTangents = Array.from({ length: count }, (_, n) => {
+    const step = steps - 1 - Math.floor(n / stages);
+    const { weight } = stageRow(schedule, stages, step, stages - 1 - (n % stages), isLive);
+    return isDiscrete(work) || (total > 0 && currently(weight) !== 0);
+  });
+  const passes = hasTangents.map((has, n) => {
+    const begin = n - (n % most);
+    const group = hasTangents.slice(begin, begin + most);
+    const tangents = group.filter(Boolean).length;
+    const before = group.slice(0, n - begin).filter((other) => other === has).length;
+    const isLast = n === begin + group.length - 1;
+    return {
+      part: has ? before : tangents + before,
+      ends: isLast ? { tangents, none: group.length - tangents, begin: begin === 0 } : undefined,
+    };
+  });
+  return { parts, most, passes };
+}
+
+/** The gradients by the weights of a group of passes. */
+function planWeights(work: LikelihoodWork, batch: Batch, { parts }: Later, group: Group): Dispatch[] {
+  const later = must(work.backward.later, "gradients that are put off");
+  const { tangents, none, begin } = group;
+  const { count } = likelihoodTangents(work);
+  const of = (passes: number, first: number, with_: KeptPasses["tangents"], begins: boolean) =>
+    passes > 0
+      ? later.weights(batch, { cotangent: "kappa", tangents: with_, begin: begins, first, passes, parts })
+      : [];
+  return [
+    ...of(tangents, 0, isDiscrete(work) ? { count, matrix } : { count }, begin),
+    ...of(none, tangents, { count: 0 }, begin && tangents === 0),
+  ];
+}
+
 /** The buffer with the velocity of stage `i` of a step. */
 const stageName = (work: LikelihoodWork, step: number, i: number) =>
   keepsStages(work) ? `first stage ${step}` : `stage ${i}`;
@@ -98,6 +180,7 @@ export function likelihoodBuffers(work: LikelihoodWork, chunk: Chunk): PlannedBu
   const { stages } = integration;
   const steps = grid.times.length - 1;
   const { integral, base } = logProbOf(work, chunk);
+  const later = laterOf(work, capacity);
   return [
     ...integrationBuffers(engine, chunk, conditions, integration),
     ...sourceBuffers(source),
@@ -109,10 +192,13 @@ export function likelihoodBuffers(work: LikelihoodWork, chunk: Chunk): PlannedBu
     ...(keepsStages(work)
       ? Array.from({ length: steps }, (_, k) => rows(stageName(work, k, 0)))
       : Array.from({ length: stages - 1 }, (_, i) => rows(stageName(work, 0, i)))),
-    ...Array.from({ length: stages }, (_, i) => rows(`eta ${i}`)),
-    ...["adjoint", "eta part"].map((name) => rows(name)),
+    ...[...Array.from({ length: stages }, (_, i) => `eta ${i}`), "eta part"].map((name) =>
+      rows(name, Math.max(rowsOf(work), inputRows(networkOf(velocity)))),
+    ),
+    rows("adjoint"),
     // penalties are gathered in a row behind the cotangents that they come with
     ...penaltyRows.map((name) => rows(name, rowsOf(work) + 1)),
+    ...(later ? Array.from(later.parts, ([name, bytes]) => ({ name, bytes: later.most * bytes })) : []),
   ];
 }
 
@@ -147,7 +233,7 @@ function planForward(work: LikelihoodWork, chunk: Chunk): Dispatch[] {
       ...engine.integrate(
         chunk,
         conditions,
-        { ...integration, ...(keepsStages(work) && { kept: stageName(work, step, 0) }) },
+        { ...integration, goesOn: step > 0, ...(keepsStages(work) && { kept: stageName(work, step, 0) }) },
         step,
         step + 1,
       ),
@@ -176,7 +262,13 @@ function planForward(work: LikelihoodWork, chunk: Chunk): Dispatch[] {
  * the kept state. Where the steps themselves count, the matrix V of a stage's tangents goes with y, K = ∂u/∂y V with k, and their adjoints
  * with those of y and k, in rows behind them: the coefficients are the same.
  */
-function planReverseStep(work: LikelihoodWork, batch: Batch, step: number, begin: boolean): Dispatch[] {
+function planReverseStep(
+  work: LikelihoodWork,
+  batch: Batch,
+  step: number,
+  begin: boolean,
+  later: Later | undefined,
+): Dispatch[] {
   const { velocity, backward, integration, leastDeterminant } = work;
   const { capacity, count } = batch;
   const { dim } = velocity;
@@ -206,9 +298,18 @@ function planReverseStep(work: LikelihoodWork, batch: Batch, step: number, begin
         }),
       ]
     : [];
+  const steps = work.grid.times.length - 1;
+  const laterAt = (i: number) => later?.passes[(steps - 1 - step) * stages + stages - 1 - i];
+  const inPartOf = (i: number, own: readonly Dispatch[]) => {
+    const at = laterAt(i);
+    return later && at ? inPart(own, at.part, later.parts) : own;
+  };
   if (!keepsStages(work)) {
-    for (let i = 0; i + 1 < stages; i++)
-      dispatches.push(...input(i), ...backward.velocity(batch, stageName(work, step, i), tangents));
+    // the inputs of the first pass are made anew in their part
+    for (let i = 0; i + 1 < stages; i++) {
+      const own = [...input(i), ...backward.velocity(batch, stageName(work, step, i), tangents)];
+      dispatches.push(...inPartOf(stages - 1, own));
+    }
   }
   let first = begin;
   for (let i = stages - 1; i >= 0; i--) {
@@ -216,7 +317,7 @@ function planReverseStep(work: LikelihoodWork, batch: Batch, step: number, begin
     const isFree = currently(weight) === 0;
     const terms: { weight: Numeric; rows: string }[] = [{ weight, rows: "adjoint" }];
     for (let j = i + 1; j < stages; j++) terms.push({ weight: item(row(j).a, i), rows: `eta ${j}` });
-    dispatches.push(
+    const before = [
       ...input(i),
       ...planCombine({
         capacity,
@@ -224,7 +325,21 @@ function planReverseStep(work: LikelihoodWork, batch: Batch, step: number, begin
         target: "kappa",
         terms: terms.filter((term) => currently(term.weight) !== 0),
       }),
-    );
+    ];
+    const traced = (from: number) => ({
+      count: isFree ? 0 : Math.min(backward.mostTangents, total - from),
+      first: from,
+      weight: scaled(weight, worth),
+      ...(divergence.mode === "probes" ? { probes: names.probes } : {}),
+    });
+    const at = laterAt(i);
+    if (later && at) {
+      const pass = { cotangent: "kappa", xbar: `eta ${i}`, tangents: tangents ?? traced(0) };
+      const own = [...before, ...must(backward.later, "gradients that are put off").pass(batch, pass)];
+      dispatches.push(...inPartOf(i, own), ...(at.ends ? planWeights(work, batch, later, at.ends) : []));
+      continue;
+    }
+    dispatches.push(...before);
     // the divergence's gradient is linear in its tangents: the first group goes with κ, each further one alone
     const groups = isFree || tangents ? 1 : Math.max(1, Math.ceil(total / backward.mostTangents));
     for (let group = 0; group < groups; group++) {
@@ -233,12 +348,7 @@ function planReverseStep(work: LikelihoodWork, batch: Batch, step: number, begin
         ...backward.pass(batch, {
           cotangent: group === 0 ? "kappa" : "nothing",
           xbar: group === 0 ? `eta ${i}` : "eta part",
-          tangents: tangents ?? {
-            count: isFree ? 0 : Math.min(backward.mostTangents, total - from),
-            first: from,
-            weight: scaled(weight, worth),
-            ...(divergence.mode === "probes" ? { probes: names.probes } : {}),
-          },
+          tangents: tangents ?? traced(from),
           begin: first,
           penalty: penaltyOf(work, weight, group),
         }),
@@ -289,6 +399,8 @@ export function planLikelihoodGradient(work: LikelihoodWork, chunk: Chunk): Disp
   const { capacity, count } = chunk;
   const { dim } = velocity;
   const steps = grid.times.length - 1;
+  const later = laterOf(work, capacity);
+  const given = planConditions(velocity, chunk, conditions);
   return [
     ...planForward(work, chunk),
     planSourceScore({
@@ -300,8 +412,13 @@ export function planLikelihoodGradient(work: LikelihoodWork, chunk: Chunk): Disp
       scale: share(work, count),
       names: { source: densityName(source), state: names.state, density: "base", adjoint: "adjoint" },
     }),
-    ...penaltyRows.flatMap((target) => planCombine({ capacity, dim: rowsOf(work) + 1, target, terms: [] })),
-    ...planConditions(velocity, chunk, conditions),
-    ...Array.from({ length: steps }, (_, back) => planReverseStep(work, chunk, steps - 1 - back, back === 0)).flat(),
+    // neither penalties nor further groups of tangents are put off
+    ...(later ? [] : penaltyRows).flatMap((target) =>
+      planCombine({ capacity, dim: rowsOf(work) + 1, target, terms: [] }),
+    ),
+    ...(later ? Array.from({ length: later.most }, (_, part) => inPart(given, part, later.parts)).flat() : given),
+    ...Array.from({ length: steps }, (_, back) =>
+      planReverseStep(work, chunk, steps - 1 - back, back === 0, later),
+    ).flat(),
   ];
 }

@@ -27,6 +27,12 @@ export type Renamed = Readonly<Record<string, string>>;
 /** Plans the dispatches of one gradient from where its values lie. */
 export type GradientPlan = (gradient: Gradient, places: (value: number) => Place, range: RunRange) => Dispatch[];
 
+const renamed = (dispatches: readonly Dispatch[], names: Renamed): Dispatch[] =>
+  dispatches.map((dispatch) => {
+    const buffers = Object.entries(dispatch.buffers).map(([own, name]) => [own, names[name] ?? name]);
+    return { ...dispatch, buffers: Object.fromEntries(buffers) };
+  });
+
 /** A program of a network layer by layer: a kernel per product, with what is made of its rows, and few others; values in buffers. */
 export class Run {
   readonly #schedule: Schedule;
@@ -56,10 +62,7 @@ export class Run {
         stage.kind === "gradient"
           ? (gradients?.(stage.gradient, (value) => placeOf(this.#schedule, value), range) ?? [])
           : this.#planner.plan(stage, range);
-      return planned.map((dispatch) => {
-        const buffers = Object.entries(dispatch.buffers).map(([own, name]) => [own, names[name] ?? name]);
-        return { ...dispatch, buffers: Object.fromEntries(buffers) };
-      });
+      return renamed(planned, names);
     });
   }
 
@@ -71,5 +74,13 @@ export class Run {
   /** What needs the late inputs, which are there by now. */
   late(range: RunRange, names: Renamed = {}, gradients?: GradientPlan): Dispatch[] {
     return this.#dispatches(this.#schedule.late, this.#schedule.stages.length, range, names, gradients);
+  }
+
+  /** The gradients alone, of what is kept for them. */
+  gradients(range: RunRange, names: Renamed, plan: GradientPlan): Dispatch[] {
+    const of = (value: number) => placeOf(this.#schedule, value);
+    return this.#schedule.stages.flatMap((stage) =>
+      stage.kind === "gradient" ? renamed(plan(stage.gradient, of, range), names) : [],
+    );
   }
 }
