@@ -21,14 +21,19 @@ function nearest(got: string, known: readonly string[]): string | undefined {
   return best;
 }
 
+/** Letters that are wrong, missing or too many, and neighbours that changed places. */
 function editDistance(a: string, b: string): number {
+  let before: number[] = [];
   let row = Array.from({ length: b.length + 1 }, (_, j) => j);
   for (let i = 1; i <= a.length; i++) {
     const next = [i];
     for (let j = 1; j <= b.length; j++) {
       const substitution = item(row, j - 1) + (a[i - 1] === b[j - 1] ? 0 : 1);
-      next.push(Math.min(item(row, j) + 1, item(next, j - 1) + 1, substitution));
+      const swapped = i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1];
+      const exchange = swapped ? item(before, j - 2) + 1 : Infinity;
+      next.push(Math.min(item(row, j) + 1, item(next, j - 1) + 1, substitution, exchange));
     }
+    before = row;
     row = next;
   }
   return item(row, b.length);

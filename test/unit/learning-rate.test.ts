@@ -58,6 +58,7 @@ test("a schedule that is none is refused in words", () => {
     [{ peak: -1, schedule: "cosine" }, /learningRate\.peak is -1/],
     [{ peak: 1, schedule: "cosin" }, /did you mean "cosine"/],
     [{ peak: 1, schedule: "cosine", warm: 3 }, /did you mean "warmup"/],
+    [{ peak: 1, schedule: "cosine", fianl: 0 }, /did you mean "final"/],
     [{ peak: 1, schedule: "cosine", warmup: 1.5 }, /learningRate\.warmup is 1\.5, but it is an integer/],
     [{ peak: 1, schedule: "cosine", warmup: 11 }, /warmup is 11 steps, but the training has 10/],
     [{ peak: 1, schedule: "cosine", warmup: -0.1 }, /warmup is -0\.1/],
