@@ -17,12 +17,8 @@ export function withMatrices(gpu: pf.Gpu): { readonly kernels: () => number } {
     kernels++;
     return make({ ...module, code: asLoops(module.code) });
   };
-  const { adapterInfo } = device;
-  Object.defineProperty(device, "adapterInfo", {
-    value: { vendor: adapterInfo.vendor, description: adapterInfo.description, subgroupMatrixConfigs: [config] },
-  });
   const features = [...gpu.info.features, "chromium-experimental-subgroup-matrix"];
-  Object.assign(gpu.info, { features });
+  Object.assign(gpu.info, { features, subgroupMatrixConfigs: [config] });
   return { kernels: () => kernels };
 }
 

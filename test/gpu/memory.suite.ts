@@ -26,7 +26,7 @@ test("a chunk that does not fit is halved until it does, with the same bits", as
     const parts: Float32Array[] = [];
     for await (const part of flow.sampleStream(3000, { solver, chunkSize: 3000 })) parts.push(part.x);
     expect(parts.length > 1).toBe(each === own);
-    expect(each.liveBufferCount - before <= 5).toBe(true); // the weights, once
+    expect(each.liveBufferCount - before <= 7).toBe(true); // the weights, once for each of three packings at most
     results.push([x, logProb, Float32Array.from(mean), Float32Array.from(parts.flatMap((part) => [...part]))]);
     flow.dispose();
     expect(each.liveBufferCount).toBe(each === own ? 0 : before);
