@@ -237,5 +237,5 @@ test("columns that lie in an interval and above zero are learnt there: samples s
   const scored = await run(["log-prob", file("inside.flow"), file("inside.csv"), "--json"]);
   expect(scored.code).toBe(0);
   const outside = await run(["train", file("near.csv"), "-o", file("no.flow"), "-c", "east,north", ...space]);
-  expect(outside.err).toMatch(/near\.csv: the table holds -?[\d.]+ at row \d+, column 0, but transform has it between/);
+  expect(outside.err).toMatch(/near\.csv: row \d+ has -?[\d.]+ in "east", but --transform has it between 0 and 100/);
 });
