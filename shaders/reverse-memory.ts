@@ -185,13 +185,9 @@ export class ReverseMemory extends TileMemory {
     });
   }
 
-  protected override cell(base: number, row: Row): string {
-    return `pf_tile[q / ${columnsTogether}u][q % ${columnsTogether}u]${rowIndices(base, row, rowsTogether)}`;
-  }
-
   /** A row of the tile, whatever lies there. */
-  tileCell(base: number, row: Row): string {
-    return this.cell(base, row);
+  override cell(base: number, row: Row): string {
+    return `pf_tile[q / ${columnsTogether}u][q % ${columnsTogether}u]${rowIndices(base, row, rowsTogether)}`;
   }
 
   /** Rows of the tile in column c of the k-th ones that are counted together. */

@@ -80,7 +80,7 @@ interface Side {
 /** Statements that bring rows back to the tile. */
 function fetchText(memory: ReverseMemory, tiling: Tiling, from: Place, { start, rows }: Side, s: number): string {
   const { blocks } = tileSizes(tiling);
-  const copy = (row: Row) => `${memory.tileCell(start, row)} = ${memory.read(from, row, s)};`;
+  const copy = (row: Row) => `${memory.cell(start, row)} = ${memory.read(from, row, s)};`;
   return `for (var row = jb; row < ${Math.ceil(rows / rowsTogether)}u; row += ${blocks}u) {
 ${lines(rowsTogether, (r) => copy(moving("row", rowsTogether, r)))}
 }

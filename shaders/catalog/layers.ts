@@ -3,8 +3,8 @@ import { type DenseTile, denseKernel, plainTile, stagedTile } from "../dense.ts"
 import { heldDenseKernel } from "../held-dense.ts";
 import { packKernel } from "../pack.ts";
 import { residentGradientKernel } from "../resident-gradient.ts";
-import type { ClusterShape } from "../rows.ts";
 import { weightGradientKernel } from "../weight-gradient.ts";
+import { activated } from "./activated.ts";
 import type { Add } from "./entry.ts";
 
 const denseTiles: Record<string, DenseTile> = {
@@ -13,33 +13,18 @@ const denseTiles: Record<string, DenseTile> = {
   staged: stagedTile,
 };
 
-/** What is made of a sum: φ, and with `slope` φ′ as well, into buffers of their own. */
-const activated = (slope: boolean): ClusterShape => derivatives(slope ? [0, 1] : [0], "silu");
-
-function derivatives(orders: readonly (0 | 1 | 2)[], activation: string): ClusterShape {
-  const access = (binding: number) => ({ binding, batched: false, single: false, parameter: false });
-  return {
-    bindings: orders.map(() => true),
-    parameters: [],
-    leaves: [],
-    results: orders.map((order) => ({
-      function: { name: "activate", activation, order },
-      of: [{ sum: 0 }],
-      batched: false,
-    })),
-    stores: orders.map((order) => ({ ...access(order), of: { result: order } })),
-  };
-}
+/** Orders of derivatives. */
+const [value, valueAndSlope] = [[0], [0, 1]] as const;
 
 /** Products of layers, and the gradients of their weights. */
 export function layerKernels(add: Add): void {
   add("dense layer, optional bias", () =>
-    denseKernel({ bias: "optional", cluster: activated(false), tile: plainTile }),
+    denseKernel({ bias: "optional", cluster: activated("silu", value), tile: plainTile }),
   );
   for (const [how, tile] of Object.entries(denseTiles))
     for (const slope of [false, true])
       add(`dense layer${slope ? " with slope" : ""}, ${how}`, () =>
-        denseKernel({ bias: true, cluster: activated(slope), tile }),
+        denseKernel({ bias: true, cluster: activated("silu", slope ? valueAndSlope : value), tile }),
       );
   for (const [subgroup, vectors] of [
     [0, 1],
@@ -50,7 +35,7 @@ export function layerKernels(add: Add): void {
       add(`dense layer of ${inputs} held inputs, subgroups of ${subgroup}`, () =>
         heldDenseKernel({
           bias: true,
-          cluster: activated(true),
+          cluster: activated("silu", valueAndSlope),
           tile: { inputs, vectors, subgroup, parts: 1, window: subgroup > 0 },
         }),
       );
@@ -63,7 +48,7 @@ export function layerKernels(add: Add): void {
     );
   for (const activation of activations)
     add(`dense layer with slope and curvature, ${activation}`, () =>
-      denseKernel({ bias: true, cluster: derivatives([0, 1, 2], activation), tile: plainTile }),
+      denseKernel({ bias: true, cluster: activated(activation, [0, 1, 2]), tile: plainTile }),
     );
   for (const [outputs, inputs] of [
     [8, 8],

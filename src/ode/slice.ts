@@ -18,16 +18,10 @@ export function slice(
 }
 
 /** The same of an array of the conditions, whose single row may be that of all particles. */
-export function sliceOrRepeat(
-  name: string,
-  all: Float32Array | Uint32Array | GPUBuffer,
-  start: number,
-  count: number,
-  width: number,
-): PlannedBuffer {
+export const sliceOrRepeat: typeof slice = (name, all, start, count, width) => {
   const own = readable(name, all);
   if (!ArrayBuffer.isView(own) || own.length !== width || start + count === 1)
     return slice(name, all, start, count, width);
   const data = repeated<Float32Array | Uint32Array>(own, count);
   return { name, bytes: data.byteLength, data };
-}
+};

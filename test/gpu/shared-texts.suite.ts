@@ -1,3 +1,4 @@
+import { activated } from "../../shaders/catalog/activated.ts";
 import { accessNumbers, type ClusterShape } from "../../shaders/rows.ts";
 import { weightWindow } from "../../shaders/tiling.ts";
 import { Arena } from "../../src/gpu/arena.ts";
@@ -16,18 +17,6 @@ const [capacity, batch] = [3 * 64, 2];
 /** A buffer with rows for each tangent, or with the same rows for all. */
 const each = (binding: number) => ({ binding, batched: true, single: false, parameter: false }) as const;
 const all = (binding: number) => ({ ...each(binding), batched: false }) as const;
-
-const activated = (activation: string, orders: readonly (0 | 1 | 2)[]): ClusterShape => ({
-  bindings: orders.map(() => true),
-  parameters: [],
-  leaves: [],
-  results: orders.map((order) => ({
-    function: { name: "activate", activation, order },
-    of: [{ sum: 0 }],
-    batched: false,
-  })),
-  stores: orders.map((_, i) => ({ ...all(i), of: { result: i } })),
-});
 
 const product = (leaf: number) =>
   ({ function: { name: "multiply" }, of: [{ leaf }, { sum: 0 }], batched: true }) as const;
