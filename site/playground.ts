@@ -27,6 +27,8 @@ export class Playground {
     () => this.#comparable(),
     (error) => this.#fault(error),
   );
+  /** Devices that were lost: Chrome's page crashes when it is left after one of them was collected. */
+  readonly #gone: GPUDevice[] = [];
   #learner: Learner | undefined;
   #epoch = 0;
   #answer: Answer | undefined;
@@ -326,9 +328,16 @@ export class Playground {
       if (reason === "destroyed") return;
       this.#say("The GPU went away; another device is being opened, and what was learned is kept.", true);
       this.screen.outdate();
-      // any call opens a device; a training that runs does by itself
-      if (!this.#learner?.isPlaying) this.attempt(() => this.screen.settle());
-      while (this.gpu.device === device) await new Promise((resolve) => setTimeout(resolve, 100));
+      this.#gone.push(device);
+      // any call opens a device: a training does while it runs, and it may be paused at any time
+      let asks = false;
+      while (this.gpu.device === device) {
+        if (!asks && !this.#learner?.isPlaying) {
+          asks = true;
+          this.attempt(() => this.screen.settle());
+        }
+        await new Promise((resolve) => setTimeout(resolve, 100));
+      }
       this.#say("");
       // with its GPU process a browser may lose all that was painted, and take some time until it shows anything again
       for (const milliseconds of [0, 300, 1500, 4000])

@@ -31,6 +31,11 @@ const browser = await startChrome(drawingFlags);
 const folder = await mkdtemp(join(tmpdir(), "pushforward-site-"));
 const stray = [];
 
+const silence = () =>
+  new Promise((resolve) => {
+    setTimeout(resolve, 5000, "does not answer").unref();
+  });
+
 /** The number that the page shows; while it is found anew, there is none. */
 const figure = async (tab, id) => {
   await until(tab, `a figure for ${id}`, (own) => /\d/.test(document.getElementById(own).textContent), id);
@@ -38,9 +43,11 @@ const figure = async (tab, id) => {
 };
 
 const until = (tab, what, condition, ...args) =>
-  tab.waitForFunction(condition, { timeout: 1000 * seconds, polling: 50 }, ...args).catch(async () => {
-    const notice = await tab.$eval("#notice, #status", (element) => element.textContent);
-    throw new Error(`${what}: not within ${seconds} s (the page says "${notice}")`);
+  tab.waitForFunction(condition, { timeout: 1000 * seconds, polling: 50 }, ...args).catch(async (error) => {
+    // a page that is gone or goes elsewhere has nothing to say
+    const says = tab.$eval("#notice, #status", (element) => `says "${element.textContent}"`).catch(() => "is gone");
+    const page = await Promise.race([says, silence()]);
+    throw new Error(`${what}: not within ${seconds} s (${tab.url()} ${page}; ${error.message})`);
   });
 
 /** Draws on the plane with the mouse, between places in parts of its width. */
@@ -145,6 +152,7 @@ async function newTab() {
   tab.on("console", (message) => {
     if (["error", "warn"].includes(message.type())) stray.push(message.text());
   });
+  tab.on("error", (error) => stray.push(error.message));
   tab.on("pageerror", (error) => stray.push(error instanceof Error ? error.message : String(error)));
   return tab;
 }
@@ -430,7 +438,9 @@ try {
   await tab.goto(`${server.origin}/site/index.html#${small}`);
   for (const [name, check] of checks) {
     const start = performance.now();
-    await check(tab);
+    await check(tab).catch((error) => {
+      throw new Error(`${name}: ${error.message}`, { cause: error });
+    });
     console.log(`✓ site > ${name} (${((performance.now() - start) / 1000).toFixed(1)} s)`);
   }
 } catch (error) {
