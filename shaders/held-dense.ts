@@ -4,7 +4,7 @@ import { kernel, oncePerShape } from "./kernel.ts";
 import { type Finish, finishShape, finishText } from "./optional-stores.ts";
 import { type ClusterShape, clusterBuffers, clusterFunctions, clusterParams, clusterText } from "./rows.ts";
 import { broadcastOf, components, weightWindow } from "./tiling.ts";
-import { lines, wgsl } from "./wgsl.ts";
+import { lines, ownParams, quotientOf, restOf, wgsl } from "./wgsl.ts";
 
 /** Tile of {@link heldDenseKernel}. */
 export interface HeldTile {
@@ -19,9 +19,16 @@ export interface HeldTile {
    * its uses.
    */
   readonly parts: 1 | 2;
-  /** Whether the weights are a {@link weightWindow}, of which a lane loads without a loop over all lanes, which is what lavapipe makes of storage. */
+  /**
+   * Whether the weights are a {@link weightWindow}, of which a lane loads without a loop over all lanes, which is what lavapipe makes of
+   * storage. SwiftShader has it in storage, where there is room for one more buffer: it divides to find a place in a uniform array, and
+   * to find the end of an array of unknown length.
+   */
   readonly window: boolean;
 }
+
+/** Buffers in storage that every device lets a kernel have. */
+const storageBuffers = 8;
 
 export const heldWorkgroup = ({ subgroup }: Pick<HeldTile, "subgroup">) => subgroup || 8;
 
@@ -44,6 +51,7 @@ export const heldDenseKernel = oncePerShape(({ bias, cluster: made, tile }: Held
   const cluster = isOwn ? made : finishShape(made);
   const { inputs, vectors, subgroup, parts, window } = tile;
   const upTo = (count: number) => Array.from({ length: count }, (_, i) => i);
+  const isQuad = subgroup === 4;
   const quads = inputs / 4;
   const size = (inputs * vectors) / parts;
   const held = (at: number) => (parts === 1 ? `held[${at}]` : `held${Math.floor(at / size)}[${at % size}]`);
@@ -54,8 +62,8 @@ export const heldDenseKernel = oncePerShape(({ bias, cluster: made, tile }: Held
     const end = part === parts - 1 ? all : `min(${all}, ${first + size}u)`;
     return wgsl`var ${name}: array<vec4f, ${size}>;
   for (var k = ${first}u; k < ${end}; k++) {
-    let row = params.given + workgroup.z * params.given_rows + k / ${vectors}u;
-    ${name}[k${first > 0 ? ` - ${first}u` : ""}] = input[row * params.stride + tile + k % ${vectors}u];
+    let row = params.given + workgroup.z * params.given_rows + ${quotientOf("k", vectors, isQuad)};
+    ${name}[k${first > 0 ? ` - ${first}u` : ""}] = input[row * params.stride + tile + ${restOf("k", vectors, isQuad)}];
   }`;
   };
   const ofWindow = window ? "biases[4u * params.bias + row]" : "weights[params.bias + row / 4u][row % 4u]";
@@ -70,6 +78,7 @@ export const heldDenseKernel = oncePerShape(({ bias, cluster: made, tile }: Held
         components.map((c, j) => `sum${v} = fma(h${4 * quad + j}_${v}, vec4f(w${quad}.${c}), sum${v});`),
       ),
     ].join("\n    ");
+  const isStored = isQuad && cluster.bindings.length + (bias ? 3 : 2) <= storageBuffers;
   return kernel({
     label: `dense layer of ${inputs} held inputs`,
     entryPoint: "dense",
@@ -79,14 +88,14 @@ export const heldDenseKernel = oncePerShape(({ bias, cluster: made, tile }: Held
       ...clusterParams(cluster),
     },
     buffers: {
-      weights: window ? uniform(`array<vec4f, ${weightWindow.vectors}>`) : read("array<vec4f>"),
+      weights: window ? (isStored ? read : uniform)(`array<vec4f, ${weightWindow.vectors}>`) : read("array<vec4f>"),
       input: read("array<vec4f>"),
       biases: window && bias && read("array<f32>"),
       ...clusterBuffers(cluster),
     },
     code: wgsl`
 ${clusterFunctions([cluster])}
-fn finish(z: vec4f, row: u32, p: u32, s: u32) {
+fn finish(${isQuad ? "params: Params, " : ""}z: vec4f, row: u32, p: u32, s: u32) {
   ${isOwn ? clusterText(made, { loops: false, sum: () => "z" }) : finishText(made)}
 }
 
@@ -95,17 +104,20 @@ fn dense(
   @builtin(global_invocation_id) id: vec3u,
   @builtin(workgroup_id) workgroup: vec3u,${subgroup > 0 ? "\n  @builtin(subgroup_invocation_id) lane: u32," : ""}
 ) {
+  ${isQuad ? ownParams : ""}
   let tile = params.first + id.x * ${vectors}u;
   // In a loop of a length that no compiler knows, since adapters in software compile each load that stands here for a tenth of a
   // second. What is beyond the inputs stays zero.
   ${lines(parts, hold)}
   ${lines(inputs, (k) => lines(vectors, (v) => `let h${k}_${v} = ${held(k * vectors + v)};`))}
+  ${lines(isQuad ? Math.ceil(quads / subgroup) : 0, (c) => `let lane${c} = min(${c * subgroup}u + lane, params.row_vectors - 1u);`)}
   for (var row = 0u; row < params.outputs; row++) {
     let at = params.weights + row * params.row_vectors;
-    ${lines(subgroup > 0 ? Math.ceil(quads / subgroup) : 0, (c) => `let fetched${c} = weights[at + min(${c * subgroup}u + lane, params.row_vectors - 1u)];`)}
-    ${lines(vectors, (v) => `var sum${v} = vec4f(${first});`)}
+    ${lines(subgroup > 0 ? Math.ceil(quads / subgroup) : 0, (c) => `let fetched${c} = weights[at + ${isQuad ? `lane${c}` : `min(${c * subgroup}u + lane, params.row_vectors - 1u)`}];`)}
+    ${isQuad ? `let first = vec4f(${first});` : ""}
+    ${lines(vectors, (v) => `var sum${v} = ${isQuad ? "first" : `vec4f(${first})`};`)}
     ${upTo(quads).map(addQuad).join("\n    ")}
-    ${lines(vectors, (v) => `finish(sum${v}, row, tile + ${v}u, workgroup.z);`)}
+    ${lines(vectors, (v) => `finish(${isQuad ? "params, " : ""}sum${v}, row, tile + ${v}u, workgroup.z);`)}
   }
 }
 `,

@@ -2,7 +2,7 @@ import { item } from "../src/must.ts";
 import { read, write } from "./interface.ts";
 import { kernel, oncePerShape } from "./kernel.ts";
 import { nowhere } from "./weight-gradient.ts";
-import { lines, wgsl } from "./wgsl.ts";
+import { lines, ownParams, quotientOf, restOf, wgsl } from "./wgsl.ts";
 
 /** Tile of {@link residentGradientKernel}. */
 export interface ResidentTile {
@@ -122,6 +122,7 @@ export const residentGradientKernel = oncePerShape((tile: ResidentTile) => {
     code: wgsl`
 @compute @workgroup_size(${residentWorkgroup(tile)})
 fn weight_gradient(@builtin(global_invocation_id) id: vec3u${isQuad ? ", @builtin(workgroup_id) workgroup: vec3u" : ""}${sums ? ", @builtin(subgroup_invocation_id) lane: u32" : ""}) {
+  ${isQuad ? ownParams : ""}
   let i0 = id.y * ${inputs}u;
   let segment = id.x${sums ? ` / ${subgroup}u` : ""};
   let base = segment * params.parameters;
@@ -141,8 +142,8 @@ fn weight_gradient(@builtin(global_invocation_id) id: vec3u${isQuad ? ", @builti
   ${adds ? "for (var source = 0u; source < params.sources; source++) {\n  " : ""}let input_row = ${rowOf("input")};
   let cotangent_row = ${rowOf("cotangent")};
   for (var k = 0u; k < min(params.inputs - i0, ${inputs}u) * ${vectors}u; k++) {
-    let row = (input_row + i0 + k / ${vectors}u) * params.row_vectors;
-    held[k] = inputs[row + min(p0 + k % ${vectors}u * ${lanes}u, params.row_vectors - 1u)];
+    let row = (input_row + i0 + ${quotientOf("k", vectors, isQuad)}) * params.row_vectors;
+    held[k] = inputs[row + min(p0 + ${restOf("k", vectors, isQuad)} * ${lanes}u, params.row_vectors - 1u)];
   }
   ${lines(inputs, (i) => lines(vectors, (v) => `let h${i}_${v} = held[${i * vectors + v}];`))}
   for (var o = 0u; o < params.outputs; o++) {

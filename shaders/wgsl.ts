@@ -58,3 +58,12 @@ export function lines(count: number, line: (i: number) => string): string {
 export function horner(coefficients: readonly number[], z: string): string {
   return coefficients.reduceRight((sum, c) => (sum === "" ? f32(c) : `(${sum} * ${z} + ${f32(c)})`), "");
 }
+
+/** Reads all params at once: SwiftShader reads one anew, and checks its place, wherever its name stands. */
+export const ownParams = "let params = params;";
+
+/** k / by and k % by for a power of two, by the bits of k where a compiler divides lane by lane (SwiftShader's). */
+export const quotientOf = (k: string, by: number, isByBits: boolean) =>
+  isByBits ? `(${k} >> ${Math.log2(by)}u)` : `${k} / ${by}u`;
+export const restOf = (k: string, by: number, isByBits: boolean) =>
+  isByBits ? `(${k} & ${by - 1}u)` : `${k} % ${by}u`;

@@ -61,6 +61,10 @@ export function layerKernels(add: Add): void {
     for (const [how, tile] of Object.entries({
       "16 inputs": { inputs: 16, adds: false },
       "16 inputs, added": { inputs: 16, adds: true },
+      ...(subgroup === 4 && {
+        "32 inputs": { inputs: 32, adds: false },
+        "32 inputs, added": { inputs: 32, adds: true },
+      }),
       "few inputs": { inputs: Math.max(4, subgroup), adds: false },
     })) {
       add(`resident weight gradient, ${how}, subgroups of ${subgroup}`, () =>

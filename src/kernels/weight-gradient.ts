@@ -21,8 +21,11 @@ export type GradientDevice = Pick<GpuInfo, "software" | "subgroupSize">;
 function residentTile(device: GradientDevice, own: number, widest = own): Omit<ResidentTile, "adds"> {
   const subgroup = subgroupForWeights(device);
   const step = Math.max(4, subgroup);
-  const inputs = subgroup === 8 ? widest : own;
-  return { vectors: subgroup > 0 ? 32 / subgroup : 8, inputs: Math.min(16, Math.ceil(inputs / step) * step), subgroup };
+  const vectors = subgroup > 0 ? 32 / subgroup : 8;
+  const whole = (inputs: number) => step * Math.ceil(inputs / step);
+  // of 16 inputs SwiftShader's loads took longer than the products
+  if (subgroup === 4) return { vectors, inputs: whole(own / Math.ceil(own / 32)), subgroup };
+  return { vectors, inputs: Math.min(16, whole(subgroup === 8 ? widest : own)), subgroup };
 }
 
 /** Copies of the gradient for a batch of `capacity` particles, however many tangents go with it. */
