@@ -35,6 +35,7 @@ import {
   type MostTangents,
   type Penalty,
 } from "./backward.ts";
+import { gradientBuffers } from "./buffers.ts";
 import { planConditions } from "./conditions.ts";
 import type { Regularization } from "./likelihood-options.ts";
 
@@ -170,11 +171,11 @@ const stageName = (work: LikelihoodWork, step: number, i: number) =>
   keepsStages(work) ? `first stage ${step}` : `stage ${i}`;
 
 /**
- * Buffers beside those of {@link gradientBuffers}: the states at every grid time and what is kept of a stage (steps·n·dim;
- * activations are recomputed), stage velocities and adjoints, and what the forward solve needs, probes apart.
+ * Buffers of a gradient: those of the passes, the states at every grid time and what is kept of a stage (steps·n·dim; activations are
+ * recomputed), stage velocities and adjoints, and what the forward solve needs, probes apart.
  */
 export function likelihoodBuffers(work: LikelihoodWork, chunk: Chunk): PlannedBuffer[] {
-  const { velocity, engine, grid, integration, conditions, source } = work;
+  const { velocity, engine, backward, grid, integration, conditions, source } = work;
   const { capacity, count } = chunk;
   const rows = (name: string, features = rowsOf(work)): PlannedBuffer => ({ name, bytes: features * capacity * 4 });
   const { stages } = integration;
@@ -183,6 +184,7 @@ export function likelihoodBuffers(work: LikelihoodWork, chunk: Chunk): PlannedBu
   const later = laterOf(work, capacity);
   return [
     ...integrationBuffers(engine, chunk, conditions, integration),
+    ...gradientBuffers(backward, velocity, capacity, likelihoodTangents(work)),
     ...sourceBuffers(source),
     integral,
     base,

@@ -16,16 +16,10 @@ import { streams } from "../random/philox.ts";
 import { schedule } from "../solvers/schedule.ts";
 import type { TrainableVelocity } from "../velocity/field.ts";
 import { likelihoodBackward, trainingEngine } from "./backward-of.ts";
-import { gradientBuffers } from "./buffers.ts";
 import { likelihoodFields } from "./fields.ts";
 import { fingerprint } from "./fingerprint.ts";
 import { jittered } from "./jitter.ts";
-import {
-  type LikelihoodWork,
-  likelihoodBuffers,
-  likelihoodTangents,
-  planLikelihoodGradient,
-} from "./likelihood-plan.ts";
+import { type LikelihoodWork, likelihoodBuffers, planLikelihoodGradient } from "./likelihood-plan.ts";
 import { type LikelihoodSolve, likelihoodSolve, likelihoodTraining } from "./likelihood-solve.ts";
 import { trainingLoop, trainingRows } from "./loop.ts";
 import type { LikelihoodPlan } from "./plan.ts";
@@ -166,7 +160,6 @@ function likelihoodTask(
     capacity,
     buffers: mergeBuffers([
       ...likelihoodBuffers(own, chunk),
-      ...gradientBuffers(backward, velocity, capacity, likelihoodTangents(own)),
       ...probesFrom(0).buffers,
       { name: "data", bytes: rows.byteLength, data: rows },
       affineBuffer(affine),

@@ -1,37 +1,26 @@
-import { readable } from "../arrays.ts";
 import { dataGradients, logDeterminants } from "../data/transform-derivatives.ts";
 import type { DataRows } from "../data/units.ts";
 import { checkConditions, onHost } from "../flow/conditions.ts";
 import type { Flow } from "../flow/flow.ts";
 import { logScale } from "../flow/log-prob.ts";
-import { particleCount } from "../flow/rows.ts";
 import { jobOn } from "../flow/solve-job.ts";
-import { checkDensity } from "../flow/source.ts";
-import { affineBuffer, planImport } from "../flow/states.ts";
-import { mergeBuffers, type PlannedBuffer, type Shared } from "../gpu/kernel.ts";
+import type { Shared } from "../gpu/kernel.ts";
 import type { Session } from "../gpu/session.ts";
 import { hostArray, piecemeal } from "../host-array.ts";
 import { item, must } from "../must.ts";
-import { type Chunk, chunkOf, integralsOf, largestChunk } from "../ode/engine.ts";
-import { planProbes } from "../ode/probes.ts";
+import { chunkOf, integralsOf, largestChunk } from "../ode/engine.ts";
 import { checked } from "../options/schema.ts";
 import { seedKey } from "../random/philox.ts";
 import type { ChunkPlan, Job } from "../schedule/job.ts";
 import { runJob } from "../schedule/recovery.ts";
 import { ofSteadyWeights } from "./alone.ts";
-import { gradientBuffers, planPackings } from "./buffers.ts";
+import { givenRows, planGivenRows, scratchOf } from "./given-rows.ts";
 import { logProbGradientFields } from "./later-fields.ts";
 import { workOf } from "./likelihood.ts";
 import type { LogProbGradient, LogProbGradientOptions } from "./likelihood-options.ts";
-import {
-  type LikelihoodWork,
-  likelihoodBuffers,
-  likelihoodTangents,
-  planLikelihoodGradient,
-} from "./likelihood-plan.ts";
+import type { LikelihoodWork } from "./likelihood-plan.ts";
 import { likelihoodSolve } from "./likelihood-solve.ts";
 import { trainingRows } from "./loop.ts";
-import { trainableVelocity } from "./plan.ts";
 
 const what = "logProbGradient";
 
@@ -41,13 +30,10 @@ export async function givenLogProbGradient(
   given: DataRows,
   givenOptions: LogProbGradientOptions,
 ): Promise<LogProbGradient> {
-  const x = readable(`${what}: x`, given);
-  const velocity = trainableVelocity(what, flow);
-  checkDensity(what, flow.source);
+  const { x, velocity, count } = givenRows(what, flow, given);
   const { dim } = velocity;
   const options = checked(what, logProbGradientFields, givenOptions);
-  const count = particleCount(what, "x", x, dim, "data");
-  const { rows, affine } = trainingRows(what, "x", flow, x);
+  const data = trainingRows(what, "x", flow, x);
   // determinants of any size count: what is asked for is log p, not a loss
   const solve = { ...likelihoodSolve(what, options, dim, count), leastDeterminant: 0 };
   const conditions = onHost(what, checkConditions(what, options, count, velocity, true));
@@ -56,19 +42,11 @@ export async function givenLogProbGradient(
     constant: logScale(flow.normalization),
     isSum: true,
   };
-  const key = seedKey(options.seed);
+  const from = { data, divergence: solve.divergence, total: count, key: seedKey(options.seed) };
   const plan = (...bounds: Parameters<Job["plan"]>): ChunkPlan => {
     const chunk = chunkOf(...bounds);
-    const start = planImport(rows, chunk, dim, { isData: true });
-    const probes = planProbes({ ...solve.divergence, total: count, dim, chunk, first: chunk.start, key });
     return {
-      buffers: mergeBuffers([...scratchOf(work, chunk), ...start.buffers, ...probes.buffers, affineBuffer(affine)]),
-      dispatches: [
-        ...planPackings(work.backward),
-        ...start.dispatches,
-        ...probes.dispatches,
-        ...planLikelihoodGradient(work, chunk),
-      ],
+      ...planGivenRows(work, chunk, from),
       outputs: [
         { name: "logProb", bytes: 4 * chunk.count },
         { name: "adjoint", bytes: 4 * dim * chunk.capacity },
@@ -103,15 +81,6 @@ export async function givenLogProbGradient(
   for (let i = 0; i < count; i++)
     if (!Number.isFinite(logProb[i]) || !gradient.subarray(i * dim, (i + 1) * dim).every(Number.isFinite)) nonFinite++;
   return { logProb, gradient, nonFinite };
-}
-
-/** All buffers of a chunk but those of its rows and probes. */
-function scratchOf(work: LikelihoodWork, chunk: Chunk): PlannedBuffer[] {
-  return mergeBuffers([
-    ...likelihoodBuffers(work, chunk),
-    ...gradientBuffers(work.backward, work.velocity, chunk.capacity, likelihoodTangents(work)),
-    { name: "loss", bytes: 4, data: Float32Array.of(0) },
-  ]);
 }
 
 /** The weights, and what the engine of the forward solve has made of them; what the passes pack for themselves is made in each chunk. */

@@ -84,7 +84,7 @@ async function* stepsOf(
 }
 
 /** Data for a device: rows of f32, and the numbers by which kernels bring them into the flow's own space, [3][dim]. */
-interface TrainingRows {
+export interface TrainingRows {
   readonly rows: Float32Array;
   readonly affine: Float32Array;
 }
