@@ -31,8 +31,8 @@ export function readConfig(path: string, command: Command): void {
       );
     }
     const attribute = option.attributeName();
-    if (command.getOptionValueSource(attribute) === "cli") continue;
-    command.setOptionValueWithSource(attribute, readValue(path, option, value), "config");
+    const read = readValue(path, option, value);
+    if (command.getOptionValueSource(attribute) !== "cli") command.setOptionValueWithSource(attribute, read, "config");
   }
 }
 

@@ -92,6 +92,13 @@ test.each([
   [["sample", "f", "-o", "x"], "--count"],
   [["plot", "f.safetensors", "-o", "x.png", "--kind", "trajectories", "--at", "0.5"], "--at is for --kind density or"],
   [["plot", "f.safetensors", "-o", "x.png", "--paths", "9"], "--paths is for --kind trajectories"],
+  [["plot", "f.safetensors", "-o", "x.png", "--kind", "field", "--bins", "9"], "--bins is for densities"],
+  [["plot", "x.csv", "-o", "x.png", "--kind", "scatter", "--scale", "log"], "--scale is for densities"],
+  [
+    ["plot", "x.csv", "-o", "x.png", "--guidance", "2"],
+    "--guidance is for flows, but --kind density is drawn of CSV files",
+  ],
+  [["plot", "f.safetensors", "-o", "x.png", "--no-header"], "--no-header is for CSV files, but"],
   [["export", "f.safetensors", "--pytorch", "-o", "x.txt"], "a name that ends in .py"],
   [["sample", "f", "-o", "x", "-n", "1", "--steps", "1e7"], "at least 1 and at most 1000000"],
   [["sample", "f", "-o", "x", "-n", "1", "--method", "dopri5", "--steps", "9"], "use --tolerance"],

@@ -21,6 +21,14 @@ test.each([
   }),
 );
 
+test("a value of --config that no option can have is told also where the command line has another", () =>
+  inFolder(async (folder) => {
+    const config = join(folder, "config.json");
+    await writeFile(config, '{"steps": "many"}');
+    const { code, err } = await run(["train", "x.csv", "-o", "f", "--steps", "9", "--config", config]);
+    expect({ code, err }).toEqual({ code: 2, err: expect.stringContaining('"steps" is "many": expected') });
+  }));
+
 test("what is printed for --config is what is read, and an option that does not belong is told", () =>
   inFolder(async (folder) => {
     const config = join(folder, "config.json");
