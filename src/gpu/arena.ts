@@ -139,6 +139,18 @@ export class Arena {
     pass.end();
   }
 
+  /** Runs small kernels, of which nobody has to be told; `sent` is called as they go to the device, when all is compiled. */
+  async submit(dispatches: readonly Dispatch[], sent?: () => void): Promise<void> {
+    await this.makeRoom(dispatches.length);
+    const { pipelines } = await this.prepare(dispatches);
+    for (const pipeline of pipelines) pipeline.isReady = true;
+    sent?.();
+    const { device } = this.session;
+    const encoder = device.createCommandEncoder();
+    this.encode(encoder, dispatches, pipelines);
+    device.queue.submit([encoder.finish()]);
+  }
+
   #groupOf(dispatch: Dispatch, pipeline: Pipeline, params: GPUBuffer): GPUBindGroup {
     let group = this.#ofDispatches.get(dispatch);
     if (!group) {

@@ -60,6 +60,9 @@ function* slotRanges({ capacity, maxFlops, tiling }: Slice, flops: number): Gene
   for (let first = 0; first < slots; first += each) yield [first, Math.min(each, slots - first)];
 }
 
+/** Buffers of what a field has beside its states, where it has it. */
+type FieldNames = { readonly [name in "weights" | "offsets" | "labels" | "context" | "table"]?: string | undefined };
+
 /** Dispatches that take steps `firstStep` … `lastStep` − 1 for all particles of a chunk. */
 export function planIntegrate(
   o: Slice & {
@@ -71,12 +74,7 @@ export function planIntegrate(
     firstStep: number;
     lastStep: number;
     flopsPerStep: number;
-    names: {
-      weights?: string | undefined;
-      offsets?: string | undefined;
-      labels?: string | undefined;
-      context?: string | undefined;
-      table?: string | undefined;
+    names: FieldNames & {
       schedule: string;
       state: string;
       integral?: string | undefined;
@@ -119,12 +117,7 @@ export function planEvaluate(
     output: EvaluateOutput;
     divergence: DivergenceText;
     flops: number;
-    names: {
-      weights?: string | undefined;
-      offsets?: string | undefined;
-      labels?: string | undefined;
-      context?: string | undefined;
-      table?: string | undefined;
+    names: FieldNames & {
       state: string;
       times: string;
       velocity: string;

@@ -49,12 +49,7 @@ async function fills(gpu: Gpu, { columns, wave }: Wave): Promise<boolean> {
     await arena.allocate("strangers", 4, new Uint32Array(1));
     const kernel = subgroupRowsKernel({ columns, size: wave === "any" ? undefined : wave });
     const work = { params: { first: 0 }, buffers: { strangers: "strangers" }, workgroups: [4], flops: 1 } as const;
-    const dispatches = [dispatchOf(kernel, work)];
-    await arena.makeRoom(dispatches.length);
-    const { pipelines } = await arena.prepare(dispatches);
-    const encoder = session.device.createCommandEncoder();
-    arena.encode(encoder, dispatches, pipelines);
-    session.device.queue.submit([encoder.finish()]);
+    await arena.submit([dispatchOf(kernel, work)]);
     return item(new Uint32Array(await readBack(session, arena.buffer("strangers"), 4)), 0) === 0;
   } finally {
     arena.release();

@@ -250,15 +250,9 @@ export class Parameters {
       arena.lend("from", flat);
       arena.lend("map", must(this.#maps.get(name), `the map of "${name}"`));
       arena.lend("to", packed.buffer);
-      const dispatches = [packDispatch(packed.count, { from: "from", map: "map", to: "to" }, half)];
-      await arena.makeRoom(dispatches.length);
-      const { pipelines } = await arena.prepare(dispatches);
-      // a small kernel, whose first run nobody has to be told of
-      for (const pipeline of pipelines) pipeline.isReady = true;
-      packed.version = this.version;
-      const encoder = session.device.createCommandEncoder();
-      arena.encode(encoder, dispatches, pipelines);
-      session.device.queue.submit([encoder.finish()]);
+      await arena.submit([packDispatch(packed.count, { from: "from", map: "map", to: "to" }, half)], () => {
+        packed.version = this.version;
+      });
     } finally {
       arena.release();
     }

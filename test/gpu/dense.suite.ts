@@ -88,11 +88,7 @@ for (const [name, tile] of Object.entries(tiles)) {
           },
           { capacity, maxFlops: 100_000, tile },
         );
-        await arena.makeRoom(dispatches.length);
-        const { pipelines } = await arena.prepare(dispatches);
-        const encoder = gpu.device.createCommandEncoder();
-        arena.encode(encoder, dispatches, pipelines);
-        gpu.device.queue.submit([encoder.finish()]);
+        await arena.submit(dispatches);
         const got = new Float32Array(await readBack(gpu.current, arena.buffer("out"), batch * outputs * capacity * 4));
         const wanted = new Float64Array(got.length);
         const sums = new Float64Array(got.length);

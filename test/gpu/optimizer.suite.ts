@@ -2,7 +2,6 @@ import * as pf from "pushforward";
 import { normParts, partialStride, planAdam, planReduceGradient, planSum } from "../../shaders/optimizer.ts";
 import { packDispatch } from "../../shaders/pack.ts";
 import { Arena } from "../../src/gpu/arena.ts";
-import type { Dispatch } from "../../src/gpu/kernel.ts";
 import { readBack } from "../../src/gpu/read.ts";
 import { hiddenMatrices } from "../../src/network/hidden-matrices.ts";
 import { networkOf } from "../../src/network/of.ts";
@@ -13,14 +12,6 @@ import { expect, expectClose, test } from "../suite.ts";
 import { uniformArray } from "./inputs.ts";
 
 const defaults = { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0, ema: undefined, gradientClip: undefined };
-
-async function submit(gpu: pf.Gpu, arena: Arena, dispatches: readonly Dispatch[]): Promise<void> {
-  await arena.makeRoom(dispatches.length);
-  const { pipelines } = await arena.prepare(dispatches);
-  const encoder = gpu.device.createCommandEncoder();
-  arena.encode(encoder, dispatches, pipelines);
-  gpu.device.queue.submit([encoder.finish()]);
-}
 
 const floats = async (gpu: pf.Gpu, arena: Arena, name: string, count: number) =>
   new Float32Array(await readBack(gpu.current, arena.buffer(name), count * 4));
@@ -38,7 +29,7 @@ for (const [name, weightDecay, digits] of [
       for (const [k, wanted] of digits.entries()) {
         gpu.device.queue.writeBuffer(arena.buffer("gradient"), 0, Float32Array.of(2 * theta));
         const settings = { ...defaults, weightDecay };
-        await submit(gpu, arena, [planAdam({ count: 1, step: k + 1, learningRate: 0.1, settings })]);
+        await arena.submit([planAdam({ count: 1, step: k + 1, learningRate: 0.1, settings })]);
         theta = (await floats(gpu, arena, "parameters", 1))[0] ?? Number.NaN;
         // a few roundings of f32 per step
         expectClose([theta], [wanted], { relative: 5e-7 });
@@ -76,7 +67,7 @@ test("partial gradients are added, clipped by the norm over all tensors, and ste
     for (const [k, size] of [1, 10, 0.01].entries()) {
       const partials = uniformArray(segments * stride, -size, size, 2 + k);
       gpu.device.queue.writeBuffer(arena.buffer("partials"), 0, partials as Float32Array<ArrayBuffer>);
-      await submit(gpu, arena, [
+      await arena.submit([
         planReduceGradient({ count, segments, norm: true }),
         planSum({ count: normParts(count), scale: 1, add: false, from: "norm.parts", to: "norm" }),
         planAdam({ count, step: k + 1, learningRate, settings: { ...options, ema, gradientClip } }),
@@ -146,7 +137,7 @@ test("Muon steps the hidden matrices, wide and tall, and AdamW the rest but what
     for (const [k, size] of [1, 10, 1e-9].entries()) {
       const partials = uniformArray(segments * stride, -size, size, 2 + k);
       gpu.device.queue.writeBuffer(arena.buffer("partials"), 0, partials as Float32Array<ArrayBuffer>);
-      await submit(gpu, arena, [...plan.gradient(0), ...plan.step(k + 1, learningRate, 1e5)]);
+      await arena.submit([...plan.gradient(0), ...plan.step(k + 1, learningRate, 1e5)]);
       const sum = Float64Array.from({ length: count }, (_, i) =>
         isFrozen(i) ? 0 : (partials[i] ?? 0) + (partials[stride + i] ?? 0),
       );
@@ -212,7 +203,7 @@ test("a step that adds the parts of a gradient and fills packings has the bits o
           }
           await arena.allocate("gradient", count * 4);
           await arena.allocate("partials", segments * stride * 4);
-          await submit(gpu, arena, packs);
+          await arena.submit(packs);
           for (let k = 0; k < 3; k++) {
             for (let s = 0; s < segments; s++)
               gpu.device.queue.writeBuffer(
@@ -227,7 +218,7 @@ test("a step that adds the parts of a gradient and fills packings has the bits o
               ...packs,
             ];
             const one = [...plan.step(k + 1, learningRate, 1e5), ...(plan.packs ? [] : packs)];
-            await submit(gpu, arena, isOne ? one : each);
+            await arena.submit(isOne ? one : each);
           }
           const names = ["parameters", "adam.m", "adam.v", ...(ema === undefined ? [] : ["average"])];
           const own = await Promise.all(names.map((name) => floats(gpu, arena, name, count)));

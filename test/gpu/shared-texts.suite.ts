@@ -134,12 +134,10 @@ for (const { inputs, outputs, of } of sizes)
           await arena.allocate(name, bytes, uniformArray(bytes / 4, -1, 1, 3 + i));
         const run = async (share: boolean) => {
           const dispatches = plan(share);
-          await arena.makeRoom(dispatches.length);
-          const { pipelines } = await arena.prepare(dispatches);
           const encoder = gpu.device.createCommandEncoder();
           for (const name of names.slice(read)) encoder.clearBuffer(arena.buffer(name));
-          arena.encode(encoder, dispatches, pipelines);
           gpu.device.queue.submit([encoder.finish()]);
+          await arena.submit(dispatches);
           const stored: Float32Array[] = [];
           for (const name of names.slice(read))
             stored.push(new Float32Array(await readBack(gpu.current, arena.buffer(name), bytes)));

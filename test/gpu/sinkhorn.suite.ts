@@ -62,11 +62,7 @@ for (const [name, { dim, context, labels: hasLabels }, own] of cases) {
       for (const { name: buffer, bytes, data: filled } of groupBuffers(width, n))
         await arena.allocate(buffer, bytes, filled);
       const dispatches = planGroup(o);
-      await arena.makeRoom(dispatches.length);
-      const { pipelines } = await arena.prepare(dispatches);
-      const encoder = gpu.device.createCommandEncoder();
-      arena.encode(encoder, dispatches, pipelines);
-      gpu.device.queue.submit([encoder.finish()]);
+      await arena.submit(dispatches);
 
       // points: source samples by their numbers, rows as drawn, then contexts and classes on both sides
       const points = async (buffer: string) => {

@@ -55,11 +55,7 @@ async function gradientBy(
     fill("target", dim + 1, 2);
     const batch = { capacity, count, maxFlops, weighted: true };
     const run = async (dispatches: ReturnType<MatchingBackward["residual"]>) => {
-      await arena.makeRoom(dispatches.length);
-      const { pipelines } = await arena.prepare(dispatches);
-      const encoder = gpu.device.createCommandEncoder();
-      arena.encode(encoder, dispatches, pipelines);
-      gpu.device.queue.submit([encoder.finish()]);
+      await arena.submit(dispatches);
       return new Float32Array(await readBack(gpu.current, arena.buffer("squares"), 4 * capacity));
     };
     const forward = await run([...planPackings(how), ...how.squares(batch)]);

@@ -159,11 +159,7 @@ for (const [name, options, source, isDrawn, pairs, order] of shapes) {
           pairs: pairs && { ...pairs, rows: "pairs", room },
         }),
       ];
-      await arena.makeRoom(dispatches.length);
-      const { pipelines } = await arena.prepare(dispatches);
-      const encoder = gpu.device.createCommandEncoder();
-      arena.encode(encoder, dispatches, pipelines);
-      gpu.device.queue.submit([encoder.finish()]);
+      await arena.submit(dispatches);
       got = new Float32Array(await readBack(gpu.current, arena.buffer("h0"), inputs * capacity * 4));
       targets = new Float32Array(await readBack(gpu.current, arena.buffer("target"), (dim + 1) * capacity * 4));
     } finally {
@@ -291,11 +287,7 @@ for (const order of ["shares", "shuffled rows"])
           shuffled: order !== "shares",
         }),
       ];
-      await arena.makeRoom(dispatches.length);
-      const { pipelines } = await arena.prepare(dispatches);
-      const encoder = gpu.device.createCommandEncoder();
-      arena.encode(encoder, dispatches, pipelines);
-      gpu.device.queue.submit([encoder.finish()]);
+      await arena.submit(dispatches);
       const read = (name: string, bytes: number) => readBack(gpu.current, arena.buffer(name), bytes);
       got.state = new Float32Array(await read("state", dim * capacity * 4));
       got.labels = new Uint32Array(await read("labels", count * 4));

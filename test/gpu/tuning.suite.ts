@@ -109,11 +109,7 @@ for (const [what, { options, method, divergence, tilings }] of Object.entries(ca
           names: { weights: "weights", schedule: "schedule", state: "state", integral: "integral", probes: "probes" },
         });
         expect(dispatches.length).toBe(2);
-        await arena.makeRoom(dispatches.length);
-        const { pipelines } = await arena.prepare(dispatches);
-        const encoder = gpu.device.createCommandEncoder();
-        arena.encode(encoder, dispatches, pipelines);
-        gpu.device.queue.submit([encoder.finish()]);
+        await arena.submit(dispatches);
         const read = async (name: string, floats: number) =>
           new Float32Array(await readBack(gpu.current, arena.buffer(name), 4 * floats));
         return { state: await read("state", dim * capacity), integral: await read("integral", counted * capacity) };

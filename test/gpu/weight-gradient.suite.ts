@@ -47,11 +47,7 @@ for (const { inputs, outputs } of sizes)
         );
       const run = async (maxFlops: number) => {
         const dispatches = [...plan("only", maxFlops), ...plan("added", maxFlops)];
-        await arena.makeRoom(dispatches.length);
-        const { pipelines } = await arena.prepare(dispatches);
-        const encoder = gpu.device.createCommandEncoder();
-        arena.encode(encoder, dispatches, pipelines);
-        gpu.device.queue.submit([encoder.finish()]);
+        await arena.submit(dispatches);
         return new Float32Array(await readBack(gpu.current, arena.buffer("partials"), 4 * copies * parameterCount));
       };
       const got = await run(1e12);
