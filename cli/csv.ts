@@ -39,6 +39,8 @@ export interface CsvOptions {
   reader?: string;
   /** Counts what keeps rows from being numbers. */
   survey?: Survey;
+  /** What a table is needed for that {@link readCsv} reads as a whole; default: a row. */
+  needs?: Needs;
   signal?: AbortSignal;
 }
 
@@ -265,7 +267,7 @@ function firstFault(
  */
 export async function readCsv(
   source: string | Readable,
-  options: CsvOptions & { needs?: Needs } = {},
+  options: CsvOptions = {},
 ): Promise<CsvChunk & { survey: Survey }> {
   const { needs = { rows: 1, spread: false }, survey = new Survey(), skipInvalid = false, delimiter = "," } = options;
   const chunks: CsvChunk[] = [];

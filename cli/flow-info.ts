@@ -1,5 +1,4 @@
 import { networkOf } from "../src/network/of.ts";
-import type { TrainableVelocity } from "../src/velocity/field.ts";
 import { defaultSteps } from "./arguments.ts";
 import { conditionColumns, contextWidth } from "./conditions.ts";
 import { flopsPerEvaluation, flopsText } from "./cost.ts";
@@ -13,8 +12,7 @@ import { sourceText } from "./velocity.ts";
 /** What a flow's file holds, as JSON and as lines. */
 export async function flowInfo(path: string): Promise<{ result: Record<string, unknown>; lines: string[] }> {
   const model = await readModel(path);
-  const { normalization, source, transform } = model.options;
-  const velocity = model.options.velocity as TrainableVelocity; // A file holds no other kind.
+  const { velocity, normalization, source, transform } = model.options;
   const network = networkOf(velocity);
   const { dim, classes, context } = velocity;
   const columns = columnNames(model, dim);

@@ -1,7 +1,7 @@
 import { readFile } from "node:fs/promises";
-import type { Flow, FlowOptions } from "pushforward";
+import type { Flow } from "pushforward";
 import { PushforwardError } from "../src/errors.ts";
-import { loadFlow } from "../src/flow/file.ts";
+import { type LoadedFlow, loadFlow } from "../src/flow/file.ts";
 import { decodeSafetensors, encodeSafetensors } from "../src/io/safetensors.ts";
 import { type Conditions, conditionsKey, parseConditions } from "./conditions.ts";
 import type { Context } from "./context.ts";
@@ -54,7 +54,7 @@ export function withMetadata(
 export interface ModelFile {
   bytes: Uint8Array;
   /** What `Flow.create` makes the flow of again. */
-  options: FlowOptions;
+  options: LoadedFlow;
   /** Undefined for files that were not written by `pushforward train`. */
   columns: string[] | undefined;
   conditions: Conditions;

@@ -1,5 +1,6 @@
 import { statfs } from "node:fs/promises";
 import { dirname } from "node:path";
+import { item } from "../src/must.ts";
 import { type Context, UsageError } from "./context.ts";
 import { FileError, onFile, shown } from "./file-errors.ts";
 import { GrowingFile, rescued, type Sink, writeWhole } from "./files.ts";
@@ -27,6 +28,16 @@ export async function claimOutputs(
   await refuseOverlaps(context, found, inputs);
   for (const { target } of found) await probe(target);
   return found.map(({ target }) => target);
+}
+
+/** The same for a command whose one output is that of --output. */
+export async function claimOutput(
+  context: Context,
+  path: string,
+  binary: boolean,
+  inputs: readonly Named[],
+): Promise<Target> {
+  return item(await claimOutputs(context, [{ name: "--output", path, binary }], inputs), 0);
 }
 
 /** Makes a neighbour of the file and removes it: a folder that takes it takes the output, too, as far as can be known. */

@@ -18,7 +18,7 @@ export interface StartingFlow extends ModelFile {
 export async function readStartingFlow(path: string, command: Command): Promise<StartingFlow> {
   const model = await readModel(path);
   const isGiven = (name: string) => ["cli", "config"].includes(command.getOptionValueSource(name) ?? "");
-  const velocity = model.options.velocity as TrainableVelocity; // A file holds no other kind.
+  const { velocity } = model.options;
   for (const [name, kind, what] of [
     ["labels", "classes", "class labels"],
     ["context", "context", "context"],

@@ -1,4 +1,3 @@
-import type { Readable } from "node:stream";
 import type { Normalization } from "../src/data/normalization.ts";
 import { axesOf, checkTransform, type Transform } from "../src/data/transform.ts";
 import { freeRows } from "../src/data/transform-maps.ts";
@@ -14,6 +13,7 @@ import type { Rows } from "./objective.ts";
 import { count, rowsText } from "./report.ts";
 import { splitRows } from "./split.ts";
 import { checkWidth, type StartingFlow, withStart } from "./starting-flow.ts";
+import { tableInput } from "./table-input.ts";
 import type { TrainOptions } from "./training-options.ts";
 import { withNames } from "./wording.ts";
 
@@ -129,15 +129,8 @@ export async function readTrainingData(
 }
 
 function readTable(context: Context, path: string, o: TrainOptions, columns: readonly string[] | undefined) {
-  return readCsv(path === "-" ? (context.stdin as Readable) : path, {
-    ...(columns && { columns }),
-    delimiter: o.delimiter,
-    header: o.header,
-    reader: "pushforward train -",
-    needs: { rows: 2, spread: true },
-    skipInvalid: o.skipInvalid,
-    signal: context.signal,
-  });
+  const needs = { rows: 2, spread: true };
+  return readCsv(...tableInput(context, path, o, { columns, needs, reader: "pushforward train -" }));
 }
 
 /** The rows of --source, by the columns that they become. */

@@ -15,11 +15,12 @@ import { addOptions, groups, options } from "./commands/shared-options.ts";
 import { readConfig } from "./config-file.ts";
 import type { GpuChoice } from "./context.ts";
 import type { StartingFlow } from "./starting-flow.ts";
+import type { TableOptions } from "./table-input.ts";
 import { type couplings, type fields, type objectives, type rowOrders, trainingFlags } from "./training-flags.ts";
 import { digest, type TrainingSettings, typed } from "./training-settings.ts";
 
 /** What `train` is told by its options; see {@link trainingFlags}. */
-export interface TrainOptions extends GpuChoice, CheckpointChoice {
+export interface TrainOptions extends GpuChoice, CheckpointChoice, TableOptions {
   columns?: string[];
   labels?: string;
   classes?: number;
@@ -81,9 +82,6 @@ export interface TrainOptions extends GpuChoice, CheckpointChoice {
   keepBest?: boolean;
   evaluationSteps: number;
   seed: number;
-  delimiter: string;
-  header?: boolean;
-  skipInvalid: boolean;
   printConfig: boolean;
   json: boolean;
 }

@@ -1,4 +1,3 @@
-import type { Readable } from "node:stream";
 import { Command } from "commander";
 import { ownRows } from "../../src/data/units.ts";
 import { PushforwardError } from "../../src/errors.ts";
@@ -12,6 +11,7 @@ import { judged } from "../judged.ts";
 import { count, rowsText, startProgress } from "../report.ts";
 import { shuffledIndices, takeRows } from "../split.ts";
 import { RunningMean } from "../statistics.ts";
+import { type TableOptions, tableInput } from "../table-input.ts";
 import { addOptions, groups, options } from "./shared-options.ts";
 
 const measures = ["w2", "sliced-w2", "energy", "mmd", "c2st"] as const;
@@ -20,16 +20,13 @@ type Measure = (typeof measures)[number];
 /** Rows that c2st takes of each: two folds of two. */
 const leastClassified = 4;
 
-interface EvaluateOptions {
+interface EvaluateOptions extends TableOptions {
   columns?: string[];
   measures: Measure[];
   rows: number;
   projections: number;
   dataUnits: boolean;
   seed: number;
-  delimiter: string;
-  header?: boolean;
-  skipInvalid: boolean;
   json: boolean;
 }
 
@@ -88,14 +85,7 @@ interface Compared {
 async function evaluate(context: Context, data: string, samples: string, o: EvaluateOptions): Promise<void> {
   if (data === "-" && samples === "-") throw new UsageError("both files are -, but stdin is one: name a file");
   const read = (path: string, columns: readonly string[] | undefined) =>
-    readCsv(path === "-" ? (context.stdin as Readable) : path, {
-      ...(columns && { columns }),
-      delimiter: o.delimiter,
-      header: o.header,
-      reader: "pushforward evaluate -",
-      skipInvalid: o.skipInvalid,
-      signal: context.signal,
-    });
+    readCsv(...tableInput(context, path, o, { columns, reader: "pushforward evaluate -" }));
   const first = await read(data, o.columns);
   const { columns } = first;
   const second = await read(samples, columns);

@@ -4,7 +4,7 @@ import { toPyTorch } from "../../src/pytorch/entry.ts";
 import { besideOutput, type Context, printResult, UsageError } from "../context.ts";
 import { checkPythonEnding } from "../endings.ts";
 import { readModel } from "../model.ts";
-import { claimOutputs, writeOutput } from "../outputs.ts";
+import { claimOutput, writeOutput } from "../outputs.ts";
 import { options } from "./shared-options.ts";
 
 interface ExportOptions {
@@ -34,8 +34,7 @@ export function exportCommand(context: Context): Command {
 
 async function write(context: Context, path: string, o: ExportOptions): Promise<void> {
   if (!o.pytorch) throw new UsageError("export writes a module for PyTorch, and for nothing else yet: add --pytorch");
-  const [target] = await claimOutputs(context, [{ name: "--output", path: o.output }], [{ name: "the flow", path }]);
-  if (!target) return;
+  const target = await claimOutput(context, o.output, false, [{ name: "the flow", path }]);
   checkPythonEnding(target);
   const { options: flow } = await readModel(path);
   const text = toPyTorch(

@@ -1,8 +1,6 @@
-import type { Readable } from "node:stream";
 import { Command, Option } from "commander";
 import type { Flow, Solver } from "pushforward";
 import { PushforwardError } from "../../src/errors.ts";
-import type { TrainableVelocity } from "../../src/velocity/field.ts";
 import { type SolverOptions, solverOf } from "../arguments.ts";
 import { checkSingles } from "../column-fit.ts";
 import { type Conditions, conditionColumns, type Given, givenForSolve, givenOf, takeColumns } from "../conditions.ts";
@@ -12,24 +10,22 @@ import { Survey } from "../csv-survey.ts";
 import { shellWord } from "../csv-text.ts";
 import { type RowFormat, rowFormatOf } from "../endings.ts";
 import { readModel } from "../model.ts";
-import { claimOutputs } from "../outputs.ts";
+import { claimOutput } from "../outputs.ts";
 import { duration, rowsText, startCounter } from "../report.ts";
 import { openRows, type RowOutput } from "../row-output.ts";
 import { scoreLayout } from "../score-layout.ts";
 import { Scores } from "../scores.ts";
+import { type TableOptions, tableInput } from "../table-input.ts";
 import type { Target } from "../targets.ts";
 import { withColumnNames } from "../wording.ts";
 import { addOptions, groups, options } from "./shared-options.ts";
 
-interface LogProbOptions extends GpuChoice, SolverOptions {
+interface LogProbOptions extends GpuChoice, SolverOptions, TableOptions {
   columns?: string[];
   output?: string;
   format?: RowFormat;
   onlyScores: boolean;
   checkSteps: boolean;
-  delimiter: string;
-  header?: boolean;
-  skipInvalid: boolean;
   json: boolean;
 }
 
@@ -86,30 +82,23 @@ async function logProb(context: Context, path: string, source: string, o: LogPro
     { name: "the flow", path },
     { name: "the data", path: source },
   ];
-  const [target] =
-    o.output === undefined
-      ? []
-      : await claimOutputs(context, [{ name: "--output", path: o.output, binary: o.format === "bin" }], inputs);
+  const target = o.output === undefined ? undefined : await claimOutput(context, o.output, o.format === "bin", inputs);
   const format = target && rowFormatOf(target, o.format);
   const model = await readModel(path);
   const flowOptions = model.options;
-  const { dim } = flowOptions.velocity;
+  const { dim, classes } = flowOptions.velocity;
   const columns = o.columns ?? model.columns;
   const others = conditionColumns(model.conditions);
   if (others.length > 0 && !columns) throw namesMissing(others);
   const isText = format === "csv";
   const survey = new Survey();
-  const chunks = readCsvChunks(source === "-" ? (context.stdin as Readable) : source, {
-    ...(columns && { columns: [...columns, ...others] }),
-    delimiter: o.delimiter,
-    header: o.header,
+  const reading = {
+    columns: columns && [...columns, ...others],
     reader: `pushforward log-prob ${shellWord(path)} -`,
-    skipInvalid: o.skipInvalid,
-    signal: context.signal,
     survey,
     ...(isText && { text: true, chunkRows: rowsWithText }),
-  });
-  const classes = (flowOptions.velocity as TrainableVelocity).classes; // A file holds no other kind.
+  };
+  const chunks = readCsvChunks(...tableInput(context, source, o, reading));
   try {
     // What is wrong with the data is said before a device is opened.
     const { value: whole } = await chunks.next();

@@ -1,5 +1,4 @@
 import { basename, extname } from "node:path";
-import type { Readable } from "node:stream";
 import { Command, Option } from "commander";
 import { PushforwardError } from "../../src/errors.ts";
 import { decimalWithin, nameList, rangePair, wholeNumber } from "../arguments.ts";
@@ -7,22 +6,19 @@ import { besideOutput, type Context, type GpuChoice, printResult, UsageError } f
 import { readCsv } from "../csv.ts";
 import { shown as quoted } from "../csv-text.ts";
 import { shown } from "../file-errors.ts";
-import { claimOutputs, writeOutput } from "../outputs.ts";
+import { claimOutput, writeOutput } from "../outputs.ts";
 import { loadCanvas } from "../plot/canvas.ts";
 import { composeFlow, composeTables, type Drawing, kinds, type Table } from "../plot/compose.ts";
 import { renderFigure } from "../plot/figure.ts";
 import { hasLength, type Range } from "../plot/grid.ts";
 import { mostBins } from "../plot/histogram.ts";
 import { count, rowsText } from "../report.ts";
-import type { Target } from "../targets.ts";
+import { type TableOptions, tableInput } from "../table-input.ts";
 import { addOptions, groups, options } from "./shared-options.ts";
 
-interface PlotOptions extends GpuChoice, Drawing {
+interface PlotOptions extends GpuChoice, Drawing, TableOptions {
   output: string;
   columns?: string[];
-  delimiter: string;
-  header?: boolean;
-  skipInvalid: boolean;
   json: boolean;
 }
 
@@ -115,8 +111,7 @@ async function plot(context: Context, files: readonly string[], o: PlotOptions, 
   const flows = files.filter(isFlow);
   checkHeeded(o, flows.length, files.length - flows.length, command);
   const inputs = files.map((file) => ({ name: isFlow(file) ? "the flow" : "the data", path: file }));
-  const outputs = [{ name: "--output", path: o.output, binary: true }];
-  const [target] = (await claimOutputs(context, outputs, inputs)) as [Target]; // One for the one asked for.
+  const target = await claimOutput(context, o.output, true, inputs);
   if (target.kind === "file") checkEnding(o.output);
   if (flows.length > 1)
     throw new UsageError(`${flows.map(quoted).join(" and ")} are flows, but one is drawn at a time: give one of them`);
@@ -153,15 +148,8 @@ const isFlow = (file: string) => extname(file).toLowerCase() === ".safetensors";
 async function readTables(context: Context, files: readonly string[], o: PlotOptions): Promise<Table[]> {
   const tables: Table[] = [];
   for (const file of files) {
-    const table = await readCsv(file === "-" ? (context.stdin as Readable) : file, {
-      ...(o.columns && { columns: o.columns }),
-      delimiter: o.delimiter,
-      header: o.header,
-      first: 2,
-      reader: "pushforward plot -",
-      skipInvalid: o.skipInvalid,
-      signal: context.signal,
-    });
+    const { columns } = o;
+    const table = await readCsv(...tableInput(context, file, o, { columns, first: 2, reader: "pushforward plot -" }));
     const name = file === "-" ? "stdin" : shown(file);
     if (table.columns.length < 2) {
       throw new PushforwardError("invalid-argument", `${name} has one column, but a plot shows 2: x and y`);

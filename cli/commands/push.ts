@@ -1,9 +1,7 @@
-import type { Readable } from "node:stream";
 import { Command, Option } from "commander";
 import type { FlowOptions, Solver } from "pushforward";
 import { type DataUnits, rowsInFlow, rowsOfData } from "../../src/data/transform-maps.ts";
 import { PushforwardError } from "../../src/errors.ts";
-import type { TrainableVelocity } from "../../src/velocity/field.ts";
 import { decimalWithin, type SolverOptions } from "../arguments.ts";
 import {
   type ChosenConditions,
@@ -27,16 +25,17 @@ import { shown } from "../csv-text.ts";
 import { type RowFormat, rowFormatOf } from "../endings.ts";
 import { columnNames, type ModelFile, readModel } from "../model.ts";
 import { type NoiseOptions, noiseInputs, noiseOfCall, noiseOptions, scoreOn } from "../noise.ts";
-import { claimOutputs } from "../outputs.ts";
+import { claimOutput } from "../outputs.ts";
 import { count, duration, rowsText, startCounter } from "../report.ts";
 import { openRows } from "../row-output.ts";
 import { digitsOf } from "../rows.ts";
 import { checkShortcuts, solverOfCall } from "../shortcuts.ts";
+import { type TableOptions, tableInput } from "../table-input.ts";
 import type { Target } from "../targets.ts";
 import { withNames } from "../wording.ts";
 import { addOptions, groups, options } from "./shared-options.ts";
 
-interface PushOptions extends GpuChoice, SolverOptions, ChosenConditions, NoiseOptions {
+interface PushOptions extends GpuChoice, SolverOptions, ChosenConditions, NoiseOptions, TableOptions {
   output: string;
   seed: number;
   from: number;
@@ -44,9 +43,6 @@ interface PushOptions extends GpuChoice, SolverOptions, ChosenConditions, NoiseO
   units: "auto" | "data" | "own";
   columns?: string[];
   format?: RowFormat;
-  delimiter: string;
-  header?: boolean;
-  skipInvalid: boolean;
   json: boolean;
 }
 
@@ -98,8 +94,7 @@ export function pushCommand(context: Context): Command {
 async function push(context: Context, path: string, source: string, o: PushOptions, solver: Solver): Promise<void> {
   if (o.from === o.to) throw new UsageError(`--from and --to are both ${o.to}: give two times, as in --from 1 --to 0`);
   const inputs = [{ name: "the flow", path }, { name: "the data", path: source }, ...noiseInputs(o)];
-  const outputs = [{ name: "--output", path: o.output, binary: o.format === "bin" }];
-  const [target] = (await claimOutputs(context, outputs, inputs)) as [Target]; // One for the one.
+  const target = await claimOutput(context, o.output, o.format === "bin", inputs);
   const format = rowFormatOf(target, o.format);
   const model = await readModel(path);
   checkShortcuts(o, model);
@@ -134,7 +129,7 @@ async function carry(
   o: PushOptions,
 ) {
   const { Flow } = await import("pushforward");
-  const velocity = model.options.velocity as TrainableVelocity; // A file holds no other kind.
+  const { velocity } = model.options;
   const columns = o.columns ?? columnNames(model, velocity.dim);
   if (columns.length !== velocity.dim)
     throw new PushforwardError(
@@ -153,14 +148,8 @@ async function carry(
   let [nonFinite, unfinished, skipped, read] = [0, 0, 0, 0];
   const score = await scoreOn(gpu, o, model);
   async function* chunks() {
-    for await (const chunk of readCsvChunks(source === "-" ? (context.stdin as Readable) : source, {
-      columns: [...columns, ...others],
-      delimiter: o.delimiter,
-      header: o.header,
-      reader: "pushforward push <flow> -",
-      skipInvalid: o.skipInvalid,
-      signal: context.signal,
-    })) {
+    const reading = { columns: [...columns, ...others], reader: "pushforward push <flow> -" };
+    for await (const chunk of readCsvChunks(...tableInput(context, source, o, reading))) {
       skipped = chunk.skipped;
       if (chunk.rows === 0) continue;
       const { labels, context: inputs } = isChosen

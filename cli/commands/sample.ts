@@ -1,7 +1,6 @@
 import { Command, Option } from "commander";
 import type { Solver } from "pushforward";
 import type { Normalization } from "../../src/data/normalization.ts";
-import type { TrainableVelocity } from "../../src/velocity/field.ts";
 import { type SolverOptions, wholeNumber } from "../arguments.ts";
 import { checkSingles } from "../column-fit.ts";
 import { type ChosenConditions, chosenConditions } from "../conditions.ts";
@@ -17,7 +16,7 @@ import {
 import { type RowFormat, rowFormatOf } from "../endings.ts";
 import { columnNames, readModel } from "../model.ts";
 import { type NoiseOptions, noiseInputs, noiseOfCall, noiseOptions, scoreFile, scoreOn } from "../noise.ts";
-import { checkRoom, claimOutputs } from "../outputs.ts";
+import { checkRoom, claimOutput } from "../outputs.ts";
 import { count, duration, rowsText, startProgress } from "../report.ts";
 import { openRows } from "../row-output.ts";
 import { digitsOf } from "../rows.ts";
@@ -94,8 +93,8 @@ async function sample(context: Context, path: string, o: SampleOptions, solver: 
     throw new UsageError(
       "--log-prob tells densities along paths without noise, but --diffusion was given: leave one out; `pushforward log-prob` scores what was sampled",
     );
-  const outputs = [{ name: "--output", path: o.output, binary: o.format === "bin" }];
-  const [target] = (await claimOutputs(context, outputs, [{ name: "the flow", path }, ...noiseInputs(o)])) as [Target]; // One for the one.
+  const inputs = [{ name: "the flow", path }, ...noiseInputs(o)];
+  const target = await claimOutput(context, o.output, o.format === "bin", inputs);
   const format = rowFormatOf(target, o.format);
   const model = await readModel(path);
   checkShortcuts(o, model);
@@ -104,7 +103,7 @@ async function sample(context: Context, path: string, o: SampleOptions, solver: 
       "--log-prob is of the flow, but --shortcuts go by mean velocities, which have no density of their own: leave one out; `pushforward log-prob` scores what was sampled",
     );
   const flowOptions = model.options;
-  const velocity = flowOptions.velocity as TrainableVelocity; // A file holds no other kind.
+  const { velocity } = flowOptions;
   const columns = columnNames(model, velocity.dim);
   const units = digitsOf(flowOptions, columns.length);
   if (format !== "csv") checkSingles(target.path, columns, units, "write a CSV (--format csv)");

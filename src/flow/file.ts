@@ -45,12 +45,17 @@ export interface LoadOptions {
   onNotice?: (text: string) => void;
 }
 
+/** Options that make a flow of a network again. */
+export interface LoadedFlow extends FlowOptions {
+  velocity: TrainableVelocity;
+}
+
 /**
  * Options that make the flow of a file again. Without metadata of ours, the velocity must be given.
  *
  * @throws PushforwardError `format` for whatever is wrong with the file.
  */
-export function loadFlow(bytes: Uint8Array, { velocity, tensors: names, onNotice }: LoadOptions = {}): FlowOptions {
+export function loadFlow(bytes: Uint8Array, { velocity, tensors: names, onNotice }: LoadOptions = {}): LoadedFlow {
   const { tensors, metadata } = decodeSafetensors(bytes);
   const text = metadata[metadataKey];
   if (text === undefined && velocity === undefined) {
