@@ -84,16 +84,6 @@ export type ResidentSamples = Resident<Samples>;
 export type ResidentLogProb = Resident<LogProb>;
 
 /** What {@link Flow.logProb} gives, from a solve back to the source: arrays, or buffers in their place. */
-export function logProbResult({ logProb, x, standardError, nfe, nonFinite, ...adaptive }: Trajectory): LogProb {
-  const { unfinished, status, steps } = adaptive;
-  return {
-    logProb: must(logProb, "log p of a solve"),
-    x0: x,
-    ...(standardError && { standardError }),
-    nfe,
-    nonFinite,
-    ...(unfinished !== undefined && { unfinished }),
-    ...(status && { status }),
-    ...(steps && { steps }),
-  };
+export function logProbResult({ logProb, x, ...figures }: Trajectory): LogProb {
+  return { ...figures, logProb: must(logProb, "log p of a solve"), x0: x };
 }

@@ -2,10 +2,9 @@ import { activateInPyTorch, activateRule } from "./activate.ts";
 import { concatInPyTorch, concatRule, sliceInPyTorch, sliceRule } from "./arrange.ts";
 import { fourierInPyTorch, fourierRule } from "./fourier.ts";
 import { inputInPyTorch, inputRule } from "./input.ts";
-import { layerNormInPyTorch, layerNormRule } from "./layer-norm.ts";
 import { linearInPyTorch, linearRule } from "./linear.ts";
+import { layerNormInPyTorch, layerNormRule, rmsNormInPyTorch, rmsNormRule } from "./norms.ts";
 import type { PyTorchText } from "./pytorch.ts";
-import { rmsNormInPyTorch, rmsNormRule } from "./rms-norm.ts";
 import {
   addInPyTorch,
   addRule,

@@ -1,64 +1,51 @@
 import { invalid } from "../../errors.ts";
 import { checkSingle } from "../../options.ts";
+import type { Program, Value } from "../program.ts";
 import { type PyTorchLine, pythonNumber } from "./pytorch.ts";
-import { type OfEach, type Operation, type Place, rule } from "./rule.ts";
+import { type OfEach, type Operation, rule } from "./rule.ts";
 
-function equalWidths(what: string, { widths }: Pick<Place, "widths">): number {
-  const [first] = widths;
-  if (widths.some((width) => width !== first))
-    throw invalid(`${what} takes nodes of equal width, but got ${widths.join(", ")}: slice the wider ones`);
-  return first;
-}
+/** Two or more nodes of equal width, one row with the other. */
+const joined = (op: string, join: (p: Program, a: Value, b: Value) => Value) =>
+  rule({
+    op,
+    takes: "several",
+    settings: [],
+    width(what, _, { widths }) {
+      const [first] = widths;
+      if (widths.some((width) => width !== first))
+        throw invalid(`${what} takes nodes of equal width, but got ${widths.join(", ")}: slice the wider ones`);
+      return first;
+    },
+    write: (p, _, of) => of.reduce((all, value) => join(p, all, value)),
+  });
 
 /** a + b + …, row by row. */
-export const addRule = rule({
-  op: "add",
-  takes: "several",
-  settings: [],
-  width: (what, _, place) => equalWidths(what, place),
-  write: (p, _, of) => of.reduce((sum, value) => p.add(sum, value)),
-});
+export const addRule = joined("add", (p, a, b) => p.add(a, b));
 
 /** a ⊙ b. */
-export const multiplyRule = rule({
-  op: "multiply",
-  takes: "several",
-  settings: [],
-  width: (what, _, place) => equalWidths(what, place),
-  write: (p, _, of) => of.reduce((product, value) => p.multiply(product, value)),
-});
+export const multiplyRule = joined("multiply", (p, a, b) => p.multiply(a, b));
 
-interface ScaleOperation extends Operation {
-  readonly op: "scale";
+interface NumberOperation extends Operation {
   readonly by: number;
 }
+
+/** Every row with the same number. */
+const byNumber = (op: string, write: (p: Program, of: Value, by: number) => Value) =>
+  rule<NumberOperation>({
+    op,
+    settings: ["by"],
+    width(what, { by }, { widths: [width] }) {
+      checkSingle(`${what}: by`, by);
+      return width;
+    },
+    write: (p, { by }, [of]) => write(p, of, by),
+  });
 
 /** c v. */
-export const scaleRule = rule<ScaleOperation>({
-  op: "scale",
-  settings: ["by"],
-  width(what, { by }, { widths: [width] }) {
-    checkSingle(`${what}: by`, by);
-    return width;
-  },
-  write: (p, { by }, [of]) => p.scale(of, by),
-});
-
-interface ShiftOperation extends Operation {
-  readonly op: "shift";
-  readonly by: number;
-}
+export const scaleRule = byNumber("scale", (p, of, by) => p.scale(of, by));
 
 /** v + c. */
-export const shiftRule = rule<ShiftOperation>({
-  op: "shift",
-  settings: ["by"],
-  width(what, { by }, { widths: [width] }) {
-    checkSingle(`${what}: by`, by);
-    return width;
-  },
-  write: (p, { by }, [of]) => p.map({ name: "shift", by }, of),
-});
+export const shiftRule = byNumber("shift", (p, of, by) => p.map({ name: "shift", by }, of));
 
 export function addInPyTorch(_: Operation, of: OfEach<string>): PyTorchLine {
   return { value: of.join(" + ") };
@@ -68,10 +55,10 @@ export function multiplyInPyTorch(_: Operation, of: OfEach<string>): PyTorchLine
   return { value: of.join(" * ") };
 }
 
-export function scaleInPyTorch({ by }: ScaleOperation, [v]: OfEach<string>): PyTorchLine {
+export function scaleInPyTorch({ by }: NumberOperation, [v]: OfEach<string>): PyTorchLine {
   return { value: `${pythonNumber(by)} * ${v}` };
 }
 
-export function shiftInPyTorch({ by }: ShiftOperation, [v]: OfEach<string>): PyTorchLine {
+export function shiftInPyTorch({ by }: NumberOperation, [v]: OfEach<string>): PyTorchLine {
   return { value: `${v} + ${pythonNumber(by)}` };
 }
