@@ -10,9 +10,9 @@ import { hasParts, type SourceKind } from "./source-kinds.ts";
 import { struct } from "./struct.ts";
 import { wgsl } from "./wgsl.ts";
 
-const signature = "(@builtin(global_invocation_id) id: vec3u)";
+export const signature = "(@builtin(global_invocation_id) id: vec3u)";
 
-const sample = wgsl`let p = id.x;
+export const sample = wgsl`let p = id.x;
   if (p >= params.capacity) { return; }`;
 
 /**
@@ -20,7 +20,7 @@ const sample = wgsl`let p = id.x;
  * path α = t, σ = 1 − t, or path = (α, σ, α̇, σ̇). On a bridge noise is added to both: `spread` and `rate` times normals. Of a step x_t is
  * its start, and the target what it is away from there, `per_time`.
  */
-const pathRow = (
+export const pathRow = (
   isTable: boolean,
   bridge?: { spread: string; rate: string; z: string },
   end = "end",
@@ -330,126 +330,5 @@ export function planBatch(o: {
     },
     workgroups: [Math.ceil(capacity / batchWorkgroup)],
     flops: capacity * ((draws ? 2 : 1) * 60 * dim + 100 + classes + context),
-  });
-}
-
-/**
- * The same rows from given x_0, x_1 ([n][dim]) and t ([n]), on the straight path or, with `path`, on one whose coefficients are given for
- * each sample, and with `weighted` from weights [n] of the loss; padding repeats the last sample. A bridge has the noise of each sample in
- * `noise`, [n][dim], and behind it by what that counts in x_t and in the target, [n][2].
- */
-export const givenBatchKernel = oncePerShape(
-  ({ path, weighted, bridge }: { readonly path: boolean; readonly weighted: boolean; readonly bridge: boolean }) =>
-    kernel({
-      label: "given flow-matching batch",
-      entryPoint: "given_batch",
-      params: { capacity: "u32", dim: "u32", count: "u32" },
-      buffers: {
-        starts: read("array<f32>"),
-        ends: read("array<f32>"),
-        times: read("array<f32>"),
-        inputs: write("array<f32>"),
-        targets: write("array<f32>"),
-        coefficients: path && read("array<vec4f>"),
-        weights: weighted && read("array<f32>"),
-        noise: bridge && read("array<f32>"),
-      },
-      code: wgsl`
-@compute @workgroup_size(${batchWorkgroup})
-fn given_batch${signature} {
-  ${sample}
-  let q = min(p, params.count - 1u);
-  let time = times[q];
-#if ${path}
-  let path = coefficients[q];
-#endif
-#if ${bridge}
-  let amounts = params.count * params.dim + 2u * q;
-#endif
-  for (var i = 0u; i < params.dim; i++) {
-    let start = starts[q * params.dim + i];
-    let end = ends[q * params.dim + i];
-    ${pathRow(path, bridge ? givenNoise : undefined)}
-  }
-  inputs[params.dim * params.capacity + p] = time;
-#if ${weighted}
-  targets[params.dim * params.capacity + p] = weights[q];
-#endif
-}
-`,
-    }),
-);
-
-const givenNoise = { spread: "noise[amounts]", rate: "noise[amounts + 1u]", z: "noise[q * params.dim + i]" };
-
-/** Input rows and targets from given x_0, x_1 and t. */
-export function planGivenBatch(o: {
-  velocity: { readonly dim: number };
-  capacity: number;
-  count: number;
-  names: {
-    starts: string;
-    ends: string;
-    times: string;
-    path?: string | undefined;
-    weights?: string | undefined;
-    noise?: string | undefined;
-  };
-}): Dispatch {
-  const { starts, ends, times, path, weights, noise } = o.names;
-  const { capacity, count } = o;
-  const { dim } = o.velocity;
-  return dispatchOf(
-    givenBatchKernel({ path: path !== undefined, weighted: weights !== undefined, bridge: noise !== undefined }),
-    {
-      params: { capacity, dim, count },
-      buffers: { starts, ends, times, inputs: "h0", targets: "target", coefficients: path, weights, noise },
-      workgroups: [Math.ceil(capacity / batchWorkgroup)],
-      flops: capacity * 6 * dim,
-    },
-  );
-}
-
-/**
- * Residual r = u − target: squares [capacity] = w Σ_i r_i² and ubar = 2 w r/(n dim), the gradient of the mean square; weights w are
- * 1, or the row behind the targets. Padding counts nothing.
- */
-export const residualKernel = oncePerShape(({ weighted }: { readonly weighted: boolean }) =>
-  kernel({
-    label: "flow-matching residual",
-    entryPoint: "residual",
-    params: { capacity: "u32", dim: "u32", count: "u32", scale: "f32" },
-    buffers: {
-      velocity: read("array<f32>"),
-      targets: read("array<f32>"),
-      cotangent: write("array<f32>"),
-      squares: write("array<f32>"),
-    },
-    code: wgsl`
-@compute @workgroup_size(${batchWorkgroup})
-fn residual${signature} {
-  ${sample}
-  var sum = 0.0;
-  let weight = ${weighted ? "targets[params.dim * params.capacity + p]" : "1.0"};
-  for (var i = 0u; i < params.dim; i++) {
-    let at = i * params.capacity + p;
-    let r = select(0.0, velocity[at] - targets[at], p < params.count);
-    cotangent[at] = params.scale * (weight * r);
-    sum = fma(r, r, sum);
-  }
-  squares[p] = weight * sum;
-}
-`,
-  }),
-);
-
-/** Residuals of "u" against "target" into "ubar" and "squares". */
-export function planResidual(o: { dim: number; capacity: number; count: number; weighted: boolean }): Dispatch {
-  const { dim, capacity, count, weighted } = o;
-  return dispatchOf(residualKernel({ weighted }), {
-    params: { capacity, dim, count, scale: 2 / (count * dim) },
-    buffers: { velocity: "u", targets: "target", cotangent: "ubar", squares: "squares" },
-    workgroups: [Math.ceil(capacity / batchWorkgroup)],
-    flops: capacity * 4 * dim,
   });
 }

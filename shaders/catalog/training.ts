@@ -1,7 +1,9 @@
-import { batchKernel, givenBatchKernel, residualKernel } from "../flow-matching.ts";
+import { batchKernel } from "../flow-matching.ts";
+import { givenBatchKernel } from "../given-batch.ts";
 import { combineKernel, drawRowsKernel, sourceScoreKernel } from "../likelihood-training.ts";
 import { muonMomentumKernel, muonNormKernel, muonProductKernel, muonStepKernel } from "../muon.ts";
 import { adamKernel, reduceGradientKernel, sumKernel } from "../optimizer.ts";
+import { residualKernel } from "../residual.ts";
 import { shortcutMiddleKernel, shortcutStartKernel, shortcutTargetKernel } from "../shortcut.ts";
 import { drawPairsKernel, groupPointsKernel, planFiguresKernel, sinkhornKernel } from "../sinkhorn.ts";
 import {

@@ -1,4 +1,5 @@
-import { planGivenBatch, timeEntry } from "../../shaders/flow-matching.ts";
+import { timeEntry } from "../../shaders/flow-matching.ts";
+import { planGivenBatch } from "../../shaders/given-batch.ts";
 import { planReduceGradient, planSum } from "../../shaders/optimizer.ts";
 import { invalid } from "../errors.ts";
 import { checkConditions, checkLabelled, onHost } from "../flow/conditions.ts";

@@ -1,4 +1,4 @@
-import { planResidual } from "../../shaders/flow-matching.ts";
+import { planResidual } from "../../shaders/residual.ts";
 import { planPenalise, planTangentEnds } from "../../shaders/tangent-ends.ts";
 import type { Gpu } from "../gpu/gpu.ts";
 import { type Dispatch, mergeBuffers, type PlannedBuffer } from "../gpu/kernel.ts";
