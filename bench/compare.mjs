@@ -34,7 +34,7 @@ export function compareReports(a, b) {
 }
 
 /** @param {string} path @returns {Promise<import("./figure.ts").Report>} */
-export async function readReport(path) {
+async function readReport(path) {
   let report;
   try {
     report = JSON.parse(await readFile(path, "utf8"));

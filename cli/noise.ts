@@ -8,7 +8,7 @@ import { shown } from "./file-errors.ts";
 import { type ModelFile, readModel } from "./model.ts";
 
 /** g from t = 0 to t = 1, in between on a straight line. */
-export type Diffusion = readonly [from: number, to: number];
+type Diffusion = readonly [from: number, to: number];
 
 /** Options of paths with noise. */
 export interface NoiseOptions {
@@ -17,7 +17,7 @@ export interface NoiseOptions {
 }
 
 /** "0.5" → g = 0.5 at all times, "1:0" → from 1 at t = 0 to 0 at t = 1. */
-export function diffusionOf(text: string): Diffusion {
+function diffusionOf(text: string): Diffusion {
   const values = text.split(":").map((part) => (part.trim() === "" ? Number.NaN : Number(part)));
   if (values.length <= 2 && values.every((g) => g >= 0 && g <= 1e30))
     return [item(values, 0), item(values, values.length - 1)];

@@ -7,7 +7,7 @@ import type { ModelFile } from "./model.ts";
 import { type NoiseOptions, solverWithNoise } from "./noise.ts";
 
 /** Steps, each in one go, of a flow that was trained with --shortcut. */
-export interface ShortcutOptions {
+interface ShortcutOptions {
   shortcuts?: number;
 }
 

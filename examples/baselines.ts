@@ -117,7 +117,7 @@ export function mixtureDensity(
     Float64Array.from({ length: x.length / dim }, (_, i) => mixtureLogDensity(components, x, i * dim, scratch));
 }
 
-export interface MixtureOptions {
+interface MixtureOptions {
   components: number;
   seed?: number;
   /** At most this many rounds of expectation and maximisation; default 40. */

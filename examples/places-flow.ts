@@ -6,7 +6,7 @@ import { mapGrid } from "./places-figures.ts";
 import { placesSolver } from "./places-recipe.ts";
 import type { Settings } from "./places-settings.ts";
 
-export interface Sampling {
+interface Sampling {
   /** Counts of all samples, on the map's cells and on smaller ones. */
   coarse: Grid;
   fine: Grid;

@@ -24,7 +24,7 @@ export async function placesSource(data: Float32Array, seed: number) {
   return { normalization, source };
 }
 
-export type PlacesSource = Awaited<ReturnType<typeof placesSource>>;
+type PlacesSource = Awaited<ReturnType<typeof placesSource>>;
 
 /**
  * Three layers of 64 sines. The units of the first one are waves of the plane from the size of the whole down to its details: 1 to 30
@@ -68,7 +68,7 @@ export function placesSolver(steps: number) {
   return { method: "midpoint", steps, warp: 1.5 } as const;
 }
 
-export interface Trained {
+interface Trained {
   steps: number;
   batchSize: number;
   /** Mean of the last logged losses. */

@@ -12,7 +12,7 @@ export interface Weather {
   readonly labels: Uint32Array;
 }
 
-export interface WeatherSplit {
+interface WeatherSplit {
   readonly train: Weather;
   readonly validation: Weather;
   readonly test: Weather;

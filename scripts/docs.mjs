@@ -35,7 +35,7 @@ const escaped = (text) =>
   text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;").replaceAll('"', "&quot;");
 
 /** As GitHub names the anchors of headings. */
-export const anchorOf = (heading) =>
+const anchorOf = (heading) =>
   heading
     .trim()
     .toLowerCase()

@@ -29,7 +29,7 @@ const debianPackages = [
  * Throws when there is neither a redis-server on the path nor a Debian to get one from, and says what to install.
  * @returns {{ command: string, env: Record<string, string> }}
  */
-export function findRedis() {
+function findRedis() {
   const name = process.platform === "win32" ? "redis-server.exe" : "redis-server";
   const found = (process.env.PATH ?? "").split(delimiter).find((folder) => folder && existsSync(join(folder, name)));
   if (found !== undefined) return { command: join(found, name), env: {} };

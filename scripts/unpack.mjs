@@ -174,7 +174,7 @@ export function unpackTar(file, folder) {
  * @param {string} target path of the result
  * @param {number} mode permissions of the result
  */
-export function unpackFile(file, target, mode) {
+function unpackFile(file, target, mode) {
   writeFileSync(target, decompress(file), { mode });
   chmodSync(target, mode);
 }

@@ -53,7 +53,7 @@ export const rowValue = wgsl`let own = ((data[data_row * params.dim + i] - const
 /** An entry of the table of times: α, σ, α̇, σ̇, t, w, and by what the noise of a bridge counts in x_t and in the target. */
 export const timeEntry = struct("TimeEntry", { path: "vec4f", time: "f32", weight: "f32", spread: "f32", rate: "f32" });
 
-export interface BatchShape extends RowChoice {
+interface BatchShape extends RowChoice {
   readonly source: SourceKind;
   readonly labels: boolean;
   readonly context: boolean;

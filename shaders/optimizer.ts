@@ -60,7 +60,7 @@ export function planSum(o: {
   });
 }
 
-export interface ReduceGradientShape {
+interface ReduceGradientShape {
   readonly norm: boolean;
   /** Whether the gradient is a mean over parts of the batch, to which one is added. */
   readonly adds: boolean;
@@ -148,7 +148,7 @@ export function normParts(count: number): number {
   return Math.ceil(count / sumWorkgroup);
 }
 
-export interface AdamShape {
+interface AdamShape {
   /** Whether the gradient is scaled by min(1, clip/‖g‖), ‖g‖² being in `norm`. */
   readonly clip: boolean;
   readonly ema: boolean;

@@ -8,7 +8,7 @@ import type { Tiling } from "./tiling.ts";
 export const [columnsTogether, rowsTogether] = [4, 4];
 
 /** Rows that are there all the time, and whether these are for each tangent. */
-export interface FixedRows {
+interface FixedRows {
   readonly rows: number;
   readonly batched?: boolean;
 }

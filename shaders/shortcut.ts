@@ -104,7 +104,7 @@ fn shortcut_target${signature} {
 );
 
 /** What the three kernels are told of a batch, whose input rows are in "h0" and targets in "target". */
-export interface ShortcutBatch {
+interface ShortcutBatch {
   readonly dim: number;
   /** Input rows, of which the last is the length of a step. */
   readonly rows: number;

@@ -40,7 +40,7 @@ const costText = (width: number, own: string, other: string) =>
 const ownText = (width: number, own: string) =>
   width <= widestUnrolled ? lines(width, (k) => `let own_${k} = ${own}[${k}u * quarters + i / 4u][i % 4u];`) : "";
 
-export interface GroupShape extends RowChoice {
+interface GroupShape extends RowChoice {
   readonly source: SourceKind;
   readonly labels: boolean;
   readonly context: boolean;

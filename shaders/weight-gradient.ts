@@ -3,7 +3,7 @@ import { kernel, oncePerShape } from "./kernel.ts";
 import { lines, wgsl } from "./wgsl.ts";
 
 /** Register tile of the weight gradient: outputs × inputs of one of the 8 × 8 invocations of a workgroup, at most 8 of each. */
-export interface GradientTile {
+interface GradientTile {
   readonly outputs: number;
   readonly inputs: number;
 }

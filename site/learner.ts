@@ -21,7 +21,7 @@ export interface Mark {
   readonly value: number;
 }
 
-export interface LearnerEvents {
+interface LearnerEvents {
   /** Steps were taken, or a figure is new. */
   progress(): void;
   /** Between two steps, now and then: what is shown may be brought up to date, and the training waits for it. */

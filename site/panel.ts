@@ -106,7 +106,7 @@ export function connectChoices(settings: Settings, changed: (name: ChoiceName) =
   showChoices(settings);
 }
 
-export function showChoices(settings: Settings): void {
+function showChoices(settings: Settings): void {
   for (const name of Object.keys(choices) as ChoiceName[]) select(name).value = String(settings[name]);
   select("pairs").disabled = settings.loss !== "flow-matching";
   const likelihood = select("loss").querySelector<HTMLOptionElement>('[value="likelihood"]');

@@ -11,7 +11,7 @@ import type { Data } from "./targets.ts";
 import { currentTheme } from "./theme.ts";
 
 /** What is shown: a flow, the data that it learns, and a number that is another when its weights are. */
-export interface Subject {
+interface Subject {
   readonly flow: Flow;
   readonly data: Data;
   version(): number;

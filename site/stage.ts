@@ -5,7 +5,7 @@ import { colourName } from "./theme.ts";
 
 export type Point = readonly [x: number, y: number];
 
-export interface Overlay {
+interface Overlay {
   /** The way from the source to the point, and from there to the target. */
   readonly path?: { before: readonly Point[]; after: readonly Point[]; point: Point } | undefined;
   readonly arrows?: readonly { at: Point; by: Point }[] | undefined;

@@ -78,7 +78,7 @@ function replaced(value: unknown, [key, ...rest]: Key[], by: unknown): unknown {
 }
 
 /** A template's arguments with one or two parts replaced, one argument less or more, or an option that there is not. */
-export function hostileArgs(args: readonly unknown[]): fc.Arbitrary<{ path: string; args: () => unknown[] }> {
+function hostileArgs(args: readonly unknown[]): fc.Arbitrary<{ path: string; args: () => unknown[] }> {
   const places = paths([...args]).filter((path) => path.length > 0);
   const part = fc.record({ path: fc.constantFrom(...places), by: fc.constantFrom(...junk, ...objects) });
   return fc.array(part, { minLength: 1, maxLength: 2 }).map((parts) => ({

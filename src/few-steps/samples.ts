@@ -22,7 +22,7 @@ export interface PairOptions
 }
 
 /** Samples of a flow with where they started, in f64, and what each was asked for by. */
-export interface FlowSamples {
+interface FlowSamples {
   /** [count, dim], in data units. */
   readonly x: Float64Array;
   /** [times, count, dim], in data units. */

@@ -33,7 +33,7 @@ export interface GpuOptions {
 }
 
 /** A product of matrices that subgroups have: of M × K by K × N, in numbers of one type, with sums of another. No types of WebGPU have it yet. */
-export interface SubgroupMatrixConfig {
+interface SubgroupMatrixConfig {
   readonly M: number;
   readonly N: number;
   readonly K: number;

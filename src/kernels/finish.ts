@@ -8,7 +8,7 @@ type Cluster = DenseCall["cluster"];
 type At = readonly [row: number, rows: number];
 
 /** A cluster in the text that many layers share: its numbers, and its buffers by binding. */
-export interface Finished {
+interface Finished {
   readonly finish: Finish;
   readonly numbers: Readonly<Record<string, number>>;
   readonly buffers: readonly string[];

@@ -8,7 +8,7 @@ export interface Repeatable {
 }
 
 /** Turns of a loop over `period` things from `start` on, and by how much the numbers of the first turn grow from turn to turn. */
-export interface Repeats {
+interface Repeats {
   readonly start: number;
   readonly period: number;
   readonly turns: number;

@@ -2,8 +2,8 @@ import { item } from "../must.ts";
 import { argumentsOf, type Value } from "./program.ts";
 import { type Cluster, grouped, type Place, type Schedule, type Stage } from "./stages.ts";
 
-export type Product = Extract<Stage, { kind: "linear" }>;
-export type RowStage = Extract<Stage, { kind: "rows" | "sums" }>;
+type Product = Extract<Stage, { kind: "linear" }>;
+type RowStage = Extract<Stage, { kind: "rows" | "sums" }>;
 
 /** Stages that go through the same rows in one loop: a product and that of its tangents, if any, then what is made of rows and summed over them. */
 export interface RowLoop {

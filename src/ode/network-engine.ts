@@ -46,7 +46,7 @@ const modesOf = (dim: number, isHalf: boolean): DivergenceText[] => [
 ];
 
 /** A network in fused kernels. */
-export interface FusedNetworkPlan {
+interface FusedNetworkPlan {
   readonly fused: Fused;
   /** Whether its weights and activations are f16. */
   readonly isHalf: boolean;

@@ -43,7 +43,7 @@ export interface SpreadOptions {
 }
 
 /** Noise of a call that workers share: the score is a flow of its own, or the bytes of its file. */
-export type SpreadNoise = Omit<StochasticOptions, "score"> & { score?: ScoreField | Uint8Array };
+type SpreadNoise = Omit<StochasticOptions, "score"> & { score?: ScoreField | Uint8Array };
 type Noisy = { sde?: SpreadNoise };
 
 export type SpreadSampleOptions = Omit<SampleOptions, "output" | "chunkSize" | "sde"> &

@@ -60,7 +60,7 @@ export function openPairing(
 }
 
 /** The pairs of a training on one device, of which the buffer "pairs" has the rows. */
-export interface CoupledPairs {
+interface CoupledPairs {
   readonly schedule: PairSchedule;
   readonly buffers: readonly PlannedBuffer[];
   /** What the buffer "constants" has beside: factors of the columns of the context. */

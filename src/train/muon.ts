@@ -23,7 +23,7 @@ export interface MuonSettings {
 }
 
 /** Muon for some matrices of a network (shaders/muon.ts): their momentum is in "adam.m", where Adam has its own. */
-export interface MuonPlan {
+interface MuonPlan {
   readonly matrices: readonly ParameterTensor[];
   readonly buffers: readonly PlannedBuffer[];
   /** "gradient" → "adam.m", "parameters" and "average", whose decay in this step is `average`. */

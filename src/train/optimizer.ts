@@ -27,7 +27,7 @@ export interface OptimizerPlan {
 }
 
 /** What a step is given: a gradient in so many segments, for each of so many parts of the batch. */
-export interface GivenGradient {
+interface GivenGradient {
   readonly segments: number;
   readonly parts: number;
   /** What the next gradient reads. */

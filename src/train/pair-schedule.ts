@@ -1,7 +1,7 @@
 import type { CouplingPlan } from "./coupling.ts";
 
 /** Groups of pairs, numbered from the start of the training: `first`, … , `end` − 1. */
-export interface GroupRange {
+interface GroupRange {
   readonly first: number;
   readonly end: number;
 }

@@ -3,7 +3,7 @@ import { openWorkers } from "pushforward/workers";
 import type { Home } from "../suite.ts";
 
 /** Workers whose threads can be ended from outside, as a crash or the system would. */
-export interface Mortals {
+interface Mortals {
   readonly workers: Workers;
   /** Ends a thread at once, by the name that results and messages give it. */
   kill(name: string): void;
@@ -34,7 +34,7 @@ export async function openMortals(home: Home, options: WorkersOptions): Promise<
 const numberIn = (name: string) => Number(/\d+/.exec(name)?.[0]);
 
 /** The threads that are started from now on until `restore`: answers that they gave, and how many have not been ended. */
-export interface WatchedThreads {
+interface WatchedThreads {
   /** When one is asked for something for the first time. */
   readonly asked: Promise<void>;
   readonly answers: number;

@@ -4,7 +4,7 @@ import type { Failure, SuiteEvent } from "./events.ts";
 import { type Home, type RegisteredTest, registeredTests } from "./registry.ts";
 import { checkSelections, isSelected } from "./selection.ts";
 
-export interface SuiteArguments {
+interface SuiteArguments {
   readonly home: Home;
   /** Part of the names of the tests to run, in any case. */
   readonly filter: string;

@@ -125,7 +125,7 @@ function pinwheelLogDensity(x: Vector): number {
 }
 
 /** Uniform on the squares of a checkerboard whose columns alternate; `e` is the side of a square. */
-export function checkerboardLogDensity(x: Vector, e = 2): number {
+function checkerboardLogDensity(x: Vector, e = 2): number {
   const [i, j] = [Math.floor(at(x, 0) / e), Math.floor(at(x, 1) / e)];
   const inside = Math.abs(i + 0.5) < 2 && Math.abs(j + 0.5) < 2 && (i + j) % 2 === 0;
   return inside ? -Math.log(8 * e * e) : -Infinity;

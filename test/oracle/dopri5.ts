@@ -60,7 +60,7 @@ const tsitouras: Pair = {
 
 export const pairs = { dopri5: dormandPrince, bosh3: bogackiShampine, tsit5: tsitouras } as const;
 
-export interface AdaptiveResult {
+interface AdaptiveResult {
   readonly y: Float64Array;
   readonly accepted: number;
   readonly rejected: number;

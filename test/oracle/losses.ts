@@ -13,13 +13,13 @@ import {
 import { type Method, stagesOf, standardLogDensity, tableauOf } from "./ode.ts";
 import { addScaled, at, row, rowCount, type Vector } from "./vectors.ts";
 
-export interface LossAndGradients {
+interface LossAndGradients {
   readonly loss: number;
   readonly gradients: Gradients;
 }
 
 /** α, σ, α̇, σ̇ at a time. */
-export type PathCoefficients = (t: number) => readonly [alpha: number, sigma: number, dAlpha: number, dSigma: number];
+type PathCoefficients = (t: number) => readonly [alpha: number, sigma: number, dAlpha: number, dSigma: number];
 
 const straight: PathCoefficients = (t) => [t, 1 - t, 1, -1];
 
@@ -66,7 +66,7 @@ export interface Source {
   score(x: Vector): Float64Array;
 }
 
-export const standardSource: Source = {
+const standardSource: Source = {
   logDensity: standardLogDensity,
   score: (x) => Float64Array.from(x, (value) => -value),
 };

@@ -5,7 +5,7 @@ import { type ActivationName, activationFunctions } from "./activations.ts";
  */
 
 /** An operation as it stands in a file. */
-export interface OperationSpec {
+interface OperationSpec {
   readonly op: string;
   readonly of: readonly number[];
 }

@@ -69,7 +69,7 @@ export function stagesOf(
   return { states, slopes };
 }
 
-export interface Pushed {
+interface Pushed {
   readonly x: Float64Array;
   readonly logProb: number;
   /** States and log-probabilities at all grid times, the first included. */

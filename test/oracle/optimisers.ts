@@ -1,6 +1,6 @@
 import { at, type Vector } from "./vectors.ts";
 
-export interface AdamOptions {
+interface AdamOptions {
   readonly learningRate: number;
   readonly beta1?: number;
   readonly beta2?: number;
@@ -60,7 +60,7 @@ const product = (a: Matrix, b: Matrix) =>
  * Newton–Schulz (Jordan et al. 2024): G/‖G‖ with its singular values brought near 1 by five times X ← aX + (bA + cA²)X, A = XXᵀ,
  * on the side on which A is the smaller one.
  */
-export function orthogonalised(g: Matrix): Matrix {
+function orthogonalised(g: Matrix): Matrix {
   if (g.rows > g.columns) return transposed(orthogonalised(transposed(g)));
   const [a, b, c] = [3.4445, -4.775, 2.0315];
   const norm = Math.sqrt(g.values.reduce((sum, value) => sum + value * value, 0));
@@ -97,7 +97,7 @@ export function emaStep(average: Float64Array, theta: Vector, beta: number): voi
 }
 
 /** ‖g‖ over all tensors at once. */
-export function globalNorm(gradients: Record<string, Vector>): number {
+function globalNorm(gradients: Record<string, Vector>): number {
   return Math.sqrt(Object.values(gradients).reduce((sum, g) => sum + Array.from(g).reduce((s, v) => s + v * v, 0), 0));
 }
 

@@ -1,7 +1,7 @@
 import { at, type Vector } from "./vectors.ts";
 
 /** Potentials of sources and targets, in units of cost. */
-export interface Potentials {
+interface Potentials {
   readonly f: Float64Array;
   readonly g: Float64Array;
 }

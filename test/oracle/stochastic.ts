@@ -1,7 +1,7 @@
 import { at, type Vector } from "./vectors.ts";
 
 /** dx = f_t(x) dt + g_t dW; `noise(k)` are the standard normals of step k. */
-export interface Sde {
+interface Sde {
   readonly drift: (t: number, x: Vector) => Float64Array;
   readonly diffusion: (t: number) => number;
   readonly noise: (k: number) => Vector;

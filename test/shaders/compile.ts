@@ -7,9 +7,9 @@ import type { Failure, SuiteEvent } from "../homes/events.ts";
 import { networkKernels } from "./networks.ts";
 
 /** Tint is Dawn's WGSL compiler, here without any adapter; Naga is Deno's, which compiles for the adapter it has. */
-export type Compiler = "tint" | "naga";
+type Compiler = "tint" | "naga";
 
-export interface CompileArguments {
+interface CompileArguments {
   readonly compiler: Compiler;
   readonly filter: string;
   /** Whether Naga's shaders all become pipelines of the adapter, not just one of each family. */
