@@ -70,7 +70,12 @@ export class FusedNetwork {
   packing(outputs: number): Packing<BlockedMatrix> {
     const known = this.#packings.get(outputs);
     if (known) return known;
-    const made = blockedPacking([this.program(true), this.program(false)], outputs);
+    // of the tangents of [a, x, b], where a and b have none, the columns of x alone are multiplied
+    const programs = [true, false].flatMap((atOneTime) => [
+      this.program(atOneTime),
+      this.scheduled(atOneTime, true).program,
+    ]);
+    const made = blockedPacking(programs, outputs);
     this.#packings.set(outputs, made);
     return made;
   }

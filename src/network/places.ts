@@ -197,12 +197,13 @@ class Placement {
 
   /** Whether a product reads a value out of the buffer of `owner` and stores another one there. */
   #readsItself(owner: Value): boolean {
+    const buffer = this.#bufferOf(owner);
     return [...this.#stored].some((value) => {
-      if (this.#owner(value) !== owner) return false;
+      if (this.#bufferOf(value) !== buffer) return false;
       const made = this.#made.get(value);
       const stage = made === undefined ? undefined : this.#stages[made];
       if (stage?.kind !== "linear" && stage?.kind !== "project") return false;
-      return argumentsOf(this.#p.at(stage.value)).some((argument) => this.#owner(argument) === owner);
+      return argumentsOf(this.#p.at(stage.value)).some((argument) => this.#bufferOf(argument) === buffer);
     });
   }
 
@@ -262,6 +263,12 @@ class Placement {
     const base = baseOf(this.#p, value);
     const part = this.#parts.get(base);
     return part ? this.#owner(part.concat) : base;
+  }
+
+  /** What tells the buffer of a value from others: its name, where it has one already, as outputs may share one. */
+  #bufferOf(value: Value): Value | string {
+    const owner = this.#owner(value);
+    return this.#places.get(owner)?.buffer ?? owner;
   }
 
   /** The last stage that reads the buffer of each value. */

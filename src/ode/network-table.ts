@@ -9,7 +9,7 @@ import { names, padded } from "./engine.ts";
 /** Columns of a table that are computed at a time. */
 const mostColumns = 2048;
 
-/** The table as the kernels of layers write it, where others read its columns. */
+/** The table as its kernels write and read it: under this name its rows are as any others, and not those of a particle's class. */
 const rowsName = "table rows";
 
 /**
@@ -31,13 +31,12 @@ export class NetworkTable {
     this.perStage = classes + 1;
     this.#classes = classes;
     this.#isByColumns = isByColumns;
-    const buffer = isByColumns ? rowsName : tableName;
     this.#run = new Run(network, program, {
       inputs: new Map([
         ["t", input(0)],
         ["label", input(1)],
       ]),
-      outputs: entries.map(({ value, row }) => ({ value, place: { buffer, row, rows } })),
+      outputs: entries.map(({ value, row }) => ({ value, place: { buffer: rowsName, row, rows } })),
       prefix: "table ",
     });
   }
@@ -103,6 +102,7 @@ export class NetworkTable {
     const transposed = this.#isByColumns
       ? [planTransposeTable({ rows: this.rows, columns, from: rowsName, target: tableName })]
       : [];
-    return [inputs, ...this.#run.early({ capacity: columns, maxFlops, tangents: 0 }), ...transposed];
+    const own = this.#isByColumns ? {} : { [rowsName]: tableName };
+    return [inputs, ...this.#run.early({ capacity: columns, maxFlops, tangents: 0 }, own), ...transposed];
   }
 }

@@ -1,11 +1,15 @@
 import { expect, test } from "vitest";
+import { FusedNetwork } from "../../shaders/fused-network.ts";
+import { packedFor } from "../../shaders/packing.ts";
 import { mostBuffers } from "../../shaders/stages.ts";
+import type { Dispatch } from "../../src/gpu/kernel.ts";
 import * as pf from "../../src/index.ts";
 import type { RunRange } from "../../src/kernels/rows.ts";
 import { tangentOfX, withTangents } from "../../src/network/derivatives.ts";
 import { networkOf } from "../../src/network/of.ts";
 import { splitNetwork, tablePlaces } from "../../src/network/split.ts";
 import { type Place, wholeBuffer } from "../../src/network/stages.ts";
+import { NetworkTable } from "../../src/ode/network-table.ts";
 import { inputPlaces, Run } from "../../src/velocity/run.ts";
 
 const { activate, concat, fourier, layerNorm, linear, multiply, network, rmsNorm, scale, slice } = pf;
@@ -27,6 +31,15 @@ const networks: Record<string, pf.NetworkVelocity> = {
   "waves of what lies beside them": network({ dim: 1 }, ({ x, t }) => {
     const when = activate(t, "tanh");
     return linear(concat(fourier(when, { count: 2 }), when, linear(x, 3, "in")), 1, "out");
+  }),
+  "waves of what depends on the time, beside it": network({ dim: 2 }, ({ x, t }) => {
+    const when = activate(t, "tanh");
+    const waves = fourier(when, { frequencies: [[1], [2], [0.5]] });
+    return linear(linear(concat(when, x, waves), 1, "in"), 2, "out");
+  }),
+  "a norm of what depends on time and class, beside it": network({ dim: 2, classes: 3 }, ({ x, t, label }) => {
+    const when = activate(t, "silu");
+    return linear(concat(linear(x, 3, "in"), when, rmsNorm(when, "norm"), label), 2, "out");
   }),
   "a product with a table of classes and four functions of it": network({ dim: 1, classes: 7 }, ({ x, label }) => {
     const h = layerNorm(linear(x, 7, "a"), "n");
@@ -55,18 +68,37 @@ for (const [name, velocity] of Object.entries(networks))
         prefix: "n",
       });
       const range: RunRange = { capacity: 64, maxFlops: 1e9, tangents: 2, table: { columns: 1, column: 0 } };
-      for (const { kernel, buffers } of [...run.early(range), ...run.late(range)]) {
-        const bound = Object.entries(buffers);
-        expect([kernel.label, bound.length > mostBuffers]).toEqual([kernel.label, false]);
-        for (const [name, buffer] of bound) {
-          const declared = kernel.buffers[name] || undefined;
-          if (declared?.access !== "write") continue;
-          const same = bound.filter(([, other]) => other === buffer).map(([other]) => other);
-          expect([kernel.label, ...same]).toEqual([kernel.label, name]);
-        }
-      }
+      check([...run.early(range), ...run.late(range)]);
     }
+    for (const isByColumns of [false, true])
+      if (split.table.rows > 0) check(new NetworkTable(made, split.table, isByColumns).planOneTime(1e9));
   });
+
+function check(dispatches: readonly Dispatch[]): void {
+  for (const { kernel, buffers } of dispatches) {
+    const bound = Object.entries(buffers);
+    expect([kernel.label, bound.length > mostBuffers]).toEqual([kernel.label, false]);
+    for (const [name, buffer] of bound) {
+      const declared = kernel.buffers[name] || undefined;
+      if (declared?.access !== "write") continue;
+      const same = bound.filter(([, other]) => other === buffer).map(([other]) => other);
+      expect([kernel.label, ...same]).toEqual([kernel.label, name]);
+    }
+  }
+}
+
+test("the weights of a fused kernel hold the columns that its tangents take, where x lies among what depends on time", () => {
+  const velocity = network({ dim: 1 }, ({ x, t }) => {
+    const inner = concat(linear(t, 1, "when"), concat(activate(x, "tanh"), activate(x, "silu")));
+    return linear(concat(inner, activate(t, "tanh")), 1, "out");
+  });
+  const fused = new FusedNetwork(networkOf(velocity));
+  const { matrices } = fused.packing(4);
+  for (const atOneTime of [true, false])
+    for (const tangents of [true, false])
+      for (const step of fused.scheduled(atOneTime, tangents).program.steps)
+        if (step.kind === "linear") expect(packedFor(matrices, step)).toBeDefined();
+});
 
 test("a parameter of one number goes to all rows of what it multiplies", () => {
   const made = networkOf(network({ dim: 3 }, ({ x }) => concat(layerNorm(slice(x, 0, 1), "n"), slice(x, 1, 3))));
