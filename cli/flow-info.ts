@@ -1,3 +1,4 @@
+import { must } from "../src/must.ts";
 import { networkOf } from "../src/network/of.ts";
 import { defaultSteps } from "./arguments.ts";
 import { conditionColumns, contextWidth } from "./conditions.ts";
@@ -47,6 +48,10 @@ export async function flowInfo(path: string): Promise<{ result: Record<string, u
     ...(given > 0
       ? [["context", conditions.context?.names.map(columnWord).join(", ") ?? `${given} numbers`] as const]
       : []),
+    ...(conditions.context?.names ?? []).map((name, i) => {
+      const { mean, scale } = must(conditions.context, "a context").normalization;
+      return [`context ${columnWord(name)}`, `mean ${mean[i]}, scale ${scale[i]}`] as const;
+    }),
     ...(conditions.shortcut ? [["steps", "any number, by --shortcuts, or those of a solver"] as const] : []),
     ["source", sourceText(source)],
     ...(transform ? ([["space", typed(transform)]] as const) : []),

@@ -76,6 +76,8 @@ const options: readonly (readonly [RegExp, string])[] = [
   [/\brangeSize\b/, "--range-size"],
   [/\blockSeconds\b/, "--lock-seconds"],
   [/\bsolver\.method\b/, "--method"],
+  [/\btransform has circular axes\b/, "--transform has circular columns"],
+  [/\bleave (coupling) out$/, "leave --$1 out"],
   [/\bcoupling\.(group|reuse|pool)\b/, "--$1"],
   [/^(count|queue|url|name|software)(?= is )/, "--$1"],
 ];
@@ -91,7 +93,7 @@ const partOf = /\b(?:optimizer|regularization|coupling)\.(\w+)/;
 /** What a message begins with, where it is the name of an option of a training. */
 function trainingName(message: string): string {
   const text = message.replace(partOf, (whole, part) => trainingNames.get(part) ?? whole);
-  return text.replace(/^(\w+)(?= (is|was|has|moves|leaves)\b)/, (name) => trainingNames.get(name) ?? name);
+  return text.replace(/^(\w+)(?= (is|was|has|moves|leaves|pairs)\b)/, (name) => trainingNames.get(name) ?? name);
 }
 
 function lessMemory(command: string): string {

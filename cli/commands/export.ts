@@ -36,10 +36,11 @@ async function write(context: Context, path: string, o: ExportOptions): Promise<
   if (!o.pytorch) throw new UsageError("export writes a module for PyTorch, and for nothing else yet: add --pytorch");
   const target = await claimOutput(context, o.output, false, [{ name: "the flow", path }]);
   checkPythonEnding(target);
-  const { options: flow } = await readModel(path);
+  const { options: flow, conditions } = await readModel(path);
+  const { names, normalization: units } = conditions.context ?? {};
   const text = toPyTorch(
     { velocitySpec: flow.velocity, normalization: flow.normalization, transform: flow.transform },
-    { file: basename(path) },
+    { file: basename(path), ...(units && { context: { ...units, ...(names && { names }) } }) },
   );
   await writeOutput(context, target, text);
   printResult(besideOutput(context, target), o.json, { output: o.output, weights: path }, [

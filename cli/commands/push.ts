@@ -50,7 +50,8 @@ const examples = `
 Rows are carried along the flow: from t = 0, its source, to t = 1, the data, or between any two times, forward or back. At t = 1 rows
 are in the units of the data; before it they are in the flow's own space, in which columns have mean 0 and deviation 1 and the source is
 N(0, I). A flow that was trained with --source has the units of the data at all times. --units chooses one for both ends.
-Labels and context are columns of the rows, as at the training, or the same for all by --label and --context.
+Labels and context are columns of the rows, as at the training, or the same for all by --label and --context. In CSV these columns
+stand behind the carried ones, so that what was written can be carried on, and back.
 Rows that are not finite, or whose solve did not end, are counted and make the exit code 3.
 
 Examples:
@@ -144,7 +145,10 @@ async function carry(
   const isText = format === "csv" && (after.normalization ?? after.transform) !== undefined;
   const flow = Flow.create(gpu, model.options);
   const counter = startCounter(context, "rows carried:");
-  const rows = await openRows(context, target, columns, format);
+  // what rows depend on stays beside them, so that they can be carried on and back
+  const kept = format === "csv" ? others : [];
+  const given: Float64Array[] = [];
+  const rows = await openRows(context, target, [...columns, ...kept], format);
   let [nonFinite, unfinished, skipped, read] = [0, 0, 0, 0];
   const score = await scoreOn(gpu, o, model);
   async function* chunks() {
@@ -163,6 +167,7 @@ async function carry(
       const named = takeColumns(chunk.data, chunk.columns, columns);
       const x = withNames(columns, () => rowsInFlow("push", "the table", named, before), read);
       read += chunk.rows;
+      given.push(takeColumns(chunk.data, chunk.columns, kept));
       yield { x, ...(labels && { labels }), ...(inputs && { context: inputs }) };
     }
   }
@@ -179,8 +184,10 @@ async function carry(
         if (word !== 0) carried.x.fill(Number.NaN, i * velocity.dim, (i + 1) * velocity.dim);
       const found = rowsOfData(carried.x, after);
       const data = isText ? found : Float32Array.from(found);
+      const beside = given.shift();
       await rows.write([
         { data, width: velocity.dim, ...(isText && { normalization: digitsOf(after, velocity.dim) }) },
+        ...(beside && kept.length > 0 ? [{ data: beside, width: kept.length }] : []),
       ]);
       counter.update(rows.count);
     }

@@ -2,6 +2,7 @@ import type { Normalization } from "../data/normalization.ts";
 import type { Transform } from "../data/transform.ts";
 import { invalid, PushforwardError } from "../errors.ts";
 import type { Flow } from "../flow/flow.ts";
+import { checkNormalization } from "../flow/source.ts";
 import { item, must } from "../must.ts";
 import { mlpOperations } from "../network/mlp.ts";
 import { networkOf } from "../network/of.ts";
@@ -9,13 +10,18 @@ import { pytorchTexts } from "../network/operations/index.ts";
 import { pythonString } from "../network/operations/pytorch.ts";
 import { ofEach } from "../network/operations/rule.ts";
 import { checked, type Schema } from "../options/schema.ts";
-import { show } from "../options.ts";
+import { checkKeys, show } from "../options.ts";
 import { checkVelocity, type FieldVelocity, type TrainableVelocity } from "../velocity/field.ts";
-import { unitTexts } from "./units.ts";
+import { contextTexts, unitTexts } from "./units.ts";
 
 export interface PyTorchOptions {
   /** The file that the module's `load()` reads unless it is given another one: what `flow.save()` made. Default "flow.safetensors". */
   file?: string;
+  /**
+   * Where the network gets numbers of the context as (c − mean) / scale: the mean and scale of each, and what they are called. The
+   * module has `context_from_data` for them.
+   */
+  context?: Normalization & { readonly names?: readonly string[] };
 }
 
 const fields = {
@@ -26,6 +32,13 @@ const fields = {
       return value;
     },
     fallback: "flow.safetensors",
+  },
+  context: {
+    check(name, value) {
+      checkKeys(name, value as object, ["mean", "scale", "names"]);
+      const { names = [], ...units } = value as NonNullable<PyTorchOptions["context"]>;
+      return { ...checkNormalization(units, units.mean?.length ?? 0), names };
+    },
   },
 } satisfies Schema<PyTorchOptions>;
 
@@ -51,7 +64,7 @@ export type Exported =
  */
 export function toPyTorch(flow: Exported, options: PyTorchOptions = {}): string {
   const what = "toPyTorch";
-  const { file } = checked(what, fields, options);
+  const { file, context: units } = checked(what, fields, options);
   const { velocitySpec: velocity, normalization, transform } = flow ?? {};
   if (velocity === undefined) throw invalid(`${what}: the first argument is ${show(flow)}, but it is a flow`);
   checkVelocity(what, velocity);
@@ -59,6 +72,10 @@ export function toPyTorch(flow: Exported, options: PyTorchOptions = {}): string 
     throw new PushforwardError("unsupported", `${what}: a wgslVelocity has no PyTorch module: it is code of your own`);
   const { lines, layers, definitions, last } = body(velocity);
   const { classes, context } = velocity;
+  if (units && units.mean.length > context)
+    throw invalid(
+      `${what}: context has ${units.mean.length} numbers, but the network takes ${context}: give it as many at most`,
+    );
   return `${[
     `"""A velocity field u_t(x) of ${velocity.dim} dimensions, exported by pushforward.`,
     "",
@@ -69,7 +86,7 @@ export function toPyTorch(flow: Exported, options: PyTorchOptions = {}): string 
     ...(classes > 0
       ? [`label is a tensor of integers [n] from 0 to ${classes - 1}; None, or -1 for a row, is the null class.`]
       : []),
-    ...(context > 0 ? [`context is [n, ${context}].`] : []),
+    ...(context > 0 ? [contextText(context, units)] : []),
     '"""',
     "import json",
     ...(definitions.some((text) => text.includes("math.")) ? ["import math"] : []),
@@ -78,6 +95,7 @@ export function toPyTorch(flow: Exported, options: PyTorchOptions = {}): string 
     "from torch import nn",
     "from torch.nn import functional as F",
     ...(normalization || transform ? unitTexts(velocity.dim, normalization, transform) : []),
+    ...(units ? contextTexts(units) : []),
     ...definitions.flatMap((text) => ["", "", ...text.split("\n")]),
     moduleText.trimEnd(),
     ...layers.map((line) => `        ${line}`),
@@ -95,6 +113,15 @@ export function toPyTorch(flow: Exported, options: PyTorchOptions = {}): string 
     `        return ${last}`,
     loadText(file).trimEnd(),
   ].join("\n")}\n`;
+}
+
+/** What the context is, for who reads the module. */
+function contextText(width: number, units: PyTorchOptions["context"]): string {
+  if (!units) return `context is [n, ${width}].`;
+  const { mean, names = [] } = units;
+  const called = names.length > 0 ? ` of ${names.map((name) => JSON.stringify(name).slice(1, -1)).join(", ")}` : "";
+  const rest = width > mean.length ? ", then the length of a step, 0 for that of a solver" : "";
+  return `context is [n, ${width}]: context_from_data(c)${called}${rest}.`;
 }
 
 /** Layers lie under their names: "blocks.0.fc1" is module "fc1" of module "0" of module "blocks", as in the weights' file. */

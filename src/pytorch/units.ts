@@ -68,3 +68,14 @@ export function unitTexts(
     "    return (y - x.new_tensor(MEAN)) / x.new_tensor(SCALE)",
   ];
 }
+
+/** The function from a context as it stands in the data to that which the network takes. */
+export function contextTexts({ mean, scale }: Normalization): string[] {
+  return [
+    "",
+    "",
+    "def context_from_data(c):",
+    '    """From the units of the data to those of the network."""',
+    `    return (c - c.new_tensor(${pythonList(mean)})) / c.new_tensor(${pythonList(scale)})`,
+  ];
+}

@@ -128,7 +128,7 @@ export function flowMatchingPlan(flow: Flow, data: DataRows, given: FlowMatching
       );
     if (o.coupling !== "independent")
       throw invalid(
-        `${what}: coupling is ${show(o.coupling)}, but transform has circular axes, on which distances are not those that pairs are made by: leave it out`,
+        `${what}: coupling pairs rows by their distances, but transform has circular axes, on which distances are others: leave coupling out`,
       );
   }
   return {

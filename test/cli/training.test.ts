@@ -1,3 +1,6 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { closeSync, openSync } from "node:fs";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -42,6 +45,19 @@ test("a flow of classes and context is trained, sampled, scored, told of and tra
   expect(result).toMatchObject({ rows: { training: 81, heldOut: 9 }, bestStep: expect.any(Number) });
   const scores = await run(["log-prob", file("both.flow"), file("table.csv"), "--steps", "4", "--json"]);
   expect(JSON.parse(scores.out)).toMatchObject({ rows, nonFinite: 0 });
+  const push = ["push", file("both.flow"), "-o", "-", "--steps", "60"];
+  const there = await run([...push, file("table.csv"), "--from", "1", "--to", "0"]);
+  const back = await run([...push, "-"], there.out);
+  for (const carried of [there, back]) expect(carried.out.split("\n")[0]).toBe("x,y,kind,shift");
+  const numbersOf = (text: string) =>
+    text
+      .trim()
+      .split("\n")
+      .slice(1)
+      .map((line) => line.split(",").slice(0, 4).map(Number));
+  const [ends, starts] = [numbersOf(back.out), numbersOf(table())];
+  for (const [i, row] of starts.entries())
+    for (const [k, value] of row.entries()) expect(ends[i]?.[k]).toBeCloseTo(value, 2);
   const sample = ["sample", file("both.flow"), "-n", "3", "-o", "-", "--steps", "4"];
   const [left, right] = await Promise.all(
     ["0", "1"].map((label) => run([...sample, "--label", label, "--context", "200"])),
@@ -317,4 +333,20 @@ test("a file of --config gives the same flow as its options typed, and the comma
   expect(await readFile(file("read.flow"))).toEqual(await readFile(file("typed.flow")));
   const won = await run(["train", "a", "-o", "b", "--steps", "5", "--config", file("config.json"), "--print-config"]);
   expect(JSON.parse(won.out)).toMatchObject({ steps: 5, "batch-size": 32 });
+});
+
+test("what goes to one file from stdout and stderr stands there one after the other", async () => {
+  const log = file("log.txt");
+  const place = openSync(log, "w");
+  const words = ["train", file("table.csv"), "-o", file("logged.flow"), "--hidden", "4", "--steps", "2"];
+  const child = spawn(process.execPath, ["dist/cli.js", ...words], { stdio: ["ignore", place, place] });
+  const [code] = await once(child, "exit");
+  closeSync(place);
+  const text = await readFile(log, "utf8");
+  expect({ code, text }).toMatchObject({
+    code: 0,
+    text: expect.stringMatching(/^90 rows of x, y, kind, shift, weight$/m),
+  });
+  for (const line of [/^training .* parameters on /m, /^saved .* after 2 steps/m, /^held-out log-likelihood /m])
+    expect(text).toMatch(line);
 });

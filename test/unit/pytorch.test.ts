@@ -157,6 +157,12 @@ test("what cannot be exported says so", () => {
   const velocitySpec = pf.mlp({ dim: 1, hidden: [] });
   expect(() => toPyTorch({ velocitySpec }, { file: 3 as never })).toThrow(/file is 3, but it is a file's name/);
   expect(() => toPyTorch({ velocitySpec }, { files: "a" } as never)).toThrow(/files/);
+  const units = { mean: [1], scale: [2] };
+  expect(() => toPyTorch({ velocitySpec }, { context: units })).toThrow(
+    /context has 1 numbers, but the network takes 0/,
+  );
+  expect(() => toPyTorch({ velocitySpec }, { context: { ...units, scale: [0] } })).toThrow(/scale/);
+  expect(() => toPyTorch({ velocitySpec }, { context: 3 as never })).toThrow(/context takes an options object/);
 });
 
 test("the command line writes the module of a flow's file", () =>
@@ -171,4 +177,20 @@ test("the command line writes the module of a flow's file", () =>
     expect(asked.code).toBe(2);
     expect(asked.err).toMatch(/add --pytorch/);
     expect((await run(["export", file, "--pytorch", "-o", file])).err).toMatch(/own\.safetensors/);
+  }));
+
+test("the module brings a context from the units of the data to those of the network", () =>
+  inFolder(async (folder) => {
+    const { velocity, weights } = cases[1] as (typeof cases)[number];
+    const normalization = { mean: [15, -2], scale: [8, 0.5] };
+    const conditions = JSON.stringify({ labels: "kind", context: { names: ["degrees", "wind"], normalization } });
+    const bytes = saveFlow(velocity, weights, { distribution: "gaussian" }, undefined);
+    const { tensors, metadata } = pf.decodeSafetensors(bytes);
+    const own = pf.encodeSafetensors(tensors, { ...metadata, "pushforward.conditions": conditions });
+    writeFileSync(join(folder, "own.safetensors"), own);
+    const { out } = await run(["export", join(folder, "own.safetensors"), "--pytorch", "-o", "-"]);
+    expect(out).toContain("context is [n, 2]: context_from_data(c) of degrees, wind.");
+    expect(out).toContain("return (c - c.new_tensor([15, -2])) / c.new_tensor([8, 0.5])");
+    const info = await run(["info", join(folder, "own.safetensors")]);
+    expect(info.out).toMatch(/context degrees +mean 15, scale 8\ncontext wind +mean -2, scale 0\.5\n/);
   }));
