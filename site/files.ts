@@ -73,6 +73,8 @@ export function parseTable(name: string, text: string): Table {
 const mostUnequal = 5;
 /** Standard deviations that numbers may lie away from 0. */
 const farthest = 1e4;
+/** A device calculates in f32, where much larger numbers have no squares. */
+const mostOfSize = 1e12;
 
 /**
  * Two columns of a table, without the rows in which one is no number; in standard deviations about their means, where one of them
@@ -84,8 +86,13 @@ export function tableTarget(table: Table, x: number, y: number): Target {
   const rows = Array.from(chosen[0]?.values.keys() ?? []).filter(isWhole);
   const columns = chosen.map(({ name, values }) => {
     const own = rows.map((row) => values[row] as number);
-    const mean = own.reduce((sum, value) => sum + value, 0) / Math.max(1, own.length);
-    const deviation = Math.sqrt(own.reduce((sum, value) => sum + (value - mean) ** 2, 0) / Math.max(1, own.length));
+    // of the largest number, since squares of 1e300 and of 1e-300 are none
+    const unit = own.reduce((most, value) => Math.max(most, Math.abs(value)), 0) || 1;
+    const meanOf = (part: (value: number) => number) =>
+      own.reduce((sum, value) => sum + part(value / unit), 0) / Math.max(1, own.length);
+    const centre = meanOf((value) => value);
+    const mean = unit * centre;
+    const deviation = unit * Math.sqrt(meanOf((value) => (value - centre) ** 2));
     // of 0.1 again and again the mean is another number
     if (own.length > 1 && own.every((value) => value === own[0]))
       throw new Error(`“${name}” is ${own[0]} in all rows, so there is nothing to learn of it: choose another column`);
@@ -94,7 +101,8 @@ export function tableTarget(table: Table, x: number, y: number): Target {
   const spreads = columns.map(({ deviation }) => deviation);
   const isScaled =
     Math.max(...spreads) > mostUnequal * Math.min(...spreads) ||
-    columns.some(({ mean, deviation }) => Math.abs(mean) > farthest * deviation);
+    columns.some(({ mean, deviation }) => Math.abs(mean) > farthest * deviation) ||
+    !spreads.every((spread) => spread > 1 / mostOfSize && spread < mostOfSize);
   const points = Float32Array.from({ length: 2 * rows.length }, (_, i) => {
     const { own, mean, deviation } = columns[i % 2] as (typeof columns)[number];
     const value = own[i >> 1] as number;

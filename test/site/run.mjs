@@ -372,6 +372,17 @@ const checks = [
     }),
   ],
   [
+    "nothing is cut off at the width of a small phone, or of a page at 400 %",
+    async (tab) => {
+      const before = tab.viewport();
+      for (const width of [320, 390]) {
+        await tab.setViewport({ width, height: 640 });
+        assert.equal(await tab.evaluate(() => document.documentElement.scrollWidth), width);
+      }
+      await tab.setViewport(before);
+    },
+  ],
+  [
     "a table is opened, of which two columns are learned",
     async (tab) => {
       const path = join(folder, "table.csv");

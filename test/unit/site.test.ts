@@ -162,6 +162,20 @@ describe("a table", () => {
     ]);
   });
 
+  test("of numbers whose squares are none is in standard deviations, too", () => {
+    for (const size of [1e300, 1e-300, 1e20, 1e-20]) {
+      const lines = Array.from({ length: 100 }, (_, i) => `${(i % 2) * size},${(i % 4) * size}`);
+      const target = tableTarget(parseTable("t.csv", `x,y\n${lines.join("\n")}`), 0, 1);
+      if (target.kind !== "table") throw new Error(`the target is a ${target.kind}`);
+      expect([...target.points.subarray(0, 4)].map((value) => value.toFixed(3))).toEqual([
+        "-1.000",
+        "-1.342",
+        "1.000",
+        "-0.447",
+      ]);
+    }
+  });
+
   test("with the same fraction in all rows does not spread, whatever its mean rounds to", () => {
     const table = parseTable("t.csv", `a,b\n${"1,0.1\n2,0.1\n".repeat(70)}`);
     expect(() => tableTarget(table, 0, 1)).toThrow("“b” is 0.1 in all rows");
