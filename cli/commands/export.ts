@@ -37,10 +37,11 @@ async function write(context: Context, path: string, o: ExportOptions): Promise<
   const target = await claimOutput(context, o.output, false, [{ name: "the flow", path }]);
   checkPythonEnding(target);
   const { options: flow, conditions } = await readModel(path);
-  const { names, normalization: units } = conditions.context ?? {};
+  const { names = [], normalization: units = { mean: [], scale: [] } } = conditions.context ?? {};
+  const called = [...names, ...(conditions.shortcut ? ["the length of a step (0: one of a solver)"] : [])];
   const text = toPyTorch(
     { velocitySpec: flow.velocity, normalization: flow.normalization, transform: flow.transform },
-    { file: basename(path), ...(units && { context: { ...units, ...(names && { names }) } }) },
+    { file: basename(path), ...(called.length > 0 && { context: { ...units, names: called } }) },
   );
   await writeOutput(context, target, text);
   printResult(besideOutput(context, target), o.json, { output: o.output, weights: path }, [

@@ -3,7 +3,16 @@ import type { Flow, Solver } from "pushforward";
 import { PushforwardError } from "../../src/errors.ts";
 import { type SolverOptions, solverOf } from "../arguments.ts";
 import { checkSingles } from "../column-fit.ts";
-import { type Conditions, conditionColumns, type Given, givenForSolve, givenOf, takeColumns } from "../conditions.ts";
+import {
+  type ChosenConditions,
+  type Conditions,
+  chosenConditions,
+  conditionColumns,
+  type Given,
+  givenForSolve,
+  givenOf,
+  takeColumns,
+} from "../conditions.ts";
 import { besideOutput, type Context, type GpuChoice, PartialResult, printResult, withGpu } from "../context.ts";
 import { type CsvChunk, readCsvChunks } from "../csv.ts";
 import { Survey } from "../csv-survey.ts";
@@ -20,7 +29,7 @@ import type { Target } from "../targets.ts";
 import { withColumnNames } from "../wording.ts";
 import { addOptions, groups, options } from "./shared-options.ts";
 
-interface LogProbOptions extends GpuChoice, SolverOptions, TableOptions {
+interface LogProbOptions extends GpuChoice, SolverOptions, TableOptions, ChosenConditions {
   columns?: string[];
   output?: string;
   format?: RowFormat;
@@ -33,7 +42,8 @@ const examples = `
 Log-probabilities are in nats and in the units of the data: exp(log_prob) is a density per unit of every column.
 The mean over all rows is printed with its standard error; -o also writes each row: all columns of the data as they are, and its
 value as column log_prob. With --skip-invalid a column row says which row of the data it is: 1 is the first below the names, and
-blank lines do not count. A file that ends in .bin, or --format bin, gets f32 numbers alone: the flow's columns and log_prob.
+blank lines do not count. Labels and context are columns of the data, as at the training, or the same for all rows by --label and
+--context. A file that ends in .bin, or --format bin, gets f32 numbers alone: the flow's columns and log_prob.
 Rows whose value is not finite, or whose solve did not end, are counted, not in the mean, and make the exit code 3.
 
 Examples:
@@ -41,7 +51,8 @@ Examples:
   pushforward log-prob flow.safetensors places.csv -o scored.csv
   pushforward log-prob flow.safetensors places.csv -o scores.csv --only-scores
   pushforward log-prob flow.safetensors places.csv --steps 20 --check-steps
-  pushforward log-prob flow.safetensors other.csv --columns lon,lat --json`;
+  pushforward log-prob flow.safetensors other.csv --columns lon,lat --json
+  pushforward log-prob iris.safetensors third.csv --label 2          what sample --label 2 drew`;
 
 export function logProbCommand(context: Context): Command {
   return addOptions(
@@ -57,6 +68,7 @@ export function logProbCommand(context: Context): Command {
         false,
       ),
     options.modelColumns(),
+    ...groups.conditions(),
     ...groups.solver(),
     new Option("--check-steps", "solve again with twice the steps and print how the mean changes").default(false),
     ...groups.table(),
@@ -88,7 +100,9 @@ async function logProb(context: Context, path: string, source: string, o: LogPro
   const flowOptions = model.options;
   const { dim, classes } = flowOptions.velocity;
   const columns = o.columns ?? model.columns;
-  const others = conditionColumns(model.conditions);
+  // of the file, or the same for all rows
+  const isChosen = o.label !== undefined || o.context !== undefined;
+  const others = isChosen ? [] : conditionColumns(model.conditions);
   if (others.length > 0 && !columns) throw namesMissing(others);
   const isText = format === "csv";
   const survey = new Survey();
@@ -99,10 +113,13 @@ async function logProb(context: Context, path: string, source: string, o: LogPro
     ...(isText && { text: true, chunkRows: rowsWithText }),
   };
   const chunks = readCsvChunks(...tableInput(context, source, o, reading));
+  const chosen = isChosen ? chosenConditions(o, model.conditions, flowOptions.velocity) : undefined;
+  const conditioned = (chunk: CsvChunk): ConditionedChunk =>
+    chosen ? { ...chunk, given: chosen } : withConditions(chunk, model.conditions, classes);
   try {
     // What is wrong with the data is said before a device is opened.
     const { value: whole } = await chunks.next();
-    const first = whole && withConditions(whole, model.conditions, classes);
+    const first = whole && conditioned(whole);
     if (!first) throw new PushforwardError("format", "the CSV is empty"); // There is always a chunk.
     survey.checkMisfits();
     if (first.columns.length !== dim) throw wrongWidth(first.columns, dim);
@@ -122,7 +139,7 @@ async function logProb(context: Context, path: string, source: string, o: LogPro
         const { scores, skipped } = await score(
           context,
           flow,
-          withFirst(first, chunks, (chunk) => withConditions(chunk, model.conditions, classes)),
+          withFirst(first, chunks, conditioned),
           solvers,
           o,
           target,
@@ -146,7 +163,7 @@ interface ConditionedChunk extends CsvChunk {
 
 function withConditions(chunk: CsvChunk, conditions: Conditions, classes: number): ConditionedChunk {
   const others = conditionColumns(conditions);
-  if (others.length === 0) return { ...chunk, given: {} };
+  if (others.length === 0) return { ...chunk, given: givenForSolve({}, conditions, chunk.rows) };
   const columns = chunk.columns.filter((name) => !others.includes(name));
   return {
     ...chunk,
@@ -179,6 +196,7 @@ async function score(
   let scores: Scores | undefined;
   let skipped = 0;
   let output: { rows: RowOutput; layout: ReturnType<typeof scoreLayout> } | undefined;
+  const call = { signal, ...(o.guidance !== undefined && { guidance: o.guidance }) };
   try {
     for await (const chunk of chunks) {
       scores ??= new Scores(chunk.columns);
@@ -188,10 +206,10 @@ async function score(
         output = { layout, rows: await openRows(context, target, layout.names, format) };
       }
       const before = scores.rows;
-      const scored = await flow.logProb(chunk.data, { ...chunk.given, solver, signal }).catch((error) => {
+      const scored = await flow.logProb(chunk.data, { ...chunk.given, ...call, solver }).catch((error) => {
         throw withColumnNames(error, chunk.columns, before);
       });
-      const twice = finer && (await flow.logProb(chunk.data, { ...chunk.given, solver: finer, signal }));
+      const twice = finer && (await flow.logProb(chunk.data, { ...chunk.given, ...call, solver: finer }));
       const values = scores.add(chunk.data, scored, twice);
       await output?.rows.write(output.layout.blocks(chunk, values));
       skipped = chunk.skipped;

@@ -64,11 +64,24 @@ export function loadFlow(bytes: Uint8Array, { velocity, tensors: names, onNotice
       `the file has no metadata field "${metadataKey}", so it does not say which network its weights belong to: pass { velocity: mlp({ … }) } to Flow.load`,
     );
   }
+  let thrown: { readonly error: unknown } | undefined;
+  /** What the caller's function throws is the caller's own, and nothing that the file has done. */
+  const namesOf =
+    typeof names !== "function"
+      ? names
+      : (ours: string) => {
+          try {
+            return names(ours);
+          } catch (error) {
+            thrown = { error };
+            throw error;
+          }
+        };
   try {
     const spec = text === undefined ? undefined : parseSpec(text);
     const field = velocity ?? velocityOf(spec as FileSpec);
     const wanted = networkOf(field).tensors;
-    const weights = findTensors(wanted, tensors, names, (notice) => onNotice?.(notice));
+    const weights = findTensors(wanted, tensors, namesOf, (notice) => onNotice?.(notice));
     flatten(wanted, weights);
     const source = spec && sourceOf(spec, tensors);
     const transform = spec?.transform && checkTransform(spec.transform, field.dim);
@@ -83,6 +96,7 @@ export function loadFlow(bytes: Uint8Array, { velocity, tensors: names, onNotice
       ...(transform && { transform }),
     };
   } catch (cause) {
+    if (thrown) throw thrown.error;
     if (cause instanceof PushforwardError && cause.code === "format") throw cause;
     throw new PushforwardError("format", `the file does not hold a flow: ${(cause as Error).message}`, { cause });
   }

@@ -18,8 +18,8 @@ export interface PyTorchOptions {
   /** The file that the module's `load()` reads unless it is given another one: what `flow.save()` made. Default "flow.safetensors". */
   file?: string;
   /**
-   * Where the network gets numbers of the context as (c − mean) / scale: the mean and scale of each, and what they are called. The
-   * module has `context_from_data` for them.
+   * Where the network gets its context as (c − mean) / scale: the mean and scale of its numbers, or of the first of them, and what all
+   * are called. The module has `context_from_data` for those that have a mean.
    */
   context?: Normalization & { readonly names?: readonly string[] };
 }
@@ -80,13 +80,13 @@ export function toPyTorch(flow: Exported, options: PyTorchOptions = {}): string 
     `"""A velocity field u_t(x) of ${velocity.dim} dimensions, exported by pushforward.`,
     "",
     `    velocity = load(${pythonString(file)})`,
-    `    u = velocity(t, x${classes > 0 ? ", label" : ""}${context > 0 ? `${classes > 0 ? "" : ", label=None"}, context` : ""})`,
+    `    u = velocity(t, x${classes > 0 ? ", label" : ""}${context > 0 ? ", context=context" : ""})`,
     "",
     "t is a number or a tensor [n], x is [n, dim] in the flow's own space; t runs from 0 (source) to 1 (data).",
     ...(classes > 0
       ? [`label is a tensor of integers [n] from 0 to ${classes - 1}; None, or -1 for a row, is the null class.`]
       : []),
-    ...(context > 0 ? [contextText(context, units)] : []),
+    ...(context > 0 ? [contextText(context, units ?? { mean: [], scale: [] })] : []),
     '"""',
     "import json",
     ...(definitions.some((text) => text.includes("math.")) ? ["import math"] : []),
@@ -95,7 +95,7 @@ export function toPyTorch(flow: Exported, options: PyTorchOptions = {}): string 
     "from torch import nn",
     "from torch.nn import functional as F",
     ...(normalization || transform ? unitTexts(velocity.dim, normalization, transform) : []),
-    ...(units ? contextTexts(units) : []),
+    ...(units && units.mean.length > 0 ? contextTexts(units) : []),
     ...definitions.flatMap((text) => ["", "", ...text.split("\n")]),
     moduleText.trimEnd(),
     ...layers.map((line) => `        ${line}`),
@@ -116,12 +116,14 @@ export function toPyTorch(flow: Exported, options: PyTorchOptions = {}): string 
 }
 
 /** What the context is, for who reads the module. */
-function contextText(width: number, units: PyTorchOptions["context"]): string {
-  if (!units) return `context is [n, ${width}].`;
-  const { mean, names = [] } = units;
-  const called = names.length > 0 ? ` of ${names.map((name) => JSON.stringify(name).slice(1, -1)).join(", ")}` : "";
-  const rest = width > mean.length ? ", then the length of a step, 0 for that of a solver" : "";
-  return `context is [n, ${width}]: context_from_data(c)${called}${rest}.`;
+function contextText(width: number, { mean, names = [] }: NonNullable<PyTorchOptions["context"]>): string {
+  const called = (some: readonly string[]) => some.map((name) => JSON.stringify(name).slice(1, -1)).join(", ");
+  const [scaled, others] = [called(names.slice(0, mean.length)), called(names.slice(mean.length))];
+  const parts = [
+    ...(mean.length > 0 ? [`context_from_data(c)${scaled && ` of ${scaled}`}`] : []),
+    ...(others ? [others] : []),
+  ];
+  return `context is [n, ${width}]${parts.length > 0 ? `: ${parts.join(", then ")}` : ""}.`;
 }
 
 /** Layers lie under their names: "blocks.0.fc1" is module "fc1" of module "0" of module "blocks", as in the weights' file. */

@@ -63,6 +63,20 @@ test("a flow of classes and context is trained, sampled, scored, told of and tra
     ["0", "1"].map((label) => run([...sample, "--label", label, "--context", "200"])),
   );
   expect(left?.out.split("\n")).toHaveLength(5);
+  const given = ["--label", "0", "--context", "200", "--guidance", "1.5", "--steps", "30"];
+  const drawn = await run(["sample", file("both.flow"), "-n", "3", "-o", "-", "--log-prob", ...given]);
+  const rescored = await run(
+    ["log-prob", file("both.flow"), "-", "--columns", "x,y", "-o", "-", "--only-scores", ...given],
+    drawn.out,
+  );
+  const [forward, backward] = [drawn, rescored].map(({ out }) =>
+    out
+      .trim()
+      .split("\n")
+      .slice(1)
+      .map((line) => Number(line.split(",").at(-1))),
+  );
+  for (const [i, score] of (forward ?? []).entries()) expect(backward?.[i]).toBeCloseTo(score, 2);
   expect(left?.out.split("\n")[0]).toBe("x,y");
   expect(right?.out).not.toBe(left?.out);
   expect(await run([...sample, "--label", "2", "--context", "1"])).toMatchObject({
@@ -182,6 +196,11 @@ test("a flow is trained for few steps: by shortcuts, and by reflow with the pair
   const again = await train("longer.flow", "--from", file("quick.flow"), "--shortcut", "2", ...small.slice(2));
   expect({ code: again.code, err: again.err }).toMatchObject({ code: 0 });
 
+  expect(await train("free.flow", "--columns", "x,y", "--shortcut", "2", ...small)).toMatchObject({ code: 0 });
+  expect((await run(["log-prob", file("free.flow"), file("table.csv"), "--steps", "2"])).code).toBe(0);
+  const python = await run(["export", file("free.flow"), "--pytorch", "-o", "-"]);
+  expect(python.out).toContain("u = velocity(t, x, context=context)\n");
+  expect(python.out).toContain("context is [n, 1]: the length of a step (0: one of a solver).\n");
   expect(await train("teacher.flow", "--columns", "x,y", ...small)).toMatchObject({ code: 0 });
   await run(["sample", file("teacher.flow"), "-n", "40", "-o", file("ends.csv"), "--steps", "8"]);
   const back = ["--from", "1", "--to", "0", "--units", "data", "--steps", "8"];

@@ -2,6 +2,7 @@ import { describe, expect, test } from "vitest";
 import { derivativesOf } from "../../src/dual/derivatives.ts";
 import { PushforwardError } from "../../src/errors.ts";
 import { checkCells } from "../../src/flow/cells.ts";
+import { loadFlow } from "../../src/flow/file.ts";
 import type { Flow } from "../../src/flow/flow.ts";
 import { histogramSummary } from "../../src/flow/reductions.ts";
 import { sampleRequest } from "../../src/flow/requests.ts";
@@ -213,6 +214,12 @@ test("values that have no text of their own are told in words", async () => {
       ),
     ),
   ).toMatch(/tensors gives 3 for "a"/);
+  const mine = new TypeError("mine");
+  const throws = () => {
+    throw mine;
+  };
+  const bytes = pf.encodeSafetensors({ a: { shape: [1], data: Float32Array.of(1) } });
+  expect(() => loadFlow(bytes, { velocity: pf.mlp({ dim: 1, hidden: [] }), tensors: throws })).toThrow(mine);
   const options = { labels: new Uint32Array(8), bins: [2, 2], range: [detached(2), [0, 1]] };
   expect(told(() => histogramSummary(loose(shape), 8, loose(options)))).toMatch(/range\[0\].*memory is gone/);
 });
