@@ -19,6 +19,8 @@ import process from "node:process";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { parseArgs } from "node:util";
 import { build } from "esbuild";
+import { below, goalsText } from "./gpu-report/goals.mjs";
+import { hotLoops } from "./gpu-report/listing.mjs";
 
 const root = fileURLToPath(new URL("../", import.meta.url));
 const own = join(root, "bench", "gpu-report");
@@ -69,28 +71,6 @@ function environment(family, stats, listings) {
   };
 }
 
-/** Not v_fma_mix, by which sums in f16 go into those in f32, and no integers. */
-const multiplyAdd = /\bv_(dual_)?(fma|fmac|mad|mac)(?!_mix|_[iu])/g;
-const packed = /\bv_pk_(fma|mul)_f16/g;
-const matrix = /\bv_wmma_f32_16x16x16_f16/g;
-const count = (text, pattern) => text.match(pattern)?.length ?? 0;
-
-/**
- * Multiply-adds of an invocation among 100 vector instructions in the block of a listing that has most of them. Two that are issued as a
- * pair count twice, as do those of f16 in one register; a product of matrices is 16³ for 32 invocations.
- */
-function hottest(listing) {
-  let best = { multiplyAdds: 0, vector: 0 };
-  for (const block of readFileSync(listing, "utf8").split(/^BB\d+:/m)) {
-    const vector = block.split("\n").filter((line) => line.trim().startsWith("v_"));
-    const text = vector.join("\n");
-    const multiplyAdds = count(text, multiplyAdd) + 2 * count(text, packed) + (16 ** 3 / 32) * count(text, matrix);
-    const isBetter = multiplyAdds / vector.length > best.multiplyAdds / Math.max(1, best.vector);
-    if (multiplyAdds >= 16 && (best.multiplyAdds === 0 || isBetter)) best = { multiplyAdds, vector: vector.length };
-  }
-  return best.multiplyAdds === 0 ? undefined : Math.round((100 * best.multiplyAdds) / best.vector);
-}
-
 /** Compiles on one family, in a process of its own. */
 async function compiledOn(bundle, family, what, only) {
   const stats = join(work, `${family}.jsonl`);
@@ -137,7 +117,7 @@ process.exit(0);`;
       waves: s["Subgroups per SIMD"],
       local: s["LDS size"],
       bytes: s["Code size"],
-      share100: name && hottest(join(listings, name)),
+      ...(name ? hotLoops(join(listings, name)) : { loops: [] }),
     };
   });
 }
@@ -162,12 +142,52 @@ function row(kernels) {
     scratch: worst("scratch"),
     bytes: worst("bytes"),
     seconds: worst("seconds"),
-    share100: main.share100,
+    loops: main.loops,
   };
 }
 
-const cell = ({ count, registers, waves, local, spills, scratch, share100, seconds }) =>
-  `${registers} · ${waves} · ${(local / 1024).toFixed(0)} KiB · ${share100 ?? "–"} · ${seconds.toFixed(2)} s${count > 1 ? ` · ${count} kernels` : ""}${spills + scratch > 0 ? ` · **${spills} spilled, ${(scratch / 1024).toFixed(0)} KiB scratch**` : ""}`;
+/** The least and the most of some figures, where these are not the same. */
+function span(figures, text) {
+  if (figures.length === 0) return "–";
+  const [least, most] = [Math.min(...figures), Math.max(...figures)].map(text);
+  return least === most ? least : `${least}–${most}`;
+}
+
+const cell = ({ count, registers, waves, local, spills, scratch, loops, seconds }) =>
+  [
+    registers,
+    waves,
+    `${(local / 1024).toFixed(0)} KiB`,
+    span(
+      loops.map(({ share100 }) => share100),
+      String,
+    ),
+    span(
+      loops.map(({ local }) => local),
+      (numbers) => numbers.toFixed(2),
+    ),
+    `${seconds.toFixed(2)} s`,
+    ...(count > 1 ? [`${count} kernels`] : []),
+    ...(spills + scratch > 0 ? [`**${spills} spilled, ${(scratch / 1024).toFixed(0)} KiB scratch**`] : []),
+  ].join(" · ");
+
+/** What stays below the goals: a line for each kind of work, family and goal, of which those of the same figures are one. */
+function belowLines(all, names) {
+  const groups = new Map();
+  for (const [network, work] of names)
+    for (const [family, kernels] of Object.entries(all)) {
+      const own = kernels.filter((kernel) => kernel.network === network && kernel.work === work);
+      for (const { goal, got, limit } of below(own, family, work)) {
+        const key = [families[family], goal, got, limit, network].join(" | ");
+        groups.set(key, [...(groups.get(key) ?? []), work]);
+      }
+    }
+  const lines = [...groups].map(([key, works]) => {
+    const [family, goal, got, limit, network] = key.split(" | ");
+    return `| ${network} | ${works.join("; ")} | ${family} | ${goal} | ${got} | ${limit} |`;
+  });
+  return ["| network | work | on | goal | there is | what limits |", "| --- | --- | --- | --- | --- | --- |", ...lines];
+}
 
 async function main() {
   const { values } = parseArgs({
@@ -244,7 +264,7 @@ async function main() {
   const lines = [
     "# What a GPU's compiler makes of our kernels",
     "",
-    `\`npm run gpu-report\`, ${new Date().toISOString().slice(0, 10)}, Mesa ${mesa}: the compiler of AMD's GPUs (ACO, in RADV) on a machine without one. Registers, spills, occupancy and machine code are real; nothing was run. Each cell: vector registers of the kernel that does most · waves of a SIMD that fit · workgroup memory · multiply-adds among 100 vector instructions of its densest block (on RDNA 3 two may be issued as one, so at most 200; in f16 two are one instruction everywhere) · seconds of processor time to compile the slowest kernel. Spills and scratch memory would stand in bold.`,
+    `\`npm run gpu-report\`, ${new Date().toISOString().slice(0, 10)}, Mesa ${mesa}: the compiler of AMD's GPUs (ACO, in RADV) on a machine without one. Registers, spills, occupancy and machine code are real; nothing was run. Each cell: vector registers of the kernel that does most · waves of a SIMD that fit · workgroup memory · multiply-adds among 100 vector instructions of its hottest loops, of products and of gradients of weights (on RDNA 3 two may be issued as one, so at most 200; in f16 two are one instruction everywhere) · numbers of workgroup memory that these read for each multiply-add · seconds of processor time to compile the slowest kernel. Spills and scratch memory would stand in bold.`,
     "",
     `| network | work | ${Object.entries(families)
       .map(([family, name]) => `${family} (${name})`)
@@ -260,14 +280,12 @@ async function main() {
       ? "No kernel of these spills a register or has scratch memory."
       : `${bad.length} of ${found.length} kinds of work spill.`,
     "",
-    ...[
-      "Goals: 94 of 100 on RDNA 2 and 170 on RDNA 3, 8 waves (exact log p 6), a second of compilation, an eighth of a number of workgroup memory for each multiply-add. What stays below, and why, by the listings:",
-      "- On RDNA 3, log p exact at width 64 (166) and works of three tangents (168): 6 of the 58 instructions of a turn are addresses, one for two inputs of each of the three sets, and 4 multiply-adds find no partner: those of a pair must be to registers of different parity, from inputs in different banks. Where all subgroups are 64 wide (kernels of layers, and tiles of 16 columns, which are what fits of residual networks' gradients and of likelihoods 128 wide, 92 on RDNA 2), this compiler pairs nothing.",
-      "- Gradients of weights are a loop of their own in each of these kernels: 64 multiply-adds among 69 instructions on RDNA 2, and half a number of workgroup memory for each (products: an eighth; a quarter with two tangents, and in layers up to 32 wide), since both sides of them differ from invocation to invocation. Tiles of 8 × 8 would halve that, with a quarter of the invocations at work.",
-      "- f16 by matrices: rows that equal those of f16 have no kernel by matrices (layers wider than 64, residual blocks). With tangents it takes 240 to 256 registers and has 3 to 5 waves.",
-      "- Two residual blocks: 5 to 7 waves where they are solved, for want of workgroup memory.",
-      "- Likelihoods with tangents of networks with more than 40 stages (a residual block has 69) go layer by layer, in 30 dispatches or more: on a tile, two blocks took 2 s to compile.",
-    ],
+    goalsText,
+    "",
+    ...belowLines(
+      all,
+      found.map(({ name }) => name),
+    ),
     "",
   ];
   writeFileSync(join(root, "docs", "gpu-report.md"), lines.join("\n"));

@@ -7,21 +7,19 @@ import { lines } from "./wgsl.ts";
 
 /** Invocations at most that have rows of the longer side of a matrix, and the same rows of the other. */
 const mostLanes = 32;
-/** Rows of the longer side that an invocation has at most, and of the other one. */
-const [mostLong, mostShort] = [4, 8];
-/** Invocations that a product has at least, where it has so many of one row of the shorter side. */
-const leastInvocations = 128;
+/**
+ * Rows of either side that an invocation has at most: a × b sums read a + b numbers of workgroup memory for each column, which gives GPUs
+ * about a quarter of a number for each multiply-add.
+ */
+const mostRows = 8;
+/** Invocations of a subgroup: so many a product has at least, where it has so many of four rows by one. */
+const subgroup = 32;
 
 /** Where the gradients of a tensor go in the flat order of the parameters, and the numbers of a row of the matrix. */
 export interface TensorPlace {
   readonly offset: number;
   readonly rowLength: number;
 }
-
-/** `pf_put`, by which invocations leave their sums. */
-export const putText = `fn pf_put(place: u32, value: f32, adds: bool) {
-if (adds) { pf_partials[place] += value; } else { pf_partials[place] = value; }
-}`;
 
 /**
  * Statements that sum the gradient of a matrix over the columns of a tile, ∂W[o][i] = Σ_q c[o][q] h[i][q], and of a bias or another
@@ -103,12 +101,19 @@ function productText(
   const sidesOf = ({ inputs, cotangents }: Term) =>
     isAlongOutputs ? { long: cotangents, short: inputs } : { long: inputs, short: cotangents };
   const { long, short } = sidesOf(first);
-  const longRows = fewest(long.rows, mostLong);
-  const lanes = Math.min(mostLanes, 2 ** Math.ceil(Math.log2(Math.ceil(long.rows / longRows))));
-  const groups = tiling.workgroupSize / lanes;
-  let shortRows = fewest(Math.ceil(short.rows / groups), mostShort);
+  let longRows = fewest(long.rows, 4);
+  let shortRows = fewest(Math.ceil((long.rows * short.rows) / longRows / tiling.workgroupSize), mostRows);
   // what is read twice as often costs more than invocations without work, as long as whole subgroups have none
-  while (shortRows < 4 && lanes * Math.ceil(short.rows / (2 * shortRows)) >= leastInvocations) shortRows *= 2;
+  const invocations = () => Math.ceil(long.rows / longRows) * Math.ceil(short.rows / shortRows);
+  while (invocations() >= 2 * subgroup && Math.min(longRows, shortRows) < mostRows)
+    if (longRows > shortRows) shortRows *= 2;
+    else longRows *= 2;
+  const lanes = Math.min(mostLanes, 2 ** Math.ceil(Math.log2(Math.ceil(long.rows / longRows))));
+  const { workgroupSize } = tiling;
+  const groups = workgroupSize / lanes;
+  // others of a workgroup's subgroups work in the next one, since those of one number share a part of a processor
+  const busy = subgroup * Math.ceil((lanes * Math.ceil(short.rows / shortRows)) / subgroup);
+  const worker = 2 * busy > workgroupSize ? "pf_local" : remainder(`(pf_local + pf_segment * ${busy}u)`, workgroupSize);
   const summed = (term: Term) => {
     const { long, short } = sidesOf(term);
     const own = (of: string, rows: number, { start }: Side, name: string, c: number) =>
@@ -124,12 +129,18 @@ ${lines(columnsTogether, column)}
   };
   const stores = lines(longRows, (j) => {
     const row = rowText(moving("along", longRows, j));
-    const own = lines(shortRows, (r) => {
-      const other = rowText(moving("across", shortRows, r));
-      const at = isAlongOutputs ? place(`(${row})`, `(${other})`) : place(`(${other})`, `(${row})`);
-      const put = `pf_put(base + ${at}, s${r}_${j}, ${adds});`;
-      return short.rows % shortRows === 0 ? put : `if (${other} < ${short.rows}u) { ${put} }`;
-    });
+    const each = (text: (sum: string, place: string) => string) =>
+      lines(shortRows, (r) => {
+        const other = rowText(moving("across", shortRows, r));
+        const at = isAlongOutputs ? place(`(${row})`, `(${other})`) : place(`(${other})`, `(${row})`);
+        const put = text(`s${r}_${j}`, `pf_partials[base + ${at}]`);
+        return short.rows % shortRows === 0 ? put : `if (${other} < ${short.rows}u) { ${put} }`;
+      });
+    // a branch for some sums: one for each keeps a compiler busy, and one for all takes as many registers again
+    const own = `if (${adds}) {
+${each((sum, place) => `${sum} += ${place};`)}
+}
+${each((sum, place) => `${place} = ${sum};`)}`;
     return long.rows % (lanes * longRows) === 0 ? own : `if (${row} < ${long.rows}u) {\n${own}\n}`;
   });
   const begin = lines(shortRows, (r) => lines(longRows, (j) => `var s${r}_${j} = 0.0;`));
@@ -138,10 +149,11 @@ ${lines(columnsTogether, column)}
   if (terms.some(({ fetch }) => fetch !== "") && terms.length > 1) {
     // one is fetched after the other, to the same rows: all invocations go through the same turns
     const parts = terms.map((term) => `${term.fetch}\nif (works) {\n${summed(term)}\n}\nworkgroupBarrier();`);
-    return `for (var first = 0u; first < ${end}u; first += ${lanes}u) {
+    return `let worker = ${worker};
+for (var first = 0u; first < ${end}u; first += ${lanes}u) {
 for (var block = 0u; block < ${groups * Math.ceil(blocks / groups)}u; block += ${groups}u) {
-let along = first + ${remainder("pf_local", lanes)};
-let across = block + pf_local / ${lanes}u;
+let along = first + ${remainder("worker", lanes)};
+let across = block + worker / ${lanes}u;
 let works = across < ${blocks}u;
 ${begin}
 ${parts.join("\n")}
@@ -154,13 +166,13 @@ ${stores}
   const body = `${begin}\n${terms.map((term) => `{\n${summed(term)}\n}`).join("\n")}\n${stores}`;
   const across =
     blocks > groups
-      ? `for (var across = pf_local / ${lanes}u; across < ${blocks}u; across += ${groups}u) {\n${body}\n}`
-      : `let across = pf_local / ${lanes}u;\nif (across < ${blocks}u) {\n${body}\n}`;
+      ? `for (var across = worker / ${lanes}u; across < ${blocks}u; across += ${groups}u) {\n${body}\n}`
+      : `let across = worker / ${lanes}u;\nif (across < ${blocks}u) {\n${body}\n}`;
   const all =
     end === lanes
-      ? `{\nlet along = ${remainder("pf_local", lanes)};\n${across}\n}`
-      : `for (var along = ${remainder("pf_local", lanes)}; along < ${end}u; along += ${lanes}u) {\n${across}\n}`;
-  return `${first.fetch}\n${all}`;
+      ? `{\nlet along = ${remainder("worker", lanes)};\n${across}\n}`
+      : `for (var along = ${remainder("worker", lanes)}; along < ${end}u; along += ${lanes}u) {\n${across}\n}`;
+  return `${first.fetch}\nlet worker = ${worker};\n${all}`;
 }
 
 /** Sums of the rows of the cotangents: an invocation has one of them. */
@@ -180,6 +192,8 @@ ${lines(4, (c) => `var sum${c} = 0.0;`)}
 for (var k = 0u; k < ${columns / columnsTogether}u + pf_params.zero; k++) {
 ${lines(columnsTogether, sum)}
 }
-pf_put(base + ${offset}u + own, (sum0 + sum1) + (sum2 + sum3), ${adds});
+var sum = (sum0 + sum1) + (sum2 + sum3);
+if (${adds}) { sum += pf_partials[base + ${offset}u + own]; }
+pf_partials[base + ${offset}u + own] = sum;
 }`;
 }

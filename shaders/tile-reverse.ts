@@ -10,7 +10,7 @@ import { columnsTogether, ReverseMemory, reverseGroups, rowsTogether } from "./r
 import { fractionText, inverseRoot, rowFunctions } from "./row-functions.ts";
 import { Emitter } from "./tile-emitter.ts";
 import { tileEntry, tileExtensions } from "./tile-entry.ts";
-import { gradientText, putText } from "./tile-gradient.ts";
+import { gradientText } from "./tile-gradient.ts";
 import { moving } from "./tile-memory.ts";
 import { type TilePacking, tilePackingOf } from "./tile-packing.ts";
 import { type Tiling, tileSizes } from "./tiling.ts";
@@ -237,7 +237,6 @@ function segmentsText(
 // values [column][row], both in fours
 var<workgroup> pf_tile: array<array<array<array<f32, ${rowsTogether}>, ${columnFours(memory.rows)}>, ${columnsTogether}>, ${columns / columnsTogether}>;
 ${network.declarations(work)}
-${made.stages.some(({ kind }) => kind === "gradient") ? putText : ""}
 
 ${tileEntry(
   tiling,

@@ -24,6 +24,10 @@ export interface Compiled {
   readonly seconds: number;
   /** Share of the work's operations. */
   readonly share: number;
+  /** Of a workgroup. */
+  readonly invocations: number;
+  /** Whether the text asks for subgroups. */
+  readonly subgroups: boolean;
   /** Which of the device's pipelines it was: kernels of the same text are compiled once, and the library compiles some for itself. */
   readonly index: number;
 }
@@ -90,7 +94,9 @@ export async function main(
       made = { seconds: (user + system) / 1e6, index };
       known.set(kernel.code, made);
     }
-    tell({ network, work, label: kernel.label, share, ...made });
+    const invocations = Number(must(/@workgroup_size\((\d+)/.exec(kernel.code)?.[1], "the size of a workgroup"));
+    const subgroups = /^enable subgroups;/m.test(kernel.code);
+    tell({ network, work, label: kernel.label, share, invocations, subgroups, ...made });
   };
   if (what === "catalogue") {
     for (const { name, kernel } of catalog) if (name.includes(only)) await compile("", name, kernel(), 1);

@@ -17,6 +17,7 @@ const shapes: [string, pf.MlpOptions, number][] = [
   ["dim 16, Fourier time", { dim: 16, hidden: [40], time: { fourier: 3 }, activation: "gelu" }, 131],
   ["classes and context", { dim: 2, hidden: [9], classes: 3, context: 2, activation: "elu" }, 97],
   ["more than 64 wide", { dim: 2, hidden: [67], activation: "sin" }, 33],
+  ["8 × 8 sums of an invocation", { dim: 2, hidden: [41, 41] }, 35],
 ];
 
 for (const [name, options, n] of shapes)
