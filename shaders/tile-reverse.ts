@@ -23,6 +23,10 @@ import { lines, wgsl } from "./wgsl.ts";
 export interface PassWork {
   readonly tangents: number;
   readonly kind: "basis" | "probes" | "matrix";
+  /** Whether only what the pass has in front is asked for: the velocity, and behind it the products of ∂u/∂x with a matrix. */
+  readonly forward?: boolean;
+  /** Whether there are also penalties, of |u|² and, but for a matrix, of each |∂u/∂x v_s|². */
+  readonly penalised?: boolean;
 }
 
 /** What a kernel finds of a network: flow matching's loss alone, or with its gradient; its velocity and Jᵀ·w, the gradient of w·u by x; or a pass. */
@@ -32,6 +36,15 @@ export type ReverseWork = "squares" | "matching" | "product" | PassWork;
 type PassKind = "without tangents" | "trace" | "matrix";
 const passKind = ({ tangents, kind }: PassWork): PassKind =>
   tangents === 0 ? "without tangents" : kind === "matrix" ? "matrix" : "trace";
+
+const isForward = (work: ReverseWork) => typeof work !== "string" && work.forward === true;
+
+/** Whether the velocity is wanted, and the products of ∂u/∂x with the tangents. */
+const tellsVelocity = (work: ReverseWork) => typeof work === "string" || work.forward || work.penalised === true;
+const tellsProducts = (work: ReverseWork) =>
+  typeof work !== "string" &&
+  work.tangents > 0 &&
+  (work.forward || (work.penalised === true && work.kind !== "matrix"));
 
 /** A network and, behind it, the gradient of what is made of its velocity. */
 export class ReverseNetwork {
@@ -53,7 +66,8 @@ export class ReverseNetwork {
   /** The steps in the order of a kernel: forward, and the reverse behind it where there is one. */
   scheduled(work: ReverseWork): Schedule {
     const pass = typeof work === "string" ? undefined : passKind(work);
-    const key = pass ?? (work as string);
+    const forwardOnly = isForward(work);
+    const key = pass ? [pass, forwardOnly, tellsVelocity(work)].join() : (work as string);
     const known = this.#schedules.get(key);
     if (known) return known;
     const { dim, classes, program: forward, output: velocity } = this.#network;
@@ -64,12 +78,14 @@ export class ReverseNetwork {
     for (const name of ["ubar", "dtop", tangentOfX]) inputs.set(name, wholeBuffer(name, dim));
     const made = pass === "trace" || pass === "matrix" ? withTangents(forward, velocity) : undefined;
     const { program, output } = made ?? { program: forward.copy(), output: velocity };
-    const cotangents = work === "squares" ? [] : [{ of: output, cotangent: program.input("ubar", dim) }];
-    if (made) cotangents.push({ of: made.tangent, cotangent: program.input("dtop", dim, true) });
+    const hasReverse = work !== "squares" && !forwardOnly;
+    const cotangents = hasReverse ? [{ of: output, cotangent: program.input("ubar", dim) }] : [];
+    if (made && hasReverse) cotangents.push({ of: made.tangent, cotangent: program.input("dtop", dim, true) });
     const isProduct = work === "product";
-    const wanted = isProduct || pass ? ["x", ...(pass === "matrix" ? [tangentOfX] : [])] : [];
+    const wanted = isProduct || (pass && hasReverse) ? ["x", ...(pass === "matrix" ? [tangentOfX] : [])] : [];
     const back = reverse(program, cotangents, wanted, !isProduct);
-    const outputs = pass ? [] : [{ value: output, place: wholeBuffer("u", dim) }];
+    const outputs = tellsVelocity(work) ? [{ value: output, place: wholeBuffer("u", dim) }] : [];
+    if (made && tellsProducts(work)) outputs.push({ value: made.tangent, place: wholeBuffer("jv", dim) });
     for (const [input, buffer] of [
       ["x", "xbar"],
       [tangentOfX, "dxbar"],
@@ -118,8 +134,8 @@ export class ReverseNetwork {
       typeof work === "string"
         ? [work === "squares" ? "matching" : work]
         : [
-            { ...work, tangents: 0 },
-            { ...work, tangents: 1 },
+            { tangents: 0, kind: work.kind },
+            { tangents: 1, kind: work.kind },
           ];
     return tilePackingOf(
       works.map((work) => this.scheduled(work).program),
@@ -135,11 +151,12 @@ export class ReverseNetwork {
     const each = { rows, batched: true };
     const fixed = {
       inputs: { rows: this.inputs },
-      ...(typeof work === "string" && { u: { rows } }),
-      ubar: { rows },
-      ...(work === "product" || typeof work !== "string" ? { xbar: { rows } } : {}),
-      ...(tangents > 0 && { [tangentOfX]: each, dtop: each }),
-      ...(typeof work !== "string" && passKind(work) === "matrix" && { dxbar: each }),
+      ...(tellsVelocity(work) && { u: { rows } }),
+      ...(!isForward(work) && { ubar: { rows } }),
+      ...((work === "product" || typeof work !== "string") && !isForward(work) ? { xbar: { rows } } : {}),
+      ...(tellsProducts(work) && { jv: each }),
+      ...(tangents > 0 && { [tangentOfX]: each, ...(!isForward(work) && { dtop: each }) }),
+      ...(typeof work !== "string" && passKind(work) === "matrix" && !isForward(work) && { dxbar: each }),
     };
     const memory = new ReverseMemory(made, tiling, tangents, fixed);
     return {
@@ -246,7 +263,7 @@ ${tileEntry(
 ${own.before}
 let last = min(pf_params.tiles, (pf_segment + 1u) * pf_params.segment_tiles);
 for (var number = pf_segment * pf_params.segment_tiles; number < last; number++) {
-let adds = ${typeof work === "string" ? "" : "pf_params.adds != 0u || "}number > pf_segment * pf_params.segment_tiles;
+let adds = ${typeof work === "string" || work.forward ? "" : "pf_params.adds != 0u || "}number > pf_segment * pf_params.segment_tiles;
 let p = number * ${columns}u + q;
 // surplus columns repeat the last particle and count nothing
 let at0 = min(p, pf_params.stride - 1u);
@@ -362,6 +379,46 @@ ${rows(memory.write(place("ubar"), moving("i"), 0, at("cotangent")))}`,
   });
 });
 
+/** What a pass has in front, alone (see {@link PassWork}): the velocity, and behind it the products with a matrix, [tangents][dim]. */
+export const velocityKernel = oncePerShape(
+  ({ network, tiling, work }: { network: ReverseNetwork; tiling: Tiling; work: PassWork & { forward: true } }) => {
+    const { dim } = network;
+    const { tangents } = work;
+    const texts = network.texts(tiling, work);
+    const { columns } = tileSizes(tiling);
+    const at = (name: string, set: number) => `pf_${name}[(${set}u * ${dim}u + i) * pf_params.stride + at0]`;
+    const rows = (text: string) => perRow(dim, tiling, text);
+    const sets = (text: (s: number) => string) => lines(tangents, (s) => text(s + 1));
+    const place = (name: string) => wholeBuffer(name, dim);
+    const code = segmentsText({ network, tiling }, work, texts, {
+      before: "",
+      first: (memory) =>
+        tangents === 0 ? "" : rows(sets((s) => memory.write(place(tangentOfX), moving("i"), s, at("matrix", s - 1)))),
+      between: (memory) =>
+        rows(`if (p < pf_params.stride) {
+${at("velocity", 0)} = ${memory.read(place("u"), moving("i"), 0)};
+${sets((s) => `${at("velocity", s)} = ${memory.read(place("jv"), moving("i"), s)};`)}
+}`),
+      behind: () => "",
+    });
+    return kernel({
+      label: `velocity${tangents > 0 ? ` and ${tangents} products` : ""}, tile of ${columns}`,
+      entryPoint: "reverse",
+      enable: tileExtensions(tiling),
+      prefix: "pf_",
+      params,
+      buffers: {
+        weights: read("PfWeights"),
+        inputs: read("array<f32>"),
+        matrix: tangents > 0 && read("array<f32>"),
+        velocity: write("array<f32>"),
+        kept: keptBuffer(columns, texts.memory),
+      },
+      code: wgsl`${code}`,
+    });
+  },
+);
+
 /**
  * A pass of a likelihood's gradient on tiles of particles (see {@link PassWork}): the network with its tangents forward, and all of it in
  * reverse. Cotangents: κ, and behind it those of a matrix, [tangents][dim]; the gradients by x and by the matrix go to the same places.
@@ -378,6 +435,7 @@ export const passKernel = oncePerShape(
     const isMatrix = kind === "matrix" && tangents > 0;
     const isProbes = kind === "probes" && tangents > 0;
     const isTrace = !isMatrix && tangents > 0;
+    const { penalised = false } = work;
     const tangent = (s: number) => {
       if (isMatrix) return at("matrix", `${s - 1}u`);
       const number = `(pf_params.first + ${s - 1}u)`;
@@ -390,9 +448,29 @@ export const passKernel = oncePerShape(
         tangents === 0 ? "" : rows(sets((s) => memory.write(place(tangentOfX), moving("i"), s, tangent(s)))),
       between: (memory) => {
         const top = (s: number) => (isMatrix ? at("cotangent", `${s}u`) : `weight * ${tangent(s)}`);
+        const value = (name: string, s: number, i = "i") => memory.read(place(name), moving(i), s);
+        const more = (text: string, name: "u" | "jv", s: number) =>
+          penalised && (name === "u" || isTrace) ? `fma(${name}_twice, ${value(name, s)}, ${text})` : text;
+        const squared = (name: "u" | "jv", s: number) =>
+          `{ let v = ${value(name, s, "k")}; sum = fma(pf_params.${name === "u" ? "energy" : "jacobian"} * v, v, sum); }`;
+        const row = isMatrix ? dim * (1 + tangents) : dim;
         return `${isTrace ? "let weight = select(0.0, pf_params.weight, p < pf_params.count);" : ""}
-${rows(`${memory.write(place("ubar"), moving("i"), 0, at("cotangent", "0u"))}
-${sets((s) => memory.write(place("dtop"), moving("i"), s, top(s)))}`)}`;
+${penalised ? "let u_twice = select(0.0, pf_params.twice * pf_params.energy, p < pf_params.count);" : ""}
+${penalised && isTrace ? "let jv_twice = select(0.0, pf_params.twice * pf_params.jacobian, p < pf_params.count);" : ""}
+${rows(`${memory.write(place("ubar"), moving("i"), 0, more(at("cotangent", "0u"), "u", 0))}
+${sets((s) => memory.write(place("dtop"), moving("i"), s, more(top(s), "jv", s)))}`)}
+${
+  penalised
+    ? `if (jb == 0u && p < pf_params.count) {
+var sum = 0.0;
+for (var k = 0u; k < ${dim}u + pf_params.zero; k++) {
+${squared("u", 0)}
+${isTrace ? sets((s) => squared("jv", s)) : ""}
+}
+pf_cotangent[${row}u * pf_params.stride + p] += sum;
+}`
+    : ""
+}`;
       },
       behind: (memory) =>
         rows(`if (p < pf_params.stride) {
@@ -401,7 +479,7 @@ ${isMatrix ? sets((s) => `${at("xbar", `${s}u`)} = ${memory.read(place("dxbar"),
 }`),
     });
     return kernel({
-      label: `pass of a likelihood's gradient, ${tangents} tangents${tangents > 0 ? ` (${kind})` : ""}, tile of ${columns}`,
+      label: `pass of a likelihood's gradient, ${tangents} tangents${tangents > 0 ? ` (${kind})` : ""}${penalised ? " and penalties" : ""}, tile of ${columns}`,
       entryPoint: "reverse",
       enable: tileExtensions(tiling),
       prefix: "pf_",
@@ -409,14 +487,17 @@ ${isMatrix ? sets((s) => `${at("xbar", `${s}u`)} = ${memory.read(place("dxbar"),
         ...params,
         parameters: "u32",
         adds: "u32",
-        count: isTrace && "u32",
+        count: (isTrace || penalised) && "u32",
         first: isTrace && "u32",
         weight: isTrace && "f32",
+        twice: penalised && "f32",
+        energy: penalised && "f32",
+        jacobian: penalised && isTrace && "f32",
       },
       buffers: {
         weights: read("PfWeights"),
         inputs: read("array<f32>"),
-        cotangent: read("array<f32>"),
+        cotangent: penalised ? write("array<f32>") : read("array<f32>"),
         matrix: isMatrix && read("array<f32>"),
         probes: isProbes && read("array<f32>"),
         xbar: write("array<f32>"),

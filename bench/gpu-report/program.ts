@@ -115,9 +115,10 @@ export async function main(
     );
     const conditions = { guidance: 2, ...(network.classes > 0 && { labels: new Uint32Array(64) }) };
     const { dim } = network;
-    const passes = (kind: "basis" | "matrix", count: number) =>
-      likelihoodBackward({ gpu }, velocity, { tangents: { count, kind }, stages: 2, penalised: false });
+    const passes = (kind: "basis" | "matrix", count: number, penalised = false) =>
+      likelihoodBackward({ gpu }, velocity, { tangents: { count, kind }, penalised });
     const [trace, matrix] = [await passes("basis", dim), await passes("matrix", dim)];
+    const penalised = await passes("basis", dim, true);
     const matching = (await matchingChoice({ gpu }))(velocity);
     const works: Record<string, Dispatch[]> = {};
     for (const [work, divergence] of Object.entries(modes))
@@ -139,6 +140,14 @@ export async function main(
       tangents: { count: Math.min(dim, trace.mostTangents), first: 0, weight: 1 },
       penalty: undefined,
     });
+    works["likelihood gradient, penalties"] = penalised.pass(chunk, {
+      cotangent: "kappa",
+      xbar: "eta",
+      begin: true,
+      tangents: { count: Math.min(dim, penalised.mostTangents), first: 0, weight: 1 },
+      penalty: { energy: 1, jacobian: 1 },
+    });
+    works["velocity of a stage"] = trace.velocity(chunk, "stage");
     works["likelihood gradient of the steps"] = matrix.pass(chunk, {
       cotangent: "kappa",
       xbar: "eta",

@@ -6,7 +6,14 @@ import { FusedNetwork } from "../fused-network.ts";
 import { halfRun } from "../narrow-mlp.ts";
 import { jacobianTexts } from "../step-jacobian.ts";
 import { evaluateTileKernel, integrateTileKernel } from "../tile.ts";
-import { passKernel, productKernel, ReverseNetwork, reverseKernel } from "../tile-reverse.ts";
+import {
+  type PassWork,
+  passKernel,
+  productKernel,
+  ReverseNetwork,
+  reverseKernel,
+  velocityKernel,
+} from "../tile-reverse.ts";
 import type { Tiling } from "../tiling.ts";
 import { type Add, divergences } from "./entry.ts";
 
@@ -105,14 +112,23 @@ export function tileKernels(add: Add): void {
         velocity.kind === "mlp" ? mlp({ dim: 2, hidden: [16, 16] }) : residualMlp({ dim: 2, width: 8, blocks: 1 }),
       ),
     );
-    for (const work of [
+    const ofPasses = { network: few, tiling: { ...reverse, outputs: 4, workgroupSize: 4 * columns } as const };
+    const works: PassWork[] = [
       { tangents: 0, kind: "basis" },
       { tangents: 2, kind: "basis" },
       { tangents: 1, kind: "probes" },
       { tangents: 2, kind: "matrix" },
-    ] as const)
-      add(`likelihood pass, ${work.tangents} tangents (${work.kind}), of ${name} on a tile`, () =>
-        passKernel({ network: few, tiling: { ...reverse, outputs: 4, workgroupSize: 4 * columns }, work }),
+      { tangents: 1, kind: "probes", penalised: true },
+      { tangents: 2, kind: "matrix", penalised: true },
+    ];
+    for (const work of works)
+      add(
+        `likelihood pass, ${work.tangents} tangents (${work.kind})${work.penalised ? " and penalties" : ""}, of ${name} on a tile`,
+        () => passKernel({ ...ofPasses, work }),
+      );
+    for (const tangents of [0, 2])
+      add(`velocity and ${tangents} products of ${name} on a tile`, () =>
+        velocityKernel({ ...ofPasses, work: { tangents, kind: "matrix", forward: true } }),
       );
     add(`velocity and Jᵀ·w of ${name} on a tile`, () => productKernel({ network: both, tiling: reverse }));
   }

@@ -9,6 +9,7 @@ import {
   type ReverseWork,
   reverseKernel,
   reverseSizes,
+  velocityKernel,
 } from "../../shaders/tile-reverse.ts";
 import { type Tiling, tileSizes } from "../../shaders/tiling.ts";
 import type { Dispatch } from "../gpu/kernel.ts";
@@ -165,6 +166,20 @@ export function planProduct(
   );
 }
 
+/** Input rows → velocities, and the products with a matrix of so many tangents behind them. */
+export function planVelocity(
+  reverse: TileReverse,
+  range: Range,
+  work: Pick<PassWork, "kind" | "tangents">,
+  names: Record<"weights" | "inputs" | "velocity", string> & { readonly matrix: string | undefined },
+): Dispatch[] {
+  const { network, tiling } = reverse;
+  const kernel = velocityKernel({ network, tiling, work: { ...work, forward: true } });
+  return perSegments(reverse, range, 1 + work.tangents, (params, size) =>
+    dispatchOf(kernel, { params, buffers: { ...names, kept: kernel.buffers.kept ? "kept" : undefined }, ...size }),
+  );
+}
+
 /**
  * Input rows and cotangents → gradients by x, and those of the segments by the weights, which are begun or added to: a pass of any number
  * of the tangents that the tile is made for, or without. See {@link PassWork}.
@@ -177,6 +192,8 @@ export function planPass(
     readonly first: number;
     readonly weight: Numeric;
     readonly begin: boolean;
+    /** What |u|² is worth, and each |∂u/∂x v_s|², where the work is penalised. */
+    readonly penalty: { readonly energy: Numeric; readonly jacobian: Numeric } | undefined;
     readonly names: Record<"weights" | "inputs" | "cotangent" | "xbar", string> & {
       readonly matrix: string | undefined;
       readonly probes: string | undefined;
@@ -185,7 +202,8 @@ export function planPass(
 ): Dispatch[] {
   const { network, tiling, parameterCount } = reverse;
   const { tangents, kind } = work;
-  const kernel = passKernel({ network, tiling, work });
+  const { penalty } = o;
+  const kernel = passKernel({ network, tiling, work: { ...work, ...(penalty && { penalised: true }) } });
   const isTrace = tangents > 0 && kind !== "matrix";
   return perSegments(reverse, batch, 3 * (1 + tangents), (params, size) =>
     dispatchOf(kernel, {
@@ -193,9 +211,12 @@ export function planPass(
         ...params,
         parameters: partialStride(parameterCount),
         adds: o.begin ? 0 : 1,
-        count: isTrace ? batch.count : undefined,
+        count: isTrace || penalty ? batch.count : undefined,
         first: isTrace ? o.first : undefined,
         weight: isTrace ? o.weight : undefined,
+        twice: penalty && 2 / batch.count,
+        energy: penalty?.energy,
+        jacobian: isTrace ? penalty?.jacobian : undefined,
       },
       buffers: {
         ...o.names,

@@ -10,7 +10,7 @@ import { networkOf } from "../network/of.ts";
 import type { Engine } from "../ode/engine.ts";
 import { weightPlaces } from "../velocity/dense-layout.ts";
 import type { TrainableVelocity } from "../velocity/field.ts";
-import { type Backward, keepsFirstStage, type LikelihoodBackward, type MatchingBackward } from "./backward.ts";
+import type { Backward, LikelihoodBackward, MatchingBackward } from "./backward.ts";
 import { layeredBackward } from "./layered-backward.ts";
 import { tileBackward, tilePasses } from "./tile-backward.ts";
 
@@ -42,22 +42,19 @@ export function residualBackward({ gpu }: Pick<Flow, "gpu">, velocity: Trainable
 /** What of a likelihood's solve decides how its gradient is found. */
 export interface LikelihoodShape {
   readonly tangents: { readonly count: number; readonly kind: "basis" | "probes" | "matrix" };
-  readonly stages: number;
   readonly penalised: boolean;
 }
 
 /**
- * How that of a likelihood is: on a GPU a pass is one kernel, on tiles of particles, where network and tangents fit, without penalties,
- * where the velocities of all stages are kept ({@link keepsFirstStage}); else layer by layer.
+ * How that of a likelihood is: on a GPU a pass is one kernel, on tiles of particles, where network and tangents fit; else layer by layer.
  */
 export async function likelihoodBackward(
   { gpu }: Pick<Flow, "gpu">,
   velocity: TrainableVelocity,
-  { tangents, stages, penalised }: LikelihoodShape,
+  { tangents, penalised }: LikelihoodShape,
 ): Promise<LikelihoodBackward> {
-  const hasAllStages = stages === 1 || keepsFirstStage(stages, tangents.kind === "probes", velocity);
-  if (!gpu.info.software && hasAllStages && !penalised) {
-    const tiles = tilePasses(gpu, networkOf(velocity), await waveOf(gpu), tangents);
+  if (!gpu.info.software) {
+    const tiles = tilePasses(gpu, networkOf(velocity), await waveOf(gpu), tangents, penalised);
     if (tiles) return tiles;
   }
   return passesByLayer({ gpu }, velocity);

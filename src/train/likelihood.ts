@@ -47,10 +47,10 @@ export async function workOf(
   rowWeights?: Float32Array,
 ): Promise<LikelihoodWork> {
   const integration = integrationOf(solve.grid, solve.divergence.mode, jacobianTexts);
-  const { divergence, stages } = integration;
+  const { divergence } = integration;
   const kind = divergence.mode === "discrete" ? "matrix" : divergence.mode === "probes" ? "probes" : "basis";
   const tangents = { count: tangentsOf(velocity.dim, divergence), kind } as const;
-  const shape = { tangents, stages, penalised: solve.regularization !== undefined } as const;
+  const shape = { tangents, penalised: solve.regularization !== undefined } as const;
   return {
     velocity,
     engine: await trainingEngine(flow, velocity),

@@ -1,6 +1,13 @@
 import type { PassWork } from "../../shaders/tile-reverse.ts";
 import type { Gpu } from "../gpu/gpu.ts";
-import { planPass, planReverse, reverseSegments, type TileReverse, tileReverse } from "../kernels/tile-reverse.ts";
+import {
+  planPass,
+  planReverse,
+  planVelocity,
+  reverseSegments,
+  type TileReverse,
+  tileReverse,
+} from "../kernels/tile-reverse.ts";
 import type { Wave } from "../kernels/waves.ts";
 import type { Network } from "../network/network.ts";
 import { reverseLayout } from "../velocity/network-layout.ts";
@@ -47,20 +54,24 @@ export function tilePasses(
   network: Network,
   shared: Wave | undefined,
   tangents: { readonly count: number; readonly kind: PassWork["kind"] },
+  penalised: boolean,
 ): LikelihoodBackward | undefined {
   const { count: all, kind } = tangents;
   const least = kind === "matrix" ? all : 1;
   for (let most = Math.min(all, mostTangents); most >= least; most--) {
-    const reverse = tileReverse(network, { tangents: most, kind }, shared, device.limits);
+    const reverse = tileReverse(network, { tangents: most, kind, penalised }, shared, device.limits);
     if (!reverse) continue;
     return {
       ...common(network, reverse),
       mostTangents: most,
-      velocity() {
-        throw new Error("the velocity of a stage goes layer by layer");
-      },
+      velocity: (batch, output, tangents) =>
+        planVelocity(
+          reverse,
+          batch,
+          { tangents: tangents?.count ?? 0, kind },
+          { weights, inputs: "h0", matrix: tangents?.matrix, velocity: output },
+        ),
       pass(batch, { cotangent, xbar, begin, penalty, tangents }) {
-        if (penalty) throw new Error("penalties go layer by layer");
         const trace = "matrix" in tangents ? undefined : tangents;
         return planPass(
           reverse,
@@ -70,6 +81,7 @@ export function tilePasses(
             first: trace?.first ?? 0,
             weight: trace?.weight ?? 0,
             begin,
+            penalty,
             names: {
               weights,
               inputs: "h0",

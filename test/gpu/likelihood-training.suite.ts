@@ -125,6 +125,9 @@ const onTiles: Record<string, Case> = {
   },
   "no hidden layer, euler": { velocity: { dim: 2, hidden: [] }, n: 9, method: "euler" },
   "more than 64 wide": { velocity: { dim: 2, hidden: [67] }, n: 17, steps: 1, method: "euler" },
+  "rk4, five dimensions": { velocity: { dim: 5, hidden: [9] }, n: 33, steps: 2, method: "rk4" },
+  "rk4, probes, penalties": { velocity: { dim: 2, hidden: [9] }, n: 33, method: "rk4", probes: 2, regularization },
+  "penalties, five dimensions": { velocity: { dim: 5, hidden: [7] }, n: 17, steps: 1, regularization },
 };
 for (const [name, given] of Object.entries(onTiles))
   test(
