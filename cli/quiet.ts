@@ -31,8 +31,9 @@ export async function withoutNotices<T>(work: () => Promise<T>): Promise<T> {
 function hasOwnPlace(): boolean {
   if (process.platform !== "linux" || !fstatSync(standardError).isFile()) return false;
   const appends = 0o2000;
-  const flags = /^flags:\s*(\d+)/m.exec(readFileSync(`/proc/self/fdinfo/${standardError}`, "utf8"))?.[1] ?? "0";
-  return (Number.parseInt(flags, 8) & appends) === 0;
+  const [, flags] = /^flags:\s*(\d+)/m.exec(readFileSync(`/proc/self/fdinfo/${standardError}`, "utf8")) ?? [];
+  // where the system does not say it, no line is risked
+  return flags === undefined || (Number.parseInt(flags, 8) & appends) === 0;
 }
 
 /** Makes `descriptor` one of `path`: a file that is opened gets the lowest number that is free. */
