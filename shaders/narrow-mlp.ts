@@ -113,9 +113,20 @@ export function narrowMlpText(mlp: NarrowMlp, tiling: Tiling, tangents: Tangents
       )
       .join("\n") + (tiling.keep === "rotate" ? `\n${each(rotate)}` : "");
 
+  /**
+   * Registers that rotate are a variable for each lane: of a vector that a loop carries lavapipe reads all lanes wherever it needs one.
+   * Inputs stay vectors: apart they compile in two thirds of the time, and run slower (bench/README.md).
+   */
+  const lanes = tiling.lanes > 1 ? components.slice(0, tiling.lanes) : [""];
+  const part = (vector: string, lane: string) => (lane === "" ? vector : `${vector}.${lane}`);
+  const eachLane = (text: (lane: string) => string) => lanes.map(text).join(" ");
+
   function rotate(s: number, g: number): string {
-    const moved = lines(mlp.width - tiling.outputs, (k) => `o${s}_${g}_${k} = o${s}_${g}_${k + tiling.outputs};`);
-    return `${moved}\n${lines(tiling.outputs, (r) => `o${s}_${g}_${mlp.width - tiling.outputs + r} = q${s}_${g}_${r};`)}`;
+    const stay = mlp.width - tiling.outputs;
+    const o = `o${s}_${g}_`;
+    const moved = lines(stay, (k) => eachLane((lane) => `${o}${k}${lane} = ${o}${k + tiling.outputs}${lane};`));
+    const made = (r: number) => eachLane((lane) => `${o}${stay + r}${lane} = ${part(`q${s}_${g}_${r}`, lane)};`);
+    return `${moved}\n${lines(tiling.outputs, made)}`;
   }
 
   const accumulate = (s: number, g: number, r: number, input: string, weight: string) =>
@@ -202,7 +213,9 @@ export function narrowMlpText(mlp: NarrowMlp, tiling: Tiling, tangents: Tangents
 
   const advance = each((s, g) =>
     lines(mlp.width, (k) =>
-      tiling.keep === "array" ? `h${s}_${g}_${k} = o${s}_${g}[${k}];` : `h${s}_${g}_${k} = o${s}_${g}_${k};`,
+      tiling.keep === "array"
+        ? `h${s}_${g}_${k} = o${s}_${g}[${k}];`
+        : `h${s}_${g}_${k} = ${kept}(${lanes.map((lane) => `o${s}_${g}_${k}${lane}`).join(", ")});`,
     ),
   );
 
@@ -239,7 +252,7 @@ ${copy}`;
 ${each((s, g) =>
   tiling.keep === "array"
     ? `var o${s}_${g}: array<${kept}, ${mlp.width}>;`
-    : lines(mlp.width, (k) => `var o${s}_${g}_${k}: ${kept};`),
+    : lines(mlp.width, (k) => eachLane((lane) => `var o${s}_${g}_${k}${lane}: ${tiling.half ? "f16" : "f32"};`)),
 )}
 ${blocksText(firstLayer)}
 ${each((s, g) => lines(mlp.width, (k) => `var h${s}_${g}_${k}: ${kept};`))}

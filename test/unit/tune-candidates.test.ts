@@ -109,3 +109,22 @@ test("the mark of a text changes with every character", () => {
   const others = Array.from(text, (_, i) => `${text.slice(0, i)}~${text.slice(i + 1)}`);
   expect(new Set([text, `${text} `, ...others].map(mark)).size).toBe(text.length + 2);
 });
+
+test("registers that rotate are numbers, no vectors, of which lavapipe would read all lanes for each use of one", () => {
+  const mlp: NarrowMlp = { dim: 2, layers: 3, width: 64, activation: "silu", fourier: 0, conditioned: false };
+  const info = device({ software: true, description: "llvmpipe", subgroupSize: 8 });
+  for (const tangents of [0, 1]) {
+    const divergence: DivergenceText = tangents === 0 ? { mode: "none" } : { mode: "exact", perPass: 2 };
+    const tiling = chooseTiling(info, 65536, mlp, tangents);
+    const { code } = integrateKernel({
+      field: { kind: "mlp", ...mlp },
+      tiling,
+      stages: 2,
+      freeStages: true,
+      divergence,
+    });
+    const types = [...code.matchAll(/var o\d+_\d+_\w+ ?: ?(\w+)/g)].map(([, type]) => type);
+    expect(types.length).toBeGreaterThanOrEqual(64 * tiling.lanes);
+    expect(new Set(types)).toEqual(new Set(["f32"]));
+  }
+});
