@@ -39,6 +39,67 @@ export interface HeldShape {
   readonly tile: HeldTile;
 }
 
+/** What {@link heldText} is told of a layer, in WGSL. */
+interface HeldText {
+  readonly tile: Pick<HeldTile, "inputs" | "vectors" | "subgroup" | "parts">;
+  readonly inputs: string;
+  readonly outputs: string;
+  /** The first vec4 of the weights, and those of a row. */
+  readonly weights: string;
+  readonly rowVectors: string;
+  /** Input `k` of vector `v`. */
+  given(k: string, v: string): string;
+  /** What the sum of `row` begins with. */
+  readonly first: string;
+  /** A statement with the sum of `row`. */
+  finish(sum: string, v: number): string;
+}
+
+/** The inputs of a layer in registers, and its outputs one after the other; `lane` is in scope. */
+export function heldText({ tile, ...o }: HeldText): string {
+  const { inputs, vectors, subgroup, parts } = tile;
+  const upTo = (count: number) => Array.from({ length: count }, (_, i) => i);
+  const isQuad = subgroup === 4;
+  const quads = inputs / 4;
+  const fetches = upTo(subgroup > 0 ? Math.ceil(quads / subgroup) : 0);
+  const size = (inputs * vectors) / parts;
+  const held = (at: number) => (parts === 1 ? `held[${at}]` : `held${Math.floor(at / size)}[${at % size}]`);
+  const hold = (part: number) => {
+    const name = parts === 1 ? "held" : `held${part}`;
+    const first = part * size;
+    const all = `${o.inputs} * ${vectors}u`;
+    const end = part === parts - 1 ? all : `min(${all}, ${first + size}u)`;
+    return wgsl`var ${name}: array<vec4f, ${size}>;
+  for (var k = ${first}u; k < ${end}; k++) {
+    ${name}[k${first > 0 ? ` - ${first}u` : ""}] = ${o.given(quotientOf("k", vectors, isQuad), restOf("k", vectors, isQuad))};
+  }`;
+  };
+  const laneOf = (fetch: number) => `min(${fetch * subgroup}u + lane, ${o.rowVectors} - 1u)`;
+  const addQuad = (quad: number) =>
+    [
+      subgroup > 0
+        ? `let w${quad} = ${broadcastOf(subgroup)}(fetched${Math.floor(quad / subgroup)}, ${quad % subgroup}u);`
+        : `let w${quad} = weights[at + min(${quad}u, ${o.rowVectors} - 1u)];`,
+      // vector by vector: SwiftShader keeps a sum in registers for these four
+      ...upTo(vectors).flatMap((v) =>
+        components.map((c, j) => `sum${v} = fma(h${4 * quad + j}_${v}, vec4f(w${quad}.${c}), sum${v});`),
+      ),
+    ].join("\n    ");
+  return wgsl`// In a loop of a length that no compiler knows, since adapters in software compile each load that stands here for a tenth of a
+  // second. What is beyond the inputs stays zero.
+  ${lines(parts, hold)}
+  ${lines(inputs, (k) => lines(vectors, (v) => `let h${k}_${v} = ${held(k * vectors + v)};`))}
+  ${isQuad ? fetches.map((c) => `let lane${c} = ${laneOf(c)};`).join("\n  ") : ""}
+  for (var row = 0u; row < ${o.outputs}; row++) {
+    let at = ${o.weights} + row * ${o.rowVectors};
+    ${fetches.map((c) => `let fetched${c} = weights[at + ${isQuad ? `lane${c}` : laneOf(c)}];`).join("\n    ")}
+    ${isQuad ? `let first = vec4f(${o.first});` : ""}
+    ${lines(vectors, (v) => `var sum${v} = ${isQuad ? "first" : `vec4f(${o.first})`};`)}
+    ${upTo(quads).map(addQuad).join("\n    ")}
+    ${lines(vectors, (v) => o.finish(`sum${v}`, v))}
+  }`;
+}
+
 /**
  * One layer for all particles like denseKernel (dense.ts), for adapters in software and few inputs: an invocation holds all inputs of
  * its particles in registers and goes through the outputs, so that a particle's row is read once and each sum is made at one go.
@@ -49,35 +110,9 @@ export interface HeldShape {
 export const heldDenseKernel = oncePerShape(({ bias, cluster: made, tile }: HeldShape) => {
   const isOwn = typeof made === "object" && "stores" in made;
   const cluster = isOwn ? made : finishShape(made);
-  const { inputs, vectors, subgroup, parts, window } = tile;
-  const upTo = (count: number) => Array.from({ length: count }, (_, i) => i);
-  const isQuad = subgroup === 4;
-  const quads = inputs / 4;
-  const size = (inputs * vectors) / parts;
-  const held = (at: number) => (parts === 1 ? `held[${at}]` : `held${Math.floor(at / size)}[${at % size}]`);
-  const hold = (part: number) => {
-    const name = parts === 1 ? "held" : `held${part}`;
-    const first = part * size;
-    const all = `params.inputs * ${vectors}u`;
-    const end = part === parts - 1 ? all : `min(${all}, ${first + size}u)`;
-    return wgsl`var ${name}: array<vec4f, ${size}>;
-  for (var k = ${first}u; k < ${end}; k++) {
-    let row = params.given + workgroup.z * params.given_rows + ${quotientOf("k", vectors, isQuad)};
-    ${name}[k${first > 0 ? ` - ${first}u` : ""}] = input[row * params.stride + tile + ${restOf("k", vectors, isQuad)}];
-  }`;
-  };
+  const { inputs, vectors, subgroup, window } = tile;
   const ofWindow = window ? "biases[4u * params.bias + row]" : "weights[params.bias + row / 4u][row % 4u]";
-  const first = bias ? ofWindow : "0.0";
-  const addQuad = (quad: number) =>
-    [
-      subgroup > 0
-        ? `let w${quad} = ${broadcastOf(subgroup)}(fetched${Math.floor(quad / subgroup)}, ${quad % subgroup}u);`
-        : `let w${quad} = weights[at + min(${quad}u, params.row_vectors - 1u)];`,
-      // vector by vector: SwiftShader keeps a sum in registers for these four
-      ...upTo(vectors).flatMap((v) =>
-        components.map((c, j) => `sum${v} = fma(h${4 * quad + j}_${v}, vec4f(w${quad}.${c}), sum${v});`),
-      ),
-    ].join("\n    ");
+  const isQuad = subgroup === 4;
   const isStored = isQuad && cluster.bindings.length + (bias ? 3 : 2) <= storageBuffers;
   return kernel({
     label: `dense layer of ${inputs} held inputs`,
@@ -106,19 +141,16 @@ fn dense(
 ) {
   ${isQuad ? ownParams : ""}
   let tile = params.first + id.x * ${vectors}u;
-  // In a loop of a length that no compiler knows, since adapters in software compile each load that stands here for a tenth of a
-  // second. What is beyond the inputs stays zero.
-  ${lines(parts, hold)}
-  ${lines(inputs, (k) => lines(vectors, (v) => `let h${k}_${v} = ${held(k * vectors + v)};`))}
-  ${lines(isQuad ? Math.ceil(quads / subgroup) : 0, (c) => `let lane${c} = min(${c * subgroup}u + lane, params.row_vectors - 1u);`)}
-  for (var row = 0u; row < params.outputs; row++) {
-    let at = params.weights + row * params.row_vectors;
-    ${lines(subgroup > 0 ? Math.ceil(quads / subgroup) : 0, (c) => `let fetched${c} = weights[at + ${isQuad ? `lane${c}` : `min(${c * subgroup}u + lane, params.row_vectors - 1u)`}];`)}
-    ${isQuad ? `let first = vec4f(${first});` : ""}
-    ${lines(vectors, (v) => `var sum${v} = ${isQuad ? "first" : `vec4f(${first})`};`)}
-    ${upTo(quads).map(addQuad).join("\n    ")}
-    ${lines(vectors, (v) => `finish(${isQuad ? "params, " : ""}sum${v}, row, tile + ${v}u, workgroup.z);`)}
-  }
+${heldText({
+  tile,
+  inputs: "params.inputs",
+  outputs: "params.outputs",
+  weights: "params.weights",
+  rowVectors: "params.row_vectors",
+  given: (k, v) => `input[(params.given + workgroup.z * params.given_rows + ${k}) * params.stride + tile + ${v}]`,
+  first: bias ? ofWindow : "0.0",
+  finish: (sum, v) => `finish(${isQuad ? "params, " : ""}${sum}, row, tile + ${v}u, workgroup.z);`,
+})}
 }
 `,
   });

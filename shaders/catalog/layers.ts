@@ -1,4 +1,5 @@
 import { activations } from "../../src/network/operations/activate.ts";
+import { chainKernel } from "../chain.ts";
 import { type DenseTile, denseKernel, plainTile, stagedTile } from "../dense.ts";
 import { heldDenseKernel } from "../held-dense.ts";
 import { packKernel } from "../pack.ts";
@@ -46,6 +47,25 @@ export function layerKernels(add: Add): void {
     add(`dense layer of 96 held inputs in two parts, subgroups of 8, optional stores of ${name}`, () =>
       heldDenseKernel({ bias: true, cluster, tile: { inputs: 96, vectors: 1, subgroup: 8, parts: 2, window: true } }),
     );
+  const access = { binding: 0, batched: true, single: false, parameter: false };
+  const sumOfProducts = {
+    bindings: [true],
+    parameters: [],
+    leaves: [access, { ...access, batched: false }],
+    results: [
+      { function: { name: "multiply" }, of: [{ leaf: 0 }, { leaf: 1 }], batched: true },
+      { function: { name: "total" }, of: [{ result: 0 }], batched: false },
+    ],
+    stores: [{ ...access, batched: false, of: { result: 1 } }],
+  } as const;
+  for (const subgroup of [4, 8]) {
+    add(`chain of layers with an activation, subgroups of ${subgroup}`, () =>
+      chainKernel({ bias: true, finish: { activation: "silu" }, inputs: 4, rows: undefined, subgroup }),
+    );
+    add(`chain of layers with products and functions of rows, subgroups of ${subgroup}`, () =>
+      chainKernel({ bias: false, finish: "products", inputs: 64, rows: sumOfProducts, subgroup }),
+    );
+  }
   for (const activation of activations)
     add(`dense layer with slope and curvature, ${activation}`, () =>
       denseKernel({ bias: true, cluster: activated(activation, [0, 1, 2]), tile: plainTile }),

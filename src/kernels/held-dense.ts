@@ -16,7 +16,7 @@ const mostInputs = 128;
 const fewestOutputs = 8;
 
 /** Inputs that are held for so many: few sizes, so that few kernels are compiled. */
-const heldInputs = (inputs: number) => (inputs <= 16 ? 4 * Math.ceil(inputs / 4) : 16 * Math.ceil(inputs / 16));
+export const heldInputs = (inputs: number) => (inputs <= 16 ? 4 * Math.ceil(inputs / 4) : 16 * Math.ceil(inputs / 16));
 
 /**
  * Plans the products whose inputs an invocation can hold, on adapters in software, with both packings at hand, since it reads that of

@@ -194,8 +194,14 @@ export class StagePlanner {
     }
   }
 
-  #linear(stage: StageOf<"linear" | "project">, range: RunRange): Dispatch[] {
-    const { step, ...bound } = this.#once(stage, (binder) => {
+  /** A layer without what a batch says of it. */
+  ofLayer<T>(stage: StageOf<"linear">, f: (call: Omit<DenseCall, "batch">, step: StepOf<"linear">) => T): T {
+    const { step, ...call } = this.#layer(stage);
+    return f(call, step);
+  }
+
+  #layer(stage: StageOf<"linear">) {
+    return this.#once(stage, (binder) => {
       const step = this.#p.stepOf(stage.value, "linear");
       const { transposed, from, to, tensor, bias } = step;
       const { weights, rowVectors } = this.#weights.matrix(tensor, transposed);
@@ -219,6 +225,10 @@ export class StagePlanner {
         work: workOf(shape),
       };
     });
+  }
+
+  #linear(stage: StageOf<"linear">, range: RunRange): Dispatch[] {
+    const { step, ...bound } = this.#layer(stage);
     const { shape, numbers } = bound.cluster;
     const cluster = { shape, numbers: { ...numbers, ...tableOf(shape, range) } };
     const call = { ...bound, cluster, batch: step.batched ? range.tangents : 1 };
@@ -251,13 +261,17 @@ export class StagePlanner {
     });
   }
 
-  /** Functions of rows, or rows as they are. */
-  #rows(stage: StageOf<"rows" | "copy">, range: RunRange): Dispatch {
-    const { kernel, shape, numbers, buffers, batched } = this.#once(stage, (binder) => {
+  /** Functions of rows, or rows as they are: their shape, numbers and buffers. */
+  ofRows(stage: StageOf<"rows" | "copy">) {
+    return this.#once(stage, (binder) => {
       const bound = stage.kind === "rows" ? this.#only(stage.cluster, [], binder) : this.#copied(stage, binder);
       const batched = [...bound.shape.leaves, ...bound.shape.stores].some((access) => access.batched);
       return { ...bound, kernel: rowsKernel(bound.shape), batched };
     });
+  }
+
+  #rows(stage: StageOf<"rows" | "copy">, range: RunRange): Dispatch {
+    const { kernel, shape, numbers, buffers, batched } = this.ofRows(stage);
     const { capacity, tangents } = range;
     const { width } = stage;
     const stride = capacity / 4;

@@ -42,7 +42,35 @@ interface Copy {
 
 /** Gives every stored value of a program whose kernels are in order a place; buffers are used again when nobody reads them any more. */
 export function place(ordered: Ordered): Schedule {
-  return new Placement(ordered).run();
+  const placed = new Placement(ordered).run();
+  return ordered.options.together ? together(placed, ordered.options.prefix) : placed;
+}
+
+/** The buffers of a schedule as parts of one: first rows that are there once, then those of each tangent. */
+function together({ places, stages, slots, ...rest }: Schedule, buffer: string): Schedule {
+  const sums = { once: 0, each: 0 };
+  const starts = new Map<string, { start: number; batched: boolean }>();
+  for (const { name, rows, batched } of slots) {
+    const kind = batched ? "each" : "once";
+    starts.set(name, { start: sums[kind], batched });
+    sums[kind] += rows;
+  }
+  const at = (place: Place): Place => {
+    const slot = starts.get(place.buffer);
+    if (!slot) return place;
+    const row = slot.start + place.row;
+    return slot.batched ? { buffer, row: sums.once + row, rows: sums.each } : { ...place, buffer, row };
+  };
+  return {
+    ...rest,
+    places: new Map([...places].map(([value, place]) => [value, at(place)])),
+    stages: stages.map((stage) => (stage.kind === "copy" ? { ...stage, to: at(stage.to) } : stage)),
+    slots: [
+      // a network without hidden layers has no values, and its kernels a binding for them
+      { name: buffer, rows: Math.max(1, sums.once), batched: false },
+      { name: buffer, rows: sums.each, batched: true },
+    ],
+  };
 }
 
 class Placement {
@@ -124,7 +152,7 @@ class Placement {
         slot = { name: `${prefix}${slots.length}`, rows: width, batched, freeFrom: 0 };
         slots.push(slot);
       }
-      slot.freeFrom = (lastUse.get(value) ?? now) + 1;
+      slot.freeFrom = this.#o.together ? Number.POSITIVE_INFINITY : (lastUse.get(value) ?? now) + 1;
       const place = wholeBuffer(slot.name, width);
       places.set(value, place);
       return place;

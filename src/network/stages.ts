@@ -89,6 +89,8 @@ export interface ScheduleOptions {
   readonly inPlace?: boolean;
   /** Whether what gradients of parameters read stays to the end, for gradients of several rounds together. */
   readonly keeps?: boolean;
+  /** Whether all values lie in one buffer, which has the name of the prefix, each in rows that no other one gets. */
+  readonly together?: boolean;
   /** Whether a product and that of its tangents are one, which hands values from the first one's rows to the second one's: {@link joins}. */
   readonly joins?: boolean;
 }

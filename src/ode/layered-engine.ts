@@ -6,6 +6,7 @@ import { planClassColumns } from "../../shaders/table-inputs.ts";
 import { planTangentDot, planTangentInput } from "../../shaders/tangents.ts";
 import type { Gpu } from "../gpu/gpu.ts";
 import { type Dispatch, mergeBuffers, type PlannedBuffer } from "../gpu/kernel.ts";
+import type { ChainDevice } from "../kernels/chain.ts";
 import { classesName, type LinearPlan, type RunRange, tableName } from "../kernels/rows.ts";
 import { subgroupForWeights } from "../kernels/tiling.ts";
 import { weightNames } from "../kernels/weights.ts";
@@ -56,7 +57,13 @@ function worthSplitting({ program, output, multiplyAdds }: Network): SplitNetwor
 }
 
 /** A network of any width and dimension: a kernel per layer, activations in device memory; `linear` plans its products where it can. */
-export function layeredEngine(gpu: Gpu, network: Network, parameters: Parameters, linear?: LinearPlan): Engine {
+export function layeredEngine(
+  gpu: Gpu,
+  network: Network,
+  parameters: Parameters,
+  linear?: LinearPlan,
+  chain?: ChainDevice,
+): Engine {
   const { dim, classes, context } = network;
   const flops = 2 * network.multiplyAdds;
   const conditioned = classes + context > 0;
@@ -64,8 +71,8 @@ export function layeredEngine(gpu: Gpu, network: Network, parameters: Parameters
   const classesOf = (branch: number) => (branch === 0 ? classesName : `${classesName}.label`);
   const namesOf = (branch: number): Renamed => ({ h0: inputOf(branch), [classesName]: classesOf(branch) });
   const { program, output } = network;
-  const runs = runsOf(network, { program, output, places: new Map() });
   const split = worthSplitting(network);
+  const runs = runsOf(network, { program, output, places: new Map() }, split ? undefined : chain);
   const table = split && new NetworkTable(network, split.table, false);
   /** In a solve all particles have one time: what depends on it and the class alone is read from a table. */
   const solving = split ? runsOf(network, { ...split, places: tablePlaces(split.table, tableName) }) : runs;
@@ -186,8 +193,9 @@ export function layeredEngine(gpu: Gpu, network: Network, parameters: Parameters
         rows("u.mixed", dim),
         // a stage without a weight needs the values only
         ...(tangents > 0 && !isEvaluation(mode)
-          ? mergeBuffers([...own, ...solves("values").buffers(capacity, 0)])
+          ? mergeBuffers([...own, ...solves("values").buffers(capacity, 0), ...solves("values").tables])
           : own),
+        ...solves(run).tables,
         ...(tangents > 0 ? [rows("dh0", tangents * dim), rows("jv", tangents * dim)] : []),
         ...(mode === "vjp" ? [rows("xbar", dim)] : []),
         ...Array.from({ length: stages }, (_, s) => rows(`k${s}`, results)),

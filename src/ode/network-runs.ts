@@ -1,3 +1,4 @@
+import type { ChainDevice } from "../kernels/chain.ts";
 import { must } from "../must.ts";
 import { reverse, tangentOfX, withTangents } from "../network/derivatives.ts";
 import type { Network } from "../network/network.ts";
@@ -19,19 +20,24 @@ interface Whole {
 export type RunKind = "values" | "tangents" | "products" | "reverse";
 
 /** The kernels of a network's programs, each made when it is first needed. Inputs are in "h0", the velocity goes to "u". */
-export function runsOf(network: Network, { program, output, places }: Whole): (kind: RunKind) => Run {
+export function runsOf(
+  network: Network,
+  { program, output, places }: Whole,
+  chain?: ChainDevice,
+): (kind: RunKind) => Run {
+  const tableOf = (kind: RunKind) => chain && { ...chain, table: `links of ${kind}` };
   const rows = (buffer: string) => wholeBuffer(buffer, network.dim);
   const inputs = () => new Map([...inputPlaces(network, "h0"), ...places]);
   const velocity = { value: output, place: rows("u") };
 
-  const forward = (place: Place, lateInputs: string[]) => {
+  const forward = (kind: RunKind, place: Place, lateInputs: string[]) => {
     const made = withTangents(program, output);
     const outputs = [
       { value: made.output, place: velocity.place },
       { value: made.tangent, place },
     ];
     const given = inputs().set(tangentOfX, rows("dh0"));
-    return new Run(network, made.program, { inputs: given, outputs, lateInputs, prefix: "n" });
+    return new Run(network, made.program, { inputs: given, outputs, lateInputs, prefix: "n" }, tableOf(kind));
   };
   const backward = () => {
     const copy = program.copy();
@@ -40,12 +46,12 @@ export function runsOf(network: Network, { program, output, places }: Whole): (k
     const value = must(cotangents.get("x"), "the gradient by x of a velocity, which depends on x");
     const given = inputs().set("ubar", rows("ubar"));
     const outputs = [velocity, { value, place: rows("xbar") }];
-    return new Run(network, copy, { inputs: given, outputs, lateInputs: ["ubar"], prefix: "n" });
+    return new Run(network, copy, { inputs: given, outputs, lateInputs: ["ubar"], prefix: "n" }, tableOf("reverse"));
   };
   const make: Readonly<Record<RunKind, () => Run>> = {
-    values: () => new Run(network, program, { inputs: inputs(), outputs: [velocity], prefix: "n" }),
-    tangents: () => forward(rows("jv"), [tangentOfX]),
-    products: () => forward({ ...rows("u"), row: network.dim }, []),
+    values: () => new Run(network, program, { inputs: inputs(), outputs: [velocity], prefix: "n" }, tableOf("values")),
+    tangents: () => forward("tangents", rows("jv"), [tangentOfX]),
+    products: () => forward("products", { ...rows("u"), row: network.dim }, []),
     reverse: backward,
   };
   const made: Partial<Record<RunKind, Run>> = {};

@@ -1,5 +1,6 @@
 import type { Flow } from "../flow/flow.ts";
 import type { Gpu } from "../gpu/gpu.ts";
+import type { ChainDevice } from "../kernels/chain.ts";
 import { unusedBuffers } from "../kernels/finish.ts";
 import { heldPlanner } from "../kernels/held-dense.ts";
 import type { LinearPlan } from "../kernels/rows.ts";
@@ -17,6 +18,12 @@ import { tileBackward, tilePasses } from "./tile-backward.ts";
 /** How trainings plan products, which have both packings of the weights at hand; `share` says whether layers share texts. */
 const productsOf = ({ info }: Gpu, network: Network, share: boolean): LinearPlan | undefined =>
   info.software ? heldPlanner(weightPlaces(network), subgroupForWeights(info), share) : undefined;
+
+/** Layers in chains, which save dispatches on lavapipe: there each costs as much as a small layer. */
+const chainOf = ({ info }: Gpu, network: Network): ChainDevice | undefined => {
+  const subgroup = subgroupForWeights(info);
+  return isLavapipe(info) && subgroup > 0 ? { places: weightPlaces(network), subgroup } : undefined;
+};
 
 /** How flow matching's gradient is found on a device. */
 export type MatchingChoice = (velocity: TrainableVelocity) => MatchingBackward;
@@ -66,7 +73,7 @@ export async function likelihoodBackward(
  */
 export function passesByLayer({ gpu }: Pick<Flow, "gpu">, velocity: TrainableVelocity): Backward {
   const network = networkOf(velocity);
-  const backward = layeredBackward(gpu, network, productsOf(gpu, network, isLavapipe(gpu.info)));
+  const backward = layeredBackward(gpu, network, productsOf(gpu, network, isLavapipe(gpu.info)), chainOf(gpu, network));
   return {
     ...backward,
     buffers: (capacity, tangents) => [...backward.buffers(capacity, tangents), ...unusedBuffers],
@@ -86,6 +93,7 @@ export async function trainingEngine(flow: Flow, velocity: TrainableVelocity): P
     network,
     flow.parameters,
     productsOf(flow.gpu, network, isLavapipe(flow.gpu.info)),
+    chainOf(flow.gpu, network),
   );
   // it reads the weights that the training packs for its gradients
   const { parameters } = flow;

@@ -83,6 +83,8 @@ export interface KeptPasses {
 export interface LaterWeights {
   /** What a pass fills for the gradients by the weights, beside its inputs and cotangents. */
   buffers(capacity: number, tangents: MostTangents): PlannedBuffer[];
+  /** What all passes read. */
+  tables(tangents: MostTangents): PlannedBuffer[];
   /** A pass without the gradients by the weights. */
   pass(batch: Batch, o: Omit<Pass, "begin" | "penalty">): Dispatch[];
   weights(batch: Batch, o: KeptPasses): Dispatch[];

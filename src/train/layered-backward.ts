@@ -2,6 +2,7 @@ import { planResidual } from "../../shaders/residual.ts";
 import { planPenalise, planTangentEnds } from "../../shaders/tangent-ends.ts";
 import type { Gpu } from "../gpu/gpu.ts";
 import { type Dispatch, mergeBuffers, type PlannedBuffer } from "../gpu/kernel.ts";
+import type { ChainDevice } from "../kernels/chain.ts";
 import type { LinearPlan, RunRange } from "../kernels/rows.ts";
 import { subgroupForWeights } from "../kernels/tiling.ts";
 import { gradientCopies, type WeightGradientCall } from "../kernels/weight-gradient.ts";
@@ -13,7 +14,15 @@ import type { Value } from "../network/program.ts";
 import { type Output, type Place, wholeBuffer } from "../network/stages.ts";
 import { denseLayout } from "../velocity/dense-layout.ts";
 import { type GradientPlan, inputPlaces, inputRows, type Renamed, Run } from "../velocity/run.ts";
-import type { Backward, Batch, KeptPasses, LaterWeights, MatrixTangents, TraceTangents } from "./backward.ts";
+import type {
+  Backward,
+  Batch,
+  KeptPasses,
+  LaterWeights,
+  MatrixTangents,
+  MostTangents,
+  TraceTangents,
+} from "./backward.ts";
 import { planLayerGradient } from "./layer-gradients.ts";
 
 /** Tangents that share the recomputed values of a pass. */
@@ -25,8 +34,10 @@ const tangentsPerPass = 4;
  */
 type GradientShape = "residual" | { readonly tangents: "none" | "trace" | "matrix"; readonly penalised: boolean };
 
+type ChainTable = ChainDevice & { readonly table: string };
+
 /** A network forward, with tangents where they are asked for, and in reverse, by x too in a pass; `keeps` all that gradients read. */
-function gradientRun(network: Network, shape: GradientShape, keeps = false): Run {
+function gradientRun(network: Network, shape: GradientShape, chain?: ChainTable, keeps = false): Run {
   const isPass = shape !== "residual";
   const rows = (buffer: string) => wholeBuffer(buffer, network.dim);
   const behind = (buffer: string): Place => ({ ...rows(buffer), row: network.dim });
@@ -53,14 +64,8 @@ function gradientRun(network: Network, shape: GradientShape, keeps = false): Run
     outputs.push({ value, place: behind("xbar") });
   }
   const lateInputs = ["ubar", "dtop"];
-  return new Run(network, program, {
-    inputs,
-    outputs,
-    gradients: back.gradients,
-    lateInputs,
-    keeps,
-    prefix: keeps ? "kept" : "b",
-  });
+  const prefix = keeps ? "kept" : "b";
+  return new Run(network, program, { inputs, outputs, gradients: back.gradients, lateInputs, keeps, prefix }, chain);
 }
 
 const kindOf = (tangents: KeptPasses["tangents"]) =>
@@ -73,40 +78,40 @@ const keptNames = ({ cotangent, tangents }: Pick<KeptPasses, "cotangent" | "tang
 });
 
 /** Any network: a kernel per layer and direction, activations in device memory. */
-export function layeredBackward(gpu: Gpu, network: Network, linear?: LinearPlan): Backward {
+export function layeredBackward(gpu: Gpu, network: Network, linear?: LinearPlan, chain?: ChainDevice): Backward {
   const { dim, parameterCount } = network;
   const made = new Map<string, Run>();
-  const once = (key: string, make: () => Run): Run => {
+  const once = (key: string, make: (chain?: ChainTable) => Run): Run => {
     let run = made.get(key);
     if (!run) {
-      run = make();
+      run = make(chain && { ...chain, table: `links of ${key}` });
       made.set(key, run);
     }
     return run;
   };
   const forward = () =>
-    once("forward", () => {
+    once("forward", (chain) => {
       const outputs = [{ value: network.output, place: wholeBuffer("u", dim) }];
-      return new Run(network, network.program, { inputs: inputPlaces(network, "h0"), outputs, prefix: "b" });
+      return new Run(network, network.program, { inputs: inputPlaces(network, "h0"), outputs, prefix: "b" }, chain);
     });
   /** The velocity, and what is made of a matrix of tangents behind it. */
   const product = () =>
-    once("product", () => {
+    once("product", (chain) => {
       const made = withTangents(network.program, network.output);
       const inputs = inputPlaces(network, "h0").set(tangentOfX, wholeBuffer("drows", dim));
       const outputs = [
         { value: made.output, place: wholeBuffer("u", dim) },
         { value: made.tangent, place: { buffer: "u", row: dim, rows: dim } },
       ];
-      return new Run(network, made.program, { inputs, outputs, prefix: "b" });
+      return new Run(network, made.program, { inputs, outputs, prefix: "b" }, chain);
     });
-  const residual = () => once("residual", () => gradientRun(network, "residual"));
+  const residual = () => once("residual", (chain) => gradientRun(network, "residual", chain));
   const pass = (tangents: "none" | "trace" | "matrix", penalised: boolean) => {
     const shape = { tangents, penalised };
-    return once(JSON.stringify(shape), () => gradientRun(network, shape));
+    return once(JSON.stringify(shape), (chain) => gradientRun(network, shape, chain));
   };
   const kept = (tangents: "none" | "trace" | "matrix") =>
-    once(`kept ${tangents}`, () => gradientRun(network, { tangents, penalised: false }, true));
+    once(`kept ${tangents}`, (chain) => gradientRun(network, { tangents, penalised: false }, chain, true));
   const range = (batch: Batch, tangents = 0): RunRange => ({
     ...batch,
     subgroup: subgroupForWeights(gpu.info),
@@ -210,11 +215,13 @@ export function layeredBackward(gpu: Gpu, network: Network, linear?: LinearPlan)
     ];
   }
 
+  const keptRuns = ({ count, kind }: MostTangents) => [kept("none"), ...(count > 0 ? [kept(kind)] : [])];
   const later: LaterWeights = {
+    tables: (tangents) => keptRuns(tangents).flatMap((run) => run.tables),
     buffers: (capacity, { count, kind }) =>
       mergeBuffers([
         ...["drows", "dtop"].map((name) => ({ name, bytes: 4 * count * dim * capacity })),
-        ...[kept("none"), ...(count > 0 ? [kept(kind)] : [])].flatMap((run) => run.buffers(capacity, count)),
+        ...keptRuns({ count, kind }).flatMap((run) => run.buffers(capacity, count)),
       ]).filter(({ bytes }) => bytes > 0),
     pass(batch, { cotangent, xbar, tangents }) {
       const run = kept(kindOf(tangents));
@@ -249,7 +256,7 @@ export function layeredBackward(gpu: Gpu, network: Network, linear?: LinearPlan)
             pass("none", false),
             ...(tangents === 0 ? [] : [pass(kind, false), pass(kind, true)]),
             ...(kind === "matrix" ? [product()] : []),
-          ].flatMap((run) => run.buffers(capacity, tangents)),
+          ].flatMap((run) => [...run.buffers(capacity, tangents), ...run.tables]),
         ),
       ];
     },

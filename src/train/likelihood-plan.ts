@@ -201,6 +201,7 @@ export function likelihoodBuffers(work: LikelihoodWork, chunk: Chunk): PlannedBu
     // penalties are gathered in a row behind the cotangents that they come with
     ...penaltyRows.map((name) => rows(name, rowsOf(work) + 1)),
     ...(later ? Array.from(later.parts, ([name, bytes]) => ({ name, bytes: later.most * bytes })) : []),
+    ...(later ? must(work.backward.later, "gradients that are put off").tables(likelihoodTangents(work)) : []),
   ];
 }
 

@@ -1,11 +1,12 @@
 import { mostBuffers } from "../../shaders/stages.ts";
 import type { Dispatch, PlannedBuffer } from "../gpu/kernel.ts";
+import { type ChainDevice, Chains } from "../kernels/chain.ts";
 import { classesName, type RunRange, StagePlanner, tableName } from "../kernels/rows.ts";
 import type { Gradient } from "../network/derivatives.ts";
 import type { Network } from "../network/network.ts";
 import type { Program } from "../network/program.ts";
 import { schedule } from "../network/schedule.ts";
-import { type Place, placeOf, type Schedule, type ScheduleOptions } from "../network/stages.ts";
+import { type Place, placeOf, type Schedule, type ScheduleOptions, type Stage } from "../network/stages.ts";
 import { weightPlaces } from "./dense-layout.ts";
 
 /** Rows of the buffer that a network's inputs lie in: x, t, the one-hot label, the context. */
@@ -37,11 +38,34 @@ const renamed = (dispatches: readonly Dispatch[], names: Renamed): Dispatch[] =>
 export class Run {
   readonly #schedule: Schedule;
   readonly #planner: StagePlanner;
+  /** The kernels of many stages each, where all layers fit into such: of those before the late inputs are there, and of the others. */
+  readonly #chains: { readonly early: Chains; readonly late: Chains } | undefined;
 
-  constructor(network: Network, program: Program, options: Omit<ScheduleOptions, "bindings">) {
+  /** With `chain` layers go together where they can, on the device of that, and a table of that name tells them what to do. */
+  constructor(
+    network: Network,
+    program: Program,
+    options: Omit<ScheduleOptions, "bindings" | "together">,
+    chain?: ChainDevice & { readonly table: string },
+  ) {
     const beside = network.classes > 0 ? { beside: new Map([[tableName, classesName]]) } : {};
-    this.#schedule = schedule(program, { ...options, ...beside, bindings: mostBuffers });
-    this.#planner = new StagePlanner(this.#schedule, weightPlaces(network), network.classes > 0);
+    const made = (together: boolean) => {
+      const own = schedule(program, { ...options, ...beside, bindings: mostBuffers, together });
+      return { schedule: own, planner: new StagePlanner(own, weightPlaces(network), network.classes > 0) };
+    };
+    let { schedule: own, planner } = made(chain !== undefined);
+    if (chain) {
+      // what is kept for gradients has its inputs at one time
+      const late = options.keeps ? own.stages.length : own.late;
+      const of = (stages: readonly Stage[], phase: string) =>
+        Chains.of(own, stages, planner, chain, { table: `${chain.table} ${phase}`, values: options.prefix });
+      const early = of(own.stages.slice(0, late), "early");
+      const after = early && of(own.stages.slice(late), "late");
+      if (after) this.#chains = { early, late: after };
+      else ({ schedule: own, planner } = made(false));
+    }
+    this.#schedule = own;
+    this.#planner = planner;
   }
 
   /** Rows beside the inputs and outputs, with so many tangents. */
@@ -50,14 +74,28 @@ export class Run {
   }
 
   buffers(capacity: number, tangents: number): PlannedBuffer[] {
-    return this.#schedule.slots.map(({ name, rows, batched }) => ({
+    const { slots } = this.#schedule;
+    // parts of one buffer have its name
+    return [...new Set(slots.map(({ name }) => name))].map((name) => ({
       name,
-      bytes: rows * (batched ? tangents : 1) * capacity * 4,
+      bytes: slots
+        .filter((slot) => slot.name === name)
+        .reduce((sum, { rows, batched }) => sum + rows * (batched ? tangents : 1) * capacity * 4, 0),
     }));
   }
 
-  #dispatches(from: number, to: number, range: RunRange, names: Renamed, gradients?: GradientPlan): Dispatch[] {
-    return this.#schedule.stages.slice(from, to).flatMap((stage) => {
+  /** The tables that chains of layers read. */
+  get tables(): PlannedBuffer[] {
+    return this.#chains ? [...this.#chains.early.buffers, ...this.#chains.late.buffers] : [];
+  }
+
+  #dispatches(phase: "early" | "late", range: RunRange, names: Renamed, gradients?: GradientPlan): Dispatch[] {
+    const { stages, late } = this.#schedule;
+    if (this.#chains) {
+      const planned = this.#chains[phase].plan(range, (stage) => this.#planner.plan(stage, range));
+      return [...renamed(planned, names), ...(gradients ? this.gradients(range, names, gradients) : [])];
+    }
+    return stages.slice(...(phase === "early" ? [0, late] : [late])).flatMap((stage) => {
       const planned =
         stage.kind === "gradient"
           ? (gradients?.(stage.gradient, (value) => placeOf(this.#schedule, value), range) ?? [])
@@ -68,12 +106,12 @@ export class Run {
 
   /** What does not need the late inputs. */
   early(range: RunRange, names: Renamed = {}): Dispatch[] {
-    return this.#dispatches(0, this.#schedule.late, range, names);
+    return this.#dispatches("early", range, names);
   }
 
   /** What needs the late inputs, which are there by now. */
   late(range: RunRange, names: Renamed = {}, gradients?: GradientPlan): Dispatch[] {
-    return this.#dispatches(this.#schedule.late, this.#schedule.stages.length, range, names, gradients);
+    return this.#dispatches("late", range, names, gradients);
   }
 
   /** The gradients alone, of what is kept for them. */

@@ -89,6 +89,7 @@ export const selections: Readonly<Record<Home, Selection>> = {
       { suite: "tile-reverse", only: /oracle: classes and context$/ },
       { suite: "circles", only: /log p of angles|within a turn/ },
       { suite: "shared-texts", only: /: two products/ },
+      { suite: "chains", only: /three widths/ },
       { suite: "few-steps", only: /closed form|lie in the space/ },
       { suite: "given-pairs", only: /goes with the row/ },
       { suite: "shortcut", only: /agree with the f64 oracle/ },
