@@ -27,7 +27,7 @@ const suiteNames = [
   "stream",
   "start-up",
 ];
-const rivalNames = ["jax-js", "tfjs", "onnxruntime-web", "cpu"];
+const rivalNames = ["jax-js", "tfjs", "onnxruntime-web", "pytorch", "cpu"];
 const root = fileURLToPath(new URL("..", import.meta.url));
 
 function options() {
@@ -50,7 +50,11 @@ function options() {
   const suites = values.suite.flatMap((list) => list.split(","));
   for (const suite of suites) oneOf("--suite", suite, suiteNames);
   const rivals =
-    values.rivals === undefined ? [] : values.rivals === "all" ? rivalNames.slice(0, 3) : values.rivals.split(",");
+    values.rivals === undefined
+      ? []
+      : values.rivals === "all"
+        ? rivalNames.filter((name) => name !== "cpu")
+        : values.rivals.split(",");
   for (const rival of rivals) oneOf("--rivals", rival, rivalNames);
   return { ...values, suites: suites.length > 0 ? suites : suiteNames, rivals };
 }

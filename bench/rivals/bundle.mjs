@@ -43,7 +43,9 @@ export async function bundleRivals(folder) {
     format: "esm",
     platform: "browser",
     target: "es2022",
-    external: ["webgpu"],
+    external: ["webgpu", "node:child_process", "node:readline"],
+    // for the one whose program is no module
+    define: { RIVALS_FOLDER: JSON.stringify(here) },
     logLevel: "error",
   });
   const wasm = "ort-wasm-simd-threaded.asyncify.wasm";

@@ -6,5 +6,6 @@ export const rivals: Record<string, () => Promise<ContenderModule>> = {
   cpu: () => import("./cpu.ts").then(({ contender }) => contender),
   "jax-js": () => import("./jax-js.ts").then(({ contender }) => contender),
   tfjs: () => loadAsInBrowser(() => import("./tfjs.ts")).then(({ contender }) => contender),
+  pytorch: () => import("./pytorch.ts").then(({ contender }) => contender),
   "onnxruntime-web": () => import("./ort.ts").then(({ contender }) => contender),
 };
