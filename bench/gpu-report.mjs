@@ -110,6 +110,8 @@ process.exit(0);`;
     const name = readdirSync(listings).find((file) => file.startsWith(`${number}-`) && file.endsWith("Assembly.txt"));
     return {
       ...kernel,
+      // without what the listings cost
+      seconds: kernel.seconds - s.apart,
       listing: name && join(listings, name),
       registers: s.VGPRs,
       spills: s["Spilled VGPRs"] + s["Spilled SGPRs"],

@@ -16,7 +16,7 @@ import { integrationOf } from "../../src/ode/integration.ts";
 import { likelihoodBackward, matchingChoice } from "../../src/train/backward-of.ts";
 import type { Parameters } from "../../src/velocity/parameters.ts";
 
-/** What is told of a kernel: whose it is, and the processor time that its compilation took, which other work on the machine does not change. */
+/** What is told of a kernel: whose it is, and the processor time that its compilation took, which other work on the machine changes little. */
 export interface Compiled {
   readonly network: string;
   readonly work: string;
