@@ -13,6 +13,23 @@ interface FixedRows {
   readonly batched?: boolean;
 }
 
+/** Rows that are counted from `rest` behind a number of fours on, which is an expression of the kernel. */
+export interface Fours {
+  readonly fours: string;
+  readonly rest: number;
+}
+
+function indicesBehind({ fours, rest }: Fours, row: Row): string {
+  const [turn, own] = split(rest, row, rowsTogether);
+  return `[${fours} + ${turn}][${own}]`;
+}
+
+/** Rows that a gradient fetches back to the tile, from the scratch or from others of the tile. */
+export interface Fetched {
+  readonly isKept: boolean;
+  readonly start: number;
+}
+
 /** Whether two gradients are one sum, over values and tangents. */
 function sumsTogether(stage: Stage, next: Stage | undefined): next is GradientStage {
   if (stage.kind !== "gradient" || next?.kind !== "gradient") return false;
@@ -190,14 +207,18 @@ export class ReverseMemory extends TileMemory {
     return `pf_tile[q / ${columnsTogether}u][q % ${columnsTogether}u]${rowIndices(base, row, rowsTogether)}`;
   }
 
-  /** Rows of the tile in column c of the k-th ones that are counted together. */
-  rowsOf(k: string, c: number, base: number, row: Row): string {
-    return `pf_tile[${k}][${c}]${rowIndices(base, row, rowsTogether)}`;
+  /** Rows of the tile behind `first` in column c of the k-th ones that are counted together. */
+  rowsOf(k: string, c: number, first: Fours, row: Row): string {
+    return `pf_tile[${k}][${c}]${indicesBehind(first, row)}`;
   }
 
-  #keptCell({ buffer, row: first }: Place, row: Row, s: number): string {
+  #keptRow({ buffer, row }: Place, s: number): number {
     const { start } = must(this.#kept.get(buffer), `the rows of "${buffer}"`);
-    const [fours, rest] = split(start + this.#before(buffer, s) + first, row, rowsTogether);
+    return start + this.#before(buffer, s) + row;
+  }
+
+  #keptCell(place: Place, row: Row, s: number): string {
+    const [fours, rest] = split(this.#keptRow(place, s), row, rowsTogether);
     return `pf_kept[pf_segment][${fours}][q][${rest}]`;
   }
 
@@ -219,9 +240,19 @@ export class ReverseMemory extends TileMemory {
   }
 
   /** Where a gradient finds rows of the tile with the inputs of its product: which are fetched back there, or were there already. */
-  inputsOf(stage: Stage, place: Place, s: number): { readonly start: number; readonly isFetched: boolean } {
-    const fetched = this.#fetched.get(stage);
-    return { start: fetched ?? this.rowIn(place, s), isFetched: fetched !== undefined };
+  inputsOf(stage: Stage, place: Place, s: number): { readonly start: number; readonly fetched?: Fetched } {
+    const start = this.#fetched.get(stage);
+    if (start === undefined) return { start: this.rowIn(place, s) };
+    const isKept = this.#rowOf(place.buffer, false) === undefined;
+    return { start, fetched: { isKept, start: isKept ? this.#keptRow(place, s) : this.rowIn(place, s) } };
+  }
+
+  /** Statements that bring a row behind `from` to the one behind `to`. */
+  fetch(to: Fours, { isKept, ...from }: Fours & { readonly isKept: boolean }, row: Row): string {
+    const cell = (first: Fours) =>
+      `pf_tile[q / ${columnsTogether}u][q % ${columnsTogether}u]${indicesBehind(first, row)}`;
+    const [turn, rest] = split(from.rest, row, rowsTogether);
+    return `${cell(to)} = ${isKept ? `pf_kept[pf_segment][${from.fours} + ${turn}][q][${rest}]` : cell(from)};`;
   }
 
   /** The first row of set s of a place in the tile. */

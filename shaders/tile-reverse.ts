@@ -10,7 +10,7 @@ import { columnsTogether, ReverseMemory, reverseGroups, rowsTogether } from "./r
 import { fractionText, inverseRoot, rowFunctions } from "./row-functions.ts";
 import { Emitter } from "./tile-emitter.ts";
 import { tileEntry, tileExtensions } from "./tile-entry.ts";
-import { gradientText } from "./tile-gradient.ts";
+import { gradientText, SharedFunctions } from "./tile-gradient.ts";
 import { moving } from "./tile-memory.ts";
 import { type TilePacking, tilePackingOf } from "./tile-packing.ts";
 import { type Tiling, tileSizes } from "./tiling.ts";
@@ -227,6 +227,7 @@ function segmentsText(
   const keeps = memory.keptRows > 0;
   const early: string[] = [];
   const late: string[] = [];
+  const functions = new SharedFunctions();
   let number = 0;
   const begun = new Set<string>();
   for (const group of reverseGroups(made)) {
@@ -239,7 +240,7 @@ function segmentsText(
       const key = stage.gradient.batched || begun.has(`${tensor} ${matrix?.from}`) ? "true" : "adds";
       begun.add(`${tensor} ${matrix?.from}`);
       const stages = group as GradientStage[];
-      text = `{\n${gradientText(made, memory, tiling, (name) => network.tensor(name), stages, key)}\n}\nworkgroupBarrier();`;
+      text = `{\n${gradientText(made, memory, tiling, (name) => network.tensor(name), stages, key, functions)}\n}\nworkgroupBarrier();`;
     } else text = emitter.group(group);
     (number < made.late ? early : late).push(text);
     number += group.length;
@@ -254,6 +255,7 @@ function segmentsText(
 // values [column][row], both in fours
 var<workgroup> pf_tile: array<array<array<array<f32, ${rowsTogether}>, ${columnFours(memory.rows)}>, ${columnsTogether}>, ${columns / columnsTogether}>;
 ${network.declarations(work)}
+${functions.text}
 
 ${tileEntry(
   tiling,
