@@ -65,7 +65,15 @@ export interface MatchingBackward extends GradientBackward {
   squares(batch: Batch & { readonly weighted?: boolean }): Dispatch[];
 }
 
-type Pass = { cotangent: string; xbar: string; tangents: PassTangents; begin: boolean; penalty?: Penalty | undefined };
+/** A pass of {@link LikelihoodBackward}, by the buffers that it reads and fills. */
+export interface Pass {
+  readonly cotangent: string;
+  readonly xbar: string;
+  readonly tangents: PassTangents;
+  /** Whether its gradient by the weights begins that in "partials". */
+  readonly begin: boolean;
+  readonly penalty?: Penalty | undefined;
+}
 
 /** Passes of one kind whose gradients by the weights are found together: in each buffer that they share they have parts of their own. */
 export interface KeptPasses {

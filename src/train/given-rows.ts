@@ -11,7 +11,8 @@ import { planProbes } from "../ode/probes.ts";
 import type { Key } from "../random/philox.ts";
 import { planPackings } from "./buffers.ts";
 import type { GradientPlan } from "./gradient-result.ts";
-import { type LikelihoodWork, likelihoodBuffers, planLikelihoodGradient } from "./likelihood-plan.ts";
+import { type PlannedGradient, planLikelihoodGradient } from "./likelihood-plan.ts";
+import type { LikelihoodWork } from "./likelihood-work.ts";
 import type { TrainingRows } from "./loop.ts";
 import { trainableVelocity } from "./plan.ts";
 
@@ -24,8 +25,8 @@ export function givenRows(what: string, flow: Flow, given: DataRows) {
 }
 
 /** All buffers of a chunk but those of its rows and probes. */
-export function scratchOf(work: LikelihoodWork, chunk: Chunk): PlannedBuffer[] {
-  return mergeBuffers([...likelihoodBuffers(work, chunk), { name: "loss", bytes: 4, data: Float32Array.of(0) }]);
+export function scratchOf({ buffers }: PlannedGradient): PlannedBuffer[] {
+  return mergeBuffers([...buffers, { name: "loss", bytes: 4, data: Float32Array.of(0) }]);
 }
 
 /** From a chunk of `total` rows to what {@link planLikelihoodGradient} gives. */
@@ -35,20 +36,16 @@ export function planGivenRows(
   o: { readonly data: TrainingRows; readonly divergence: DivergencePlan; readonly total: number; readonly key: Key },
 ): GradientPlan {
   const { dim } = work.velocity;
+  const gradient = planLikelihoodGradient(work, chunk);
   const start = planImport(o.data.rows, chunk, dim, { isData: true });
   const probes = planProbes({ ...o.divergence, total: o.total, dim, chunk, first: chunk.start, key: o.key });
   return {
-    buffers: mergeBuffers([
-      ...scratchOf(work, chunk),
-      ...start.buffers,
-      ...probes.buffers,
-      affineBuffer(o.data.affine),
-    ]),
+    buffers: mergeBuffers([...scratchOf(gradient), ...start.buffers, ...probes.buffers, affineBuffer(o.data.affine)]),
     dispatches: [
       ...planPackings(work.backward),
       ...start.dispatches,
       ...probes.dispatches,
-      ...planLikelihoodGradient(work, chunk),
+      ...gradient.dispatches(chunk.maxFlops),
     ],
   };
 }

@@ -14,15 +14,7 @@ import type { Value } from "../network/program.ts";
 import { type Output, type Place, wholeBuffer } from "../network/stages.ts";
 import { denseLayout } from "../velocity/dense-layout.ts";
 import { type GradientPlan, inputPlaces, inputRows, type Renamed, Run } from "../velocity/run.ts";
-import type {
-  Backward,
-  Batch,
-  KeptPasses,
-  LaterWeights,
-  MatrixTangents,
-  MostTangents,
-  TraceTangents,
-} from "./backward.ts";
+import type { Backward, Batch, KeptPasses, LaterWeights, MostTangents, Pass } from "./backward.ts";
 import { planLayerGradient } from "./layer-gradients.ts";
 
 /** Tangents that share the recomputed values of a pass. */
@@ -152,67 +144,43 @@ export function layeredBackward(gpu: Gpu, network: Network, linear?: LinearPlan,
       });
     };
 
-  const planEnds = ({ capacity, count }: Batch, tangents: TraceTangents) =>
-    planTangentEnds({
-      capacity,
-      count,
-      dim,
-      first: tangents.first,
-      tangents: tangents.count,
-      weight: tangents.weight,
-      names: { rows: "drows", top: "dtop", probes: tangents.probes },
-    });
-
-  function tracePass(
+  /** A pass by a run of its kind, with penalties where its forward and reverse part meet, and with the gradients by the weights that `plan` says. */
+  function planPass(
+    run: Run,
     batch: Batch,
-    tangents: TraceTangents,
-    o: Parameters<Backward["pass"]>[1],
-    names: Record<string, string>,
+    { tangents, cotangent, xbar, penalty }: Omit<Pass, "begin">,
+    plan?: GradientPlan,
   ): Dispatch[] {
-    const run = pass("trace", o.penalty !== undefined);
-    return [
-      planEnds(batch, tangents),
-      ...run.early(range(batch, tangents.count), names),
-      ...(o.penalty
-        ? [
-            planPenalise({
-              ...batch,
-              dim,
-              tangents: tangents.count,
-              penalty: o.penalty,
-              row: dim,
-              names: { cotangent: o.cotangent, top: "dtop" },
-            }),
-          ]
-        : []),
-      ...run.late(range(batch, tangents.count), names, gradientsOf(batch, o.begin ? "first" : "added")),
-    ];
-  }
-
-  function matrixPass(
-    batch: Batch,
-    { count, matrix }: MatrixTangents,
-    o: Parameters<Backward["pass"]>[1],
-    names: Record<string, string>,
-  ): Dispatch[] {
-    const run = pass("matrix", o.penalty !== undefined);
-    const all = { ...names, drows: matrix };
-    return [
-      ...run.early(range(batch, count), all),
-      ...(o.penalty
-        ? [
-            planPenalise({
-              ...batch,
-              dim,
-              tangents: 0,
-              penalty: o.penalty,
-              row: dim * (1 + count),
-              names: { cotangent: o.cotangent, top: "dtop" },
-            }),
-          ]
-        : []),
-      ...run.late(range(batch, count), all, gradientsOf(batch, o.begin ? "first" : "added")),
-    ];
+    const { capacity, count } = batch;
+    const trace = "matrix" in tangents ? undefined : tangents;
+    const names = { ...keptNames({ cotangent, tangents }), xbar };
+    const all = range(batch, tangents.count);
+    const dispatches: Dispatch[] = [];
+    if (trace && trace.count > 0)
+      dispatches.push(
+        planTangentEnds({
+          capacity,
+          count,
+          dim,
+          first: trace.first,
+          tangents: trace.count,
+          weight: trace.weight,
+          names: { rows: "drows", top: "dtop", probes: trace.probes },
+        }),
+      );
+    dispatches.push(...run.early(all, names));
+    if (penalty)
+      dispatches.push(
+        planPenalise({
+          ...batch,
+          dim,
+          tangents: trace?.count ?? 0,
+          penalty,
+          row: dim * (trace ? 1 : 1 + tangents.count),
+          names: { cotangent, top: "dtop" },
+        }),
+      );
+    return [...dispatches, ...run.late(all, names, plan)];
   }
 
   const keptRuns = ({ count, kind }: MostTangents) => [kept("none"), ...(count > 0 ? [kept(kind)] : [])];
@@ -223,13 +191,7 @@ export function layeredBackward(gpu: Gpu, network: Network, linear?: LinearPlan,
         ...["drows", "dtop"].map((name) => ({ name, bytes: 4 * count * dim * capacity })),
         ...keptRuns({ count, kind }).flatMap((run) => run.buffers(capacity, count)),
       ]).filter(({ bytes }) => bytes > 0),
-    pass(batch, { cotangent, xbar, tangents }) {
-      const run = kept(kindOf(tangents));
-      const names = { ...keptNames({ cotangent, tangents }), xbar };
-      const all = range(batch, tangents.count);
-      const ends = "matrix" in tangents || tangents.count === 0 ? [] : [planEnds(batch, tangents)];
-      return [...ends, ...run.early(all, names), ...run.late(all, names)];
-    },
+    pass: (batch, o) => planPass(kept(kindOf(o.tangents)), batch, o),
     weights(batch, o) {
       const plan = gradientsOf(batch, o.begin ? "first" : "added", o);
       return kept(kindOf(o.tangents)).gradients(range(batch, o.tangents.count), keptNames(o), plan);
@@ -271,14 +233,8 @@ export function layeredBackward(gpu: Gpu, network: Network, linear?: LinearPlan,
         ? product().early(range(batch, tangents.count), { u: output, drows: tangents.matrix })
         : forward().early(range(batch), { u: output }),
     pass(batch, o) {
-      const names = { ubar: o.cotangent, xbar: o.xbar };
-      if ("matrix" in o.tangents) return matrixPass(batch, o.tangents, o, names);
-      if (o.tangents.count > 0) return tracePass(batch, o.tangents, o, names);
-      const run = pass("none", false);
-      return [
-        ...run.early(range(batch), names),
-        ...run.late(range(batch), names, gradientsOf(batch, o.begin ? "first" : "added")),
-      ];
+      const run = pass(kindOf(o.tangents), o.penalty !== undefined);
+      return planPass(run, batch, o, gradientsOf(batch, o.begin ? "first" : "added"));
     },
   };
 }

@@ -13,7 +13,7 @@ import { checkBatchSize, gradientOf } from "./gradient-result.ts";
 import { likelihoodGradientFields } from "./later-fields.ts";
 import { lendShared, workOf } from "./likelihood.ts";
 import type { LikelihoodGradientOptions } from "./likelihood-options.ts";
-import { planPenaltySum } from "./likelihood-plan.ts";
+import { planPenaltySum } from "./likelihood-reverse.ts";
 import { likelihoodSolve } from "./likelihood-solve.ts";
 import { trainingRows } from "./loop.ts";
 

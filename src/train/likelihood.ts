@@ -19,8 +19,9 @@ import { likelihoodBackward, trainingEngine } from "./backward-of.ts";
 import { likelihoodFields } from "./fields.ts";
 import { fingerprint } from "./fingerprint.ts";
 import { jittered } from "./jitter.ts";
-import { type LikelihoodWork, likelihoodBuffers, planLikelihoodGradient } from "./likelihood-plan.ts";
+import { planLikelihoodGradient } from "./likelihood-plan.ts";
 import { type LikelihoodSolve, likelihoodSolve, likelihoodTraining } from "./likelihood-solve.ts";
+import type { LikelihoodWork } from "./likelihood-work.ts";
 import { trainingLoop, trainingRows } from "./loop.ts";
 import type { LikelihoodPlan } from "./plan.ts";
 import { checkResolved } from "./resolved.ts";
@@ -139,6 +140,7 @@ function likelihoodTask(
   const table = work.integration.schedule.slice();
   const integration = { ...work.integration, schedule: table, isLive: jitter > 0 };
   const own: LikelihoodWork = { ...work, integration };
+  const planned = planLikelihoodGradient(own, chunk);
   const { rows, affine } = trainingRows(likelihoodTraining, "data", flow, data);
   return {
     what: likelihoodTraining,
@@ -159,7 +161,7 @@ function likelihoodTask(
     backward,
     capacity,
     buffers: mergeBuffers([
-      ...likelihoodBuffers(own, chunk),
+      ...planned.buffers,
       ...probesFrom(0).buffers,
       { name: "data", bytes: rows.byteLength, data: rows },
       affineBuffer(affine),
@@ -197,6 +199,6 @@ function likelihoodTask(
         ...probesFrom(first).dispatches,
       ];
     },
-    gradient: (maxFlops) => planLikelihoodGradient(own, { ...chunk, maxFlops }),
+    gradient: planned.dispatches,
   };
 }

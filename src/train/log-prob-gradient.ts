@@ -18,8 +18,9 @@ import { givenRows, planGivenRows, scratchOf } from "./given-rows.ts";
 import { logProbGradientFields } from "./later-fields.ts";
 import { workOf } from "./likelihood.ts";
 import type { LogProbGradient, LogProbGradientOptions } from "./likelihood-options.ts";
-import type { LikelihoodWork } from "./likelihood-plan.ts";
+import { planLikelihoodGradient } from "./likelihood-plan.ts";
 import { likelihoodSolve } from "./likelihood-solve.ts";
+import type { LikelihoodWork } from "./likelihood-work.ts";
 import { trainingRows } from "./loop.ts";
 
 const what = "logProbGradient";
@@ -110,7 +111,8 @@ function costOf(work: LikelihoodWork, session: Session) {
   const { stages, divergence } = integration;
   const rows = 1024;
   const [once, twice] = [rows, 2 * rows].map(
-    (count) => new Map(scratchOf(work, chunkOf(0, count, 1)).map(({ name, bytes }) => [name, bytes])),
+    (count) =>
+      new Map(scratchOf(planLikelihoodGradient(work, chunkOf(0, count, 1))).map(({ name, bytes }) => [name, bytes])),
   );
   const growths = Array.from(twice ?? [], ([name, bytes]) => (bytes - (once?.get(name) ?? bytes)) / rows);
   const own = 4 * (velocity.dim + velocity.context + 1 + integralsOf(divergence) * velocity.dim);

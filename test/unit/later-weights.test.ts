@@ -10,12 +10,8 @@ import { integrationOf } from "../../src/ode/integration.ts";
 import { layeredEngine } from "../../src/ode/layered-engine.ts";
 import { passesByLayer } from "../../src/train/backward-of.ts";
 import { gradientBuffers } from "../../src/train/buffers.ts";
-import {
-  type LikelihoodWork,
-  likelihoodBuffers,
-  likelihoodTangents,
-  planLikelihoodGradient,
-} from "../../src/train/likelihood-plan.ts";
+import { planLikelihoodGradient } from "../../src/train/likelihood-plan.ts";
+import { type LikelihoodWork, likelihoodTangents } from "../../src/train/likelihood-work.ts";
 
 const info = { software: true, subgroupSize: 8, vendor: "", architecture: "", description: "llvmpipe (LLVM 15.0.6)" };
 const steps = 4;
@@ -41,12 +37,16 @@ function planned(batch: number, o: { method?: "midpoint" | "rk4"; kineticEnergy?
     regularization: kineticEnergy === undefined ? undefined : { kineticEnergy },
   };
   const chunk = chunkOf(0, batch, 1e12);
+  const gradient = planLikelihoodGradient(work, chunk);
   const buffers = mergeBuffers([
-    ...likelihoodBuffers(work, chunk),
+    ...gradient.buffers,
     ...gradientBuffers(backward, velocity, chunk.capacity, likelihoodTangents(work)),
   ]);
-  const dispatches = planLikelihoodGradient(work, chunk);
-  return { dispatches, sizes: new Map(buffers.map(({ name, bytes }) => [name, bytes])), capacity: chunk.capacity };
+  return {
+    dispatches: gradient.dispatches(chunk.maxFlops),
+    sizes: new Map(buffers.map(({ name, bytes }) => [name, bytes])),
+    capacity: chunk.capacity,
+  };
 }
 
 const weightGradients = (o: Pick<ReturnType<typeof planned>, "dispatches">) =>
