@@ -7,6 +7,7 @@ import { columnWord } from "./csv-shape.ts";
 import { shellWord } from "./csv-text.ts";
 import { columnNames, readModel } from "./model.ts";
 import { count } from "./report.ts";
+import { heeded } from "./training-flags.ts";
 import { typed } from "./training-settings.ts";
 import { sourceText } from "./velocity.ts";
 
@@ -20,7 +21,8 @@ export async function flowInfo(path: string): Promise<{ result: Record<string, u
   const flops = flopsPerEvaluation(velocity);
   // midpoint has two stages
   const perSample = 2 * defaultSteps * flops;
-  const { conditions, record } = model;
+  const { conditions } = model;
+  const record = model.record && { ...model.record, options: heeded(model.record.options) };
   const given = contextWidth(conditions, velocity);
   const hasDensity = !(source && "samples" in source);
   const commands = commandsFor(

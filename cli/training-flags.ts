@@ -10,6 +10,7 @@ import { decimalWithin, nameList, timeEncoding, transformList, wholeNumber, widt
 import { UsageError } from "./context.ts";
 import { judged, numberList } from "./judged.ts";
 import { fourierFeatures, initialWeights, noiseLevel, timeDistribution } from "./training-readers.ts";
+import type { TrainingSettings } from "./training-settings.ts";
 
 /**
  * The options of `train` that say what is learned, and how: one entry for each. Their values are judged by the schemas of the library,
@@ -320,6 +321,17 @@ export function checkBelonging(command: Command, velocityIsGiven: boolean): void
       `${option.long} is for --${only.on} ${orList(only.values)}, but --${only.on} is ${value}: leave it out, or choose that`,
     );
   }
+}
+
+/** Of the options of a training those that others of it let count: a residual network heeds no --hidden, whose default stands there. */
+export function heeded(settings: Readonly<TrainingSettings>): TrainingSettings {
+  const all = Object.values(trainingFlags).flat();
+  const isHeeded = (name: string) => {
+    const only = all.find(({ option }) => option.long === name)?.only;
+    const value = only && settings[`--${only.on}`];
+    return value === undefined || only?.values.includes(value);
+  };
+  return Object.fromEntries(Object.entries(settings).filter(([name]) => isHeeded(name)));
 }
 
 /** "a", "a or b", "a, b or c". */

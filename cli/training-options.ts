@@ -144,8 +144,11 @@ export function typedSettings(
   };
   const { hidden, activation, time } = start?.velocity.kind === "mlp" ? start.velocity : own;
   const values: Record<string, unknown> = { ...own, columns, hidden, activation, time };
+  // a network of --from that is no mlp has its shape in its file alone
+  const unsaid = start && start.velocity.kind !== "mlp" ? ["--field", "--hidden", "--activation", "--time"] : [];
   const settings = Object.values(trainingFlags)
     .flat()
+    .filter(({ option }) => !unsaid.includes(option.long as string))
     // where a training looks at held-out rows decides nothing by itself
     .filter(({ option }) => option.long !== "--source" && option.long !== "--validate-every")
     .map(({ option }) => [option.long as string, typed(values[option.attributeName()])]);

@@ -55,7 +55,7 @@ export function evaluateCommand(context: Context): Command {
       .option("--measures <names>", `with commas between, of ${measures.join(", ")}`, measureList, [...measures])
       .option(
         "--rows <count>",
-        "rows of each that are compared, drawn by the seed; at most half of the first file's (default: 1000)",
+        "rows of each that are compared, drawn by the seed; at most half of the first file's",
         judged(integer(2, 5000)),
         1000,
       )

@@ -8,7 +8,7 @@ import { shown as quoted } from "../csv-text.ts";
 import { shown } from "../file-errors.ts";
 import { claimOutput, writeOutput } from "../outputs.ts";
 import { loadCanvas } from "../plot/canvas.ts";
-import { composeFlow, composeTables, type Drawing, kinds, type Table } from "../plot/compose.ts";
+import { composeFlow, composeTables, type Drawing, kinds, oneColumn, type Table } from "../plot/compose.ts";
 import { renderFigure } from "../plot/figure.ts";
 import { hasLength, type Range } from "../plot/grid.ts";
 import { mostBins } from "../plot/histogram.ts";
@@ -101,12 +101,10 @@ function checkHeeded({ kind }: PlotOptions, flows: number, tables: number, comma
 }
 
 async function plot(context: Context, files: readonly string[], o: PlotOptions, command: Command): Promise<void> {
-  if (o.columns && o.columns.length !== 2) {
-    throw new PushforwardError(
-      "invalid-argument",
-      `--columns names ${o.columns.length} columns, but a plot shows 2: x and y`,
+  if (o.columns && o.columns.length !== 2)
+    throw new UsageError(
+      `--columns names ${o.columns.length === 1 ? "one column" : `${o.columns.length} columns`}, but a plot shows 2, x and y: name two`,
     );
-  }
   if (o.range) checkRange(o.range);
   const flows = files.filter(isFlow);
   checkHeeded(o, flows.length, files.length - flows.length, command);
@@ -151,9 +149,7 @@ async function readTables(context: Context, files: readonly string[], o: PlotOpt
     const { columns } = o;
     const table = await readCsv(...tableInput(context, file, o, { columns, first: 2, reader: "pushforward plot -" }));
     const name = file === "-" ? "stdin" : shown(file);
-    if (table.columns.length < 2) {
-      throw new PushforwardError("invalid-argument", `${name} has one column, but a plot shows 2: x and y`);
-    }
+    if (table.columns.length < 2) throw oneColumn(name);
     if (table.rows === 0)
       throw new PushforwardError(
         "format",

@@ -15,6 +15,10 @@ import { densityPanel, type FlowView, fieldPanel, samplePoints, trajectories } f
 import { type Grid, positiveQuantile, type Range, toDensity } from "./grid.ts";
 import { countOutside, type Frame, frameOf, histogram } from "./histogram.ts";
 
+/** What has one column cannot be drawn. */
+export const oneColumn = (name: string) =>
+  new PushforwardError("invalid-argument", `${name} has one column, but a plot shows 2, x and y: give what has more`);
+
 export const kinds = ["density", "scatter", "trajectories", "field"] as const;
 
 /** How a picture is drawn, as the command line says it. */
@@ -95,11 +99,10 @@ export async function composeFlow(
     throw new UsageError("--kind scatter is of rows: draw a flow with --kind density, trajectories or field");
   const model = await readModel(path);
   const { dim } = model.options.velocity;
-  if (dim < 2)
-    throw new PushforwardError("invalid-argument", `${shown(path)} has one column, but a plot shows 2: x and y`);
-  if (dim > 2 && o.kind === "density")
+  if (dim < 2) throw oneColumn(shown(path));
+  if (dim > 2 && o.kind !== "trajectories")
     throw new UsageError(
-      `--kind density is of flows of 2 columns, but ${shown(path)} has ${dim}: draw its samples, or --kind trajectories`,
+      `--kind ${o.kind} is of flows of 2 columns, but ${shown(path)} has ${dim}: draw --kind trajectories, or its samples`,
     );
   const progress = startCounter(context, "cells solved:");
   const view: FlowView = {

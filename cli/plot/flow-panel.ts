@@ -97,17 +97,12 @@ export async function densityPanel(
 
 const arrowsAlong = 24;
 
-/** The velocities at a time, as arrows. */
+/** The velocities of a flow of two columns at a time, as arrows. */
 export async function fieldPanel(
   flow: Flow,
   view: FlowView,
   { x, y }: Frame,
 ): Promise<Pick<Panel, "lines" | "strong">> {
-  if (flow.dim !== 2)
-    throw new PushforwardError(
-      "invalid-argument",
-      `a field of arrows is drawn of flows of 2 columns, but this one has ${flow.dim}: draw --kind trajectories`,
-    );
   const grid = emptyGrid(arrowsAlong, arrowsAlong, x, y);
   const centres = Float64Array.from(cellCentres(grid));
   // nothing moves outside the data's space

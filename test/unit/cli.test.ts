@@ -8,7 +8,9 @@ import { duration, startProgress } from "../../cli/report.ts";
 import { openRows } from "../../cli/row-output.ts";
 import { shuffledIndices, splitRows } from "../../cli/split.ts";
 import { RunningMean } from "../../cli/statistics.ts";
+import { heeded } from "../../cli/training-flags.ts";
 import { captured, inFolder, run } from "./command-line.ts";
+import { flowFile } from "./flow-file.ts";
 
 test.each([[], ["train"], ["sample"], ["log-prob"], ["plot"], ["export"], ["info"]])(
   "help of %j teaches with examples",
@@ -17,6 +19,15 @@ test.each([[], ["train"], ["sample"], ["log-prob"], ["plot"], ["export"], ["info
     expect(code).toBe(0);
     expect(out).toContain("Usage: pushforward");
     expect(out).toMatch(/Examples:|A first tour:/);
+  },
+);
+
+test.each(["train", "sample", "push", "log-prob", "evaluate", "plot", "export", "worker"])(
+  "help of %s says a default once",
+  async (name) => {
+    const { out } = await run([name, "--help"]);
+    expect(out).toContain("(default: ");
+    expect(out).not.toMatch(/\(default: [^)]*\)\s*\(default/);
   },
 );
 
@@ -187,13 +198,41 @@ test("plot writes a PNG from a file and says what it drew", () =>
     }
   }));
 
+test("of a training's options info tells those that others let count", () => {
+  const shape = { "--width": "64", "--hidden": "64,64,64", "--coupling": "independent", "--steps": "9" };
+  const residual = { "--field": "residual", "--objective": "likelihood" };
+  expect(heeded({ ...shape, ...residual })).toEqual({ ...residual, "--width": "64", "--steps": "9" });
+  const mlp = { "--field": "mlp", "--objective": "flow-matching" };
+  const { "--width": _, ...own } = shape;
+  expect(heeded({ ...shape, ...mlp })).toEqual({ ...mlp, ...own });
+  // what does not say what it depends on stays
+  expect(heeded(shape)).toEqual(shape);
+});
+
 test("plot reads stdin and takes any two columns", () =>
   inFolder(async (folder) => {
     const png = join(folder, "x.png");
     expect((await run(["plot", "-", "-o", png, "--columns", "b,a"], "a,b\n1,2\n3,4\n")).code).toBe(0);
     const { code, err } = await run(["plot", "-", "-o", png, "--columns", "a"], "a,b\n1,2\n");
-    expect(code).toBe(1);
+    expect(code).toBe(2);
     expect(err).toContain("a plot shows 2");
+  }));
+
+test("a kind of plot that is of flows of two columns refuses others as what was asked for, before anything is solved", () =>
+  inFolder(async (folder) => {
+    const flow = join(folder, "flow.safetensors");
+    await writeFile(flow, flowFile({ dim: 3 }));
+    for (const kind of ["density", "field"]) {
+      const { code, err } = await run(["plot", flow, "-o", join(folder, "x.png"), "--kind", kind]);
+      expect(code).toBe(2);
+      expect(err).toMatch(
+        new RegExp(`--kind ${kind} is of flows of 2 columns, but .* has 3: draw --kind trajectories`),
+      );
+    }
+    await writeFile(flow, flowFile({ dim: 1 }));
+    const { code, err } = await run(["plot", flow, "-o", join(folder, "x.png")]);
+    expect([code, err]).toEqual([1, expect.stringContaining("has one column, but a plot shows 2")]);
+    expect(await readdir(folder)).toEqual(["flow.safetensors"]);
   }));
 
 test.each([

@@ -9,8 +9,10 @@ export function flowFile(options: Partial<Parameters<typeof mlp>[0]> = {}): Uint
   const weights = networkOf(velocity).tensors.map(
     ({ name, shape }) => [name, new Float32Array(shape.reduce((product, size) => product * size, 1))] as const,
   );
+  const axes = Array.from({ length: velocity.dim }, (_, i) => i);
+  const normalization = { mean: axes.map((i) => i + 1), scale: axes.map(() => 1) };
   return withMetadata(
-    saveFlow(velocity, Object.fromEntries(weights), { distribution: "gaussian" }, { mean: [1, 2], scale: [1, 1] }),
-    ["x", "y"],
+    saveFlow(velocity, Object.fromEntries(weights), { distribution: "gaussian" }, normalization),
+    axes.map((i) => ["x", "y"][i] ?? `x${i}`),
   );
 }
