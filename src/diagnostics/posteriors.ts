@@ -1,10 +1,14 @@
 import { invalid } from "../errors.ts";
+import { sampleFields } from "../flow/fields.ts";
 import type { Flow } from "../flow/flow.ts";
 import type { SampleOptions } from "../flow/options.ts";
 import type { Samples } from "../flow/results.ts";
 import { hostArray } from "../host-array.ts";
-import { checkInteger } from "../options.ts";
+import { without } from "../options/part.ts";
+import { checkInteger, checkKeys } from "../options.ts";
 import { checkRows } from "./rows.ts";
+
+const known = Object.keys(without(sampleFields, "output", "saveAt", "context", "to"));
 
 /**
  * Draws from the posterior of each of n observations, by a flow with context that was trained on pairs of parameters (its data) and
@@ -37,6 +41,7 @@ export async function samplePosteriors(
     throw invalid(
       `${what}: the first argument is no flow with context: create one of mlp({ …, context }) or network({ …, context })`,
     );
+  checkKeys(what, options, known);
   const { rows, count: n } = checkRows(`${what}: observations`, observations, width);
   checkInteger(`${what}: count`, count, 1);
   const context = hostArray(

@@ -4,6 +4,7 @@ import { checkFlow } from "../flow/given-flow.ts";
 import type { CallOptions } from "../flow/options.ts";
 import { must } from "../must.ts";
 import { checked, integer, type Schema } from "../options/schema.ts";
+import { checkInteger } from "../options.ts";
 
 export interface StraightnessOptions extends Omit<CallOptions, "onProgress"> {
   /** Midpoint steps of the paths, of which each counts. Default 50. */
@@ -35,7 +36,7 @@ const fields = {
  * Paths of `count` particles in midpoint steps; the integral is Simpson's, with the velocity where each step begins, in its middle (of a
  * straight piece) and where it ends.
  *
- * @throws PushforwardError `invalid-argument` for what is no flow or option; and as `Flow.push`.
+ * @throws PushforwardError `invalid-argument` for what is no flow, count or option; and as `Flow.push`.
  * @example
  * import { Flow, mlp, openGpu } from "pushforward";
  * import { straightness } from "pushforward/diagnostics";
@@ -52,6 +53,7 @@ export async function straightness(
 ): Promise<Straightness> {
   const what = "straightness";
   checkFlow(what, flow);
+  checkInteger(`${what}: count`, count, 1);
   const { steps, seed, ...call } = checked(what, fields, options);
   const solver = { method: "midpoint", steps } as const;
   const { x0 } = await flow.sample(count, { ...call, seed, solver: { method: "euler", steps: 1 } });

@@ -1,5 +1,5 @@
 import * as pf from "pushforward";
-import { compareSolvers, coverage, pit, samplePosteriors, uniformity } from "pushforward/diagnostics";
+import { compareSolvers, coverage, pit, samplePosteriors, straightness, uniformity } from "pushforward/diagnostics";
 import { judgePosterior, learnPosterior } from "../../examples/posterior-flow.ts";
 import { gaussianLinear } from "../../examples/posterior-tasks.ts";
 import { gaussian } from "../oracle/fields.ts";
@@ -95,6 +95,71 @@ test("transforms are those of the closed form: of coordinates and radius, and of
   expectClose(own.coordinates, Float64Array.of(0.25, 0.75, 0.5, 0), { relative: 1e-6, absolute: 1e-6 });
   expect(own.radius).toBe(undefined);
   still.dispose();
+});
+
+test("a mixture's transforms are uniform, coordinate by coordinate given those before, and its own alone", async ({
+  gpu,
+}) => {
+  const [means, scales, weights] = [
+    [
+      [-2, 1],
+      [1.5, -1],
+    ],
+    [
+      [0.5, 1],
+      [0.8, 0.3],
+    ],
+    [1, 3],
+  ];
+  const velocity = pf.wgslVelocity({
+    dim: 2,
+    code: "fn velocity(t: f32, x: array<f32, DIM>) -> array<f32, DIM> { return array<f32, DIM>(); }",
+  });
+  const source = { distribution: "mixture", means, scales, weights } as const;
+  const flow = pf.Flow.create(gpu, { velocity, source });
+  const solver = { method: "euler", steps: 1 } as const;
+  const { x } = await flow.sample(400, { seed: 3, solver });
+  const { coordinates, radius } = await pit(flow, x, { solver });
+  expect(radius).toBe(undefined);
+  const column = (k: number) => coordinates.filter((_, i) => i % 2 === k);
+  for (const k of [0, 1]) expect(uniformity(column(k)).ks.pValue).toBeGreaterThan(0.01);
+  // by sums of the density along the axis
+  const density = (a: number, b: number) =>
+    [0, 1].reduce((sum, part) => {
+      const [m, s] = [means[part] ?? [], scales[part] ?? []];
+      const z = [(a - (m[0] ?? 0)) / (s[0] ?? 1), (b - (m[1] ?? 0)) / (s[1] ?? 1)];
+      const peak = (weights[part] ?? 0) / (s[0] ?? 1) / (s[1] ?? 1);
+      return sum + peak * Math.exp(-((z[0] ?? 0) ** 2 + (z[1] ?? 0) ** 2) / 2);
+    }, 0);
+  const below = (f: (at: number) => number, end: number) => {
+    const h = (end + 12) / 4000;
+    let sum = 0;
+    for (let j = 0; j < 4000; j++) sum += h * f(-12 + (j + 0.5) * h);
+    return sum;
+  };
+  for (const i of [0, 1, 2, 3, 4, 5]) {
+    const [a, b] = [x[2 * i] ?? 0, x[2 * i + 1] ?? 0];
+    const wanted = below((at) => density(a, at), b) / below((at) => density(a, at), 12);
+    expect(Math.abs((coordinates[2 * i + 1] ?? 0) - wanted)).toBeLessThan(1e-4);
+  }
+  flow.dispose();
+});
+
+test("transforms and posteriors refuse options that would change what their result is", async ({ gpu }) => {
+  const velocity = pf.mlp({ dim: 2, hidden: [8], context: 2 });
+  const flow = pf.Flow.create(gpu, { velocity });
+  const rows = Float32Array.of(1, 2);
+  const loose = (options: object) => options;
+  for (const options of [{ output: "gpu" }, { saveAt: [0.5] }, { to: 0.5 }, { context: rows }])
+    await expect(samplePosteriors(flow, rows, 3, loose(options))).rejects.toThrow(
+      new RegExp(`samplePosteriors has no option "${Object.keys(options)[0]}"`),
+    );
+  for (const options of [{ output: "gpu" }, { at: 0.5 }])
+    await expect(pit(flow, rows, { context: rows, ...loose(options) })).rejects.toThrow(
+      /pit has no option "(output|at)"/,
+    );
+  await expect(straightness(flow, 0, { context: rows })).rejects.toThrow(/straightness: count is 0/);
+  flow.dispose();
 });
 
 test("posteriors are samples with the observation as context, draw by draw", async ({ gpu }) => {
