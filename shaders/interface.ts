@@ -104,13 +104,15 @@ export function pack(
 
 const spaces = { uniform: "uniform", read: "storage, read", write: "storage, read_write" } as const;
 
+/** The declaration of a kernel's buffer, counted from 0, behind the params. */
+export const bindingText = (name: string, { access, type }: Binding, i: number) =>
+  `@group(0) @binding(${i + 1}) var<${spaces[access]}> ${name}: ${type};`;
+
 /** Module-scope text: the struct of the params, which are binding 0, and the buffers behind it. Names get the `prefix`. */
 export function declarationText(params: Params, buffers: Buffers, prefix: string): string {
   const struct = prefix === "" ? "Params" : "PfParams";
   const fields = declared(params).map(([name, type]) => `${name}: ${type}`);
-  const bindings = declared(buffers).map(
-    ([name, { access, type }], i) => `@group(0) @binding(${i + 1}) var<${spaces[access]}> ${prefix}${name}: ${type};`,
-  );
+  const bindings = declared(buffers).map(([name, binding], i) => bindingText(prefix + name, binding, i));
   return `struct ${struct} { ${fields.join(", ")} }
 @group(0) @binding(0) var<uniform> ${prefix}params: ${struct};
 ${bindings.join("\n")}`;

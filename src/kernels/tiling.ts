@@ -60,6 +60,15 @@ export const isLavapipe = ({
 }: Pick<GpuInfo, "architecture" | "description" | "vendor">) =>
   /llvmpipe|lavapipe/i.test(`${architecture} ${description} ${vendor}`);
 
+/** Whether an adapter divides wherever it looks up the length of an array, and compiles a text so fast that it may have one for each length. */
+export const hasSlowLengths = ({
+  software,
+  vendor,
+  architecture,
+  description,
+}: Pick<GpuInfo, "software" | "architecture" | "description" | "vendor">) =>
+  software && /swiftshader/i.test(`${vendor} ${architecture} ${description}`);
+
 /** The user's WGSL takes one particle at a time. */
 export const scalarTiling: Tiling = {
   lanes: 1,

@@ -1,6 +1,8 @@
 import { invalid } from "../errors.ts";
 import type { Arena } from "../gpu/arena.ts";
 import type { Dispatch } from "../gpu/kernel.ts";
+import { sizedDispatches } from "../kernels/sized.ts";
+import { hasSlowLengths } from "../kernels/tiling.ts";
 import { dispatchesPerSubmit, flopsPerDispatch, type Pacer } from "../schedule/pacer.ts";
 import { planPackings } from "./buffers.ts";
 import type { OptimizerPlan } from "./optimizer.ts";
@@ -45,16 +47,17 @@ export function stepping(
   arena: Arena,
   pacer: Pacer,
 ): Stepping {
+  const fitted = hasSlowLengths(arena.session.info)
+    ? (dispatches: readonly Dispatch[]) => sizedDispatches(dispatches, (name) => arena.buffer(name).size)
+    : (dispatches: readonly Dispatch[]) => dispatches;
   const packs = optimizer.packs ? [] : planPackings(backward);
-  const gradient = () => task.gradient(flopsPerDispatch(pacer.speed));
+  const gradient = () => fitted(task.gradient(flopsPerDispatch(pacer.speed)));
   // the same in every step, planned again when the device turns out faster or slower
   let planned = gradient();
   let plannedAt = pacer.speed.flops;
-  const sums = Array.from({ length: parts }, (_, part) => optimizer.gradient(part));
-  const end = (step: number, learningRate: number) => [
-    ...optimizer.step(step + 1, learningRate, flopsPerDispatch(pacer.speed)),
-    ...packs,
-  ];
+  const sums = Array.from({ length: parts }, (_, part) => fitted(optimizer.gradient(part)));
+  const end = (step: number, learningRate: number) =>
+    fitted([...optimizer.step(step + 1, learningRate, flopsPerDispatch(pacer.speed)), ...packs]);
   let waiting: Dispatch[] = [];
   let flops = 0;
   const submit = async (last?: (encoder: GPUCommandEncoder) => void) => {
@@ -79,7 +82,7 @@ export function stepping(
       for (const [part, sum] of sums.entries()) {
         const isLast = part === parts - 1;
         const batch = await task.batch(step * parts + part, arena, flopsPerDispatch(speed));
-        const own = [...batch, ...planned, ...sum, ...(isLast ? end(step, learningRate) : [])];
+        const own = [...fitted(batch), ...planned, ...sum, ...(isLast ? end(step, learningRate) : [])];
         waiting.push(...own);
         for (const dispatch of own) flops += dispatch.flops;
         // what is uploaded for a batch is there for one submit
