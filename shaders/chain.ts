@@ -2,7 +2,7 @@ import { heldText, heldWorkgroup } from "./held-dense.ts";
 import { read, uniform, write } from "./interface.ts";
 import { kernel, oncePerShape } from "./kernel.ts";
 import { type Finish, finishShape, finishText } from "./optional-stores.ts";
-import { type ClusterShape, clusterFunctions, clusterText } from "./rows.ts";
+import { accessNumbers, type ClusterNames, type ClusterShape, clusterFunctions, clusterText } from "./rows.ts";
 import { struct } from "./struct.ts";
 import { weightWindow } from "./tiling.ts";
 import { nowhere } from "./weight-gradient.ts";
@@ -11,43 +11,44 @@ import { wgsl } from "./wgsl.ts";
 /** Links of a chain at most, and the places that a link has for what it reads and stores beside its inputs. */
 export const chainRoom = { links: 16, leaves: 4, stores: 3 } as const;
 
+const places = (count: number) => Array.from({ length: count }, () => ["u32", "u32"] as const);
+
 /** Held inputs up to which those of a layer may come from elsewhere than "values". */
 export const mostGiven = 16;
 
-/**
- * A link of a chain: a layer (`body` 0), whose sums go to what is made of them and to `result`, or functions of rows (1). Rows are those
- * of the buffer "values", unless the inputs come from elsewhere.
- */
-export const chainLink = struct("ChainLink", {
+/** The numbers of a link, which are told in its table. */
+const linkNumbers: Readonly<Record<string, "u32">> = {
+  // 0: a layer; 1: functions of rows
   body: "u32",
+  // whether a layer is of each tangent
   batched: "u32",
   inputs: "u32",
   outputs: "u32",
+  // where inputs lie: in "values" (0), "given0" (1) or "given1" (2); their first row, and the rows of a tangent
   source: "u32",
   given: "u32",
   given_rows: "u32",
+  // the first vector of the weights, those of a row, and the first vector of the bias
   weights: "u32",
   row_vectors: "u32",
   bias: "u32",
+  // where the sums themselves go, if anywhere
   result: "u32",
   result_rows: "u32",
-  l0: "u32",
-  l0_rows: "u32",
-  l1: "u32",
-  l1_rows: "u32",
-  l2: "u32",
-  l2_rows: "u32",
-  l3: "u32",
-  l3_rows: "u32",
-  s0: "u32",
-  s0_rows: "u32",
-  s1: "u32",
-  s1_rows: "u32",
-  s2: "u32",
-  s2_rows: "u32",
-  // so that the struct is of whole vectors, as those in a uniform array are
-  end0: "u32",
-  end1: "u32",
+  // what a finish or functions of rows read and store
+  ...accessNumbers(places(chainRoom.leaves), places(chainRoom.stores)),
+};
+
+/**
+ * A link of a chain: a layer, whose sums go to what is made of them and to `result`, or functions of rows. Rows are those of the buffer
+ * "values", unless the inputs come from elsewhere.
+ */
+export const chainLink = struct("ChainLink", {
+  ...linkNumbers,
+  // structs in a uniform array are of whole vectors
+  ...Object.fromEntries(
+    Array.from({ length: -Object.keys(linkNumbers).length & 3 }, (_, i) => [`end${i}`, "u32" as const]),
+  ),
 });
 
 export interface ChainShape {
@@ -60,7 +61,8 @@ export interface ChainShape {
   readonly subgroup: number;
 }
 
-const ofLink = (text: string) => text.replaceAll(/params\.([ls]\d)/g, "link.$1").replaceAll(/\bb\d+\[/g, "values[");
+/** A link's numbers are in its table, and its rows in "values". */
+const linkNames: ClusterNames = { number: (name) => `link.${name}`, buffer: () => "values" };
 
 /**
  * Layers one after the other for the same particles, for adapters in software, on which each dispatch costs as much as a small layer
@@ -95,7 +97,7 @@ fn given(source: u32, at: u32) -> vec4f {
   }
 }
 fn finish(link: ChainLink, z: vec4f, row: u32, p: u32, s: u32) {
-  ${ofLink(finishText(finish))}
+  ${finishText(finish, linkNames)}
   if (link.result != ${nowhere}u) { result[(link.result + row + s * link.result_rows) * params.stride + p] = z; }
 }
 
@@ -122,7 +124,7 @@ fn chain(@builtin(global_invocation_id) id: vec3u, @builtin(subgroup_invocation_
       rows
         ? wgsl`let rows = (1u - layers) * link.outputs;
     for (var row = 0u; row < rows; row++) {
-      ${ofLink(clusterText(rows, { loops: true, sum: () => "" }))}
+      ${clusterText(rows, { loops: true, sum: () => "", names: linkNames })}
     }`
         : ""
     }

@@ -1,4 +1,4 @@
-import { type ClusterShape, clusterText, type RowsAccess } from "./rows.ts";
+import { type ClusterNames, type ClusterShape, clusterNames, clusterText, type RowsAccess } from "./rows.ts";
 import { nowhere } from "./weight-gradient.ts";
 
 /**
@@ -39,11 +39,14 @@ export function finishShape(finish: Finish): ClusterShape {
 }
 
 /** Its statements for a number of a row, in the scope of `clusterText`, with the sum `z`. */
-export function finishText(finish: Finish): string {
-  const place = (name: string) => `(params.${name} + row + s * params.${name}_rows) * params.stride + p`;
+export function finishText(finish: Finish, { number, buffer }: ClusterNames = clusterNames): string {
+  const place = (name: string) => `(${number(name)} + row + s * ${number(`${name}_rows`)}) * params.stride + p`;
   const stores = (binding: number, values: readonly string[]) =>
-    values.map((value, i) => `if (params.s${i} != ${nowhere}u) { b${binding + i}[${place(`s${i}`)}] = ${value}; }`);
-  if (finish === "products") return stores(2, ["z", ...factors.map((i) => `b${i}[${place(`l${i}`)}] * z`)]).join("\n");
+    values.map(
+      (value, i) => `if (${number(`s${i}`)} != ${nowhere}u) { ${buffer(binding + i)}[${place(`s${i}`)}] = ${value}; }`,
+    );
+  if (finish === "products")
+    return stores(2, ["z", ...factors.map((i) => `${buffer(i)}[${place(`l${i}`)}] * z`)]).join("\n");
   const made = clusterText({ ...finishShape(finish), stores: [] }, { loops: false, sum: () => "z" });
   return [
     made,

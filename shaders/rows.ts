@@ -1,4 +1,4 @@
-import { item } from "../src/must.ts";
+import { item, must } from "../src/must.ts";
 import type { RowFunction } from "../src/network/program.ts";
 import { type Binding, numbered, read, write } from "./interface.ts";
 import { kernel, oncePerShape } from "./kernel.ts";
@@ -73,32 +73,46 @@ export function clusterParams(shape: ClusterShape, prefix?: string): Record<stri
   return { ...accesses, ...(readsTable(shape) && tableNumbers(two, prefix)) };
 }
 
+/** How a kernel calls what the text of a cluster reads: the numbers of {@link clusterParams}, and its buffers by their bindings. */
+export interface ClusterNames {
+  number(name: string): string;
+  buffer(binding: number): string;
+}
+
+/** Params and b0, b1, … */
+export const clusterNames: ClusterNames = { number: (name) => `params.${name}`, buffer: (binding) => `b${binding}` };
+
 /**
  * Statements of a cluster for one number of a row: four particles. In scope: `row`, `p`, `params`, and for a single tangent (`loops`
  * false) its number `s`; sums of the kernel are named by `sum`.
  */
 export function clusterText(
   shape: ClusterShape,
-  o: { readonly loops: boolean; readonly sum: (i: number) => string },
+  o: { readonly loops: boolean; readonly sum: (i: number) => string; readonly names?: ClusterNames },
 ): string {
+  const { number, buffer } = o.names ?? clusterNames;
   const { leaves, results, stores } = shape;
   const nameOf = (ref: Ref) =>
     "leaf" in ref ? `leaf${ref.leaf}` : "result" in ref ? `v${ref.result}` : o.sum(ref.sum);
-  const place = (name: string, { batched, single }: RowsAccess) => {
-    const row = single ? `params.${name}` : `params.${name} + row`;
-    return batched ? `(${row} + s * params.${name}_rows) * params.stride + p` : `(${row}) * params.stride + p`;
+  const place = (name: string, access: RowsAccess) => {
+    const row = access.single ? number(name) : `${number(name)} + row`;
+    return access.batched
+      ? `(${row} + s * ${number(`${name}_rows`)}) * params.stride + p`
+      : `(${row}) * params.stride + p`;
   };
   const read = (i: number) => {
     const leaf = leaves[i] as RowsAccess;
-    if (leaf.table === "one")
-      return `let leaf${i} = vec4f(b${leaf.binding}[(params.l${i}${leaf.single ? "" : " + row"}) * params.columns + params.column]);`;
+    const from = buffer(leaf.binding);
+    const row = `${number(`l${i}`)}${leaf.single ? "" : " + row"}`;
+    const column = `(${row}) * ${number("columns")} + ${number("column")}`;
+    if (leaf.table === "one") return `let leaf${i} = vec4f(${from}[${column}]);`;
     if (leaf.table === "classes") {
-      const lane = (c: string) =>
-        `b${leaf.binding}[(params.l${i}${leaf.single ? "" : " + row"}) * params.columns + params.column + b${shape.classes}[p].${c}]`;
+      const { classes } = shape;
+      const lane = (c: string) => `${from}[${column} + ${buffer(must(classes, "the buffer of classes"))}[p].${c}]`;
       return `let leaf${i} = vec4f(${components.map(lane).join(", ")});`;
     }
-    if (leaf.parameter) return `let leaf${i} = vec4f(b${leaf.binding}[params.l${i}${leaf.single ? "" : " + row"}]);`;
-    return `let leaf${i} = b${leaf.binding}[${place(`l${i}`, leaf)}];`;
+    if (leaf.parameter) return `let leaf${i} = vec4f(${from}[${row}]);`;
+    return `let leaf${i} = ${from}[${place(`l${i}`, leaf)}];`;
   };
   const made = new Set<string>();
   const highest = (activation: string, argument: string) =>
@@ -121,7 +135,7 @@ export function clusterText(
   };
   const write = (i: number) => {
     const store = stores[i] as ClusterShape["stores"][number];
-    return `b${store.binding}[${place(`s${i}`, store)}] = ${store.of ? nameOf(store.of) : "vec4f(0.0)"};`;
+    return `${buffer(store.binding)}[${place(`s${i}`, store)}] = ${store.of ? nameOf(store.of) : "vec4f(0.0)"};`;
   };
   const all = <T>(list: readonly T[]) => list.map((_, i) => i);
   if (!o.loops) return [...all(leaves).map(read), ...all(results).map(result), ...all(stores).map(write)].join("\n");
@@ -251,7 +265,7 @@ let p = index;
 let s = id.z;
 ${lines(sums.length, (i) => `var sum${i} = vec4f(0.0);`)}
 for (var row = 0u; row < params.rows; row++) {
-${clusterText({ ...inner, stores: [] }, { loops: false, sum: () => "" }).replaceAll(/params\.([ls]\d|columns?\b)/g, `params.${innerPrefix}$1`)}
+${clusterText({ ...inner, stores: [] }, { loops: false, sum: () => "", names: { ...clusterNames, number: (name) => `params.${innerPrefix}${name}` } })}
 ${sums.map((ref, i) => `sum${i} += ${renamed(ref)};`).join("\n")}
 }
 let row = 0u;

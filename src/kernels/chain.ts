@@ -25,24 +25,28 @@ export interface ChainDevice {
 /** Most inputs of a layer in a chain, and of one that reads another buffer than that of the values. */
 const most = { inputs: 64, given: mostGiven } as const;
 
-type Fields = Partial<Record<keyof typeof chainLink.fields, number>>;
+type Fields = Readonly<Record<string, number>>;
 
 /** A stage as a link, with what decides where it may be: its finish, whether it reads biases, and its packing, if it has one. */
 interface Link {
   readonly finish: ChainShape["finish"] | undefined;
+  /** The packing that a layer reads. */
   readonly weights: string | undefined;
   readonly rows: ClusterShape | undefined;
   /** Inputs that are held; 0 for functions of rows. */
   readonly held: number;
   readonly bias: boolean;
+  /** Buffers beside that of the values: of the inputs, and of the sums themselves. */
   readonly given: string | undefined;
   readonly result: string | undefined;
+  /** By the names of {@link chainLink}. */
   readonly fields: Fields;
   /** FLOPs of four particles, and whether for each tangent. */
   readonly flops: number;
   readonly batched: boolean;
 }
 
+/** Links that follow each other in one dispatch. */
 interface Chain {
   readonly kernel: ReturnType<typeof chainKernel>;
   readonly links: readonly Link[];
@@ -161,6 +165,10 @@ function rowsLink(
   };
 }
 
+/** Whether what two stages want of a chain is one thing, or one of them does not mind. */
+const agree = (one: unknown, other: unknown) =>
+  one === undefined || other === undefined || JSON.stringify(one) === JSON.stringify(other);
+
 /** What a value is made of that stages store: the parts of a concatenation, what a slice is a part of. */
 function* stored(p: Program, value: Value): Generator<Value> {
   const base = baseOf(p, value);
@@ -183,7 +191,10 @@ export class Chains {
     this.#device = device;
   }
 
-  /** Undefined where a layer can be no link. Gradients are left out. */
+  /**
+   * Chains begin at layers, and take what fits and does not wait for a stage that is left out. Undefined where a layer can be no link.
+   * Gradients are left out.
+   */
   static of(
     { program }: Pick<Schedule, "program">,
     stages: readonly Stage[],
@@ -234,17 +245,16 @@ export class Chains {
       let [finish, rows, isOver] = [begins.finish, begins.rows, false];
       const given = new Set<string>();
       let result: string | undefined;
+      // a chain has one text: one finish, one kind of functions, and for each binding one buffer
       const fits = (link: Link) => {
         const others = new Set(given);
         if (link.given !== undefined) others.add(link.given);
         return (
           chosen.length < chainRoom.links &&
           (link.held === 0 || (link.weights === begins.weights && link.bias === begins.bias)) &&
-          (link.finish === undefined ||
-            finish === undefined ||
-            JSON.stringify(link.finish) === JSON.stringify(finish)) &&
-          (link.rows === undefined || rows === undefined || JSON.stringify(link.rows) === JSON.stringify(rows)) &&
-          (link.result === undefined || result === undefined || link.result === result) &&
+          agree(link.finish, finish) &&
+          agree(link.rows, rows) &&
+          agree(link.result, result) &&
           others.size <= 2 &&
           (link.held === 0 ? begins.held > most.given : link.held === begins.held)
         );
@@ -300,10 +310,12 @@ export class Chains {
     for (const { links, table } of chains)
       for (const [n, { fields }] of links.entries())
         for (const [name, value] of Object.entries(fields))
-          data[(tableBytes / 4) * table + chainLink.words * n + chainLink.at[name as keyof Fields]] = value;
+          data[(tableBytes / 4) * table + chainLink.words * n + must(chainLink.at[name], `"${name}" of a link`)] =
+            value;
     return [{ name: this.#table, bytes: data.byteLength, data }];
   }
 
+  /** The dispatches of all stages in their order; `other` plans those that are in no chain. */
   plan(range: RunRange, other: (stage: OtherStage) => Dispatch[]): Dispatch[] {
     return this.#parts.flatMap((part) => ("links" in part ? this.#chain(part, range) : other(part)));
   }
