@@ -1,3 +1,4 @@
+import { item } from "../src/must.ts";
 import type { Value } from "../src/network/program.ts";
 import { type Cluster, type Place, placeOf, type Schedule } from "../src/network/stages.ts";
 import { resultText } from "./row-functions.ts";
@@ -11,6 +12,8 @@ export interface Naming<Row> {
   /** The sets that a value has: 0, or one for each tangent. */
   sets(batched: boolean): readonly number[];
   read(value: Value, row: Row, s: number, g: number): string;
+  /** Whether a value is the same for all particles, and so read once. */
+  isShared?(value: Value): boolean;
   /** A statement. */
   write(place: Place, row: Row, s: number, g: number, value: string): string;
 }
@@ -44,9 +47,10 @@ export function clusterStatements<Row>(
     const sum = o.sums?.(value, set, g);
     if (sum !== undefined) return sum;
     if (made.has(value)) return `m${value}_${set}_${g}${o.tag}`;
-    const number = naming.read(value, width === 1 ? naming.first : o.row, set, g);
+    const group = o.keeps && naming.isShared?.(value) ? item(naming.groups, 0) : g;
+    const number = naming.read(value, width === 1 ? naming.first : o.row, set, group);
     if (!o.keeps) return number;
-    const name = `r${value}_${set}_${g}${o.tag}`;
+    const name = `r${value}_${set}_${group}${o.tag}`;
     if (!kept.has(name)) text.push(`let ${name} = ${number};`);
     kept.add(name);
     return name;

@@ -8,7 +8,7 @@ import {
   type Tangents,
 } from "./narrow-mlp.ts";
 import { sinCosTwoPi } from "./random.ts";
-import { components, splat, type Tiling, vectorType } from "./tiling.ts";
+import { components, hasColumns, splat, type Tiling, vectorType } from "./tiling.ts";
 import { f32, lines } from "./wgsl.ts";
 
 /** A velocity field as a fused kernel sees it. */
@@ -75,8 +75,22 @@ export function fieldBuffers(field: FusedField, tiling: Tiling) {
     offsets: field.kind === "mlp" && field.conditioned && rows,
     labels: field.kind === "network" && field.labels && read("array<u32>"),
     context: network && network.context > 0 && rows,
-    table: field.kind === "network" && field.atOneTime && field.network.hasTable && read("array<f32>"),
+    table:
+      network &&
+      hasTable(field) &&
+      read(hasColumns(network, tiling) ? `array<array<f32, ${network.table.rows}>>` : "array<f32>"),
   };
+}
+
+const hasTable = (field: FusedField) => field.kind === "network" && field.atOneTime && field.network.hasTable;
+
+/** Text that declares pf_column, where the column of the table begins that is `index` stages (text) behind the first, or the first one. */
+export function tableColumn(field: FusedField, tiling: Tiling, index?: string): string {
+  if (field.kind !== "network") return "";
+  const { network } = field;
+  if (hasColumns(network, tiling)) return hasTable(field) ? `let pf_column = &pf_table[${index ?? "0u"}];` : "";
+  if (index === undefined) return "let pf_column = 0u;";
+  return `let pf_column = (${index}) * ${(network.classes + 1) * network.table.rows}u;`;
 }
 
 /** Declarations `var name{g}_{i}: V` for every group and dimension. */

@@ -6,6 +6,7 @@ import {
   fieldDeclarations,
   forEach,
   type JacobianTexts,
+  tableColumn,
   velocityAndDivergenceText,
   velocityText,
 } from "./field.ts";
@@ -122,7 +123,7 @@ ${of("begin")}
 for (var stage = 0u; stage < ${stages}u; stage++) {
 let row = pf_schedule[step * ${stages}u + stage];
 ${lines(tiling.groups, (g) => `let time${g} = ${splat(tiling, "row.time")};`)}
-${field.kind === "network" ? `let pf_column = (step * ${stages}u + stage - pf_params.first_row) * ${(field.network.classes + 1) * field.network.table.rows}u;` : ""}
+${tableColumn(field, tiling, `step * ${stages}u + stage - pf_params.first_row`)}
 ${forEach(tiling, dim, (g, i) => {
   let y = `x${g}_${i}`;
   for (let s = 0; s < stages - 1; s++) y = `fma(${splat(tiling, `row.a${s}`)}, k${s}_${g}_${i}, ${y})`;
@@ -228,7 +229,7 @@ ${forEach(tiling, dim, (g, i) => `pf_product${at(i, g)} = jv1_${g}_${i};`)}
 ${entry("evaluate", tiling)} {
 ${particlesText(tiling)}
 ${forEach(tiling, dim, (g, i) => `let y${g}_${i} = pf_state${at(i, g)};`)}
-${isAtOneTime(field) ? "let pf_column = 0u;" : lines(tiling.groups, (g) => `let time${g} = pf_times[at${g}];`)}
+${isAtOneTime(field) ? tableColumn(field, tiling) : lines(tiling.groups, (g) => `let time${g} = pf_times[at${g}];`)}
 ${declare(tiling, dim, "u")}
 ${body}
 }

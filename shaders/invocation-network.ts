@@ -9,7 +9,7 @@ import { InvocationValues, type NetworkSizes } from "./invocation-values.ts";
 import type { Tangents } from "./narrow-mlp.ts";
 import type { Packing } from "./packing.ts";
 import { type ProjectedName, projectedInput, projectedRow } from "./row-functions.ts";
-import { broadcastOf, components, splat, type Tiling } from "./tiling.ts";
+import { biasOf, biasPart, broadcastOf, components, splat, type Tiling } from "./tiling.ts";
 import { lines, range } from "./wgsl.ts";
 
 /**
@@ -222,12 +222,14 @@ export class InvocationNetwork {
     const base = `pf_weights[${isMany ? "base" : this.#values.matrixAt(item(own, 0).value)} + jb * ${block}u + `;
     const body: string[] = [];
     for (const [q, step] of steps.entries()) {
-      if (step.bias !== undefined) body.push(`let bias${q} = ${base}${block - 1}u];`);
+      if (step.bias !== undefined) body.push(`let bias${q} = ${base}${block - 1}u]${biasPart(this.#tiling)};`);
       for (const s of this.#values.sets(step.batched))
         for (const g of this.#values.groups)
           for (const r of range(outputs).filter(wanted)) {
             const start =
-              step.bias === undefined ? `${this.#values.v}(0.0)` : splat(this.#tiling, `bias${q}.${components[r]}`);
+              step.bias === undefined
+                ? `${this.#values.v}(0.0)`
+                : splat(this.#tiling, biasOf(this.#tiling, `bias${q}`, r));
             body.push(`var a${q}_${s}_${g}_${r} = ${start};`);
           }
     }

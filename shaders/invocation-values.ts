@@ -7,7 +7,7 @@ import { givenContext } from "./classes.ts";
 import { clusterStatements, type Naming } from "./cluster.ts";
 import type { Tangents } from "./narrow-mlp.ts";
 import { type Packing, packedFor } from "./packing.ts";
-import { components, splat, type Tiling, vectorType } from "./tiling.ts";
+import { components, hasColumns, splat, type Tiling, vectorType } from "./tiling.ts";
 import { range } from "./wgsl.ts";
 
 /** What goes into a network beside the time. */
@@ -80,6 +80,7 @@ export class InvocationValues {
     const start = place.buffer === "table" ? this.number(numberName(value), place.row) : `${place.row}u`;
     const at = start === "0u" ? row : `${start} + ${row}`;
     if (place.buffer !== "table") return `${place.buffer}_${step.batched ? s : 0}_${g}[${at}]`;
+    if (hasColumns(this.#sizes, this.#tiling)) return splat(this.#tiling, `(*pf_column)[${at}]`);
     if (this.#sizes.classes === 0) return splat(this.#tiling, `pf_table[pf_column + ${at}]`);
     const column = (class_: string) => `pf_table[pf_column + ${class_} * ${place.rows}u + ${at}]`;
     if (this.#tiling.lanes === 1) return column(`class_${g}`);
@@ -154,6 +155,12 @@ export class InvocationValues {
     return {
       first: "0u",
       groups: this.groups,
+      isShared: (value) => {
+        const step = this.program.at(value);
+        return (
+          step.kind === "parameter" || (placeOf(this.#made, value).buffer === "table" && this.#sizes.classes === 0)
+        );
+      },
       sets: (batched) => this.sets(batched),
       read: (value, row, s, g) => this.read(value, row, s, g),
       write: ({ buffer, row: start }, row, s, g, value) =>

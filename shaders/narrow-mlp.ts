@@ -1,5 +1,5 @@
 import { activationText } from "./activation.ts";
-import { activationType, broadcastOf, components, splat, type Tiling, vectorType } from "./tiling.ts";
+import { activationType, biasOf, biasPart, broadcastOf, components, splat, type Tiling, vectorType } from "./tiling.ts";
 import { lines } from "./wgsl.ts";
 
 /**
@@ -136,12 +136,13 @@ export function narrowMlpText(mlp: NarrowMlp, tiling: Tiling, tangents: Tangents
 
   /** One block of a layer with `width` inputs held in h{s}_{g}_{k}: straight-line multiply-adds, each weight read once. */
   function blockText(array: string, index: string, wanted: (s: number, r: number) => boolean): string {
-    const text: string[] = [`let bias = ${array}[${index}][${block - 1}];`];
+    const text: string[] = [`let bias = ${array}[${index}][${block - 1}]${biasPart(tiling)};`];
     for (const s of sets) {
       for (const g of groups) {
         for (const r of outputs) {
           if (!wanted(s, r)) continue;
-          const bias = tiling.half ? `f32(bias.${components[r]})` : `bias.${components[r]}`;
+          const own = biasOf(tiling, "bias", r);
+          const bias = tiling.half ? `f32(${own})` : own;
           text.push(`var a${s}_${g}_${r} = ${s === 0 ? splat(tiling, bias) : `${v}(0.0)`};`);
           if (tiling.half) text.push(`var ${halfSum(s, g, r)} = ${kept}(0.0);`);
         }

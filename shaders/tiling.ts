@@ -78,6 +78,22 @@ export function splat(tiling: Tiling, scalar: string): string {
   return tiling.lanes === 1 ? scalar : `${vectorType(tiling)}(${scalar})`;
 }
 
+/**
+ * A bias in a block of weights: SwiftShader loads the components of a vector one by one, of which one output wants the first. What a
+ * load is followed by, and the bias of output r in what was loaded.
+ */
+const hasOneBias = ({ gather, outputs }: Tiling) => gather === 4 && outputs === 1;
+export const biasPart = (tiling: Tiling) => (hasOneBias(tiling) ? ".x" : "");
+export const biasOf = (tiling: Tiling, bias: string, r: number) =>
+  hasOneBias(tiling) ? bias : `${bias}.${components[r]}`;
+
+/**
+ * Whether the table of a network is an array of columns, of which a stage takes one by a pointer: SwiftShader divides the length of an
+ * array wherever one of its numbers is read. Where there are classes, particles read other columns.
+ */
+export const hasColumns = ({ classes }: { readonly classes: number }, { gather }: Tiling) =>
+  gather === 4 && classes === 0;
+
 /** How all of a subgroup get what one of them has. SwiftShader's subgroups are quads, for which it makes half of the instructions. */
 export const broadcastOf = (subgroup: number) => (subgroup === 4 ? "quadBroadcast" : "subgroupBroadcast");
 
