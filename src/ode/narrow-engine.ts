@@ -5,7 +5,7 @@ import type { NarrowMlp } from "../../shaders/narrow-mlp.ts";
 import type { Tiling } from "../../shaders/tiling.ts";
 import type { Gpu } from "../gpu/gpu.ts";
 import { planEvaluate, planIntegrate } from "../kernels/fused.ts";
-import { chooseTiling, halfTiling } from "../kernels/tiling.ts";
+import { chooseTiling, halfTiling, isLavapipe } from "../kernels/tiling.ts";
 import { item } from "../must.ts";
 import type { MlpVelocity } from "../network/mlp.ts";
 import { networkOf } from "../network/of.ts";
@@ -166,8 +166,15 @@ export function fusedMlpEngine(
   };
 }
 
+/**
+ * The widest layer that lavapipe has in one kernel. Width 96 and 128 sample at 1.1 to 1.4 times the rate layer by layer, with the same bits,
+ * and their first exact log p is there after 3 s of processor time, where that of one kernel compiles for 16 and 35 s (bench/README.md).
+ */
+const widestOfLavapipe = 80;
+
 /** The same, or undefined for an MLP that is too wide for it. */
 export function narrowEngine(gpu: Gpu, velocity: MlpVelocity, parameters: Parameters): Engine | undefined {
   const mlp = narrowMlp(velocity);
-  return mlp && fusedMlpEngine(gpu, velocity, mlp, parameters);
+  const isTooWide = mlp && isLavapipe(gpu.info) && mlp.width > widestOfLavapipe;
+  return mlp && !isTooWide ? fusedMlpEngine(gpu, velocity, mlp, parameters) : undefined;
 }

@@ -92,7 +92,7 @@ const shapes: [string, pf.MlpOptions, number][] = [
   ["dim 16", { dim: 16, hidden: [32] }, 65],
   ["dim 64, layer by layer", { dim: 64, hidden: [40, 33] }, 65],
   ["no hidden layer", { dim: 3, hidden: [] }, 65],
-  ["width 128 in one kernel", { dim: 2, hidden: [128] }, 65],
+  ["width 128, in one kernel on SwiftShader", { dim: 2, hidden: [128] }, 65],
   ["width 200, layer by layer, time first", { dim: 2, hidden: [200, 30], inputOrder: "t,x", time: { fourier: 2 } }, 65],
   ["classes and context", { dim: 2, hidden: [13], classes: 3, context: 2, inputOrder: "t,x" }, 65],
   ["classes and context, layer by layer", { dim: 2, hidden: [140], classes: 3, context: 2, time: { fourier: 2 } }, 65],
