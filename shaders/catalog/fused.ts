@@ -42,6 +42,7 @@ const invocations = {
   "": { outputs: 4 },
   ", products shared": { outputs: 4, sharesProducts: true },
   ", sums written out": { outputs: 1, unrollsSums: true },
+  ", weights by quads and a table of columns": { lanes: 4, outputs: 1, gather: 4, sharesProducts: true },
 } as const;
 
 /** Whole steps and evaluations in an invocation: of a narrow mlp, and of other networks. */
