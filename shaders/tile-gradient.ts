@@ -238,7 +238,7 @@ ${stores}
     end === lanes
       ? `{\nlet along = ${remainder("worker", lanes)};\n${across}\n}`
       : `for (var along = ${remainder("worker", lanes)}; along < ${end}u; along += ${lanes}u) {\n${across}\n}`;
-  return `${made[0]?.fetch ?? ""}\nlet worker = ${worker};\n${all}`;
+  return `${item(made, 0).fetch ?? ""}\nlet worker = ${worker};\n${all}`;
 }
 
 /** Sums of the rows of the cotangents: an invocation has one of them. */

@@ -116,7 +116,7 @@ export async function main(
     const conditions = { guidance: 2, ...(network.classes > 0 && { labels: new Uint32Array(64) }) };
     const { dim } = network;
     const passes = (kind: "basis" | "matrix", count: number, penalised = false) =>
-      likelihoodBackward({ gpu }, velocity, { tangents: { count, kind }, penalised });
+      likelihoodBackward({ gpu }, velocity, { tangents: { count, kind }, penalised }, true);
     const [trace, matrix] = [await passes("basis", dim), await passes("matrix", dim)];
     const penalised = await passes("basis", dim, true);
     const matching = (await matchingChoice({ gpu }))(velocity);

@@ -1,6 +1,7 @@
 import type { Dispatch } from "../../shaders/dispatch.ts";
 import { bindingText, declared } from "../../shaders/interface.ts";
 import type { Kernel } from "../../shaders/kernel.ts";
+import { must } from "../must.ts";
 
 /** Bytes of the elements of arrays whose length is that of their buffer. */
 const bytesOf: Readonly<Record<string, number>> = {
@@ -23,8 +24,7 @@ function sizedKernel(kernel: Kernel, bytes: ReadonlyMap<string, number>): Kernel
     code = code.replace(bindingText(name, binding, i), bindingText(name, sized, i));
   }
   if (code === kernel.code) return kernel;
-  const own = made.get(kernel) ?? new Map<string, Kernel>();
-  made.set(kernel, own);
+  const own = at(made, kernel, () => new Map<string, Kernel>());
   return at(own, code, () => ({ ...kernel, code }));
 }
 
@@ -49,7 +49,7 @@ export function sizedDispatches(
   }
   return dispatches.map((dispatch) => {
     const agreed = new Map<string, number>();
-    for (const [name, byBuffer] of rooms.get(dispatch.kernel.code) ?? []) {
+    for (const [name, byBuffer] of must(rooms.get(dispatch.kernel.code), "the rooms of a text")) {
       const [room, ...others] = new Set(byBuffer.values());
       if (room !== undefined && others.length === 0) agreed.set(name, room);
     }
@@ -58,7 +58,7 @@ export function sizedDispatches(
   });
 }
 
-function at<K, V>(map: Map<K, V>, key: K, make: () => V): V {
+function at<K, V>(map: { get(key: K): V | undefined; set(key: K, value: V): unknown }, key: K, make: () => V): V {
   const known = map.get(key) ?? make();
   map.set(key, known);
   return known;

@@ -59,21 +59,23 @@ export async function likelihoodBackward(
   { gpu }: Pick<Flow, "gpu">,
   velocity: TrainableVelocity,
   { tangents, penalised }: LikelihoodShape,
+  chained: boolean,
 ): Promise<LikelihoodBackward> {
   if (!gpu.info.software) {
     const tiles = tilePasses(gpu, networkOf(velocity), await waveOf(gpu), tangents, penalised);
     if (tiles) return tiles;
   }
-  return passesByLayer({ gpu }, velocity);
+  return passesByLayer({ gpu }, velocity, chained);
 }
 
 /**
  * The same layer by layer. It goes forward and back through the network with and without tangents: on lavapipe, which takes half
  * a second to compile a layer, all of these ways share their kernels. SwiftShader is quick to compile, and slow where nothing is stored.
  */
-export function passesByLayer({ gpu }: Pick<Flow, "gpu">, velocity: TrainableVelocity): Backward {
+export function passesByLayer({ gpu }: Pick<Flow, "gpu">, velocity: TrainableVelocity, chained: boolean): Backward {
   const network = networkOf(velocity);
-  const backward = layeredBackward(gpu, network, productsOf(gpu, network, isLavapipe(gpu.info)), chainOf(gpu, network));
+  const products = productsOf(gpu, network, isLavapipe(gpu.info));
+  const backward = layeredBackward(gpu, network, products, chained ? chainOf(gpu, network) : undefined);
   return {
     ...backward,
     buffers: (capacity, tangents) => [...backward.buffers(capacity, tangents), ...unusedBuffers],
@@ -84,7 +86,7 @@ export function passesByLayer({ gpu }: Pick<Flow, "gpu">, velocity: TrainableVel
  * The engine of a likelihood's forward solves. On adapters in software the kernels of layers are compiled in a fraction of the time that
  * one kernel for all of a solve takes, and those of few inputs are no slower.
  */
-export async function trainingEngine(flow: Flow, velocity: TrainableVelocity): Promise<Engine> {
+export async function trainingEngine(flow: Flow, velocity: TrainableVelocity, chained: boolean): Promise<Engine> {
   if (!flow.gpu.info.software) return flow.forwardEngine();
   const { layeredEngine } = await import("../ode/on-demand.ts");
   const network = networkOf(velocity);
@@ -93,7 +95,7 @@ export async function trainingEngine(flow: Flow, velocity: TrainableVelocity): P
     network,
     flow.parameters,
     productsOf(flow.gpu, network, isLavapipe(flow.gpu.info)),
-    chainOf(flow.gpu, network),
+    chained ? chainOf(flow.gpu, network) : undefined,
   );
   // it reads the weights that the training packs for its gradients
   const { parameters } = flow;

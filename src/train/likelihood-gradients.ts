@@ -33,7 +33,8 @@ export async function givenLikelihoodGradients(
   if (x instanceof Float32Array && !flow.transform) warnOfF32(what, flow.normalization);
   const solve = likelihoodSolve(what, options, dim, count);
   checkLabelled(what, options.labels, velocity);
-  const work = await workOf(flow, velocity, solve, onHost(what, checkConditions(what, options, count, velocity)), x);
+  const conditions = onHost(what, checkConditions(what, options, count, velocity));
+  const work = await workOf(flow, velocity, solve, conditions, x, count);
   const from = { data, divergence: solve.divergence, total: count, key: seedKey(options.seed) };
   const plan = (maxFlops: number) => {
     const chunk = chunkOf(0, count, maxFlops);

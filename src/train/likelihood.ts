@@ -7,6 +7,7 @@ import { logScale } from "../flow/log-prob.ts";
 import { affineBuffer, affineName } from "../flow/states.ts";
 import type { Arena } from "../gpu/arena.ts";
 import { mergeBuffers } from "../gpu/kernel.ts";
+import { largestBinding } from "../gpu/largest-binding.ts";
 import { item } from "../must.ts";
 import { networkOf } from "../network/of.ts";
 import { type Conditions, chunkOf, names, tangentsOf } from "../ode/engine.ts";
@@ -38,13 +39,14 @@ function flatActivation(velocity: TrainableVelocity): string | undefined {
   return used.every((activation) => activation === "relu" || activation === "leaky_relu") ? used[0] : undefined;
 }
 
-/** What a likelihood gradient is planned for, on the way of `solve`. */
+/** What a likelihood gradient is planned for, on the way of `solve`, with so many rows `atOnce` at least. */
 export async function workOf(
   flow: Flow,
   velocity: TrainableVelocity,
   solve: LikelihoodSolve,
   conditions: Conditions,
   data: DataRows,
+  atOnce: number,
   rowWeights?: Float32Array,
 ): Promise<LikelihoodWork> {
   const integration = integrationOf(solve.grid, solve.divergence.mode, jacobianTexts);
@@ -52,10 +54,10 @@ export async function workOf(
   const kind = divergence.mode === "discrete" ? "matrix" : divergence.mode === "probes" ? "probes" : "basis";
   const tangents = { count: tangentsOf(velocity.dim, divergence), kind } as const;
   const shape = { tangents, penalised: solve.regularization !== undefined } as const;
-  return {
+  const made = async (chained: boolean): Promise<LikelihoodWork> => ({
     velocity,
-    engine: await trainingEngine(flow, velocity),
-    backward: await likelihoodBackward(flow, velocity, shape),
+    engine: await trainingEngine(flow, velocity, chained),
+    backward: await likelihoodBackward(flow, velocity, shape, chained),
     source: flow.source,
     grid: solve.grid,
     integration,
@@ -63,7 +65,12 @@ export async function workOf(
     constant: logScale(flow.normalization) + meanGain(flow, data, rowWeights),
     leastDeterminant: solve.leastDeterminant,
     regularization: solve.regularization,
-  };
+  });
+  const work = await made(true);
+  // the values of chains lie in one buffer, which is larger than any that layers need, and may be more than a device binds
+  const { buffers } = planLikelihoodGradient(work, chunkOf(0, atOnce, Number.POSITIVE_INFINITY));
+  const largest = Math.max(...buffers.map(({ bytes }) => bytes));
+  return largest > largestBinding(flow.gpu.device.limits) ? made(false) : work;
 }
 
 /** What a transform adds to log p, over all rows of the data: it does not depend on the weights, so a batch's own mean would be noise. */
@@ -113,7 +120,7 @@ export async function* runMaximumLikelihood(
       `${likelihoodTraining}: between its kinks a ${flat} network's divergence is constant, so its gradient says nothing of where they should be: prefer "silu" or "tanh"`,
     );
   const solve = likelihoodSolve(likelihoodTraining, options, velocity.dim, batchSize);
-  const work = await workOf(flow, velocity, solve, conditions, data, options.rowWeights);
+  const work = await workOf(flow, velocity, solve, conditions, data, batchSize, options.rowWeights);
   const draws = makeRowDraws(likelihoodTraining, flow, data, plan);
   return yield* trainingLoop(flow, plan, (parts) =>
     likelihoodTask(flow, data, planOfPart(likelihoodTraining, plan, parts), work, draws),

@@ -39,7 +39,7 @@ export async function givenLogProbGradient(
   const solve = { ...likelihoodSolve(what, options, dim, count), leastDeterminant: 0 };
   const conditions = onHost(what, checkConditions(what, options, count, velocity, true));
   const work: LikelihoodWork = {
-    ...(await workOf(flow, velocity, solve, conditions, x)),
+    ...(await workOf(flow, velocity, solve, conditions, x, 1)),
     constant: logScale(flow.normalization),
     isSum: true,
   };

@@ -22,7 +22,7 @@ function planned(batch: number, o: { method?: "midpoint" | "rk4"; kineticEnergy?
   const { method = "midpoint", kineticEnergy } = o;
   const velocity = mlp({ dim: 2, hidden: [32, 32], activation: "sin" });
   const gpu = { info } as Gpu;
-  const backward = passesByLayer({ gpu }, velocity);
+  const backward = passesByLayer({ gpu }, velocity, true);
   const grid = timeGrid("test", { method, steps }, 1, 0);
   const work: LikelihoodWork = {
     velocity,

@@ -9,7 +9,7 @@ const batch = { capacity: 256, count: 256, maxFlops: 1e12 };
 function kernelsOn(description: string, subgroupSize: number): string[] {
   const info = { software: true, subgroupSize, vendor: "", architecture: "", description };
   const velocity = mlp({ dim: 2, hidden: [96, 96, 96], activation: "sin" });
-  const backward = passesByLayer({ gpu: { info } as Gpu }, velocity);
+  const backward = passesByLayer({ gpu: { info } as Gpu }, velocity, true);
   const dispatches = [0, 2].flatMap((count) =>
     backward.pass(batch, {
       cotangent: "kappa",

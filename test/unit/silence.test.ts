@@ -20,6 +20,7 @@ const meant: Readonly<Record<string, readonly [count: number, reason: string]>> 
   "src/gpu/pipelines.ts": [1, "a binding begins where its buffer does, unless its dispatch says where"],
   "src/train/fingerprint.ts": [2, "an option that was not set, in words"],
   "shaders/dispatch.ts": [1, "a binding begins where its buffer does, unless its dispatch says where"],
+  "src/kernels/sized.ts": [1, "a binding begins where its buffer does, unless its dispatch says where"],
   "src/view/draws.ts": [1, "a colour without a fourth number covers whole"],
   "src/train/layer-gradients.ts": [1, "a vector has one column"],
   "shaders/tile-reverse.ts": [1, "a vector has one column"],
