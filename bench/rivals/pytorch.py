@@ -110,7 +110,13 @@ def training(work):
 
 torch.set_num_threads(len(os.sched_getaffinity(0)))
 torch.set_flush_denormal(True)
-print(json.dumps({"version": torch.__version__, "threads": torch.get_num_threads()}), flush=True)
+# Debian's PyTorch uses the BLAS that the system has, and one of them was not written to be fast
+libraries = Path("/proc/self/maps").read_text() if os.path.exists("/proc/self/maps") else ""
+is_slow = "libblas.so" in libraries and "openblas" not in libraries and "mkl" not in libraries
+first = {"version": torch.__version__, "threads": torch.get_num_threads()}
+if is_slow:
+    first["error"] = "its BLAS is the reference implementation: install libopenblas0-pthread, which is ten times as fast"
+print(json.dumps(first), flush=True)
 programs, results = {}, {}
 for line in sys.stdin:
     request = json.loads(line)

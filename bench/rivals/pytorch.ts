@@ -24,7 +24,7 @@ const interpreters = ["python3", "/usr/bin/python3"];
  *
  * What was done to make it fast: all cores, the time as a bias of the first layer, activations in place, inference mode, and the rows
  * cut into the parts that a trial finds fastest; tangents are pushed forward by hand, and Adam is the one that loops over lists. Eager
- * mode: `torch.compile` came later than the version that Debian has.
+ * mode: `torch.compile` came later than the version that Debian has. It is left out where its BLAS is the reference implementation.
  */
 export const contender: ContenderModule = {
   homes: ["node"],
