@@ -167,7 +167,7 @@ export function fusedMlpEngine(
 }
 
 /**
- * The widest layer that lavapipe has in one kernel. Width 96 and 128 sample at 1.1 to 1.4 times the rate layer by layer, with the same bits,
+ * The widest layer that lavapipe has in one kernel. Width 96 and 128 sample at 1.0 to 1.4 times the rate layer by layer, with the same bits,
  * and their first exact log p is there after 3 s of processor time, where that of one kernel compiles for 16 and 35 s (bench/README.md).
  */
 const widestOfLavapipe = 80;
