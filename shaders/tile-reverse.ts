@@ -300,6 +300,9 @@ export interface ReverseShape {
   readonly trains: boolean;
 }
 
+/** What all kernels of this file declare alike. */
+const entryOf = (tiling: Tiling) => ({ entryPoint: "reverse", enable: tileExtensions(tiling), prefix: "pf_" }) as const;
+
 /**
  * Flow matching's loss and its gradient on tiles of particles: the network forward, the residual, and back through its layers; a workgroup
  * has a segment of the batch, whose partial gradient it leaves in "partials". See {@link ReverseMemory} for where values lie.
@@ -326,9 +329,7 @@ if (p < pf_params.stride) { pf_squares[p] = weight * sum; }
   });
   return kernel({
     label: `flow matching ${trains ? "and its gradient" : "forward"}, tile of ${columns}${weighted ? ", weighted" : ""}`,
-    entryPoint: "reverse",
-    enable: tileExtensions(tiling),
-    prefix: "pf_",
+    ...entryOf(tiling),
     params: { ...params, count: "u32", parameters: trains && "u32", scale: trains && "f32" },
     buffers: {
       weights: read("PfWeights"),
@@ -365,9 +366,7 @@ ${rows(memory.write(place("ubar"), moving("i"), 0, at("cotangent")))}`,
   });
   return kernel({
     label: `velocity and transposed product, tile of ${columns}`,
-    entryPoint: "reverse",
-    enable: tileExtensions(tiling),
-    prefix: "pf_",
+    ...entryOf(tiling),
     params,
     buffers: {
       weights: read("PfWeights"),
@@ -405,9 +404,7 @@ ${sets((s) => `${at("velocity", s)} = ${memory.read(place("jv"), moving("i"), s)
     });
     return kernel({
       label: `velocity${tangents > 0 ? ` and ${tangents} products` : ""}, tile of ${columns}`,
-      entryPoint: "reverse",
-      enable: tileExtensions(tiling),
-      prefix: "pf_",
+      ...entryOf(tiling),
       params,
       buffers: {
         weights: read("PfWeights"),
@@ -482,9 +479,7 @@ ${isMatrix ? sets((s) => `${at("xbar", `${s}u`)} = ${memory.read(place("dxbar"),
     });
     return kernel({
       label: `pass of a likelihood's gradient, ${tangents} tangents${tangents > 0 ? ` (${kind})` : ""}${penalised ? " and penalties" : ""}, tile of ${columns}`,
-      entryPoint: "reverse",
-      enable: tileExtensions(tiling),
-      prefix: "pf_",
+      ...entryOf(tiling),
       params: {
         ...params,
         parameters: "u32",

@@ -9,7 +9,7 @@ import type { Dispatch, PlannedBuffer } from "../gpu/kernel.ts";
 import { item, must } from "../must.ts";
 import { argumentsOf, type Program, type StepOf, type Value } from "../network/program.ts";
 import { baseOf, type Schedule, type Stage } from "../network/stages.ts";
-import type { DenseCall } from "./dense.ts";
+import { type DenseCall, vectorRanges } from "./dense.ts";
 import { finishOf, unusedBuffers } from "./finish.ts";
 import { heldInputs } from "./held-dense.ts";
 import type { RunRange, StagePlanner } from "./rows.ts";
@@ -321,32 +321,26 @@ export class Chains {
   }
 
   #chain({ kernel, links, table, weights, given, result }: Chain, range: RunRange): Dispatch[] {
-    const { capacity, tangents, maxFlops } = range;
+    const { capacity, tangents } = range;
     const stride = capacity / 4;
     const step = heldWorkgroup(this.#device);
     const perVector = links.reduce((sum, { flops, batched }) => sum + flops * (batched ? tangents : 1), 0);
-    const most = Math.max(step, Math.floor(maxFlops / perVector / step) * step);
-    const dispatches: Dispatch[] = [];
-    for (let first = 0; first < stride; first += most) {
-      const now = Math.min(most, stride - first);
-      dispatches.push(
-        dispatchOf(kernel, {
-          params: { first, stride, links: links.length, tangents },
-          buffers: {
-            links: this.#table,
-            weights,
-            biases: kernel.buffers.biases ? weights : undefined,
-            values: this.#values,
-            given0: kernel.buffers.given0 ? (given[0] ?? item(unusedBuffers, 1).name) : undefined,
-            given1: kernel.buffers.given1 ? (given[1] ?? given[0] ?? item(unusedBuffers, 1).name) : undefined,
-            result: result ?? item(unusedBuffers, 0).name,
-          },
-          offsets: { links: tableBytes * table },
-          workgroups: [now / step],
-          flops: now * perVector,
-        }),
-      );
-    }
-    return dispatches;
+    return Array.from(vectorRanges(range, step, perVector), ([first, now]) =>
+      dispatchOf(kernel, {
+        params: { first, stride, links: links.length, tangents },
+        buffers: {
+          links: this.#table,
+          weights,
+          biases: kernel.buffers.biases ? weights : undefined,
+          values: this.#values,
+          given0: kernel.buffers.given0 ? (given[0] ?? item(unusedBuffers, 1).name) : undefined,
+          given1: kernel.buffers.given1 ? (given[1] ?? given[0] ?? item(unusedBuffers, 1).name) : undefined,
+          result: result ?? item(unusedBuffers, 0).name,
+        },
+        offsets: { links: tableBytes * table },
+        workgroups: [now / step],
+        flops: now * perVector,
+      }),
+    );
   }
 }

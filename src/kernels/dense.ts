@@ -4,6 +4,7 @@ import { numbered } from "../../shaders/interface.ts";
 import type { ClusterShape } from "../../shaders/rows.ts";
 import { nowhere } from "../../shaders/weight-gradient.ts";
 import type { Dispatch } from "../gpu/kernel.ts";
+import { item } from "../must.ts";
 
 /** One product with a packed weight matrix: where the weights are, and what comes after the sums. */
 export interface DenseCall {
@@ -71,6 +72,17 @@ export const denseNumbers = (
   ...cluster.numbers,
 });
 
+/** Ranges of vectors of 4 particles, in whole workgroups of `step` of them, each within `maxFlops` where `flops` is the work of one. */
+export function* vectorRanges(
+  { capacity, maxFlops }: Pick<ParticleRange, "capacity" | "maxFlops">,
+  step: number,
+  flops: number,
+): Generator<[first: number, vectors: number]> {
+  const all = capacity / 4;
+  const most = Math.max(step, Math.floor(maxFlops / flops / step) * step);
+  for (let first = 0; first < all; first += most) yield [first, Math.min(most, all - first)];
+}
+
 /** Dispatches of one dense layer, cut over particles, and over outputs where that is not enough, to stay within `maxFlops`. */
 export function planDense(call: DenseCall, range: ParticleRange): Dispatch[] {
   const { inputs, outputs, batch, names, cluster } = call;
@@ -80,20 +92,19 @@ export function planDense(call: DenseCall, range: ParticleRange): Dispatch[] {
   const tile = denseTile(range, rows);
   const { vectors: step, quads } = workgroupTile(tile);
   const stride = capacity / 4;
-  const vectors = stride;
   const tiles = Math.ceil(rows / (4 * quads));
   /** Of one tile of outputs, of four particles. */
   const perVector = 4 * (2 * inputs + call.work) * (rows / tiles) * batch;
-  const mostVectors = Math.max(step, Math.floor(maxFlops / (perVector * tiles) / step) * step);
-  const mostTiles = Math.max(1, Math.floor(maxFlops / (perVector * Math.min(vectors, mostVectors))));
+  const ranges = [...vectorRanges(range, step, perVector * tiles)];
+  const [, largest] = item(ranges, 0);
+  const mostTiles = Math.max(1, Math.floor(maxFlops / (perVector * largest)));
   const kernel = denseKernel({
     bias: call.sharesText ? "optional" : call.bias !== undefined,
     cluster: cluster.shape,
     tile,
   });
   const dispatches: Dispatch[] = [];
-  for (let first = 0; first < vectors; first += mostVectors) {
-    const now = Math.min(mostVectors, vectors - first);
+  for (const [first, now] of ranges) {
     for (let firstTile = 0; firstTile < tiles; firstTile += mostTiles) {
       const nowTiles = Math.min(mostTiles, tiles - firstTile);
       dispatches.push(

@@ -4,7 +4,7 @@ import { numbered } from "../../shaders/interface.ts";
 import { weightWindow } from "../../shaders/tiling.ts";
 import type { Dispatch } from "../gpu/kernel.ts";
 import { fault } from "../must.ts";
-import { type DenseCall, denseNumbers, type ParticleRange, planDense } from "./dense.ts";
+import { type DenseCall, denseNumbers, type ParticleRange, planDense, vectorRanges } from "./dense.ts";
 import { finishOf, forAnyBatch } from "./finish.ts";
 import type { LinearPlan } from "./rows.ts";
 import { type WeightPlaces, weightNames } from "./weights.ts";
@@ -50,12 +50,7 @@ export function heldPlanner(places: WeightPlaces, subgroup: number, share: boole
 }
 
 /** As planDense, with the places in the packing of the other direction, and what is made of each sum. */
-function planHeld(
-  call: DenseCall,
-  cluster: HeldShape["cluster"],
-  { capacity, maxFlops }: ParticleRange,
-  subgroup: number,
-): Dispatch[] {
+function planHeld(call: DenseCall, cluster: HeldShape["cluster"], range: ParticleRange, subgroup: number): Dispatch[] {
   const { inputs, outputs, batch, names } = call;
   // lavapipe compiles two vectors of a hundred inputs four times as long as one
   const vectors = subgroup === 4 ? 2 : 1;
@@ -68,30 +63,25 @@ function planHeld(
     tile: { inputs: heldInputs(inputs), vectors, subgroup, parts: inputs > 64 && subgroup !== 4 ? 2 : 1, window },
   });
   const step = vectors * heldWorkgroup({ subgroup });
+  const { capacity } = range;
   const stride = capacity / 4;
   if (stride % step !== 0) throw fault(`a batch of ${capacity} particles is not of whole workgroups of ${4 * step}`);
   const perVector = 4 * (2 * inputs + call.work) * outputs * batch;
-  const most = Math.max(step, Math.floor(maxFlops / perVector / step) * step);
-  const dispatches: Dispatch[] = [];
-  for (let first = 0; first < stride; first += most) {
-    const now = Math.min(most, stride - first);
-    dispatches.push(
-      dispatchOf(kernel, {
-        params: {
-          ...denseNumbers(call, { first, vectors: now, stride }),
-          weights: window ? call.weights - begin : call.weights,
-        },
-        buffers: {
-          weights: names.weights,
-          input: names.in,
-          biases: window && call.bias !== undefined ? names.weights : undefined,
-          ...numbered("b", names.cluster),
-        },
-        ...(window && { offsets: { weights: 16 * begin } }),
-        workgroups: [now / step, 1, batch],
-        flops: now * perVector,
-      }),
-    );
-  }
-  return dispatches;
+  return Array.from(vectorRanges(range, step, perVector), ([first, now]) =>
+    dispatchOf(kernel, {
+      params: {
+        ...denseNumbers(call, { first, vectors: now, stride }),
+        weights: window ? call.weights - begin : call.weights,
+      },
+      buffers: {
+        weights: names.weights,
+        input: names.in,
+        biases: window && call.bias !== undefined ? names.weights : undefined,
+        ...numbered("b", names.cluster),
+      },
+      ...(window && { offsets: { weights: 16 * begin } }),
+      workgroups: [now / step, 1, batch],
+      flops: now * perVector,
+    }),
+  );
 }
