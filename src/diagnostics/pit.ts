@@ -97,7 +97,7 @@ function partsOf({ options, kind, parts, rows }: Flow["source"], dim: number): P
     const from = numbers(part * dim);
     const second = numbers((parts + part) * dim);
     return {
-      weight: "weights" in options ? item(options.weights ?? [], part) : 1,
+      weight: "weights" in options && options.weights ? item(options.weights, part) : 1,
       from,
       width: kind === "uniform" ? second.map((high, k) => high - item(from, k)) : second,
     };
