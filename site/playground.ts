@@ -27,8 +27,6 @@ export class Playground {
     () => this.#comparable(),
     (error) => this.#fault(error),
   );
-  /** Devices that were lost: Chrome's page crashes when it is left after one of them was collected. */
-  readonly #gone: GPUDevice[] = [];
   #learner: Learner | undefined;
   #epoch = 0;
   #answer: Answer | undefined;
@@ -328,7 +326,6 @@ export class Playground {
       if (reason === "destroyed") return;
       this.#say("The GPU went away; another device is being opened, and what was learned is kept.", true);
       this.screen.outdate();
-      this.#gone.push(device);
       // any call opens a device: a training does while it runs, and it may be paused at any time
       let asks = false;
       while (this.gpu.device === device) {

@@ -33,3 +33,6 @@ export function pause(milliseconds: number): Promise<void> {
     Deno.unrefTimer(setTimeout(resolve, milliseconds) as unknown as number);
   });
 }
+
+/** A lost device may be collected. */
+export const keepLost = (_device: GPUDevice): void => undefined;

@@ -93,3 +93,6 @@ export function pause(milliseconds: number): Promise<void> {
     setTimeout(resolve, milliseconds).unref();
   });
 }
+
+/** A lost device may be collected. */
+export const keepLost = (_device: GPUDevice): void => undefined;

@@ -1,3 +1,4 @@
+import { keepLost } from "#provider";
 import { invalid, PushforwardError } from "../errors.ts";
 import type { GpuInfo } from "./adapter.ts";
 import { BufferPool } from "./buffers.ts";
@@ -45,6 +46,7 @@ export class Session {
     this.pipelines = new PipelineCache(device, compilesInFirstRun(profile.info));
     this.lost = device.lost.then((lost) => {
       this.#lost = lost;
+      if (lost.reason !== "destroyed") keepLost(device);
       for (const told of [...this.onLost]) told();
       return lost;
     });
