@@ -131,7 +131,8 @@ export function rangePair(text: string): { x: [number, number]; y: [number, numb
 export const methods = [...fixedNames, ...adaptiveNames];
 /** "dopri5, bosh3 or tsit5". */
 export const adaptiveList = `${adaptiveNames.slice(0, -1).join(", ")} or ${adaptiveNames.at(-1)}`;
-const isAdaptive = (method: string): method is AdaptiveMethod => adaptiveNames.includes(method as AdaptiveMethod);
+export const isAdaptive = (method: string): method is AdaptiveMethod =>
+  adaptiveNames.includes(method as AdaptiveMethod);
 
 export interface SolverOptions {
   method: (typeof methods)[number];

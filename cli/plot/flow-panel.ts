@@ -1,8 +1,8 @@
 import type { Flow, Solver } from "pushforward";
 import { dataVelocities } from "../../src/data/transform-derivatives.ts";
 import { rowsInFlow, rowsInside } from "../../src/data/transform-maps.ts";
-import { PushforwardError } from "../../src/errors.ts";
-import { item } from "../../src/must.ts";
+import { item, must } from "../../src/must.ts";
+import { isAdaptive } from "../arguments.ts";
 import { type ChosenConditions, type Conditions, chosenConditions } from "../conditions.ts";
 import { arrows } from "./arrows.ts";
 import type { Panel } from "./figure.ts";
@@ -25,6 +25,9 @@ export interface FlowView {
 
 const sizesOf = ({ velocitySpec: v }: Flow) => (v.kind === "wgsl" ? { classes: 0, context: 0 } : v);
 
+/** Where lines bend that have steps of their own. */
+const drawnTimes = Array.from({ length: 65 }, (_, k) => k / 64);
+
 /** Trajectories of samples, in units of the data: what they end in, and the line of each. */
 export async function trajectories(
   flow: Flow,
@@ -32,21 +35,21 @@ export async function trajectories(
 ): Promise<{ points: Points; lines: Float32Array[]; all: Points }> {
   const { solver, count, seed, signal } = view;
   const given = chosenConditions(view.chosen, view.conditions, sizesOf(flow));
-  const { x, saved, times } = await flow.sample(count, {
+  const samples = await flow.sample(count, {
     ...given,
     solver,
     seed,
     signal,
-    saveAt: "steps",
+    saveAt: typeof solver.method === "string" && isAdaptive(solver.method) ? drawnTimes : "steps",
     output: "float64",
   });
-  if (!saved || !times)
-    throw new PushforwardError("unsupported", "trajectories are drawn of equal steps: choose another --method");
   const { dim } = flow;
+  const saved = must(samples.saved, "what samples passed");
+  const times = must(samples.times, "the times of what samples passed");
   const lines = Array.from({ length: count }, (_, i) =>
     Float32Array.from({ length: 2 * times.length }, (_, k) => item(saved, ((k >> 1) * count + i) * dim + (k & 1))),
   );
-  return { points: { data: x, dim }, lines, all: { data: saved, dim } };
+  return { points: { data: samples.x, dim }, lines, all: { data: saved, dim } };
 }
 
 /** Samples, for axes that hold them. */

@@ -54,7 +54,9 @@ const leastShare = 2 ** -21;
 
 const noMember = 0xffffffff;
 
-function paramsOf(o: AdaptiveSolve, round: Round, { count = o.count, stage = 0 } = {}) {
+/** `goal` stands in the place of the stage where a goal's state is restored. */
+function paramsOf(o: AdaptiveSolve, round: Round, at: { count?: number; stage?: number; goal?: number } = {}) {
+  const { count = o.count, stage = 0, goal = stage } = at;
   const { capacity, dim, rows, rtol, atol, start, span, maxSteps, goals } = o;
   const { a, c } = o.solver;
   const lists = { from_list: round.list, to_list: 1 - round.list };
@@ -67,7 +69,7 @@ function paramsOf(o: AdaptiveSolve, round: Round, { count = o.count, stage = 0 }
     rows,
     ...lists,
     count,
-    stage,
+    stage: goal,
     rtol,
     atol,
     start,
@@ -158,7 +160,7 @@ export function adaptiveKernels(
     /** The last state, or the one that goal `goal` has saved as number `save`, into the engine's state and integral. */
     restore: (save = noMember, goal = 0): Dispatch =>
       dispatchOf(restoreKernel({ tracks, stages }), {
-        params: paramsOf(o, noRound, { count: save, stage: goal }),
+        params: paramsOf(o, noRound, { count: save, goal }),
         buffers: { solve, saved, state, integral },
         ...perParticle(o.capacity, 2 * n),
       }),

@@ -329,11 +329,12 @@ test("rows are carried to the source and back, and a flow is drawn", async () =>
   expect(values).toHaveLength(4);
   for (const [i, value] of [0.5, 1, 3, 2.5].entries()) expect(values[i]).toBeCloseTo(value, 2);
   for (const more of [
-    ["density", "--bins", "12"],
-    ["trajectories", "--paths", "9"],
-    ["field", "--at", "0.5"],
+    ["density", "--bins", "12", "--steps", "3"],
+    ["trajectories", "--paths", "9", "--steps", "3"],
+    ["trajectories", "--paths", "9", "--method", "dopri5"],
+    ["field", "--at", "0.5", "--steps", "3"],
   ]) {
-    const drawn = await run(["plot", flow, "-o", file("x.png"), "--steps", "3", "--json", "--kind", ...more]);
+    const drawn = await run(["plot", flow, "-o", file("x.png"), "--json", "--kind", ...more]);
     expect({ code: drawn.code, err: drawn.err }).toMatchObject({ code: 0 });
     expect((await readFile(file("x.png"))).subarray(1, 4).toString()).toBe("PNG");
     if (more[0] === "density") expect(JSON.parse(drawn.out).mass).toBeCloseTo(1, 0);
