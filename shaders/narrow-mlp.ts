@@ -70,6 +70,17 @@ export const halfRun = 16;
 const noTangents: Tangents = { count: 0, kind: "given" };
 
 /**
+ * Blocks whose outputs gather in a short row, which then moves into the long one: every number of a row that moves costs a load, a blend
+ * and a store, of the long row in every block where there is no short one.
+ */
+function turnsOf({ width }: NarrowMlp, { outputs }: Tiling, blocks: number): number {
+  const moves = (turns: number) => (turns === 1 ? width : turns * outputs + width / turns);
+  let best = 1;
+  for (let turns = 2; turns < blocks; turns++) if (blocks % turns === 0 && moves(turns) < moves(best)) best = turns;
+  return best;
+}
+
+/**
  * Text that evaluates the network for the particles of one invocation.
  * In: y{g}_{i} (state), tau{g}_{f} (time features), v{s}_{g}_{i} (tangents, s from 1).
  * Out, declared by the caller: u{g}_{i}, and jv{s}_{g}_{i} (for `basis` only i = s − 1).
@@ -89,6 +100,7 @@ export function narrowMlpText(mlp: NarrowMlp, tiling: Tiling, tangents: Tangents
   const each = (text: (s: number, g: number) => string) =>
     sets.flatMap((s) => groups.map((g) => text(s, g))).join("\n");
   const time = movingInputs(mlp) - mlp.dim;
+  const turns = tiling.keep === "rotate" ? turnsOf(mlp, tiling, blocks) : 1;
 
   /** Keeps the activated outputs of block `jb`: tangents are scaled by the slope of the value's activation. */
   const keep = () =>
@@ -121,13 +133,22 @@ export function narrowMlpText(mlp: NarrowMlp, tiling: Tiling, tangents: Tangents
   const part = (vector: string, lane: string) => (lane === "" ? vector : `${vector}.${lane}`);
   const eachLane = (text: (lane: string) => string) => lanes.map(text).join(" ");
 
-  function rotate(s: number, g: number): string {
-    const stay = mlp.width - tiling.outputs;
-    const o = `o${s}_${g}_`;
-    const moved = lines(stay, (k) => eachLane((lane) => `${o}${k}${lane} = ${o}${k + tiling.outputs}${lane};`));
-    const made = (r: number) => eachLane((lane) => `${o}${stay + r}${lane} = ${part(`q${s}_${g}_${r}`, lane)};`);
-    return `${moved}\n${lines(tiling.outputs, made)}`;
+  /** Takes `count` values in at the end of a row of `size`, and moves the others on. */
+  function moveIn(into: string, size: number, count: number, from: (k: number, lane: string) => string): string {
+    const moved = lines(size - count, (k) => eachLane((lane) => `${into}${k}${lane} = ${into}${k + count}${lane};`));
+    const taken = lines(count, (r) => eachLane((lane) => `${into}${size - count + r}${lane} = ${from(r, lane)};`));
+    return `${moved}\n${taken}`;
   }
+
+  function rotate(s: number, g: number): string {
+    const made = (r: number, lane: string) => part(`q${s}_${g}_${r}`, lane);
+    return turns > 1
+      ? moveIn(`e${s}_${g}_`, turns * tiling.outputs, tiling.outputs, made)
+      : moveIn(`o${s}_${g}_`, mlp.width, tiling.outputs, made);
+  }
+
+  const row = (name: string, size: number) =>
+    lines(size, (k) => eachLane((lane) => `var ${name}${k}${lane}: ${tiling.half ? "f16" : "f32"};`));
 
   const accumulate = (s: number, g: number, r: number, input: string, weight: string) =>
     `a${s}_${g}_${r} = fma(${input}, ${splat(tiling, weight)}, a${s}_${g}_${r});`;
@@ -180,7 +201,16 @@ export function narrowMlpText(mlp: NarrowMlp, tiling: Tiling, tangents: Tangents
 
   /** All blocks of a layer: a loop over `jb`. */
   function blocksText(text: (jb: string) => string): string {
-    return `for (var jb = 0u; jb < ${blocks}u; jb++) {\n${text("jb")}\n${keep()}\n}`;
+    if (turns === 1) return `for (var jb = 0u; jb < ${blocks}u; jb++) {\n${text("jb")}\n${keep()}\n}`;
+    const gathered = turns * tiling.outputs;
+    return `for (var jc = 0u; jc < ${blocks / turns}u; jc++) {
+for (var ji = 0u; ji < ${turns}u; ji++) {
+let jb = jc * ${turns}u + ji;
+${text("jb")}
+${keep()}
+}
+${each((s, g) => moveIn(`o${s}_${g}_`, mlp.width, gathered, (k, lane) => `e${s}_${g}_${k}${lane}`))}
+}`;
   }
 
   function firstLayer(jb: string): string {
@@ -253,7 +283,7 @@ ${copy}`;
 ${each((s, g) =>
   tiling.keep === "array"
     ? `var o${s}_${g}: array<${kept}, ${mlp.width}>;`
-    : lines(mlp.width, (k) => eachLane((lane) => `var o${s}_${g}_${k}${lane}: ${tiling.half ? "f16" : "f32"};`)),
+    : [row(`o${s}_${g}_`, mlp.width), turns > 1 ? row(`e${s}_${g}_`, turns * tiling.outputs) : ""].join("\n"),
 )}
 ${blocksText(firstLayer)}
 ${each((s, g) => lines(mlp.width, (k) => `var h${s}_${g}_${k}: ${kept};`))}
