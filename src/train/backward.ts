@@ -93,8 +93,13 @@ export interface LaterWeights {
   buffers(capacity: number, tangents: MostTangents): PlannedBuffer[];
   /** What all passes read. */
   tables(tangents: MostTangents): PlannedBuffer[];
-  /** A pass without the gradients by the weights. */
-  pass(batch: Batch, o: Omit<Pass, "begin" | "penalty">): Dispatch[];
+  /**
+   * The forward part of a pass, which fills what its reverse reads: "h0" → the velocity, in rows of the buffer `output`. What is made of the
+   * tangents, [count][dim], goes behind it where they are a matrix, else to "jv", with the tangents themselves in "drows".
+   */
+  forward(batch: Batch, o: { readonly output: string; readonly tangents: PassTangents }): Dispatch[];
+  /** The rest of a pass, without the gradients by the weights. */
+  reverse(batch: Batch, o: Omit<Pass, "begin" | "penalty">): Dispatch[];
   weights(batch: Batch, o: KeptPasses): Dispatch[];
 }
 

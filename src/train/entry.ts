@@ -77,7 +77,7 @@ export async function flowMatchingGradients(
  * Trains a flow by maximum likelihood: minimises −mean log p_1(x) over rows of `data` [n, dim] (data units, f32 or f64), log p_1 by the
  * backward ODE on the solver's grid (FFJORD; Grathwohl et al. 2019; Chen et al. 2018, eq. 8). The gradient is that of the
  * discretised objective, by reverse accumulation through the solver's steps: memory holds one state per step, activations are
- * recomputed. The loss of a {@link TrainingStep} is the mean negative log-likelihood in nats.
+ * recomputed (in software up to 128 MB of them are kept). The loss of a {@link TrainingStep} is the mean negative log-likelihood in nats.
  *
  * With `objective: "discrete"` (dim ≤ 3) log p is that of the map which the solver's steps compute, Σ log|det ∂x_{k+1}/∂x_k| in place of
  * the integral (docs/mathematics.md, Likelihood): what is told is exact for those steps, also when they are few. `jitter` moves

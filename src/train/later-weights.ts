@@ -1,5 +1,6 @@
 import { currently } from "../../shaders/interface.ts";
 import type { Dispatch } from "../gpu/kernel.ts";
+import { item } from "../must.ts";
 import { networkOf } from "../network/of.ts";
 import { stageRow } from "../solvers/stage-row.ts";
 import { inputRows } from "../velocity/run.ts";
@@ -13,8 +14,11 @@ import {
   tangentTotal,
 } from "./likelihood-work.ts";
 
-/** Bytes up to which the values of passes are kept for their gradients by the weights, which are then found together. */
-const mostKept = 32 << 20;
+/**
+ * Bytes up to which the values of passes are kept, so that the last steps are not solved again for their gradients, and those by the
+ * weights are found together.
+ */
+const mostKept = 128 << 20;
 
 /** Passes whose gradients by the weights are found together. */
 interface Group {
@@ -32,6 +36,8 @@ export interface Later {
   readonly most: number;
   /** The passes as they follow each other. */
   readonly passes: readonly { readonly part: number; readonly ends: Group | undefined }[];
+  /** The first of the steps whose passes are all of the first group: the forward solve fills what these read, and nothing is found twice. */
+  readonly keptFrom: number;
 }
 
 /** Undefined where they are found pass by pass: neither penalties nor further groups of tangents are put off. */
@@ -71,7 +77,17 @@ export function laterOf(work: LikelihoodWork, capacity: number): Later | undefin
       ends: isLast ? { tangents, none: group.length - tangents, begin: begin === 0 } : undefined,
     };
   });
-  return { weights: later, parts, most, passes };
+  return { weights: later, parts, most, passes, keptFrom: steps - Math.floor(most / stages) };
+}
+
+/** What is put off of the pass of a step's stage. */
+export function laterPass(
+  { grid, integration: { stages } }: LikelihoodWork,
+  { passes }: Later,
+  step: number,
+  i: number,
+) {
+  return item(passes, (grid.times.length - 2 - step) * stages + stages - 1 - i);
 }
 
 /** The gradients by the weights of a group of passes. */

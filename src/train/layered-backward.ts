@@ -14,7 +14,7 @@ import type { Value } from "../network/program.ts";
 import { type Output, type Place, wholeBuffer } from "../network/stages.ts";
 import { denseLayout } from "../velocity/dense-layout.ts";
 import { type GradientPlan, inputPlaces, inputRows, type Renamed, Run } from "../velocity/run.ts";
-import type { Backward, Batch, KeptPasses, LaterWeights, MostTangents, Pass } from "./backward.ts";
+import type { Backward, Batch, KeptPasses, LaterWeights, MostTangents, Pass, PassTangents } from "./backward.ts";
 import { planLayerGradient } from "./layer-gradients.ts";
 
 /** Tangents that share the recomputed values of a pass. */
@@ -45,8 +45,10 @@ function gradientRun(network: Network, shape: GradientShape, chain?: ChainTable,
   const wanted = isMatrix ? ["x", tangentOfX] : isPass ? ["x"] : [];
   const back = reverse(program, cotangents, wanted, true);
   const outputs: Output[] = [];
-  if (!isPass || shape.penalised) outputs.push({ value: output, place: rows("u") });
-  if (isPass && shape.penalised && made && !isMatrix) outputs.push({ value: made.tangent, place: rows("jv") });
+  if (!isPass || shape.penalised || keeps) outputs.push({ value: output, place: rows("u") });
+  if (made && keeps && isMatrix) outputs.push({ value: made.tangent, place: behind("u") });
+  if (isPass && (shape.penalised || keeps) && made && !isMatrix)
+    outputs.push({ value: made.tangent, place: rows("jv") });
   if (isPass) {
     const value = must(back.inputs.get("x"), "the gradient by x of a velocity, which depends on x");
     outputs.push({ value, place: rows("xbar"), ...(!isMatrix && { width: inputRows(network) }) });
@@ -144,31 +146,25 @@ export function layeredBackward(gpu: Gpu, network: Network, linear?: LinearPlan,
       });
     };
 
-  /** A pass by a run of its kind, with penalties where its forward and reverse part meet, and with the gradients by the weights that `plan` says. */
+  /** Both ends of the tangents of a trace. */
+  function planEnds({ capacity, count }: Batch, tangents: PassTangents): Dispatch[] {
+    if ("matrix" in tangents || tangents.count === 0) return [];
+    const { first, weight, probes } = tangents;
+    const names = { rows: "drows", top: "dtop", probes };
+    return [planTangentEnds({ capacity, count, dim, first, tangents: tangents.count, weight, names })];
+  }
+
+  /** A pass by a run of its kind, with penalties where its forward and reverse part meet, and with the gradients by the weights. */
   function planPass(
     run: Run,
     batch: Batch,
     { tangents, cotangent, xbar, penalty }: Omit<Pass, "begin">,
-    plan?: GradientPlan,
+    plan: GradientPlan,
   ): Dispatch[] {
-    const { capacity, count } = batch;
     const trace = "matrix" in tangents ? undefined : tangents;
     const names = { ...keptNames({ cotangent, tangents }), xbar };
     const all = range(batch, tangents.count);
-    const dispatches: Dispatch[] = [];
-    if (trace && trace.count > 0)
-      dispatches.push(
-        planTangentEnds({
-          capacity,
-          count,
-          dim,
-          first: trace.first,
-          tangents: trace.count,
-          weight: trace.weight,
-          names: { rows: "drows", top: "dtop", probes: trace.probes },
-        }),
-      );
-    dispatches.push(...run.early(all, names));
+    const dispatches = [...planEnds(batch, tangents), ...run.early(all, names)];
     if (penalty)
       dispatches.push(
         planPenalise({
@@ -191,7 +187,15 @@ export function layeredBackward(gpu: Gpu, network: Network, linear?: LinearPlan,
         ...["drows", "dtop"].map((name) => ({ name, bytes: 4 * count * dim * capacity })),
         ...keptRuns({ count, kind }).flatMap((run) => run.buffers(capacity, count)),
       ]).filter(({ bytes }) => bytes > 0),
-    pass: (batch, o) => planPass(kept(kindOf(o.tangents)), batch, o),
+    forward(batch, { output, tangents }) {
+      const names = { u: output, ...("matrix" in tangents && { drows: tangents.matrix }) };
+      const early = kept(kindOf(tangents)).early(range(batch, tangents.count), names);
+      return [...planEnds(batch, tangents), ...early];
+    },
+    reverse(batch, { cotangent, xbar, tangents }) {
+      const names = { ...keptNames({ cotangent, tangents }), xbar };
+      return kept(kindOf(tangents)).late(range(batch, tangents.count), names);
+    },
     weights(batch, o) {
       const plan = gradientsOf(batch, o.begin ? "first" : "added", o);
       return kept(kindOf(o.tangents)).gradients(range(batch, o.tangents.count), keptNames(o), plan);

@@ -6,10 +6,10 @@ import { planFinishStep, planMix, planStageInput } from "../../shaders/stages.ts
 import { planDeterminantAdjoint, planStageMatrix } from "../../shaders/step-jacobian.ts";
 import type { Dispatch } from "../gpu/kernel.ts";
 import { item } from "../must.ts";
-import { type Chunk, integralsOf, names } from "../ode/engine.ts";
+import { type Chunk, integralsOf } from "../ode/engine.ts";
 import { stageRow } from "../solvers/stage-row.ts";
 import type { Batch, Penalty } from "./backward.ts";
-import { type Later, planLaterWeights } from "./later-weights.ts";
+import { type Later, laterPass, planLaterWeights } from "./later-weights.ts";
 import {
   isDiscrete,
   keepsStages,
@@ -19,7 +19,9 @@ import {
   rowsOf,
   share,
   stageName,
+  tangentsOfPass,
   tangentTotal,
+  velocityName,
 } from "./likelihood-work.ts";
 
 /**
@@ -39,10 +41,9 @@ export function planReverseStep(
   const { velocity, backward, integration, leastDeterminant } = work;
   const { capacity, count } = batch;
   const { dim } = velocity;
-  const { stages, divergence } = integration;
+  const { stages } = integration;
   const row = (i: number) => stageRow(integration.schedule, stages, step, i, integration.isLive);
-  const total = tangentTotal(work);
-  const worth = -share(work, count) / integralsOf(divergence);
+  const isKept = later !== undefined && step >= later.keptFrom;
   const tangents = isDiscrete(work) ? { count: dim, matrix } : undefined;
   const input = (i: number) => {
     const { time, a } = row(i);
@@ -65,13 +66,9 @@ export function planReverseStep(
         }),
       ]
     : [];
-  const steps = work.grid.times.length - 1;
-  const laterAt = (i: number) => later?.passes[(steps - 1 - step) * stages + stages - 1 - i];
-  const inPartOf = (i: number, own: readonly Dispatch[]) => {
-    const at = laterAt(i);
-    return later && at ? inPart(own, at.part, later.parts) : own;
-  };
-  if (!keepsStages(work)) {
+  const inPartOf = (i: number, own: readonly Dispatch[]) =>
+    later ? inPart(own, laterPass(work, later, step, i).part, later.parts) : own;
+  if (!keepsStages(work) && !isKept) {
     // the inputs of the first pass are made anew in their part
     for (let i = 0; i + 1 < stages; i++) {
       const own = [...input(i), ...backward.velocity(batch, stageName(work, step, i), tangents)];
@@ -81,11 +78,10 @@ export function planReverseStep(
   let first = begin;
   for (let i = stages - 1; i >= 0; i--) {
     const { weight } = row(i);
-    const isFree = currently(weight) === 0;
     const terms: { weight: Numeric; rows: string }[] = [{ weight, rows: "adjoint" }];
     for (let j = i + 1; j < stages; j++) terms.push({ weight: item(row(j).a, i), rows: `eta ${j}` });
     const before = [
-      ...input(i),
+      ...(isKept ? [] : input(i)),
       ...planCombine({
         capacity,
         dim: rowsOf(work),
@@ -93,29 +89,27 @@ export function planReverseStep(
         terms: terms.filter((term) => currently(term.weight) !== 0),
       }),
     ];
-    const traced = (from: number) => ({
-      count: isFree ? 0 : Math.min(backward.mostTangents, total - from),
-      first: from,
-      weight: scaled(weight, worth),
-      ...(divergence.mode === "probes" ? { probes: names.probes } : {}),
-    });
-    const at = laterAt(i);
-    if (later && at) {
-      const pass = { cotangent: "kappa", xbar: `eta ${i}`, tangents: tangents ?? traced(0) };
-      const own = [...before, ...later.weights.pass(batch, pass)];
-      dispatches.push(...inPartOf(i, own), ...(at.ends ? planLaterWeights(work, batch, later, at.ends) : []));
+    if (later) {
+      const own = tangentsOfPass(work, count, weight);
+      const { ends } = laterPass(work, later, step, i);
+      const pass = [
+        ...before,
+        ...(isKept ? [] : later.weights.forward(batch, { output: velocityName(i), tangents: own })),
+        ...later.weights.reverse(batch, { cotangent: "kappa", xbar: `eta ${i}`, tangents: own }),
+      ];
+      dispatches.push(...inPartOf(i, pass), ...(ends ? planLaterWeights(work, batch, later, ends) : []));
       continue;
     }
     dispatches.push(...before);
     // the divergence's gradient is linear in its tangents: the first group goes with κ, each further one alone
-    const groups = isFree || tangents ? 1 : Math.max(1, Math.ceil(total / backward.mostTangents));
+    const isFree = currently(weight) === 0;
+    const groups = isFree || tangents ? 1 : Math.max(1, Math.ceil(tangentTotal(work) / backward.mostTangents));
     for (let group = 0; group < groups; group++) {
-      const from = group * backward.mostTangents;
       dispatches.push(
         ...backward.pass(batch, {
           cotangent: group === 0 ? "kappa" : "nothing",
           xbar: group === 0 ? `eta ${i}` : "eta part",
-          tangents: tangents ?? traced(from),
+          tangents: tangentsOfPass(work, count, weight, group * backward.mostTangents),
           begin: first,
           penalty: penaltyOf(work, weight, group),
         }),

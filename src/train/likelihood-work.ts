@@ -1,10 +1,10 @@
+import { currently, type Numeric, scaled } from "../../shaders/interface.ts";
 import type { SourceSpec } from "../flow/source.ts";
-import type { Conditions, Engine, Integration } from "../ode/engine.ts";
-import { tangentsOf } from "../ode/engine.ts";
+import { type Conditions, type Engine, type Integration, integralsOf, names, tangentsOf } from "../ode/engine.ts";
 import type { TimeGrid } from "../ode/grid.ts";
 import { stateRows } from "../ode/integration.ts";
 import type { TrainableVelocity } from "../velocity/field.ts";
-import { keepsFirstStage, type LikelihoodBackward, type MostTangents } from "./backward.ts";
+import { keepsFirstStage, type LikelihoodBackward, type MostTangents, type PassTangents } from "./backward.ts";
 import type { Regularization } from "./likelihood-options.ts";
 
 /** What a likelihood gradient is planned for. */
@@ -52,9 +52,26 @@ export function likelihoodTangents(work: LikelihoodWork): MostTangents {
   return { count: Math.min(work.backward.mostTangents, tangentTotal(work)), kind: "trace" };
 }
 
+/** The tangents of the pass of a stage, whose weight in its step is given: of a trace those from number `first` on, and none without a weight. */
+export function tangentsOfPass(work: LikelihoodWork, count: number, weight: Numeric, first = 0): PassTangents {
+  const { velocity, backward, integration } = work;
+  const { divergence } = integration;
+  if (isDiscrete(work)) return { count: velocity.dim, matrix };
+  const isFree = currently(weight) === 0;
+  return {
+    count: isFree ? 0 : Math.min(backward.mostTangents, tangentTotal(work) - first),
+    first,
+    weight: scaled(weight, -share(work, count) / integralsOf(divergence)),
+    ...(divergence.mode === "probes" ? { probes: names.probes } : {}),
+  };
+}
+
 export const keepsStages = ({ integration: { stages, divergence }, velocity }: LikelihoodWork) =>
   keepsFirstStage(stages, divergence.mode === "probes", velocity);
 
 /** The buffer with the velocity of stage `i` of a step. */
 export const stageName = (work: LikelihoodWork, step: number, i: number) =>
   keepsStages(work) ? `first stage ${step}` : `stage ${i}`;
+
+/** The buffer with the velocity of a step's stage `i` where the gradients' own forward part finds it. */
+export const velocityName = (i: number) => `velocity ${i}`;

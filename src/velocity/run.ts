@@ -55,12 +55,10 @@ export class Run {
     };
     let { schedule: own, planner } = made(chain !== undefined);
     if (chain) {
-      // what is kept for gradients has its inputs at one time
-      const late = options.keeps ? own.stages.length : own.late;
       const of = (stages: readonly Stage[], phase: string) =>
         Chains.of(own, stages, planner, chain, { table: `${chain.table} ${phase}`, values: options.prefix });
-      const early = of(own.stages.slice(0, late), "early");
-      const after = early && of(own.stages.slice(late), "late");
+      const early = of(own.stages.slice(0, own.late), "early");
+      const after = early && of(own.stages.slice(own.late), "late");
       if (after) this.#chains = { early, late: after };
       else ({ schedule: own, planner } = made(false));
     }

@@ -50,6 +50,7 @@ for (const [name, options] of Object.entries(velocities))
           kappa: dim * (1 + dim),
           eta: inputRows(network) + dim * dim,
           matrix: dim * dim,
+          velocity: dim * (1 + dim),
         };
         const parts = new Map<string, number>([
           ...Object.entries(own).map(([name, rows]) => [name, 4 * rows * capacity] as const),
@@ -74,7 +75,10 @@ for (const [name, options] of Object.entries(velocities))
               ...filled,
             ]),
           );
-          const pass = later.pass(batch, { cotangent: "kappa", xbar: "eta", tangents });
+          const pass = [
+            ...later.forward(batch, { output: "velocity", tangents }),
+            ...later.reverse(batch, { cotangent: "kappa", xbar: "eta", tangents }),
+          ];
           const weights = later.weights(batch, {
             cotangent: "kappa",
             tangents,
@@ -98,6 +102,8 @@ for (const [name, options] of Object.entries(velocities))
             chains: pass.filter(({ kernel }) => kernel.label.startsWith("chain")).length,
             layers: pass.filter(({ kernel }) => kernel.label.startsWith("dense")).length,
             rows,
+            velocity: await read("velocity", 4 * capacity * (kind === "matrix" ? dim * (1 + dim) : dim)),
+            products: kind === "trace" ? await read("jv", 4 * capacity * most.count * dim) : undefined,
             // what is behind the parameters of a copy is nobody's
             gradient: (await read("partials", 4 * copies * stride)).filter(
               (_, i) => i % stride < network.parameterCount,
@@ -112,6 +118,8 @@ for (const [name, options] of Object.entries(velocities))
       expect(chained.layers).toBe(0);
       expect(chained.chains > 0).toBe(true);
       expect(chained.rows).toEqual(layered.rows);
+      expect(chained.velocity).toEqual(layered.velocity);
+      expect(chained.products).toEqual(layered.products);
       expect(chained.gradient).toEqual(layered.gradient);
       expect(layered.rows.every(Number.isFinite)).toBe(true);
       expect(layered.gradient.some((value) => value !== 0)).toBe(true);

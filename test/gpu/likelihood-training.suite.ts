@@ -155,6 +155,33 @@ test("the likelihood gradient's loss is that of logProb, normalization included"
   flow.dispose();
 });
 
+for (const objective of ["continuous", "discrete"] as const)
+  test(`a batch of which some steps are kept for the gradient has that of its parts, which are kept: ${objective}`, async ({
+    gpu,
+  }) => {
+    const velocity = pf.mlp({ dim: 2, hidden: [32, 32], activation: "sin" });
+    const flow = pf.Flow.create(gpu, { velocity, seed: 2 });
+    // on adapters in software the passes of a group of this batch begin and end within a step
+    const [all, part] = [12288, 768];
+    const x = uniformArray(2 * all, -2, 2, 5);
+    const options = { objective, solver: { method: "heun2", steps: 5 } } as const;
+    const whole = await pf.likelihoodGradients(flow, x, options);
+    let loss = 0;
+    const mean = new Map<string, number[]>();
+    for (let first = 0; first < all; first += part) {
+      const own = await pf.likelihoodGradients(flow, x.subarray(2 * first, 2 * (first + part)), options);
+      loss += (own.loss * part) / all;
+      for (const [name, values] of Object.entries(own.gradients))
+        mean.set(
+          name,
+          Array.from(values, (value, i) => (mean.get(name)?.[i] ?? 0) + (value * part) / all),
+        );
+    }
+    expectClose([whole.loss], [loss], { relative: 1e-6 });
+    expect(gradientError(whole.gradients, Object.fromEntries(mean))).toBeLessThan(1e-5);
+    flow.dispose();
+  });
+
 test("maximum likelihood reaches the entropy of a Gaussian", async ({ gpu }) => {
   const s = 0.5;
   const data = uniformArray(4000, -1, 1, 3).map((_, i, u) => {

@@ -64,6 +64,18 @@ test("in software the gradients by the weights of a small batch's passes are fou
   expect(weightGradients(planned(256, { method: "rk4" }))).toHaveLength(layers * 2);
 });
 
+test("what the gradients read of the last steps is kept by the forward solve, as far as there is room, and found anew of the others", () => {
+  const chains = (batch: number) => planned(batch).dispatches.filter(({ kernel }) => kernel.label.startsWith("chain"));
+  const before = (all: ReturnType<typeof chains>) => all.filter(({ buffers }) => "biases" in buffers).length;
+  // a chain for the first layer and one for the others, for each stage
+  expect(before(chains(256))).toBe(2 * 2 * steps);
+  const engineLayers = (batch: number) =>
+    planned(batch).dispatches.filter(({ kernel }) => kernel.label.startsWith("dense")).length;
+  expect(engineLayers(256)).toBe(0);
+  expect(engineLayers(1 << 13)).toBeGreaterThan(0);
+  expect(engineLayers(1 << 14)).toBeGreaterThan(engineLayers(1 << 13));
+});
+
 test("large batches, and penalties, have gradients pass by pass", () => {
   const passByPass = layers * 3 * steps;
   expect(weightGradients(planned(1 << 14))).toHaveLength(passByPass);
