@@ -1,11 +1,13 @@
 import type { FusedNetwork } from "./fused-network.ts";
 import { read, uniform } from "./interface.ts";
 import {
+  blocksWindows,
   type EvaluationText,
   type NarrowMlp,
   narrowMlpDeclarations,
   narrowMlpText,
   type Tangents,
+  windowTypes,
 } from "./narrow-mlp.ts";
 import { sinCosTwoPi } from "./random.ts";
 import { components, hasColumns, splat, type Tiling, vectorType } from "./tiling.ts";
@@ -70,8 +72,10 @@ export function fieldBuffers(field: FusedField, tiling: Tiling) {
   const network = field.kind === "network" && field.network;
   const isArray = network && tiling.tile === undefined;
   const weights = isArray ? `array<vec4f, ${network.packing(tiling.outputs).floats / 4}>` : "PfWeights";
+  const windows = tiling.space === "windows" && field.kind === "mlp" && blocksWindows(field, tiling.outputs);
   return {
-    weights: field.kind !== "wgsl" && (tiling.space === "uniform" ? uniform : read)(weights),
+    weights: field.kind !== "wgsl" && !windows && (tiling.space === "uniform" ? uniform : read)(weights),
+    ...(windows && Object.fromEntries(windowTypes(windows).map(([name, type]) => [name, uniform(type)]))),
     offsets: field.kind === "mlp" && field.conditioned && rows,
     labels: field.kind === "network" && field.labels && read("array<u32>"),
     context: network && network.context > 0 && rows,

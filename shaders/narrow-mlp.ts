@@ -1,5 +1,16 @@
+import { item } from "../src/must.ts";
 import { activationText } from "./activation.ts";
-import { activationType, biasOf, biasPart, broadcastOf, components, splat, type Tiling, vectorType } from "./tiling.ts";
+import {
+  activationType,
+  biasOf,
+  biasPart,
+  broadcastOf,
+  components,
+  splat,
+  type Tiling,
+  vectorType,
+  weightWindow,
+} from "./tiling.ts";
 import { lines } from "./wgsl.ts";
 
 /**
@@ -18,6 +29,9 @@ export interface NarrowMlp {
   /** Whether class or context inputs add a per-particle offset to the first layer. */
   readonly conditioned: boolean;
 }
+
+/** Windows of weights that a kernel has at most: a device lets it have 12 uniform buffers, and each of them is a branch in every block. */
+const mostWindows = 5;
 
 /** Inputs of the first layer that change along a trajectory: x and time. */
 export function movingInputs(mlp: NarrowMlp): number {
@@ -39,8 +53,38 @@ export function packedSizes(mlp: NarrowMlp, outputs: number) {
   };
 }
 
+/** A part of the packed weights that one uniform binding holds: its first vec4, how many, and the blocks behind the first layer that lie in it. */
+export interface BlocksWindow {
+  readonly begin: number;
+  readonly vectors: number;
+  readonly first: number;
+  readonly end: number;
+}
+
+/** The packed weights cut into windows, each of whole blocks; those of the first layer are all in the first one. Undefined where they do not fit. */
+export function blocksWindows(mlp: NarrowMlp, outputs: number): readonly BlocksWindow[] | undefined {
+  const { firstBlock, block, blocks, total } = packedSizes(mlp, outputs);
+  const start = firstBlock * blocks;
+  const all = (total - start) / block;
+  const windows: BlocksWindow[] = [];
+  for (let first = 0; first < all; ) {
+    const at = start + first * block;
+    const begin = first === 0 ? 0 : at - (at % weightWindow.step);
+    const end = Math.min(all, Math.floor((begin + weightWindow.vectors - start) / block));
+    if (end <= first || windows.length === mostWindows) return undefined;
+    windows.push({ begin, vectors: start + end * block - begin, first, end });
+    first = end;
+  }
+  return windows;
+}
+
+/** The names of the windows of a kernel, and their types in WGSL. */
+export const windowTypes = (windows: readonly BlocksWindow[]): [name: string, type: string][] =>
+  windows.map(({ vectors }, n) => [n === 0 ? "weights" : `weights${n}`, `array<vec4f, ${vectors}>`]);
+
 /** Module-scope text: the structure of the packed weights, and the activation. */
 export function narrowMlpDeclarations(mlp: NarrowMlp, tiling: Tiling): string {
+  if (tiling.space === "windows") return activationText(mlp.activation, vectorType(tiling));
   const { firstBlock, block, blocks, lastBlocks } = packedSizes(mlp, tiling.outputs);
   const four = tiling.half ? "vec4h" : "vec4f";
   return `struct PfWeights {
@@ -68,6 +112,12 @@ export interface EvaluationText {
 export const halfRun = 16;
 
 const noTangents: Tangents = { count: 0, kind: "given" };
+
+/** A place where a block may lie: under which condition, and its vec4 `k` there. */
+interface BlockPlace {
+  readonly when: string;
+  readonly at: (k: string) => string;
+}
 
 /**
  * Blocks whose outputs gather in a short row, which then moves into the long one: every number of a row that moves costs a load, a blend
@@ -100,6 +150,10 @@ export function narrowMlpText(mlp: NarrowMlp, tiling: Tiling, tangents: Tangents
   const each = (text: (s: number, g: number) => string) =>
     sets.flatMap((s) => groups.map((g) => text(s, g))).join("\n");
   const time = movingInputs(mlp) - mlp.dim;
+  const windows = tiling.space === "windows" ? blocksWindows(mlp, tiling.outputs) : undefined;
+  /** Blocks of the hidden layers, and the one behind them. */
+  const hiddenBlocks = blocks * (mlp.layers - 1);
+  const lastBlock = `${hiddenBlocks}u`;
   const turns = tiling.keep === "rotate" ? turnsOf(mlp, tiling, blocks) : 1;
 
   /** Keeps the activated outputs of block `jb`: tangents are scaled by the slope of the value's activation. */
@@ -155,16 +209,36 @@ export function narrowMlpText(mlp: NarrowMlp, tiling: Tiling, tangents: Tangents
 
   const halfSum = (s: number, g: number, r: number) => `p${s}_${g}_${r}`;
 
+  /** Where a block of the hidden layers, or of the last one, may lie: in one buffer, or in the window for which a condition holds. */
+  function placesOf(part: "hidden" | "last", index: string, place?: number): BlockPlace[] {
+    if (!windows) return [{ when: "", at: (k) => `pf_weights.${part}[${index}][${k}]` }];
+    const start = firstBlock * blocks;
+    const places = windows.map(({ begin, first, end }, n) => ({
+      when: `${index} >= ${first}u && ${index} < ${end}u`,
+      holds: place === undefined || (place >= first && place < end),
+      at: (k: string) =>
+        `pf_weights${n || ""}[(${index} - ${first}u) * ${block}u + ${start + first * block - begin}u + ${k}]`,
+    }));
+    return places.filter(({ holds }) => holds);
+  }
+
   /** One block of a layer with `width` inputs held in h{s}_{g}_{k}: straight-line multiply-adds, each weight read once. */
-  function blockText(array: string, index: string, wanted: (s: number, r: number) => boolean): string {
-    const text: string[] = [`let bias = ${array}[${index}][${block - 1}]${biasPart(tiling)};`];
+  function blockText(
+    places: readonly BlockPlace[],
+    wanted: (s: number, r: number) => boolean,
+    begin: "var " | "" = "var ",
+  ): string {
+    const { at } = item(places, 0);
+    const isOne = places.length === 1;
+    const biasAt = `${block - 1}`;
+    const text: string[] = isOne ? [`let bias = ${at(biasAt)}${biasPart(tiling)};`] : [fetched(places)];
     for (const s of sets) {
       for (const g of groups) {
         for (const r of outputs) {
           if (!wanted(s, r)) continue;
           const own = biasOf(tiling, "bias", r);
           const bias = tiling.half ? `f32(${own})` : own;
-          text.push(`var a${s}_${g}_${r} = ${s === 0 ? splat(tiling, bias) : `${v}(0.0)`};`);
+          text.push(`${begin}a${s}_${g}_${r} = ${s === 0 ? splat(tiling, bias) : `${v}(0.0)`};`);
           if (tiling.half) text.push(`var ${halfSum(s, g, r)} = ${kept}(0.0);`);
         }
       }
@@ -173,10 +247,10 @@ export function narrowMlpText(mlp: NarrowMlp, tiling: Tiling, tangents: Tangents
       if (tiling.gather > 0) {
         const lane = vector % tiling.gather;
         const chunk = vector - lane;
-        if (lane === 0) text.push(`let c${chunk} = ${array}[${index}][${chunk}u + pf_lane];`);
+        if (lane === 0 && isOne) text.push(`let c${chunk} = ${at(laneOf(chunk))};`);
         text.push(`let w${vector} = ${broadcastOf(tiling.gather)}(c${chunk}, ${lane}u);`);
       } else {
-        text.push(`let w${vector} = ${array}[${index}][${vector}];`);
+        text.push(`let w${vector} = ${at(`${vector}`)};`);
       }
       for (let part = 0; part < 4; part++) {
         const k = Math.floor((4 * vector + part) / tiling.outputs);
@@ -199,6 +273,17 @@ export function narrowMlpText(mlp: NarrowMlp, tiling: Tiling, tangents: Tangents
     return text.join("\n");
   }
 
+  const laneOf = (chunk: number) => `${chunk}u + pf_lane`;
+
+  /** What a block reads, from whichever window it lies in: a branch of all lanes is one on adapters in software, too. */
+  function fetched(places: readonly BlockPlace[]): string {
+    const chunks = Array.from({ length: (block - 1) / tiling.gather }, (_, c) => c * tiling.gather);
+    const each = (text: (name: string, k: string) => string) =>
+      [text("bias", `${block - 1}u`), ...chunks.map((chunk) => text(`c${chunk}`, laneOf(chunk)))].join("\n");
+    return `${each((name) => `var ${name}: vec4f;`)}
+${places.map(({ when, at }) => `if (${when}) {\n${each((name, k) => `${name} = ${at(k)};`)}\n}`).join("\n")}`;
+  }
+
   /** All blocks of a layer: a loop over `jb`. */
   function blocksText(text: (jb: string) => string): string {
     if (turns === 1) return `for (var jb = 0u; jb < ${blocks}u; jb++) {\n${text("jb")}\n${keep()}\n}`;
@@ -213,28 +298,30 @@ ${each((s, g) => moveIn(`o${s}_${g}_`, mlp.width, gathered, (k, lane) => `e${s}_
 }`;
   }
 
-  function firstLayer(jb: string): string {
+  function firstLayer(jb: string, begin: "var " | "" = "var "): string {
     const scalar = (i: number, r: number) => {
       const at = i * tiling.outputs + r;
       return `f${Math.floor(at / 4)}.${components[at % 4]}`;
     };
-    const read = (i: number) =>
-      tiling.half ? `vec4f(pf_weights.first[${jb}][${i}])` : `pf_weights.first[${jb}][${i}]`;
+    const read = (i: number) => {
+      const own = windows ? `pf_weights[${jb} * ${firstBlock}u + ${i}u]` : `pf_weights.first[${jb}][${i}]`;
+      return tiling.half ? `vec4f(${own})` : own;
+    };
     const text: string[] = [lines(firstBlock, (i) => `let f${i} = ${read(i)};`)];
     for (const g of groups) {
       for (const r of outputs) {
         const start = mlp.conditioned
           ? `pf_offsets[(offset_row + ${jb} * ${tiling.outputs}u + ${r}u) * pf_params.stride + at${g}]`
           : splat(tiling, scalar(0, r));
-        text.push(`var a0_${g}_${r} = ${start};`);
+        text.push(`${begin}a0_${g}_${r} = ${start};`);
         for (let i = 0; i < mlp.dim; i++) text.push(accumulate(0, g, r, `y${g}_${i}`, scalar(1 + i, r)));
         for (let f = 0; f < time; f++) text.push(accumulate(0, g, r, `tau${g}_${f}`, scalar(1 + mlp.dim + f, r)));
         for (const s of sets.slice(1)) {
           if (tangents.kind === "basis") {
-            text.push(`let a${s}_${g}_${r} = ${splat(tiling, scalar(s, r))};`);
+            text.push(`${begin === "" ? "" : "let "}a${s}_${g}_${r} = ${splat(tiling, scalar(s, r))};`);
             continue;
           }
-          text.push(`var a${s}_${g}_${r} = v${s}_${g}_0 * ${splat(tiling, scalar(1, r))};`);
+          text.push(`${begin}a${s}_${g}_${r} = v${s}_${g}_0 * ${splat(tiling, scalar(1, r))};`);
           for (let i = 1; i < mlp.dim; i++) text.push(accumulate(s, g, r, `v${s}_${g}_${i}`, scalar(1 + i, r)));
         }
       }
@@ -246,7 +333,7 @@ ${each((s, g) => moveIn(`o${s}_${g}_`, mlp.width, gathered, (k, lane) => `e${s}_
     lines(mlp.width, (k) =>
       tiling.keep === "array"
         ? `h${s}_${g}_${k} = o${s}_${g}[${k}];`
-        : `h${s}_${g}_${k} = ${kept}(${lanes.map((lane) => `o${s}_${g}_${k}${lane}`).join(", ")});`,
+        : `let h${s}_${g}_${k} = ${kept}(${lanes.map((lane) => `o${s}_${g}_${k}${lane}`).join(", ")});`,
     ),
   );
 
@@ -259,7 +346,7 @@ ${each((s, g) => moveIn(`o${s}_${g}_`, mlp.width, gathered, (k, lane) => `e${s}_
           .map((r) => `${s === 0 ? `u${g}_${r}` : `jv${s}_${g}_${r}`} = a${s}_${g}_${r};`)
           .join("\n"),
       );
-      return `{\n${blockText("pf_weights.last", "0", wanted)}\n${out}\n}`;
+      return `{\n${blockText(placesOf("last", windows ? lastBlock : "0", hiddenBlocks), wanted)}\n${out}\n}`;
     }
     const out = each((s, g) =>
       lines(tiling.outputs, (r) => `z${s}_${g}[ib * ${tiling.outputs}u + ${r}u] = a${s}_${g}_${r};`),
@@ -273,25 +360,50 @@ ${each((s, g) => moveIn(`o${s}_${g}_`, mlp.width, gathered, (k, lane) => `e${s}_
     );
     return `${each((s, g) => `var z${s}_${g}: array<${v}, ${lastBlocks * tiling.outputs}>;`)}
 for (var ib = 0u; ib < ${lastBlocks}u; ib++) {
-${blockText("pf_weights.last", "ib", () => true)}
+${blockText(placesOf("last", windows ? `(${hiddenBlocks}u + ib)` : "ib"), () => true)}
 ${out}
 }
 ${copy}`;
   };
 
-  return `{
-${each((s, g) =>
-  tiling.keep === "array"
-    ? `var o${s}_${g}: array<${kept}, ${mlp.width}>;`
-    : [row(`o${s}_${g}_`, mlp.width), turns > 1 ? row(`e${s}_${g}_`, turns * tiling.outputs) : ""].join("\n"),
+  const rows = each((s, g) =>
+    tiling.keep === "array"
+      ? `var o${s}_${g}: array<${kept}, ${mlp.width}>;`
+      : [row(`o${s}_${g}_`, mlp.width), turns > 1 ? row(`e${s}_${g}_`, turns * tiling.outputs) : ""].join("\n"),
+  );
+
+  if (tiling.keep === "rotate" && mlp.layers > 1) {
+    // All layers are turns of one loop, so that what keeps their outputs is there once: a compiler takes as long as that is.
+    const sums = each((s, g) => lines(tiling.outputs, (r) => `var a${s}_${g}_${r}: ${v};`));
+    const hidden = blockText(placesOf("hidden", "b"), () => true, "");
+    return `{
+${rows}
+for (var layer = 0u; layer < ${mlp.layers}u; layer++) {
+${advance}
+${blocksText(
+  (jb) => `${sums}
+if (layer == 0u) {
+${firstLayer(jb, "")}
+} else {
+let b = (layer - 1u) * ${blocks}u + ${jb};
+${hidden}
+}`,
 )}
-${blocksText(firstLayer)}
-${each((s, g) => lines(mlp.width, (k) => `var h${s}_${g}_${k}: ${kept};`))}
+}
+${advance}
+${last()}
+}`;
+  }
+
+  return `{
+${rows}
+${blocksText((jb) => firstLayer(jb))}
+${tiling.keep === "rotate" ? "" : each((s, g) => lines(mlp.width, (k) => `var h${s}_${g}_${k}: ${kept};`))}
 ${advance}
 ${
   mlp.layers > 1
     ? `for (var layer = 0u; layer < ${mlp.layers - 1}u; layer++) {
-${blocksText((jb) => `let b = layer * ${blocks}u + ${jb};\n${blockText("pf_weights.hidden", "b", () => true)}`)}
+${blocksText((jb) => `let b = layer * ${blocks}u + ${jb};\n${blockText(placesOf("hidden", "b"), () => true)}`)}
 ${advance}
 }`
     : ""

@@ -11,8 +11,8 @@ export interface Tiling {
   readonly outputs: 1 | 2 | 4 | 8 | 16;
   /** Subgroup size when lanes of a subgroup fetch weights for each other; 0 when every invocation reads every weight. */
   readonly gather: number;
-  /** Where the packed weights live. */
-  readonly space: "uniform" | "storage";
+  /** Where the packed weights live; `windows` are several uniform buffers, which are parts of one. */
+  readonly space: "uniform" | "storage" | "windows";
   /** How a layer's outputs are kept until the layer is done: an indexed private array, or a rotation of registers. */
   readonly keep: "array" | "rotate";
   readonly workgroupSize: number;

@@ -19,7 +19,7 @@ const network = {
   conditioned: false,
 } as const satisfies FusedField;
 
-const fields: Record<string, FusedField> = {
+const fields: Record<string, Extract<FusedField, { kind: "mlp" }>> = {
   mlp: network,
   "mlp of one layer": { ...network, layers: 1 },
   "mlp of dim 5 with fourier time": { ...network, dim: 5, fourier: 3 },
@@ -54,6 +54,16 @@ export function fusedKernels(add: Add): void {
       );
     }
   }
+  for (const [name, field] of Object.entries(fields))
+    add(`midpoint step of a wide ${name}, weights in windows`, () =>
+      integrateKernel({
+        field: { ...field, width: 128, layers: field.layers + 1 },
+        tiling: { ...tilings.lavapipe, space: "windows" },
+        stages: 2,
+        freeStages: true,
+        divergence: { mode: "none" },
+      }),
+    );
   const steps = { mode: "discrete", perPass: 2, texts: jacobianTexts } as const;
   for (const [method, { stages }] of Object.entries(methods))
     add(`${method} step and its Jacobian`, () =>

@@ -357,9 +357,9 @@ export class Flow {
   }
 
   /** @internal How this flow's field is planned on the device, for solves and all evaluations but Jᵀ·w. */
-  forwardEngine(precision: Precision = "f32"): Promise<Engine> {
+  forwardEngine(precision: Precision = "f32", values = false): Promise<Engine> {
     this.assertAlive();
-    return this.#field.engines.forward(precision);
+    return this.#field.engines.forward(precision, values);
   }
 
   /** @internal How Jᵀ·w is planned. */

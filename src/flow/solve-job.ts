@@ -12,7 +12,8 @@ import { planTrajectory, type Solve, solveOf } from "./trajectory-plan.ts";
 /** A flow's solve as a job on a device, with the weights of this moment. */
 export async function solveJob(flow: FlowOnDevice, session: Session, request: TrajectoryRequest): Promise<Job> {
   await request.source.settled;
-  const engine = await flow.forwardEngine(request.precision);
+  const values = request.logProb.kind === "none" && !request.grid.adaptive && !request.sde;
+  const engine = await flow.forwardEngine(request.precision, values);
   const solve = await solveOf(engine, request);
   const { what, count, start, logProb, conditions, resident } = request;
   const { labels, context } = conditions;

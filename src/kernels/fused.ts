@@ -6,8 +6,10 @@ import {
   type integrateKernel,
   isAtOneTime,
 } from "../../shaders/integrate.ts";
+import { blocksWindows } from "../../shaders/narrow-mlp.ts";
 import { particlesPerSlot, slotsPerWorkgroup, type Tiling } from "../../shaders/tiling.ts";
 import type { Dispatch } from "../gpu/kernel.ts";
+import { must } from "../must.ts";
 
 /** A family of integrators: a kernel from its shape. */
 export type Integrator = typeof integrateKernel;
@@ -63,6 +65,19 @@ function* slotRanges({ capacity, maxFlops, tiling }: Slice, flops: number): Gene
 /** Buffers of what a field has beside its states, where it has it. */
 type FieldNames = { readonly [name in "weights" | "offsets" | "labels" | "context" | "table"]?: string | undefined };
 
+/** The weights where they are parts of one buffer: the other windows' names, and where each begins in it. */
+function windowsOf(field: FusedField, { space, outputs }: Tiling, weights: string | undefined) {
+  if (space !== "windows" || field.kind !== "mlp" || weights === undefined) return undefined;
+  const windows = must(blocksWindows(field, outputs), "the windows of the weights").map(({ begin }, n) => ({
+    name: n === 0 ? "weights" : `weights${n}`,
+    bytes: 16 * begin,
+  }));
+  return {
+    buffers: Object.fromEntries(windows.map(({ name }) => [name, weights])),
+    offsets: Object.fromEntries(windows.map(({ name, bytes }) => [name, bytes])),
+  };
+}
+
 /** Dispatches that take steps `firstStep` … `lastStep` − 1 for all particles of a chunk. */
 export function planIntegrate(
   o: Slice & {
@@ -89,6 +104,7 @@ export function planIntegrate(
   const kernel = o.integrator({ field, tiling, stages, divergence, freeStages, ...keeps });
   const integral = divergence.mode === "none" ? undefined : o.names.integral;
   const probes = divergence.mode === "probes" ? o.names.probes : undefined;
+  const windows = windowsOf(field, tiling, weights);
   const slotFlops = o.flopsPerStep * particlesPerSlot(tiling);
   const dispatches: Dispatch[] = [];
   for (const [first, slots] of slotRanges(o, slotFlops)) {
@@ -99,7 +115,20 @@ export function planIntegrate(
       dispatches.push(
         dispatchOf(kernel, {
           params: { first, slots, first_step: step, last_step: end, ...fusedNumbers(o) },
-          buffers: { weights, offsets, labels, context, table, schedule, state, integral, probes, kept },
+          buffers: {
+            weights,
+            ...windows?.buffers,
+            offsets,
+            labels,
+            context,
+            table,
+            schedule,
+            state,
+            integral,
+            probes,
+            kept,
+          },
+          ...(windows && { offsets: windows.offsets }),
           workgroups: gridOf(Math.ceil(slots / slotsPerWorkgroup(tiling))),
           flops: slots * slotFlops * (end - step),
         }),
@@ -132,8 +161,10 @@ export function planEvaluate(
   const kernel = o.evaluator({ field, tiling, output, divergence });
   const { weights, offsets, labels, context, table, state, times } = o.names;
   const tracks = output === "divergence" || output === "both";
+  const windows = windowsOf(field, tiling, weights);
   const buffers = {
     weights,
+    ...windows?.buffers,
     offsets,
     labels,
     context,
@@ -151,6 +182,7 @@ export function planEvaluate(
     dispatchOf(kernel, {
       params: { first, slots, first_step: 0, last_step: 0, ...fusedNumbers(o) },
       buffers,
+      ...(windows && { offsets: windows.offsets }),
       workgroups: gridOf(Math.ceil(slots / slotsPerWorkgroup(tiling))),
       flops: slots * slotFlops,
     }),

@@ -1,4 +1,4 @@
-import { type NarrowMlp, packedSizes } from "../../shaders/narrow-mlp.ts";
+import { blocksWindows, type NarrowMlp, packedSizes } from "../../shaders/narrow-mlp.ts";
 import type { Tiling } from "../../shaders/tiling.ts";
 import type { GpuInfo } from "../gpu/adapter.ts";
 
@@ -15,10 +15,12 @@ export function chooseTiling(info: GpuInfo, maxUniformBytes: number, mlp: Narrow
     ({ lanes: 1, groups: 1, outputs: 4, keep: "array", workgroupSize: 64 } as const);
   const { total, block } = packedSizes(mlp, shape.outputs);
   const subgroup = subgroupForWeights(info);
+  const gather = subgroup > 1 && (block - 1) % subgroup === 0 && shape.workgroupSize % subgroup === 0 ? subgroup : 0;
+  const inWindows = () => gather > 0 && shape.keep === "rotate" && blocksWindows(mlp, shape.outputs) !== undefined;
   return {
     ...shape,
-    gather: subgroup > 1 && (block - 1) % subgroup === 0 && shape.workgroupSize % subgroup === 0 ? subgroup : 0,
-    space: total * 16 <= maxUniformBytes ? "uniform" : "storage",
+    gather,
+    space: total * 16 <= maxUniformBytes ? "uniform" : inWindows() ? "windows" : "storage",
   };
 }
 

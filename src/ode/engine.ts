@@ -58,6 +58,9 @@ export function largestChunk(maxBindingBytes: number, floats: number): number {
   return Math.max(1, Math.floor(maxBindingBytes / (floats * 4)) - particleMultiple);
 }
 
+/** Share of a network's multiply-adds from which it pays to compute what depends on time and class alone once for all particles. */
+export const worthTable = 0.05;
+
 /** Integrals of the divergence that a solve carries: each probe has its own. */
 export const integralsOf = (mode: DivergenceMode): number => (mode.mode === "probes" ? mode.count : 1);
 

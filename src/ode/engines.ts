@@ -10,8 +10,8 @@ import { wgslEngine } from "./wgsl-engine.ts";
 
 /** The engines of one field: `forward` for solves and all evaluations but Jᵀ·w, `reverse` for that one. */
 export interface Engines {
-  /** Rejects with `unsupported` where there is none of that precision. */
-  forward(precision: "f32" | "f16"): Promise<Engine>;
+  /** Rejects with `unsupported` where there is none of that precision. `values` says that only solves without a divergence are asked for. */
+  forward(precision: "f32" | "f16", values?: boolean): Promise<Engine>;
   reverse(): Promise<Engine>;
 }
 
@@ -66,22 +66,25 @@ export function networkEngines(gpu: Gpu, velocity: MlpVelocity | NetworkVelocity
   const network = networkOf(velocity);
   const layered = once(async () => (await import("./on-demand.ts")).layeredEngine(gpu, network, parameters));
   const plain = plainMlp(velocity);
+  const narrow = async (values: boolean) =>
+    plain && gpu.info.software
+      ? (await import("./narrow-engine.ts")).narrowEngine(gpu, plain, parameters, values)
+      : undefined;
   const forward = once(async () => {
-    if (plain && gpu.info.software) {
-      const narrow = (await import("./narrow-engine.ts")).narrowEngine(gpu, plain, parameters);
-      if (narrow) return narrow;
-    }
+    const own = await narrow(false);
+    if (own) return own;
     const { fusedNetwork, fusedNetworkEngine, tileNetwork, waveOf } = await import("./on-demand.ts");
     const made = gpu.info.software
       ? !plain && fusedNetwork(gpu, network)
       : tileNetwork(gpu, network, await waveOf(gpu));
     return made ? fusedNetworkEngine(gpu, network, made, parameters) : layered();
   });
+  const solving = once(async () => (await narrow(true)) ?? forward());
   const reverse = once(async () => {
     if (gpu.info.software) return layered();
     const { tileProductEngine } = await import("./on-demand.ts");
     return (await tileProductEngine(gpu, network, await layered(), parameters)) ?? layered();
   });
   const half = once(async () => (await import("./on-demand.ts")).halfEngine(gpu, velocity, parameters));
-  return { forward: (precision) => (precision === "f32" ? forward() : half()), reverse };
+  return { forward: (precision, values) => (precision === "f16" ? half() : values ? solving() : forward()), reverse };
 }

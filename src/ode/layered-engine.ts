@@ -25,6 +25,7 @@ import {
   type Evaluation,
   names,
   tangentsOf,
+  worthTable,
 } from "./engine.ts";
 import { type RunKind, runsOf } from "./network-runs.ts";
 import { NetworkTable } from "./network-table.ts";
@@ -47,13 +48,10 @@ function demand(dim: number, mode: DivergenceMode | Evaluation): { run: RunKind;
   return { run: all > 0 ? "tangents" : "values", tangents: Math.min(tangentsPerPass, all) };
 }
 
-/** Share of a network's multiply-adds from which it pays to compute them once for all particles. */
-const worthwhile = 0.05;
-
 /** The two parts of a network whose part of time and class is worth a table. */
 function worthSplitting({ program, output, multiplyAdds }: Network): SplitNetwork | undefined {
   const split = splitNetwork(program, output);
-  return multiplyAdds - split.program.multiplyAdds > worthwhile * multiplyAdds ? split : undefined;
+  return multiplyAdds - split.program.multiplyAdds > worthTable * multiplyAdds ? split : undefined;
 }
 
 /** A network of any width and dimension: a kernel per layer, activations in device memory; `linear` plans its products where it can. */

@@ -12,9 +12,9 @@ import { networkOf } from "../network/of.ts";
 import { tilingsOf } from "../tune/tilings.ts";
 import { narrowLayout, narrowMlp } from "../velocity/narrow-layout.ts";
 import { type Layout, type Parameters, plainLayout } from "../velocity/parameters.ts";
-import { layerSizes, timeInputs } from "../velocity/plain-mlp.ts";
+import { inputColumns, layerSizes, timeInputs } from "../velocity/plain-mlp.ts";
 import { branchesOf, conditionBuffers } from "./branches.ts";
-import { type Chunk, type Conditions, type DivergenceMode, type Engine, names } from "./engine.ts";
+import { type Chunk, type Conditions, type DivergenceMode, type Engine, names, worthTable } from "./engine.ts";
 import { divergenceText, tangentFlops, tangentsPerPass } from "./tangents.ts";
 
 /** A narrow MLP in fused kernels: the activations of a particle never leave its invocation. */
@@ -167,14 +167,31 @@ export function fusedMlpEngine(
 }
 
 /**
- * The widest layer that lavapipe has in one kernel. Width 96 and 128 sample at 1.0 to 1.4 times the rate layer by layer, with the same bits,
- * and their first exact log p is there after 3 s of processor time, where that of one kernel compiles for 16 and 35 s (bench/README.md).
+ * The widest layer that lavapipe has in one kernel beside a divergence. Wider ones compile for 16 s (96) and 35 s (128) where layer by
+ * layer their first exact log p is there after 3 s of processor time (bench/README.md). Solves without one are in one kernel as far as
+ * its uniform buffers hold the weights, and where their states have the same bits as beside log p: 1.5 to 1.7 times the rate of samples.
  */
 const widestOfLavapipe = 80;
 
-/** The same, or undefined for an MLP that is too wide for it. */
-export function narrowEngine(gpu: Gpu, velocity: MlpVelocity, parameters: Parameters): Engine | undefined {
+/** Whether sums over the inputs are in the same order layer by layer: x and then the time, which has no table there, and no conditions. */
+function hasOrderOfLayers(velocity: MlpVelocity, mlp: NarrowMlp): boolean {
+  const share = (timeInputs(velocity) * item(layerSizes(velocity), 1)) / networkOf(velocity).multiplyAdds;
+  return !mlp.conditioned && share <= worthTable && inputColumns(velocity).every((column, i) => column === i);
+}
+
+/** The same, or undefined for an MLP that is too wide for it; `values` says that there will be solves without a divergence alone. */
+export function narrowEngine(
+  gpu: Gpu,
+  velocity: MlpVelocity,
+  parameters: Parameters,
+  values: boolean,
+): Engine | undefined {
   const mlp = narrowMlp(velocity);
-  const isTooWide = mlp && isLavapipe(gpu.info) && mlp.width > widestOfLavapipe;
-  return mlp && !isTooWide ? fusedMlpEngine(gpu, velocity, mlp, parameters) : undefined;
+  if (!mlp) return undefined;
+  const isWide = isLavapipe(gpu.info) && mlp.width > widestOfLavapipe;
+  const isHeld = () =>
+    values &&
+    hasOrderOfLayers(velocity, mlp) &&
+    chooseTiling(gpu.info, gpu.device.limits.maxUniformBufferBindingSize, mlp, 0).space !== "storage";
+  return !isWide || isHeld() ? fusedMlpEngine(gpu, velocity, mlp, parameters) : undefined;
 }

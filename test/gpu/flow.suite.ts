@@ -141,6 +141,13 @@ const networks: [string, pf.MlpOptions, number?][] = [
   ["fused", { dim: 2, hidden: [12, 9], activation: "tanh" }],
   ["fused, dim 5, Fourier time", { dim: 5, hidden: [13], time: { fourier: 2 } }],
   ["layered", { dim: 2, hidden: [140] }],
+  // on lavapipe in one kernel with windows of weights, and layer by layer beside log p
+  ["128 wide", { dim: 2, hidden: [128, 128, 128] }, 33],
+  ["up to 120 wide, dim 5", { dim: 5, hidden: [120, 97, 113, 90], activation: "tanh" }, 9],
+  ["128 wide, Fourier time", { dim: 3, hidden: [128, 101], time: { fourier: 2 } }, 9],
+  ["one layer of 128", { dim: 3, hidden: [128] }, 9],
+  ["128 wide, time first", { dim: 2, hidden: [100, 128], inputOrder: "t,x" }, 9],
+  ["128 wide, conditional", { dim: 2, hidden: [128, 90], classes: 3, context: 1 }, 9],
   ["layered, dim 64", { dim: 64, hidden: [48] }, 9],
   ["fused, conditional", { dim: 2, hidden: [13], classes: 3, context: 1 }],
   ["layered, conditional", { dim: 2, hidden: [140], classes: 3, context: 1 }],
