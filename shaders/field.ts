@@ -1,3 +1,4 @@
+import { must } from "../src/must.ts";
 import type { FusedNetwork } from "./fused-network.ts";
 import { read, uniform } from "./interface.ts";
 import {
@@ -13,9 +14,15 @@ import { sinCosTwoPi } from "./random.ts";
 import { components, hasColumns, splat, type Tiling, vectorType } from "./tiling.ts";
 import { f32, lines } from "./wgsl.ts";
 
+/** A narrow mlp; `turns` writes it for tilings that ask for that, apart from it because few adapters want it. */
+export interface MlpField extends NarrowMlp {
+  readonly kind: "mlp";
+  readonly turns?: (mlp: NarrowMlp, tiling: Tiling, tangents: Tangents) => string;
+}
+
 /** A velocity field as a fused kernel sees it. */
 export type FusedField =
-  | ({ readonly kind: "mlp" } & NarrowMlp)
+  | MlpField
   /** Any other small network: with one time for all particles, or with a time of their own. Labels are given, or all are of the null class. */
   | {
       readonly kind: "network";
@@ -124,8 +131,11 @@ let tau${g}_${2 * j + 1} = ${v}(${parts.map((c) => `${name}${c}.y`).join(", ")})
   );
 }
 
-function mlpText(field: NarrowMlp, tiling: Tiling, tangents: Tangents | undefined): EvaluationText {
-  const evaluate = narrowMlpText(field, tiling, tangents);
+function mlpText(field: MlpField, tiling: Tiling, tangents: Tangents | undefined): EvaluationText {
+  const evaluate =
+    tiling.turns && tangents
+      ? must(field.turns, "what writes turns")(field, tiling, tangents)
+      : narrowMlpText(field, tiling, tangents);
   const mixes = field.conditioned;
   const offset = mixes ? `let offset_row = branch * ${field.width}u;\n` : "";
   return { before: timeFeatures(field, tiling), evaluate: `${offset}${evaluate}`, mixes };
@@ -201,12 +211,14 @@ ${o.mix("pf_params.weight_label")}
 /**
  * Text that evaluates the field and its divergence. In: y{g}_{i}, time{g}. Out, declared by the caller: u{g}_{i} and,
  * except for probes, div{g}. For probes `onProbe(g, "probe index", "estimate")` is what happens with each probe's estimate ZᵀJZ.
+ * `needed` is text that says whether the divergence is wanted, for tilings with turns; where it is not, div{g} is nothing.
  */
 export function velocityAndDivergenceText(
   field: FusedField,
   tiling: Tiling,
   divergence: DivergenceText,
   onProbe: (g: number, probe: string, estimate: string) => string,
+  needed?: string,
 ): string {
   if (divergence.mode === "none") return velocityText(field, tiling);
   if (divergence.mode === "discrete") throw new Error("a step's determinant is no divergence of a stage");
@@ -222,7 +234,8 @@ export function velocityAndDivergenceText(
   const { perPass } = divergence;
   const passes = Math.ceil(field.dim / perPass);
   const single = divergence.mode === "exact" && passes === 1;
-  const tangents: Tangents = { count: perPass, kind: single ? "basis" : "given" };
+  const tangents: Tangents = { count: perPass, kind: single ? "basis" : "given", needed };
+  const wanted = (all: string) => (needed === undefined ? all : `select(1u, ${all}, ${needed})`);
   const eachTangent = (text: (s: number, g: number) => string) =>
     lines(perPass, (s) => lines(tiling.groups, (g) => text(s + 1, g)));
   const dot = (s: number, g: number) => {
@@ -243,7 +256,7 @@ ${lines(tiling.groups, (g) => `div${g} = ${Array.from({ length: perPass }, (_, s
   if (divergence.mode === "exact") {
     return `{
 ${lines(tiling.groups, (g) => `div${g} = ${v}(0.0);`)}
-for (var pass_index = 0u; pass_index < ${passes}u; pass_index++) {
+for (var pass_index = 0u; pass_index < ${wanted(`${passes}u`)}; pass_index++) {
 ${eachTangent((s, g) => lines(field.dim, (i) => `let v${s}_${g}_${i} = ${v}(select(0.0, 1.0, pass_index * ${perPass}u + ${s - 1}u == ${i}u));`))}
 ${outputs}
 ${velocityText(field, tiling, tangents)}
@@ -251,7 +264,7 @@ ${eachTangent((s, g) => `div${g} += ${dot(s, g)};`)}
 }
 }`;
   }
-  return `for (var pass_index = 0u; pass_index < pf_params.probes / ${perPass}u; pass_index++) {
+  return `for (var pass_index = 0u; pass_index < ${wanted(`pf_params.probes / ${perPass}u`)}; pass_index++) {
 ${eachTangent((s, g) =>
   lines(
     field.dim,

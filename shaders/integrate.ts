@@ -92,17 +92,31 @@ export const integrateKernel = oncePerShape((shape: IntegrateShape) => {
 
   const jacobian = divergence.mode === "discrete" ? divergence.texts(field, tiling, stages) : undefined;
   const of = (place: keyof ReturnType<JacobianTexts>) => (jacobian ? jacobian[place] : "");
-  const plain = velocityText(field, tiling);
+  // a stage without a weight has no text of its own where the text of the others can leave out its tangents
+  const needed = tiling.turns && shape.freeStages ? "row.weight != 0.0" : undefined;
+  const whereNeeded = (text: string) => (needed === undefined ? text : `if (${needed}) {\n${text}\n}`);
   const minusWeight = splat(tiling, "-row.weight");
   const withDivergence = jacobian
     ? ""
-    : velocityAndDivergenceText(field, tiling, divergence, (g, probe, estimate) => {
-        const place = `pf_integral[${probe} * pf_params.stride + at${g}]`;
-        return `if (is_active) { ${place} = fma(${minusWeight}, ${estimate}, ${place}); }`;
-      });
+    : velocityAndDivergenceText(
+        field,
+        tiling,
+        divergence,
+        (g, probe, estimate) => {
+          const place = `pf_integral[${probe} * pf_params.stride + at${g}]`;
+          return whereNeeded(`if (is_active) { ${place} = fma(${minusWeight}, ${estimate}, ${place}); }`);
+        },
+        needed,
+      );
   const track = probes
     ? withDivergence
-    : `${withDivergence}\n${lines(tiling.groups, (g) => `integral${g} = fma(${minusWeight}, div${g}, integral${g});`)}`;
+    : `${withDivergence}\n${whereNeeded(lines(tiling.groups, (g) => `integral${g} = fma(${minusWeight}, div${g}, integral${g});`))}`;
+  const stageText = () => {
+    if (jacobian) return jacobian.stage;
+    if (tracks && (needed !== undefined || !shape.freeStages)) return track;
+    const plain = velocityText(field, tiling);
+    return tracks ? `if (row.weight != 0.0) {\n${track}\n} else {\n${plain}\n}` : plain;
+  };
 
   const code = `${stageStruct(stages)}
 ${fieldDeclarations(field, tiling)}
@@ -129,7 +143,7 @@ ${forEach(tiling, dim, (g, i) => {
   for (let s = 0; s < stages - 1; s++) y = `fma(${splat(tiling, `row.a${s}`)}, k${s}_${g}_${i}, ${y})`;
   return `y${g}_${i} = ${y};`;
 })}
-${jacobian ? jacobian.stage : !tracks ? plain : shape.freeStages ? `if (row.weight != 0.0) {\n${track}\n} else {\n${plain}\n}` : track}
+${stageText()}
 ${forEach(tiling, dim, (g, i) => `d${g}_${i} = fma(${splat(tiling, "row.weight")}, u${g}_${i}, d${g}_${i});`)}
 ${lines(stages - 1, (s) => `if (stage == ${s}u) {\n${forEach(tiling, dim, (g, i) => `k${s}_${g}_${i} = u${g}_${i};`)}\n}`)}
 }
@@ -259,6 +273,6 @@ export function labelOf({
     field.kind === "mlp"
       ? `mlp ${field.dim}→${field.layers}×${field.width} ${field.activation}`
       : `${field.kind} ${field.dim}`;
-  const tiles = `${tiling.lanes * tiling.groups}×${tiling.outputs}${tiling.gather ? " gather" : ""} ${tiling.keep} ${tiling.space}${tiling.half ? " f16" : ""}`;
+  const tiles = `${tiling.lanes * tiling.groups}×${tiling.outputs}${tiling.gather ? " gather" : ""} ${tiling.keep} ${tiling.space}${tiling.half ? " f16" : ""}${tiling.turns ? " turns" : ""}`;
   return `${network}, divergence ${divergence.mode}, ${tiles}`;
 }

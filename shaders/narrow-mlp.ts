@@ -99,6 +99,8 @@ export interface Tangents {
   readonly count: number;
   /** `basis`: tangent s is the unit vector e_s and only output s of J·e_s is computed. `given`: v{s}_{g}_{i}, all outputs. */
   readonly kind: "basis" | "given";
+  /** Text of what says whether their outputs are wanted, where a text can leave them out: see narrow-turns.ts. */
+  readonly needed?: string | undefined;
 }
 
 /** What stands before the evaluation of a field, the evaluation itself, and whether it is one of the branches of a guided mix. */

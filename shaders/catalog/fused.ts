@@ -4,6 +4,7 @@ import { residualMlp } from "../../src/network/residual-mlp.ts";
 import type { FusedField } from "../field.ts";
 import { FusedNetwork } from "../fused-network.ts";
 import { evaluateKernel, integrateKernel } from "../integrate.ts";
+import { narrowTurnsText } from "../narrow-turns.ts";
 import { jacobianTexts } from "../step-jacobian.ts";
 import { subgroupRowsKernel } from "../subgroup-rows.ts";
 import { type Add, divergences } from "./entry.ts";
@@ -17,6 +18,7 @@ const network = {
   activation: "silu",
   fourier: 0,
   conditioned: false,
+  turns: narrowTurnsText,
 } as const satisfies FusedField;
 
 const fields: Record<string, Extract<FusedField, { kind: "mlp" }>> = {
@@ -36,6 +38,8 @@ const methods: Record<string, { stages: number; freeStages: boolean }> = {
   rk4: { stages: 4, freeStages: false },
   "six stages": { stages: 6, freeStages: true },
 };
+
+const inTurns = { ...tilings["lavapipe tangents in turns"], gather: 0 };
 
 /** How the products and sums of a network that is no mlp are written in an invocation. */
 const invocations = {
@@ -87,6 +91,18 @@ export function fusedKernels(add: Add): void {
         evaluateKernel({ field, tiling: tilings.gpu, output: "both", divergence }),
       );
     }
+    for (const [how, divergence] of Object.entries(divergences)) {
+      if (how === "none") continue;
+      add(`midpoint step of a ${name} in turns, divergence ${how}`, () =>
+        integrateKernel({ field, tiling: inTurns, stages: 2, freeStages: true, divergence }),
+      );
+      add(`divergence ${how} of a ${name} in turns`, () =>
+        evaluateKernel({ field, tiling: inTurns, output: "divergence", divergence }),
+      );
+    }
+    add(`jvp of a ${name} in turns`, () =>
+      evaluateKernel({ field, tiling: inTurns, output: "jvp", divergence: { mode: "none" } }),
+    );
     add(`velocity of a ${name}`, () =>
       evaluateKernel({ field, tiling: tilings.gpu, output: "velocity", divergence: { mode: "none" } }),
     );

@@ -33,4 +33,14 @@ export const tilings = {
     keep: "rotate",
     workgroupSize: 32,
   },
+  "lavapipe tangents in turns": {
+    lanes: 2,
+    groups: 1,
+    outputs: 4,
+    gather: 8,
+    space: "uniform",
+    keep: "rotate",
+    workgroupSize: 32,
+    turns: true,
+  },
 } satisfies Record<string, Tiling>;

@@ -50,7 +50,10 @@ export async function solveOf(engine: Engine, request: TrajectoryRequest): Promi
   const sources = hasParts(source.kind) && later ? later.partSources : plainSources;
   const { sde } = request;
   const stochastic = sde && (await (await import("./stochastic.ts")).stochasticSolve(engine, request, sde));
-  const integration = stochastic?.integration ?? integrationOf(grid, mode, later?.jacobianTexts);
+  const integration = {
+    ...(stochastic?.integration ?? integrationOf(grid, mode, later?.jacobianTexts)),
+    total: request.count,
+  };
   const own = space ? space.freed(request) : request;
   return { engine, request: own, integration, affine, sources, stochastic, later, space };
 }

@@ -95,6 +95,8 @@ export interface Integration {
   readonly kept?: string | undefined;
   /** Whether the steps before these were planned for the same buffers, which nothing has used in between. */
   readonly goesOn?: boolean;
+  /** Particles of all chunks of the call. */
+  readonly total?: number;
 }
 
 /** `both` is velocity and divergence, each probe's by itself: [probes or 1][capacity]. */

@@ -1,11 +1,12 @@
 import { planCondition } from "../../shaders/condition.ts";
 import type { JacobianTexts } from "../../shaders/field.ts";
 import { evaluateKernel, integrateKernel } from "../../shaders/integrate.ts";
-import type { NarrowMlp } from "../../shaders/narrow-mlp.ts";
+import { movingInputs, type NarrowMlp } from "../../shaders/narrow-mlp.ts";
+import { narrowTurnsText } from "../../shaders/narrow-turns.ts";
 import type { Tiling } from "../../shaders/tiling.ts";
 import type { Gpu } from "../gpu/gpu.ts";
 import { planEvaluate, planIntegrate } from "../kernels/fused.ts";
-import { chooseTiling, halfTiling, isLavapipe } from "../kernels/tiling.ts";
+import { chooseTiling, halfTiling, isLavapipe, quickTiling } from "../kernels/tiling.ts";
 import { item } from "../must.ts";
 import type { MlpVelocity } from "../network/mlp.ts";
 import { networkOf } from "../network/of.ts";
@@ -16,6 +17,10 @@ import { inputColumns, layerSizes, timeInputs } from "../velocity/plain-mlp.ts";
 import { branchesOf, conditionBuffers } from "./branches.ts";
 import { type Chunk, type Conditions, type DivergenceMode, type Engine, names, worthTable } from "./engine.ts";
 import { divergenceText, tangentFlops, tangentsPerPass } from "./tangents.ts";
+import { isWorthwhile } from "./tiers.ts";
+
+/** Operations for each multiply-add in its text from which a text that compiles longer is worth it: see bench/README.md. */
+const operationsPerText = 8.5e6;
 
 /** A narrow MLP in fused kernels: the activations of a particle never leave its invocation. */
 export function fusedMlpEngine(
@@ -28,9 +33,12 @@ export function fusedMlpEngine(
   const { dim } = velocity;
   const network = networkOf(velocity);
   const flops = 2 * network.multiplyAdds;
+  const padded = mlp.width * (movingInputs(mlp) + mlp.width * (mlp.layers - 1) + mlp.dim);
+  /** What is really computed for each multiply-add of the network. */
+  const padding = padded / network.multiplyAdds;
   const sizes = layerSizes(velocity);
   const [inputs, units] = [item(sizes, 0), item(sizes, 1)];
-  const field = { kind: "mlp", ...mlp } as const;
+  const field = { kind: "mlp", ...mlp, turns: narrowTurnsText } as const;
   const key = JSON.stringify(field);
   const uniformLimit = gpu.device.limits.maxUniformBufferBindingSize;
   const isHalf = precision === "f16";
@@ -38,6 +46,16 @@ export function fusedMlpEngine(
     const tiling = chooseTiling(gpu.info, uniformLimit, mlp, tangents);
     return isHalf ? halfTiling(tiling) : tiling;
   };
+  /** The fixed tiling, or until that is worth its compilation another with the same bits; `texts` are the times that products are written. */
+  function tierOf(
+    fixed: Tiling,
+    o: { kind: string; tangents: number; texts: number; work: number; ahead: number },
+  ): Tiling {
+    const quick = isHalf ? undefined : quickTiling(gpu.info, fixed, o.tangents);
+    if (!quick) return fixed;
+    const enough = operationsPerText * mlp.width ** 2 * o.texts;
+    return isWorthwhile(gpu, `${key} ${o.kind}`, padding * o.work, padding * o.ahead, enough) ? fixed : quick;
+  }
   const weightsName = ({ outputs }: Tiling) => `weights ${outputs}`;
   const slice = (
     chunk: Chunk,
@@ -116,9 +134,11 @@ export function fusedMlpEngine(
       });
     },
     integrate(chunk, conditions, integration, firstStep, lastStep) {
-      const { divergence, stages, freeStages, kept, jacobian } = integration;
-      const fixed = fixedTiling(atATime(divergence));
-      const tiling =
+      const { divergence, stages, freeStages, kept, jacobian, total = 0 } = integration;
+      const tangents = atATime(divergence);
+      const fixed = fixedTiling(tangents);
+      const flopsPerStep = branchesOf(velocity, conditions).count * stepFlops(stages, freeStages, divergence);
+      const chosen =
         kept === undefined && !isHalf && !jacobian
           ? tilings.choose({
               key,
@@ -135,6 +155,17 @@ export function fusedMlpEngine(
               more: mlp.conditioned ? { offsets: mlp.width } : {},
             })
           : fixed;
+      const perParticle = (lastStep - firstStep) * flopsPerStep;
+      const tiling =
+        chosen === fixed
+          ? tierOf(fixed, {
+              kind: `${divergence.mode} ${tangents} ${stages}`,
+              tangents,
+              texts: 1 + tangents + (freeStages ? 1 : 0),
+              work: chunk.count * perParticle,
+              ahead: Math.max(0, total - chunk.start - chunk.count) * perParticle,
+            })
+          : chosen;
       const o = slice(chunk, conditions, tiling, divergence, jacobian);
       return planIntegrate({
         ...o,
@@ -143,7 +174,7 @@ export function fusedMlpEngine(
         freeStages,
         firstStep,
         lastStep,
-        flopsPerStep: branchesOf(velocity, conditions).count * stepFlops(stages, freeStages, divergence),
+        flopsPerStep,
         names: { ...fieldNames(o.tiling), ...names, kept },
       });
     },
@@ -151,12 +182,21 @@ export function fusedMlpEngine(
       if (output === "vjp") throw new Error("vjp goes through the reverse engine");
       const mode = output === "divergence" || output === "both" ? divergence : ({ mode: "none" } as const);
       const tangents = output === "jvp" ? 1 : atATime(mode);
-      const o = slice(chunk, conditions, fixedTiling(tangents), divergence);
+      const perParticle =
+        branchesOf(velocity, conditions).count * (output === "jvp" ? 2 * flops : tangentFlops(dim, flops, mode));
+      const tiling = tierOf(fixedTiling(tangents), {
+        kind: `${output} ${mode.mode}`,
+        tangents,
+        texts: 1 + tangents,
+        work: chunk.count * perParticle,
+        ahead: 0,
+      });
+      const o = slice(chunk, conditions, tiling, divergence);
       return planEvaluate({
         ...o,
         evaluator: evaluateKernel,
         output,
-        flops: branchesOf(velocity, conditions).count * (output === "jvp" ? 2 * flops : tangentFlops(dim, flops, mode)),
+        flops: perParticle,
         names: {
           ...fieldNames(o.tiling),
           ...names,

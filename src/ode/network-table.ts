@@ -1,3 +1,4 @@
+import { smallTile } from "../../shaders/dense.ts";
 import { planTableInputs, planTransposeTable } from "../../shaders/table-inputs.ts";
 import { type Dispatch, mergeBuffers, type PlannedBuffer } from "../gpu/kernel.ts";
 import { tableName } from "../kernels/rows.ts";
@@ -103,6 +104,10 @@ export class NetworkTable {
       ? [planTransposeTable({ rows: this.rows, columns, from: rowsName, target: tableName })]
       : [];
     const own = this.#isByColumns ? {} : { [rowsName]: tableName };
-    return [inputs, ...this.#run.early({ capacity: columns, maxFlops, tangents: 0 }, own), ...transposed];
+    return [
+      inputs,
+      ...this.#run.early({ capacity: columns, maxFlops, tangents: 0, tile: smallTile }, own),
+      ...transposed,
+    ];
   }
 }

@@ -1,6 +1,7 @@
 import * as pf from "pushforward";
 import type { DivergenceText } from "../../shaders/field.ts";
 import { integrateKernel } from "../../shaders/integrate.ts";
+import { narrowTurnsText } from "../../shaders/narrow-turns.ts";
 import type { Tiling } from "../../shaders/tiling.ts";
 import { Arena } from "../../src/gpu/arena.ts";
 import { readBack } from "../../src/gpu/read.ts";
@@ -47,19 +48,37 @@ const cases: Record<string, Case> = {
     options: { dim: 2, hidden: [8, 8] },
     method: "midpoint",
     divergence: { mode: "exact", perPass: 2 },
-    tilings: { "rotated registers": { keep: "rotate" } },
+    tilings: { "rotated registers": { keep: "rotate" }, "value and tangents in turns": { lanes: 2, turns: true } },
   },
   "exact divergence in passes, one layer": {
     options: { dim: 5, hidden: [16], inputOrder: "t,x" },
     method: "midpoint",
     divergence: { mode: "exact", perPass: 2 },
-    tilings: { "two particles": { lanes: 2, keep: "rotate" } },
+    tilings: {
+      "two particles": { lanes: 2, keep: "rotate" },
+      "value and tangents in turns": { lanes: 2, turns: true },
+    },
   },
   "two probes": {
     options: { dim: 5, hidden: [8, 8], activation: "softplus" },
     method: "heun2",
     divergence: { mode: "probes", perPass: 1 },
-    tilings: { "vectors of four in an array": { lanes: 4, outputs: 2 } },
+    tilings: {
+      "vectors of four in an array": { lanes: 4, outputs: 2 },
+      "value and tangents in turns": { lanes: 4, outputs: 2, turns: true },
+    },
+  },
+  "exact divergence where outputs rotate in two levels": {
+    options: { dim: 3, hidden: [61, 24, 33], activation: "sin", time: { fourier: 1 } },
+    method: "midpoint",
+    divergence: { mode: "exact", perPass: 3 },
+    tilings: { "value and tangents in turns": { lanes: 2, turns: true }, "one particle": { turns: true } },
+  },
+  "two probes in one pass, a stage without a weight": {
+    options: { dim: 2, hidden: [20, 20] },
+    method: "midpoint",
+    divergence: { mode: "probes", perPass: 2 },
+    tilings: { "value and tangents in turns": { lanes: 4, turns: true } },
   },
 };
 const n = 65;
@@ -92,7 +111,7 @@ for (const [what, { options, method, divergence, tilings }] of Object.entries(ca
         await arena.allocate("integral", 4 * counted * capacity, new Float32Array(counted * capacity));
         await arena.allocate("probes", vectors.byteLength, vectors);
         const dispatches = planIntegrate({
-          field: { kind: "mlp", ...mlp },
+          field: { kind: "mlp", ...mlp, turns: narrowTurnsText },
           integrator: integrateKernel,
           tiling,
           stages: grid.tableau.b.length,
@@ -142,6 +161,55 @@ for (const [what, { options, method, divergence, tilings }] of Object.entries(ca
     }
   });
 }
+
+const tiers: Record<
+  string,
+  { options: pf.MlpOptions; solve: pf.LogProbOptions; given?: (n: number) => pf.LogProbOptions }
+> = {
+  "exact divergence": { options: { dim: 2, hidden: [16, 15] }, solve: {} },
+  "exact divergence in passes, Fourier time": { options: { dim: 5, hidden: [16], time: { fourier: 2 } }, solve: {} },
+  "a probe": { options: { dim: 3, hidden: [15, 16] }, solve: { divergence: { probe: "rademacher", probes: 1 } } },
+  "four probes, no stage without a weight": {
+    options: { dim: 3, hidden: [16] },
+    solve: { divergence: { probe: "gaussian", probes: 4 }, solver: { method: "heun2", steps: 40 } },
+  },
+  "the steps themselves": { options: { dim: 2, hidden: [16, 16] }, solve: { objective: "discrete" } },
+  "guided classes": {
+    options: { dim: 2, hidden: [16, 16], classes: 3 },
+    solve: { guidance: 1.5 },
+    given: (n) => ({ labels: Uint32Array.from({ length: n }, (_, i) => i % 3) }),
+  },
+};
+
+for (const [what, { options, solve, given = () => ({}) }] of Object.entries(tiers))
+  test(`log p has the same bits when its kernel is worth a longer compilation: ${what}`, async () => {
+    // a device of its own, on which nothing is compiled and no work is counted
+    const gpu = await pf.openGpu({ tune: false });
+    const labels: string[] = [];
+    const { device } = gpu;
+    const make = device.createShaderModule;
+    device.createShaderModule = (descriptor) => {
+      labels.push(descriptor.label ?? "");
+      return make.call(device, descriptor);
+    };
+    const flow = pf.Flow.create(gpu, { velocity: pf.mlp({ activation: "softplus", ...options }), seed: 3 });
+    try {
+      const isLavapipe = /llvmpipe/i.test(gpu.info.description);
+      const [few, many] = [61, isLavapipe ? 1 << 16 : 1 << 8];
+      const x = uniformArray(many * options.dim, -2, 2, 4);
+      const own = { solver: { method: "midpoint", steps: 60 }, ...solve } as const;
+      const first = await flow.logProb(x.slice(0, few * options.dim), { ...own, ...given(few) });
+      const chunks = await flow.logProb(x, { ...own, ...given(many), chunkSize: many / 4 });
+      const isTurns = (label: string) => label.startsWith("integrate") && label.endsWith(" turns");
+      const others = labels.filter((label) => label.startsWith("integrate") && !isTurns(label));
+      expect([labels.filter(isTurns).length, others.length]).toEqual(isLavapipe ? [1, 1] : [0, 1]);
+      for (const key of ["logProb", "x0"] as const)
+        expect(new Uint32Array(chunks[key].buffer, 0, first[key].length)).toEqual(new Uint32Array(first[key].buffer));
+    } finally {
+      flow.dispose();
+      gpu.dispose();
+    }
+  });
 
 /** A store in memory, and a promise for the first text that is kept in it. */
 function memoryStore() {

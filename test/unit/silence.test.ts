@@ -14,6 +14,7 @@ const meant: Readonly<Record<string, readonly [count: number, reason: string]>> 
   "shaders/row-functions.ts": [2, "an activation that was not met before; functions of one number have no second one"],
   "shaders/invocation-values.ts": [1, "a number that is the same in each turn has no stride"],
   "src/network/repeats.ts": [1, "texts of unlike numbers do not repeat: NaN is no stride"],
+  "src/ode/tiers.ts": [1, "a kind of work that was not asked for before"],
   "src/kernels/adaptive.ts": [1, "rows of a tableau end before the diagonal: zeros from there on"],
   "src/kernels/finish.ts": [1, "a store of what is no result has no order"],
   "src/solvers/schedule.ts": [1, "rows of a tableau end before the diagonal: zeros from there on"],
