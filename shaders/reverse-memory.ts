@@ -90,6 +90,8 @@ export class ReverseMemory extends TileMemory {
   /** First rows of what the gradients of stages fetch back. */
   readonly #fetched = new Map<Stage, number>();
   readonly #top: number;
+  /** Rows of the buffers that are there all the time, which come first. */
+  readonly fixedRows: number;
   /** Rows of the scratch. */
   readonly keptRows: number;
   /** The stage whose text is being written; undefined before there is any, when all that ever is there is taken for it. */
@@ -104,6 +106,7 @@ export class ReverseMemory extends TileMemory {
     super({ ...made, slots: [] }, tiling, given, { x: 0, u: 0, jv: 0, dx: 0, end, half: 0 });
     this.#made = made;
     this.#tangents = tangents;
+    this.fixedRows = end;
     let at = 0;
     for (const [name, { rows, batched }] of Object.entries(fixed)) {
       this.#held.set(name, [{ from: -1, to: made.stages.length, start: at }]);

@@ -17,6 +17,9 @@ type Linear = Extract<Stage, { kind: "linear" | "project" }>;
 /** Sums of an invocation at most that are made in two parts: more of them wait for nothing anyway. */
 const mostApart = 16;
 
+/** Blocks that have a part of a sum, where `apart`: of more of them the parts are as long a sum as their rows. */
+const mostParts = 8;
+
 /** Writes the stages of a schedule for a tile: of an evaluation (tile-network.ts), or forward and reverse (tile-reverse.ts). */
 export class Emitter {
   readonly #network: Pick<FusedNetwork, "classes">;
@@ -28,6 +31,8 @@ export class Emitter {
   readonly #memory: TileMemory;
   readonly #v: string;
   readonly #blocks: number;
+  /** Blocks that have a part of the sums over all rows. */
+  readonly #parts: number;
   readonly #unroll: number;
   readonly #apart: boolean;
 
@@ -54,9 +59,10 @@ export class Emitter {
     this.#v = vectorType(tiling);
     const { blocks, unroll } = tileSizes(tiling);
     this.#blocks = blocks;
+    this.#parts = apart ? Math.min(blocks, mostParts) : blocks;
     this.#unroll = unroll;
     this.#memory = memory;
-    this.#memory.placeParts((group) => this.#partialSums(group));
+    this.#memory.placeParts((group) => this.#partialSums(group), this.#parts);
   }
 
   /** Rows of the tile's memory in f32, and of activations in f16. */
@@ -266,7 +272,7 @@ export class Emitter {
 
   /** Every invocation has some rows of the product. */
   #wide(stages: readonly Linear[], matrix: TileMatrix): string {
-    const { member, inputs, width, rows } = matrix;
+    const { member, biases, inputs, width, rows } = matrix;
     const unroll = this.#unroll;
     const blocks = Math.ceil(width / rows);
     const outputs = range(rows);
@@ -303,7 +309,7 @@ export class Emitter {
       const { bias } = this.#p.stepOf(value, "linear");
       if (bias === undefined) continue;
       body.push(
-        lines(vectors, (c) => `let bias${value}_${c} = pf_weights.${member}b[jz][${c}];`),
+        lines(vectors, (c) => `let bias${value}_${c} = pf_weights.${biases}[jz][${c}];`),
         lines(rows, (r) => `a${value}_0_${r} = ${splat(this.#tiling, this.#weight(scalar(`bias${value}`)(r)))};`),
       );
     }
@@ -350,11 +356,12 @@ ${guarded(finish.join("\n"))}`;
 
   /** Every invocation sums some inputs of all rows; then one of them adds the parts of a row. */
   #narrow(stages: readonly Linear[], matrix: TileMatrix): string {
-    const { member, inputs, width, bias } = matrix;
-    const share = Math.ceil(inputs / this.#blocks);
+    const { member, biases, inputs, width, bias } = matrix;
+    const share = Math.ceil(inputs / this.#parts);
     const outputs = range(width);
     const sums = stages.flatMap((stage) => this.#sums(stage));
     const text: string[] = sums.map(({ value, s, i }) => `var a${value}_${s}_${i} = ${this.#v}(0.0);`);
+    const products: string[] = [];
     for (let kk = 0; kk < share; kk++) {
       const row = moving("jb", share, kk);
       const own: string[] = [];
@@ -370,17 +377,19 @@ ${guarded(finish.join("\n"))}`;
             );
         }
       }
-      const isWhole = share * this.#blocks === inputs;
-      text.push(isWhole ? own.join("\n") : `if (${rowText(row)} < ${inputs}u) {\n${own.join("\n")}\n}`);
+      const isWhole = share * this.#parts === inputs;
+      products.push(isWhole ? own.join("\n") : `if (${rowText(row)} < ${inputs}u) {\n${own.join("\n")}\n}`);
     }
+    text.push(this.#ofParts(products.join("\n")));
     const [stage] = stages as [Linear];
     // the parts may lie where others still read
     text.push("workgroupBarrier();");
-    for (const [n, { value, s, i }] of sums.entries())
-      text.push(`${this.#memory.part(stage, n, moving("jb"))} = a${value}_${s}_${i};`);
-    text.push("workgroupBarrier();");
+    const parts = sums.map(
+      ({ value, s, i }, n) => `${this.#memory.part(stage, n, moving("jb"))} = a${value}_${s}_${i};`,
+    );
+    text.push(this.#ofParts(parts.join("\n")), "workgroupBarrier();");
     const total = (n: number) => {
-      const parts = range(this.#blocks).map((block) => this.#memory.part(stage, n, fixed(block)));
+      const parts = range(this.#parts).map((block) => this.#memory.part(stage, n, fixed(block)));
       // in pairs, so that the additions do not wait for each other
       let terms = parts;
       while (terms.length > 1)
@@ -396,7 +405,7 @@ ${guarded(finish.join("\n"))}`;
       for (const [n, sum] of sums.entries()) {
         if (sum.i !== i) continue;
         const isBiased = bias !== undefined && sum.s === 0 && this.#p.stepOf(sum.value, "linear").bias !== undefined;
-        const start = isBiased ? `${splat(this.#tiling, this.#weight(`pf_weights.${member}b[${i}]`))} + ` : "";
+        const start = isBiased ? `${splat(this.#tiling, this.#weight(`pf_weights.${biases}[${i}]`))} + ` : "";
         own.push(`let z${sum.value}_${sum.s} = ${start}${total(n)};`);
       }
       const clusters = stages.map(({ cluster }) => cluster);
@@ -409,6 +418,11 @@ ${guarded(finish.join("\n"))}`;
       text.push(`if (jb == ${i}u) {\n${own.join("\n")}\n${finish}\n}`);
     }
     return text.join("\n");
+  }
+
+  /** Statements of the blocks that have parts. */
+  #ofParts(text: string): string {
+    return this.#parts < this.#blocks ? `if (jb < ${this.#parts}u) {\n${text}\n}` : text;
   }
 
   /** Statements for all rows, spread over the blocks. */
@@ -460,7 +474,7 @@ ${guarded(finish.join("\n"))}`;
       return `${text}\n${all.map(({ operand, i, s }) => `${name(i, s)} += ${nameOf(operand, s, 0)};`).join("\n")}`;
     };
     const added = all.map(({ i, s }, n) => {
-      const parts = range(this.#blocks).map((block) => this.#memory.part(stage, n, fixed(block)));
+      const parts = range(this.#parts).map((block) => this.#memory.part(stage, n, fixed(block)));
       return `let all${i}_${s} = ${parts.join(" + ")};`;
     });
     const { text: after } = clusterStatements(this.#made, [cluster], this.#naming(), {
@@ -469,12 +483,12 @@ ${guarded(finish.join("\n"))}`;
       sums: (value, s) => (sums.includes(value) ? `all${sums.indexOf(value)}_${s}` : undefined),
     });
     return `${all.map(({ i, s }) => `var ${name(i, s)} = ${this.#v}(0.0);`).join("\n")}
-for (var row = jb; row < ${width}u; row += ${this.#blocks}u) {
+${this.#ofParts(`for (var row = jb; row < ${width}u; row += ${this.#parts}u) {
 ${loop(moving("row"))}
-}
+}`)}
 // the parts may lie where others still read
 workgroupBarrier();
-${all.map(({ i, s }, n) => `${this.#memory.part(stage, n, moving("jb"))} = ${name(i, s)};`).join("\n")}
+${this.#ofParts(all.map(({ i, s }, n) => `${this.#memory.part(stage, n, moving("jb"))} = ${name(i, s)};`).join("\n"))}
 workgroupBarrier();
 if (jb == 0u) {
 ${added.join("\n")}

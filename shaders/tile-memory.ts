@@ -106,13 +106,14 @@ export class TileMemory {
   readonly #p: Program;
   readonly #tangents: TileTangents | undefined;
   readonly #regions: Regions;
-  readonly #blocks: number;
   readonly #unroll: number;
   readonly #tiling: Tiling;
   /** First row of each buffer's set 0, rows of a set. */
   readonly #places = new Map<string, { at: number; stride: number }>();
   /** Where the blocks' parts of a stage's sums lie. */
   readonly #parts = new Map<Stage, number>();
+  /** Blocks that have one. */
+  #partsEach = 0;
   #rows: number;
   readonly #halfRows: number;
 
@@ -121,8 +122,7 @@ export class TileMemory {
     this.#p = made.program;
     this.#tangents = tangents;
     this.#regions = regions;
-    const { blocks, rowUnroll } = tileSizes(tiling);
-    this.#blocks = blocks;
+    const { rowUnroll } = tileSizes(tiling);
     this.#unroll = rowUnroll;
     this.#tiling = tiling;
     const dim = regions.u - regions.x;
@@ -184,16 +184,17 @@ export class TileMemory {
     return `${this.placed(place, row, s)} = ${kept};`;
   }
 
-  /** Finds rows for the blocks' parts of the sums of stages; `partialSums`: how many a stage has. */
-  placeParts(partialSums: (group: readonly Stage[]) => number): void {
+  /** Finds rows for the parts that so many blocks have of the sums of stages; `partialSums`: how many a stage has. */
+  placeParts(partialSums: (group: readonly Stage[]) => number, blocks: number): void {
+    this.#partsEach = blocks;
     const groups = grouped(this.#made);
     for (const [i, group] of groups.entries()) {
       const sums = partialSums(group);
       if (sums === 0) continue;
       this.enter(group);
-      const start = this.#freeRows(sums * this.#blocks, group, groups.slice(i + 1));
+      const start = this.#freeRows(sums * blocks, group, groups.slice(i + 1));
       this.#parts.set(group[0] as Stage, start);
-      this.#rows = Math.max(this.#rows, start + sums * this.#blocks);
+      this.#rows = Math.max(this.#rows, start + sums * blocks);
     }
   }
 
@@ -246,7 +247,7 @@ export class TileMemory {
   }
 
   part(stage: Stage, sum: number, block: Row): string {
-    return this.cell(must(this.#parts.get(stage), "the rows of a stage's parts") + sum * this.#blocks, block);
+    return this.cell(must(this.#parts.get(stage), "the rows of a stage's parts") + sum * this.#partsEach, block);
   }
 
   /** A number of the tile's rows from `base` on. */

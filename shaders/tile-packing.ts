@@ -1,3 +1,4 @@
+import { must } from "../src/must.ts";
 import type { Program } from "../src/network/program.ts";
 import type { FusedNetwork } from "./fused-network.ts";
 import { type PackedMatrix, type Packing, packedFor } from "./packing.ts";
@@ -9,7 +10,9 @@ import { type Tiling, tileSizes } from "./tiling.ts";
  * (what an invocation takes in a turn lies together), `[output][input]` where subgroups multiply matrices, or `[k][width]` where it is split.
  */
 export interface TileMatrix extends PackedMatrix {
+  /** What the weights are called, and the biases where there are any. */
   readonly member: string;
+  readonly biases: string;
   /** Outputs of an invocation; 0: the inputs are split among the blocks, each of which has a part of every sum. */
   readonly rows: number;
 }
@@ -34,10 +37,16 @@ function vectorOf(rows: number, half: boolean): string {
   return `vec${Math.min(rows, 4)}${half ? "h" : "f"}`;
 }
 
+/** A member of the struct: what it is called, and its first number once all are known. */
+interface Member {
+  readonly name: string;
+  readonly start: () => number;
+}
+
 /** Input after input, `stride` numbers each, and the biases. */
-const placesIn = (start: number, stride: number, biases: number) => ({
-  weightAt: (output: number, input: number) => start + input * stride + output,
-  biasAt: (output: number) => biases + output,
+const placesIn = (weights: Member, stride: number, biases: Member | undefined) => ({
+  weightAt: (output: number, input: number) => weights.start() + input * stride + output,
+  biasAt: (output: number) => must(biases, "the biases of a matrix").start() + output,
 });
 
 /** Where the parameters of a network stand for a tile that evaluates it. */
@@ -46,26 +55,39 @@ export function tilePacking(network: FusedNetwork, tiling: Tiling, atOneTime: bo
   return tilePackingOf([network.program(atOneTime), network.scheduled(atOneTime, true).program], tiling);
 }
 
-/** Where the parameters of some programs stand for a tile, and the struct that names them; with `half` they are f16. */
-export function tilePackingOf(programs: readonly Program[], tiling: Tiling): TilePacking {
+/** Members of the struct: those of one type, where they lie together. */
+interface Kind {
+  readonly name: string;
+  readonly type: string;
+  readonly floats: number;
+  count: number;
+  /** The first number of the first one, once all are known. */
+  at: number;
+}
+
+/**
+ * Where the parameters of some programs stand for a tile, and the struct that names them; with `half` they are f16. `together`: those of
+ * one type are an array, so that a kernel may find them by a number.
+ */
+export function tilePackingOf(programs: readonly Program[], tiling: Tiling, together = false): TilePacking {
   const sizes = tileSizes(tiling);
   const { unroll } = sizes;
   const isHalf = tiling.half === true;
   const scalar = isHalf ? "f16" : "f32";
   const matrices: TileMatrix[] = [];
-  const vectors = new Map<string, { member: string; at: number }>();
-  const members: string[] = [];
-  let at = 0;
-  const member = (name: string, type: string, floats: number) => {
-    members.push(`  @align(16) ${name}: ${type},`);
-    const start = at;
-    at += up(floats, isHalf ? 8 : 4);
-    return start;
+  const vectors = new Map<string, { member: string; start: () => number }>();
+  const kinds: Kind[] = [];
+  const member = (own: string, type: string, floats: number) => {
+    const known = together ? kinds.find((kind) => kind.type === type) : undefined;
+    const kind = known ?? { name: together ? `k${kinds.length}` : own, type, floats, count: 0, at: 0 };
+    if (!known) kinds.push(kind);
+    const number = kind.count++;
+    return { name: together ? `${kind.name}[${number}u]` : own, start: () => kind.at + number * floats };
   };
   for (const { program, step } of programs.flatMap((program) => program.steps.map((step) => ({ program, step })))) {
     if (step.kind === "parameter" && !vectors.has(step.tensor)) {
-      const name = `v${vectors.size}`;
-      vectors.set(step.tensor, { member: name, at: member(name, `array<${scalar}, ${step.width}>`, step.width) });
+      const { name, start } = member(`v${vectors.size}`, `array<${scalar}, ${step.width}>`, step.width);
+      vectors.set(step.tensor, { member: name, start });
     }
     if (step.kind !== "linear" || packedFor(matrices, step)) continue;
     const { tensor, from, to, width, bias, transposed } = step;
@@ -73,40 +95,57 @@ export function tilePackingOf(programs: readonly Program[], tiling: Tiling): Til
     const inputs = transposed ? program.width(step.of) : to - from;
     const name = `m${matrices.length}`;
     const rows = rowsOf(width, sizes);
-    const own = { member: name, tensor, from, inputs, width, bias, rows, ...(transposed && { transposed }) };
+    const own = { tensor, from, inputs, width, bias, rows, ...(transposed && { transposed }) };
+    const named = (weights: Member, biases: Member | undefined) => ({
+      ...own,
+      member: weights.name,
+      biases: biases?.name ?? "",
+    });
+    const biased = (type: string, floats: number) =>
+      bias === undefined ? undefined : member(`${name}b`, type, floats);
     if (rows === 0) {
-      const start = member(name, `array<array<${scalar}, ${width}>, ${inputs}>`, width * inputs);
-      const biases = bias === undefined ? 0 : member(`${name}b`, `array<${scalar}, ${width}>`, width);
-      matrices.push({ ...own, ...placesIn(start, width, biases) });
+      const weights = member(name, `array<array<${scalar}, ${width}>, ${inputs}>`, width * inputs);
+      const biases = biased(`array<${scalar}, ${width}>`, width);
+      matrices.push({ ...named(weights, biases), ...placesIn(weights, width, biases) });
       continue;
     }
     const blocks = Math.ceil(width / rows);
     if (isByMatrices(tiling, inputs, width)) {
-      const start = member(name, `array<f16, ${width * inputs}>`, width * inputs);
-      const biases =
-        bias === undefined ? 0 : member(`${name}b`, `array<array<vec4h, ${rows / 4}>, ${width / rows}>`, width);
-      const weightAt = (output: number, input: number) => start + output * inputs + input;
-      matrices.push({ ...own, weightAt, biasAt: (output) => biases + output });
+      const weights = member(name, `array<f16, ${width * inputs}>`, width * inputs);
+      const biases = biased(`array<array<vec4h, ${rows / 4}>, ${width / rows}>`, width);
+      const weightAt = (output: number, input: number) => weights.start() + output * inputs + input;
+      matrices.push({ ...named(weights, biases), ...placesIn(weights, 1, biases), weightAt });
       continue;
     }
     const block = `array<${vectorOf(rows, isHalf)}, ${Math.ceil(rows / 4)}>`;
     const row = `array<${block}, ${blocks}>`;
     const turn = isHalf ? `array<array<${block}, ${unroll}>, ${blocks}>` : `array<${row}, ${unroll}>`;
     const turns = Math.ceil(inputs / unroll);
-    const start = member(name, `array<${turn}, ${turns}>`, turns * unroll * blocks * rows);
-    const biases = bias === undefined ? 0 : member(`${name}b`, row, blocks * rows);
-    const places = placesIn(start, rows * blocks, biases);
+    const weights = member(name, `array<${turn}, ${turns}>`, turns * unroll * blocks * rows);
+    const biases = biased(row, blocks * rows);
     matrices.push({
-      ...own,
-      ...places,
+      ...named(weights, biases),
+      ...placesIn(weights, rows * blocks, biases),
       ...(isHalf && {
         weightAt: (output: number, input: number) => {
           const before = Math.floor(input / unroll) * blocks + Math.floor(output / rows);
-          return start + (before * unroll + (input % unroll)) * rows + (output % rows);
+          return weights.start() + (before * unroll + (input % unroll)) * rows + (output % rows);
         },
       }),
     });
   }
-  if (members.length === 0) member("none", scalar, 1);
-  return { matrices, vectors, floats: at, text: `struct PfWeights {\n${members.join("\n")}\n}` };
+  if (kinds.length === 0) member("none", scalar, 1);
+  let floats = 0;
+  const members = kinds.map((kind) => {
+    const { name, type, count } = kind;
+    kind.at = floats;
+    floats += up(count * kind.floats, isHalf ? 8 : 4);
+    return `  @align(16) ${name}: ${together ? `array<${type}, ${count}>` : type},`;
+  });
+  return {
+    matrices,
+    vectors: new Map([...vectors].map(([tensor, { member, start }]) => [tensor, { member, at: start() }])),
+    floats,
+    text: `struct PfWeights {\n${members.join("\n")}\n}`,
+  };
 }

@@ -8,6 +8,7 @@ import { read, write } from "./interface.ts";
 import { kernel, oncePerShape } from "./kernel.ts";
 import { columnsTogether, ReverseMemory, reverseGroups, rowsTogether } from "./reverse-memory.ts";
 import { fractionText, inverseRoot, rowFunctions } from "./row-functions.ts";
+import { stageTable } from "./stage-table.ts";
 import { Emitter } from "./tile-emitter.ts";
 import { tileEntry, tileExtensions } from "./tile-entry.ts";
 import { gradientText, SharedFunctions } from "./tile-gradient.ts";
@@ -140,6 +141,7 @@ export class ReverseNetwork {
     return tilePackingOf(
       works.map((work) => this.scheduled(work).program),
       tiling,
+      true,
     );
   }
 
@@ -178,6 +180,9 @@ ${fractionText("f32")}`;
   }
 }
 
+/** Stages at most that are written one behind the other: of more of them a text takes long to compile. */
+const mostWritten = 40;
+
 /** Rows of a column, in fours: an odd number of them, so that what neighbours read lies in different banks. */
 const columnFours = (rows: number) => Math.ceil(rows / rowsTogether) | 1;
 
@@ -205,6 +210,52 @@ const params = {
 const keptBuffer = (columns: number, { keptRows }: ReverseMemory) =>
   keptRows > 0 && write(`array<array<array<array<f32, ${rowsTogether}>, ${columns}>, ${keptRows / rowsTogether}>>`);
 
+/** The texts of the stages, each with the barrier behind it: forward, and in reverse. */
+function stageTexts(
+  network: ReverseNetwork,
+  tiling: Tiling,
+  work: ReverseWork,
+  { memory, emitter }: { readonly memory: ReverseMemory; readonly emitter: Emitter },
+): { readonly early: readonly string[]; readonly late: readonly string[]; readonly functions: SharedFunctions } {
+  const made = network.scheduled(work);
+  const early: string[] = [];
+  const late: string[] = [];
+  const functions = new SharedFunctions();
+  let number = 0;
+  const begun = new Set<string>();
+  for (const group of reverseGroups(made)) {
+    const stage = item(group, 0);
+    memory.now = number;
+    let text: string;
+    if (stage.kind === "gradient") {
+      // values come first, and begin the sums of all that their tangents add to
+      const { tensor, matrix } = stage.gradient;
+      // which no compiler knows: it would load all that is added to at once
+      const key = stage.gradient.batched || begun.has(`${tensor} ${matrix?.from}`) ? "pf_params.zero == 0u" : "adds";
+      begun.add(`${tensor} ${matrix?.from}`);
+      const stages = group as GradientStage[];
+      text = `{\n${gradientText(made, memory, tiling, (name) => network.tensor(name), stages, key, functions)}\n}\nworkgroupBarrier();`;
+    } else text = emitter.group(group);
+    (number < made.late ? early : late).push(text);
+    number += group.length;
+  }
+  return { early, late, functions };
+}
+
+/** The tables of the stages, forward and in reverse, where there are so many that these are no text each. */
+function stageTables(made: Schedule, early: readonly string[], late: readonly string[]) {
+  if (made.stages.length <= mostWritten) return undefined;
+  return [stageTable(early, "pf_early"), stageTable(late, "pf_late")] as const;
+}
+
+/** How many stages of such a kernel have a text of their own, each of which takes its time to compile. */
+export function reverseTexts(network: ReverseNetwork, tiling: Tiling, work: ReverseWork): number {
+  const made = network.scheduled(work);
+  const { early, late } = stageTexts(network, tiling, work, network.texts(tiling, work));
+  const tables = stageTables(made, early, late);
+  return tables ? tables.reduce((sum, { kinds }) => sum + kinds, 0) : made.stages.length;
+}
+
 /**
  * A kernel that takes the tiles of a segment one after the other: the inputs, the network forward, what is between, the network in reverse,
  * as the schedule of its program says, and what comes behind. In scope of these: q and jb; p, the particle, and at0, one that there is;
@@ -225,37 +276,21 @@ function segmentsText(
   const made = network.scheduled(work);
   const { columns, blocks } = tileSizes(tiling);
   const keeps = memory.keptRows > 0;
-  const early: string[] = [];
-  const late: string[] = [];
-  const functions = new SharedFunctions();
-  let number = 0;
-  const begun = new Set<string>();
-  for (const group of reverseGroups(made)) {
-    const stage = item(group, 0);
-    memory.now = number;
-    let text: string;
-    if (stage.kind === "gradient") {
-      // values come first, and begin the sums of all that their tangents add to
-      const { tensor, matrix } = stage.gradient;
-      const key = stage.gradient.batched || begun.has(`${tensor} ${matrix?.from}`) ? "true" : "adds";
-      begun.add(`${tensor} ${matrix?.from}`);
-      const stages = group as GradientStage[];
-      text = `{\n${gradientText(made, memory, tiling, (name) => network.tensor(name), stages, key, functions)}\n}\nworkgroupBarrier();`;
-    } else text = emitter.group(group);
-    (number < made.late ? early : late).push(text);
-    number += group.length;
-  }
+  const { early, late, functions } = stageTexts(network, tiling, work, { memory, emitter });
   memory.now = 0;
   const first = own.first?.(memory) ?? "";
   memory.now = made.late;
   const between = own.between(memory);
   memory.now = made.stages.length;
   const behind = own.behind(memory);
+  const tables = stageTables(made, early, late);
+  const [forward, back] = tables?.map(({ text }) => text) ?? [early.join("\n"), late.join("\n")];
   return `${network.packing(tiling, work).text}
 // values [column][row], both in fours
 var<workgroup> pf_tile: array<array<array<array<f32, ${rowsTogether}>, ${columnFours(memory.rows)}>, ${columnsTogether}>, ${columns / columnsTogether}>;
 ${network.declarations(work)}
 ${functions.text}
+${tables?.map(({ declaration }) => declaration).join("\n") ?? ""}
 
 ${tileEntry(
   tiling,
@@ -271,6 +306,12 @@ let p = number * ${columns}u + q;
 let at0 = min(p, pf_params.stride - 1u);
 let jz = jb + number * pf_params.zero;
 ${
+  tables && memory.rows >= 4 * blocks + memory.fixedRows
+    ? `// compilers find where a column is once, for all stages: rows that nothing is in
+${memory.cell(memory.fixedRows, moving("jb", rowsTogether))} = 0.0;`
+    : ""
+}
+${
   keeps
     ? `// what was kept of the tile before has been read
 storageBarrier();`
@@ -281,11 +322,11 @@ ${memory.write(wholeBuffer("inputs", network.inputs), moving("row"), 0, "pf_inpu
 }
 ${first}
 workgroupBarrier();
-${early.join("\n")}
+${forward}
 ${between}
 ${keeps ? "storageBarrier();" : ""}
 workgroupBarrier();
-${late.join("\n")}
+${back}
 ${behind}
 }`,
 )}`;

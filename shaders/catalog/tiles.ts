@@ -109,7 +109,7 @@ export function tileKernels(add: Add): void {
     // passes that the smallest devices have room for
     const few = new ReverseNetwork(
       networkOf(
-        velocity.kind === "mlp" ? mlp({ dim: 2, hidden: [16, 16] }) : residualMlp({ dim: 2, width: 8, blocks: 1 }),
+        velocity.kind === "mlp" ? mlp({ dim: 2, hidden: [16, 16] }) : residualMlp({ dim: 2, width: 8, blocks: 2 }),
       ),
     );
     const ofPasses = { network: few, tiling: { ...reverse, outputs: 4, workgroupSize: 4 * columns } as const };

@@ -9,6 +9,7 @@ import {
   type ReverseWork,
   reverseKernel,
   reverseSizes,
+  reverseTexts,
   velocityKernel,
 } from "../../shaders/tile-reverse.ts";
 import { type Tiling, tileSizes } from "../../shaders/tiling.ts";
@@ -20,8 +21,8 @@ import type { Wave } from "./waves.ts";
 /** The largest networks whose gradient is found on a tile; wider layers go through kernels of their own. */
 const limits = { width: 128, dim: 16, context: 16, classes: 64, waves: 64 };
 
-/** Stages of such a pass at most: the texts of more take seconds to compile. */
-const mostStages = 40;
+/** Stages of such a pass at most that have a text of their own: more of them take seconds to compile. */
+const mostTexts = 72;
 
 /** Copies of the gradient at most: few enough to add, many enough to fill a device; where there is none to add, workgroups at most. */
 const mostCopies = 256;
@@ -59,7 +60,6 @@ export function tileReverse(
   const widest = made.widest(work);
   const tangents = typeof work === "string" ? 0 : work.tangents;
   if (widest > limits.width) return undefined;
-  if (typeof work !== "string" && made.scheduled(work).stages.length > mostStages) return undefined;
   // wide layers have twice the invocations, where there may be so many, rather than twice the sums
   const many = device.maxComputeInvocationsPerWorkgroup >= 512;
   // with tangents an invocation has as many sums of each: with two of them and more twice as many leave few waves
@@ -82,6 +82,7 @@ export function tileReverse(
     if (workgroupSize > device.maxComputeInvocationsPerWorkgroup) continue;
     const { bytes, kept } = reverseSizes(made, tiling, work);
     if (bytes > Math.min(device.maxComputeWorkgroupStorageSize, mostBytesEach * workgroupSize)) continue;
+    if (typeof work !== "string" && reverseTexts(made, tiling, work) > mostTexts) return undefined;
     return { work, network: made, tiling, keptFloats: kept * columns, parameterCount, multiplyAdds };
   }
   return undefined;

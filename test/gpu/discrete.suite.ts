@@ -223,6 +223,10 @@ for (const [name, make] of Object.entries(networks)) {
     await expectNetwork(gpu, make(), 1.5);
   });
 }
+test("log p of the steps of any network and its gradient agree with f64: two residual blocks, gradients on a GPU's tiles", async () => {
+  using gpu = await asGpu();
+  await expectNetwork(gpu, pf.residualMlp({ dim: 2, width: 6, blocks: 2 }), 1);
+});
 test("log p of the steps of any network and its gradient agree with f64: residualMlp, layer by layer", ({ gpu }) =>
   expectNetwork(gpu, pf.residualMlp({ dim: 2, width: 132, blocks: 1, classes: 3, context: 2 }), 1.5));
 test("log p of the steps agrees with f64: an mlp on a GPU's tiles", async () => {

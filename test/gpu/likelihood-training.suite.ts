@@ -139,6 +139,32 @@ for (const [name, given] of Object.entries(onTiles))
     { timeoutSeconds: 600 },
   );
 
+const ofBlocks: Record<string, NonNullable<Parameters<typeof pf.likelihoodGradients>[2]>> = {
+  exact: {},
+  "probes, rk4": { divergence: { probe: "rademacher", probes: 2 }, solver: { method: "rk4", steps: 1 }, seed: 3 },
+  penalties: { regularization },
+};
+for (const [name, options] of Object.entries(ofBlocks))
+  test(
+    `on a GPU's tiles the likelihood gradients of residual blocks are those of layer after layer: ${name}`,
+    async ({ gpu }) => {
+      using tiles = await asGpu();
+      const velocity = pf.residualMlp({ dim: 2, width: 8, blocks: 2, time: "concat" });
+      const x = uniformArray(2 * 37, -1.5, 1.5, 1);
+      const gradientsBy = async (gpu: pf.Gpu) => {
+        const flow = pf.Flow.create(gpu, { velocity, seed: 3 });
+        await strengthen(flow);
+        const made = await pf.likelihoodGradients(flow, x, { solver: { method: "midpoint", steps: 1 }, ...options });
+        flow.dispose();
+        return made;
+      };
+      const [got, wanted] = [await gradientsBy(tiles), await gradientsBy(gpu)];
+      expectClose([got.loss], [wanted.loss], { relative: 1e-5 });
+      expect(gradientError(got.gradients, wanted.gradients)).toBeLessThan(1e-5);
+    },
+    { timeoutSeconds: 600 },
+  );
+
 test("the likelihood gradient's loss is that of logProb, normalization included", async ({ gpu }) => {
   const flow = pf.Flow.create(gpu, {
     velocity: pf.mlp({ dim: 2, hidden: [8] }),

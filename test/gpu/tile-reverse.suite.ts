@@ -81,6 +81,7 @@ const velocities = {
     const more = pf.linear(pf.activate(pf.layerNorm(h, "norm"), "silu"), 12, "more");
     return pf.linear(pf.add(h, pf.multiply(more, pf.linear(label, 12, "scale"))), 2, "out");
   }),
+  "three residual blocks, which are turns of a loop": pf.residualMlp({ dim: 2, width: 8, blocks: 3 }),
 };
 for (const [name, velocity] of Object.entries(velocities))
   test(

@@ -1,10 +1,11 @@
 import { expect, test } from "vitest";
-import { reverseKernel } from "../../shaders/tile-reverse.ts";
+import { type PassWork, passKernel, reverseKernel } from "../../shaders/tile-reverse.ts";
 import type { Gpu } from "../../src/gpu/gpu.ts";
 import { planReverse, reverseSegments, type TileReverse, tileReverse } from "../../src/kernels/tile-reverse.ts";
 import { item, must } from "../../src/must.ts";
 import { mlp } from "../../src/network/mlp.ts";
 import { networkOf } from "../../src/network/of.ts";
+import { residualMlp } from "../../src/network/residual-mlp.ts";
 import { tilePasses } from "../../src/train/tile-backward.ts";
 
 const limits = (bytes: number, invocations: number) => ({
@@ -45,6 +46,22 @@ test("the text of a gradient on a tile, and its memory, do not grow with the wid
   expect(rows(textOf(made([64, 64, 64, 64, 64])))).toBe(rows(wide));
 });
 
+test("the text of residual blocks on a tile hardly grows with their number, for gradients and the passes of a likelihood", () => {
+  const device = limits(65_536, 1024);
+  const textFor = (blocks: number, work: "matching" | PassWork) => {
+    const network = networkOf(residualMlp({ dim: 2, width: 64, blocks }));
+    const found = must(tileReverse(network, work, { columns: 32, wave: 32 }, device), "a tile");
+    const shape = { network: found.network, tiling: found.tiling };
+    const made =
+      typeof work === "string"
+        ? reverseKernel({ ...shape, weighted: false, trains: true })
+        : passKernel({ ...shape, work });
+    return made.code.length;
+  };
+  for (const work of ["matching", { tangents: 1, kind: "basis" }] as const)
+    expect(textFor(12, work)).toBeLessThan(1.3 * textFor(4, work));
+});
+
 test("a gradient on tiles is summed in the same segments, whatever a device can do at a time", () => {
   const found = made([64, 64]);
   for (const capacity of [64, 640, 4096, 131_072]) {
@@ -81,8 +98,16 @@ test("a likelihood's pass is one dispatch on a tile, of as many tangents as a GP
   expect(passes([64, 64, 64], 2, "matrix")?.mostTangents).toBe(2);
   expect(passes([129], 1, "basis")).toBeUndefined();
   expect(passes([64, 64, 64], 2, "matrix", 8192)).toBeUndefined();
-  // the text of so many layers takes seconds to compile
-  expect(passes([16, 16, 16, 16, 16, 16, 16, 16], 1, "basis")).toBeUndefined();
+  // stages that differ by numbers alone are turns of a loop
+  expect(passes([16, 16, 16, 16, 16, 16, 16, 16], 1, "basis")?.mostTangents).toBe(1);
+});
+
+test("a likelihood's passes go layer by layer where too many stages have a text of their own", () => {
+  const passOf = (hidden: number[]) =>
+    tileReverse(networkOf(mlp({ dim: 2, hidden })), { tangents: 1, kind: "basis" }, undefined, limits(65_536, 1024));
+  const layers = Array.from({ length: 26 }, (_, i) => 8 + i);
+  expect(passOf(layers)).toBeUndefined();
+  expect(passOf(layers.map(() => 33))).toBeDefined();
 });
 
 test("gradients of what does not fit a tile go layer by layer", () => {
