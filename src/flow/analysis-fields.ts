@@ -35,12 +35,12 @@ const gridFields = {
   box: { check: later<Cells["box"]>, required: true },
   cells: { check: later<Cells["cells"]>, required: true },
   ...without(logProbFields, "labels", "context", "at", "output", "count"),
+  label: { check: later<number> },
+  context: { check: (name: string, value: unknown) => readable(name, value as Float32Array) },
 } as const;
 
 export const densityGridFields = {
   ...gridFields,
-  label: { check: later<number> },
-  context: { check: (name: string, value: unknown) => readable(name, value as Float32Array) },
   at: logProbFields.at,
 } satisfies Schema<DensityGridOptions>;
 

@@ -3,6 +3,7 @@ import { blocks, type Transform } from "../data/transform.ts";
 import { invalid } from "../errors.ts";
 import { item } from "../must.ts";
 import { checkInteger, checkSingle, show } from "../options.ts";
+import { conditioning, type FlowShape } from "./shape.ts";
 import type { Normalization } from "./source.ts";
 
 /** A grid of equal cells over a box. Arrays over the cells are row-major over the axes, the last one fastest. */
@@ -87,4 +88,18 @@ export function gridPoints(lows: readonly number[], steps: readonly number[], co
     }
   }
   return points;
+}
+
+/** The class and the context of all cells, as particles have them. */
+export function cellConditions(
+  what: string,
+  flow: FlowShape,
+  label: number | undefined,
+  context: Float32Array | undefined,
+): { labels?: Uint32Array; context?: Float32Array } {
+  const inputs = conditioning(flow);
+  if (label !== undefined) checkInteger(`${what}: label`, label, 0, Math.max(0, inputs.classes - 1));
+  if (context !== undefined && !(context instanceof Float32Array && context.length === inputs.context))
+    throw invalid(`${what}: context is ${show(context)}, but it is a Float32Array of the ${inputs.context} inputs`);
+  return { ...(label !== undefined && { labels: Uint32Array.of(label) }), ...(context && { context }) };
 }

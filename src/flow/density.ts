@@ -1,16 +1,14 @@
 import { rowsInside } from "../data/transform-maps.ts";
-import { invalid } from "../errors.ts";
 import { item } from "../must.ts";
 import { checked } from "../options/schema.ts";
-import { checkInteger, show } from "../options.ts";
 import { densityGridFields } from "./analysis-fields.ts";
-import { checkCells, gridPoints } from "./cells.ts";
+import { cellConditions, checkCells, gridPoints } from "./cells.ts";
 import { collect } from "./collect.ts";
 import { endedLogProb } from "./ended.ts";
 import type { CheckedLogProb } from "./fields.ts";
 import type { DensityGridOptions } from "./options.ts";
 import { scoreRequest } from "./requests.ts";
-import { conditioning, type FlowOnDevice } from "./shape.ts";
+import type { FlowOnDevice } from "./shape.ts";
 
 /** A density at the centres of a grid of cells; row-major over the axes, the last one fastest. */
 export interface DensityGrid {
@@ -33,20 +31,12 @@ export async function densityGrid(flow: FlowOnDevice, o: DensityGridOptions): Pr
   const what = "densityGrid";
   const { box, cells, label, context, ...options } = checked(what, densityGridFields, o);
   const { total, steps, centre, volume } = checkCells(what, flow, box, cells);
-  const inputs = conditioning(flow);
   const points = gridPoints(centre, steps, cells);
   const { dim, transform } = flow;
   /** The cells whose centres are in the space of the data: elsewhere the density is 0. */
   const { inside, rows: scored } = transform ? rowsInside(points, transform) : { inside: undefined, rows: points };
   const count = scored.length / dim;
-  if (label !== undefined) checkInteger(`${what}: label`, label, 0, Math.max(0, inputs.classes - 1));
-  if (context !== undefined && !(context instanceof Float32Array && context.length === inputs.context))
-    throw invalid(`${what}: context is ${show(context)}, but it is a Float32Array of the ${inputs.context} inputs`);
-  const given: CheckedLogProb = {
-    ...options,
-    ...(label !== undefined && { labels: new Uint32Array(count).fill(label) }),
-    ...(context && { context: repeated(context, count) }),
-  };
+  const given: CheckedLogProb = { ...options, ...cellConditions(what, flow, label, context) };
   const request = scoreRequest(flow, what, scored, given);
   const solved = await collect(flow, request, options);
   const known = endedLogProb(solved);
@@ -62,10 +52,4 @@ export async function densityGrid(flow: FlowOnDevice, o: DensityGridOptions): Pr
     nonFinite: solved.nonFinite + total - count,
     unfinished: solved.unfinished ?? 0,
   };
-}
-
-function repeated(row: Float32Array, times: number): Float32Array {
-  const all = new Float32Array(row.length * times);
-  for (let i = 0; i < times; i++) all.set(row, i * row.length);
-  return all;
 }

@@ -149,15 +149,22 @@ export interface HistogramOptions extends ReductionOptions {
   range: [x: [low: number, high: number], y: [low: number, high: number]];
 }
 
-export interface DensityGridOptions extends Cells, Omit<LogProbOptions, "output" | "count" | "labels" | "context"> {
+/** One class and context for all cells of a grid. */
+interface CellConditions {
   /** The class of all cells, for fields with classes. */
   label?: number;
   /** The context of all cells, [context], for fields with context. */
   context?: Float32Array;
 }
 
+export interface DensityGridOptions
+  extends Cells,
+    CellConditions,
+    Omit<LogProbOptions, "output" | "count" | "labels" | "context"> {}
+
 export interface ContinuityOptions
   extends Cells,
+    CellConditions,
     Omit<LogProbOptions, "at" | "output" | "count" | "labels" | "context"> {
   t: number;
   /** Step of the time difference. Default 0.01: its error, of order step², is then about that of f32. */

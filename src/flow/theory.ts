@@ -8,7 +8,7 @@ import { partOf } from "../options/part.ts";
 import { checked } from "../options/schema.ts";
 import type { Progress } from "../schedule/job.ts";
 import { continuityFields, fluxFields } from "./analysis-fields.ts";
-import { checkCells, gridPoints } from "./cells.ts";
+import { cellConditions, checkCells, gridPoints } from "./cells.ts";
 import { collect } from "./collect.ts";
 import { endedLogProb } from "./ended.ts";
 import { evaluate } from "./evaluation.ts";
@@ -122,7 +122,8 @@ const known = (value: number): number => (Number.isNaN(value) ? 0 : value);
 /** See {@link Flow.continuity}: finite volumes (LeVeque 2002, ch. 4), with the flux at the centres of the cells' faces. */
 export async function continuity(flow: FlowOnDevice, o: ContinuityOptions): Promise<ContinuityReport> {
   const what = "continuity";
-  const { t, box, cells, timeStep, ...options } = checked(what, continuityFields, o);
+  const { t, box, cells, timeStep, label, context, ...rest } = checked(what, continuityFields, o);
+  const options = { ...rest, ...cellConditions(what, flow, label, context) };
   const { dim } = flow;
   const { total, steps, centre, volume } = checkCells(what, flow, box, cells);
   const points = gridPoints(centre, steps, cells);

@@ -133,3 +133,29 @@ test("densityGrid: log p of the cells' centres, and the density of a trained sha
 });
 
 const solver40 = { solver: { method: "midpoint", steps: 40 } } as const;
+
+test("continuity of a flow with classes and context is that of one label and one context", async ({ gpu }) => {
+  using flow = pf.Flow.create(gpu, {
+    velocity: pf.mlp({ dim: 1, hidden: [8, 8], classes: 2, context: 1, initial: { output: 1 } }),
+    seed: 4,
+    source: { distribution: "gaussian", std: [0.8] },
+  });
+  const box: [number, number][] = [[-1, 2]];
+  const given = { label: 1, context: Float32Array.of(0.7) };
+  const at = (cells: number) => flow.continuity({ t: 0.5, box, cells: [cells], solver, timeStep: 0.02, ...given });
+  const [coarse, fine] = [await at(24), await at(48)];
+  expect(fine.rms).toBeLessThan(0.35 * coarse.rms);
+  expect(fine.rms).toBeLessThan(0.02 * fine.scale);
+  const grid = await flow.densityGrid({ at: 0.5, box, cells: [48], solver, ...given });
+  expect(fine.mass).toBeCloseTo(grid.mass, 6);
+  const other = await flow.continuity({ t: 0.5, box, cells: [48], solver, timeStep: 0.02, ...given, label: 0 });
+  expect(other.mass).not.toBeCloseTo(fine.mass, 5);
+  const { label: _, ...unlabelled } = given;
+  const refused = (o: object) =>
+    flow.continuity({ t: 0.5, box, cells: [4], ...o } as never).catch((e: Error) => e.message);
+  expect((await flow.continuity({ t: 0.5, box, cells: [48], solver, timeStep: 0.02, ...unlabelled })).unfinished).toBe(
+    0,
+  );
+  expect(await refused({ label: 2, context: given.context })).toMatch(/label is 2, but it is an integer from 0 to 1/);
+  expect(await refused({ label: 1 })).toMatch(/context/);
+});
