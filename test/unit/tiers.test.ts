@@ -25,7 +25,7 @@ function engineOn(description: string) {
     current: { profile: { tuning } },
   } as unknown as Gpu;
   const network = networkOf(velocity);
-  const engine = narrowEngine(gpu, velocity, new Parameters(network, initialParameters(network, 1)));
+  const engine = narrowEngine(gpu, velocity, new Parameters(network, initialParameters(network, 1)), false);
   if (!engine) throw new Error("not a narrow network");
   const conditions = { guidance: 1 };
   const grid = timeGrid("test", { method: "midpoint", steps }, 0, 1);
