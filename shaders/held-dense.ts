@@ -75,15 +75,33 @@ export function heldText({ tile, ...o }: HeldText): string {
   }`;
   };
   const laneOf = (fetch: number) => `min(${fetch * subgroup}u + lane, ${o.rowVectors} - 1u)`;
+  const weightOf = (quad: number) =>
+    subgroup > 0
+      ? `let w${quad} = ${broadcastOf(subgroup)}(fetched${Math.floor(quad / subgroup)}, ${quad % subgroup}u);`
+      : `let w${quad} = weights[at + min(${quad}u, ${o.rowVectors} - 1u)];`;
   const addQuad = (quad: number) =>
     [
-      subgroup > 0
-        ? `let w${quad} = ${broadcastOf(subgroup)}(fetched${Math.floor(quad / subgroup)}, ${quad % subgroup}u);`
-        : `let w${quad} = weights[at + min(${quad}u, ${o.rowVectors} - 1u)];`,
-      // vector by vector: SwiftShader keeps a sum in registers for these four
+      weightOf(quad),
       ...upTo(vectors).flatMap((v) =>
         components.map((c, j) => `sum${v} = fma(h${4 * quad + j}_${v}, vec4f(w${quad}.${c}), sum${v});`),
       ),
+    ].join("\n    ");
+  /**
+   * SwiftShader's compiler has a register for a sum that is added to again and again, and stores and loads sums that take turns: each of
+   * a particle's gets the products of four quads at one go, which are so few that those of the next one overlap with them.
+   */
+  const addQuads = () =>
+    [
+      ...upTo(vectors).flatMap((v) => components.map((c) => `var sum${v}${c} = sum${v}.${c};`)),
+      ...upTo(Math.ceil(quads / 4)).flatMap((part) => {
+        const own = upTo(quads).slice(4 * part, 4 * part + 4);
+        const products = (v: number, c: string) =>
+          own.flatMap((quad) =>
+            components.map((w, j) => `sum${v}${c} = fma(h${4 * quad + j}_${v}.${c}, w${quad}.${w}, sum${v}${c});`),
+          );
+        return [...own.map(weightOf), ...upTo(vectors).flatMap((v) => components.flatMap((c) => products(v, c)))];
+      }),
+      ...upTo(vectors).map((v) => `sum${v} = vec4f(${components.map((c) => `sum${v}${c}`).join(", ")});`),
     ].join("\n    ");
   return wgsl`// In a loop of a length that no compiler knows, since adapters in software compile each load that stands here for a tenth of a
   // second. What is beyond the inputs stays zero.
@@ -95,7 +113,7 @@ export function heldText({ tile, ...o }: HeldText): string {
     ${fetches.map((c) => `let fetched${c} = weights[at + ${isQuad ? `lane${c}` : laneOf(c)}];`).join("\n    ")}
     ${isQuad ? `let first = vec4f(${o.first});` : ""}
     ${lines(vectors, (v) => `var sum${v} = ${isQuad ? "first" : `vec4f(${o.first})`};`)}
-    ${upTo(quads).map(addQuad).join("\n    ")}
+    ${isQuad ? addQuads() : upTo(quads).map(addQuad).join("\n    ")}
     ${lines(vectors, (v) => o.finish(`sum${v}`, v))}
   }`;
 }

@@ -1,6 +1,7 @@
 import { item } from "../src/must.ts";
 import { read, write } from "./interface.ts";
 import { kernel, oncePerShape } from "./kernel.ts";
+import { components } from "./tiling.ts";
 import { nowhere } from "./weight-gradient.ts";
 import { lines, ownParams, quotientOf, restOf, wgsl } from "./wgsl.ts";
 
@@ -58,6 +59,21 @@ export const residentGradientKernel = oncePerShape((tile: ResidentTile) => {
   const upTo = (count: number) => Array.from({ length: count }, (_, i) => i);
   const chain = (i: number) =>
     upTo(vectors).reduce((text, v) => (v === 0 ? `c0 * h${i}_0` : `fma(c${v}, h${i}_${v}, ${text})`), "");
+  /**
+   * The sums of the inputs over the particles of an invocation. On SwiftShader a sum is one number that is added to until it is whole: its
+   * compiler has a register for that, the particle's input is loaded, and the cotangent multiplied from where it lies; sums that take
+   * turns are stored and loaded for each product.
+   */
+  const sum = (i: number) =>
+    isQuad
+      ? [
+          `var t${i} = 0.0;`,
+          ...upTo(vectors).flatMap((v) => components.map((c) => `t${i} = fma(h${i}_${v}.${c}, c${v}.${c}, t${i});`)),
+        ].join("\n")
+      : `let v${i} = ${chain(i)};\nlet t${i} = (v${i}.x + v${i}.y) + (v${i}.z + v${i}.w);`;
+  // a lane without particles multiplies by zero; where loads cost more than choices, for each input instead of each cotangent
+  const given = (name: string, at: string, live: string, isChosen: boolean) =>
+    isChosen ? `select(vec4f(0.0), ${name}[${at}], ${live})` : `${name}[${at}]`;
   /** Stores the sum of a column where the layer has one; a place that is not written is not read either. */
   const put = (column: string, sum: string) => `if (segment < params.segments && ${column} < columns) {
       ${store(`place + ${column}`, sum)}
@@ -133,7 +149,7 @@ fn weight_gradient(@builtin(global_invocation_id) id: vec3u${isQuad ? ", @builti
   ${lines(
     vectors,
     (v) => `let at${v} = min(p0 + ${v * lanes}u, params.row_vectors - 1u);
-  let live${v} = segment < params.segments && p0 + ${v * lanes}u < params.row_vectors;
+  ${isQuad ? "" : `let live${v} = segment < params.segments && p0 + ${v * lanes}u < params.row_vectors;`}
   let value${v} = p0 + ${v * lanes}u < params.value_vectors;`,
   )}
   // In a loop of a length that no compiler knows, since adapters in software compile each load that stands here for a tenth of a
@@ -143,13 +159,14 @@ fn weight_gradient(@builtin(global_invocation_id) id: vec3u${isQuad ? ", @builti
   let cotangent_row = ${rowOf("cotangent")};
   for (var k = 0u; k < min(params.inputs - i0, ${inputs}u) * ${vectors}u; k++) {
     let row = (input_row + i0 + ${quotientOf("k", vectors, isQuad)}) * params.row_vectors;
-    held[k] = inputs[row + min(p0 + ${restOf("k", vectors, isQuad)} * ${lanes}u, params.row_vectors - 1u)];
+    let p = p0 + ${restOf("k", vectors, isQuad)} * ${lanes}u;
+    held[k] = ${given("inputs", "row + min(p, params.row_vectors - 1u)", "p < params.row_vectors", isQuad)};
   }
   ${lines(inputs, (i) => lines(vectors, (v) => `let h${i}_${v} = held[${i * vectors + v}];`))}
   for (var o = 0u; o < params.outputs; o++) {
     let row = (cotangent_row + o) * params.row_vectors;
-    ${lines(vectors, (v) => `let c${v} = select(vec4f(0.0), cotangents[row + at${v}], live${v});`)}
-    ${lines(inputs, (i) => `let v${i} = ${chain(i)};\nlet t${i} = (v${i}.x + v${i}.y) + (v${i}.z + v${i}.w);`)}
+    ${lines(vectors, (v) => `let c${v} = ${given("cotangents", `row + at${v}`, `live${v}`, !isQuad)};`)}
+    ${lines(inputs, sum)}
     let place = base + params.weight_offset + o * params.row_length;
     ${stores.join("\n    ")}
     ${biasText}

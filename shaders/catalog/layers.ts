@@ -82,8 +82,8 @@ export function layerKernels(add: Add): void {
       "16 inputs": { inputs: 16, adds: false },
       "16 inputs, added": { inputs: 16, adds: true },
       ...(subgroup === 4 && {
-        "32 inputs": { inputs: 32, adds: false },
-        "32 inputs, added": { inputs: 32, adds: true },
+        "48 inputs": { inputs: 48, adds: false },
+        "48 inputs, added": { inputs: 48, adds: true },
       }),
       "few inputs": { inputs: Math.max(4, subgroup), adds: false },
     })) {

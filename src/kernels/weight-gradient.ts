@@ -24,7 +24,7 @@ function residentTile(device: GradientDevice, own: number, widest = own): Omit<R
   const vectors = subgroup > 0 ? 32 / subgroup : 8;
   const whole = (inputs: number) => step * Math.ceil(inputs / step);
   // of 16 inputs SwiftShader's loads took longer than the products
-  if (subgroup === 4) return { vectors, inputs: whole(own / Math.ceil(own / 32)), subgroup };
+  if (subgroup === 4) return { vectors, inputs: whole(own / Math.ceil(own / 48)), subgroup };
   return { vectors, inputs: Math.min(16, whole(subgroup === 8 ? widest : own)), subgroup };
 }
 
