@@ -345,7 +345,7 @@ export class Flow {
   /**
    * Checks ∂p/∂t + div(p u) = 0 on the cells of a box (dim ≤ 3), and the balance of its mass, d/dt∫p = −∮⟨j, n⟩: by finite volumes,
    * second order in the cells' size and in the time step, which are what the residual of a good solve consists of. Of a flow with classes
-   * or context it is that of one `label` and `context`, the same for all cells.
+   * or context it is that of one `label` and `context`, the same for all cells; with a transform the box is inside the space of the data.
    */
   async continuity(options: ContinuityOptions): Promise<ContinuityReport> {
     return (await analysis()).continuity(this, options);

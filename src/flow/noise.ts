@@ -59,8 +59,9 @@ function diffusionAt(what: string, diffusion: unknown, t: number): number {
 
 function checkScore(what: string, score: unknown, dim: number): ScoreField {
   const flow = score as (Partial<ScoreField> & { forwardEngine?: unknown }) | null;
-  if (typeof flow?.forwardEngine === "function" && flow.dim === dim) return flow as ScoreField;
+  const isFlow = typeof flow?.forwardEngine === "function";
+  if (isFlow && flow.dim === dim) return flow as ScoreField;
   throw invalid(
-    `${what}: sde.score is ${flow?.dim === undefined ? show(score) : `a flow of dim ${flow.dim}`}, but it is a flow of dim ${dim} whose field is the score: train it with predict: "score"`,
+    `${what}: sde.score is ${!isFlow ? show(score) : `a flow of dim ${flow.dim}`}, but it is a flow of dim ${dim} whose field is the score: train it with predict: "score"`,
   );
 }

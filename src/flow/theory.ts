@@ -1,7 +1,8 @@
 import { readable } from "../arrays.ts";
 import { dataVelocities } from "../data/transform-derivatives.ts";
-import { rowsInFlow } from "../data/transform-maps.ts";
+import { rowsInFlow, rowsInside } from "../data/transform-maps.ts";
 import type { DataRows } from "../data/units.ts";
+import { invalid } from "../errors.ts";
 import { item } from "../must.ts";
 import { conditionsAt } from "../ode/engine.ts";
 import { partOf } from "../options/part.ts";
@@ -127,6 +128,19 @@ export async function continuity(flow: FlowOnDevice, o: ContinuityOptions): Prom
   const { dim } = flow;
   const { total, steps, centre, volume } = checkCells(what, flow, box, cells);
   const points = gridPoints(centre, steps, cells);
+  /** The centres of the faces across each axis. */
+  const faces = cells.map((_, axis) =>
+    gridPoints(
+      centre.map((low, k) => (k === axis ? item(box, axis)[0] : low)),
+      steps,
+      cells.map((count, k) => count + (k === axis ? 1 : 0)),
+    ),
+  );
+  const { transform } = flow;
+  if (transform && faces.some((of) => rowsInside(of, transform).rows.length < of.length))
+    throw invalid(
+      `${what}: box is ${JSON.stringify(box)}, but some of its cells have faces at or beyond an end of the space that transform gives the data, where there is no flux: pass a box inside that space`,
+    );
   const { density, ...first } = await densityAt(flow, what, points, t, options);
   let { unfinished } = first;
   const rate = new Float64Array(total);
@@ -139,9 +153,7 @@ export async function continuity(flow: FlowOnDevice, o: ContinuityOptions): Prom
   const residual = Float64Array.from(rate);
   let outflow = 0;
   for (let axis = 0; axis < dim; axis++) {
-    const faces = cells.map((count, k) => count + (k === axis ? 1 : 0));
-    const lows = centre.map((low, k) => (k === axis ? item(box, axis)[0] : low));
-    const { flux: j, ...more } = await fluxAt(flow, what, gridPoints(lows, steps, faces), t, options);
+    const { flux: j, ...more } = await fluxAt(flow, what, item(faces, axis), t, options);
     unfinished += more.unfinished;
     // a face's index, from the cell below it: the axes behind are as in the cells, the axis itself has one more
     const inner = cells.slice(axis + 1).reduce((product, count) => product * count, 1);

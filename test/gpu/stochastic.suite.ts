@@ -194,6 +194,8 @@ test("paths with noise that cannot be are refused in words", async ({ gpu }) => 
   await expect(sample({ sde: { diffusion: -1 } })).rejects.toThrow(/sde.diffusion is -1/);
   await expect(sample({ sde: { diffusion: (t: number) => 1 / (t - 1) } })).rejects.toThrow(/sde.diffusion\(0\) is -1/);
   await expect(sample({ sde: { ...sde, score: 3 } })).rejects.toThrow(/sde.score is 3/);
+  const noFlow = { dim: 2, velocity: async (x: Float32Array) => x };
+  await expect(sample({ sde: { ...sde, score: noFlow } })).rejects.toThrow(/sde.score is (?!a flow)/);
   await expect(sample({ sde: { ...sde, noise: 3 } })).rejects.toThrow(/noise/);
   await expect(sample({ sde, logProb: true })).rejects.toThrow(/log p along a path with noise/);
   await expect(sample({ sde, solver: { method: "rk4", steps: 5 } })).rejects.toThrow(/solver.method is "rk4"/);

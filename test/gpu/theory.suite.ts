@@ -159,3 +159,12 @@ test("continuity of a flow with classes and context is that of one label and one
   expect(await refused({ label: 2, context: given.context })).toMatch(/label is 2, but it is an integer from 0 to 1/);
   expect(await refused({ label: 1 })).toMatch(/context/);
 });
+
+test("continuity of a flow with a transform names a box that reaches beyond the space of the data", async ({ gpu }) => {
+  using flow = pf.Flow.create(gpu, { velocity: pf.mlp({ dim: 1, hidden: [8] }), transform: [{ kind: "positive" }] });
+  const at = (low: number) => flow.continuity({ t: 0.5, box: [[low, 3]], cells: [16], solver });
+  for (const low of [-1, 0])
+    expect(await at(low).catch((e: Error) => e.message)).toMatch(/^continuity: box is .*, but .*: pass a box inside/);
+  const { rms, scale } = await at(0.2);
+  expect(rms).toBeLessThan(0.1 * scale);
+});
