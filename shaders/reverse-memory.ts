@@ -30,6 +30,10 @@ export interface Fetched {
   readonly start: number;
 }
 
+/** In how many parts the inputs of a product are fetched. */
+export const fetchedParts = ({ sparesMemory }: Tiling, inputs: number) =>
+  sparesMemory && inputs % (2 * rowsTogether) === 0 ? 2 : 1;
+
 /** Whether two gradients are one sum, over values and tangents. */
 function sumsTogether(stage: Stage, next: Stage | undefined): next is GradientStage {
   if (stage.kind !== "gradient" || next?.kind !== "gradient") return false;
@@ -142,7 +146,10 @@ export class ReverseMemory extends TileMemory {
       const { of, inputs } = stage.gradient.matrix;
       if (!this.#kept.has(placeOf(made, of).buffer)) continue;
       const now = must(times.get(stage), "the time of a stage");
-      fetched.set({ name: "", rows: inputs, from: now, to: now, byRow: new Set() }, stage);
+      fetched.set(
+        { name: "", rows: inputs / fetchedParts(tiling, inputs), from: now, to: now, byRow: new Set() },
+        stage,
+      );
     }
     const taken: Taken[] = [];
     const uses = [...early, ...late.filter(({ from }) => from >= 0), ...fetched.keys()];
@@ -150,8 +157,9 @@ export class ReverseMemory extends TileMemory {
       const { name, from, to } = use;
       const rows = this.#setsOf(name) * up(use.rows, rowsTogether);
       // what is kept, and not read before the reverse, needs no place in the tile
-      const start =
-        from === to && this.#kept.get(name)?.from === from ? undefined : freeStart(made, { ...use, rows }, taken, end);
+      const isElsewhere =
+        this.#kept.get(name)?.from === from && (from === to || (tiling.sparesMemory && isOwn(made, use)));
+      const start = isElsewhere ? undefined : freeStart(made, { ...use, rows }, taken, end);
       if (start !== undefined) taken.push({ ...use, rows, start });
       const stage = fetched.get(use);
       if (stage && start !== undefined) this.#fetched.set(stage, start);
@@ -313,6 +321,14 @@ function usesOf(made: Schedule, times: ReadonlyMap<Stage, number>): Record<"earl
     }
   }
   return uses;
+}
+
+/** Whether a buffer is only read by the next stage, row by row, where each invocation has the rows that it has written. */
+function isOwn({ program, stages, places }: Schedule, { name, from, to, byRow }: Use): boolean {
+  const [writer, reader] = [stages[from], stages[to]];
+  if (to !== from + 1 || !byRow.has(to) || writer?.kind !== "linear" || reader?.kind !== "linear") return false;
+  const { of, width } = program.stepOf(reader.value, "linear");
+  return places.get(of)?.buffer !== name && program.width(writer.value) === width;
 }
 
 /** The first rows that nobody else has while a buffer is in use. A product may be written where the last one's inputs were. */

@@ -1,6 +1,13 @@
 import { item, must } from "../src/must.ts";
 import { type GradientStage, placeOf, type Schedule } from "../src/network/stages.ts";
-import { columnsTogether, type Fetched, type Fours, type ReverseMemory, rowsTogether } from "./reverse-memory.ts";
+import {
+  columnsTogether,
+  type Fetched,
+  type Fours,
+  fetchedParts,
+  type ReverseMemory,
+  rowsTogether,
+} from "./reverse-memory.ts";
 import { moving, remainder, rowText } from "./tile-memory.ts";
 import { type Tiling, tileSizes } from "./tiling.ts";
 import { lines } from "./wgsl.ts";
@@ -70,7 +77,9 @@ export function gradientText(
     return { inputs: start, cotangents: item(cotangents, i), fetched };
   });
   const runs = runsOf(terms);
-  const body = productText(memory, tiling, { inputs: matrix.inputs, outputs, rowLength }, runs);
+  const parts = terms.every(({ fetched }) => fetched) ? fetchedParts(tiling, matrix.inputs) : 1;
+  const inputs = matrix.inputs / parts;
+  const body = productText(memory, tiling, { inputs, outputs, rowLength }, runs);
   const first = runs.flatMap((run, i) =>
     starts.flatMap((name) =>
       run.slice(0, 2).flatMap((term, j) => {
@@ -84,8 +93,20 @@ export function gradientText(
     [...words, "at", ...first.map(({ name }) => name)].map((word) => `${word}: u32`).concat("adds: bool"),
     body,
   );
-  const given = [...words, `base + ${offset + matrix.from}u`, ...first.map(({ fours }) => `${fours}u`), adds];
-  return `${name}(${given.join(", ")});\n${sums}`;
+  const at = `base + ${offset + matrix.from}u`;
+  if (parts === 1) {
+    const given = [...words, at, ...first.map(({ fours }) => `${fours}u`), adds];
+    return `${name}(${given.join(", ")});\n${sums}`;
+  }
+  const ofPart = first.map(({ name, fours }) =>
+    name.startsWith("fetched") ? `${fours}u + part * ${inputs / rowsTogether}u` : `${fours}u`,
+  );
+  // a loop, since a compiler writes a function wherever it is called
+  return `for (var part = 0u; part < ${parts}u + pf_params.zero; part++) {
+workgroupBarrier();
+${name}(${[...words, `${at} + part * ${inputs}u`, ...ofPart, adds].join(", ")});
+}
+${sums}`;
 }
 
 /** First rows of the two sides of a product of the sum, and from where its inputs are brought back to the tile. */

@@ -40,6 +40,11 @@ export interface Tiling {
    * which the kernel asks for where sizes may vary.
    */
   readonly wave?: "any" | number;
+  /**
+   * A tile takes less memory: gradients of weights fetch half of the inputs of a product at a time, where it has a multiple of eight, and
+   * what an invocation wrote and is the only one to read comes from the scratch.
+   */
+  readonly sparesMemory?: true;
   /** Weights and activations in f16 (shader-f16): see {@link narrowMlpText}, and tile-emitter.ts for tiles. Weights then live in storage. */
   readonly half?: true;
   /** Products of a tile in f16 by the subgroup's matrices (chromium-experimental-subgroup-matrix): see tile-matrices.ts. */

@@ -32,6 +32,8 @@ const mostBytes = 64 << 20;
 
 /** Bytes of workgroup memory for each invocation: with more of them too few waves share a processor to hide what each waits for. */
 const mostBytesEach = 192;
+/** The same where the alternative are twice the invocations. */
+const fewBytesEach = 144;
 
 /** A network's forward and reverse on tiles of particles. */
 export interface TileReverse {
@@ -63,25 +65,27 @@ export function tileReverse(
   // wide layers have twice the invocations, where there may be so many, rather than twice the sums
   const many = device.maxComputeInvocationsPerWorkgroup >= 512;
   // with tangents an invocation has as many sums of each: with two of them and more twice as many leave few waves
-  const outputs = widest <= 32 || (tangents > 1 && many) ? 4 : widest <= 64 || many ? 8 : 16;
-  for (const { columns, wave } of [...(shared ? [shared] : []), { columns: 32 }, { columns: 16 }] as Partial<Wave>[]) {
-    if (columns === undefined) continue;
-    const workgroupSize = 32 * Math.ceil((columns * Math.ceil(widest / outputs)) / 32);
-    const tiling: Tiling = {
-      lanes: 1,
-      groups: 1,
-      outputs,
-      gather: 0,
-      keep: "array",
-      space: "storage",
-      workgroupSize,
-      tile: columns,
-      unroll: 4,
-      ...(wave !== undefined && { wave }),
-    };
+  const few = widest <= 32 || (tangents > 1 && many);
+  const outputs = few ? 4 : widest <= 64 || many ? 8 : 16;
+  // but where a subgroup reads a weight once for all, more sums for each number of the tile are worth it, as long as there is memory
+  const sharing: Tiling["outputs"][] = widest > 32 && few ? [8, 4] : [outputs];
+  const sharingTiles = ({ columns, wave }: Wave, spares: Pick<Tiling, "sparesMemory">) =>
+    sharing.map((outputs) => ({ tile: columns, wave, outputs, ...spares }));
+  const candidates: Partial<Tiling>[] = [
+    ...(shared ? [...sharingTiles(shared, {}), ...sharingTiles(shared, { sparesMemory: true })] : []),
+    { tile: 32 },
+    { tile: 16 },
+  ];
+  for (const candidate of candidates) {
+    const base = { lanes: 1, groups: 1, outputs, gather: 0, keep: "array", space: "storage", unroll: 4 } as const;
+    const shape = { ...base, tile: 16, ...candidate };
+    const columns = shape.tile;
+    const workgroupSize = 32 * Math.ceil((columns * Math.ceil(widest / shape.outputs)) / 32);
+    const tiling: Tiling = { ...shape, workgroupSize };
     if (workgroupSize > device.maxComputeInvocationsPerWorkgroup) continue;
     const { bytes, kept } = reverseSizes(made, tiling, work);
-    if (bytes > Math.min(device.maxComputeWorkgroupStorageSize, mostBytesEach * workgroupSize)) continue;
+    const each = shape.outputs > outputs ? fewBytesEach : mostBytesEach;
+    if (bytes > Math.min(device.maxComputeWorkgroupStorageSize, each * workgroupSize)) continue;
     if (typeof work !== "string" && reverseTexts(made, tiling, work) > mostTexts) return undefined;
     return { work, network: made, tiling, keptFloats: kept * columns, parameterCount, multiplyAdds };
   }

@@ -1,4 +1,9 @@
 import * as pf from "pushforward";
+import { reverseSizes } from "../../shaders/tile-reverse.ts";
+import { tileReverse } from "../../src/kernels/tile-reverse.ts";
+import { waveOf } from "../../src/kernels/waves.ts";
+import { must } from "../../src/must.ts";
+import { networkOf } from "../../src/network/of.ts";
 import { activationNames } from "../oracle/activations.ts";
 import { gaussianMixture } from "../oracle/densities.ts";
 import { gradientError } from "../oracle/differences.ts";
@@ -138,6 +143,32 @@ for (const [name, given] of Object.entries(onTiles))
     },
     { timeoutSeconds: 600 },
   );
+
+test(
+  "on a GPU's tiles likelihood loss and gradients agree with the f64 oracle: where halves of inputs are fetched, to spare memory",
+  async () => {
+    using gpu = await asGpu();
+    const given = { velocity: { dim: 2, hidden: [40, 40] }, n: 37, steps: 1 };
+    const network = networkOf(pf.mlp(given.velocity));
+    const tile = (memory: number, shared = true) => {
+      const limits = { maxComputeInvocationsPerWorkgroup: 256, maxComputeWorkgroupStorageSize: memory };
+      const found = tileReverse(network, { tangents: 2, kind: "basis" }, shared ? wave : undefined, limits);
+      return found && { ...found.tiling, bytes: reverseSizes(found.network, found.tiling, found.work).bytes };
+    };
+    const wave = await waveOf(gpu);
+    // where a device has no subgroups, there is no such tile to try
+    if (!wave) return;
+    const whole = must(tile(1 << 20), "a tile");
+    const memory = whole.bytes - 1;
+    expect([whole.sparesMemory, tile(memory)?.sparesMemory]).toEqual([undefined, true]);
+    const { limits } = gpu.device;
+    const get = (of: GPUSupportedLimits, name: keyof GPUSupportedLimits) =>
+      name === "maxComputeWorkgroupStorageSize" ? memory : of[name];
+    Object.defineProperty(gpu.device, "limits", { value: new Proxy(limits, { get }) });
+    await expectLikelihood(gpu, given);
+  },
+  { timeoutSeconds: 600 },
+);
 
 const ofBlocks: Record<string, NonNullable<Parameters<typeof pf.likelihoodGradients>[2]>> = {
   exact: {},

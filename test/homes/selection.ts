@@ -36,7 +36,7 @@ export const selections: Readonly<Record<Home, Selection>> = {
       {
         suite: "likelihood-training",
         // lavapipe compiles each of these tiles for a minute; Chrome has them on SwiftShader
-        not: /tiles .*: (three|five|probes)|residual blocks|oracle: ((tanh|elu|relu|sin|selu|mish|softsign), wider.*|one probe|another source|penalties, (relu|probes, layer by layer|no hidden layer))$/,
+        not: /tiles .*: (three|five|probes)|residual blocks|spare memory|oracle: ((tanh|elu|relu|sin|selu|mish|softsign), wider.*|one probe|another source|penalties, (relu|probes, layer by layer|no hidden layer))$/,
       },
       {
         suite: "networks",
@@ -69,7 +69,7 @@ export const selections: Readonly<Record<Home, Selection>> = {
       { suite: "layered", only: /65 particles/ },
       {
         suite: "likelihood-training",
-        only: /one dimension, euler|same bits twice|told at the call|tiles .*: (three|five|probes)|residual blocks .*: probes/,
+        only: /one dimension, euler|same bits twice|told at the call|tiles .*: (three|five|probes)|residual blocks .*: probes|spare memory/,
       },
       { suite: "log-prob-gradient", only: /tiles$|same bits/ },
       {
@@ -131,7 +131,7 @@ export const selections: Readonly<Record<Home, Selection>> = {
       { suite: "not-finite", only: /counted: relu|did not end|−∞/ },
       {
         suite: "likelihood-training",
-        not: /tiles .*: (three|five|probes)|residual blocks|oracle: ((tanh|softplus|elu|relu|sin|gelu|selu|mish|softsign)|(silu|softplus|gelu|cos|leaky_relu|sigmoid), wider.*)$|eight dimensions|five dimensions|reaches the entropy|three probes$|penalties, tanh$/,
+        not: /tiles .*: (three|five|probes)|residual blocks|spare memory|oracle: ((tanh|softplus|elu|relu|sin|gelu|selu|mish|softsign)|(silu|softplus|gelu|cos|leaky_relu|sigmoid), wider.*)$|eight dimensions|five dimensions|reaches the entropy|three probes$|penalties, tanh$/,
       },
       // each is compiled for half a minute, where there is f16 at all; tiles of Deno are without subgroups, whatever the test
       {
