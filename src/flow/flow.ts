@@ -358,9 +358,9 @@ export class Flow {
   }
 
   /** @internal How this flow's field is planned on the device, for solves and all evaluations but Jᵀ·w. */
-  forwardEngine(precision: Precision = "f32", values = false): Promise<Engine> {
+  forwardEngine(precision: Precision = "f32", evaluations?: number): Promise<Engine> {
     this.assertAlive();
-    return this.#field.engines.forward(precision, values);
+    return this.#field.engines.forward(precision, evaluations);
   }
 
   /** @internal How Jᵀ·w is planned. */

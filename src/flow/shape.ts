@@ -44,8 +44,8 @@ export interface FlowShape {
 /** What work on a device needs of a flow: the class {@link Flow} is one. */
 export interface FlowOnDevice extends FlowShape {
   readonly gpu: Gpu;
-  /** How the field is planned on the device, for solves and all evaluations but Jᵀ·w; `values`: for solves without a divergence alone. */
-  forwardEngine(precision?: Precision, values?: boolean): Promise<Engine>;
+  /** How the field is planned on the device, for solves and all evaluations but Jᵀ·w, or for a solve without a divergence of so many evaluations. */
+  forwardEngine(precision?: Precision, evaluations?: number): Promise<Engine>;
   /** How Jᵀ·w is planned. */
   reverseEngine(): Promise<Engine>;
 }

@@ -12,8 +12,7 @@ import { planTrajectory, type Solve, solveOf } from "./trajectory-plan.ts";
 /** A flow's solve as a job on a device, with the weights of this moment. */
 export async function solveJob(flow: FlowOnDevice, session: Session, request: TrajectoryRequest): Promise<Job> {
   await request.source.settled;
-  const values = request.logProb.kind === "none" && !request.grid.adaptive && !request.sde;
-  const engine = await flow.forwardEngine(request.precision, values);
+  const engine = await flow.forwardEngine(request.precision, plainEvaluations(request));
   const solve = await solveOf(engine, request);
   const { what, count, start, logProb, conditions, resident } = request;
   const { labels, context } = conditions;
@@ -33,6 +32,12 @@ export async function solveJob(flow: FlowOnDevice, session: Session, request: Tr
     shared,
     plan: (...chunk) => planTrajectory(solve, chunkOf(...chunk)),
   }));
+}
+
+/** Evaluations of the field in a solve on a fixed grid, without a divergence and without noise; 0 for others. */
+function plainEvaluations({ count, logProb, grid, sde }: TrajectoryRequest): number {
+  if (logProb.kind !== "none" || grid.adaptive || sde) return 0;
+  return count * (grid.times.length - 1) * grid.tableau.b.length;
 }
 
 /** What a particle of a solve takes, and the floats of its widest buffer. */

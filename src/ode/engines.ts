@@ -10,8 +10,8 @@ import { wgslEngine } from "./wgsl-engine.ts";
 
 /** The engines of one field: `forward` for solves and all evaluations but Jᵀ·w, `reverse` for that one. */
 export interface Engines {
-  /** Rejects with `unsupported` where there is none of that precision. `values` says that only solves without a divergence are asked for. */
-  forward(precision: "f32" | "f16", values?: boolean): Promise<Engine>;
+  /** Rejects with `unsupported` where there is none of that precision. `evaluations` are those of a solve without a divergence, for which alone it then is. */
+  forward(precision: "f32" | "f16", evaluations?: number): Promise<Engine>;
   reverse(): Promise<Engine>;
 }
 
@@ -59,6 +59,12 @@ function once<T>(make: () => Promise<T>): () => Promise<T> {
 }
 
 /**
+ * FLOPs of solves without a divergence after which an mlp that lavapipe has layer by layer gets a kernel of its own for them: that
+ * compiles for up to a second longer than layers do, so a first result should not wait for it, and who asks for little does without.
+ */
+const worthCompiling = 4e9;
+
+/**
  * Fused kernels for what is small enough, layer by layer else and, on adapters in software, for Jᵀ·w. GPUs have a tile of particles to a workgroup; adapters in
  * software a few to an invocation, with texts of their own for a narrow mlp. What plans them is loaded when it is needed.
  */
@@ -80,11 +86,19 @@ export function networkEngines(gpu: Gpu, velocity: MlpVelocity | NetworkVelocity
     return made ? fusedNetworkEngine(gpu, network, made, parameters) : layered();
   });
   const solving = once(async () => (await narrow(true)) ?? forward());
+  let solved = 0;
   const reverse = once(async () => {
     if (gpu.info.software) return layered();
     const { tileProductEngine } = await import("./on-demand.ts");
     return (await tileProductEngine(gpu, network, await layered(), parameters)) ?? layered();
   });
   const half = once(async () => (await import("./on-demand.ts")).halfEngine(gpu, velocity, parameters));
-  return { forward: (precision, values) => (precision === "f16" ? half() : values ? solving() : forward()), reverse };
+  return {
+    forward(precision, evaluations = 0) {
+      if (precision === "f16") return half();
+      solved += 2 * network.multiplyAdds * evaluations;
+      return evaluations > 0 && solved > worthCompiling ? solving() : forward();
+    },
+    reverse,
+  };
 }
