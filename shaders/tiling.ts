@@ -16,7 +16,10 @@ export interface Tiling {
   /** How a layer's outputs are kept until the layer is done: an indexed private array, or a rotation of registers. */
   readonly keep: "array" | "rotate";
   readonly workgroupSize: number;
-  /** Value and tangents of a narrow mlp are turns of one loop, in a text of a quarter of the length that runs slower: see narrow-turns.ts. */
+  /**
+   * A text that is as short as may be, and runs slower: stages without a weight have that of the others, and value and tangents of a
+   * narrow mlp are turns of one loop (narrow-turns.ts).
+   */
   readonly turns?: true;
   /**
    * Products of one shape that follow each other are turns of one loop: a text of half the length, with a branch in each of its rows. For

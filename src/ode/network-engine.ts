@@ -1,5 +1,5 @@
 import { planConditionRows } from "../../shaders/condition-rows.ts";
-import type { DivergenceText, FusedField, JacobianTexts } from "../../shaders/field.ts";
+import type { DivergenceText, FusedField } from "../../shaders/field.ts";
 import { FusedNetwork } from "../../shaders/fused-network.ts";
 import { evaluateKernel, integrateKernel } from "../../shaders/integrate.ts";
 import { jacobianTexts, largestMatrix } from "../../shaders/step-jacobian.ts";
@@ -11,6 +11,7 @@ import { planEvaluate, planIntegrate } from "../kernels/fused.ts";
 import { networkTiling, suitsFused } from "../kernels/network-tiling.ts";
 import { tableName } from "../kernels/rows.ts";
 import { tileTilings } from "../kernels/tile.ts";
+import { quickTiling } from "../kernels/tiling.ts";
 import type { Wave } from "../kernels/waves.ts";
 import { weightNames } from "../kernels/weights.ts";
 import { item, must } from "../must.ts";
@@ -24,6 +25,10 @@ import { type Chunk, type Conditions, type DivergenceMode, type Engine, type Int
 import { NetworkTable } from "./network-table.ts";
 import { sliceOrRepeat } from "./slice.ts";
 import { divergenceText, tangentFlops } from "./tangents.ts";
+import { isWorthwhile } from "./tiers.ts";
+
+/** Operations for each character of a network's text from which a text that compiles longer is worth it: see bench/README.md. */
+const operationsPerCharacter = 2e6;
 
 /** The largest networks whose particles stay in one invocation: their rows in registers, and multiply-adds as text. */
 const invocationLimits = { width: 128, dim: 16, context: 16, classes: 64, rows: 4096, inputs: 2048, waves: 16 };
@@ -139,12 +144,12 @@ export function fusedNetworkEngine(
     labels: conditions.labels && classes > 0 ? "labels" : undefined,
     context: context > 0 ? "context rows" : undefined,
   });
-  const common = (chunk: Chunk, conditions: Conditions, mode: DivergenceMode, jacobian?: JacobianTexts) => ({
+  const common = (chunk: Chunk, conditions: Conditions, mode: DivergenceMode, divergence: DivergenceText) => ({
     capacity: chunk.capacity,
     maxFlops: chunk.maxFlops,
     probes: mode.mode === "probes" ? mode.count : 1,
     branches: branchesOf(network, conditions),
-    divergence: divergenceText(dim, mode, jacobian),
+    divergence,
   });
   const layouts: Record<string, Layout> = {
     ...(table && {
@@ -159,6 +164,29 @@ export function fusedNetworkEngine(
       layouts[weightsName(tiling, atOneTime)] ??= layoutOf(tiling, atOneTime);
     }
 
+  /**
+   * The fixed tiling and the tangents of a pass, or until these are worth their compilation others with the same bits that are there
+   * sooner: one tangent at a time, and no text of its own for a stage without a weight.
+   */
+  function tierOf(
+    fixed: Tiling,
+    mode: DivergenceText,
+    o: { kind: string; work: number; ahead: number },
+  ): { tiling: Tiling; mode: DivergenceText } {
+    const hasPasses = mode.mode === "exact" || mode.mode === "probes";
+    const quick = hasPasses && fixed.tile === undefined && quickTiling(gpu.info, fixed, mode.perPass);
+    if (!quick) return { tiling: fixed, mode };
+    const enough = operationsPerCharacter * fused.network.text(fixed, undefined, true).length;
+    const isWorth = isWorthwhile(
+      gpu,
+      `${fused.network.key} ${o.kind} ${mode.mode} ${mode.perPass}`,
+      o.work,
+      o.ahead,
+      enough,
+    );
+    return isWorth ? { tiling: fixed, mode } : { tiling: quick, mode: { mode: mode.mode, perPass: 1 } };
+  }
+
   function integrate(
     chunk: Chunk,
     conditions: Conditions,
@@ -166,19 +194,19 @@ export function fusedNetworkEngine(
     firstStep: number,
     lastStep: number,
   ) {
-    const { divergence, stages, freeStages, kept, jacobian } = integration;
+    const { divergence, stages, freeStages, kept, jacobian, total = 0 } = integration;
     const weighted = stages - (freeStages ? 1 : 0);
     const perStep = weighted * tangentFlops(dim, flops, divergence) + (stages - weighted) * flops;
-    const mode = divergenceText(dim, divergence, jacobian);
-    const candidates = tilingsOf(true, mode);
+    const wanted = divergenceText(dim, divergence, jacobian);
+    const candidates = tilingsOf(true, wanted);
     const integrator = item(candidates, 0).tile === undefined ? integrateKernel : integrateTileKernel;
     const field = fieldOf(conditions, true);
-    const tiling =
+    const chosen =
       candidates.length > 1 && kept === undefined && !jacobian && !isHalf
         ? tuning.choose({
             key: fused.network.key,
             network,
-            shape: { field, divergence: mode, stages, freeStages },
+            shape: { field, divergence: wanted, stages, freeStages },
             integrator,
             schedule: integration.schedule,
             flopsPerStep: perStep,
@@ -193,6 +221,13 @@ export function fusedNetworkEngine(
             },
           })
         : item(candidates, 0);
+    const flopsPerStep = branchesOf(network, conditions).count * perStep;
+    const perParticle = (lastStep - firstStep) * flopsPerStep;
+    const { tiling, mode } = tierOf(chosen, wanted, {
+      kind: `${stages}`,
+      work: chunk.count * perParticle,
+      ahead: Math.max(0, total - chunk.start - chunk.count) * perParticle,
+    });
     const atOnce = table?.stepsAtOnce(stages) ?? lastStep - firstStep;
     const dispatches: Dispatch[] = [];
     for (let first = firstStep; first < lastStep; first += atOnce) {
@@ -201,7 +236,7 @@ export function fusedNetworkEngine(
       dispatches.push(
         ...(made?.dispatches ?? []),
         ...planIntegrate({
-          ...common(chunk, conditions, divergence, jacobian),
+          ...common(chunk, conditions, divergence, mode),
           field,
           tiling,
           integrator,
@@ -209,7 +244,7 @@ export function fusedNetworkEngine(
           freeStages,
           firstStep: first,
           lastStep: last,
-          flopsPerStep: branchesOf(network, conditions).count * perStep,
+          flopsPerStep,
           table: made && { firstRow: first * stages },
           names: { ...fieldNames(conditions, tiling, true), ...names, table: made && tableName, kept },
         }),
@@ -266,16 +301,23 @@ export function fusedNetworkEngine(
       if (output === "vjp") throw new Error("vjp goes through the reverse engine");
       const mode = output === "divergence" || output === "both" ? divergence : ({ mode: "none" } as const);
       const work = output === "jvp" ? 2 * flops : tangentFlops(dim, flops, mode);
-      const text = output === "jvp" ? ({ mode: "probes", perPass: 1 } as const) : divergenceText(dim, mode);
-      const tiling = tilingOf(isAtOneTime, text);
+      const ofProduct = { mode: "probes", perPass: 1 } as const;
+      const isProduct = output === "jvp";
+      const fixed = tilingOf(isAtOneTime, isProduct ? ofProduct : divergenceText(dim, mode));
+      const perParticle = branchesOf(network, conditions).count * work;
+      const o = { kind: `${output} ${isAtOneTime}`, work: chunk.count * perParticle, ahead: 0 };
+      // J·v has one tangent as it is
+      const { tiling, mode: text } = isProduct
+        ? { tiling: fixed, mode: divergenceText(dim, divergence) }
+        : tierOf(fixed, divergenceText(dim, mode), o);
       const made = isAtOneTime ? table?.planOneTime(chunk.maxFlops) : undefined;
       const dispatches = planEvaluate({
-        ...common(chunk, conditions, divergence),
+        ...common(chunk, conditions, divergence, text),
         field: fieldOf(conditions, isAtOneTime),
         tiling,
         evaluator: tiling.tile === undefined ? evaluateKernel : evaluateTileKernel,
         output,
-        flops: branchesOf(network, conditions).count * work,
+        flops: perParticle,
         names: {
           ...fieldNames(conditions, tiling, isAtOneTime),
           ...names,
