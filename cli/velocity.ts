@@ -19,6 +19,10 @@ export async function velocityOf(
     throw new UsageError(
       "--field concat-squash takes columns as numbers, but --transform has circular ones: choose --field mlp or --field residual",
     );
+  if (o.features && circular.length > 0)
+    throw new UsageError(
+      "--features are of columns as numbers, but --transform has circular ones: leave --features out",
+    );
   const given = {
     dim,
     ...(circular.length > 0 && { circular: { axes: circular } }),

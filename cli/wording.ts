@@ -16,6 +16,8 @@ const advice: readonly (readonly [RegExp, string | ((command: string) => string)
     /accumulate: \d+ computes the same in parts of .*; or pass a batchSize of at most (\d+)/,
     "pass --batch-size $1 or less",
   ],
+  [/pass for example batchSize: (\d+)/, "pass for example --batch-size $1"],
+  [/^optimizer "muon" is for (.*): use "adamw"$/, "--optimizer muon is for $1: use --optimizer adamw"],
   // it is not saved
   [/; the flow has (the|its) weights [^;]*$/, ""],
   [/, or give the flow normalization: fitNormalization\(data, dim\)( of these data)?/, ""],

@@ -11,7 +11,7 @@ import { columnNames, readModel } from "../model.ts";
 import { count, rowsText, startCounter } from "../report.ts";
 import { colourScale, type ScaleKind } from "./colour-scale.ts";
 import type { Figure, Panel } from "./figure.ts";
-import { densityPanel, type FlowView, fieldPanel, samplePoints, trajectories } from "./flow-panel.ts";
+import { densityPanel, type FlowView, fieldPanel, samplePoints, trajectories, withinTurns } from "./flow-panel.ts";
 import { type Grid, positiveQuantile, type Range, toDensity } from "./grid.ts";
 import { countOutside, type Frame, frameOf, histogram } from "./histogram.ts";
 
@@ -124,7 +124,9 @@ export async function composeFlow(
         ...tables,
         ...(paths ? [paths.all] : tables.length === 0 ? [await samplePoints(flow, view, 4000)] : []),
       ];
-      const frame = frameOf(shownPoints, o.bins ?? 120, shapeOf(o));
+      const wide = frameOf(shownPoints, o.bins ?? 120, shapeOf(o));
+      const range = o.kind === "density" && !o.range ? withinTurns(flow.transform, wide) : undefined;
+      const frame = range ? frameOf(shownPoints, o.bins ?? 120, { ...shapeOf(o), range }) : wide;
       const density = o.kind === "density" ? await densityPanel(flow, view, frame) : undefined;
       const field = o.kind === "field" ? await fieldPanel(flow, view, frame) : undefined;
       const own = tables.length > 0 ? frameOf(tables, binsFor(tables, o), { ...shapeOf(o), range: frame }) : frame;

@@ -1,4 +1,5 @@
 import type { Flow, Solver } from "pushforward";
+import { blocks, type Transform } from "../../src/data/transform.ts";
 import { dataVelocities } from "../../src/data/transform-derivatives.ts";
 import { rowsInFlow, rowsInside } from "../../src/data/transform-maps.ts";
 import { item, must } from "../../src/must.ts";
@@ -6,7 +7,7 @@ import { isAdaptive } from "../arguments.ts";
 import { type ChosenConditions, type Conditions, chosenConditions } from "../conditions.ts";
 import { arrows } from "./arrows.ts";
 import type { Panel } from "./figure.ts";
-import { cellCentres, emptyGrid, type Grid, type Points } from "./grid.ts";
+import { cellCentres, emptyGrid, type Grid, type Points, type Range } from "./grid.ts";
 import type { Frame } from "./histogram.ts";
 
 /** What a picture of a flow is asked for. */
@@ -65,6 +66,27 @@ export async function samplePoints(flow: Flow, view: FlowView, count: number): P
     ...(view.at > 0 && { to: view.at }),
   });
   return { data: x, dim: flow.dim };
+}
+
+/**
+ * The ranges of a frame of a flow's two columns, of which those that are circular end after a turn: in more, a density would be counted
+ * twice. Undefined where none does.
+ */
+export function withinTurns(transform: Transform | undefined, { x, y }: Frame): { x: Range; y: Range } | undefined {
+  const ranges: [Range, Range] = [x, y];
+  let changed = false;
+  for (const [axis, one] of transform ? blocks(transform) : []) {
+    if (one.kind !== "circular") continue;
+    const [low, high] = item(ranges, axis);
+    const { period, low: start = 0 } = one;
+    if (high - low <= period) continue;
+    const margin = period / 16;
+    const isOwn = low >= start - margin && high <= start + period + margin;
+    const from = isOwn ? start : (low + high - period) / 2;
+    ranges[axis] = [from, from + period];
+    changed = true;
+  }
+  return changed ? { x: ranges[0], y: ranges[1] } : undefined;
 }
 
 /** p_t at the centres of the cells of a frame. */

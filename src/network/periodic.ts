@@ -35,7 +35,7 @@ export function checkPeriodic(velocity: MlpVelocity | NetworkVelocity, axes: rea
     const axis = (i === operations.length - 1 ? own : used).find((angle) => angle !== undefined);
     if (axis !== undefined)
       throw invalid(
-        `velocity takes axis ${axis} as a number, but transform has it circular, so that the field would jump after a turn: give mlp(…) or residualMlp(…) circular: { axes: [${axes}] }, or take circle(slice(x, ${axis}, ${axis + 1})) in a network of your own`,
+        `velocity takes axis ${axis} as a number, but transform has it circular, so that the field would jump after a turn: give mlp(…) or residualMlp(…) circular: { axes: [${axes}] } and no features, which take it so, or take circle(slice(x, ${axis}, ${axis + 1})) in a network of your own`,
       );
   }
 }

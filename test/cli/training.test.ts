@@ -298,19 +298,38 @@ test("rows are sampled and carried with noise: as much as is asked, by a score t
 
 test("angles are learned around the circle, and sampled within a turn", async () => {
   const angles = ["--columns", "x,y", "--transform", "circular:6:-3,none", ...small, "--holdout", "0"];
-  expect(await train("angles.flow", ...angles)).toMatchObject({ code: 0 });
-  const { out, code } = await run(["sample", file("angles.flow"), "-n", "50", "-o", "-", "--log-prob"]);
+  expect(await train("angles.safetensors", ...angles)).toMatchObject({ code: 0 });
+  const { out, code } = await run(["sample", file("angles.safetensors"), "-n", "50", "-o", "-", "--log-prob"]);
   expect(code).toBe(0);
   for (const line of out.trim().split("\n").slice(1)) {
     const [angle = Number.NaN, , logProb] = line.split(",").map(Number);
     expect(angle >= -3 && angle < 3 && Number.isFinite(logProb)).toBe(true);
   }
-  const info = await run(["info", file("angles.flow")]);
+  const info = await run(["info", file("angles.safetensors")]);
   expect(info.out).toContain("circular:6:-3");
   expect(await train("none.flow", ...angles, "--field", "concat-squash")).toMatchObject({
     code: 2,
     err: expect.stringContaining("choose --field mlp or --field residual"),
   });
+  expect(await train("none.flow", ...angles, "--features", "3:0.5")).toMatchObject({
+    code: 2,
+    err: expect.stringContaining("leave --features out"),
+  });
+  // the axis ends after a turn, in which the density is counted once
+  const plot = [
+    "plot",
+    file("angles.safetensors"),
+    "-o",
+    file("angles.png"),
+    "--kind",
+    "density",
+    "--bins",
+    "20",
+    "--json",
+  ];
+  const drawn = await run([...plot, "--steps", "4"]);
+  expect({ code: drawn.code, err: drawn.err }).toMatchObject({ code: 0 });
+  expect(Math.abs(JSON.parse(drawn.out).mass - 1)).toBeLessThan(0.1);
 });
 
 test("rows are carried to the source and back, and a flow is drawn", async () => {

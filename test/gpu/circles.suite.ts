@@ -270,6 +270,8 @@ test("what is no circle's is told in words: fields that jump, sources, paths, pa
     /takes axis 0 as a number, but transform has it circular.* circular: \{ axes: \[0\] \}/,
   );
   expect(await make({ transform: [null, degrees] })).toMatch(/takes axis 1 as a number/);
+  const featured = pf.mlp({ dim: 2, hidden: [4], circular, features: { fourier: { count: 2 } } });
+  expect(await make({ velocity: featured })).toMatch(/takes axis 0 as a number.* and no features/);
   const third = pf.network({ dim: 2 }, ({ x }) =>
     pf.linear(pf.concat(pf.fourier(pf.slice(x, 0, 1), { frequencies: [[1 / 3]] }), pf.slice(x, 1, 2)), 2, "out"),
   );

@@ -10,6 +10,8 @@ import { loadFlow } from "../../src/flow/file.ts";
 import { encodeSafetensors } from "../../src/io/safetensors.ts";
 import { mlp } from "../../src/network/mlp.ts";
 import { timeGrid } from "../../src/ode/grid.ts";
+import type { TrainingPlan } from "../../src/train/plan.ts";
+import { planOfPart } from "../../src/train/stepping.ts";
 import { checkNetworkFits } from "../../src/velocity/device-fit.ts";
 import { inFolder, run } from "./command-line.ts";
 
@@ -34,6 +36,16 @@ test.each([
     "--hidden layers up to",
   ],
   [messageOf(() => loadFlow(weights)), "sample", "give a flow as `pushforward train` saved it"],
+  [
+    messageOf(() => planOfPart("trainFlowMatching", { batchSize: 33, steps: 1 } as TrainingPlan, 2)),
+    "train",
+    "--accumulate is 2, which does not divide the --batch-size of 33 into equal parts: pass for example --batch-size 34",
+  ],
+  [
+    'trainFlowMatching: optimizer "muon" is for matrices between two hidden layers, but this network has none that are trained: use "adamw"',
+    "train",
+    "--optimizer muon is for matrices between two hidden layers, but this network has none that are trained: use --optimizer adamw",
+  ],
   [messageOf(() => loadFlow(weights, { velocity: mlp({ dim: 2, hidden: [4] }) })), "sample", "give a flow as"],
   [
     messageOf(() => timeGrid("sampleStream", { method: "midpoint", steps: 1e7 }, 0, 1)),
