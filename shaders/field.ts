@@ -1,23 +1,15 @@
-import { must } from "../src/must.ts";
 import type { FusedNetwork } from "./fused-network.ts";
 import { read, uniform } from "./interface.ts";
-import {
-  blocksWindows,
-  type EvaluationText,
-  type NarrowMlp,
-  narrowMlpDeclarations,
-  narrowMlpText,
-  type Tangents,
-  windowTypes,
-} from "./narrow-mlp.ts";
+import type { EvaluationText, NarrowTexts, Tangents } from "./narrow-mlp.ts";
+import { blocksWindows, type NarrowMlp, windowTypes } from "./narrow-sizes.ts";
 import { sinCosTwoPi } from "./random.ts";
 import { components, hasColumns, splat, type Tiling, vectorType } from "./tiling.ts";
 import { f32, lines } from "./wgsl.ts";
 
-/** A narrow mlp; `turns` writes it for tilings that ask for that, apart from it because few adapters want it. */
+/** A narrow mlp, with what writes it, since other fields do without that. */
 export interface MlpField extends NarrowMlp {
   readonly kind: "mlp";
-  readonly turns?: (mlp: NarrowMlp, tiling: Tiling, tangents: Tangents) => string;
+  readonly texts: NarrowTexts;
 }
 
 /** A velocity field as a fused kernel sees it. */
@@ -69,7 +61,7 @@ export type JacobianTexts = (
 export function fieldDeclarations(field: FusedField, tiling: Tiling): string {
   if (field.kind === "wgsl") return `const DIM = ${field.dim};\n${field.code}`;
   if (field.kind === "network") return field.network.declarations(tiling);
-  const weights = narrowMlpDeclarations(field, tiling);
+  const weights = field.texts.declarations(field, tiling);
   return field.fourier > 0 ? `${sinCosTwoPi}\n${weights}` : weights;
 }
 
@@ -132,10 +124,7 @@ let tau${g}_${2 * j + 1} = ${v}(${parts.map((c) => `${name}${c}.y`).join(", ")})
 }
 
 function mlpText(field: MlpField, tiling: Tiling, tangents: Tangents | undefined): EvaluationText {
-  const evaluate =
-    tiling.turns && tangents
-      ? must(field.turns, "what writes turns")(field, tiling, tangents)
-      : narrowMlpText(field, tiling, tangents);
+  const evaluate = field.texts.evaluation(field, tiling, tangents);
   const mixes = field.conditioned;
   const offset = mixes ? `let offset_row = branch * ${field.width}u;\n` : "";
   return { before: timeFeatures(field, tiling), evaluate: `${offset}${evaluate}`, mixes };

@@ -1,4 +1,5 @@
-import { movingInputs, type NarrowMlp, packedSizes, type Tangents } from "./narrow-mlp.ts";
+import { type NarrowTexts, narrowMlpDeclarations, narrowMlpText, type Tangents } from "./narrow-mlp.ts";
+import { movingInputs, type NarrowMlp, packedSizes } from "./narrow-sizes.ts";
 import { biasOf, biasPart, broadcastOf, components, splat, type Tiling, vectorType } from "./tiling.ts";
 import { lines, range } from "./wgsl.ts";
 
@@ -23,7 +24,7 @@ function rowsTogether(width: number, outputs: number): number {
  * What is held: h{s}_{k}, inputs of turn s, the first of which is h0: after a turn they move up, and its outputs go behind them. o{k}, the
  * outputs of a turn, which rotate, in two levels; d{k}, the slopes of the value's activations, by which those of a tangent are scaled.
  */
-export function narrowTurnsText(mlp: NarrowMlp, tiling: Tiling, tangents: Tangents): string {
+function narrowTurnsText(mlp: NarrowMlp, tiling: Tiling, tangents: Tangents): string {
   const { dim, width, layers } = mlp;
   const { block, blocks, lastBlocks, firstBlock } = packedSizes(mlp, tiling.outputs);
   const v = vectorType(tiling);
@@ -150,3 +151,10 @@ ${moveUp}
 }
 }`;
 }
+
+/** The texts of a narrow mlp on all tilings. */
+export const narrowTexts: NarrowTexts = {
+  declarations: narrowMlpDeclarations,
+  evaluation: (mlp, tiling, tangents) =>
+    tiling.turns && tangents ? narrowTurnsText(mlp, tiling, tangents) : narrowMlpText(mlp, tiling, tangents),
+};

@@ -109,3 +109,6 @@ export const broadcastOf = (subgroup: number) => (subgroup === 4 ? "quadBroadcas
 
 /** Vectors of weights that a kernel sees at a time in a uniform buffer, whose size every device allows, and those between places for it. */
 export const weightWindow = { vectors: 4096, step: 16 } as const;
+
+/** Inputs whose products are summed in f16 before the sum goes into an f32: more are faster and rounder. */
+export const halfRun = 16;

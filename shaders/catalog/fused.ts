@@ -4,7 +4,7 @@ import { residualMlp } from "../../src/network/residual-mlp.ts";
 import type { FusedField } from "../field.ts";
 import { FusedNetwork } from "../fused-network.ts";
 import { evaluateKernel, integrateKernel } from "../integrate.ts";
-import { narrowTurnsText } from "../narrow-turns.ts";
+import { narrowTexts } from "../narrow-turns.ts";
 import { jacobianTexts } from "../step-jacobian.ts";
 import { subgroupRowsKernel } from "../subgroup-rows.ts";
 import { type Add, divergences } from "./entry.ts";
@@ -18,7 +18,7 @@ const network = {
   activation: "silu",
   fourier: 0,
   conditioned: false,
-  turns: narrowTurnsText,
+  texts: narrowTexts,
 } as const satisfies FusedField;
 
 const fields: Record<string, Extract<FusedField, { kind: "mlp" }>> = {

@@ -3,7 +3,6 @@ import type { NetworkVelocity } from "../../src/network/network.ts";
 import { networkOf } from "../../src/network/of.ts";
 import { residualMlp } from "../../src/network/residual-mlp.ts";
 import { FusedNetwork } from "../fused-network.ts";
-import { halfRun } from "../narrow-mlp.ts";
 import { jacobianTexts } from "../step-jacobian.ts";
 import { evaluateTileKernel, integrateTileKernel } from "../tile.ts";
 import {
@@ -15,6 +14,7 @@ import {
   velocityKernel,
 } from "../tile-reverse.ts";
 import type { Tiling } from "../tiling.ts";
+import { halfRun } from "../tiling.ts";
 import { type Add, divergences } from "./entry.ts";
 
 const tiled: Record<string, { tiling: Tiling; velocity: MlpVelocity | NetworkVelocity }> = {

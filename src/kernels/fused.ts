@@ -6,7 +6,7 @@ import {
   type integrateKernel,
   isAtOneTime,
 } from "../../shaders/integrate.ts";
-import { blocksWindows } from "../../shaders/narrow-mlp.ts";
+import { blocksWindows } from "../../shaders/narrow-sizes.ts";
 import { particlesPerSlot, slotsPerWorkgroup, type Tiling } from "../../shaders/tiling.ts";
 import type { Dispatch } from "../gpu/kernel.ts";
 import { must } from "../must.ts";

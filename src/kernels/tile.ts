@@ -1,9 +1,9 @@
 import type { DivergenceText } from "../../shaders/field.ts";
 import type { FusedNetwork } from "../../shaders/fused-network.ts";
-import { halfRun } from "../../shaders/narrow-mlp.ts";
 import { tileOf } from "../../shaders/tile.ts";
 import { matrixSize } from "../../shaders/tile-matrices.ts";
 import type { Tiling } from "../../shaders/tiling.ts";
+import { halfRun } from "../../shaders/tiling.ts";
 import type { Wave } from "./waves.ts";
 
 /** What of a device decides which tiles it can run. */

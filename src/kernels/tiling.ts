@@ -1,4 +1,4 @@
-import { blocksWindows, type NarrowMlp, packedSizes } from "../../shaders/narrow-mlp.ts";
+import { blocksWindows, type NarrowMlp, packedSizes } from "../../shaders/narrow-sizes.ts";
 import type { Tiling } from "../../shaders/tiling.ts";
 import type { GpuInfo } from "../gpu/adapter.ts";
 

@@ -6,6 +6,7 @@ import type { Parameters } from "../velocity/parameters.ts";
 import { plainMlp } from "../velocity/plain-mlp.ts";
 import type { WgslVelocity } from "../velocity/wgsl.ts";
 import type { Engine } from "./engine.ts";
+import { isWorthwhile } from "./tiers.ts";
 import { wgslEngine } from "./wgsl-engine.ts";
 
 /** The engines of one field: `forward` for solves and all evaluations but Jᵀ·w, `reverse` for that one. */
@@ -72,12 +73,9 @@ export function networkEngines(gpu: Gpu, velocity: MlpVelocity | NetworkVelocity
   const network = networkOf(velocity);
   const layered = once(async () => (await import("./on-demand.ts")).layeredEngine(gpu, network, parameters));
   const plain = plainMlp(velocity);
-  const narrow = async (values: boolean) =>
-    plain && gpu.info.software
-      ? (await import("./narrow-engine.ts")).narrowEngine(gpu, plain, parameters, values)
-      : undefined;
+  const narrow = plain && gpu.info.software ? plain : undefined;
   const forward = once(async () => {
-    const own = await narrow(false);
+    const own = narrow && (await import("./narrow-engine.ts")).narrowEngine(gpu, narrow, parameters);
     if (own) return own;
     const { fusedNetwork, fusedNetworkEngine, tileNetwork, waveOf } = await import("./on-demand.ts");
     const made = gpu.info.software
@@ -85,8 +83,11 @@ export function networkEngines(gpu: Gpu, velocity: MlpVelocity | NetworkVelocity
       : tileNetwork(gpu, network, await waveOf(gpu));
     return made ? fusedNetworkEngine(gpu, network, made, parameters) : layered();
   });
-  const solving = once(async () => (await narrow(true)) ?? forward());
-  let solved = 0;
+  const solving = once(async () => {
+    const own = narrow && (await import("./narrow-engine.ts")).solvingEngine(gpu, narrow, parameters);
+    return own ?? forward();
+  });
+  const key = `samples ${JSON.stringify(plain)}`;
   const reverse = once(async () => {
     if (gpu.info.software) return layered();
     const { tileProductEngine } = await import("./on-demand.ts");
@@ -96,8 +97,8 @@ export function networkEngines(gpu: Gpu, velocity: MlpVelocity | NetworkVelocity
   return {
     forward(precision, evaluations = 0) {
       if (precision === "f16") return half();
-      solved += 2 * network.multiplyAdds * evaluations;
-      return evaluations > 0 && solved > worthCompiling ? solving() : forward();
+      const work = 2 * network.multiplyAdds * evaluations;
+      return work > 0 && isWorthwhile(gpu, key, work, 0, worthCompiling) ? solving() : forward();
     },
     reverse,
   };

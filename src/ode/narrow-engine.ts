@@ -1,8 +1,8 @@
 import { planCondition } from "../../shaders/condition.ts";
 import type { JacobianTexts } from "../../shaders/field.ts";
 import { evaluateKernel, integrateKernel } from "../../shaders/integrate.ts";
-import { movingInputs, type NarrowMlp } from "../../shaders/narrow-mlp.ts";
-import { narrowTurnsText } from "../../shaders/narrow-turns.ts";
+import { movingInputs, type NarrowMlp } from "../../shaders/narrow-sizes.ts";
+import { narrowTexts } from "../../shaders/narrow-turns.ts";
 import type { Tiling } from "../../shaders/tiling.ts";
 import type { Gpu } from "../gpu/gpu.ts";
 import { planEvaluate, planIntegrate } from "../kernels/fused.ts";
@@ -38,8 +38,9 @@ export function fusedMlpEngine(
   const padding = padded / network.multiplyAdds;
   const sizes = layerSizes(velocity);
   const [inputs, units] = [item(sizes, 0), item(sizes, 1)];
-  const field = { kind: "mlp", ...mlp, turns: narrowTurnsText } as const;
-  const key = JSON.stringify(field);
+  const shape = { kind: "mlp", ...mlp } as const;
+  const field = { ...shape, texts: narrowTexts };
+  const key = JSON.stringify(shape);
   const uniformLimit = gpu.device.limits.maxUniformBufferBindingSize;
   const isHalf = precision === "f16";
   const fixedTiling = (tangents: number): Tiling => {
@@ -219,19 +220,18 @@ function hasOrderOfLayers(velocity: MlpVelocity, mlp: NarrowMlp): boolean {
   return !mlp.conditioned && share <= worthTable && inputColumns(velocity).every((column, i) => column === i);
 }
 
-/** The same, or undefined for an MLP that is too wide for it; `values` says that there will be solves without a divergence alone. */
-export function narrowEngine(
-  gpu: Gpu,
-  velocity: MlpVelocity,
-  parameters: Parameters,
-  values: boolean,
-): Engine | undefined {
+const isWide = (gpu: Gpu, mlp: NarrowMlp) => isLavapipe(gpu.info) && mlp.width > widestOfLavapipe;
+
+/** The same, or undefined for an MLP that is too wide for it. */
+export function narrowEngine(gpu: Gpu, velocity: MlpVelocity, parameters: Parameters): Engine | undefined {
   const mlp = narrowMlp(velocity);
-  if (!mlp) return undefined;
-  const isWide = isLavapipe(gpu.info) && mlp.width > widestOfLavapipe;
-  const isHeld = () =>
-    values &&
-    hasOrderOfLayers(velocity, mlp) &&
-    chooseTiling(gpu.info, gpu.device.limits.maxUniformBufferBindingSize, mlp, 0).space !== "storage";
-  return !isWide || isHeld() ? fusedMlpEngine(gpu, velocity, mlp, parameters) : undefined;
+  return mlp && !isWide(gpu, mlp) ? fusedMlpEngine(gpu, velocity, mlp, parameters) : undefined;
+}
+
+/** For solves without a divergence of an MLP that {@link narrowEngine} finds too wide, where it may have a kernel of its own. */
+export function solvingEngine(gpu: Gpu, velocity: MlpVelocity, parameters: Parameters): Engine | undefined {
+  const mlp = narrowMlp(velocity);
+  if (!mlp || !isWide(gpu, mlp) || !hasOrderOfLayers(velocity, mlp)) return undefined;
+  const { space } = chooseTiling(gpu.info, gpu.device.limits.maxUniformBufferBindingSize, mlp, 0);
+  return space === "storage" ? undefined : fusedMlpEngine(gpu, velocity, mlp, parameters);
 }

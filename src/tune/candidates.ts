@@ -1,5 +1,5 @@
 import type { DivergenceText } from "../../shaders/field.ts";
-import { type NarrowMlp, packedSizes } from "../../shaders/narrow-mlp.ts";
+import { type NarrowMlp, packedSizes } from "../../shaders/narrow-sizes.ts";
 import type { Tiling } from "../../shaders/tiling.ts";
 import type { GpuInfo } from "../gpu/adapter.ts";
 

@@ -1,4 +1,4 @@
-import { movingInputs, type NarrowMlp, packedSizes } from "../../shaders/narrow-mlp.ts";
+import { movingInputs, type NarrowMlp, packedSizes } from "../../shaders/narrow-sizes.ts";
 import { item } from "../must.ts";
 import type { MlpVelocity } from "../network/mlp.ts";
 import { networkOf } from "../network/of.ts";

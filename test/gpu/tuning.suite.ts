@@ -1,7 +1,7 @@
 import * as pf from "pushforward";
 import type { DivergenceText } from "../../shaders/field.ts";
 import { integrateKernel } from "../../shaders/integrate.ts";
-import { narrowTurnsText } from "../../shaders/narrow-turns.ts";
+import { narrowTexts } from "../../shaders/narrow-turns.ts";
 import type { Tiling } from "../../shaders/tiling.ts";
 import { Arena } from "../../src/gpu/arena.ts";
 import { readBack } from "../../src/gpu/read.ts";
@@ -112,7 +112,7 @@ for (const [what, { options, method, divergence, tilings }] of Object.entries(ca
         await arena.allocate("integral", 4 * counted * capacity, new Float32Array(counted * capacity));
         await arena.allocate("probes", vectors.byteLength, vectors);
         const dispatches = planIntegrate({
-          field: { kind: "mlp", ...mlp, turns: narrowTurnsText },
+          field: { kind: "mlp", ...mlp, texts: narrowTexts },
           integrator: integrateKernel,
           tiling,
           stages: grid.tableau.b.length,

@@ -36,7 +36,7 @@ function engineOn(description: string, velocity: MlpVelocity | NetworkVelocity =
   const fused = plain ? undefined : fusedNetwork(gpu, network);
   const engine = fused
     ? fusedNetworkEngine(gpu, network, fused, parameters)
-    : narrowEngine(gpu, must(plain, "a plain mlp"), parameters, false);
+    : narrowEngine(gpu, must(plain, "a plain mlp"), parameters);
   if (!engine) throw new Error("not a narrow network");
   const conditions = { guidance: 1 };
   const grid = timeGrid("test", { method: "midpoint", steps }, 0, 1);

@@ -1,7 +1,8 @@
 import { expect, test } from "vitest";
 import type { DivergenceText } from "../../shaders/field.ts";
 import { integrateKernel } from "../../shaders/integrate.ts";
-import { type NarrowMlp, packedSizes } from "../../shaders/narrow-mlp.ts";
+import { type NarrowMlp, packedSizes } from "../../shaders/narrow-sizes.ts";
+import { narrowTexts } from "../../shaders/narrow-turns.ts";
 import type { GpuInfo } from "../../src/gpu/adapter.ts";
 import { chooseTiling } from "../../src/kernels/tiling.ts";
 import { candidateTilings, sameTiling } from "../../src/tune/candidates.ts";
@@ -63,7 +64,7 @@ for (const [name, info] of Object.entries(devices)) {
           if (tiling.space === "uniform")
             expect(16 * packedSizes(mlp, tiling.outputs).total).toBeLessThanOrEqual(limits.maxUniformBufferBindingSize);
           const { code } = integrateKernel({
-            field: { kind: "mlp", ...mlp },
+            field: { kind: "mlp", ...mlp, texts: narrowTexts },
             tiling,
             stages: 2,
             freeStages: true,
@@ -117,7 +118,7 @@ test("registers that rotate are numbers, no vectors, of which lavapipe would rea
     const divergence: DivergenceText = tangents === 0 ? { mode: "none" } : { mode: "exact", perPass: 2 };
     const tiling = chooseTiling(info, 65536, mlp, tangents);
     const { code } = integrateKernel({
-      field: { kind: "mlp", ...mlp },
+      field: { kind: "mlp", ...mlp, texts: narrowTexts },
       tiling,
       stages: 2,
       freeStages: true,
