@@ -118,6 +118,15 @@ export const integrateKernel = oncePerShape((shape: IntegrateShape) => {
     return tracks ? `if (row.weight != 0.0) {\n${track}\n} else {\n${plain}\n}` : plain;
   };
 
+  // of short texts a compiler may write the turns of a loop behind each other, and then adds in another order, unless it does not know
+  // how many they are; where they are long that costs some hundredths
+  const loop = tiling.turns
+    ? {
+        begin: "var stage = 0u;\nloop {",
+        end: `continuing {\nstage++;\nbreak if stage >= ${stages}u + (pf_params.last_step >> 31u);\n}\n}`,
+      }
+    : { begin: `for (var stage = 0u; stage < ${stages}u; stage++) {`, end: "}" };
+
   const code = `${stageStruct(stages)}
 ${fieldDeclarations(field, tiling)}
 ${of("declarations")}
@@ -134,7 +143,7 @@ for (var step = pf_params.first_step; step < pf_params.last_step; step++) {
 // d = Σ h b_i k_i is summed before it meets x, which is larger
 ${forEach(tiling, dim, (g, i) => `var d${g}_${i} = ${v}(0.0);`)}
 ${of("begin")}
-for (var stage = 0u; stage < ${stages}u; stage++) {
+${loop.begin}
 let row = pf_schedule[step * ${stages}u + stage];
 ${lines(tiling.groups, (g) => `let time${g} = ${splat(tiling, "row.time")};`)}
 ${tableColumn(field, tiling, `step * ${stages}u + stage - pf_params.first_row`)}
@@ -146,7 +155,7 @@ ${forEach(tiling, dim, (g, i) => {
 ${stageText()}
 ${forEach(tiling, dim, (g, i) => `d${g}_${i} = fma(${splat(tiling, "row.weight")}, u${g}_${i}, d${g}_${i});`)}
 ${lines(stages - 1, (s) => `if (stage == ${s}u) {\n${forEach(tiling, dim, (g, i) => `k${s}_${g}_${i} = u${g}_${i};`)}\n}`)}
-}
+${loop.end}
 ${forEach(tiling, dim, (g, i) => `x${g}_${i} += d${g}_${i};`)}
 ${of("end")}
 }
