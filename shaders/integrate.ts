@@ -77,6 +77,9 @@ fn ${name}(
 
 const enables = ({ half, gather }: Tiling) => [...(half ? ["f16"] : []), ...(gather > 0 ? ["subgroups"] : [])];
 
+/** Characters of a stage's text below which it counts as short. */
+const shortText = 10_000;
+
 /**
  * Steps of an explicit Runge–Kutta method for a slice of particles: x⁺ = x + Σ h b_i k_i, k_i = u(t + c_i h, x + Σ h a_ij k_j),
  * and with it I⁺ = I − Σ h b_i div u at the stages' own states (Chen et al. 2018, eq. 8; docs/mathematics.md, Likelihood).
@@ -118,14 +121,16 @@ export const integrateKernel = oncePerShape((shape: IntegrateShape) => {
     return tracks ? `if (row.weight != 0.0) {\n${track}\n} else {\n${plain}\n}` : plain;
   };
 
+  const stage = stageText();
   // of short texts a compiler may write the turns of a loop behind each other, and then adds in another order, unless it does not know
   // how many they are; where they are long that costs some hundredths
-  const loop = tiling.turns
-    ? {
-        begin: "var stage = 0u;\nloop {",
-        end: `continuing {\nstage++;\nbreak if stage >= ${stages}u + (pf_params.last_step >> 31u);\n}\n}`,
-      }
-    : { begin: `for (var stage = 0u; stage < ${stages}u; stage++) {`, end: "}" };
+  const loop =
+    stages > 1 && field.kind !== "wgsl" && (tiling.turns || stage.length < shortText)
+      ? {
+          begin: "var stage = 0u;\nloop {",
+          end: `continuing {\nstage++;\nbreak if stage >= ${stages}u + (pf_params.last_step >> 31u);\n}\n}`,
+        }
+      : { begin: `for (var stage = 0u; stage < ${stages}u; stage++) {`, end: "}" };
 
   const code = `${stageStruct(stages)}
 ${fieldDeclarations(field, tiling)}
@@ -152,7 +157,7 @@ ${forEach(tiling, dim, (g, i) => {
   for (let s = 0; s < stages - 1; s++) y = `fma(${splat(tiling, `row.a${s}`)}, k${s}_${g}_${i}, ${y})`;
   return `y${g}_${i} = ${y};`;
 })}
-${stageText()}
+${stage}
 ${forEach(tiling, dim, (g, i) => `d${g}_${i} = fma(${splat(tiling, "row.weight")}, u${g}_${i}, d${g}_${i});`)}
 ${lines(stages - 1, (s) => `if (stage == ${s}u) {\n${forEach(tiling, dim, (g, i) => `k${s}_${g}_${i} = u${g}_${i};`)}\n}`)}
 ${loop.end}
