@@ -6,7 +6,7 @@ export interface Tiling {
   /** Components of the particle vector type: f32, vec2f or vec4f. */
   readonly lanes: 1 | 2 | 4;
   /** Particle vectors per invocation. */
-  readonly groups: 1 | 2;
+  readonly groups: 1 | 2 | 4;
   /** Outputs of a layer that are computed together. */
   readonly outputs: 1 | 2 | 4 | 8 | 16;
   /** Subgroup size when lanes of a subgroup fetch weights for each other; 0 when every invocation reads every weight. */
@@ -80,6 +80,13 @@ export function activationType(tiling: Tiling): string {
   if (!tiling.half) return vectorType(tiling);
   return tiling.lanes === 1 ? "f16" : `vec${tiling.lanes}h`;
 }
+
+/**
+ * Whether a text is made for SwiftShader, whose compiler has registers for one number at a time: what a vector of particles has is
+ * computed component by component, and the layers behind the first are turns of one loop.
+ */
+export const isByComponent = ({ lanes, outputs, keep, half }: Tiling) =>
+  lanes === 4 && outputs === 1 && keep === "array" && !half;
 
 /** The vec4 component names, and how a scalar is spread over the particle vector. */
 export const components = ["x", "y", "z", "w"] as const;

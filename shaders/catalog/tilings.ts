@@ -4,7 +4,7 @@ import type { Tiling } from "../tiling.ts";
 export const tilings = {
   gpu: { lanes: 1, groups: 1, outputs: 4, gather: 0, space: "uniform", keep: "array", workgroupSize: 64 },
   "gpu storage": { lanes: 1, groups: 1, outputs: 4, gather: 0, space: "storage", keep: "array", workgroupSize: 64 },
-  swiftshader: { lanes: 4, groups: 2, outputs: 1, gather: 4, space: "uniform", keep: "array", workgroupSize: 32 },
+  swiftshader: { lanes: 4, groups: 4, outputs: 1, gather: 4, space: "uniform", keep: "array", workgroupSize: 16 },
   "swiftshader without subgroups": {
     lanes: 4,
     groups: 2,

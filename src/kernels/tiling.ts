@@ -4,8 +4,8 @@ import type { GpuInfo } from "../gpu/adapter.ts";
 
 /**
  * The tiling of the fused kernels on an adapter, from measurements where there are any (npm run bench; src/tune finds others):
- * SwiftShader wants 8 particles and one output with an indexed array, since it reads each input from memory anyway and has registers for
- * so many sums only, and because the text of a block then fits into its processor's instruction cache; lavapipe 4 × 2 with rotated
+ * SwiftShader wants 16 particles, since to load a weight and to pass it on costs as much as four of its products, and one output with an
+ * indexed array, since it reads each input from memory anyway and has registers for few sums; lavapipe 4 × 2 with rotated
  * registers, both with weights gathered by the subgroup; GPUs hold one particle per invocation, whose 4 × 4 independent chains hide the
  * latency. Tangents are further accumulators, so they halve the particles.
  */
@@ -53,13 +53,9 @@ function softwareShape(info: GpuInfo, mlp: NarrowMlp, tangents: number) {
       workgroupSize: 32,
     } as const;
   }
-  return {
-    lanes: 4,
-    groups: tangents > 1 || mlp.dim > 4 ? 1 : 2,
-    outputs: 1,
-    keep: "array",
-    workgroupSize: 32,
-  } as const;
+  const isSmall = mlp.dim <= 4;
+  const groups = isSmall && tangents === 0 ? 4 : isSmall && tangents === 1 ? 2 : 1;
+  return { lanes: 4, groups, outputs: 1, keep: "array", workgroupSize: groups === 4 ? 16 : 32 } as const;
 }
 
 /** Whether an adapter is Mesa's in software. */
