@@ -35,6 +35,9 @@ const mostBytesEach = 192;
 /** The same where the alternative are twice the invocations. */
 const fewBytesEach = 144;
 
+/** Invocations of a workgroup at most: twice as many have half of the registers, which are too few for the sums of such a pass. */
+const mostInvocations = 512;
+
 /** A network's forward and reverse on tiles of particles. */
 export interface TileReverse {
   readonly work: ReverseWork;
@@ -82,7 +85,7 @@ export function tileReverse(
     const columns = shape.tile;
     const workgroupSize = 32 * Math.ceil((columns * Math.ceil(widest / shape.outputs)) / 32);
     const tiling: Tiling = { ...shape, workgroupSize };
-    if (workgroupSize > device.maxComputeInvocationsPerWorkgroup) continue;
+    if (workgroupSize > Math.min(device.maxComputeInvocationsPerWorkgroup, mostInvocations)) continue;
     const { bytes, kept } = reverseSizes(made, tiling, work);
     const each = shape.outputs > outputs ? fewBytesEach : mostBytesEach;
     if (bytes > Math.min(device.maxComputeWorkgroupStorageSize, each * workgroupSize)) continue;
