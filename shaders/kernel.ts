@@ -28,16 +28,16 @@ export function kernel<P extends Params, B extends Buffers>({
   return { ...own, code: `${enables}${declarations}\n${code}` };
 }
 
-/** Makes each kernel once per shape: plans ask for the same few shapes again and again. */
-export function oncePerShape<Shape extends object, K extends Kernel>(make: (shape: Shape) => K): (shape: Shape) => K {
-  const made = new Map<string, K>();
+/** Makes a kernel, or what else is not undefined, once per shape: plans ask for the same few shapes again and again. */
+export function oncePerShape<Shape extends object, Made>(make: (shape: Shape) => Made): (shape: Shape) => Made {
+  const made = new Map<string, Made>();
   return (shape) => {
     const key = JSON.stringify(shape);
-    let kernel = made.get(key);
-    if (!kernel) {
-      kernel = make(shape);
-      made.set(key, kernel);
+    let own = made.get(key);
+    if (own === undefined) {
+      own = make(shape);
+      made.set(key, own);
     }
-    return kernel;
+    return own;
   };
 }

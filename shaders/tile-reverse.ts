@@ -242,18 +242,16 @@ function stageTexts(
   return { early, late, functions };
 }
 
-/** The tables of the stages, forward and in reverse, where there are so many that these are no text each. */
-function stageTables(made: Schedule, early: readonly string[], late: readonly string[]) {
-  if (made.stages.length <= mostWritten) return undefined;
-  return [stageTable(early, "pf_early"), stageTable(late, "pf_late")] as const;
-}
+/** The tables of the stages, forward and in reverse, for kernels of so many that these are no text each. */
+const stageTables = (early: readonly string[], late: readonly string[]) =>
+  [stageTable(early, "pf_early"), stageTable(late, "pf_late")] as const;
 
 /** How many stages of such a kernel have a text of their own, each of which takes its time to compile. */
 export function reverseTexts(network: ReverseNetwork, tiling: Tiling, work: ReverseWork): number {
-  const made = network.scheduled(work);
+  const { stages } = network.scheduled(work);
+  if (stages.length <= mostWritten) return stages.length;
   const { early, late } = stageTexts(network, tiling, work, network.texts(tiling, work));
-  const tables = stageTables(made, early, late);
-  return tables ? tables.reduce((sum, { kinds }) => sum + kinds, 0) : made.stages.length;
+  return stageTables(early, late).reduce((sum, { kinds }) => sum + kinds, 0);
 }
 
 /**
@@ -283,7 +281,7 @@ function segmentsText(
   const between = own.between(memory);
   memory.now = made.stages.length;
   const behind = own.behind(memory);
-  const tables = stageTables(made, early, late);
+  const tables = made.stages.length > mostWritten ? stageTables(early, late) : undefined;
   const [forward, back] = tables?.map(({ text }) => text) ?? [early.join("\n"), late.join("\n")];
   return `${network.packing(tiling, work).text}
 // values [column][row], both in fours

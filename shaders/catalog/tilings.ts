@@ -1,5 +1,15 @@
 import type { Tiling } from "../tiling.ts";
 
+const lavapipeTangents = {
+  lanes: 2,
+  groups: 1,
+  outputs: 4,
+  gather: 8,
+  space: "uniform",
+  keep: "rotate",
+  workgroupSize: 32,
+} as const satisfies Tiling;
+
 /** What adapters ask for. */
 export const tilings = {
   gpu: { lanes: 1, groups: 1, outputs: 4, gather: 0, space: "uniform", keep: "array", workgroupSize: 64 },
@@ -24,23 +34,6 @@ export const tilings = {
     workgroupSize: 32,
   },
   lavapipe: { lanes: 4, groups: 1, outputs: 2, gather: 8, space: "uniform", keep: "rotate", workgroupSize: 32 },
-  "lavapipe tangents": {
-    lanes: 2,
-    groups: 1,
-    outputs: 4,
-    gather: 8,
-    space: "uniform",
-    keep: "rotate",
-    workgroupSize: 32,
-  },
-  "lavapipe tangents in turns": {
-    lanes: 2,
-    groups: 1,
-    outputs: 4,
-    gather: 8,
-    space: "uniform",
-    keep: "rotate",
-    workgroupSize: 32,
-    turns: true,
-  },
+  "lavapipe tangents": lavapipeTangents,
+  "lavapipe tangents in turns": { ...lavapipeTangents, turns: true },
 } satisfies Record<string, Tiling>;

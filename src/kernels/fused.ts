@@ -65,15 +65,17 @@ function* slotRanges({ capacity, maxFlops, tiling }: Slice, flops: number): Gene
 /** Buffers of what a field has beside its states, where it has it. */
 type FieldNames = { readonly [name in "weights" | "offsets" | "labels" | "context" | "table"]?: string | undefined };
 
-/** The weights where they are parts of one buffer: the other windows' names, and where each begins in it. */
-function windowsOf(field: FusedField, { space, outputs }: Tiling, weights: string | undefined) {
-  if (space !== "windows" || field.kind !== "mlp" || weights === undefined) return undefined;
+/** What binds those of a field, with its weights' windows where they are parts of one buffer, and where each begins in it. */
+function fieldBindings(field: FusedField, { space, outputs }: Tiling, names: FieldNames) {
+  const { weights, offsets, labels, context, table } = names;
+  const buffers = { weights, offsets, labels, context, table };
+  if (space !== "windows" || field.kind !== "mlp" || weights === undefined) return { buffers };
   const windows = must(blocksWindows(field, outputs), "the windows of the weights").map(({ begin }, n) => ({
     name: n === 0 ? "weights" : `weights${n}`,
     bytes: 16 * begin,
   }));
   return {
-    buffers: Object.fromEntries(windows.map(({ name }) => [name, weights])),
+    buffers: { ...buffers, ...Object.fromEntries(windows.map(({ name }) => [name, weights])) },
     offsets: Object.fromEntries(windows.map(({ name, bytes }) => [name, bytes])),
   };
 }
@@ -99,12 +101,12 @@ export function planIntegrate(
   },
 ): Dispatch[] {
   const { field, tiling, stages, divergence, freeStages } = o;
-  const { weights, offsets, labels, context, table, schedule, state, kept } = o.names;
+  const { schedule, state, kept } = o.names;
   const keeps = kept === undefined ? {} : ({ keeps: true } as const);
   const kernel = o.integrator({ field, tiling, stages, divergence, freeStages, ...keeps });
   const integral = divergence.mode === "none" ? undefined : o.names.integral;
   const probes = divergence.mode === "probes" ? o.names.probes : undefined;
-  const windows = windowsOf(field, tiling, weights);
+  const own = fieldBindings(field, tiling, o.names);
   const slotFlops = o.flopsPerStep * particlesPerSlot(tiling);
   const dispatches: Dispatch[] = [];
   for (const [first, slots] of slotRanges(o, slotFlops)) {
@@ -115,20 +117,8 @@ export function planIntegrate(
       dispatches.push(
         dispatchOf(kernel, {
           params: { first, slots, first_step: step, last_step: end, ...fusedNumbers(o) },
-          buffers: {
-            weights,
-            ...windows?.buffers,
-            offsets,
-            labels,
-            context,
-            table,
-            schedule,
-            state,
-            integral,
-            probes,
-            kept,
-          },
-          ...(windows && { offsets: windows.offsets }),
+          ...own,
+          buffers: { ...own.buffers, schedule, state, integral, probes, kept },
           workgroups: gridOf(Math.ceil(slots / slotsPerWorkgroup(tiling))),
           flops: slots * slotFlops * (end - step),
         }),
@@ -159,16 +149,11 @@ export function planEvaluate(
 ): Dispatch[] {
   const { field, tiling, output, divergence } = o;
   const kernel = o.evaluator({ field, tiling, output, divergence });
-  const { weights, offsets, labels, context, table, state, times } = o.names;
+  const { state, times } = o.names;
   const tracks = output === "divergence" || output === "both";
-  const windows = windowsOf(field, tiling, weights);
+  const own = fieldBindings(field, tiling, o.names);
   const buffers = {
-    weights,
-    ...windows?.buffers,
-    offsets,
-    labels,
-    context,
-    table,
+    ...own.buffers,
     state,
     times: isAtOneTime(field) ? undefined : times,
     velocity: output === "divergence" ? undefined : o.names.velocity,
@@ -181,8 +166,8 @@ export function planEvaluate(
   return Array.from(slotRanges(o, slotFlops), ([first, slots]) =>
     dispatchOf(kernel, {
       params: { first, slots, first_step: 0, last_step: 0, ...fusedNumbers(o) },
+      ...own,
       buffers,
-      ...(windows && { offsets: windows.offsets }),
       workgroups: gridOf(Math.ceil(slots / slotsPerWorkgroup(tiling))),
       flops: slots * slotFlops,
     }),

@@ -32,6 +32,7 @@ const mostBytes = 64 << 20;
 
 /** Bytes of workgroup memory for each invocation: with more of them too few waves share a processor to hide what each waits for. */
 const mostBytesEach = 192;
+
 /** The same where the alternative are twice the invocations. */
 const fewBytesEach = 144;
 

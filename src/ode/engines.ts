@@ -97,8 +97,8 @@ export function networkEngines(gpu: Gpu, velocity: MlpVelocity | NetworkVelocity
   return {
     forward(precision, evaluations = 0) {
       if (precision === "f16") return half();
-      const work = 2 * network.multiplyAdds * evaluations;
-      return work > 0 && isWorthwhile(gpu, key, work, 0, worthCompiling) ? solving() : forward();
+      const work = { now: 2 * network.multiplyAdds * evaluations, ahead: 0 };
+      return narrow && evaluations > 0 && isWorthwhile(gpu, key, work, worthCompiling) ? solving() : forward();
     },
     reverse,
   };

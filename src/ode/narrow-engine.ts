@@ -17,7 +17,7 @@ import { inputColumns, layerSizes, timeInputs } from "../velocity/plain-mlp.ts";
 import { branchesOf, conditionBuffers } from "./branches.ts";
 import { type Chunk, type Conditions, type DivergenceMode, type Engine, names, worthTable } from "./engine.ts";
 import { divergenceText, tangentFlops, tangentsPerPass } from "./tangents.ts";
-import { isWorthwhile } from "./tiers.ts";
+import { chunkWork, isWorthwhile, type Work } from "./tiers.ts";
 
 /** Operations for each multiply-add in its text from which a text that compiles longer is worth it: see bench/README.md. */
 const operationsPerText = 8.5e6;
@@ -48,14 +48,11 @@ export function fusedMlpEngine(
     return isHalf ? halfTiling(tiling) : tiling;
   };
   /** The fixed tiling, or until that is worth its compilation another with the same bits; `texts` are the times that products are written. */
-  function tierOf(
-    fixed: Tiling,
-    o: { kind: string; tangents: number; texts: number; work: number; ahead: number },
-  ): Tiling {
+  function tierOf(fixed: Tiling, o: { kind: string; tangents: number; texts: number; work: Work }): Tiling {
     const quick = isHalf ? undefined : quickTiling(gpu.info, fixed, o.tangents);
     if (!quick) return fixed;
     const enough = operationsPerText * mlp.width ** 2 * o.texts;
-    return isWorthwhile(gpu, `${key} ${o.kind}`, padding * o.work, padding * o.ahead, enough) ? fixed : quick;
+    return isWorthwhile(gpu, `${key} ${o.kind}`, o.work, enough) ? fixed : quick;
   }
   const weightsName = ({ outputs }: Tiling) => `weights ${outputs}`;
   const slice = (
@@ -163,8 +160,7 @@ export function fusedMlpEngine(
               kind: `${divergence.mode} ${tangents} ${stages}`,
               tangents,
               texts: 1 + tangents + (freeStages ? 1 : 0),
-              work: chunk.count * perParticle,
-              ahead: Math.max(0, total - chunk.start - chunk.count) * perParticle,
+              work: chunkWork(chunk, padding * perParticle, total),
             })
           : chosen;
       const o = slice(chunk, conditions, tiling, divergence, jacobian);
@@ -189,8 +185,7 @@ export function fusedMlpEngine(
         kind: `${output} ${mode.mode}`,
         tangents,
         texts: 1 + tangents,
-        work: chunk.count * perParticle,
-        ahead: 0,
+        work: chunkWork(chunk, padding * perParticle),
       });
       const o = slice(chunk, conditions, tiling, divergence);
       return planEvaluate({

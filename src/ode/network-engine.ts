@@ -2,6 +2,7 @@ import { planConditionRows } from "../../shaders/condition-rows.ts";
 import type { DivergenceText, FusedField } from "../../shaders/field.ts";
 import { FusedNetwork } from "../../shaders/fused-network.ts";
 import { evaluateKernel, integrateKernel } from "../../shaders/integrate.ts";
+import { oncePerShape } from "../../shaders/kernel.ts";
 import { jacobianTexts, largestMatrix } from "../../shaders/step-jacobian.ts";
 import { evaluateTileKernel, integrateTileKernel } from "../../shaders/tile.ts";
 import type { Tiling } from "../../shaders/tiling.ts";
@@ -25,7 +26,7 @@ import { type Chunk, type Conditions, type DivergenceMode, type Engine, type Int
 import { NetworkTable } from "./network-table.ts";
 import { sliceOrRepeat } from "./slice.ts";
 import { divergenceText, tangentFlops } from "./tangents.ts";
-import { isWorthwhile } from "./tiers.ts";
+import { chunkWork, isWorthwhile, type Work } from "./tiers.ts";
 
 /** Operations for each character of a network's text from which a text that compiles longer is worth it: see bench/README.md. */
 const operationsPerCharacter = 2e6;
@@ -164,6 +165,8 @@ export function fusedNetworkEngine(
       layouts[weightsName(tiling, atOneTime)] ??= layoutOf(tiling, atOneTime);
     }
 
+  const textLength = oncePerShape((tiling: Tiling) => fused.network.text(tiling, undefined, true).length);
+
   /**
    * The fixed tiling and the tangents of a pass, or until these are worth their compilation others with the same bits that are there
    * sooner: one tangent at a time, and no text of its own for a stage without a weight.
@@ -171,19 +174,13 @@ export function fusedNetworkEngine(
   function tierOf(
     fixed: Tiling,
     mode: DivergenceText,
-    o: { kind: string; work: number; ahead: number },
+    o: { kind: string; work: Work },
   ): { tiling: Tiling; mode: DivergenceText } {
     const hasPasses = mode.mode === "exact" || mode.mode === "probes";
     const quick = hasPasses && fixed.tile === undefined && quickTiling(gpu.info, fixed, mode.perPass);
     if (!quick) return { tiling: fixed, mode };
-    const enough = operationsPerCharacter * fused.network.text(fixed, undefined, true).length;
-    const isWorth = isWorthwhile(
-      gpu,
-      `${fused.network.key} ${o.kind} ${mode.mode} ${mode.perPass}`,
-      o.work,
-      o.ahead,
-      enough,
-    );
+    const kind = `${fused.network.key} ${o.kind} ${mode.mode} ${mode.perPass}`;
+    const isWorth = isWorthwhile(gpu, kind, o.work, operationsPerCharacter * textLength(fixed));
     return isWorth ? { tiling: fixed, mode } : { tiling: quick, mode: { mode: mode.mode, perPass: 1 } };
   }
 
@@ -225,8 +222,7 @@ export function fusedNetworkEngine(
     const perParticle = (lastStep - firstStep) * flopsPerStep;
     const { tiling, mode } = tierOf(chosen, wanted, {
       kind: `${stages}`,
-      work: chunk.count * perParticle,
-      ahead: Math.max(0, total - chunk.start - chunk.count) * perParticle,
+      work: chunkWork(chunk, perParticle, total),
     });
     const atOnce = table?.stepsAtOnce(stages) ?? lastStep - firstStep;
     const dispatches: Dispatch[] = [];
@@ -305,7 +301,7 @@ export function fusedNetworkEngine(
       const isProduct = output === "jvp";
       const fixed = tilingOf(isAtOneTime, isProduct ? ofProduct : divergenceText(dim, mode));
       const perParticle = branchesOf(network, conditions).count * work;
-      const o = { kind: `${output} ${isAtOneTime}`, work: chunk.count * perParticle, ahead: 0 };
+      const o = { kind: `${output} ${isAtOneTime}`, work: chunkWork(chunk, perParticle) };
       // J·v has one tangent as it is
       const { tiling, mode: text } = isProduct
         ? { tiling: fixed, mode: divergenceText(dim, divergence) }
